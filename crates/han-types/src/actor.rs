@@ -1,0 +1,212 @@
+//! Who asks, and for which team. An [`Actor`] is a verified credential; a [`Scope`] is an actor whose
+//! membership in exactly one team has been read from the database. Queries on tenant data take a `Scope`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ApiKeyId, TeamId, Timestamp, UserId, WebSessionId};
+
+/// What a member may do in a team.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Reads the team's sessions and pushes their own.
+    Member,
+    /// Looks after members, keys and billing, too.
+    Admin,
+}
+
+impl Role {
+    /// The name that is stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        match s {
+            "member" => Ok(Self::Member),
+            "admin" => Ok(Self::Admin),
+            other => Err(format!("unknown role {other:?}: expected member or admin")),
+        }
+    }
+}
+
+/// One thing a credential may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Capability {
+    /// Read sessions over GraphQL and sync status: `read`.
+    Read,
+    /// Push sessions: `sync:write`.
+    SyncWrite,
+    /// Look after the team itself (members, keys, invites): only a person's own sign-in carries it, so that a
+    /// key can neither mint keys nor change members.
+    Manage,
+}
+
+/// The things a credential may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    read: bool,
+    sync_write: bool,
+    manage: bool,
+}
+
+impl Capabilities {
+    /// What a person who signed in may do.
+    pub const PERSON: Self = Self { read: true, sync_write: true, manage: true };
+
+    /// Reads an API key's stored scopes, separated by spaces: `read`, `sync:write`. An unknown word grants
+    /// nothing.
+    #[must_use]
+    pub fn from_key_scopes(scopes: &str) -> Self {
+        let has = |word| scopes.split_ascii_whitespace().any(|s| s == word);
+        Self { read: has("read"), sync_write: has("sync:write"), manage: false }
+    }
+
+    /// Whether `capability` is among them.
+    #[must_use]
+    pub fn allow(self, capability: Capability) -> bool {
+        match capability {
+            Capability::Read => self.read,
+            Capability::SyncWrite => self.sync_write,
+            Capability::Manage => self.manage,
+        }
+    }
+}
+
+/// The verified credential an actor came with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// `Authorization: Bearer han_key_…`; bound to one team.
+    ApiKey {
+        /// The key's row.
+        id: ApiKeyId,
+        /// The key's team.
+        team_id: TeamId,
+    },
+    /// `Authorization: Bearer <JWT>`; may name a team.
+    Jwt {
+        /// The token's `jti`.
+        id: String,
+        /// The token's `team_id`, if it names one.
+        team_id: Option<TeamId>,
+    },
+    /// The browser's cookie; its team is the one last switched to.
+    WebSession {
+        /// The session's row.
+        id: WebSessionId,
+        /// The active team, if one was chosen.
+        team_id: Option<TeamId>,
+    },
+    /// The local coordinator's only user.
+    Local,
+}
+
+/// A verified credential: who, by what, for what, until when.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    /// The person.
+    pub user_id: UserId,
+    /// What they came with.
+    pub credential: Credential,
+    /// What it may be used for.
+    pub capabilities: Capabilities,
+    /// When the credential ends by itself.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Actor {
+    /// The team that the credential names, if any. Without one, the oldest membership counts.
+    #[must_use]
+    pub fn named_team(&self) -> Option<&TeamId> {
+        match &self.credential {
+            Credential::ApiKey { team_id, .. } => Some(team_id),
+            Credential::Jwt { team_id, .. } | Credential::WebSession { team_id, .. } => team_id.as_ref(),
+            Credential::Local => None,
+        }
+    }
+}
+
+/// A membership as the database has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// The team.
+    pub team_id: TeamId,
+    /// The person.
+    pub user_id: UserId,
+    /// The person's role in it.
+    pub role: Role,
+}
+
+/// The right to one team's data: an actor together with a membership that was read from the database.
+///
+/// Every query on tenant data takes one as its first argument, and it names exactly one team.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    membership: Membership,
+    capabilities: Capabilities,
+}
+
+impl Scope {
+    /// Makes a scope. The caller vouches that `membership` was read from the database just now for the person
+    /// behind `capabilities`; clippy.toml bans the call outside the one module that reads memberships.
+    #[must_use]
+    pub fn assume_verified(membership: Membership, capabilities: Capabilities) -> Self {
+        Self { membership, capabilities }
+    }
+
+    /// The team whose data may be touched.
+    #[must_use]
+    pub fn team_id(&self) -> &TeamId {
+        &self.membership.team_id
+    }
+
+    /// The person who asks.
+    #[must_use]
+    pub fn user_id(&self) -> &UserId {
+        &self.membership.user_id
+    }
+
+    /// The person's role in the team.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.membership.role
+    }
+
+    /// Whether the credential may be used for `capability`.
+    #[must_use]
+    pub fn allows(&self, capability: Capability) -> bool {
+        self.capabilities.allow(capability)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Capabilities, Capability};
+
+    #[test]
+    fn a_key_can_never_manage() {
+        for scopes in ["", "read", "sync:write", "read sync:write", "manage", "admin read", "read,sync:write"]
+        {
+            assert!(!Capabilities::from_key_scopes(scopes).allow(Capability::Manage), "{scopes}");
+        }
+        assert!(Capabilities::from_key_scopes("sync:write read").allow(Capability::Read));
+        assert!(!Capabilities::from_key_scopes("readwrite").allow(Capability::Read));
+    }
+}

@@ -1,0 +1,71 @@
+//! Plans and what each allows. Prices and payment state live elsewhere.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A team's plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PlanTier {
+    /// One member, 100 sessions a month, content in clear.
+    Free,
+    /// Ten members, unlimited sessions, sealed content, first in the queue.
+    Pro,
+    /// Everything, unlimited.
+    Enterprise,
+}
+
+impl PlanTier {
+    /// The name that is stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Pro => "pro",
+            Self::Enterprise => "enterprise",
+        }
+    }
+
+    /// Whether message content of such a team is sealed at rest.
+    #[must_use]
+    pub fn seals_content(self) -> bool {
+        !matches!(self, Self::Free)
+    }
+}
+
+impl fmt::Display for PlanTier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for PlanTier {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        match s {
+            "free" => Ok(Self::Free),
+            "pro" => Ok(Self::Pro),
+            "enterprise" => Ok(Self::Enterprise),
+            other => Err(format!("unknown plan {other:?}: expected free, pro or enterprise")),
+        }
+    }
+}
+
+/// Which plan binds. Plans bind only where billing is configured; a self-hosted server without billing runs
+/// every team as Enterprise.
+#[derive(Clone, Copy, Debug)]
+pub struct Plans {
+    /// Whether `STRIPE_SECRET_KEY` is set.
+    pub billing_configured: bool,
+}
+
+impl Plans {
+    /// The plan whose limits and rights apply to a team that is stored with `tier`.
+    #[must_use]
+    pub fn effective(self, tier: PlanTier) -> PlanTier {
+        if self.billing_configured { tier } else { PlanTier::Enterprise }
+    }
+}
