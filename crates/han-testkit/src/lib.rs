@@ -1,1 +1,24 @@
-//! Placeholder while the house is built.
+//! What tests share and no product ships: throwaway databases, a clock and a source of bytes that tests own,
+//! transcripts real and synthetic, and programs run as processes. Nothing here knows a product crate but
+//! han-types, so that each of them can be tested with it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test's helper fails its test by panicking, and says on standard error what it left out"
+)]
+
+mod clock;
+mod database;
+mod entropy;
+pub mod fixtures;
+pub mod pg;
+mod program;
+mod synthetic;
+
+pub use clock::TestClock;
+pub use database::TestDatabase;
+pub use entropy::SeededEntropy;
+pub use program::{Output, Program, Signal};
+pub use synthetic::{SyntheticSession, transcript_text};

@@ -1,0 +1,433 @@
+//! Transcript lines that look like Claude Code 2.1's and hold no one's words: the same ones for the same seed.
+//! What lines mean is han-transcript's business; this only writes them.
+
+use han_types::Timestamp;
+use serde_json::{Value, json};
+
+use crate::SeededEntropy;
+
+/// The lines of one made-up session, as many as wanted.
+///
+/// A session is a run of exchanges: a prompt; an answer in two lines that share a `message.id` (the first with
+/// a partial count of output tokens, as real ones have); a tool's result. Every kind of line comes up in it,
+/// down to multibyte text, so that sixty lines hold them all.
+#[derive(Debug)]
+pub struct SyntheticSession {
+    entropy: SeededEntropy,
+    session_id: String,
+    agent_id: Option<String>,
+    time: Timestamp,
+    parent: Option<String>,
+    exchange: u64,
+    pending: std::collections::VecDeque<Value>,
+}
+
+const WORDS: &[&str] = &[
+    "apple",
+    "branch",
+    "cache",
+    "deploy",
+    "épreuve",
+    "filter",
+    "grafting",
+    "harvest",
+    "index",
+    "journal",
+    "keeper",
+    "ladder",
+    "měřítko",
+    "nursery",
+    "orchard",
+    "pruning",
+    "query",
+    "ripening",
+    "scaffold",
+    "果樹園",
+    "twig",
+    "update",
+    "válidate",
+    "window",
+    "yield",
+    "🍎",
+];
+
+impl SyntheticSession {
+    /// The session of `seed`: its id, words and times follow from it.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let entropy = SeededEntropy::new(seed);
+        let session_id = uuid(&entropy);
+        Self {
+            session_id,
+            agent_id: None,
+            // 2026-11-02T09:00:00Z and some minutes.
+            time: Timestamp(1_793_610_000_000 + i64::try_from(entropy.below(3_600_000)).unwrap_or(0)),
+            parent: None,
+            exchange: 0,
+            pending: std::collections::VecDeque::new(),
+            entropy,
+        }
+    }
+
+    /// The lines of a subagent of this session, whose file's stem is `agent-<id>`.
+    #[must_use]
+    pub fn subagent(&self, id: &str) -> Self {
+        let seed = id.bytes().fold(1, |sum: u64, b| sum.wrapping_mul(31).wrapping_add(b.into()));
+        let mut agent = Self::new(seed);
+        agent.session_id.clone_from(&self.session_id);
+        agent.agent_id = Some(id.to_owned());
+        agent
+    }
+
+    /// The id that every line of it carries.
+    #[must_use]
+    pub fn session_id(&self) -> &str {
+        &self.session_id
+    }
+
+    /// The next `n` lines, without their line ends. Calling it twice goes on where it stopped.
+    pub fn lines(&mut self, n: usize) -> Vec<String> {
+        (0..n).map(|_| self.line().to_string()).collect()
+    }
+
+    /// The next `n` lines of the session's file of Han's own events, of every kind in turn.
+    pub fn han_events(&mut self, n: usize) -> Vec<String> {
+        (0..n).map(|i| self.han_event(i).to_string()).collect()
+    }
+
+    fn line(&mut self) -> Value {
+        loop {
+            if let Some(line) = self.pending.pop_front() {
+                return line;
+            }
+            self.write_exchange();
+            self.exchange += 1;
+        }
+    }
+
+    fn write_exchange(&mut self) {
+        let prompt = self.words(12);
+        let user = self.user(json!(prompt));
+        self.pending.push_back(user);
+
+        let (message_id, request) = (self.token("msg_01"), self.token("req_011"));
+        let tool_use_id = self.token("toolu_01");
+        let (input, result) = self.tool_call();
+        let usage = self.usage();
+        let text = self.words(30);
+        let first = self.assistant(&message_id, &request, json!({"type": "text", "text": text}), &usage, 8);
+        self.pending.push_back(first);
+        let output = 40 + self.entropy.below(900);
+        let call = json!({"type": "tool_use", "id": tool_use_id, "name": input.0, "input": input.1});
+        let second = self.assistant(&message_id, &request, call, &usage, output);
+        self.pending.push_back(second);
+        let mut answer = self.user(json!([
+            {"tool_use_id": tool_use_id, "type": "tool_result", "content": result, "is_error": false}
+        ]));
+        answer["toolUseResult"] = json!({"stdout": result, "stderr": "", "interrupted": false});
+        self.pending.push_back(answer);
+
+        let aside = self.aside();
+        self.pending.push_back(aside);
+    }
+
+    /// A line that is neither a prompt nor an answer; which, goes round.
+    fn aside(&mut self) -> Value {
+        let words = self.words(8);
+        match self.exchange % 10 {
+            0 => {
+                let id = uuid(&self.entropy);
+                let time = self.tick();
+                json!({"type": "file-history-snapshot", "messageId": id, "isSnapshotUpdate": false,
+                       "snapshot": {"messageId": id, "trackedFileBackups": {}, "timestamp": time}})
+            }
+            1 => {
+                let mut line = self.envelope("system");
+                line["subtype"] = json!("turn_duration");
+                line["durationMs"] = json!(self.entropy.below(90_000));
+                line
+            }
+            2 => {
+                let mut line = self.envelope("progress");
+                line["data"] = json!({"type": "bash_progress", "output": words, "fullOutput": words,
+                                      "elapsedTimeSeconds": 2, "totalLines": 1});
+                line
+            }
+            3 => json!({"type": "queue-operation", "operation": "enqueue", "timestamp": self.tick(),
+                        "sessionId": self.session_id, "content": words}),
+            4 => json!({"type": "summary", "summary": words, "leafUuid": self.parent}),
+            5 => {
+                let thought = json!({"type": "thinking", "thinking": words, "signature": self.token("sig")});
+                let (id, request, usage) = (self.token("msg_01"), self.token("req_011"), self.usage());
+                self.assistant(&id, &request, thought, &usage, 60)
+            }
+            6 => {
+                let mut line = self.envelope("system");
+                line["subtype"] = json!("compact_boundary");
+                line["content"] = json!("Conversation compacted");
+                line["compactMetadata"] = json!({"trigger": "auto", "preTokens": 150_000});
+                line["logicalParentUuid"] = line["parentUuid"].take();
+                line
+            }
+            7 => {
+                let mut line = self.user(json!(format!("This session is being continued: {words}")));
+                line["isCompactSummary"] = json!(true);
+                line["isVisibleInTranscriptOnly"] = json!(true);
+                line
+            }
+            8 => self.user(json!([{"type": "text", "text": "[Request interrupted by user for tool use]"}])),
+            _ => {
+                let mut line = self.user(json!(format!("<command-name>/{words}</command-name>")));
+                line["isMeta"] = json!(false);
+                line
+            }
+        }
+    }
+
+    /// A tool's name and input, and what it answers; which tool, goes round.
+    fn tool_call(&mut self) -> ((&'static str, Value), String) {
+        let file = format!("/home/dev/orchard/src/{}.rs", WORDS[self.exchange as usize % 3]);
+        let (old, new) = (self.words(5), self.words(9));
+        let call = match self.exchange % 6 {
+            0 => ("Read", json!({"file_path": file})),
+            1 => ("Bash", json!({"command": format!("cargo test {old}"), "description": old})),
+            2 => {
+                ("Edit", json!({"file_path": file, "old_string": old, "new_string": format!("{new}\n{old}")}))
+            }
+            3 => ("Write", json!({"file_path": file, "content": format!("{old}\n{new}\n")})),
+            4 => (
+                "TodoWrite",
+                json!({"todos": [{"content": old, "status": "completed", "activeForm": old},
+                                 {"content": new, "status": "in_progress", "activeForm": new}]}),
+            ),
+            _ => ("mcp__calendar__list_events", json!({"query": old})),
+        };
+        (call, self.words(20))
+    }
+
+    fn user(&mut self, content: Value) -> Value {
+        let mut line = self.envelope("user");
+        line["message"] = json!({"role": "user", "content": content});
+        line
+    }
+
+    fn assistant(&mut self, id: &str, request: &str, block: Value, usage: &Value, output: u64) -> Value {
+        let mut usage = usage.clone();
+        usage["output_tokens"] = json!(output);
+        let mut line = self.envelope("assistant");
+        line["requestId"] = json!(request);
+        line["message"] = json!({"model": "claude-opus-4-6", "id": id, "type": "message", "role": "assistant",
+            "content": [block], "stop_reason": null, "stop_sequence": null, "usage": usage});
+        line
+    }
+
+    fn usage(&mut self) -> Value {
+        let written = self.entropy.below(3_000);
+        json!({"input_tokens": 1 + self.entropy.below(9), "cache_creation_input_tokens": written,
+               "cache_read_input_tokens": 10_000 + self.entropy.below(90_000),
+               "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": written},
+               "service_tier": "standard"})
+    }
+
+    /// What every line of the conversation has in common; hangs it under the line before.
+    fn envelope(&mut self, kind: &str) -> Value {
+        let id = uuid(&self.entropy);
+        let mut line = json!({"parentUuid": self.parent, "isSidechain": self.agent_id.is_some(),
+            "userType": "external", "cwd": "/home/dev/orchard", "sessionId": self.session_id,
+            "version": "2.1.39", "gitBranch": "main", "type": kind, "uuid": id, "timestamp": self.tick()});
+        if let Some(agent) = &self.agent_id {
+            line["agentId"] = json!(agent);
+        }
+        self.parent = Some(id);
+        line
+    }
+
+    fn han_event(&mut self, i: usize) -> Value {
+        let words = self.words(4);
+        let (run, call) = (format!("run-{}", i / 17), format!("call-{}", i / 17));
+        let (name, data) = match i % 17 {
+            0 => (
+                "hook_run",
+                json!({"hook_run_id": run, "plugin": "rust", "hook": "test", "directory": ".",
+                                     "cached": false}),
+            ),
+            1 => (
+                "hook_result",
+                json!({"hook_run_id": run, "plugin": "rust", "hook": "test", "directory": ".",
+                                        "cached": false, "duration_ms": 812, "exit_code": 0, "success": true,
+                                        "output": words}),
+            ),
+            2 => ("hook_check_state", json!({"hook_type": "Stop", "fingerprint": call, "hooks_count": 2})),
+            3 => (
+                "hook_reference",
+                json!({"plugin": "rust", "file_path": "docs/style.md", "reason": words,
+                                           "success": true, "duration_ms": 3}),
+            ),
+            4 => (
+                "hook_validation",
+                json!({"plugin": "rust", "hook": "lint", "hook_type": "Stop",
+                                            "directory": ".", "cached": false, "duration_ms": 95,
+                                            "exit_code": 1, "success": false, "error": words}),
+            ),
+            5 => (
+                "hook_validation_cache",
+                json!({"plugin": "rust", "hook": "lint", "directory": ".",
+                                                  "command_hash": "5f1c", "files": {"src/apple.rs": "9a0b"}}),
+            ),
+            6 => (
+                "hook_script",
+                json!({"plugin": "rust", "command": words, "duration_ms": 7, "exit_code": 0,
+                                        "success": true, "output": words}),
+            ),
+            7 => (
+                "hook_datetime",
+                json!({"plugin": "core", "datetime": self.time.to_rfc3339(),
+                                          "duration_ms": 1}),
+            ),
+            8 => (
+                "hook_file_change",
+                json!({"session_id": self.session_id, "tool_name": "Edit",
+                                             "file_path": "src/apple.rs"}),
+            ),
+            9 => ("queue_operation", json!({"operation": "enqueue", "session_id": self.session_id})),
+            10 => (
+                "mcp_tool_call",
+                json!({"tool": "list_events", "server": "calendar", "call_id": call,
+                                           "prefixed_name": "mcp__calendar__list_events",
+                                           "input": {"query": words}}),
+            ),
+            11 => (
+                "mcp_tool_result",
+                json!({"tool": "list_events", "server": "calendar", "call_id": call,
+                                             "prefixed_name": "mcp__calendar__list_events", "success": true,
+                                             "duration_ms": 40, "result": words}),
+            ),
+            12 => (
+                "exposed_tool_call",
+                json!({"tool": "search", "prefixed_name": "han_search",
+                                               "call_id": format!("exposed-{call}"), "input": {"q": words}}),
+            ),
+            13 => (
+                "exposed_tool_result",
+                json!({"tool": "search", "prefixed_name": "han_search",
+                                                 "call_id": format!("exposed-{call}"), "success": false,
+                                                 "duration_ms": 12, "error": words}),
+            ),
+            14 => (
+                "memory_query",
+                json!({"question": words, "route": "rules", "duration_ms": 22,
+                                          "result_count": 1}),
+            ),
+            15 => (
+                "memory_learn",
+                json!({"domain": "testing", "scope": "project", "paths": ["tests/**"],
+                                          "append": true}),
+            ),
+            _ => (
+                "sentiment_analysis",
+                json!({"message_id": self.parent, "sentiment_score": 0.4,
+                                               "sentiment_level": "positive", "frustration_score": 0.1,
+                                               "frustration_level": "low", "signals": [words]}),
+            ),
+        };
+        json!({"type": "han_event", "eventType": name, "uuid": uuid(&self.entropy), "timestamp": self.tick(),
+               "sessionId": self.session_id, "cwd": "/home/dev/orchard", "data": data})
+    }
+
+    fn tick(&mut self) -> String {
+        self.time.0 += 1 + i64::try_from(self.entropy.below(20_000)).unwrap_or(0);
+        self.time.to_rfc3339()
+    }
+
+    fn words(&self, n: usize) -> String {
+        let mut text = String::new();
+        for i in 0..n {
+            if i > 0 {
+                text.push(' ');
+            }
+            let word = WORDS[usize::try_from(self.entropy.below(WORDS.len() as u64)).unwrap_or(0)];
+            text.push_str(word);
+        }
+        text
+    }
+
+    fn token(&self, prefix: &str) -> String {
+        format!("{prefix}{:016x}", self.entropy.next_u64())
+    }
+}
+
+/// The bytes of a transcript file that holds `lines`.
+#[must_use]
+pub fn transcript_text(lines: &[String]) -> String {
+    lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
+}
+
+/// A version 4 UUID (RFC 9562) of these bytes.
+fn uuid(entropy: &SeededEntropy) -> String {
+    let (high, low) = (entropy.next_u64(), entropy.next_u64());
+    format!(
+        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+        high >> 32,
+        (high >> 16) & 0xffff,
+        high & 0xfff,
+        0x8000 | (low >> 48 & 0x3fff),
+        low & 0xffff_ffff_ffff
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use serde_json::Value;
+
+    use super::SyntheticSession;
+
+    fn parsed(lines: &[String]) -> Vec<Value> {
+        lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_seed_always_tells_the_same_session_however_it_is_read() {
+        let whole = SyntheticSession::new(7).lines(50);
+        let mut again = SyntheticSession::new(7);
+        let mut parts = again.lines(13);
+        parts.extend(again.lines(37));
+        assert_eq!(whole, parts);
+        assert_ne!(whole, SyntheticSession::new(8).lines(50));
+    }
+
+    #[test]
+    fn sixty_lines_hold_every_kind_of_line_and_seventeen_events_every_event() {
+        let mut session = SyntheticSession::new(1);
+        let lines = parsed(&session.lines(60));
+        let kinds: BTreeSet<_> = lines.iter().filter_map(|l| l["type"].as_str()).collect();
+        let wanted = [
+            "assistant",
+            "file-history-snapshot",
+            "progress",
+            "queue-operation",
+            "summary",
+            "system",
+            "user",
+        ];
+        assert_eq!(kinds.into_iter().collect::<Vec<_>>(), wanted);
+        let events = parsed(&session.han_events(17));
+        assert_eq!(events.iter().filter_map(|e| e["eventType"].as_str()).collect::<BTreeSet<_>>().len(), 17);
+    }
+
+    #[test]
+    fn a_message_id_spans_lines_and_its_last_line_counts_most() {
+        let lines = parsed(&SyntheticSession::new(3).lines(40));
+        let mut outputs: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        for line in &lines {
+            let message = &line["message"];
+            if let (Some(id), Some(n)) = (message["id"].as_str(), message["usage"]["output_tokens"].as_u64())
+            {
+                outputs.entry(id.to_owned()).or_default().push(n);
+            }
+        }
+        assert!(outputs.values().filter(|counts| counts.len() == 2).count() >= 8);
+        assert!(outputs.values().all(|counts| counts.is_sorted()));
+    }
+}
