@@ -114,6 +114,12 @@ fn unique_name() -> String {
 #[macro_export]
 macro_rules! both_databases {
     ($(#[$meta:meta])* async fn $name:ident($db:ident: TestDatabase) $body:block) => {
+        #[allow(
+            clippy::unwrap_used,
+            clippy::expect_used,
+            clippy::panic,
+            reason = "all of it is a test, though its body is not marked as one"
+        )]
         mod $name {
             #[allow(unused_imports, reason = "the test's body uses what its file imports")]
             use super::*;

@@ -20,6 +20,8 @@ pub struct SyntheticSession {
     parent: Option<String>,
     exchange: u64,
     pending: std::collections::VecDeque<Value>,
+    events: usize,
+    last_event: String,
 }
 
 const WORDS: &[&str] = &[
@@ -52,6 +54,9 @@ const WORDS: &[&str] = &[
 ];
 
 impl SyntheticSession {
+    /// How many kinds of Han's own events there are.
+    pub const HAN_EVENT_KINDS: usize = 17;
+
     /// The session of `seed`: its id, words and times follow from it.
     #[must_use]
     pub fn new(seed: u64) -> Self {
@@ -65,6 +70,8 @@ impl SyntheticSession {
             parent: None,
             exchange: 0,
             pending: std::collections::VecDeque::new(),
+            events: 0,
+            last_event: String::new(),
             entropy,
         }
     }
@@ -90,9 +97,12 @@ impl SyntheticSession {
         (0..n).map(|_| self.line().to_string()).collect()
     }
 
-    /// The next `n` lines of the session's file of Han's own events, of every kind in turn.
+    /// The next `n` lines of the session's file of Han's own events: all [`Self::HAN_EVENT_KINDS`] kinds in turn.
+    ///
+    /// Every other round wraps them (`type` is `han_event` and `eventType` names the event); the others are as
+    /// Han's plugins write them (`type` itself names the event).
     pub fn han_events(&mut self, n: usize) -> Vec<String> {
-        (0..n).map(|i| self.han_event(i).to_string()).collect()
+        (0..n).map(|_| self.han_event().to_string()).collect()
     }
 
     fn line(&mut self) -> Value {
@@ -242,96 +252,98 @@ impl SyntheticSession {
         line
     }
 
-    fn han_event(&mut self, i: usize) -> Value {
-        let words = self.words(4);
-        let (run, call) = (format!("run-{}", i / 17), format!("call-{}", i / 17));
-        let (name, data) = match i % 17 {
+    fn han_event(&mut self) -> Value {
+        let (i, words, cwd) = (self.events, self.words(4), "/home/dev/orchard");
+        let asked = self.last_event.clone();
+        let mut run_of_result = Value::Null;
+        let (name, data) = match i % Self::HAN_EVENT_KINDS {
             0 => (
                 "hook_run",
-                json!({"hook_run_id": run, "plugin": "rust", "hook": "test", "directory": ".",
-                                     "cached": false}),
+                json!({"plugin": "rust", "hook": "test", "hook_type": "Stop", "directory": ".", "cached": false}),
             ),
-            1 => (
-                "hook_result",
-                json!({"hook_run_id": run, "plugin": "rust", "hook": "test", "directory": ".",
-                                        "cached": false, "duration_ms": 812, "exit_code": 0, "success": true,
-                                        "output": words}),
-            ),
-            2 => ("hook_check_state", json!({"hook_type": "Stop", "fingerprint": call, "hooks_count": 2})),
+            1 => {
+                run_of_result = json!(asked);
+                (
+                    "hook_result",
+                    json!({"plugin": "rust", "hook": "test", "hook_type": "Stop", "directory": ".",
+                           "cached": false, "duration_ms": 812, "exit_code": 0, "success": true,
+                           "output": words}),
+                )
+            }
+            2 => ("hook_check_state", json!({"hook_type": "Stop", "fingerprint": words, "hooks_count": 2})),
             3 => (
                 "hook_reference",
-                json!({"plugin": "rust", "file_path": "docs/style.md", "reason": words,
-                                           "success": true, "duration_ms": 3}),
+                json!({"plugin": "rust", "file_path": "docs/style.md", "reason": words, "success": true,
+                       "duration_ms": 3}),
             ),
             4 => (
                 "hook_validation",
-                json!({"plugin": "rust", "hook": "lint", "hook_type": "Stop",
-                                            "directory": ".", "cached": false, "duration_ms": 95,
-                                            "exit_code": 1, "success": false, "error": words}),
+                json!({"plugin": "rust", "hook": "lint", "hook_type": "Stop", "directory": ".",
+                       "cached": false, "duration_ms": 95, "exit_code": 1, "success": false, "error": words}),
             ),
             5 => (
                 "hook_validation_cache",
-                json!({"plugin": "rust", "hook": "lint", "directory": ".",
-                                                  "command_hash": "5f1c", "files": {"src/apple.rs": "9a0b"}}),
+                json!({"plugin": "rust", "hook": "lint", "directory": ".", "command_hash": "5f1c",
+                       "files": {"src/apple.rs": "9a0b"}}),
             ),
             6 => (
                 "hook_script",
-                json!({"plugin": "rust", "command": words, "duration_ms": 7, "exit_code": 0,
-                                        "success": true, "output": words}),
+                json!({"plugin": "rust", "command": words, "duration_ms": 7, "exit_code": 0, "success": true,
+                       "output": words}),
             ),
             7 => (
                 "hook_datetime",
-                json!({"plugin": "core", "datetime": self.time.to_rfc3339(),
-                                          "duration_ms": 1}),
+                json!({"plugin": "core", "datetime": self.time.to_rfc3339(), "duration_ms": 1}),
             ),
             8 => (
                 "hook_file_change",
-                json!({"session_id": self.session_id, "tool_name": "Edit",
-                                             "file_path": "src/apple.rs"}),
+                json!({"session_id": self.session_id, "tool_name": "Edit", "file_path": "src/apple.rs"}),
             ),
-            9 => ("queue_operation", json!({"operation": "enqueue", "session_id": self.session_id})),
-            10 => (
-                "mcp_tool_call",
-                json!({"tool": "list_events", "server": "calendar", "call_id": call,
-                                           "prefixed_name": "mcp__calendar__list_events",
-                                           "input": {"query": words}}),
+            9 => (
+                "queue_operation",
+                json!({"operation": "enqueue", "queue_name": "review", "task_id": "t1",
+                       "task_description": words}),
             ),
+            10 => ("mcp_tool_call", json!({"tool": "list_events", "arguments": {"query": words}})),
             11 => (
                 "mcp_tool_result",
-                json!({"tool": "list_events", "server": "calendar", "call_id": call,
-                                             "prefixed_name": "mcp__calendar__list_events", "success": true,
-                                             "duration_ms": 40, "result": words}),
+                json!({"tool": "list_events", "call_id": asked, "success": true, "duration_ms": 40,
+                       "result": words}),
             ),
             12 => (
                 "exposed_tool_call",
-                json!({"tool": "search", "prefixed_name": "han_search",
-                                               "call_id": format!("exposed-{call}"), "input": {"q": words}}),
+                json!({"server": "files", "tool": "search", "prefixed_name": "files_search",
+                       "arguments": {"q": words}}),
             ),
             13 => (
                 "exposed_tool_result",
-                json!({"tool": "search", "prefixed_name": "han_search",
-                                                 "call_id": format!("exposed-{call}"), "success": false,
-                                                 "duration_ms": 12, "error": words}),
+                json!({"server": "files", "tool": "search", "prefixed_name": "files_search", "call_id": asked,
+                       "success": false, "duration_ms": 12, "error": words}),
             ),
             14 => (
                 "memory_query",
-                json!({"question": words, "route": "rules", "duration_ms": 22,
-                                          "result_count": 1}),
+                json!({"question": words, "route": "rules", "success": true, "duration_ms": 22}),
             ),
-            15 => (
-                "memory_learn",
-                json!({"domain": "testing", "scope": "project", "paths": ["tests/**"],
-                                          "append": true}),
-            ),
+            15 => ("memory_learn", json!({"domain": "testing", "scope": "project", "success": true})),
             _ => (
                 "sentiment_analysis",
-                json!({"message_id": self.parent, "sentiment_score": 0.4,
-                                               "sentiment_level": "positive", "frustration_score": 0.1,
-                                               "frustration_level": "low", "signals": [words]}),
+                json!({"message_id": self.parent, "sentiment_score": 2.5, "sentiment_level": "positive",
+                       "frustration_score": 0.5, "frustration_level": "low", "signals": [words]}),
             ),
         };
-        json!({"type": "han_event", "eventType": name, "uuid": uuid(&self.entropy), "timestamp": self.tick(),
-               "sessionId": self.session_id, "cwd": "/home/dev/orchard", "data": data})
+        let id = uuid(&self.entropy);
+        let mut event = json!({"uuid": id, "sessionId": self.session_id, "type": name,
+                               "timestamp": self.tick(), "cwd": cwd, "data": data});
+        if run_of_result.is_string() {
+            event["hookRunId"] = run_of_result;
+        }
+        if (i / Self::HAN_EVENT_KINDS) % 2 == 1 {
+            event["type"] = json!("han_event");
+            event["eventType"] = json!(name);
+        }
+        self.last_event = id;
+        self.events += 1;
+        event
     }
 
     fn tick(&mut self) -> String {
@@ -412,8 +424,14 @@ mod tests {
             "user",
         ];
         assert_eq!(kinds.into_iter().collect::<Vec<_>>(), wanted);
-        let events = parsed(&session.han_events(17));
-        assert_eq!(events.iter().filter_map(|e| e["eventType"].as_str()).collect::<BTreeSet<_>>().len(), 17);
+        let events = parsed(&session.han_events(34));
+        let (plain, wrapped) = events.split_at(17);
+        let names: Vec<_> = plain.iter().map(|e| &e["type"]).collect();
+        assert_eq!(names.iter().map(|n| n.to_string()).collect::<BTreeSet<_>>().len(), 17);
+        assert_eq!(wrapped.iter().map(|e| &e["eventType"]).collect::<Vec<_>>(), names);
+        for (call, result) in [(10, 11), (12, 13)] {
+            assert_eq!(events[result]["data"]["call_id"], events[call]["uuid"]);
+        }
     }
 
     #[test]

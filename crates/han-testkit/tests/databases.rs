@@ -1,5 +1,7 @@
 //! A database for each test, on a cluster that leaves nothing behind.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail their test by panicking")]
+
 use han_testkit::pg::{Cluster, Durability};
 use han_testkit::{TestDatabase, both_databases};
 use sqlx::{Connection, PgConnection, Row, SqliteConnection};

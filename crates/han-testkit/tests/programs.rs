@@ -1,5 +1,7 @@
 //! Programs as processes: what they say, how they are signalled, that none outlives its test.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail their test by panicking")]
+
 use han_testkit::{Program, Signal};
 
 const NOBODY: [(&str, &str); 0] = [];
