@@ -1,1 +1,22 @@
-//! Placeholder while the house is built.
+//! How content is kept secret and how credentials are made: envelope encryption of single fields, the key rings
+//! above it, keyed hashes, tokens. Pure functions of their arguments: no I/O, no clock, and randomness only from
+//! the [`Entropy`](han_types::Entropy) that a caller hands in. The byte formats are specified in
+//! `docs/SECURITY.md`.
+
+mod aad;
+mod aes_gcm;
+pub mod blind;
+pub mod entropy;
+mod error;
+pub mod field;
+mod hex;
+pub mod kek;
+pub mod token;
+mod wrap;
+
+pub use blind::BlindKey;
+pub use entropy::OsEntropy;
+pub use error::CryptoError;
+pub use field::{DEFAULT_MAX_CONTENT, FieldContext, FieldEncryptor, TeamKeyRing, sealed_key_id};
+pub use kek::{Kek, KekId, KekRing, KeyPurpose, TeamKey, TeamKeyName, wrapped_kek_id};
+pub use token::{ApiKeyToken, OpaqueToken, TokenHash};

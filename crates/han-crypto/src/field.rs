@@ -1,0 +1,395 @@
+//! Sealed fields: `version:nonce:wrapped_dek:ciphertext`, one random key (DEK) per field, wrapped by the team's key.
+//! `docs/SECURITY.md` gives the format byte by byte. Which columns are sealed is han-db's business.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io::Cursor;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use han_types::{Entropy, TeamId};
+use zeroize::Zeroizing;
+use zstd::bulk::{Compressor, Decompressor};
+use zstd::zstd_safe::get_frame_content_size;
+
+use crate::CryptoError;
+use crate::aad::aad;
+use crate::aes_gcm::{AesKey, KEY_LEN, NONCE_LEN, TAG_LEN};
+use crate::kek::{KekRing, TeamKey};
+use crate::wrap::{WRAPPED_CHARS, WrappedKey, decode_exactly};
+
+/// The most bytes one field may hold unless a ring is told otherwise: 64 MiB.
+pub const DEFAULT_MAX_CONTENT: usize = 64 << 20;
+
+const SEALED_FIELD: &str = "sealed field";
+const VERSION: &str = "v1";
+/// 12 bytes in base64.
+const NONCE_CHARS: usize = 16;
+/// The flag byte and a tag in unpadded base64: the ciphertext of no content.
+const MIN_CIPHERTEXT_CHARS: usize = 23;
+const FLAG_RAW: u8 = 0;
+const FLAG_ZSTD: u8 = 1;
+/// Below this, zstd rarely wins back the bytes of its own header.
+const COMPRESS_FROM: usize = 128;
+/// Level 1 is the fastest; higher ones win little on single messages.
+const ZSTD_LEVEL: i32 = 1;
+
+/// Where a field stands; sealed with it, so that a field moved elsewhere does not open.
+#[derive(Clone, Copy, Debug)]
+pub struct FieldContext<'a> {
+    /// The table.
+    pub table: &'a str,
+    /// The row, as docs/SECURITY.md spells it for that table; compared without regard to ASCII case.
+    pub row_id: &'a str,
+    /// The column.
+    pub column: &'a str,
+}
+
+/// One team's content keys: fields open with any version, and are sealed with the active one. Cloning is cheap.
+#[derive(Clone)]
+pub struct TeamKeyRing {
+    team_id: TeamId,
+    keys: Arc<[(u32, AesKey)]>,
+    active: usize,
+    max_content: usize,
+}
+
+impl TeamKeyRing {
+    /// A ring of `keys` by version that seals with version `active`.
+    ///
+    /// # Errors
+    /// [`CryptoError::UnknownKey`] when `active` is not among them, [`CryptoError::DuplicateKey`].
+    pub fn new(
+        team_id: TeamId,
+        active: u32,
+        keys: impl IntoIterator<Item = (u32, TeamKey)>,
+    ) -> Result<Self, CryptoError> {
+        let mut ring = Vec::<(u32, AesKey)>::new();
+        for (version, key) in keys {
+            if ring.iter().any(|(held, _)| *held == version) {
+                return Err(CryptoError::DuplicateKey { version });
+            }
+            ring.push((version, AesKey::new(key.expose())?));
+        }
+        let position = ring.iter().position(|(version, _)| *version == active);
+        let active = position.ok_or(CryptoError::UnknownKey { version: active })?;
+        Ok(Self { team_id, keys: ring.into(), active, max_content: DEFAULT_MAX_CONTENT })
+    }
+
+    /// The same ring with another limit, in bytes, on what a field may hold. Never set it below what was sealed
+    /// before: compressed fields beyond it are refused as bombs.
+    #[must_use]
+    pub fn with_max_content(mut self, bytes: usize) -> Self {
+        self.max_content = bytes;
+        self
+    }
+
+    /// Whose keys these are.
+    #[must_use]
+    pub fn team_id(&self) -> &TeamId {
+        &self.team_id
+    }
+
+    /// The version that new fields are sealed with.
+    #[must_use]
+    pub fn active_version(&self) -> u32 {
+        self.keys[self.active].0
+    }
+
+    /// Seals and opens one field of this team.
+    #[must_use]
+    pub fn field<'a>(&'a self, context: FieldContext<'a>) -> FieldEncryptor<'a> {
+        FieldEncryptor { keys: Keys::Team(self), context }
+    }
+
+    fn cipher(&self, version: u32) -> Result<&AesKey, CryptoError> {
+        let key = self.keys.iter().find(|(held, _)| *held == version);
+        key.map(|(_, cipher)| cipher).ok_or(CryptoError::UnknownKey { version })
+    }
+}
+
+impl fmt::Debug for TeamKeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TeamKeyRing")
+            .field("team_id", &self.team_id)
+            .field("versions", &self.keys.iter().map(|(version, _)| version).collect::<Vec<_>>())
+            .field("active", &self.active_version())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whose key wraps a field's DEK.
+#[derive(Clone, Copy)]
+enum Keys<'a> {
+    Team(&'a TeamKeyRing),
+    NoTeam(&'a KekRing),
+}
+
+impl<'a> Keys<'a> {
+    fn team_id(self) -> &'a str {
+        match self {
+            Self::Team(ring) => ring.team_id.as_str(),
+            Self::NoTeam(_) => "",
+        }
+    }
+
+    fn active(self) -> (u32, &'a AesKey) {
+        match self {
+            Self::Team(ring) => {
+                let (version, cipher) = &ring.keys[ring.active];
+                (*version, cipher)
+            }
+            Self::NoTeam(ring) => ring.active_cipher(),
+        }
+    }
+
+    fn get(self, id: u32) -> Result<&'a AesKey, CryptoError> {
+        match self {
+            Self::Team(ring) => ring.cipher(id),
+            Self::NoTeam(ring) => ring.cipher(id),
+        }
+    }
+
+    fn max_content(self) -> usize {
+        match self {
+            Self::Team(ring) => ring.max_content,
+            Self::NoTeam(_) => DEFAULT_MAX_CONTENT,
+        }
+    }
+}
+
+/// Seals and opens the field in one place.
+#[derive(Clone, Copy)]
+pub struct FieldEncryptor<'a> {
+    keys: Keys<'a>,
+    context: FieldContext<'a>,
+}
+
+impl<'a> FieldEncryptor<'a> {
+    pub(crate) fn of_no_team(ring: &'a KekRing, context: FieldContext<'a>) -> Self {
+        Self { keys: Keys::NoTeam(ring), context }
+    }
+
+    /// Seals `content` under a fresh DEK, compressing it where that makes it smaller.
+    ///
+    /// # Errors
+    /// [`CryptoError::TooLarge`] beyond the ring's limit.
+    pub fn encrypt(&self, content: &[u8], entropy: &dyn Entropy) -> Result<String, CryptoError> {
+        check_size(content.len() as u64, self.keys.max_content())?;
+        // One draw for all: a call into the generator costs more than the bytes.
+        let mut random = Zeroizing::new([0; KEY_LEN + 2 * NONCE_LEN]);
+        entropy.fill(random.as_mut_slice());
+        let (mut dek, mut dek_nonce, mut nonce) =
+            (Zeroizing::new([0; KEY_LEN]), [0; NONCE_LEN], [0; NONCE_LEN]);
+        dek.copy_from_slice(&random[..KEY_LEN]);
+        dek_nonce.copy_from_slice(&random[KEY_LEN..KEY_LEN + NONCE_LEN]);
+        nonce.copy_from_slice(&random[KEY_LEN + NONCE_LEN..]);
+
+        let aad = self.aad()?;
+        let (id, key) = self.keys.active();
+        let wrapped = WrappedKey::seal(id, key, &dek_nonce, &aad, &dek)?;
+        let mut text = flagged(content);
+        let tag = AesKey::new(&dek)?.seal(&nonce, &aad, &mut text)?;
+        text.extend_from_slice(&tag);
+        join(&nonce, &wrapped, &text)
+    }
+
+    /// Opens a sealed field.
+    ///
+    /// # Errors
+    /// [`CryptoError::Malformed`] for anything that is not such a text, [`CryptoError::UnknownKey`] or
+    /// [`CryptoError::UnknownKek`] naming the missing key, [`CryptoError::NotAuthentic`] for a text that was changed
+    /// or moved, [`CryptoError::TooLarge`] for one that would inflate beyond the ring's limit.
+    pub fn decrypt(&self, sealed: &str) -> Result<Vec<u8>, CryptoError> {
+        let parts = Parts::of(sealed)?;
+        let nonce = parts.nonce()?;
+        let wrapped = WrappedKey::parse(SEALED_FIELD, parts.wrapped)?;
+        let mut text = URL_SAFE_NO_PAD
+            .decode(parts.ciphertext)
+            .map_err(|_| malformed("its ciphertext is not unpadded base64url"))?;
+
+        let aad = self.aad()?;
+        let mut dek = Zeroizing::new([0; KEY_LEN]);
+        wrapped.open(SEALED_FIELD, self.keys.get(wrapped.id())?, &aad, &mut dek)?;
+        let opened = AesKey::new(&dek)?.open(&nonce, &aad, &mut text);
+        let len = opened.ok_or(CryptoError::NotAuthentic { what: SEALED_FIELD })?.len();
+        text.truncate(len);
+        unflagged(text, self.keys.max_content())
+    }
+
+    /// Re-wraps a field's DEK from key `old` to key `new` (team key versions, or KEK ids for a field of no team).
+    /// `wrapped` is the third part of the sealed field as it stands; put the answer in its place. Nonce and
+    /// ciphertext stay as they are.
+    ///
+    /// # Errors
+    /// [`CryptoError::OtherKey`] when the DEK is not wrapped by `old`; else as [`decrypt`](Self::decrypt).
+    pub fn rotate_kek(
+        &self,
+        old: u32,
+        new: u32,
+        wrapped: &str,
+        entropy: &dyn Entropy,
+    ) -> Result<String, CryptoError> {
+        let wrapped = WrappedKey::parse(SEALED_FIELD, wrapped)?;
+        if wrapped.id() != old {
+            return Err(CryptoError::OtherKey { expected: old, found: wrapped.id() });
+        }
+        let aad = self.aad()?;
+        let mut dek = Zeroizing::new([0; KEY_LEN]);
+        wrapped.open(SEALED_FIELD, self.keys.get(old)?, &aad, &mut dek)?;
+        let mut nonce = [0; NONCE_LEN];
+        entropy.fill(&mut nonce);
+        Ok(WrappedKey::seal(new, self.keys.get(new)?, &nonce, &aad, &dek)?.to_text())
+    }
+
+    /// A whole sealed field with its DEK re-wrapped by the active key; `None` when it is there already.
+    ///
+    /// # Errors
+    /// As [`rotate_kek`](Self::rotate_kek).
+    pub fn rewrap(&self, sealed: &str, entropy: &dyn Entropy) -> Result<Option<String>, CryptoError> {
+        let parts = Parts::of(sealed)?;
+        let (old, (new, _)) = (sealed_key_id(sealed)?, self.keys.active());
+        if old == new {
+            return Ok(None);
+        }
+        let wrapped = self.rotate_kek(old, new, parts.wrapped, entropy)?;
+        Ok(Some(format!("{VERSION}:{}:{wrapped}:{}", parts.nonce, parts.ciphertext)))
+    }
+
+    fn aad(&self) -> Result<Vec<u8>, CryptoError> {
+        let FieldContext { table, row_id, column } = self.context;
+        aad(self.keys.team_id(), table, row_id, column)
+    }
+}
+
+impl fmt::Debug for FieldEncryptor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FieldEncryptor").field("context", &self.context).finish_non_exhaustive()
+    }
+}
+
+/// The id of the key that a field's DEK is wrapped by: the team key's version, or the KEK's id for a field of no
+/// team. Reads it without opening anything.
+///
+/// # Errors
+/// [`CryptoError::Malformed`].
+pub fn sealed_key_id(sealed: &str) -> Result<u32, CryptoError> {
+    WrappedKey::parse(SEALED_FIELD, Parts::of(sealed)?.wrapped).map(|wrapped| wrapped.id())
+}
+
+struct Parts<'a> {
+    nonce: &'a str,
+    wrapped: &'a str,
+    ciphertext: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(sealed: &'a str) -> Result<Self, CryptoError> {
+        let mut parts = sealed.split(':');
+        if parts.next() != Some(VERSION) {
+            return Err(malformed("its version is not v1"));
+        }
+        let (Some(nonce), Some(wrapped), Some(ciphertext), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(malformed("it does not have four parts"));
+        };
+        if ciphertext.len() < MIN_CIPHERTEXT_CHARS {
+            return Err(malformed("its ciphertext is shorter than an authentication tag"));
+        }
+        Ok(Self { nonce, wrapped, ciphertext })
+    }
+
+    fn nonce(&self) -> Result<[u8; NONCE_LEN], CryptoError> {
+        decode_exactly(self.nonce, NONCE_CHARS)
+            .ok_or_else(|| malformed("its nonce is not 16 characters of base64url"))
+    }
+}
+
+fn malformed(reason: &'static str) -> CryptoError {
+    CryptoError::Malformed { what: SEALED_FIELD, reason }
+}
+
+/// Puts the four parts together, in one allocation of the exact size.
+fn join(nonce: &[u8; NONCE_LEN], wrapped: &WrappedKey, text: &[u8]) -> Result<String, CryptoError> {
+    let chars = (text.len() * 4).div_ceil(3);
+    let mut sealed = vec![b':'; VERSION.len() + NONCE_CHARS + WRAPPED_CHARS + chars + 3];
+    sealed[..VERSION.len()].copy_from_slice(VERSION.as_bytes());
+    let mut at = VERSION.len() + 1;
+    for part in [nonce.as_slice(), wrapped.bytes().as_slice(), text] {
+        let written = URL_SAFE_NO_PAD.encode_slice(part, &mut sealed[at..]);
+        at += written.map_err(|_| CryptoError::Library("writing base64"))? + 1;
+    }
+    String::from_utf8(sealed).map_err(|_| CryptoError::Library("writing base64"))
+}
+
+thread_local! {
+    // A context is some hundred kilobytes; making one per message would cost more than compressing does.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+/// `flag ‖ content`, compressed where that makes it smaller, with room for the tag.
+fn flagged(content: &[u8]) -> Vec<u8> {
+    if content.len() >= COMPRESS_FROM
+        && let Some(text) = compressed(content)
+    {
+        return text;
+    }
+    let mut text = Vec::with_capacity(1 + content.len() + TAG_LEN);
+    text.push(FLAG_RAW);
+    text.extend_from_slice(content);
+    text
+}
+
+/// `None` when the content does not shrink (the room given is too small for it then) or zstd is out of memory:
+/// compression is a saving, never a condition.
+fn compressed(content: &[u8]) -> Option<Vec<u8>> {
+    let mut text = Vec::with_capacity(content.len() + TAG_LEN);
+    text.push(FLAG_ZSTD);
+    COMPRESSOR.with_borrow_mut(|slot| {
+        if slot.is_none() {
+            *slot = Compressor::new(ZSTD_LEVEL).ok();
+        }
+        let mut rest = Cursor::new(text);
+        rest.set_position(1);
+        let written = slot.as_mut()?.compress_to_buffer(content, &mut rest).ok()?;
+        (written < content.len()).then(|| rest.into_inner())
+    })
+}
+
+/// Undoes [`flagged`].
+fn unflagged(mut text: Vec<u8>, max: usize) -> Result<Vec<u8>, CryptoError> {
+    match text.first() {
+        Some(&FLAG_RAW) => {
+            text.remove(0);
+            Ok(text)
+        }
+        Some(&FLAG_ZSTD) => inflated(&text[1..], max),
+        _ => Err(malformed("its flag byte is neither 0 nor 1")),
+    }
+}
+
+/// Trusts nothing but the frame's own declared size, and that only up to `max`.
+fn inflated(frame: &[u8], max: usize) -> Result<Vec<u8>, CryptoError> {
+    const BROKEN: &str = "its content is not one zstd frame of the size it declares";
+    let size = get_frame_content_size(frame).ok().flatten().ok_or_else(|| malformed(BROKEN))?;
+    let size = check_size(size, max)?;
+    DECOMPRESSOR.with_borrow_mut(|slot| {
+        if slot.is_none() {
+            *slot = Decompressor::new().ok();
+        }
+        let decompressor = slot.as_mut().ok_or(CryptoError::Library("preparing zstd"))?;
+        let mut content = Vec::with_capacity(size);
+        let written = decompressor.decompress_to_buffer(frame, &mut content);
+        if written.is_ok_and(|written| written == size) { Ok(content) } else { Err(malformed(BROKEN)) }
+    })
+}
+
+/// The length as a `usize`, unless it exceeds `max` or the format's own 4 GiB.
+fn check_size(len: u64, max: usize) -> Result<usize, CryptoError> {
+    let max = (max as u64).min(u64::from(u32::MAX));
+    let size = usize::try_from(len).ok().filter(|_| len <= max);
+    size.ok_or(CryptoError::TooLarge { len, max })
+}
