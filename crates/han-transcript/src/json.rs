@@ -1,0 +1,268 @@
+//! Reading hostile JSON without failing: an object's fields stay raw text until one is asked for, and a field
+//! of the wrong type is an absent field. Nothing here knows what a transcript is.
+//!
+//! Fields are skipped by serde_json's iterative scanner, which has no nesting limit and no opinion on the size
+//! of a number, so that only what is asked for can be wrong.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// A JSON string, borrowed where it holds no escapes.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+/// A JSON object whose values are still raw. Where a name stands twice the last one counts, as in JavaScript,
+/// which writes these files.
+#[derive(Debug, Default)]
+pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor;
+        impl<'de> Visitor<'de> for ObjectVisitor {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::with_capacity(24);
+                while let Some((Text(name), value)) = map.next_entry()? {
+                    fields.push((name, value));
+                }
+                Ok(Object(fields))
+            }
+        }
+        deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
+impl<'a> Object<'a> {
+    /// Reads an object; anything else is `None`.
+    pub(crate) fn parse(json: &'a str) -> Option<Self> {
+        serde_json::from_str(json).ok()
+    }
+
+    /// A field as it stands; JSON's `null` is an absent field.
+    pub(crate) fn raw(&self, name: &str) -> Option<&'a RawValue> {
+        let (_, value) = self.0.iter().rev().find(|(key, _)| key == name)?;
+        (value.get() != "null").then_some(*value)
+    }
+
+    /// A field named `snake_case` or `camelCase`; `name` is given in snake_case.
+    pub(crate) fn either(&self, name: &str) -> Option<&'a RawValue> {
+        self.raw(name).or_else(|| if name.contains('_') { self.raw(&camel(name)) } else { None })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Every field, as it stands.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().map(|(name, value)| (&**name, *value))
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.raw(name).and_then(text)
+    }
+
+    pub(crate) fn object(&self, name: &str) -> Option<Object<'a>> {
+        self.raw(name).and_then(object)
+    }
+
+    pub(crate) fn list(&self, name: &str) -> Option<Vec<&'a RawValue>> {
+        self.raw(name).and_then(list)
+    }
+
+    pub(crate) fn flag(&self, name: &str) -> Option<bool> {
+        self.raw(name).and_then(flag)
+    }
+}
+
+fn camel(snake: &str) -> String {
+    let mut upper = false;
+    let mut out = String::with_capacity(snake.len());
+    for c in snake.chars() {
+        if c == '_' {
+            upper = true;
+        } else {
+            out.push(if upper { c.to_ascii_uppercase() } else { c });
+            upper = false;
+        }
+    }
+    out
+}
+
+/// A string, else `None`.
+pub(crate) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
+    // The first byte decides, so that a large object in a string's place is not read twice.
+    raw.get()
+        .starts_with('"')
+        .then(|| serde_json::from_str::<Text<'_>>(raw.get()).ok())
+        .flatten()
+        .map(|t| t.0)
+}
+
+/// An object, else `None`.
+pub(crate) fn object(raw: &RawValue) -> Option<Object<'_>> {
+    raw.get().starts_with('{').then(|| Object::parse(raw.get())).flatten()
+}
+
+/// A list's items, else `None`.
+pub(crate) fn list(raw: &RawValue) -> Option<Vec<&RawValue>> {
+    raw.get().starts_with('[').then(|| serde_json::from_str(raw.get()).ok()).flatten()
+}
+
+/// The strings of a list, without its other items.
+pub(crate) fn texts(raw: &RawValue) -> Option<Vec<Cow<'_, str>>> {
+    Some(list(raw)?.into_iter().filter_map(text).collect())
+}
+
+/// A boolean, else `None`.
+pub(crate) fn flag(raw: &RawValue) -> Option<bool> {
+    match raw.get() {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
+    }
+}
+
+/// A finite number, else `None`.
+pub(crate) fn number(raw: &RawValue) -> Option<f64> {
+    let text = raw.get();
+    // Rust reads "inf" and "nan", too; JSON numbers begin with a digit or a minus.
+    text.starts_with(|c: char| c == '-' || c.is_ascii_digit())
+        .then(|| text.parse::<f64>().ok())
+        .flatten()
+        .filter(|n| n.is_finite())
+}
+
+/// A number as a whole one between `min` and `max`, to which it is clamped whatever its size.
+pub(crate) fn whole(raw: &RawValue, min: i64, max: i64) -> Option<i64> {
+    let text = raw.get();
+    if !text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
+        return None;
+    }
+    let value = match text.parse::<i64>() {
+        Ok(value) => value,
+        // A float-to-integer cast truncates and saturates.
+        #[expect(clippy::cast_possible_truncation, reason = "saturation is what is wanted")]
+        Err(_) => text.parse::<f64>().ok()? as i64,
+    };
+    Some(value.clamp(min, max))
+}
+
+/// The line with every escaped lone surrogate (`\ud800`) replaced by U+FFFD. They are legal JSON, transcripts
+/// hold them where a tool cut text in the middle of a pair, and no Rust string can.
+pub(crate) fn without_lone_surrogates(line: &str) -> Cow<'_, str> {
+    if !line.contains("\\ud") && !line.contains("\\uD") {
+        return Cow::Borrowed(line);
+    }
+    let bytes = line.as_bytes();
+    let mut clean = String::with_capacity(line.len());
+    let mut copied = 0;
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        if byte != b'\\' {
+            at += 1;
+            continue;
+        }
+        match code_unit(bytes, at) {
+            Some(0xD800..=0xDBFF) if matches!(code_unit(bytes, at + 6), Some(0xDC00..=0xDFFF)) => at += 12,
+            Some(0xD800..=0xDFFF) => {
+                clean.push_str(line.get(copied..at).unwrap_or_default());
+                clean.push_str("\\ufffd");
+                at += 6;
+                copied = at;
+            }
+            // Any other escape is two bytes as far as finding the next one goes.
+            _ => at += 2,
+        }
+    }
+    clean.push_str(line.get(copied..).unwrap_or_default());
+    Cow::Owned(clean)
+}
+
+/// The UTF-16 code unit of the `\uXXXX` escape at `at`.
+fn code_unit(bytes: &[u8], at: usize) -> Option<u16> {
+    let escape = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
+    if !escape.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    u16::from_str_radix(std::str::from_utf8(escape).ok()?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Object, number, text, whole, without_lone_surrogates};
+
+    #[test]
+    fn only_lone_surrogates_are_replaced() {
+        for (given, clean) in [
+            (r#""\ud83d\ude00""#, r#""\ud83d\ude00""#),
+            (r#""\ud83d""#, r#""\ufffd""#),
+            (r#""\ude00\ud83d""#, r#""\ufffd\ufffd""#),
+            (r#""\ud83d\ud83d\ude00""#, r#""\ufffd\ud83d\ude00""#),
+            (r#""\\ud800 \uD8""#, r#""\\ud800 \uD8""#),
+            (r#""é\uDFFFé""#, r#""é\ufffdé""#),
+            (r"\ud8", r"\ud8"),
+            ("\\ud83é", "\\ud83é"),
+            (r"\", r"\"),
+        ] {
+            assert_eq!(without_lone_surrogates(given), clean);
+        }
+    }
+
+    #[test]
+    fn a_name_that_stands_twice_counts_last() {
+        let object = Object::parse(r#"{"a":1,"a":"two","b":null}"#).unwrap();
+        assert_eq!(object.text("a").as_deref(), Some("two"));
+        assert!(object.raw("b").is_none());
+    }
+
+    #[test]
+    fn numbers_of_any_size_are_clamped() {
+        let object =
+            Object::parse(r#"{"a":1e999,"b":-5,"c":2.9,"d":"7","e":99999999999999999999,"f":{}}"#).unwrap();
+        let read = |name| object.raw(name).and_then(|raw| whole(raw, 0, 1000));
+        assert_eq!(
+            ["a", "b", "c", "d", "e", "f"].map(read),
+            [Some(1000), Some(0), Some(2), None, Some(1000), None]
+        );
+        assert_eq!(object.raw("a").and_then(number), None);
+        assert_eq!(object.raw("f").and_then(text), None);
+    }
+
+    #[test]
+    fn both_spellings_of_a_name_are_found() {
+        let object = Object::parse(r#"{"hookRunId":"a","exit_code":1}"#).unwrap();
+        assert!(object.either("hook_run_id").is_some() && object.either("exit_code").is_some());
+        assert!(object.either("hook_run").is_none());
+    }
+}

@@ -1,0 +1,141 @@
+//! The kinds of message that a transcript line can be: one per message type of the GraphQL contract.
+
+use std::fmt;
+use std::str::FromStr;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// What a line is in the message list.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum MessageKind {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl MessageKind {
+            /// Every kind.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The name that is stored: the contract's GraphQL type.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+
+        impl FromStr for MessageKind {
+            type Err = UnknownKind;
+
+            fn from_str(s: &str) -> Result<Self, UnknownKind> {
+                match s {
+                    $($text => Ok(Self::$name),)*
+                    _ => Err(UnknownKind),
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// `assistant`: an answer of the model, or a part of one.
+    Assistant = "AssistantMessage",
+    /// `user`: a prompt, or anything else no rule below catches.
+    RegularUser = "RegularUserMessage",
+    /// `user` with a `<command-name>`: a slash command.
+    CommandUser = "CommandUserMessage",
+    /// `user`: the notice that the person stopped the agent.
+    InterruptUser = "InterruptUserMessage",
+    /// `user` with `isMeta`: put there by the harness.
+    MetaUser = "MetaUserMessage",
+    /// `user` with nothing but tool results.
+    ToolResultUser = "ToolResultUserMessage",
+    /// `summary`, or a `user` line that stands for an earlier conversation.
+    Summary = "SummaryMessage",
+    /// `system`.
+    System = "SystemMessage",
+    /// `file-history-snapshot`.
+    FileHistorySnapshot = "FileHistorySnapshotMessage",
+    /// `queue-operation`, or Han's event `queue_operation`.
+    QueueOperation = "QueueOperationMessage",
+    /// Han's event `hook_run`.
+    HookRun = "HookRunMessage",
+    /// Han's event `hook_result`.
+    HookResult = "HookResultMessage",
+    /// Han's event `hook_check_state`.
+    HookCheckState = "HookCheckStateMessage",
+    /// Han's event `hook_reference`.
+    HookReference = "HookReferenceMessage",
+    /// Han's event `hook_validation`.
+    HookValidation = "HookValidationMessage",
+    /// Han's event `hook_validation_cache`.
+    HookValidationCache = "HookValidationCacheMessage",
+    /// Han's event `hook_script`.
+    HookScript = "HookScriptMessage",
+    /// Han's event `hook_datetime`.
+    HookDatetime = "HookDatetimeMessage",
+    /// Han's event `hook_file_change`.
+    HookFileChange = "HookFileChangeMessage",
+    /// Han's event `mcp_tool_call`.
+    McpToolCall = "McpToolCallMessage",
+    /// Han's event `mcp_tool_result`.
+    McpToolResult = "McpToolResultMessage",
+    /// Han's event `exposed_tool_call`.
+    ExposedToolCall = "ExposedToolCallMessage",
+    /// Han's event `exposed_tool_result`.
+    ExposedToolResult = "ExposedToolResultMessage",
+    /// Han's event `memory_query`.
+    MemoryQuery = "MemoryQueryMessage",
+    /// Han's event `memory_learn`.
+    MemoryLearn = "MemoryLearnMessage",
+    /// Han's event `sentiment_analysis`.
+    SentimentAnalysis = "SentimentAnalysisMessage",
+    /// Everything else, kept as it stands: unknown types, `progress`, and lines that are not JSON objects.
+    UnknownEvent = "UnknownEventMessage",
+}
+
+/// A text that names no [`MessageKind`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a message kind: expected a message type of the GraphQL contract, such as AssistantMessage")]
+pub struct UnknownKind;
+
+impl MessageKind {
+    /// The kind of a Han event of that name.
+    pub(crate) fn of_event(name: &str) -> Option<Self> {
+        Some(match name {
+            "hook_run" => Self::HookRun,
+            "hook_result" => Self::HookResult,
+            "hook_check_state" => Self::HookCheckState,
+            "hook_reference" => Self::HookReference,
+            "hook_validation" => Self::HookValidation,
+            "hook_validation_cache" => Self::HookValidationCache,
+            "hook_script" => Self::HookScript,
+            "hook_datetime" => Self::HookDatetime,
+            "hook_file_change" => Self::HookFileChange,
+            "queue_operation" => Self::QueueOperation,
+            "mcp_tool_call" => Self::McpToolCall,
+            "mcp_tool_result" => Self::McpToolResult,
+            "exposed_tool_call" => Self::ExposedToolCall,
+            "exposed_tool_result" => Self::ExposedToolResult,
+            "memory_query" => Self::MemoryQuery,
+            "memory_learn" => Self::MemoryLearn,
+            "sentiment_analysis" => Self::SentimentAnalysis,
+            _ => return None,
+        })
+    }
+
+    /// Whether such a line never stands in the message list, because it nests under what it answers.
+    #[must_use]
+    pub fn nests(self) -> bool {
+        matches!(
+            self,
+            Self::ToolResultUser | Self::HookResult | Self::McpToolResult | Self::ExposedToolResult
+        )
+    }
+}
+
+impl fmt::Display for MessageKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,275 @@
+//! One pass over a line that gathers what the modules beside it read.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::changes::{bounded, result_action};
+use super::tasks::said;
+use super::{
+    AgentStart, Compaction, CompactionTrigger, FileChangeRecord, HookRecord, LineContext, LineRecord,
+    NativeTaskRecord, PullRequest, ResultKind, ResultRecord, SentimentRecord, SummaryRecord, SummarySource,
+    TaskRecord, TimeSource, TodoRecord, ToolUse, Usage,
+};
+use crate::json::{self, Object};
+use crate::kind::MessageKind;
+use crate::line::{Line, duration_ms};
+use crate::text::{MAX_NAME, MAX_PATH, id, label, preview};
+use crate::tool::ToolCategory;
+
+/// The namespace of uuids derived from content, for lines that carry none of their own.
+///
+/// Such a uuid is UUIDv5 (RFC 9562, section 5.5) in this namespace over the UTF-8 bytes of
+/// `session_id/transcript/form`: the two ids as they stand (their alphabet has no `/`), and as form the line's
+/// canonical JSON (RFC 8785). A line that has none is its own form, byte for byte: one that is not JSON, holds a
+/// lone surrogate or a number beyond the double range, or nests deeper than 127 levels. Of a name that stands
+/// twice in an object the canonical form has the last. Identical lines of one file thus are one message, and the
+/// same line pushed again is recognised.
+pub const LINE_NAMESPACE: Uuid = Uuid::from_u128(0xc8bc_1b9c_ed31_4351_bb98_7980_23a3_2824);
+
+/// Reads one line, given as text without its line feed. It never fails: what cannot be understood is an
+/// [`MessageKind::UnknownEvent`] whose fields are absent.
+#[must_use]
+pub fn project(line: &str, at: &LineContext<'_>) -> LineRecord {
+    let text = json::without_lone_surrogates(line);
+    let read = Line::read(&text);
+    let fields = &read.fields;
+    let own_uuid = read.own_uuid();
+    let is_own = own_uuid.is_some();
+    let uuid = own_uuid.unwrap_or_else(|| derived_uuid(line, at));
+    let named = |name: &str, max| fields.text(name).and_then(|text| label(&text, max));
+    let kind = read.kind();
+    let answers = kind == MessageKind::Assistant;
+    let uses = Uses::read(&read);
+    let answered = Answered::read(&read);
+    let usage = if answers { Usage::read(&read.message, &uuid) } else { None };
+    let progress = &*read.line_type == "progress";
+    LineRecord {
+        own_uuid: is_own,
+        parent_uuid: fields.text("parentUuid").and_then(|text| id(&text)),
+        kind,
+        line_type: label(&read.line_type, 64).unwrap_or_default(),
+        subtype: read.event.as_deref().and_then(|name| label(name, 64)).or_else(|| named("subtype", 64)),
+        role: read.message.text("role").and_then(|role| label(&role, 32)),
+        time: time(&read),
+        agent_id: fields.text("agentId").and_then(|text| id(&text)),
+        is_sidechain: fields.flag("isSidechain").unwrap_or(false),
+        is_meta: fields.flag("isMeta").unwrap_or(false),
+        is_compact_summary: read.is_compact_summary(),
+        nests: kind.nests(),
+        is_progress: progress,
+        model: if answers {
+            read.message.text("model").and_then(|text| label(&text, MAX_NAME))
+        } else {
+            None
+        },
+        usage,
+        tool_name: tool_name(&read, &uses.tools),
+        tool_uses: uses.tools,
+        results: answered.results,
+        agent_start: if progress { agent_start(&read) } else { None },
+        hook: HookRecord::read(&read),
+        turn: read.is_turn(),
+        compaction: compaction(&read),
+        todos: uses.todos,
+        tasks: uses.tasks.into_iter().chain(answered.tasks).chain(TaskRecord::of_event(&read)).collect(),
+        native_tasks: uses.native_tasks.into_iter().chain(answered.native_tasks).collect(),
+        file_changes: uses.file_changes,
+        summary: summary(&read),
+        git_branch: named("gitBranch", MAX_NAME),
+        cwd: named("cwd", MAX_PATH),
+        version: named("version", 64),
+        slug: named("slug", MAX_NAME),
+        pull_request: PullRequest::read(&read),
+        sentiment: (kind == MessageKind::SentimentAnalysis).then(|| SentimentRecord::read(&read)),
+        uuid,
+    }
+}
+
+fn derived_uuid(line: &str, at: &LineContext<'_>) -> String {
+    let mut name = format!("{}/{}/", at.session_id, at.transcript).into_bytes();
+    let canonical = serde_json::from_str::<Value>(line)
+        .ok()
+        .and_then(|value| serde_json_canonicalizer::to_vec(&value).ok());
+    name.extend_from_slice(canonical.as_deref().unwrap_or(line.as_bytes()));
+    Uuid::new_v5(&LINE_NAMESPACE, &name).to_string()
+}
+
+fn time(line: &Line<'_>) -> TimeSource {
+    if let Some(time) = line.own_time() {
+        return TimeSource::Own(time);
+    }
+    let leaf = if &*line.line_type == "summary" { line.fields.text("leafUuid") } else { None };
+    leaf.and_then(|leaf| id(&leaf)).map_or(TimeSource::LineBefore, TimeSource::Leaf)
+}
+
+/// What a line's tool uses project to.
+#[derive(Default)]
+struct Uses {
+    tools: Vec<ToolUse>,
+    todos: Option<Vec<TodoRecord>>,
+    tasks: Vec<TaskRecord>,
+    native_tasks: Vec<NativeTaskRecord>,
+    file_changes: Vec<FileChangeRecord>,
+}
+
+impl Uses {
+    fn read(line: &Line<'_>) -> Self {
+        let mut uses = Self::default();
+        if line.kind() != MessageKind::Assistant {
+            return uses;
+        }
+        let blocks = line.content.of("tool_use").filter_map(|block| {
+            let call_id = block.text("id").and_then(|text| id(&text))?;
+            let name = block.text("name").and_then(|name| label(&name, MAX_NAME))?;
+            Some((call_id, name, block))
+        });
+        for (call_id, name, block) in bounded(blocks) {
+            uses.read_input(&name, &call_id, block);
+            uses.tools.push(ToolUse { category: ToolCategory::of(&name), call_id, name });
+        }
+        uses
+    }
+
+    fn read_input(&mut self, name: &str, call_id: &str, block: &Object<'_>) {
+        // Most inputs (commands, patterns, paths to read) project to nothing and stay unread.
+        let reads = matches!(
+            name,
+            "Write" | "Edit" | "MultiEdit" | "NotebookEdit" | "TodoWrite" | "TaskCreate" | "TaskUpdate"
+        );
+        if !reads && !name.ends_with("_task") {
+            return;
+        }
+        let input = block.object("input").unwrap_or_default();
+        self.file_changes.extend(FileChangeRecord::read(name, call_id, &input));
+        self.native_tasks.extend(NativeTaskRecord::of_tool_use(name, call_id, &input));
+        if name.starts_with("mcp__") {
+            self.tasks.extend(TaskRecord::of_tool_use(name, call_id, &input));
+        }
+        if name == "TodoWrite" {
+            self.todos = TodoRecord::list(&input).or_else(|| self.todos.take());
+        }
+    }
+}
+
+/// What a line answers.
+#[derive(Default)]
+struct Answered {
+    results: Vec<ResultRecord>,
+    tasks: Vec<TaskRecord>,
+    native_tasks: Vec<NativeTaskRecord>,
+}
+
+impl Answered {
+    fn read(line: &Line<'_>) -> Self {
+        let mut answered = Self::default();
+        let event_kind = match line.kind() {
+            MessageKind::McpToolResult => ResultKind::Mcp,
+            MessageKind::ExposedToolResult => ResultKind::Exposed,
+            MessageKind::HookResult => ResultKind::Hook,
+            _ => {
+                if &*line.line_type == "user" {
+                    answered.read_tool_results(line);
+                }
+                return answered;
+            }
+        };
+        let call_id = if event_kind == ResultKind::Hook { line.hook_run_id() } else { line.call_id() };
+        if call_id.is_some() || event_kind == ResultKind::Hook {
+            let exit_code = line.event_exit_code();
+            answered.results.push(ResultRecord {
+                kind: event_kind,
+                call_id,
+                success: line.event_flag("success").or_else(|| exit_code.map(|code| code == 0)),
+                duration_ms: line.event_duration(),
+                starts_agent: None,
+                file_action: None,
+            });
+        }
+        answered
+    }
+
+    fn read_tool_results(&mut self, line: &Line<'_>) {
+        if line.content.of("tool_result").next().is_none() {
+            return;
+        }
+        let blocks = bounded(line.content.of("tool_result").filter_map(|block| {
+            let call_id = block.text("tool_use_id").and_then(|text| id(&text))?;
+            Some((call_id, block))
+        }));
+        // The structured result stands beside the message, not in the block: with several blocks it is unclear
+        // whose it is.
+        let structured = if blocks.len() == 1 { line.fields.object("toolUseResult") } else { None };
+        for (call_id, block) in blocks {
+            let of_structured = |name| structured.as_ref().and_then(|object: &Object<'_>| object.raw(name));
+            self.results.push(ResultRecord {
+                kind: ResultKind::Tool,
+                success: Some(!block.flag("is_error").unwrap_or(false)),
+                duration_ms: of_structured("totalDurationMs")
+                    .or_else(|| of_structured("durationMs"))
+                    .and_then(duration_ms),
+                starts_agent: of_structured("agentId").and_then(json::text).and_then(|text| id(&text)),
+                file_action: structured.as_ref().and_then(result_action),
+                call_id: Some(call_id.clone()),
+            });
+            let said = block.raw("content").map(said).unwrap_or_default();
+            self.tasks.extend(TaskRecord::of_result(&call_id, structured.as_ref(), &said));
+            self.native_tasks.extend(NativeTaskRecord::of_result(&call_id, structured.as_ref(), &said));
+        }
+    }
+}
+
+fn tool_name(line: &Line<'_>, tools: &[ToolUse]) -> Option<String> {
+    match line.kind() {
+        MessageKind::Assistant => tools.first().map(|tool| tool.name.clone()),
+        MessageKind::McpToolCall
+        | MessageKind::McpToolResult
+        | MessageKind::ExposedToolCall
+        | MessageKind::ExposedToolResult => line.event_text("tool").and_then(|tool| label(&tool, MAX_NAME)),
+        _ => line.event.as_deref().and_then(|name| label(name, MAX_NAME)),
+    }
+}
+
+fn agent_start(line: &Line<'_>) -> Option<AgentStart> {
+    let agent_id = line.data.text("agentId").and_then(|text| id(&text))?;
+    let call_id = line.fields.text("parentToolUseID").and_then(|text| id(&text))?;
+    Some(AgentStart { call_id, agent_id })
+}
+
+fn compaction(line: &Line<'_>) -> Option<Compaction> {
+    if &*line.line_type == "system" && line.fields.text("subtype").as_deref() == Some("compact_boundary") {
+        let metadata = line.fields.object("compactMetadata").unwrap_or_default();
+        let trigger = match metadata.text("trigger").as_deref() {
+            Some("auto") => CompactionTrigger::Auto,
+            Some("manual") => CompactionTrigger::Manual,
+            _ => CompactionTrigger::Unknown,
+        };
+        return Some(Compaction { trigger, continuation: false });
+    }
+    let continues = line.is_continuation();
+    continues.then_some(Compaction { trigger: CompactionTrigger::Unknown, continuation: true })
+}
+
+fn summary(line: &Line<'_>) -> Option<SummaryRecord> {
+    let (text, source) = if &*line.line_type == "summary" {
+        (line.fields.text("summary")?, SummarySource::SummaryLine)
+    } else if line.is_turn() {
+        let text = line.content.text()?;
+        match line.kind() {
+            MessageKind::CommandUser => (command(&text)?.into(), SummarySource::FirstPrompt),
+            _ => (text, SummarySource::FirstPrompt),
+        }
+    } else {
+        return None;
+    };
+    let text = preview(&text, 499);
+    (!text.is_empty()).then_some(SummaryRecord { text, source })
+}
+
+/// A command as it was typed: its name and its arguments.
+fn command(text: &str) -> Option<String> {
+    let tag = |name: &str| {
+        let (_, rest) = text.split_once(&format!("<{name}>"))?;
+        Some(rest.split_once(&format!("</{name}>")).map_or(rest, |(inside, _)| inside).trim())
+    };
+    Some([tag("command-name")?, tag("command-args").unwrap_or_default()].join(" "))
+}

@@ -1,0 +1,207 @@
+//! Content blocks, as the contract's five types. A block of another type is shown as text, never dropped.
+
+use crate::json::{self, Object};
+use crate::line::{Content, Line, Part};
+use crate::text::{MAX_ID, MAX_NAME, label, preview, without_nul};
+use crate::tool::{self, ToolCategory};
+use serde_json::value::RawValue;
+
+/// How much of a thinking block its preview shows, in characters.
+pub const THINKING_PREVIEW_CHARS: usize = 200;
+/// How much of a tool result its preview shows, in characters.
+pub const RESULT_PREVIEW_CHARS: usize = 500;
+/// How much of a tool result its preview shows, in lines.
+pub const RESULT_PREVIEW_LINES: usize = 10;
+/// How much of an unknown block's JSON is shown, in characters.
+const UNKNOWN_BLOCK_CHARS: usize = 2000;
+
+/// A part of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Block {
+    /// `TextBlock`
+    Text {
+        /// The text, in Markdown.
+        text: String,
+    },
+    /// `ThinkingBlock`
+    Thinking {
+        /// The whole of it.
+        thinking: String,
+        /// Its first [`THINKING_PREVIEW_CHARS`] characters, on one line.
+        preview: String,
+        /// The model's signature.
+        signature: Option<String>,
+    },
+    /// `ToolUseBlock`
+    ToolUse(ToolUse),
+    /// `ToolResultBlock`
+    ToolResult(ToolResult),
+    /// `ImageBlock`
+    Image {
+        /// `image/png`
+        media_type: String,
+        /// `data:image/png;base64,…`
+        data_url: String,
+    },
+}
+
+/// A tool use. Its result is found by `tool_call_id`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolUse {
+    /// What the result names.
+    pub tool_call_id: String,
+    /// The tool's name.
+    pub name: String,
+    /// The input, as JSON.
+    pub input: String,
+    /// What sort of tool it is.
+    pub category: ToolCategory,
+    /// Its name for people.
+    pub display_name: String,
+    /// A lucide icon name.
+    pub icon: &'static str,
+    /// `#rrggbb`
+    pub color: &'static str,
+}
+
+/// The result of a tool use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolResult {
+    /// The tool use it answers.
+    pub tool_call_id: String,
+    /// Its text; images are left out.
+    pub content: String,
+    /// The first [`RESULT_PREVIEW_LINES`] lines of it, at most [`RESULT_PREVIEW_CHARS`] characters.
+    pub preview: String,
+    /// Whether the tool failed.
+    pub is_error: bool,
+    /// Whether the preview leaves something out.
+    pub is_long: bool,
+    /// Whether it holds an image.
+    pub has_image: bool,
+}
+
+pub(super) fn blocks(line: &Line<'_>) -> Vec<Block> {
+    match &line.content {
+        Content::None => Vec::new(),
+        Content::Text(text) => vec![Block::Text { text: without_nul(text.clone()) }],
+        Content::Blocks(parts) => parts.iter().map(block).collect(),
+    }
+}
+
+fn block(part: &Part<'_>) -> Block {
+    let text = |name| part.fields.text(name).map(without_nul);
+    let known = match &*part.kind {
+        "text" => text("text").map(|text| Block::Text { text }),
+        "thinking" => text("thinking").map(|thinking| Block::Thinking {
+            preview: preview(&thinking, THINKING_PREVIEW_CHARS),
+            thinking,
+            signature: text("signature"),
+        }),
+        // Its content is encrypted for the model; that it is there can be said.
+        "redacted_thinking" => Some(Block::Thinking {
+            thinking: String::new(),
+            preview: "Redacted".to_owned(),
+            signature: text("data"),
+        }),
+        "tool_use" | "server_tool_use" => Some(Block::ToolUse(tool_use(&part.fields))),
+        kind if is_tool_result(kind) => Some(Block::ToolResult(tool_result(&part.fields))),
+        "image" => image(&part.fields),
+        _ => None,
+    };
+    known.unwrap_or_else(|| Block::Text { text: part.json.chars().take(UNKNOWN_BLOCK_CHARS).collect() })
+}
+
+/// Also `web_search_tool_result` and its like.
+pub(super) fn is_tool_result(kind: &str) -> bool {
+    kind == "tool_result" || kind.ends_with("_tool_result")
+}
+
+fn tool_use(block: &Object<'_>) -> ToolUse {
+    let name = block.text("name").and_then(|name| label(&name, MAX_NAME)).unwrap_or_default();
+    let face = tool::face(&name);
+    ToolUse {
+        tool_call_id: block.text("id").and_then(|id| label(&id, MAX_ID)).unwrap_or_default(),
+        input: block.raw("input").map_or("{}", RawValue::get).to_owned(),
+        category: face.category,
+        display_name: face.display_name,
+        icon: face.icon,
+        color: face.color,
+        name,
+    }
+}
+
+pub(super) fn tool_result(block: &Object<'_>) -> ToolResult {
+    let (content, has_image) = block.raw("content").map(result_text).unwrap_or_default();
+    let (preview, is_long) = result_preview(&content);
+    ToolResult {
+        tool_call_id: block.text("tool_use_id").and_then(|id| label(&id, MAX_ID)).unwrap_or_default(),
+        preview,
+        is_error: block.flag("is_error").unwrap_or(false),
+        is_long,
+        has_image,
+        content,
+    }
+}
+
+/// A result's text, and whether it holds an image. Blocks that are neither are shown as the JSON they are.
+pub(super) fn result_text(content: &RawValue) -> (String, bool) {
+    if let Some(text) = json::text(content) {
+        return (without_nul(text), false);
+    }
+    let Some(items) = json::list(content) else { return (content.get().to_owned(), false) };
+    let mut has_image = false;
+    let texts = items.into_iter().filter_map(|item| {
+        let Some(block) = json::object(item) else { return Some(item.get().to_owned()) };
+        match block.text("type").as_deref() {
+            Some("image") => {
+                has_image = true;
+                None
+            }
+            _ => Some(block.text("text").map_or_else(|| item.get().to_owned(), without_nul)),
+        }
+    });
+    let texts = texts.collect::<Vec<_>>().join("\n");
+    (texts, has_image)
+}
+
+fn result_preview(content: &str) -> (String, bool) {
+    let line_end = content.match_indices('\n').nth(RESULT_PREVIEW_LINES - 1).map(|(at, _)| at);
+    let char_end = content.char_indices().nth(RESULT_PREVIEW_CHARS).map(|(at, _)| at);
+    let end = line_end.into_iter().chain(char_end).min().unwrap_or(content.len());
+    let (shown, rest) = content.split_at(end);
+    (shown.to_owned(), !rest.trim().is_empty())
+}
+
+/// Only images that the line itself holds: an address elsewhere would have the reader's browser call home.
+fn image(block: &Object<'_>) -> Option<Block> {
+    let source = block.object("source")?;
+    let media_type = source.text("media_type")?;
+    let data = source.text("data")?;
+    let subtype = media_type.strip_prefix("image/")?;
+    let plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'-' | b'.');
+    let base64 = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'/' | b'=' | b'-' | b'_');
+    if subtype.is_empty() || !subtype.bytes().all(plain) || !data.bytes().all(base64) {
+        return None;
+    }
+    Some(Block::Image {
+        data_url: format!("data:{media_type};base64,{data}"),
+        media_type: media_type.into_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RESULT_PREVIEW_CHARS, result_preview};
+
+    #[test]
+    fn a_preview_says_whether_it_is_one() {
+        assert_eq!(result_preview("one\ntwo\n"), ("one\ntwo\n".to_owned(), false));
+        let lines = "é\n".repeat(11);
+        let (preview, is_long) = result_preview(&lines);
+        assert_eq!((preview.lines().count(), is_long), (10, true));
+        let (preview, is_long) = result_preview(&"é".repeat(501));
+        assert_eq!((preview.chars().count(), is_long), (RESULT_PREVIEW_CHARS, true));
+        assert!(!result_preview(&"é".repeat(500)).1);
+    }
+}

@@ -1,0 +1,92 @@
+//! Results, as they nest under what they answer.
+
+use super::blocks::{ToolResult, is_tool_result, result_text, tool_result};
+use crate::json;
+use crate::kind::MessageKind;
+use crate::line::Line;
+use crate::text::without_nul;
+
+/// A result, to be shown under what it answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResultView {
+    /// Under the tool use with this `tool_call_id`.
+    Tool(ToolResult),
+    /// `McpToolResult`, under the `mcp_tool_call` with this id.
+    Mcp(CallResult),
+    /// `ExposedToolResult`, under the `exposed_tool_call` with this id.
+    Exposed(CallResult),
+    /// `HookResult`, under the `hook_run` with this id.
+    Hook(HookOutcome),
+}
+
+/// The result of an MCP or exposed call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallResult {
+    /// The call it answers.
+    pub call_id: Option<String>,
+    /// Whether it went well.
+    pub success: Option<bool>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: Option<i64>,
+    /// What it returned: text, or JSON.
+    pub result: Option<String>,
+    /// What went wrong.
+    pub error: Option<String>,
+}
+
+/// The result of a hook run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HookOutcome {
+    /// The run it answers; without one it answers the hook's next open run before it.
+    pub hook_run_id: Option<String>,
+    /// Whether it went well.
+    pub success: Option<bool>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: Option<i64>,
+    /// Its exit code.
+    pub exit_code: Option<i64>,
+    /// What it wrote.
+    pub output: Option<String>,
+    /// What went wrong.
+    pub error: Option<String>,
+}
+
+/// The results in a line: its `tool_result` blocks, or the result event that it is.
+#[must_use]
+pub fn results(line: &str) -> Vec<ResultView> {
+    let text = json::without_lone_surrogates(line);
+    let line = Line::read(&text);
+    match line.kind() {
+        MessageKind::McpToolResult => vec![ResultView::Mcp(call_result(&line))],
+        MessageKind::ExposedToolResult => vec![ResultView::Exposed(call_result(&line))],
+        MessageKind::HookResult => vec![ResultView::Hook(hook_outcome(&line))],
+        _ => {
+            let results = line.content.parts().iter().filter(|part| is_tool_result(&part.kind));
+            results.map(|part| ResultView::Tool(tool_result(&part.fields))).collect()
+        }
+    }
+}
+
+pub(super) fn call_result(line: &Line<'_>) -> CallResult {
+    let output = ["result", "output"].iter().find_map(|name| line.event_raw(name));
+    let error = line.event_any("error").map(without_nul);
+    CallResult {
+        call_id: line.call_id(),
+        success: line.event_flag("success").or(error.is_some().then_some(false)),
+        duration_ms: line.event_duration(),
+        result: output.map(|raw| result_text(raw).0),
+        error,
+    }
+}
+
+pub(super) fn hook_outcome(line: &Line<'_>) -> HookOutcome {
+    let exit_code = line.event_exit_code();
+    HookOutcome {
+        hook_run_id: line.hook_run_id(),
+        success: line.event_flag("success").or_else(|| exit_code.map(|code| code == 0)),
+        duration_ms: line.event_duration(),
+        exit_code,
+        output: line.event_any("output").map(without_nul),
+        error: line.event_any("error").map(without_nul),
+    }
+}
