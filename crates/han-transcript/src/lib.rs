@@ -2,7 +2,7 @@
 //!
 //! A line is read twice in its life. [`record::project`] runs on every line that arrives and says where it
 //! belongs and what it adds to lists and sums; [`view::view`] runs on lines that somebody reads and says what
-//! they show.
+//! they show. [`fold`] puts the records of a session together, and [`pricing`] turns tokens into money.
 //!
 //! Agents change their format often, and a transcript may be hostile. So nothing here fails: a field of the
 //! wrong type is an absent field, an unknown line is an [`MessageKind::UnknownEvent`], and the line itself is
@@ -13,6 +13,8 @@ mod kind;
 mod line;
 mod text;
 
+pub mod fold;
+pub mod pricing;
 pub mod record;
 pub mod tool;
 pub mod view;

@@ -176,7 +176,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Han's own events. They name themselves in their data or beside it, and older ones in `type` itself.
+    /// Han's own events. They name themselves in their data, beside it, or in `type` itself.
     fn read_event(&mut self) -> Option<MessageKind> {
         let data = self.fields.object("data");
         if self.line_type == "han_event" {
@@ -189,12 +189,13 @@ impl<'a> Line<'a> {
             let known = names.iter().position(|name| MessageKind::of_event(name).is_some());
             self.event = names.into_iter().nth(known.unwrap_or(0));
             self.event.as_deref().and_then(MessageKind::of_event)
-        } else if let (Some(kind), Some(data)) = (MessageKind::of_event(&self.line_type), data) {
-            self.data = data;
-            self.event = Some(self.line_type.clone());
-            Some(kind)
         } else {
-            None
+            let kind = MessageKind::of_event(&self.line_type);
+            if kind.is_some() || self.line_type.starts_with("task_") {
+                self.data = data?;
+                self.event = Some(self.line_type.clone());
+            }
+            kind
         }
     }
 

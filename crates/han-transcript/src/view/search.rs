@@ -1,8 +1,6 @@
 //! The words of a line: what somebody searching would expect to find it by. Ids, paths of the harness and other
 //! envelope fields are not among them.
 
-use std::borrow::Cow;
-
 use serde_json::value::RawValue;
 
 use super::blocks::is_tool_result;
@@ -134,7 +132,7 @@ impl Words {
 }
 
 /// A long run without any white space or punctuation of prose.
-fn is_opaque(text: &Cow<'_, str>) -> bool {
+fn is_opaque(text: &str) -> bool {
     text.len() > 1000
         && text
             .bytes()

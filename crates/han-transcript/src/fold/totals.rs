@@ -1,0 +1,219 @@
+//! A session's totals.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{NativeTask, Place, Task, native_tasks, tasks};
+use crate::record::{
+    CompactionTrigger, FileAction, FileChangeRecord, LineRecord, NativeTaskRecord, ResultKind, SummarySource,
+    TaskRecord, TodoRecord, Usage,
+};
+
+/// Token counters over many answers, each counted once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenTotals {
+    /// Input tokens that no cache covered.
+    pub input: i64,
+    /// Output tokens.
+    pub output: i64,
+    /// Input tokens read from the cache.
+    pub cache_read: i64,
+    /// Input tokens written to the cache for five minutes.
+    pub cache_creation_5m: i64,
+    /// Input tokens written to the cache for an hour.
+    pub cache_creation_1h: i64,
+}
+
+impl TokenTotals {
+    /// Input tokens written to the cache, for whatever time.
+    #[must_use]
+    pub fn cache_creation(&self) -> i64 {
+        self.cache_creation_5m.saturating_add(self.cache_creation_1h)
+    }
+
+    fn add(&mut self, usage: &Usage) {
+        self.input = self.input.saturating_add(usage.input);
+        self.output = self.output.saturating_add(usage.output);
+        self.cache_read = self.cache_read.saturating_add(usage.cache_read);
+        self.cache_creation_5m = self.cache_creation_5m.saturating_add(usage.cache_creation_5m);
+        self.cache_creation_1h = self.cache_creation_1h.saturating_add(usage.cache_creation_1h);
+    }
+}
+
+/// How often a session was compacted. Boundaries are counted by their trigger; each usually leaves one
+/// continuation, too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compactions {
+    /// Because the context was full.
+    pub auto: u64,
+    /// Because a person asked.
+    pub manual: u64,
+    /// For a reason the line does not give.
+    pub unknown: u64,
+    /// Summaries that the conversation went on from.
+    pub continuations: u64,
+}
+
+/// What a session's lines come to, its subagents' included.
+#[derive(Clone, Debug, Default)]
+pub struct SessionTotals {
+    seen: BTreeSet<(String, String)>,
+    usage: BTreeMap<String, Usage>,
+    turns: u64,
+    compactions: Compactions,
+    todos: Option<(Place, Vec<TodoRecord>)>,
+    tasks: Vec<(Place, TaskRecord)>,
+    native_tasks: Vec<(Place, NativeTaskRecord)>,
+    file_changes: Vec<(Place, FileChangeRecord)>,
+    failed_calls: BTreeSet<String>,
+    file_actions: BTreeMap<String, FileAction>,
+    first_prompt: Option<(Place, String)>,
+    last_summary: Option<(Place, String)>,
+}
+
+impl SessionTotals {
+    /// Takes in one line. A line whose file and uuid are known already is the same message and changes nothing.
+    pub fn add(&mut self, place: &Place, record: &LineRecord) {
+        if !self.seen.insert((place.transcript.clone(), record.uuid.clone())) {
+            return;
+        }
+        if let Some(usage) = &record.usage {
+            self.add_usage(usage);
+        }
+        self.turns += u64::from(record.turn);
+        match record.compaction.map(|compaction| (compaction.continuation, compaction.trigger)) {
+            None => {}
+            Some((true, _)) => self.compactions.continuations += 1,
+            Some((false, CompactionTrigger::Auto)) => self.compactions.auto += 1,
+            Some((false, CompactionTrigger::Manual)) => self.compactions.manual += 1,
+            Some((false, CompactionTrigger::Unknown)) => self.compactions.unknown += 1,
+        }
+        if let Some(todos) = &record.todos
+            && self.todos.as_ref().is_none_or(|(latest, _)| latest < place)
+        {
+            self.todos = Some((place.clone(), todos.clone()));
+        }
+        self.tasks.extend(record.tasks.iter().map(|task| (place.clone(), task.clone())));
+        self.native_tasks.extend(record.native_tasks.iter().map(|task| (place.clone(), task.clone())));
+        self.file_changes.extend(record.file_changes.iter().map(|change| (place.clone(), change.clone())));
+        for result in &record.results {
+            let Some(call_id) = result.call_id.as_ref().filter(|_| result.kind != ResultKind::Hook) else {
+                continue;
+            };
+            if result.success == Some(false) {
+                self.failed_calls.insert(call_id.clone());
+            }
+            if let Some(action) = result.file_action {
+                // A call has one result; should a hostile file hold two, the order must still not matter.
+                let known = self.file_actions.entry(call_id.clone()).or_insert(action);
+                *known = action.max(*known);
+            }
+        }
+        self.add_summary(place, record);
+    }
+
+    /// Counters of one answer only grow from line to line, so the largest of each is the last.
+    fn add_usage(&mut self, usage: &Usage) {
+        let kept = self.usage.entry(usage.message_id.clone()).or_insert_with(|| usage.clone());
+        kept.input = kept.input.max(usage.input);
+        kept.output = kept.output.max(usage.output);
+        kept.cache_read = kept.cache_read.max(usage.cache_read);
+        kept.cache_creation_5m = kept.cache_creation_5m.max(usage.cache_creation_5m);
+        kept.cache_creation_1h = kept.cache_creation_1h.max(usage.cache_creation_1h);
+        if usage.model > kept.model {
+            kept.model.clone_from(&usage.model);
+        }
+    }
+
+    fn add_summary(&mut self, place: &Place, record: &LineRecord) {
+        let Some(summary) = &record.summary else { return };
+        let (slot, replaces): (_, fn(&Place, &Place) -> bool) = match summary.source {
+            SummarySource::FirstPrompt => (&mut self.first_prompt, |new, old| new < old),
+            SummarySource::SummaryLine => (&mut self.last_summary, |new, old| new > old),
+        };
+        if slot.as_ref().is_none_or(|(old, _)| replaces(place, old)) {
+            *slot = Some((place.clone(), summary.text.clone()));
+        }
+    }
+
+    /// How many different messages were taken in.
+    #[must_use]
+    pub fn messages(&self) -> usize {
+        self.seen.len()
+    }
+
+    /// Every answer once, by `message.id`.
+    pub fn answers(&self) -> impl Iterator<Item = &Usage> {
+        self.usage.values()
+    }
+
+    /// The tokens of all answers.
+    #[must_use]
+    pub fn tokens(&self) -> TokenTotals {
+        let mut totals = TokenTotals::default();
+        self.answers().for_each(|usage| totals.add(usage));
+        totals
+    }
+
+    /// The tokens of all answers, by model; answers that name none stand under `None`.
+    #[must_use]
+    pub fn tokens_by_model(&self) -> BTreeMap<Option<&str>, TokenTotals> {
+        let mut totals = BTreeMap::<_, TokenTotals>::new();
+        for usage in self.answers() {
+            totals.entry(usage.model.as_deref()).or_default().add(usage);
+        }
+        totals
+    }
+
+    /// What persons typed.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.turns
+    }
+
+    /// How often the conversation was compacted.
+    #[must_use]
+    pub fn compactions(&self) -> Compactions {
+        self.compactions
+    }
+
+    /// The latest to-do list.
+    #[must_use]
+    pub fn todos(&self) -> &[TodoRecord] {
+        self.todos.as_ref().map_or(&[], |(_, todos)| todos)
+    }
+
+    /// Han's tasks.
+    #[must_use]
+    pub fn tasks(&self) -> Vec<Task> {
+        tasks(&self.tasks, &self.failed_calls)
+    }
+
+    /// The agent's own tasks.
+    #[must_use]
+    pub fn native_tasks(&self) -> Vec<NativeTask> {
+        native_tasks(&self.native_tasks, &self.failed_calls)
+    }
+
+    /// File changes that no result calls failed, in the session's order, with what their results say became of
+    /// the file.
+    #[must_use]
+    pub fn file_changes(&self) -> Vec<(Place, FileChangeRecord)> {
+        let happened =
+            self.file_changes.iter().filter(|(_, change)| !self.failed_calls.contains(&change.call_id));
+        let mut changes: Vec<_> = happened
+            .cloned()
+            .map(|(place, mut change)| {
+                change.action = self.file_actions.get(&change.call_id).copied().unwrap_or(change.action);
+                (place, change)
+            })
+            .collect();
+        changes.sort_by(|(a, one), (b, other)| (a, &one.call_id).cmp(&(b, &other.call_id)));
+        changes
+    }
+
+    /// The last summary line, else the first prompt.
+    #[must_use]
+    pub fn summary(&self) -> Option<&str> {
+        self.last_summary.as_ref().or(self.first_prompt.as_ref()).map(|(_, text)| text.as_str())
+    }
+}

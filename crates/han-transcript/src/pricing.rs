@@ -1,0 +1,223 @@
+//! What tokens cost: one table with its date, matched by model id, overridable. A model that is not in it has no
+//! price; nothing is guessed.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::fold::TokenTotals;
+
+/// US dollars per million tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// Input tokens that no cache covered.
+    pub input: f64,
+    /// Output tokens.
+    pub output: f64,
+    /// Input tokens read from the cache.
+    pub cache_read: f64,
+    /// Input tokens written to the cache for five minutes.
+    pub cache_write_5m: f64,
+    /// Input tokens written to the cache for an hour.
+    pub cache_write_1h: f64,
+}
+
+impl Price {
+    const fn new(input: f64, cache_write_5m: f64, cache_write_1h: f64, cache_read: f64, output: f64) -> Self {
+        Self { input, output, cache_read, cache_write_5m, cache_write_1h }
+    }
+
+    /// What these tokens cost, in US dollars.
+    #[must_use]
+    pub fn cost(&self, tokens: &TokenTotals) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 are not real ones")]
+        let part = |count: i64, price: f64| count as f64 * price / 1_000_000.0;
+        part(tokens.input, self.input)
+            + part(tokens.output, self.output)
+            + part(tokens.cache_read, self.cache_read)
+            + part(tokens.cache_creation_5m, self.cache_write_5m)
+            + part(tokens.cache_creation_1h, self.cache_write_1h)
+    }
+}
+
+/// The day the built-in table was last checked against the vendor's pages, ISO 8601.
+pub const PRICES_AS_OF: &str = "2026-10-24";
+
+/// The vendor's list prices (<https://platform.claude.com/docs/en/about-claude/pricing>): model id without its
+/// date, then input, cache write 5 m and 1 h, cache read, output.
+///
+/// They are list prices at standard speed; batch, fast and long-context rates and discounts are not told by a
+/// transcript. A model whose rate depends on the length of each prompt (Haiku 5.5) is left out, since sums of
+/// tokens cannot be priced by it.
+const PRICES: [(&str, Price); 24] = [
+    ("claude-fable-5-1", Price::new(10.0, 12.5, 20.0, 0.25, 50.0)),
+    ("claude-fable-5", Price::new(10.0, 12.5, 20.0, 1.0, 50.0)),
+    ("claude-mythos-5-1", Price::new(10.0, 12.5, 20.0, 0.25, 50.0)),
+    ("claude-mythos-5", Price::new(10.0, 12.5, 20.0, 1.0, 50.0)),
+    ("claude-opus-5-5", Price::new(4.0, 5.0, 8.0, 0.2, 20.0)),
+    ("claude-opus-5", Price::new(5.0, 6.25, 10.0, 0.5, 25.0)),
+    ("claude-opus-4-8", Price::new(5.0, 6.25, 10.0, 0.5, 25.0)),
+    ("claude-opus-4-7", Price::new(5.0, 6.25, 10.0, 0.5, 25.0)),
+    ("claude-opus-4-6", Price::new(5.0, 6.25, 10.0, 0.5, 25.0)),
+    ("claude-opus-4-5", Price::new(5.0, 6.25, 10.0, 0.5, 25.0)),
+    ("claude-opus-4-1", Price::new(15.0, 18.75, 30.0, 1.5, 75.0)),
+    ("claude-opus-4", Price::new(15.0, 18.75, 30.0, 1.5, 75.0)),
+    ("claude-sonnet-5-5", Price::new(2.0, 2.5, 4.0, 0.1, 10.0)),
+    ("claude-sonnet-5", Price::new(2.0, 2.5, 4.0, 0.2, 10.0)),
+    ("claude-sonnet-4-6", Price::new(3.0, 3.75, 6.0, 0.3, 15.0)),
+    ("claude-sonnet-4-5", Price::new(3.0, 3.75, 6.0, 0.3, 15.0)),
+    ("claude-sonnet-4", Price::new(3.0, 3.75, 6.0, 0.3, 15.0)),
+    ("claude-3-7-sonnet", Price::new(3.0, 3.75, 6.0, 0.3, 15.0)),
+    ("claude-3-5-sonnet", Price::new(3.0, 3.75, 6.0, 0.3, 15.0)),
+    ("claude-haiku-4-5", Price::new(1.0, 1.25, 2.0, 0.1, 5.0)),
+    ("claude-3-5-haiku", Price::new(0.8, 1.0, 1.6, 0.08, 4.0)),
+    ("claude-3-opus", Price::new(15.0, 18.75, 30.0, 1.5, 75.0)),
+    ("claude-3-haiku", Price::new(0.25, 0.3, 0.5, 0.03, 1.25)),
+    // What the agent writes for answers it made up itself (errors, interruptions): they cost nothing.
+    ("<synthetic>", Price::new(0.0, 0.0, 0.0, 0.0, 0.0)),
+];
+
+/// Prices by model id, as configuration gives them:
+/// `{"as_of": "2026-10-24", "models": {"claude-opus-4-6": {"input": 5, …}}}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriceTable {
+    /// The day the prices were checked, ISO 8601. For people.
+    pub as_of: String,
+    /// US dollars per million tokens, by model id. An id without a date speaks for every date.
+    pub models: BTreeMap<String, Price>,
+}
+
+impl Default for PriceTable {
+    fn default() -> Self {
+        Self {
+            as_of: PRICES_AS_OF.to_owned(),
+            models: PRICES.into_iter().map(|(model, price)| (model.to_owned(), price)).collect(),
+        }
+    }
+}
+
+impl PriceTable {
+    /// This table with another's prices over its own, and the other's date.
+    #[must_use]
+    pub fn overridden_by(mut self, other: Self) -> Self {
+        self.as_of = other.as_of;
+        self.models.extend(other.models);
+        self
+    }
+
+    /// The price of the model with that id. The longest id of the table counts that is the model's, apart from
+    /// what names a release, a context window or a vendor's deployment of it: a date (`-20251001`, `@20251001`),
+    /// `-latest`, `-v1:0`, `[1m]`, and `anthropic.` or `anthropic/` with whatever stands before it. So
+    /// `claude-opus-4` says nothing on `claude-opus-4-9`.
+    #[must_use]
+    pub fn price(&self, model: &str) -> Option<&Price> {
+        let exact = self.models.get(model);
+        let short =
+            model.rfind("anthropic").and_then(|at| model.get(at + "anthropic".len() + 1..)).unwrap_or(model);
+        exact.or_else(|| {
+            let known =
+                self.models.iter().filter(|(id, _)| short.strip_prefix(id.as_str()).is_some_and(is_release));
+            known.max_by_key(|(id, _)| id.len()).map(|(_, price)| price)
+        })
+    }
+
+    /// What these tokens cost with that model, in US dollars; `None` where it has no price.
+    #[must_use]
+    pub fn cost(&self, model: &str, tokens: &TokenTotals) -> Option<f64> {
+        Some(self.price(model)?.cost(tokens))
+    }
+}
+
+/// Whether the rest of a model id names no other model.
+fn is_release(rest: &str) -> bool {
+    let rest = rest.strip_suffix("[1m]").unwrap_or(rest);
+    let rest = match rest.rsplit_once("-v") {
+        Some((before, version)) if version.chars().all(|c| c.is_ascii_digit() || c == ':') => before,
+        _ => rest,
+    };
+    let date = rest.strip_prefix(['-', '@']).unwrap_or_default();
+    rest.is_empty() || date == "latest" || (date.len() == 8 && date.bytes().all(|b| b.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{PRICES, PriceTable};
+    use crate::fold::TokenTotals;
+
+    #[test]
+    fn a_model_is_found_by_its_id_whatever_its_release() {
+        let table = PriceTable::default();
+        let input = |model| table.price(model).map(|price| price.input);
+        for (model, price) in [
+            ("claude-opus-4-6", Some(5.0)),
+            ("claude-opus-4-20250514", Some(15.0)),
+            ("claude-opus-4-1-20250805", Some(15.0)),
+            ("claude-opus-4-5-20251101", Some(5.0)),
+            ("claude-sonnet-4-5-20250929[1m]", Some(3.0)),
+            ("claude-3-5-sonnet-latest", Some(3.0)),
+            ("claude-sonnet-4@20250514", Some(3.0)),
+            ("us.anthropic.claude-haiku-4-5-20251001-v1:0", Some(1.0)),
+            ("anthropic/claude-sonnet-4-6", Some(3.0)),
+            ("<synthetic>", Some(0.0)),
+            ("claude-opus-4-9", None),
+            ("claude-opus-4-66", None),
+            ("claude-haiku-5-5", None),
+            ("gpt-5", None),
+            ("anthropic", None),
+            ("", None),
+        ] {
+            assert_eq!(input(model), price, "{model}");
+        }
+    }
+
+    #[test]
+    fn every_counter_has_its_own_price() {
+        let tokens = TokenTotals {
+            input: 1_000_000,
+            output: 2_000_000,
+            cache_read: 4_000_000,
+            cache_creation_5m: 8_000_000,
+            cache_creation_1h: 16_000_000,
+        };
+        let cost = PriceTable::default().cost("claude-opus-4-6", &tokens).unwrap();
+        assert!((cost - (5.0 + 50.0 + 2.0 + 50.0 + 160.0)).abs() < 1e-9, "{cost}");
+        assert_eq!(PriceTable::default().cost("unknown", &tokens), None);
+    }
+
+    #[test]
+    fn configuration_overrides_and_adds() {
+        let given = r#"{"as_of": "2027-01-01", "models": {
+            "claude-opus-4-6": {"input": 1, "output": 2, "cache_read": 3, "cache_write_5m": 4, "cache_write_1h": 5},
+            "house-model": {"input": 9, "output": 9, "cache_read": 9, "cache_write_5m": 9, "cache_write_1h": 9}}}"#;
+        let table = PriceTable::default().overridden_by(serde_json::from_str(given).unwrap());
+        assert_eq!(table.as_of, "2027-01-01");
+        assert_eq!(table.price("claude-opus-4-6").map(|price| price.output), Some(2.0));
+        assert_eq!(table.price("house-model").map(|price| price.input), Some(9.0));
+        assert_eq!(table.price("claude-sonnet-4-6").map(|price| price.input), Some(3.0));
+        assert!(
+            serde_json::from_str::<PriceTable>(r#"{"as_of": "", "models": {"m": {"input": 1}}}"#).is_err()
+        );
+    }
+
+    #[test]
+    fn prices_are_plausible() {
+        for (model, price) in PRICES {
+            assert!(price.cache_read <= price.input && price.input <= price.output, "{model}");
+            assert!(
+                price.input <= price.cache_write_5m && price.cache_write_5m <= price.cache_write_1h,
+                "{model}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_has_a_price_or_none(model in "(claude|anthropic|é|-v|\\[1m\\]|[-@0-9a-z.:]){0,12}") {
+            let _ = PriceTable::default().price(&model);
+        }
+    }
+}
