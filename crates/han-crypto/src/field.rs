@@ -393,3 +393,30 @@ fn check_size(len: u64, max: usize) -> Result<usize, CryptoError> {
     let size = usize::try_from(len).ok().filter(|_| len <= max);
     size.ok_or(CryptoError::TooLarge { len, max })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{FLAG_ZSTD, flagged, unflagged};
+    use crate::CryptoError;
+
+    /// What a keyholder's faulty writer could seal: the tag is right, the content is not.
+    #[test]
+    fn authentic_nonsense_is_an_error() {
+        let content = vec![b'a'; 1000];
+        let good = flagged(&content);
+        assert_eq!(good[0], FLAG_ZSTD);
+        assert_eq!(unflagged(good.clone(), 1000), Ok(content));
+        let mut trailing = good.clone();
+        trailing.push(0);
+        let twice = [good.as_slice(), &good[1..]].concat();
+        // The frame header is magic (4), descriptor (1), then the content size, here in two bytes less 256.
+        let mut lying = good.clone();
+        lying[6] ^= 1;
+        for broken in
+            [vec![], vec![2, b'a'], vec![FLAG_ZSTD], good[..good.len() - 1].to_vec(), trailing, twice, lying]
+        {
+            let result = unflagged(broken.clone(), 10_000);
+            assert!(matches!(result, Err(CryptoError::Malformed { .. })), "{broken:?}: {result:?}");
+        }
+    }
+}
