@@ -1,0 +1,468 @@
+//! The live feed: what the outbox says has changed, told once to everyone in this process who listens.
+//!
+//! Triggers write one row to `changes` in the transaction that changed something. This reader delivers every row
+//! that it can see and has not delivered yet. Sequence numbers do not commit in order, so "everything after the
+//! last one" would lose rows; waiting until no earlier transaction is left would let any idle transaction hold up
+//! the feed. Instead a row is delivered as soon as it is visible, its number is remembered in `seen`, and the
+//! point before which nothing can appear any more only tells what may be forgotten:
+//!
+//! * a *checkpoint* is the sequence's last value, read first, and the next transaction id, read after it. Whoever
+//!   took a number up to that value had a transaction id before that id;
+//! * once no transaction before that id is running (`xmin`), a read that began then has seen every such row.
+//!
+//! What woke the reader does not matter to what it delivers: a NOTIFY of another replica, a commit of this process,
+//! or the slow poll that covers a replica killed between its commit and its NOTIFY (docs/adr/0004).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use han_types::{Scope, SessionId, TeamId};
+use sea_orm::FromQueryResult;
+use sqlx::postgres::PgListener;
+use tokio::sync::{Notify, OnceCell, broadcast};
+use tokio_util::sync::CancellationToken;
+
+use crate::dialect::Dialect;
+use crate::entities::Session;
+use crate::queries::messages::{self, IndexedMessage};
+use crate::queries::sessions;
+use crate::{Db, DbError, Tx};
+
+/// The channel of LISTEN and NOTIFY.
+const CHANNEL: &str = "db_changes";
+/// How long the notifier gathers commits before it tells the other replicas.
+const COALESCE: Duration = Duration::from_millis(10);
+/// How often the outbox is read when nothing woke the reader.
+const SAFETY_POLL: Duration = Duration::from_secs(2);
+/// How long after a failure the reader or the listener tries again, at first and at most.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// How many rows one read takes.
+const READ_ROWS: usize = 5_000;
+/// How far back a reader that starts looks for numbers that must not be delivered anew.
+const START_WINDOW: i64 = 100_000;
+/// How many events a subscriber may lag behind before it is told to fetch anew.
+const FEED_CAPACITY: usize = 4_096;
+/// How long outbox rows are kept, in milliseconds.
+const KEEP_MS: i64 = 15 * 60 * 1000;
+/// How often old rows are trimmed.
+const TRIM_EVERY: Duration = Duration::from_secs(60);
+
+/// What a subscriber hears.
+#[derive(Clone, Debug)]
+pub enum DbChangeEvent {
+    /// Something changed.
+    Change(Arc<Change>),
+    /// Changes may have been missed: fetch anew.
+    Resync,
+}
+
+/// What happened to a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It is new.
+    Insert,
+    /// It changed.
+    Update,
+    /// It is gone.
+    Delete,
+}
+
+/// A change. It carries ids only; what it speaks of is loaded once, by whoever asks first.
+#[derive(Debug)]
+pub struct Change {
+    /// Its number in the outbox.
+    pub seq: i64,
+    /// Whose data changed.
+    pub team_id: TeamId,
+    /// The table whose row changed: `sessions`.
+    pub table: String,
+    /// What happened to it.
+    pub action: Action,
+    /// The session it belongs to.
+    pub session_id: Option<SessionId>,
+    /// The first ordinal of the lines that came with it.
+    pub ordinal_from: i64,
+    /// The ordinal after the last of them; the same as `ordinal_from` where none came.
+    pub ordinal_to: i64,
+    session: OnceCell<Option<Arc<Session>>>,
+    messages: OnceCell<Arc<Vec<IndexedMessage>>>,
+}
+
+impl Change {
+    /// The session that changed, as it is now; `None` for a scope of another team, or where it is gone.
+    ///
+    /// # Errors
+    /// Where the database fails; the next one who asks tries again.
+    pub async fn session(&self, scope: &Scope, db: &Db) -> Result<Option<Arc<Session>>, DbError> {
+        let Some(id) = self.session_id.as_ref().filter(|_| *scope.team_id() == self.team_id) else {
+            return Ok(None);
+        };
+        let load = || async {
+            let tx = db.read(scope).await?;
+            let found = sessions::by_ids(scope, db, &tx, std::slice::from_ref(id)).await?;
+            Ok::<_, DbError>(found.into_iter().next().map(Arc::new))
+        };
+        self.session.get_or_try_init(load).await.cloned()
+    }
+
+    /// The listed messages that came with it, oldest first; none for a scope of another team.
+    ///
+    /// # Errors
+    /// Where the database fails; the next one who asks tries again.
+    pub async fn messages(&self, scope: &Scope, db: &Db) -> Result<Arc<Vec<IndexedMessage>>, DbError> {
+        let Some(id) = self.session_id.as_ref().filter(|_| *scope.team_id() == self.team_id) else {
+            return Ok(Arc::default());
+        };
+        if self.ordinal_to <= self.ordinal_from {
+            return Ok(Arc::default());
+        }
+        let load = || async {
+            let tx = db.read(scope).await?;
+            let (from, to) = (self.ordinal_from, self.ordinal_to);
+            Ok::<_, DbError>(Arc::new(messages::taken_in(scope, db, &tx, id, from, to).await?))
+        };
+        self.messages.get_or_try_init(load).await.cloned()
+    }
+}
+
+/// Wakes the reader and the notifier after a commit of this process.
+#[derive(Debug, Default)]
+pub(crate) struct Commits {
+    reader: Notify,
+    notifier: Notify,
+}
+
+impl Commits {
+    /// Says that something was committed.
+    pub(crate) fn announce(&self) {
+        self.reader.notify_one();
+        self.notifier.notify_one();
+    }
+}
+
+/// The running feed.
+#[derive(Debug)]
+pub struct Changes {
+    /// Where subscribers subscribe.
+    pub sender: broadcast::Sender<DbChangeEvent>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Changes {
+    /// Waits until the feed has stopped, which it does when its shutdown token is cancelled.
+    pub async fn stopped(self) {
+        for task in self.tasks {
+            let _ = task.await;
+        }
+    }
+}
+
+impl Db {
+    /// Starts the feed. What was committed before this returns is not told; everything after is.
+    ///
+    /// # Errors
+    /// Where the outbox cannot be read.
+    pub async fn start_changes(&self, shutdown: CancellationToken) -> Result<Changes, DbError> {
+        let (sender, _) = broadcast::channel(FEED_CAPACITY);
+        let reader = Reader::start(self.clone(), sender.clone()).await?;
+        let mut tasks = vec![
+            tokio::spawn(until(shutdown.clone(), reader.run())),
+            tokio::spawn(until(shutdown.clone(), trim(self.clone()))),
+        ];
+        if self.dialect() == Dialect::Postgres {
+            tasks.push(tokio::spawn(until(shutdown.clone(), listen(self.clone()))));
+            tasks.push(tokio::spawn(until(shutdown, notify(self.clone()))));
+        }
+        Ok(Changes { sender, tasks })
+    }
+}
+
+async fn until(shutdown: CancellationToken, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = work => {}
+    }
+}
+
+#[derive(FromQueryResult)]
+struct ChangeRow {
+    seq: i64,
+    team_id: String,
+    table_name: String,
+    action: String,
+    session_id: Option<String>,
+    ordinal_from: Option<i64>,
+    ordinal_to: Option<i64>,
+}
+
+#[derive(FromQueryResult)]
+struct Horizon {
+    /// Transactions before this id have ended.
+    xmin: i64,
+    /// Transactions from this id on had not begun.
+    xmax: i64,
+    trimmed: i64,
+}
+
+#[derive(FromQueryResult)]
+struct Last {
+    seq: i64,
+}
+
+/// A point in the outbox: see the module's own words.
+struct Checkpoint {
+    seq: i64,
+    before_xid: i64,
+}
+
+struct Reader {
+    db: Db,
+    sender: broadcast::Sender<DbChangeEvent>,
+    /// Nothing can appear at or before this number any more.
+    settled: i64,
+    /// Numbers after `settled` that were delivered.
+    seen: BTreeSet<i64>,
+    /// The sequence's last value when the outbox was last read: whatever is trimmed up to here was seen.
+    read_to: i64,
+    checkpoint: Option<Checkpoint>,
+}
+
+impl Reader {
+    async fn start(db: Db, sender: broadcast::Sender<DbChangeEvent>) -> Result<Self, DbError> {
+        let tx = db.read_system_latest().await?;
+        let last = last_seq(&tx).await?;
+        let settled = (last - START_WINDOW).max(0);
+        let rows: Vec<Last> =
+            tx.all("SELECT seq FROM changes WHERE seq > $1 ORDER BY seq", [settled.into()]).await?;
+        let seen = rows.into_iter().map(|row| row.seq).collect();
+        Ok(Self { db: db.clone(), sender, settled, seen, read_to: last, checkpoint: None })
+    }
+
+    async fn run(mut self) {
+        let mut backoff = BACKOFF.0;
+        loop {
+            match self.read().await {
+                Ok(true) => continue,
+                Ok(false) => {
+                    backoff = BACKOFF.0;
+                    let db = self.db.clone();
+                    let woken = db.commits().reader.notified();
+                    let _ = tokio::time::timeout(SAFETY_POLL, woken).await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the outbox could not be read, trying again");
+                    tokio::time::sleep(backoff).await;
+                    backoff = (backoff * 2).min(BACKOFF.1);
+                }
+            }
+        }
+    }
+
+    /// Delivers what is visible and was not yet delivered; says whether more may be waiting.
+    async fn read(&mut self) -> Result<bool, DbError> {
+        let tx = self.db.read_system_latest().await?;
+        // The order of these reads matters: the last number first, the horizon after it, the rows last.
+        let last = last_seq(&tx).await?;
+        let horizon = match tx.dialect() {
+            Dialect::Postgres => {
+                tx.one::<Horizon, _>(
+                    "SELECT pg_snapshot_xmin(s)::text::bigint AS xmin, pg_snapshot_xmax(s)::text::bigint AS xmax, \
+                     (SELECT trimmed_seq FROM outbox_state) AS trimmed FROM pg_current_snapshot() AS s",
+                    [],
+                )
+                .await?
+            }
+            // One writer: numbers commit in order, and nothing is ever running before the present.
+            Dialect::Sqlite => {
+                tx.one("SELECT 1 AS xmin, 1 AS xmax, (SELECT trimmed_seq FROM outbox_state) AS trimmed", []).await?
+            }
+        };
+        let horizon = horizon.ok_or_else(|| DbError::Missing("outbox_state has no row".to_owned()))?;
+        if horizon.trimmed > self.read_to {
+            tracing::warn!("the outbox was trimmed past what was read of it: subscribers fetch anew");
+            self.settled = self.settled.max(horizon.trimmed);
+            self.seen = self.seen.split_off(&(self.settled + 1));
+            let _ = self.sender.send(DbChangeEvent::Resync);
+        }
+        let from = self.first_unseen();
+        let sql = format!(
+            "SELECT seq, team_id, table_name, action, session_id, ordinal_from, ordinal_to FROM changes \
+             WHERE seq > $1 ORDER BY seq LIMIT {READ_ROWS}"
+        );
+        let rows: Vec<ChangeRow> = tx.all(&sql, [from.into()]).await?;
+        let more = rows.len() == READ_ROWS;
+        let mut highest = from;
+        for row in rows {
+            highest = row.seq;
+            if self.seen.insert(row.seq) {
+                self.deliver(row)?;
+            }
+        }
+        // A cut read has not seen everything up to `last`, so nothing is settled by it.
+        if !more {
+            self.read_to = last.max(highest);
+            self.settle(&horizon, last);
+        }
+        Ok(more)
+    }
+
+    /// The number from which rows must be read: the first gap in what was delivered.
+    fn first_unseen(&self) -> i64 {
+        let mut at = self.settled;
+        for seq in &self.seen {
+            if *seq != at + 1 {
+                break;
+            }
+            at = *seq;
+        }
+        at
+    }
+
+    fn settle(&mut self, horizon: &Horizon, last: i64) {
+        if let Some(point) = &self.checkpoint
+            && horizon.xmin >= point.before_xid
+        {
+            self.settled = self.settled.max(point.seq);
+            self.seen = self.seen.split_off(&(self.settled + 1));
+            self.checkpoint = None;
+        }
+        if self.checkpoint.is_none() {
+            self.checkpoint = Some(Checkpoint { seq: last, before_xid: horizon.xmax });
+        }
+    }
+
+    fn deliver(&self, row: ChangeRow) -> Result<(), DbError> {
+        let malformed = |column| DbError::Malformed { column };
+        let change = Change {
+            seq: row.seq,
+            team_id: row.team_id.parse().map_err(|_| malformed("changes.team_id"))?,
+            table: row.table_name,
+            action: match row.action.as_str() {
+                "insert" => Action::Insert,
+                "update" => Action::Update,
+                "delete" => Action::Delete,
+                _ => return Err(malformed("changes.action")),
+            },
+            session_id: row
+                .session_id
+                .map(|id| id.parse().map_err(|_| malformed("changes.session_id")))
+                .transpose()?,
+            ordinal_from: row.ordinal_from.unwrap_or_default(),
+            ordinal_to: row.ordinal_to.unwrap_or_default(),
+            session: OnceCell::new(),
+            messages: OnceCell::new(),
+        };
+        // No subscriber is no error.
+        let _ = self.sender.send(DbChangeEvent::Change(Arc::new(change)));
+        Ok(())
+    }
+}
+
+/// The last number that the outbox handed out.
+async fn last_seq(tx: &Tx) -> Result<i64, DbError> {
+    let sql = match tx.dialect() {
+        Dialect::Postgres => {
+            "SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS seq FROM changes_seq_seq"
+        }
+        Dialect::Sqlite => "SELECT COALESCE(MAX(seq), 0) AS seq FROM changes",
+    };
+    Ok(tx.one::<Last, _>(sql, []).await?.map_or(0, |row| row.seq))
+}
+
+/// Hears the other replicas, on a connection of its own. Whatever was said while the connection was away is found
+/// in the outbox: every reconnection wakes the reader.
+async fn listen(db: Db) {
+    let mut backoff = BACKOFF.0;
+    loop {
+        match listener(&db).await {
+            Ok(mut listener) => {
+                // Only a LISTEN that succeeded proves that the database is well again.
+                backoff = BACKOFF.0;
+                db.commits().reader.notify_one();
+                loop {
+                    match listener.try_recv().await {
+                        Ok(Some(_)) => db.commits().reader.notify_one(),
+                        Ok(None) => {
+                            tracing::info!("the LISTEN connection was lost, catching up from the outbox");
+                            break;
+                        }
+                        Err(error) => {
+                            tracing::warn!(%error, "LISTEN failed");
+                            break;
+                        }
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "no connection to LISTEN on"),
+        }
+        tokio::time::sleep(backoff).await;
+        backoff = (backoff * 2).min(BACKOFF.1);
+    }
+}
+
+async fn listener(db: &Db) -> Result<PgListener, sqlx::Error> {
+    let mut listener = PgListener::connect(db.url()).await?;
+    listener.listen(CHANNEL).await?;
+    Ok(listener)
+}
+
+/// Tells the other replicas, off the write path: NOTIFY takes a lock of the whole cluster until its commit, so one
+/// speaks for all commits of the last few milliseconds.
+async fn notify(db: Db) {
+    loop {
+        db.commits().notifier.notified().await;
+        tokio::time::sleep(COALESCE).await;
+        let told = db
+            .run_system_tx("changes.notify", |tx| async move {
+                let sql =
+                    "SELECT pg_notify($1, json_build_object('seq', last_value)::text) FROM changes_seq_seq";
+                tx.rows(sql, [CHANNEL.into()]).await.map(|_| ())
+            })
+            .await;
+        if let Err(error) = told {
+            // The others find the rows with their next poll.
+            tracing::warn!(%error, "NOTIFY failed");
+        }
+    }
+}
+
+/// Trims the outbox by age.
+async fn trim(db: Db) {
+    loop {
+        tokio::time::sleep(TRIM_EVERY).await;
+        if let Err(error) = db.trim_changes(db.clock().now().0 - KEEP_MS).await {
+            tracing::warn!(%error, "the outbox could not be trimmed");
+        }
+    }
+}
+
+impl Db {
+    /// Deletes outbox rows written before `before` (milliseconds since the epoch) and gives their number.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub async fn trim_changes(&self, before: i64) -> Result<u64, DbError> {
+        self.run_system_tx("changes.trim", |tx| async move {
+            let last = tx
+                .one::<Last, _>(
+                    "SELECT COALESCE(MAX(seq), 0) AS seq FROM changes WHERE at < $1",
+                    [before.into()],
+                )
+                .await?
+                .map_or(0, |row| row.seq);
+            if last == 0 {
+                return Ok(0);
+            }
+            let deleted = tx.execute("DELETE FROM changes WHERE at < $1", [before.into()]).await?;
+            let greatest = tx.dialect().greatest();
+            tx.execute(
+                &format!("UPDATE outbox_state SET trimmed_seq = {greatest}(trimmed_seq, $1) WHERE id = 1"),
+                [last.into()],
+            )
+            .await?;
+            Ok(deleted)
+        })
+        .await
+    }
+}

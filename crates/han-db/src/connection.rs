@@ -1,0 +1,216 @@
+//! Connections: which database, how many, with which settings. [`Db`] is what the program holds.
+//!
+//! Nothing here knows a table; how transactions are scoped is in `tx`.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use han_crypto::KekRing;
+use han_types::{Clock, Entropy};
+use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use crate::DbError;
+use crate::changes::Commits;
+use crate::dialect::Dialect;
+use crate::keys::KeyStore;
+
+/// Which database and how much of it.
+#[derive(Clone)]
+pub struct DbConfig {
+    /// `postgres://…` or `sqlite:<file>`.
+    pub url: String,
+    /// The most connections this process opens (PostgreSQL), or readers (SQLite, which has one writer besides).
+    pub max_connections: u32,
+    /// How long a request waits for a connection before it is told to come back later.
+    pub acquire_timeout: Duration,
+}
+
+impl std::fmt::Debug for DbConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The URL may carry a password.
+        f.debug_struct("DbConfig").field("max_connections", &self.max_connections).finish_non_exhaustive()
+    }
+}
+
+impl DbConfig {
+    /// The defaults for a database at `url`: 20 connections, ten seconds' patience.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), max_connections: 20, acquire_timeout: Duration::from_secs(10) }
+    }
+}
+
+/// The database: cheap to clone, one for a process.
+#[derive(Clone)]
+pub struct Db {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    dialect: Dialect,
+    url: String,
+    write: DatabaseConnection,
+    read: DatabaseConnection,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    keys: KeyStore,
+    commits: Commits,
+}
+
+impl std::fmt::Debug for Db {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Db").field("dialect", &self.inner.dialect).finish_non_exhaustive()
+    }
+}
+
+impl Db {
+    /// Connects. Neither migrates nor checks the schema: see [`Db::migrate`] and [`Db::check_ready`].
+    ///
+    /// # Errors
+    /// Where the URL is of no known kind, or the database cannot be reached.
+    pub async fn connect(
+        config: &DbConfig,
+        keks: KekRing,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, DbError> {
+        let (dialect, write, read) = match Dialect::of_url(&config.url)? {
+            Dialect::Postgres => {
+                let pool = postgres_pool(config).await?;
+                let conn = DatabaseConnection::from(pool);
+                (Dialect::Postgres, conn.clone(), conn)
+            }
+            Dialect::Sqlite => {
+                let (write, read) = sqlite_pools(config).await?;
+                (Dialect::Sqlite, write, read)
+            }
+        };
+        Ok(Self {
+            inner: Arc::new(Inner {
+                dialect,
+                url: config.url.clone(),
+                write,
+                read,
+                clock,
+                entropy,
+                keys: KeyStore::new(keks),
+                commits: Commits::default(),
+            }),
+        })
+    }
+
+    /// Which database this is.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.inner.dialect
+    }
+
+    /// The clock that stamps rows.
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.inner.clock
+    }
+
+    /// The source of ids and keys.
+    #[must_use]
+    pub fn entropy(&self) -> &dyn Entropy {
+        &*self.inner.entropy
+    }
+
+    /// The key rings of teams.
+    #[must_use]
+    pub fn keys(&self) -> &KeyStore {
+        &self.inner.keys
+    }
+
+    /// Wakes whoever reads the outbox after a commit of this process.
+    pub(crate) fn commits(&self) -> &Commits {
+        &self.inner.commits
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.inner.url
+    }
+
+    pub(crate) fn writer(&self) -> &DatabaseConnection {
+        &self.inner.write
+    }
+
+    pub(crate) fn reader(&self) -> &DatabaseConnection {
+        &self.inner.read
+    }
+
+    /// Asks the database for an answer.
+    ///
+    /// # Errors
+    /// Where it gives none.
+    pub async fn ping(&self) -> Result<(), DbError> {
+        let statement = Statement::from_string(self.dialect().backend(), "SELECT 1");
+        self.inner.read.query_one_raw(statement).await?;
+        Ok(())
+    }
+
+    /// Closes every connection after what runs on it has ended.
+    pub async fn close(&self) {
+        let _ = self.inner.write.close_by_ref().await;
+        let _ = self.inner.read.close_by_ref().await;
+    }
+}
+
+async fn postgres_pool(config: &DbConfig) -> Result<sqlx::PgPool, DbError> {
+    let options: PgConnectOptions = config.url.parse()?;
+    let options = options.application_name("han-server").options([
+        // A transaction that a stuck client leaves open holds up vacuum and the outbox's horizon.
+        ("idle_in_transaction_session_timeout", "60000"),
+    ]);
+    Ok(PgPoolOptions::new()
+        .max_connections(config.max_connections)
+        .acquire_timeout(config.acquire_timeout)
+        .connect_with(options)
+        .await?)
+}
+
+async fn sqlite_pools(config: &DbConfig) -> Result<(DatabaseConnection, DatabaseConnection), DbError> {
+    let options: SqliteConnectOptions = config.url.parse()?;
+    let file = options.get_filename().to_path_buf();
+    if let Some(dir) = file.parent().filter(|dir| *dir != Path::new("")) {
+        tokio::fs::create_dir_all(dir).await.map_err(sqlx::Error::Io)?;
+    }
+    let options = options
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(config.acquire_timeout);
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(config.acquire_timeout)
+        .connect_with(options.clone())
+        .await?;
+    restrict_to_owner(&file).await?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(config.max_connections.clamp(1, 8))
+        .acquire_timeout(config.acquire_timeout)
+        .connect_with(options.pragma("query_only", "true"))
+        .await?;
+    Ok((DatabaseConnection::from(writer), DatabaseConnection::from(readers)))
+}
+
+/// A database file is nobody else's to read; SQLite gives its WAL the same mode.
+#[cfg(unix)]
+async fn restrict_to_owner(file: &Path) -> Result<(), DbError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    if tokio::fs::try_exists(file).await.map_err(sqlx::Error::Io)? {
+        let owner_only = std::fs::Permissions::from_mode(0o600);
+        tokio::fs::set_permissions(file, owner_only).await.map_err(sqlx::Error::Io)?;
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+async fn restrict_to_owner(_file: &Path) -> Result<(), DbError> {
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! Messages and the results that nest under them.
+
+use han_types::MessageKey;
+
+use crate::page::MessageCursor;
+
+/// Where a line stands among its session's lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Nowhere: it nests under what it answers.
+    Nested,
+    /// In the session's message list.
+    List,
+    /// Among the progress lines, which the list leaves out unless asked.
+    Progress,
+    /// Among the lines of a subagent.
+    Subagent,
+    /// Among the progress lines of a subagent.
+    SubagentProgress,
+}
+
+impl Place {
+    /// The number that is stored.
+    #[must_use]
+    pub fn code(self) -> i64 {
+        match self {
+            Self::Nested => 0,
+            Self::List => 1,
+            Self::Progress => 2,
+            Self::Subagent => 3,
+            Self::SubagentProgress => 4,
+        }
+    }
+}
+
+/// A message, opened.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Its key within the team.
+    pub key: MessageKey,
+    /// The order in which the server took it in.
+    pub ordinal: i64,
+    /// Its 0-based physical line.
+    pub line: i64,
+    /// Its time, in milliseconds since the epoch.
+    pub at: i64,
+    /// The line it follows.
+    pub parent_uuid: Option<String>,
+    /// The subagent that wrote it.
+    pub agent_id: Option<String>,
+    /// Whether it stands in the session's message list.
+    pub listed: bool,
+    /// The line as it arrived: a JSON object, or a JSON string that holds a line which is none.
+    pub body: String,
+}
+
+impl Message {
+    /// Its place in a list of messages.
+    #[must_use]
+    pub fn cursor(&self) -> MessageCursor {
+        MessageCursor { at: self.at, transcript: self.key.transcript.to_string(), line: self.line }
+    }
+}
+
+/// A result and the line that holds it.
+#[derive(Clone, Debug)]
+pub struct ToolResult {
+    /// The call it answers.
+    pub call_id: String,
+    /// How long the call took, in milliseconds.
+    pub duration_ms: Option<i64>,
+    /// Whether it went well.
+    pub success: Option<bool>,
+    /// The subagent that the call started.
+    pub agent_id: Option<String>,
+    /// The line.
+    pub message: Message,
+}

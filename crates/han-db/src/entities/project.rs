@@ -1,0 +1,59 @@
+//! Projects (a directory agents worked in) and repositories (a git remote).
+
+use serde::{Deserialize, Serialize};
+
+/// A project of a team.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// A keyed hash of its path.
+    pub id: String,
+    /// Its repository.
+    pub repo_id: Option<String>,
+    /// What is sealed of it.
+    pub details: ProjectDetails,
+    /// When it was first seen, in milliseconds since the epoch.
+    pub created_at: i64,
+}
+
+/// What is sealed of a project.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProjectDetails {
+    /// The directory, as the developer's machine names it.
+    pub path: String,
+}
+
+impl ProjectDetails {
+    /// The last part of the path.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.path.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or(&self.path)
+    }
+}
+
+/// A repository of a team.
+#[derive(Clone, Debug)]
+pub struct Repo {
+    /// A keyed hash of its remote.
+    pub id: String,
+    /// What is sealed of it.
+    pub details: RepoDetails,
+    /// When it was first seen, in milliseconds since the epoch.
+    pub created_at: i64,
+}
+
+/// What is sealed of a repository.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepoDetails {
+    /// The remote, as git names it.
+    pub remote: String,
+}
+
+impl RepoDetails {
+    /// The last part of the remote, without `.git`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let remote = self.remote.trim_end_matches('/');
+        let remote = remote.strip_suffix(".git").unwrap_or(remote);
+        remote.rsplit(['/', ':']).next().unwrap_or(remote)
+    }
+}

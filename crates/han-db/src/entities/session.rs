@@ -1,0 +1,148 @@
+//! Sessions and their running totals.
+
+use han_transcript::record::{SummaryRecord, SummarySource};
+use serde::{Deserialize, Serialize};
+
+use crate::page::{MessageCursor, SessionCursor};
+
+/// A session of a team, opened.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// The row's own id.
+    pub id: String,
+    /// The session, as its developer's machine named it.
+    pub session_id: String,
+    /// Who pushed it.
+    pub user_id: String,
+    /// Its project.
+    pub project_id: Option<String>,
+    /// What is sealed of it.
+    pub details: SessionDetails,
+    /// The earliest line's time, in milliseconds since the epoch.
+    pub started_at: Option<i64>,
+    /// The latest line's time, or when it was first pushed, in milliseconds since the epoch.
+    pub last_activity_at: i64,
+    /// Its totals.
+    pub totals: Totals,
+    /// When it was first pushed, in milliseconds since the epoch.
+    pub created_at: i64,
+    /// When it was last pushed, in milliseconds since the epoch.
+    pub synced_at: i64,
+}
+
+impl Session {
+    /// Its place in a list of sessions.
+    #[must_use]
+    pub fn cursor(&self) -> SessionCursor {
+        SessionCursor { at: self.last_activity_at, session_id: self.session_id.clone() }
+    }
+}
+
+/// A session's totals, over all of its files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Stored lines.
+    pub lines: i64,
+    /// Lines in the message list.
+    pub messages: i64,
+    /// Prompts and commands that a person typed.
+    pub turns: i64,
+    /// Compactions.
+    pub compactions: i64,
+    /// Tokens read, without the cache's.
+    pub input_tokens: i64,
+    /// Tokens written.
+    pub output_tokens: i64,
+    /// Tokens read from the cache.
+    pub cache_read_tokens: i64,
+    /// Tokens written to the cache for five minutes.
+    pub cache_creation_5m_tokens: i64,
+    /// Tokens written to the cache for an hour.
+    pub cache_creation_1h_tokens: i64,
+}
+
+/// A value and the line it comes from. Lines arrive in any order; which value counts is told by their own order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamped<T> {
+    at: i64,
+    transcript: String,
+    line: i64,
+    /// The value.
+    pub value: T,
+}
+
+impl<T> Stamped<T> {
+    pub(crate) fn new(at: &MessageCursor, value: T) -> Self {
+        Self { at: at.at, transcript: at.transcript.clone(), line: at.line, value }
+    }
+
+    fn key(&self) -> (i64, &str, i64) {
+        (self.at, &self.transcript, self.line)
+    }
+
+    /// Puts `new` into `slot` where it is later than what stands there.
+    pub(crate) fn keep_last(slot: &mut Option<Self>, new: Self) {
+        if slot.as_ref().is_none_or(|old| old.key() <= new.key()) {
+            *slot = Some(new);
+        }
+    }
+
+    /// Puts `new` into `slot` where it is earlier than what stands there.
+    pub(crate) fn keep_first(slot: &mut Option<Self>, new: Self) {
+        if slot.as_ref().is_none_or(|old| old.key() >= new.key()) {
+            *slot = Some(new);
+        }
+    }
+}
+
+/// What is sealed of a session: whatever is known of it besides its lines and its counters.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SessionDetails {
+    /// The coding agent.
+    pub agent: Option<String>,
+    /// The directory the agent worked in.
+    pub project_path: Option<String>,
+    /// The repository's remote.
+    pub git_remote: Option<String>,
+    /// When it ended, in milliseconds since the epoch, if it was said to have.
+    pub ended_at: Option<i64>,
+    /// The branch, as the pushing machine knew it, for sessions whose lines name none.
+    pub pushed_branch: Option<String>,
+    /// The branch of the latest line that names one.
+    pub git_branch: Option<Stamped<String>>,
+    /// The agent's version on the latest line that names one.
+    pub version: Option<Stamped<String>>,
+    /// The session's short name.
+    pub slug: Option<Stamped<String>>,
+    /// The directory of the earliest line that names one.
+    pub first_cwd: Option<Stamped<String>>,
+    /// The first prompt.
+    pub first_prompt: Option<Stamped<String>>,
+    /// The last summary line.
+    pub last_summary: Option<Stamped<String>>,
+    /// The last pull request: its number and URL.
+    pub pull_request: Option<Stamped<(Option<i64>, String)>>,
+}
+
+impl SessionDetails {
+    /// The session's summary: the last summary line, else the first prompt.
+    #[must_use]
+    pub fn summary(&self) -> Option<&str> {
+        self.last_summary.as_ref().or(self.first_prompt.as_ref()).map(|stamped| stamped.value.as_str())
+    }
+
+    /// The branch it was last on.
+    #[must_use]
+    pub fn branch(&self) -> Option<&str> {
+        self.git_branch.as_ref().map(|stamped| stamped.value.as_str()).or(self.pushed_branch.as_deref())
+    }
+
+    pub(crate) fn offer_summary(&mut self, at: &MessageCursor, summary: SummaryRecord) {
+        let stamped = Stamped::new(at, summary.text);
+        match summary.source {
+            SummarySource::FirstPrompt => Stamped::keep_first(&mut self.first_prompt, stamped),
+            SummarySource::SummaryLine => Stamped::keep_last(&mut self.last_summary, stamped),
+        }
+    }
+}

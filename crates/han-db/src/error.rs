@@ -1,0 +1,108 @@
+//! What can go wrong with the database, told apart by what a caller can do about it.
+
+use han_crypto::CryptoError;
+use sea_orm::{DbErr, RuntimeErr};
+use thiserror::Error;
+
+/// An error of the storage layer.
+#[derive(Debug, Error)]
+pub enum DbError {
+    /// The database refused or failed. The text is for the log, never for a client.
+    #[error("database: {0}")]
+    Database(#[from] DbErr),
+    /// The driver failed outside a query (connecting, listening).
+    #[error("database connection: {0}")]
+    Driver(#[from] sqlx::Error),
+    /// A sealed field could not be opened or made.
+    #[error("sealed content: {0}")]
+    Crypto(#[from] CryptoError),
+    /// A stored value is not what the program wrote. The text names the column.
+    #[error("stored value of {column} is malformed")]
+    Malformed {
+        /// Table and column.
+        column: &'static str,
+    },
+    /// The database's schema was made by a newer program.
+    #[error(
+        "the database's schema is newer than this program ({0}): run the program version that migrated it, or a later one"
+    )]
+    SchemaNewer(String),
+    /// The database's schema lacks migrations.
+    #[error(
+        "the database lacks {0} migration(s): run `han-server migrate` with an account that may change the schema"
+    )]
+    SchemaOlder(usize),
+    /// The account may not do what row-level security needs.
+    #[error(
+        "the database account cannot set up row-level security: {reason}. An administrator must run:\n{sql}"
+    )]
+    Privileges {
+        /// What is missing.
+        reason: String,
+        /// The SQL that an administrator must run once.
+        sql: String,
+    },
+    /// The database URL names no database this program knows.
+    #[error("DATABASE_URL must start with postgres:// or sqlite:, not {0:?}")]
+    Url(String),
+    /// A batch was refused; its transaction rolls back. Never leaves this crate.
+    #[error("refused: {}", .0.message)]
+    Refused(Box<han_types::sync::BatchError>),
+    /// A key or a row that must exist does not.
+    #[error("{0}")]
+    Missing(String),
+}
+
+impl DbError {
+    /// Whether running the same transaction again may succeed: a serialization failure, a deadlock, a lock that
+    /// was not to be had in time (PostgreSQL's SQLSTATE classes 40 and 55P03, SQLite's BUSY).
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self.code().as_deref() {
+            Some(code) => matches!(code, "40001" | "40P01" | "55P03" | "5" | "517" | "261"),
+            None => false,
+        }
+    }
+
+    /// Whether the database could not be reached or had no connection to give, so that the same request may
+    /// succeed later.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        if let Some(code) = self.code() {
+            // Class 57P: the server is shutting down or was told to end the session; 53: out of resources;
+            // SQLite 13: the disk is full.
+            return code.starts_with("57P") || code.starts_with("53") || code == "13" || self.is_retryable();
+        }
+        match self {
+            Self::Database(DbErr::ConnectionAcquire(_) | DbErr::Conn(_)) => true,
+            Self::Database(err) => runtime(err).is_some_and(is_io),
+            Self::Driver(err) => is_io(err),
+            _ => false,
+        }
+    }
+
+    fn code(&self) -> Option<String> {
+        let err = match self {
+            Self::Database(err) => runtime(err)?,
+            Self::Driver(err) => err,
+            _ => return None,
+        };
+        Some(err.as_database_error()?.code()?.into_owned())
+    }
+}
+
+fn is_io(err: &sqlx::Error) -> bool {
+    matches!(
+        err,
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed
+    )
+}
+
+fn runtime(err: &DbErr) -> Option<&sqlx::Error> {
+    match err {
+        DbErr::Conn(RuntimeErr::SqlxError(err))
+        | DbErr::Exec(RuntimeErr::SqlxError(err))
+        | DbErr::Query(RuntimeErr::SqlxError(err)) => Some(err),
+        _ => None,
+    }
+}

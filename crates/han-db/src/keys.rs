@@ -1,0 +1,219 @@
+//! Teams' keys: made with the team, wrapped by the KEK in `team_keys`, opened once and kept in memory.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use han_crypto::{
+    BlindKey, CryptoError, FieldContext, KekRing, KeyPurpose, TeamKey, TeamKeyName, TeamKeyRing,
+    sealed_key_id, wrapped_kek_id,
+};
+use han_types::{Entropy, ProjectId, RepoId, TeamId};
+use sea_orm::FromQueryResult;
+
+use crate::tx::Tx;
+use crate::{Db, DbError};
+
+/// How many teams' keys are held open at most; past it the store begins anew.
+const MAX_TEAMS: usize = 10_000;
+
+/// The version of a team's first keys.
+const FIRST_VERSION: u32 = 1;
+
+/// The keys of one team, opened.
+pub struct TeamKeys {
+    content: TeamKeyRing,
+    versions: Vec<u32>,
+    blind: BlindKey,
+}
+
+impl fmt::Debug for TeamKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TeamKeys").field("team_id", self.content.team_id()).finish_non_exhaustive()
+    }
+}
+
+impl TeamKeys {
+    /// What a column stores for `text` and whether that is sealed: sealed where `seals` says so, else as it is.
+    ///
+    /// # Errors
+    /// Only what the cryptographic library may run into.
+    pub fn seal(
+        &self,
+        seals: bool,
+        context: FieldContext<'_>,
+        text: &str,
+        entropy: &dyn Entropy,
+    ) -> Result<(String, bool), CryptoError> {
+        if seals {
+            Ok((self.content.field(context).encrypt(text.as_bytes(), entropy)?, true))
+        } else {
+            Ok((text.to_owned(), false))
+        }
+    }
+
+    /// The text behind a stored column.
+    ///
+    /// # Errors
+    /// Where it was sealed for another place, with a key that is not held, or changed since.
+    pub fn open(
+        &self,
+        sealed: bool,
+        context: FieldContext<'_>,
+        stored: String,
+    ) -> Result<String, CryptoError> {
+        if !sealed {
+            return Ok(stored);
+        }
+        let bytes = self.content.field(context).decrypt(&stored)?;
+        String::from_utf8(bytes)
+            .map_err(|_| CryptoError::Malformed { what: "sealed text", reason: "it is not UTF-8" })
+    }
+
+    /// Whether `stored` was sealed with a key that is not among these.
+    fn lacks(&self, stored: &str) -> bool {
+        sealed_key_id(stored).is_ok_and(|version| !self.versions.contains(&version))
+    }
+
+    /// The id of the project at `path`: a keyed hash, so that the path can be sealed and guesses cannot be tried.
+    ///
+    /// # Errors
+    /// Never in practice: a keyed hash is always an id.
+    pub fn project_id(&self, path: &str) -> Result<ProjectId, DbError> {
+        let id = self.blind.blind_id("prj_", "project", path.as_bytes());
+        id.try_into().map_err(|_| DbError::Malformed { column: "projects.id" })
+    }
+
+    /// The id of the repository with `remote`.
+    ///
+    /// # Errors
+    /// Never in practice: a keyed hash is always an id.
+    pub fn repo_id(&self, remote: &str) -> Result<RepoId, DbError> {
+        let id = self.blind.blind_id("rep_", "repo", remote.as_bytes());
+        id.try_into().map_err(|_| DbError::Malformed { column: "repos.id" })
+    }
+}
+
+/// Every team's keys, opened on first use.
+pub struct KeyStore {
+    keks: KekRing,
+    open: RwLock<HashMap<TeamId, Arc<TeamKeys>>>,
+}
+
+impl fmt::Debug for KeyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyStore").finish_non_exhaustive()
+    }
+}
+
+#[derive(FromQueryResult)]
+struct KeyRow {
+    purpose: String,
+    version: i64,
+    wrapped: String,
+    active: bool,
+}
+
+impl KeyStore {
+    pub(crate) fn new(keks: KekRing) -> Self {
+        Self { keks, open: RwLock::default() }
+    }
+
+    /// The keys of a team.
+    ///
+    /// # Errors
+    /// Where the team has none (it was deleted, which shreds its content), or none of the KEKs at hand opens them.
+    pub async fn team(&self, db: &Db, team_id: &TeamId) -> Result<Arc<TeamKeys>, DbError> {
+        if let Some(keys) = self.open.read().unwrap_or_else(PoisonError::into_inner).get(team_id) {
+            return Ok(Arc::clone(keys));
+        }
+        self.load(db, team_id).await
+    }
+
+    /// The keys of a team, read again where one of the `stored` columns was sealed with a key that another replica
+    /// made since they were read.
+    pub(crate) async fn team_for<'a>(
+        &self,
+        db: &Db,
+        team_id: &TeamId,
+        stored: impl Iterator<Item = (bool, &'a str)>,
+    ) -> Result<Arc<TeamKeys>, DbError> {
+        let keys = self.team(db, team_id).await?;
+        let mut sealed = stored.filter(|(sealed, _)| *sealed);
+        if sealed.any(|(_, text)| keys.lacks(text)) { self.load(db, team_id).await } else { Ok(keys) }
+    }
+
+    async fn load(&self, db: &Db, team_id: &TeamId) -> Result<Arc<TeamKeys>, DbError> {
+        let tx = db.read_system().await?;
+        let rows: Vec<KeyRow> = tx
+            .all(
+                "SELECT purpose, version, wrapped, active FROM team_keys WHERE team_id = $1",
+                [team_id.as_str().into()],
+            )
+            .await?;
+        let keys = Arc::new(self.unwrap(team_id, &rows)?);
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        if open.len() >= MAX_TEAMS {
+            open.clear();
+        }
+        open.insert(team_id.clone(), Arc::clone(&keys));
+        Ok(keys)
+    }
+
+    fn unwrap(&self, team_id: &TeamId, rows: &[KeyRow]) -> Result<TeamKeys, DbError> {
+        let missing = |what: &str| DbError::Missing(format!("team {team_id} has no {what} key in team_keys"));
+        let (mut content, mut active, mut blind) = (Vec::new(), None, None);
+        for row in rows {
+            let version =
+                u32::try_from(row.version).map_err(|_| DbError::Malformed { column: "team_keys.version" })?;
+            let purpose = match row.purpose.as_str() {
+                "content" => KeyPurpose::Content,
+                "blind" => KeyPurpose::Blind,
+                _ => continue,
+            };
+            let key = self.keks.unwrap_team_key(&TeamKeyName { team_id, version, purpose }, &row.wrapped)?;
+            match purpose {
+                KeyPurpose::Blind => blind = Some(BlindKey::new(&key)),
+                _ => {
+                    if row.active {
+                        active = Some(version);
+                    }
+                    content.push((version, key));
+                }
+            }
+        }
+        let active = active.ok_or_else(|| missing("active content"))?;
+        Ok(TeamKeys {
+            versions: content.iter().map(|(version, _)| *version).collect(),
+            content: TeamKeyRing::new(team_id.clone(), active, content)?,
+            blind: blind.ok_or_else(|| missing("blind"))?,
+        })
+    }
+
+    /// Makes the keys of a new team, in the transaction that makes the team.
+    ///
+    /// # Errors
+    /// Where the team has keys already.
+    pub(crate) async fn insert_team_keys(&self, tx: &Tx, db: &Db, team_id: &TeamId) -> Result<(), DbError> {
+        for purpose in [KeyPurpose::Content, KeyPurpose::Blind] {
+            let name = TeamKeyName { team_id, version: FIRST_VERSION, purpose };
+            let wrapped = self.keks.wrap_team_key(&name, &TeamKey::generate(db.entropy()), db.entropy())?;
+            let kek_id = wrapped_kek_id(&wrapped)?.to_string();
+            tx.execute(
+                "INSERT INTO team_keys (team_id, purpose, version, wrapped, kek_id, active, created_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                [
+                    team_id.as_str().into(),
+                    purpose.as_str().into(),
+                    i64::from(FIRST_VERSION).into(),
+                    wrapped.into(),
+                    kek_id.into(),
+                    true.into(),
+                    db.clock().now().0.into(),
+                ],
+            )
+            .await?;
+        }
+        Ok(())
+    }
+}

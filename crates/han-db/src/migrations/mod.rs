@@ -1,0 +1,83 @@
+//! Migrations: how the schema came to be, one definition for both databases, and how they are applied.
+//!
+//! A new table is a new file here, added to [`Migrator::migrations`]; docs/CONTRIBUTING.md tells the steps. What
+//! PostgreSQL needs besides (roles, grants, policies, triggers) comes from `access`.
+
+mod access;
+mod m0001_foundation;
+mod tables;
+
+use sea_orm::{DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use sea_orm_migration::{MigrationTrait, MigratorTrait};
+
+pub use access::TENANT_TABLES;
+
+use crate::dialect::Dialect;
+use crate::{Db, DbError};
+
+/// An arbitrary number, the same in every replica, that names the lock under which migrations run.
+const ADVISORY_LOCK: i64 = 0x68_61_6e_5f_64_62;
+
+struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m0001_foundation::Migration)]
+    }
+}
+
+impl Db {
+    /// Applies every migration that is missing, all or none. Two replicas may start at once: the second waits and
+    /// finds nothing to do.
+    ///
+    /// # Errors
+    /// Where the schema is newer than this program, the account lacks a privilege, or a statement fails; the
+    /// schema is then as it was.
+    pub async fn migrate(&self) -> Result<usize, DbError> {
+        if self.dialect() == Dialect::Postgres {
+            access::ensure_roles(self.writer()).await?;
+        }
+        let options = TransactionOptions {
+            sqlite_transaction_mode: (self.dialect() == Dialect::Sqlite)
+                .then_some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        let tx = self.writer().begin_with_options(options).await?;
+        if self.dialect() == Dialect::Postgres {
+            access::lock(&tx, ADVISORY_LOCK).await?;
+        }
+        let pending = Migrator::get_pending_migrations(&tx).await.map_err(newer)?.len();
+        if pending > 0 {
+            Migrator::up(&tx, None).await?;
+            if self.dialect() == Dialect::Postgres {
+                access::grant(&tx).await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(pending)
+    }
+
+    /// Whether the schema is the one this program was written for and the transactions it opens are bound by
+    /// row-level security. A server that is not ready refuses to serve.
+    ///
+    /// # Errors
+    /// What is wrong, and what to do.
+    pub async fn check_ready(&self) -> Result<(), DbError> {
+        let pending = Migrator::get_pending_migrations_read_only(self.reader()).await.map_err(newer)?.len();
+        if pending > 0 {
+            return Err(DbError::SchemaOlder(pending));
+        }
+        if self.dialect() == Dialect::Postgres {
+            access::check_bound(self).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The migrator reports applied migrations that it does not know as a custom error.
+fn newer(err: DbErr) -> DbError {
+    match err {
+        DbErr::Custom(text) => DbError::SchemaNewer(text),
+        other => DbError::Database(other),
+    }
+}

@@ -1,0 +1,48 @@
+//! The few words in which tables are defined. Every column is NOT NULL unless it says otherwise.
+
+use sea_orm_migration::prelude::{Alias, ColumnDef, Index, Table, TableCreateStatement};
+
+pub(super) fn text(name: &str) -> ColumnDef {
+    ColumnDef::new(Alias::new(name)).text().not_null().take()
+}
+
+pub(super) fn text_null(name: &str) -> ColumnDef {
+    ColumnDef::new(Alias::new(name)).text().null().take()
+}
+
+/// A count, a size, or a time in milliseconds since the Unix epoch.
+pub(super) fn int(name: &str) -> ColumnDef {
+    ColumnDef::new(Alias::new(name)).big_integer().not_null().take()
+}
+
+pub(super) fn int_null(name: &str) -> ColumnDef {
+    ColumnDef::new(Alias::new(name)).big_integer().null().take()
+}
+
+/// A counter that begins at 0.
+pub(super) fn counter(name: &str) -> ColumnDef {
+    int(name).default(0).take()
+}
+
+pub(super) fn boolean(name: &str) -> ColumnDef {
+    ColumnDef::new(Alias::new(name)).boolean().not_null().take()
+}
+
+/// A table with its primary key.
+pub(super) fn table(
+    name: &str,
+    key: &[&str],
+    columns: impl IntoIterator<Item = ColumnDef>,
+) -> TableCreateStatement {
+    let mut table = Table::create();
+    table.table(Alias::new(name));
+    for column in columns {
+        table.col(column);
+    }
+    let mut primary = Index::create();
+    for column in key {
+        primary.col(Alias::new(*column));
+    }
+    table.primary_key(&mut primary);
+    table.take()
+}

@@ -1,0 +1,121 @@
+//! Keyset pages: a page is asked for by the key of the row before it, so that page ten thousand costs what page
+//! one does. Cursors are opaque to clients and mean nothing outside the list they came from.
+
+use thiserror::Error;
+
+/// The largest page a client may ask for.
+pub const MAX_PAGE: usize = 500;
+
+/// What is wrong with a page that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PageError {
+    /// More rows than a page may hold, or fewer than none.
+    #[error("first is {0}; ask for 1 to {MAX_PAGE}")]
+    First(i64),
+    /// A cursor that no page of this list gave out.
+    #[error("the cursor is malformed: use the endCursor of an earlier page of the same list")]
+    Cursor,
+}
+
+/// Which page.
+#[derive(Clone, Debug)]
+pub struct PageRequest<C> {
+    /// The key of the last row of the page before.
+    pub after: Option<C>,
+    /// How many rows.
+    pub first: usize,
+}
+
+impl<C: Cursor> PageRequest<C> {
+    /// Reads a connection's arguments; without `first` a page holds `default` rows.
+    ///
+    /// # Errors
+    /// Where `first` is out of range or `after` is no cursor of this list.
+    pub fn parse(after: Option<&str>, first: Option<i32>, default: usize) -> Result<Self, PageError> {
+        let first = match first {
+            None => default,
+            Some(n) => usize::try_from(n)
+                .ok()
+                .filter(|n| (1..=MAX_PAGE).contains(n))
+                .ok_or(PageError::First(n.into()))?,
+        };
+        let after = after.filter(|text| !text.is_empty());
+        let after = after.map(|text| C::decode(text).ok_or(PageError::Cursor)).transpose()?;
+        Ok(Self { after, first })
+    }
+}
+
+/// The key of a row in a list's order, as clients carry it.
+pub trait Cursor: Sized {
+    /// Its text.
+    fn encode(&self) -> String;
+    /// Reads it back; `None` where it is none.
+    fn decode(text: &str) -> Option<Self>;
+}
+
+/// A page and whether another follows.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// Whether more rows follow.
+    pub has_next: bool,
+}
+
+impl<T> Page<T> {
+    /// Makes a page of `first` rows from a read that asked for one more.
+    pub(crate) fn cut(mut rows: Vec<T>, first: usize) -> Self {
+        let has_next = rows.len() > first;
+        rows.truncate(first);
+        Self { rows, has_next }
+    }
+}
+
+/// A place in a list of messages: (time, transcript, line).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MessageCursor {
+    /// Milliseconds since the epoch.
+    pub at: i64,
+    /// The file.
+    pub transcript: String,
+    /// The physical line.
+    pub line: i64,
+}
+
+impl Cursor for MessageCursor {
+    fn encode(&self) -> String {
+        format!("{}_{}_{}", self.at, self.line, self.transcript)
+    }
+
+    fn decode(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, '_');
+        let (at, line, transcript) = (parts.next()?, parts.next()?, parts.next()?);
+        if transcript.contains('\0') {
+            return None;
+        }
+        Some(Self { at: at.parse().ok()?, line: line.parse().ok()?, transcript: transcript.to_owned() })
+    }
+}
+
+/// A place in a list of sessions: (last activity, session).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SessionCursor {
+    /// Milliseconds since the epoch.
+    pub at: i64,
+    /// The session.
+    pub session_id: String,
+}
+
+impl Cursor for SessionCursor {
+    fn encode(&self) -> String {
+        format!("{}_{}", self.at, self.session_id)
+    }
+
+    fn decode(text: &str) -> Option<Self> {
+        let (at, session_id) = text.split_once('_')?;
+        if session_id.contains('\0') {
+            return None;
+        }
+        Some(Self { at: at.parse().ok()?, session_id: session_id.to_owned() })
+    }
+}

@@ -1,0 +1,319 @@
+//! Reading messages: a page of a list, by key, by the order in which they came.
+
+use han_crypto::FieldContext;
+use han_types::{MessageKey, Scope, SessionId, TranscriptName};
+use sea_orm::{FromQueryResult, Value};
+
+use crate::entities::{Message, Place};
+use crate::keys::TeamKeys;
+use crate::page::{MessageCursor, Page, PageRequest};
+use crate::queries::filter::Filter;
+use crate::{Db, DbError, Tx};
+
+/// Beyond so many bytes, sealed bodies are opened off the async threads.
+const INLINE_BYTES: usize = 256 << 10;
+
+/// Which list of a session's messages.
+#[derive(Clone, Debug, Default)]
+pub struct MessageList {
+    /// With progress lines.
+    pub include_progress: bool,
+    /// The lines of one subagent instead of the session's own list.
+    pub agent_id: Option<String>,
+    /// Only those that meet a condition.
+    pub filter: Option<Filter>,
+}
+
+impl MessageList {
+    fn places(&self) -> Vec<Place> {
+        match (self.agent_id.is_some(), self.include_progress) {
+            (false, false) => vec![Place::List],
+            (false, true) => vec![Place::List, Place::Progress],
+            (true, false) => vec![Place::Subagent],
+            (true, true) => vec![Place::Subagent, Place::SubagentProgress],
+        }
+    }
+}
+
+#[derive(FromQueryResult)]
+pub(crate) struct MessageRow {
+    session_id: String,
+    transcript: String,
+    uuid: String,
+    ordinal: i64,
+    line: i64,
+    at: i64,
+    place: i64,
+    parent_uuid: Option<String>,
+    agent_id: Option<String>,
+    sealed: bool,
+    body: String,
+}
+
+pub(crate) const COLUMNS: &str = "messages.session_id, messages.transcript, messages.uuid, messages.ordinal, \
+     messages.line, messages.at, messages.place, messages.parent_uuid, messages.agent_id, messages.sealed, messages.body";
+
+/// A page of a session's messages, newest first: ordered by time, then file, then line.
+///
+/// # Errors
+/// Where the database fails or a body cannot be opened.
+pub async fn page(
+    scope: &Scope,
+    db: &Db,
+    tx: &Tx,
+    session_id: &SessionId,
+    list: &MessageList,
+    request: &PageRequest<MessageCursor>,
+) -> Result<Page<Message>, DbError> {
+    // One place at a time, so that each read walks the index; a list of two is merged here.
+    let mut rows = Vec::new();
+    for place in list.places() {
+        rows.extend(rows_of(scope, tx, session_id, list, place, request).await?);
+    }
+    rows.sort_by(|a, b| (b.at, &b.transcript, b.line).cmp(&(a.at, &a.transcript, a.line)));
+    let page = Page::cut(rows, request.first);
+    Ok(Page { rows: open(scope, db, page.rows).await?, has_next: page.has_next })
+}
+
+async fn rows_of(
+    scope: &Scope,
+    tx: &Tx,
+    session_id: &SessionId,
+    list: &MessageList,
+    place: Place,
+    request: &PageRequest<MessageCursor>,
+) -> Result<Vec<MessageRow>, DbError> {
+    let (mut sql, mut values) = condition(scope, tx, session_id, list, place);
+    if let Some(after) = &request.after {
+        let n = values.len();
+        sql.push_str(&format!(
+            " AND (messages.at, messages.transcript, messages.line) < (${}, ${}, ${})",
+            n + 1,
+            n + 2,
+            n + 3
+        ));
+        values.extend([after.at.into(), after.transcript.as_str().into(), after.line.into()]);
+    }
+    let sql = format!(
+        "SELECT {COLUMNS} FROM messages WHERE {sql} \
+         ORDER BY messages.at DESC, messages.transcript DESC, messages.line DESC LIMIT {}",
+        request.first + 1
+    );
+    tx.all(&sql, values).await
+}
+
+fn condition(
+    scope: &Scope,
+    tx: &Tx,
+    session_id: &SessionId,
+    list: &MessageList,
+    place: Place,
+) -> (String, Vec<Value>) {
+    let mut values: Vec<Value> =
+        vec![scope.team_id().as_str().into(), session_id.as_str().into(), place.code().into()];
+    let mut sql = "messages.team_id = $1 AND messages.session_id = $2 AND messages.place = $3".to_owned();
+    if let Some(agent) = &list.agent_id {
+        values.push(agent.replace('\0', "").into());
+        sql.push_str(&format!(" AND messages.agent_id = ${}", values.len()));
+    }
+    if let Some(filter) = &list.filter {
+        let filter = filter.to_sql(tx.dialect(), &mut values);
+        sql.push_str(&format!(" AND ({filter})"));
+    }
+    (sql, values)
+}
+
+/// How many messages a list has. Where the session's own counter tells, ask that instead.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn count(
+    scope: &Scope,
+    tx: &Tx,
+    session_id: &SessionId,
+    list: &MessageList,
+) -> Result<i64, DbError> {
+    let mut total = 0;
+    for place in list.places() {
+        let (sql, values) = condition(scope, tx, session_id, list, place);
+        let sql = format!("SELECT count(*) AS n FROM messages WHERE {sql}");
+        total += tx.one::<Count, _>(&sql, values).await?.map_or(0, |row| row.n);
+    }
+    Ok(total)
+}
+
+#[derive(FromQueryResult)]
+pub(crate) struct Count {
+    pub(crate) n: i64,
+}
+
+/// Messages by their keys; those that do not exist are left out.
+///
+/// # Errors
+/// Where the database fails or a body cannot be opened.
+pub async fn by_keys(scope: &Scope, db: &Db, tx: &Tx, keys: &[MessageKey]) -> Result<Vec<Message>, DbError> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dialect = tx.dialect();
+    // Two lists and not a list of pairs: the pairs are picked out below.
+    let sql = format!(
+        "SELECT {COLUMNS} FROM messages WHERE messages.team_id = $1 AND {} AND {} AND {}",
+        dialect.is_any("messages.session_id", 2),
+        dialect.is_any("messages.transcript", 3),
+        dialect.is_any("messages.uuid", 4),
+    );
+    let wanted: std::collections::HashSet<(&str, &str, &str)> =
+        keys.iter().map(|k| (k.session_id.as_str(), k.transcript.as_str(), k.uuid.as_str())).collect();
+    let values = [
+        scope.team_id().as_str().into(),
+        dialect.list(unique(keys.iter().map(|k| k.session_id.as_str()))),
+        dialect.list(unique(keys.iter().map(|k| k.transcript.as_str()))),
+        dialect.list(
+            unique(keys.iter().map(|k| k.uuid.as_str())).into_iter().filter(|uuid| !uuid.contains('\0')),
+        ),
+    ];
+    let mut rows: Vec<MessageRow> = tx.all(&sql, values).await?;
+    rows.retain(|r| wanted.contains(&(r.session_id.as_str(), r.transcript.as_str(), r.uuid.as_str())));
+    open(scope, db, rows).await
+}
+
+/// Each text once, in order, so that a statement's parameter does not grow with repetition.
+pub(crate) fn unique<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut texts: Vec<&str> = texts.collect();
+    texts.sort_unstable();
+    texts.dedup();
+    texts
+}
+
+/// A message of a session's list, and its index there: 0 for the oldest.
+#[derive(Clone, Debug)]
+pub struct IndexedMessage {
+    /// The message.
+    pub message: Message,
+    /// How many listed messages stand before it.
+    pub index: i64,
+}
+
+/// The listed messages that a session took in from ordinal `from` up to, not including, `to`, oldest first.
+///
+/// # Errors
+/// Where the database fails or a body cannot be opened.
+pub async fn taken_in(
+    scope: &Scope,
+    db: &Db,
+    tx: &Tx,
+    session_id: &SessionId,
+    from: i64,
+    to: i64,
+) -> Result<Vec<IndexedMessage>, DbError> {
+    let values: [Value; 5] = [
+        scope.team_id().as_str().into(),
+        session_id.as_str().into(),
+        from.into(),
+        to.into(),
+        Place::List.code().into(),
+    ];
+    let sql = format!(
+        "SELECT {COLUMNS} FROM messages WHERE messages.team_id = $1 AND messages.session_id = $2 \
+         AND messages.ordinal >= $3 AND messages.ordinal < $4 AND messages.place = $5 \
+         ORDER BY messages.at, messages.transcript, messages.line"
+    );
+    let rows: Vec<MessageRow> = tx.all(&sql, values).await?;
+    let messages = open(scope, db, rows).await?;
+    let mut indexed = Vec::with_capacity(messages.len());
+    // New messages stand at the end of a list nearly always, so the fewer are counted: those behind.
+    for message in messages {
+        let cursor = message.cursor();
+        let behind = tx
+            .one::<Count, _>(
+                "SELECT (SELECT message_count FROM sessions WHERE team_id = $1 AND session_id = $2) - 1 - count(*) AS n \
+                 FROM messages WHERE team_id = $1 AND session_id = $2 AND place = $3 \
+                 AND (at, transcript, line) > ($4, $5, $6)",
+                [
+                    scope.team_id().as_str().into(),
+                    session_id.as_str().into(),
+                    Place::List.code().into(),
+                    cursor.at.into(),
+                    cursor.transcript.into(),
+                    cursor.line.into(),
+                ],
+            )
+            .await?;
+        indexed.push(IndexedMessage { message, index: behind.map_or(0, |row| row.n) });
+    }
+    Ok(indexed)
+}
+
+/// Every line of one file, in its physical order, from line `from` on, `limit` at most: for export.
+///
+/// # Errors
+/// Where the database fails or a body cannot be opened.
+pub async fn lines(
+    scope: &Scope,
+    db: &Db,
+    tx: &Tx,
+    session_id: &SessionId,
+    transcript: &TranscriptName,
+    from: i64,
+    limit: usize,
+) -> Result<Vec<Message>, DbError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM messages WHERE messages.team_id = $1 AND messages.session_id = $2 \
+         AND messages.transcript = $3 AND messages.line >= $4 ORDER BY messages.line, messages.ordinal LIMIT {limit}"
+    );
+    let values = [
+        scope.team_id().as_str().into(),
+        session_id.as_str().into(),
+        transcript.as_str().into(),
+        from.into(),
+    ];
+    let rows: Vec<MessageRow> = tx.all(&sql, values).await?;
+    open(scope, db, rows).await
+}
+
+/// Opens rows with the team's keys.
+pub(crate) async fn open(scope: &Scope, db: &Db, rows: Vec<MessageRow>) -> Result<Vec<Message>, DbError> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys =
+        db.keys().team_for(db, scope.team_id(), rows.iter().map(|r| (r.sealed, r.body.as_str()))).await?;
+    if rows.iter().map(|row| row.body.len()).sum::<usize>() <= INLINE_BYTES {
+        return rows.into_iter().map(|row| row.open(&keys)).collect();
+    }
+    let work = move || rows.into_iter().map(|row| row.open(&keys)).collect();
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| DbError::Missing("opening sealed messages was cut off".to_owned()))?
+}
+
+impl MessageRow {
+    fn key(&self) -> Result<MessageKey, DbError> {
+        Ok(MessageKey {
+            session_id: parse(&self.session_id, "messages.session_id")?,
+            transcript: parse(&self.transcript, "messages.transcript")?,
+            uuid: self.uuid.clone(),
+        })
+    }
+
+    fn open(self, keys: &TeamKeys) -> Result<Message, DbError> {
+        let key = self.key()?;
+        let context = FieldContext { table: "messages", row_id: &key.row_id(), column: "body" };
+        let body = keys.open(self.sealed, context, self.body)?;
+        Ok(Message {
+            key,
+            ordinal: self.ordinal,
+            line: self.line,
+            at: self.at,
+            parent_uuid: self.parent_uuid,
+            agent_id: self.agent_id,
+            listed: self.place == Place::List.code(),
+            body,
+        })
+    }
+}
+
+pub(crate) fn parse<T: std::str::FromStr>(text: &str, column: &'static str) -> Result<T, DbError> {
+    text.parse().map_err(|_| DbError::Malformed { column })
+}

@@ -1,0 +1,94 @@
+//! Reading projects and repositories.
+
+use han_crypto::FieldContext;
+use han_types::Scope;
+use sea_orm::FromQueryResult;
+
+use crate::entities::{Project, Repo};
+use crate::{Db, DbError, Tx};
+
+#[derive(FromQueryResult)]
+struct ProjectRow {
+    id: String,
+    repo_id: Option<String>,
+    details: String,
+    sealed: bool,
+    created_at: i64,
+}
+
+#[derive(FromQueryResult)]
+struct RepoRow {
+    id: String,
+    details: String,
+    sealed: bool,
+    created_at: i64,
+}
+
+/// Projects by id; those that are not the team's are left out.
+///
+/// # Errors
+/// Where the database fails or a sealed column cannot be opened.
+pub async fn by_ids(scope: &Scope, db: &Db, tx: &Tx, ids: &[String]) -> Result<Vec<Project>, DbError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dialect = tx.dialect();
+    let sql = format!(
+        "SELECT id, repo_id, details, sealed, created_at FROM projects WHERE team_id = $1 AND {}",
+        dialect.is_any("id", 2)
+    );
+    let rows = tx.all::<ProjectRow, _>(&sql, [scope.team_id().as_str().into(), dialect.list(ids)]).await?;
+    let keys =
+        db.keys().team_for(db, scope.team_id(), rows.iter().map(|r| (r.sealed, r.details.as_str()))).await?;
+    rows.into_iter()
+        .map(|row| {
+            let json = keys.open(row.sealed, project_context(&row.id), row.details)?;
+            Ok(Project {
+                details: serde_json::from_str(&json)
+                    .map_err(|_| DbError::Malformed { column: "projects.details" })?,
+                id: row.id,
+                repo_id: row.repo_id,
+                created_at: row.created_at,
+            })
+        })
+        .collect()
+}
+
+/// Repositories by id; those that are not the team's are left out.
+///
+/// # Errors
+/// Where the database fails or a sealed column cannot be opened.
+pub async fn repos_by_ids(scope: &Scope, db: &Db, tx: &Tx, ids: &[String]) -> Result<Vec<Repo>, DbError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dialect = tx.dialect();
+    let sql = format!(
+        "SELECT id, details, sealed, created_at FROM repos WHERE team_id = $1 AND {}",
+        dialect.is_any("id", 2)
+    );
+    let rows = tx.all::<RepoRow, _>(&sql, [scope.team_id().as_str().into(), dialect.list(ids)]).await?;
+    let keys =
+        db.keys().team_for(db, scope.team_id(), rows.iter().map(|r| (r.sealed, r.details.as_str()))).await?;
+    rows.into_iter()
+        .map(|row| {
+            let json = keys.open(row.sealed, repo_context(&row.id), row.details)?;
+            Ok(Repo {
+                details: serde_json::from_str(&json)
+                    .map_err(|_| DbError::Malformed { column: "repos.details" })?,
+                id: row.id,
+                created_at: row.created_at,
+            })
+        })
+        .collect()
+}
+
+/// Where a project's sealed column belongs.
+pub(crate) fn project_context(id: &str) -> FieldContext<'_> {
+    FieldContext { table: "projects", row_id: id, column: "details" }
+}
+
+/// Where a repository's sealed column belongs.
+pub(crate) fn repo_context(id: &str) -> FieldContext<'_> {
+    FieldContext { table: "repos", row_id: id, column: "details" }
+}

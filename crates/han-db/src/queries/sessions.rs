@@ -1,0 +1,159 @@
+//! Reading sessions: a page of a team's, by id, counted.
+
+use han_crypto::FieldContext;
+use han_types::{Scope, SessionId};
+use sea_orm::{FromQueryResult, Value};
+
+use crate::entities::{Session, SessionDetails, Totals};
+use crate::keys::TeamKeys;
+use crate::page::{Page, PageRequest, SessionCursor};
+use crate::queries::filter::Filter;
+use crate::queries::messages::Count;
+use crate::{Db, DbError, Tx};
+
+#[derive(FromQueryResult)]
+struct SessionRow {
+    id: String,
+    session_id: String,
+    user_id: String,
+    project_id: Option<String>,
+    metadata: String,
+    sealed: bool,
+    started_at: Option<i64>,
+    last_activity_at: i64,
+    line_count: i64,
+    message_count: i64,
+    turn_count: i64,
+    compaction_count: i64,
+    input_tokens: i64,
+    output_tokens: i64,
+    cache_read_tokens: i64,
+    cache_creation_5m_tokens: i64,
+    cache_creation_1h_tokens: i64,
+    created_at: i64,
+    synced_at: i64,
+}
+
+const COLUMNS: &str = "sessions.id, sessions.session_id, sessions.user_id, sessions.project_id, sessions.metadata, \
+     sessions.sealed, sessions.started_at, COALESCE(sessions.last_activity_at, sessions.created_at) AS last_activity_at, \
+     sessions.line_count, sessions.message_count, sessions.turn_count, sessions.compaction_count, \
+     sessions.input_tokens, sessions.output_tokens, sessions.cache_read_tokens, sessions.cache_creation_5m_tokens, \
+     sessions.cache_creation_1h_tokens, sessions.created_at, sessions.synced_at";
+
+/// A page of the team's sessions, the one with the latest activity first.
+///
+/// # Errors
+/// Where the database fails or a sealed column cannot be opened.
+pub async fn page(
+    scope: &Scope,
+    db: &Db,
+    tx: &Tx,
+    filter: Option<&Filter>,
+    request: &PageRequest<SessionCursor>,
+) -> Result<Page<Session>, DbError> {
+    let (mut sql, mut values) = condition(scope, tx, filter);
+    if let Some(after) = &request.after {
+        let n = values.len();
+        sql.push_str(&format!(
+            " AND (sessions.last_activity_at, sessions.session_id) < (${}, ${})",
+            n + 1,
+            n + 2
+        ));
+        values.extend([after.at.into(), after.session_id.as_str().into()]);
+    }
+    let sql = format!(
+        "SELECT {COLUMNS} FROM sessions WHERE {sql} \
+         ORDER BY sessions.last_activity_at DESC, sessions.session_id DESC LIMIT {}",
+        request.first + 1
+    );
+    let page = Page::cut(tx.all::<SessionRow, _>(&sql, values).await?, request.first);
+    Ok(Page { rows: open(scope, db, page.rows).await?, has_next: page.has_next })
+}
+
+fn condition(scope: &Scope, tx: &Tx, filter: Option<&Filter>) -> (String, Vec<Value>) {
+    let mut values: Vec<Value> = vec![scope.team_id().as_str().into()];
+    let mut sql = "sessions.team_id = $1".to_owned();
+    if let Some(filter) = filter {
+        let filter = filter.to_sql(tx.dialect(), &mut values);
+        sql.push_str(&format!(" AND ({filter})"));
+    }
+    (sql, values)
+}
+
+/// How many sessions meet a condition.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn count(scope: &Scope, tx: &Tx, filter: Option<&Filter>) -> Result<i64, DbError> {
+    let (sql, values) = condition(scope, tx, filter);
+    let sql = format!("SELECT count(*) AS n FROM sessions WHERE {sql}");
+    Ok(tx.one::<Count, _>(&sql, values).await?.map_or(0, |row| row.n))
+}
+
+/// Sessions by id; those that are not the team's are left out.
+///
+/// # Errors
+/// Where the database fails or a sealed column cannot be opened.
+pub async fn by_ids(scope: &Scope, db: &Db, tx: &Tx, ids: &[SessionId]) -> Result<Vec<Session>, DbError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dialect = tx.dialect();
+    let sql = format!(
+        "SELECT {COLUMNS} FROM sessions WHERE sessions.team_id = $1 AND {}",
+        dialect.is_any("sessions.session_id", 2)
+    );
+    let rows = tx.all::<SessionRow, _>(&sql, [scope.team_id().as_str().into(), dialect.list(ids)]).await?;
+    open(scope, db, rows).await
+}
+
+async fn open(scope: &Scope, db: &Db, rows: Vec<SessionRow>) -> Result<Vec<Session>, DbError> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys =
+        db.keys().team_for(db, scope.team_id(), rows.iter().map(|r| (r.sealed, r.metadata.as_str()))).await?;
+    rows.into_iter().map(|row| row.open(&keys)).collect()
+}
+
+impl SessionRow {
+    fn open(self, keys: &TeamKeys) -> Result<Session, DbError> {
+        Ok(Session {
+            details: open_details(keys, &self.session_id, self.sealed, self.metadata)?,
+            id: self.id,
+            session_id: self.session_id,
+            user_id: self.user_id,
+            project_id: self.project_id,
+            started_at: self.started_at,
+            last_activity_at: self.last_activity_at,
+            totals: Totals {
+                lines: self.line_count,
+                messages: self.message_count,
+                turns: self.turn_count,
+                compactions: self.compaction_count,
+                input_tokens: self.input_tokens,
+                output_tokens: self.output_tokens,
+                cache_read_tokens: self.cache_read_tokens,
+                cache_creation_5m_tokens: self.cache_creation_5m_tokens,
+                cache_creation_1h_tokens: self.cache_creation_1h_tokens,
+            },
+            created_at: self.created_at,
+            synced_at: self.synced_at,
+        })
+    }
+}
+
+/// Where a session's sealed column belongs.
+pub(crate) fn details_context(session_id: &str) -> FieldContext<'_> {
+    FieldContext { table: "sessions", row_id: session_id, column: "metadata" }
+}
+
+pub(crate) fn open_details(
+    keys: &TeamKeys,
+    session_id: &str,
+    sealed: bool,
+    stored: String,
+) -> Result<SessionDetails, DbError> {
+    let json = keys.open(sealed, details_context(session_id), stored)?;
+    serde_json::from_str(&json).map_err(|_| DbError::Malformed { column: "sessions.metadata" })
+}

@@ -1,0 +1,164 @@
+//! Results, by the call they answer: they nest under it wherever it is shown.
+
+use han_transcript::record::ResultKind;
+use han_types::{MessageKey, Scope, SessionId};
+use sea_orm::FromQueryResult;
+
+use crate::entities::ToolResult;
+use crate::queries::messages::{self, parse, unique};
+use crate::{Db, DbError, Tx};
+
+/// Results stored under this kind name no run: `call_id` is the hook's name, and the run they answer is that
+/// hook's last open one before them.
+pub const UNNAMED_HOOK: &str = "hook_name";
+
+/// Rows of this kind are no results: they name the subagent (`uuid`) that a call started.
+pub(crate) const AGENT: &str = "agent";
+
+/// A call whose result is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Call {
+    /// Its session: call ids are unique only there.
+    pub session_id: SessionId,
+    /// What sort of call; a hook's result may also be wanted by the hook's name, see [`UNNAMED_HOOK`].
+    pub kind: CallKind,
+    /// The call's id, or the hook's name.
+    pub call_id: String,
+}
+
+/// What sort of call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CallKind {
+    /// A call that its result names.
+    Named(ResultKind),
+    /// A hook whose result names no run.
+    HookByName,
+}
+
+impl CallKind {
+    /// The name that is stored.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Named(kind) => kind.as_str(),
+            Self::HookByName => UNNAMED_HOOK,
+        }
+    }
+}
+
+#[derive(FromQueryResult)]
+struct ResultRow {
+    session_id: String,
+    kind: String,
+    call_id: String,
+    transcript: String,
+    uuid: String,
+    success: Option<i64>,
+    duration_ms: Option<i64>,
+    agent_id: Option<String>,
+}
+
+/// The results of calls, each with the line that holds it, in the order of their lines. A call may have none, or
+/// several.
+///
+/// # Errors
+/// Where the database fails or a body cannot be opened.
+pub async fn by_calls(
+    scope: &Scope,
+    db: &Db,
+    tx: &Tx,
+    calls: &[Call],
+) -> Result<Vec<(Call, ToolResult)>, DbError> {
+    let rows = rows(scope, tx, calls).await?;
+    let mut keys = Vec::with_capacity(rows.len());
+    for row in &rows {
+        keys.push(MessageKey {
+            session_id: parse(&row.session_id, "tool_results.session_id")?,
+            transcript: parse(&row.transcript, "tool_results.transcript")?,
+            uuid: row.uuid.clone(),
+        });
+    }
+    let messages = messages::by_keys(scope, db, tx, &keys).await?;
+    let messages: std::collections::HashMap<_, _> = messages.iter().map(|m| (&m.key, m)).collect();
+    let wanted: std::collections::HashMap<(&str, &str, &str), &Call> = calls
+        .iter()
+        .map(|call| ((call.session_id.as_str(), call.kind.as_str(), call.call_id.as_str()), call))
+        .collect();
+    let mut found = Vec::with_capacity(rows.len());
+    for (row, key) in rows.iter().zip(&keys) {
+        let call = wanted.get(&(row.session_id.as_str(), row.kind.as_str(), row.call_id.as_str()));
+        if let (Some(call), Some(message)) = (call, messages.get(key)) {
+            let result = ToolResult {
+                call_id: row.call_id.clone(),
+                duration_ms: row.duration_ms,
+                success: row.success.map(|n| n != 0),
+                agent_id: row.agent_id.clone(),
+                message: (*message).clone(),
+            };
+            found.push(((*call).clone(), result));
+        }
+    }
+    found.sort_by_key(|(_, result)| result.message.cursor());
+    Ok(found)
+}
+
+async fn rows(scope: &Scope, tx: &Tx, calls: &[Call]) -> Result<Vec<ResultRow>, DbError> {
+    if calls.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dialect = tx.dialect();
+    let sql = format!(
+        "SELECT session_id, kind, call_id, transcript, uuid, success, duration_ms, agent_id FROM tool_results \
+         WHERE team_id = $1 AND {} AND {} AND {}",
+        dialect.is_any("session_id", 2),
+        dialect.is_any("kind", 3),
+        dialect.is_any("call_id", 4),
+    );
+    let values = [
+        scope.team_id().as_str().into(),
+        dialect.list(unique(calls.iter().map(|c| c.session_id.as_str()))),
+        dialect.list(unique(calls.iter().map(|c| c.kind.as_str()))),
+        dialect.list(
+            unique(calls.iter().map(|c| c.call_id.as_str())).into_iter().filter(|id| !id.contains('\0')),
+        ),
+    ];
+    tx.all(&sql, values).await
+}
+
+/// The subagents that tool uses of a session started, as (call id, subagent) pairs.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn agents_by_calls(
+    scope: &Scope,
+    tx: &Tx,
+    calls: &[(SessionId, String)],
+) -> Result<Vec<(SessionId, String, String)>, DbError> {
+    if calls.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dialect = tx.dialect();
+    let sql = format!(
+        "SELECT session_id, kind, call_id, transcript, uuid, success, duration_ms, agent_id FROM tool_results \
+         WHERE team_id = $1 AND kind IN ('{AGENT}', 'tool') AND agent_id IS NOT NULL AND {} AND {}",
+        dialect.is_any("session_id", 2),
+        dialect.is_any("call_id", 3),
+    );
+    let values = [
+        scope.team_id().as_str().into(),
+        dialect.list(unique(calls.iter().map(|(session, _)| session.as_str()))),
+        dialect.list(
+            unique(calls.iter().map(|(_, call)| call.as_str())).into_iter().filter(|id| !id.contains('\0')),
+        ),
+    ];
+    let rows: Vec<ResultRow> = tx.all(&sql, values).await?;
+    let mut found = Vec::new();
+    for row in rows {
+        if let Some(agent) = row.agent_id {
+            found.push((parse(&row.session_id, "tool_results.session_id")?, row.call_id, agent));
+        }
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
