@@ -7,8 +7,12 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+
+/// The most fields of an object and items of a list that are looked at; what follows them is skipped. It keeps
+/// a line of nothing but `{},` from taking many times its size in memory.
+const MAX_MEMBERS: usize = 10_000;
 
 /// A JSON string, borrowed where it holds no escapes.
 struct Text<'a>(Cow<'a, str>);
@@ -51,14 +55,46 @@ impl<'de> Deserialize<'de> for Object<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Vec::with_capacity(24);
-                while let Some((Text(name), value)) = map.next_entry()? {
+                let mut fields = Vec::new();
+                while fields.len() < MAX_MEMBERS {
+                    let Some((Text(name), value)) = map.next_entry()? else { return Ok(Object(fields)) };
+                    if fields.is_empty() {
+                        fields.reserve(24);
+                    }
                     fields.push((name, value));
                 }
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                 Ok(Object(fields))
             }
         }
         deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
+/// The items of a JSON list, still raw.
+struct List<'a>(Vec<&'a RawValue>);
+
+impl<'de> Deserialize<'de> for List<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ListVisitor;
+        impl<'de> Visitor<'de> for ListVisitor {
+            type Value = List<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut items = Vec::new();
+                while items.len() < MAX_MEMBERS {
+                    let Some(item) = seq.next_element()? else { return Ok(List(items)) };
+                    items.push(item);
+                }
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(List(items))
+            }
+        }
+        deserializer.deserialize_seq(ListVisitor)
     }
 }
 
@@ -136,7 +172,11 @@ pub(crate) fn object(raw: &RawValue) -> Option<Object<'_>> {
 
 /// A list's items, else `None`.
 pub(crate) fn list(raw: &RawValue) -> Option<Vec<&RawValue>> {
-    raw.get().starts_with('[').then(|| serde_json::from_str(raw.get()).ok()).flatten()
+    raw.get()
+        .starts_with('[')
+        .then(|| serde_json::from_str::<List<'_>>(raw.get()).ok())
+        .flatten()
+        .map(|list| list.0)
 }
 
 /// The strings of a list, without its other items.
@@ -220,7 +260,7 @@ fn code_unit(bytes: &[u8], at: usize) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Object, number, text, whole, without_lone_surrogates};
+    use super::{MAX_MEMBERS, Object, number, text, whole, without_lone_surrogates};
 
     #[test]
     fn only_lone_surrogates_are_replaced() {
@@ -257,6 +297,16 @@ mod tests {
         );
         assert_eq!(object.raw("a").and_then(number), None);
         assert_eq!(object.raw("f").and_then(text), None);
+    }
+
+    #[test]
+    fn members_beyond_the_limit_are_skipped() {
+        let wide =
+            format!(r#"{{"first":[{}1],{}"last":1}}"#, "{},".repeat(20_000), r#""x":0,"#.repeat(20_000));
+        let object = Object::parse(&wide).unwrap();
+        assert_eq!(object.list("first").map(|items| items.len()), Some(MAX_MEMBERS));
+        assert!(object.raw("x").is_some() && object.raw("last").is_none());
+        assert!(Object::parse(&wide.replace("\"last\":1", "\"last\":")).is_none());
     }
 
     #[test]

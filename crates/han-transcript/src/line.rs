@@ -85,9 +85,9 @@ impl<'a> Content<'a> {
     }
 
     /// The text: the string itself, or the text blocks, one below the other.
-    pub(crate) fn text(&self) -> Option<Cow<'a, str>> {
+    pub(crate) fn text(&self) -> Option<Cow<'_, str>> {
         if let Self::Text(text) = self {
-            return Some(text.clone());
+            return Some(Cow::Borrowed(text));
         }
         let mut texts = self.of("text").filter_map(|block| block.text("text"));
         let first = texts.next()?;

@@ -14,14 +14,20 @@ pub(crate) const MAX_PROSE: usize = 8192;
 /// One line: no control characters at all (NUL among them, which PostgreSQL refuses), no white space at its
 /// ends, at most `max` characters. Empty is `None`.
 pub(crate) fn label(text: &str, max: usize) -> Option<String> {
-    let clean: String = text.trim().chars().filter(|c| !c.is_control()).take(max).collect();
+    let text = text.trim();
+    // Nearly every label is short plain ASCII, and there are a dozen on every line.
+    if text.len() <= max && text.bytes().all(|b| matches!(b, b' '..=b'~')) {
+        return (!text.is_empty()).then(|| text.to_owned());
+    }
+    let clean: String = text.chars().filter(|c| !c.is_control()).take(max).collect();
     (!clean.is_empty()).then_some(clean)
 }
 
 /// An id that may stand as a key: taken whole or not at all, since two ids must not become one by cleaning.
 pub(crate) fn id(text: &str) -> Option<String> {
-    let fits = !text.is_empty() && !text.contains(char::is_control) && text.chars().nth(MAX_ID).is_none();
-    fits.then(|| text.to_owned())
+    // Four bytes are the longest character: whatever is longer need not be counted.
+    let short = text.len() <= MAX_ID || (text.len() <= 4 * MAX_ID && text.chars().nth(MAX_ID).is_none());
+    (short && !text.is_empty() && !text.contains(char::is_control)).then(|| text.to_owned())
 }
 
 /// Several lines: keeps line feeds and tabs, drops every other control character, at most `max` characters.

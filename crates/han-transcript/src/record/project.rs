@@ -40,7 +40,9 @@ pub fn project(line: &str, at: &LineContext<'_>) -> LineRecord {
     let kind = read.kind();
     let answers = kind == MessageKind::Assistant;
     let uses = Uses::read(&read);
-    let answered = Answered::read(&read);
+    // A tool's structured result stands beside the message, not in its block.
+    let tool_result = if &*read.line_type == "user" { fields.object("toolUseResult") } else { None };
+    let answered = Answered::read(&read, tool_result.as_ref());
     let usage = if answers { Usage::read(&read.message, &uuid) } else { None };
     let progress = &*read.line_type == "progress";
     LineRecord {
@@ -79,7 +81,7 @@ pub fn project(line: &str, at: &LineContext<'_>) -> LineRecord {
         cwd: named("cwd", MAX_PATH),
         version: named("version", 64),
         slug: named("slug", MAX_NAME),
-        pull_request: PullRequest::read(&read),
+        pull_request: PullRequest::read(&read, tool_result.as_ref()),
         sentiment: (kind == MessageKind::SentimentAnalysis).then(|| SentimentRecord::read(&read)),
         uuid,
     }
@@ -160,7 +162,7 @@ struct Answered {
 }
 
 impl Answered {
-    fn read(line: &Line<'_>) -> Self {
+    fn read(line: &Line<'_>, tool_result: Option<&Object<'_>>) -> Self {
         let mut answered = Self::default();
         let event_kind = match line.kind() {
             MessageKind::McpToolResult => ResultKind::Mcp,
@@ -168,7 +170,7 @@ impl Answered {
             MessageKind::HookResult => ResultKind::Hook,
             _ => {
                 if &*line.line_type == "user" {
-                    answered.read_tool_results(line);
+                    answered.read_tool_results(line, tool_result);
                 }
                 return answered;
             }
@@ -188,7 +190,7 @@ impl Answered {
         answered
     }
 
-    fn read_tool_results(&mut self, line: &Line<'_>) {
+    fn read_tool_results(&mut self, line: &Line<'_>, tool_result: Option<&Object<'_>>) {
         if line.content.of("tool_result").next().is_none() {
             return;
         }
@@ -196,11 +198,10 @@ impl Answered {
             let call_id = block.text("tool_use_id").and_then(|text| id(&text))?;
             Some((call_id, block))
         }));
-        // The structured result stands beside the message, not in the block: with several blocks it is unclear
-        // whose it is.
-        let structured = if blocks.len() == 1 { line.fields.object("toolUseResult") } else { None };
+        // With several blocks it is unclear whose the structured result is.
+        let structured = tool_result.filter(|_| blocks.len() == 1);
         for (call_id, block) in blocks {
-            let of_structured = |name| structured.as_ref().and_then(|object: &Object<'_>| object.raw(name));
+            let of_structured = |name| structured.and_then(|object| object.raw(name));
             self.results.push(ResultRecord {
                 kind: ResultKind::Tool,
                 success: Some(!block.flag("is_error").unwrap_or(false)),
@@ -208,12 +209,12 @@ impl Answered {
                     .or_else(|| of_structured("durationMs"))
                     .and_then(duration_ms),
                 starts_agent: of_structured("agentId").and_then(json::text).and_then(|text| id(&text)),
-                file_action: structured.as_ref().and_then(result_action),
+                file_action: structured.and_then(result_action),
                 call_id: Some(call_id.clone()),
             });
             let said = block.raw("content").map(said).unwrap_or_default();
-            self.tasks.extend(TaskRecord::of_result(&call_id, structured.as_ref(), &said));
-            self.native_tasks.extend(NativeTaskRecord::of_result(&call_id, structured.as_ref(), &said));
+            self.tasks.extend(TaskRecord::of_result(&call_id, structured, &said));
+            self.native_tasks.extend(NativeTaskRecord::of_result(&call_id, structured, &said));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The pull request a session opened.
 
-use crate::json;
+use crate::json::{self, Object};
 use crate::line::Line;
 use crate::text::{MAX_PATH, label};
 
@@ -17,7 +17,7 @@ impl PullRequest {
     /// From a `pr-link` line (`prNumber`, `prUrl`), or from a command whose output ends with a line that is
     /// nothing but a pull request's URL, as `gh pr create` prints it. URLs amid other text say nothing about
     /// this session and are not taken.
-    pub(super) fn read(line: &Line<'_>) -> Option<Self> {
+    pub(super) fn read(line: &Line<'_>, tool_result: Option<&Object<'_>>) -> Option<Self> {
         match &*line.line_type {
             "pr-link" => {
                 let url = line.fields.text("prUrl").and_then(|url| label(&url, MAX_PATH))?;
@@ -26,8 +26,7 @@ impl PullRequest {
                 Some(Self { number: number.or_else(|| Self::parse(&url).map(|pr| pr.number))?, url })
             }
             "user" => {
-                let result = line.fields.object("toolUseResult")?;
-                let output = result.raw("stdout").filter(|raw| raw.get().contains("/pull/"))?;
+                let output = tool_result?.raw("stdout").filter(|raw| raw.get().contains("/pull/"))?;
                 Self::parse(json::text(output)?.trim_end().lines().next_back()?.trim())
             }
             _ => None,

@@ -149,7 +149,9 @@ pub(super) fn result_text(content: &RawValue) -> (String, bool) {
     if let Some(text) = json::text(content) {
         return (without_nul(text), false);
     }
-    let Some(items) = json::list(content) else { return (content.get().to_owned(), false) };
+    // MCP servers wrap their blocks: `{"content": [...]}`.
+    let wrapped = || json::object(content)?.list("content");
+    let Some(items) = json::list(content).or_else(wrapped) else { return (content.get().to_owned(), false) };
     let mut has_image = false;
     let texts = items.into_iter().filter_map(|item| {
         let Some(block) = json::object(item) else { return Some(item.get().to_owned()) };

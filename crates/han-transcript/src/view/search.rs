@@ -3,8 +3,8 @@
 
 use serde_json::value::RawValue;
 
-use super::blocks::is_tool_result;
-use crate::json;
+use super::blocks::{is_tool_result, result_text};
+use crate::json::{self, Object};
 use crate::kind::MessageKind;
 use crate::line::{Content, Line};
 
@@ -14,24 +14,30 @@ pub const HEAD_SEARCH_CHARS: usize = 2000;
 /// How deep in a tool's input or an event's data words are looked for.
 const DEPTH: usize = 8;
 
-/// Fields that say where a line belongs, not what it says.
-const ENVELOPE: [&str; 16] = [
+/// Fields that say where a Han event or an unknown line belongs, not what it says.
+const ENVELOPE: [&str; 22] = [
     "type",
+    "subtype",
+    "event",
+    "eventType",
+    "event_type",
     "uuid",
     "parentUuid",
+    "id",
+    "call_id",
+    "callId",
+    "hookRunId",
+    "hook_run_id",
     "sessionId",
+    "session_id",
+    "message_id",
+    "agentId",
     "timestamp",
     "cwd",
     "gitBranch",
     "version",
-    "isSidechain",
     "userType",
-    "agentId",
-    "requestId",
     "slug",
-    "signature",
-    "toolUseID",
-    "parentToolUseID",
 ];
 
 /// The words of a line, at most `max` characters: its text, thinking, tool names, inputs and results, or the
@@ -62,8 +68,8 @@ pub(super) fn words(line: &Line<'_>, text: &str, max: usize) -> String {
         MessageKind::UnknownEvent if &*line.line_type == "progress" => {}
         MessageKind::UnknownEvent if line.fields.is_empty() => words.push(text),
         _ => {
-            let says = |(name, _): &(&str, &RawValue)| !ENVELOPE.contains(name);
-            words.all(line.fields.fields().filter(says).map(|(_, value)| value));
+            words.said(&line.fields, "data");
+            words.said(&line.data, "");
         }
     }
     words.out
@@ -98,13 +104,21 @@ impl Words {
                         "text" => &["text"],
                         "thinking" => &["thinking"],
                         "tool_use" | "server_tool_use" => &["name", "input"],
-                        kind if is_tool_result(kind) => &["content"],
                         _ => &[],
                     };
                     self.all(names.iter().filter_map(|name| part.fields.raw(name)));
+                    if let Some(result) = part.fields.raw("content").filter(|_| is_tool_result(&part.kind)) {
+                        self.push(&result_text(result).0);
+                    }
                 }
             }
         }
+    }
+
+    /// What an event's or an unknown line's own fields say, apart from `except`.
+    fn said(&mut self, object: &Object<'_>, except: &str) {
+        let says = |(name, _): &(&str, &RawValue)| *name != except && !ENVELOPE.contains(name);
+        self.all(object.fields().filter(says).map(|(_, value)| value));
     }
 
     fn all<'a>(&mut self, values: impl Iterator<Item = &'a RawValue>) {
@@ -125,8 +139,7 @@ impl Words {
         } else if let Some(items) = json::list(raw) {
             items.into_iter().for_each(|item| self.value(item, depth - 1));
         } else if let Some(object) = json::object(raw) {
-            let says = |(name, _): &(&str, &RawValue)| !ENVELOPE.contains(name);
-            object.fields().filter(says).for_each(|(_, value)| self.value(value, depth - 1));
+            object.fields().for_each(|(_, value)| self.value(value, depth - 1));
         }
     }
 }

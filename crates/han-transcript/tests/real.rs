@@ -1,0 +1,205 @@
+//! Real transcripts: every line has a known kind, the totals are those that were billed, and mutated lines hold
+//! to the invariants. None of their text is in this repository; without them these tests say `SKIPPED`.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper fails its test by panicking")]
+
+#[path = "support/invariants.rs"]
+mod invariants;
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use han_transcript::MessageKind;
+use han_transcript::fold::{Place, SessionTotals, TokenTotals};
+use han_transcript::pricing::PriceTable;
+use han_transcript::record::{LineRecord, ResultKind};
+use invariants::check;
+use support::{Random, RealLine, real_lines, records};
+
+type Records = Vec<(Place, LineRecord)>;
+
+fn by_session(lines: &[RealLine]) -> BTreeMap<String, Records> {
+    let mut sessions = BTreeMap::<String, Vec<&RealLine>>::new();
+    for line in lines {
+        sessions.entry(line.session.clone()).or_default().push(line);
+    }
+    sessions.into_iter().map(|(session, lines)| (session, records(lines))).collect()
+}
+
+fn fold(records: &Records) -> SessionTotals {
+    let mut totals = SessionTotals::default();
+    records.iter().for_each(|(place, record)| totals.add(place, record));
+    totals
+}
+
+fn sum(totals: impl Iterator<Item = TokenTotals>) -> (i64, i64, i64, i64) {
+    totals.fold((0, 0, 0, 0), |sum, one| {
+        (sum.0 + one.input, sum.1 + one.output, sum.2 + one.cache_read, sum.3 + one.cache_creation())
+    })
+}
+
+#[test]
+fn tokens_are_those_that_were_billed_in_any_order_and_any_batches() {
+    let Some(lines) = real_lines("projects") else { return };
+    let mut sessions = by_session(&lines);
+    let with_usage = || sessions.values().flatten().filter_map(|(_, record)| record.usage.as_ref());
+    assert_eq!(with_usage().count(), 616);
+    assert_eq!(with_usage().map(|usage| &usage.message_id).collect::<BTreeSet<_>>().len(), 313);
+
+    let billed = (2_776, 79_267, 31_179_675, 670_956);
+    assert_eq!(sum(sessions.values().map(|records| fold(records).tokens())), billed);
+
+    let mut random = Random(1);
+    for _ in 0..5 {
+        for records in sessions.values_mut() {
+            let in_order = fold(records);
+            random.shuffle(records);
+            // A batch may come twice.
+            let again = random.below(records.len());
+            let mut shuffled = fold(records);
+            records[again..].iter().for_each(|(place, record)| shuffled.add(place, record));
+            assert_eq!(shuffled.tokens(), in_order.tokens());
+            assert_eq!(shuffled.turns(), in_order.turns());
+            assert_eq!(shuffled.compactions(), in_order.compactions());
+            assert_eq!(shuffled.file_changes(), in_order.file_changes());
+            assert_eq!(shuffled.summary(), in_order.summary());
+            assert_eq!(shuffled.messages(), in_order.messages());
+        }
+        assert_eq!(sum(sessions.values().map(|records| fold(records).tokens())), billed);
+    }
+}
+
+#[test]
+fn every_model_has_a_price() {
+    let Some(lines) = real_lines("projects") else { return };
+    let prices = PriceTable::default();
+    for records in by_session(&lines).values() {
+        for (model, tokens) in fold(records).tokens_by_model() {
+            let cost = model.and_then(|model| prices.cost(model, &tokens));
+            assert!(cost.is_some_and(|cost| cost > 0.0), "{model:?}");
+        }
+    }
+}
+
+#[test]
+fn every_line_has_the_kind_that_a_person_would_give_it() {
+    let Some(lines) = real_lines("") else { return };
+    lines.iter().for_each(|line| check(&line.text));
+    let all: Vec<_> = by_session(&lines).into_values().flatten().collect();
+    let count = |kind| all.iter().filter(|(_, record)| record.kind == kind).count();
+    assert_eq!(count(MessageKind::Assistant), 658);
+    assert_eq!(count(MessageKind::ToolResultUser), 408);
+    assert_eq!(count(MessageKind::Summary), 2);
+    assert_eq!(count(MessageKind::CommandUser), 2);
+    assert_eq!(count(MessageKind::InterruptUser), 5);
+    assert_eq!(count(MessageKind::System), 14);
+    assert_eq!(count(MessageKind::FileHistorySnapshot), 48);
+    assert_eq!(count(MessageKind::QueueOperation), 9);
+    let users = [MessageKind::RegularUser, MessageKind::MetaUser].map(count);
+    assert_eq!(users, [15, 9]);
+    // The rest is progress, and nothing else is unknown.
+    assert_eq!(count(MessageKind::UnknownEvent), 2588);
+    assert_eq!(all.iter().filter(|(_, record)| record.is_progress).count(), 2588);
+    assert!(all.iter().all(|(_, record)| record.own_uuid || record.kind != MessageKind::Assistant));
+}
+
+#[test]
+fn what_was_derived_is_what_happened() {
+    let Some(lines) = real_lines("projects") else { return };
+    for records in by_session(&lines).values() {
+        let totals = fold(records);
+        assert_eq!((totals.compactions().auto, totals.compactions().continuations), (1, 1));
+        assert!(totals.turns() > 0 && totals.summary().is_some());
+        let uses: BTreeSet<_> =
+            records.iter().flat_map(|(_, record)| &record.tool_uses).map(|u| &u.call_id).collect();
+        let answers: Vec<_> = records
+            .iter()
+            .flat_map(|(_, record)| &record.results)
+            .filter(|result| result.kind == ResultKind::Tool)
+            .collect();
+        assert!(answers.iter().all(|result| result.call_id.as_ref().is_some_and(|id| uses.contains(id))));
+        // One subagent was started by a tool use, and progress lines knew it before the result did.
+        let started: BTreeSet<_> = answers.iter().filter_map(|result| result.starts_agent.clone()).collect();
+        let seen: BTreeSet<_> = records
+            .iter()
+            .filter_map(|(_, record)| record.agent_start.as_ref())
+            .map(|s| s.agent_id.clone())
+            .collect();
+        assert_eq!((started.len(), &started), (1, &seen));
+    }
+}
+
+#[test]
+fn mutated_lines_hold_to_the_invariants() {
+    let Some(lines) = real_lines("") else { return };
+    // Some lines hold whole files; the short ones bring the variety.
+    let lines: Vec<_> =
+        lines.iter().map(|line| line.text.as_str()).filter(|line| line.len() < 20_000).collect();
+    let mut random = Random(2);
+    let until = Instant::now() + Duration::from_secs(4);
+    let mut tried = 0;
+    while Instant::now() < until {
+        for _ in 0..50 {
+            let line = lines[random.below(lines.len())];
+            let other = lines[random.below(lines.len())];
+            check(&mutate(line, other, &mut random));
+            tried += 1;
+        }
+    }
+    eprintln!("{tried} mutated lines");
+    assert!(tried >= 50);
+}
+
+/// Names that matter, to be exchanged for one another.
+const NAMES: [&str; 14] = [
+    "type",
+    "message",
+    "content",
+    "uuid",
+    "tool_use",
+    "tool_result",
+    "assistant",
+    "user",
+    "usage",
+    "data",
+    "toolUseResult",
+    "snapshot",
+    "isMeta",
+    "text",
+];
+
+fn mutate(line: &str, other: &str, random: &mut Random) -> String {
+    let mut bytes = line.as_bytes().to_vec();
+    for _ in 0..=random.below(4) {
+        let at = random.below(bytes.len());
+        match random.below(8) {
+            0 => bytes[at] ^= 1 << random.below(8),
+            1 => bytes.truncate(at),
+            2 => drop(bytes.drain(..at)),
+            3 => {
+                let wrong: [&[u8]; 9] =
+                    [b"{", b"[", b"\"", b"null", b"1e999", b"\\ud800", b"\\u0000", b"-", "é日".as_bytes()];
+                bytes.splice(at..at, wrong[random.below(wrong.len())].iter().copied());
+            }
+            4 => {
+                let to = (at + random.below(40)).min(bytes.len());
+                bytes.drain(at..to);
+            }
+            5 => {
+                let from = random.below(other.len());
+                bytes.splice(at..at, other.as_bytes()[from..].iter().take(200).copied());
+            }
+            _ => {
+                let text = String::from_utf8_lossy(&bytes);
+                let (from, to) = (NAMES[random.below(NAMES.len())], NAMES[random.below(NAMES.len())]);
+                bytes = text
+                    .replacen(&format!("\"{from}\""), &format!("\"{to}\""), 1 + random.below(3))
+                    .into_bytes();
+            }
+        }
+        if bytes.is_empty() {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
