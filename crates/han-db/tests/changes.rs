@@ -1,0 +1,152 @@
+//! The live feed: everything once, whatever order transactions commit in, whoever cuts the connection.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+use std::time::Duration;
+
+use han_db::changes::{Action, DbChangeEvent};
+use han_testkit::{SyntheticSession, TestDatabase, both_databases};
+use sqlx::Connection as _;
+use support::{push, world};
+use tokio::sync::broadcast::Receiver;
+use tokio_util::sync::CancellationToken;
+
+/// The next change, as (session, action, how many lines came with it).
+async fn next(feed: &mut Receiver<DbChangeEvent>) -> (String, Action, i64) {
+    match tokio::time::timeout(Duration::from_secs(30), feed.recv()).await.expect("a change arrives").unwrap()
+    {
+        DbChangeEvent::Change(change) => (
+            change.session_id.as_ref().unwrap().to_string(),
+            change.action,
+            change.ordinal_to - change.ordinal_from,
+        ),
+        DbChangeEvent::Resync => panic!("nothing was missed, so nothing has to be fetched anew"),
+    }
+}
+
+both_databases!(
+    async fn a_push_is_told_once(database: TestDatabase) {
+        let world = world(&database).await;
+        let shutdown = CancellationToken::new();
+        let changes = world.db.start_changes(shutdown.clone()).await.unwrap();
+        let mut feed = changes.sender.subscribe();
+        let lines = SyntheticSession::new(3).lines(10);
+        push(&world, "s1", "main", Some(0), &lines).await;
+        assert_eq!(next(&mut feed).await, ("s1".to_owned(), Action::Insert, 0));
+        assert_eq!(next(&mut feed).await, ("s1".to_owned(), Action::Update, 10));
+        push(&world, "s1", "main", Some(0), &lines).await;
+        push(&world, "s2", "main", Some(0), &lines[..1]).await;
+        assert_eq!(next(&mut feed).await.0, "s2", "what was there already is not told again");
+        shutdown.cancel();
+        changes.stopped().await;
+    }
+);
+
+both_databases!(
+    async fn a_change_opens_only_for_its_team(database: TestDatabase) {
+        let world = world(&database).await;
+        let stranger = support::team(&world.db, "bob").await;
+        let changes = world.db.start_changes(CancellationToken::new()).await.unwrap();
+        let mut feed = changes.sender.subscribe();
+        push(&world, "s1", "main", Some(0), &SyntheticSession::new(3).lines(10)).await;
+        let mut messages = 0;
+        while messages == 0 {
+            let DbChangeEvent::Change(change) = feed.recv().await.unwrap() else { panic!("resync") };
+            assert!(change.session(&stranger, &world.db).await.unwrap().is_none());
+            assert!(change.messages(&stranger, &world.db).await.unwrap().is_empty());
+            assert!(change.session(&world.scope, &world.db).await.unwrap().is_some());
+            let told = change.messages(&world.scope, &world.db).await.unwrap();
+            for (at, told) in told.iter().enumerate() {
+                assert_eq!(told.index, at as i64);
+            }
+            messages = told.len();
+        }
+    }
+);
+
+/// Two replicas: what one stores the other tells, even after its LISTEN connection was cut.
+#[tokio::test]
+async fn another_replica_hears_of_it_even_after_its_listener_was_killed() {
+    let database = TestDatabase::postgres().await;
+    let world = world(&database).await;
+    let replica = support::connect(database.url(), &world.clock).await;
+    let changes = replica.start_changes(CancellationToken::new()).await.unwrap();
+    let mut feed = changes.sender.subscribe();
+    let _own = world.db.start_changes(CancellationToken::new()).await.unwrap();
+    let lines = SyntheticSession::new(3).lines(4);
+
+    push(&world, "before", "main", Some(0), &lines).await;
+    assert_eq!(next(&mut feed).await.0, "before");
+    assert_eq!(next(&mut feed).await.0, "before");
+    let mut admin = sqlx::PgConnection::connect(database.url()).await.unwrap();
+    let killed: i64 = sqlx::query_scalar(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() \
+         AND query LIKE 'LISTEN%'",
+    )
+    .fetch_one(&mut admin)
+    .await
+    .unwrap();
+    assert!(killed >= 1, "somebody listens");
+    for n in 0..20 {
+        let name = format!("after-{n}");
+        push(&world, &name, "main", Some(0), &lines).await;
+        assert_eq!(next(&mut feed).await.0, name);
+        assert_eq!(next(&mut feed).await.0, name);
+    }
+}
+
+/// Transactions that take their numbers in one order and commit in another, with one left open all the while.
+#[tokio::test]
+async fn numbers_that_commit_late_are_not_lost() {
+    let database = TestDatabase::postgres().await;
+    let world = world(&database).await;
+    let changes = world.db.start_changes(CancellationToken::new()).await.unwrap();
+    let mut feed = changes.sender.subscribe();
+    let team = world.scope.team_id().as_str();
+    let insert = |name: &str| {
+        sqlx::AssertSqlSafe(format!(
+            "INSERT INTO sessions (team_id, session_id, id, user_id, metadata, sealed, created_at, synced_at) \
+             VALUES ('{team}', '{name}', '{name}', 'u', '{{}}', false, 0, 0)"
+        ))
+    };
+    // Holds the horizon back: nothing may wait for it.
+    let mut idle = sqlx::PgConnection::connect(database.url()).await.unwrap();
+    let mut idle = idle.begin().await.unwrap();
+    sqlx::query("SELECT pg_current_xact_id()").execute(&mut *idle).await.unwrap();
+
+    let mut early = sqlx::PgConnection::connect(database.url()).await.unwrap();
+    let mut early = early.begin().await.unwrap();
+    sqlx::query(insert("early")).execute(&mut *early).await.unwrap();
+    let mut gone = sqlx::PgConnection::connect(database.url()).await.unwrap();
+    let mut gone = gone.begin().await.unwrap();
+    sqlx::query(insert("gone")).execute(&mut *gone).await.unwrap();
+    let mut late = sqlx::PgConnection::connect(database.url()).await.unwrap();
+    for name in ["late-1", "late-2"] {
+        sqlx::query(insert(name)).execute(&mut late).await.unwrap();
+        assert_eq!(next(&mut feed).await.0, name);
+    }
+    gone.rollback().await.unwrap();
+    early.commit().await.unwrap();
+    assert_eq!(next(&mut feed).await.0, "early");
+    idle.rollback().await.unwrap();
+    for n in 0..5 {
+        sqlx::query(insert(&format!("then-{n}"))).execute(&mut late).await.unwrap();
+        assert_eq!(next(&mut feed).await.0, format!("then-{n}"));
+    }
+}
+
+both_databases!(
+    async fn trimming_keeps_what_is_young(database: TestDatabase) {
+        let world = world(&database).await;
+        let lines = SyntheticSession::new(3).lines(2);
+        push(&world, "old", "main", Some(0), &lines).await;
+        world.clock.advance_seconds(3600);
+        push(&world, "young", "main", Some(0), &lines).await;
+        let now = han_types::Clock::now(&world.clock).0;
+        assert_eq!(world.db.trim_changes(now - 60_000).await.unwrap(), 2);
+        let left = support::dump(&database, "SELECT DISTINCT session_id FROM changes").await;
+        assert_eq!(left.len(), 1);
+        assert!(left[0].contains("young"));
+    }
+);

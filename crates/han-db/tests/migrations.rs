@@ -1,0 +1,170 @@
+//! The schema: made on a fresh database, by two replicas at once, by an account that is no superuser; refused where
+//! it is newer; and bound by row-level security wherever a team's data lies.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+use han_db::{DbError, TENANT_TABLES};
+use han_testkit::{TestClock, TestDatabase, both_databases};
+use sqlx::{Connection as _, Row as _};
+
+async fn run(database: &TestDatabase, sql: &str) {
+    let sql = sqlx::AssertSqlSafe(sql.to_owned());
+    if database.is_postgres() {
+        let mut conn = sqlx::PgConnection::connect(database.url()).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
+    } else {
+        let mut conn = sqlx::SqliteConnection::connect(database.url()).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
+    }
+}
+
+both_databases!(
+    async fn two_replicas_may_migrate_at_once(db: TestDatabase) {
+        let clock = TestClock::default();
+        let (one, two) = (support::connect(db.url(), &clock).await, support::connect(db.url(), &clock).await);
+        let (a, b) = tokio::join!(one.migrate(), two.migrate());
+        let mut applied = [a.unwrap(), b.unwrap()];
+        applied.sort_unstable();
+        assert_eq!(applied[0], 0, "the second finds nothing to do");
+        assert!(applied[1] > 0);
+        one.check_ready().await.unwrap();
+        two.check_ready().await.unwrap();
+    }
+);
+
+both_databases!(
+    async fn an_empty_database_is_not_ready(db: TestDatabase) {
+        let db = support::connect(db.url(), &TestClock::default()).await;
+        assert!(matches!(db.check_ready().await, Err(DbError::SchemaOlder(n)) if n > 0));
+    }
+);
+
+both_databases!(
+    async fn a_newer_schema_is_refused_untouched(database: TestDatabase) {
+        let db = support::connect(database.url(), &TestClock::default()).await;
+        db.migrate().await.unwrap();
+        run(&database, "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_future', 0)").await;
+        let error = db.check_ready().await.unwrap_err();
+        assert!(matches!(error, DbError::SchemaNewer(_)), "{error}");
+        assert!(error.to_string().contains("m9999_future"), "{error}");
+        assert!(matches!(db.migrate().await, Err(DbError::SchemaNewer(_))));
+    }
+);
+
+/// Every table either has row-level security with a policy, or is not granted to the app role at all.
+#[tokio::test]
+async fn every_table_has_a_policy_or_no_grant() {
+    let database = TestDatabase::postgres().await;
+    let db = support::connect(database.url(), &TestClock::default()).await;
+    db.migrate().await.unwrap();
+    let mut conn = sqlx::PgConnection::connect(database.url()).await.unwrap();
+    let rows = sqlx::query(
+        "SELECT c.relname::text, c.relrowsecurity, \
+           EXISTS (SELECT 1 FROM pg_policy p WHERE p.polrelid = c.oid AND p.polroles @> ARRAY[(SELECT oid FROM pg_roles \
+             WHERE rolname = 'han_app')] AND pg_get_expr(p.polqual, c.oid) = \
+             '(team_id = current_setting(''han.team_id''::text, true))' \
+             AND pg_get_expr(p.polwithcheck, c.oid) = pg_get_expr(p.polqual, c.oid)), \
+           has_table_privilege('han_app', c.oid, 'SELECT') OR has_table_privilege('han_app', c.oid, 'INSERT') \
+             OR has_table_privilege('han_app', c.oid, 'UPDATE') OR has_table_privilege('han_app', c.oid, 'DELETE'), \
+           (SELECT string_agg(a.attname::text, ',') FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid \
+             AND a.attnum = i.indkey[0] WHERE i.indrelid = c.oid AND i.indisprimary) \
+         FROM pg_class c WHERE c.relkind IN ('r', 'p', 'v', 'm') AND c.relnamespace = 'public'::regnamespace ORDER BY 1",
+    )
+    .fetch_all(&mut conn)
+    .await
+    .unwrap();
+    let mut bound = Vec::new();
+    for row in &rows {
+        let (name, rls, policy, granted): (String, bool, bool, bool) =
+            (row.get(0), row.get(1), row.get(2), row.get(3));
+        assert!((rls && policy) || !granted, "{name} is granted to han_app without a policy");
+        if granted {
+            let key: Option<String> = row.get(4);
+            assert_eq!(key.as_deref(), Some("team_id"), "{name}'s primary key must begin with team_id");
+            bound.push(name);
+        }
+    }
+    let mut expected: Vec<&str> = TENANT_TABLES.to_vec();
+    expected.sort_unstable();
+    assert_eq!(bound, expected);
+}
+
+/// Hosted databases give an account that may make roles and databases, no more.
+#[tokio::test]
+async fn an_account_that_may_make_roles_is_enough() {
+    let database = TestDatabase::postgres().await;
+    let name = database.url().rsplit('/').next().unwrap().split('?').next().unwrap().to_owned();
+    let role = format!("owner_{name}");
+    run(
+        &database,
+        &format!(
+            "CREATE ROLE {role} LOGIN CREATEROLE NOSUPERUSER PASSWORD 'x'; GRANT ALL ON SCHEMA public TO {role}; \
+             GRANT ALL ON DATABASE {name} TO {role};"
+        ),
+    )
+    .await;
+    let mut url: sqlx::postgres::PgConnectOptions = database.url().parse().unwrap();
+    url = url.username(&role).password("x");
+    let url = sqlx::ConnectOptions::to_url_lossy(&url);
+    let db = support::connect(url.as_str(), &TestClock::default()).await;
+    db.migrate().await.unwrap();
+    db.check_ready().await.unwrap();
+    let scope = support::team(&db, "ada").await;
+    assert_eq!(
+        han_db::queries::sessions::count(&scope, &db.read(&scope).await.unwrap(), None).await.unwrap(),
+        0
+    );
+    db.close().await;
+    run(&database, &format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role};")).await;
+}
+
+/// An account that may not make roles is told what an administrator must run.
+#[tokio::test]
+async fn an_account_without_rights_is_told_what_to_run() {
+    let database = TestDatabase::postgres().await;
+    let name = database.url().rsplit('/').next().unwrap().split('?').next().unwrap().to_owned();
+    let role = format!("poor_{name}");
+    run(
+        &database,
+        &format!("CREATE ROLE {role} LOGIN NOSUPERUSER PASSWORD 'x'; GRANT ALL ON SCHEMA public TO {role};"),
+    )
+    .await;
+    let url: sqlx::postgres::PgConnectOptions = database.url().parse().unwrap();
+    let url = sqlx::ConnectOptions::to_url_lossy(&url.username(&role).password("x"));
+    let db = support::connect(url.as_str(), &TestClock::default()).await;
+    let error = db.migrate().await.unwrap_err();
+    assert!(matches!(error, DbError::Privileges { .. }), "{error}");
+    assert!(error.to_string().contains("CREATE ROLE han_app"), "{error}");
+    db.close().await;
+    run(&database, &format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role};")).await;
+}
+
+/// What row-level security holds off even if a query forgets its team.
+#[tokio::test]
+async fn the_database_defends_too() {
+    let database = TestDatabase::postgres().await;
+    let world = support::world(&database).await;
+    let other = support::team(&world.db, "bob").await;
+    let lines = han_testkit::SyntheticSession::new(1).lines(20);
+    support::push(&world, "s1", "main", Some(0), &lines).await;
+
+    let mut conn = sqlx::PgConnection::connect(database.url()).await.unwrap();
+    for (team, sees) in
+        [(world.scope.team_id().as_str(), true), (other.team_id().as_str(), false), ("", false)]
+    {
+        let mut tx = conn.begin().await.unwrap();
+        sqlx::query("SELECT set_config('role', 'han_app', true), set_config('han.team_id', $1, true)")
+            .bind(team)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        for table in ["sessions", "messages", "transcripts", "rollups"] {
+            let sql = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+            let n: i64 = sqlx::query_scalar(sql).fetch_one(&mut *tx).await.unwrap();
+            assert_eq!(n > 0, sees, "{table} as team {team:?}");
+        }
+        let forged = sqlx::query("UPDATE sessions SET team_id = 'other'").execute(&mut *tx).await;
+        assert!(forged.is_err() || forged.unwrap().rows_affected() == 0);
+    }
+}

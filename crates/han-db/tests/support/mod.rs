@@ -1,0 +1,147 @@
+//! What the tests of this crate share: a migrated database with a team, and lines prepared as the server does.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    unreachable_pub,
+    reason = "helpers of tests; each test binary uses some of them"
+)]
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use han_crypto::{FieldContext, KekRing, OsEntropy};
+use han_db::queries::identity;
+use han_db::queries::ingest::{self, Batch, Line, Outcome};
+use han_db::{Db, DbConfig};
+use han_testkit::{TestClock, TestDatabase};
+use han_transcript::record::{LineContext, project};
+use han_types::sync::SessionMetadata;
+use han_types::{Actor, Capabilities, Credential, MessageKey, Scope, TranscriptName, UserId};
+use secrecy::SecretString;
+
+/// A database with a team in it.
+pub struct World {
+    pub db: Db,
+    pub clock: TestClock,
+    pub scope: Scope,
+}
+
+/// The KEK of every test.
+pub fn keks() -> KekRing {
+    let secret = base64::engine::general_purpose::STANDARD.encode([7u8; 32]);
+    KekRing::from_secrets(&SecretString::from(secret), None).unwrap()
+}
+
+pub async fn connect(url: &str, clock: &TestClock) -> Db {
+    Db::connect(&DbConfig::new(url), keks(), Arc::new(clock.clone()), Arc::new(OsEntropy::new()))
+        .await
+        .unwrap()
+}
+
+pub async fn world(database: &TestDatabase) -> World {
+    let clock = TestClock::default();
+    let db = connect(database.url(), &clock).await;
+    db.migrate().await.unwrap();
+    db.check_ready().await.unwrap();
+    let scope = team(&db, "ada").await;
+    World { db, clock, scope }
+}
+
+/// A new person with a team of their own.
+pub async fn team(db: &Db, name: &str) -> Scope {
+    let (user, _) = identity::create_user_with_team(db, name, name).await.unwrap();
+    scope(db, user.id).await
+}
+
+pub async fn scope(db: &Db, user_id: UserId) -> Scope {
+    let actor = Actor {
+        user_id,
+        credential: Credential::Local,
+        capabilities: Capabilities::PERSON,
+        expires_at: None,
+    };
+    identity::scope_for(db, &actor).await.unwrap().unwrap().scope
+}
+
+/// A batch as the server makes it: projected, and sealed where `seals` says so.
+pub async fn batch(
+    world: &World,
+    scope: &Scope,
+    seals: bool,
+    session: &str,
+    transcript: &str,
+    offset: Option<u64>,
+    lines: &[String],
+) -> Batch {
+    let keys = world.db.keys().team(&world.db, scope.team_id()).await.unwrap();
+    let transcript: TranscriptName = transcript.parse().unwrap();
+    let prepared = lines.iter().zip(0..).map(|(line, index)| {
+        let at = LineContext { session_id: session, transcript: transcript.as_str() };
+        let record = project(line, &at);
+        let row_id = MessageKey {
+            session_id: session.parse().unwrap(),
+            transcript: transcript.clone(),
+            uuid: record.uuid.clone(),
+        }
+        .row_id();
+        let context = FieldContext { table: "messages", row_id: &row_id, column: "body" };
+        let (body, sealed) = keys.seal(seals, context, line, world.db.entropy()).unwrap();
+        Line { index, record, body, sealed, bytes: line.len() as u64 }
+    });
+    Batch {
+        session_id: session.parse().unwrap(),
+        lines: prepared.collect(),
+        transcript,
+        offset,
+        consumed: lines.len() as u64,
+        metadata: SessionMetadata {
+            agent: Some("claude-code".to_owned()),
+            project_path: Some("/home/dev/orchard".to_owned()),
+            git_remote: Some("git@example.com:team/orchard.git".to_owned()),
+            ..SessionMetadata::default()
+        },
+        last_line_hash: lines.last().map(|line| format!("{:064x}", line.len())),
+    }
+}
+
+/// Stores lines and gives (stored, duplicates, next offset).
+pub async fn push(
+    world: &World,
+    session: &str,
+    transcript: &str,
+    offset: Option<u64>,
+    lines: &[String],
+) -> (u64, u64, u64) {
+    let batch = batch(world, &world.scope, true, session, transcript, offset, lines).await;
+    match ingest::store(&world.scope, &world.db, true, batch).await.unwrap() {
+        Outcome::Stored { stored, duplicates, next_offset, .. } => (stored, duplicates, next_offset),
+        Outcome::Refused(error) => panic!("{error:?}"),
+    }
+}
+
+/// Every row of a table as text, read past every policy: what somebody with the database file sees.
+pub async fn dump(database: &TestDatabase, sql: &str) -> Vec<String> {
+    use sqlx::{Connection as _, Row as _};
+    if database.is_postgres() {
+        let mut conn = sqlx::PgConnection::connect(database.url()).await.unwrap();
+        let sql = format!("SELECT row_to_json(q)::text FROM ({sql}) AS q");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(&mut conn).await.unwrap();
+        rows.iter().map(|row| row.get::<String, _>(0)).collect()
+    } else {
+        let mut conn = sqlx::SqliteConnection::connect(database.url()).await.unwrap();
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql.to_owned())).fetch_all(&mut conn).await.unwrap();
+        rows.iter()
+            .map(|row| {
+                let cells = (0..row.len()).map(|i| {
+                    row.try_get::<Option<String>, _>(i)
+                        .map(Option::unwrap_or_default)
+                        .or_else(|_| row.try_get::<i64, _>(i).map(|n| n.to_string()))
+                        .unwrap_or_default()
+                });
+                cells.collect::<Vec<_>>().join("|")
+            })
+            .collect()
+    }
+}
