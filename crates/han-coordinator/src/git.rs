@@ -1,0 +1,151 @@
+//! A repository's remote, read from git's own files (gitrepository-layout(5), git-config(1)). Never runs git: a
+//! transcript names the directory, and a repository's configuration can name programs to run.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+/// No configuration that a person wrote is larger.
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
+
+/// The `origin` remote of the repository that `directory` lies in, without any credentials; `None` where there is no
+/// such repository on this machine.
+pub(crate) fn remote_of(directory: &str) -> Option<String> {
+    let directory = Path::new(directory);
+    if !directory.is_absolute() {
+        return None;
+    }
+    let dot_git = directory.ancestors().map(|at| at.join(".git")).find(|at| at.exists())?;
+    let config = read_small(&common_directory(&dot_git)?.join("config"))?;
+    without_credentials(&origin_url(&config)?)
+}
+
+/// Where the configuration lies: `.git` itself; or, in a worktree or submodule, where its `gitdir:` line leads, and
+/// from there the worktree's `commondir`.
+fn common_directory(dot_git: &Path) -> Option<PathBuf> {
+    if dot_git.is_dir() {
+        return Some(dot_git.to_owned());
+    }
+    let link = read_small(dot_git)?;
+    let git_dir = dot_git.parent()?.join(link.strip_prefix("gitdir:")?.trim());
+    match read_small(&git_dir.join("commondir")) {
+        Some(common) => Some(git_dir.join(common.trim())),
+        None => Some(git_dir),
+    }
+}
+
+/// Only regular files are opened: a named pipe would be waited on for ever.
+fn read_small(path: &Path) -> Option<String> {
+    if !fs::metadata(path).ok()?.is_file() {
+        return None;
+    }
+    let mut text = String::new();
+    File::open(path).ok()?.take(MAX_CONFIG_BYTES).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// `url` in `[remote "origin"]`. Section and key are written in any case; the first `url` is the one fetched from.
+fn origin_url(config: &str) -> Option<String> {
+    let mut in_origin = false;
+    for line in config.lines().map(str::trim) {
+        if let Some(header) = line.strip_prefix('[') {
+            let header = header.split(']').next().unwrap_or_default();
+            let mut words = header.splitn(2, char::is_whitespace);
+            in_origin = words.next().is_some_and(|section| section.eq_ignore_ascii_case("remote"))
+                && words.next().is_some_and(|name| name.trim() == "\"origin\"");
+        } else if in_origin
+            && let Some((key, value)) = line.split_once('=')
+            && key.trim().eq_ignore_ascii_case("url")
+        {
+            return Some(config_value(value));
+        }
+    }
+    None
+}
+
+/// A value without its quotes, its escapes and the comment behind it.
+fn config_value(text: &str) -> String {
+    let mut value = String::new();
+    let mut quoted = false;
+    let mut chars = text.trim().chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => quoted = !quoted,
+            '\\' => value.extend(chars.next()),
+            '#' | ';' if !quoted => break,
+            _ => value.push(c),
+        }
+    }
+    value.trim().to_owned()
+}
+
+/// A remote as it may be shown to a team: user names and passwords of http remotes are gone (hosting services take
+/// a token in either place), as are other schemes' passwords, queries and fragments. What cannot be judged is `None`.
+fn without_credentials(remote: &str) -> Option<String> {
+    if remote.is_empty() || remote.chars().any(char::is_control) {
+        return None;
+    }
+    let Some((scheme, rest)) = remote.split_once("://") else {
+        // `host:path`, `user@host:path` or a path. A transport helper's address (`ext::…`) is free text, and a colon
+        // before the `@` would be a password.
+        let before_path = remote.split('/').next().unwrap_or_default();
+        let user = before_path.rsplit_once('@').map_or("", |(user, _)| user);
+        return (!remote.contains("::") && !user.contains(':')).then(|| remote.to_owned());
+    };
+    let keeps_user = match scheme.to_ascii_lowercase().as_str() {
+        "http" | "https" | "ftp" | "ftps" => false,
+        "ssh" | "git" | "git+ssh" | "ssh+git" | "file" => true,
+        _ => return None,
+    };
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    // An unescaped slash in a password ends the authority too early; what then stands for the port is no number.
+    let port = if host.ends_with(']') { "" } else { host.rsplit_once(':').map_or("", |(_, port)| port) };
+    if !port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let user = user.split(':').next().filter(|user| keeps_user && !user.is_empty());
+    let user = user.map(|user| format!("{user}@")).unwrap_or_default();
+    Some(format!("{scheme}://{user}{host}{path}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{origin_url, without_credentials};
+
+    #[test]
+    fn credentials_are_removed_and_addresses_stay() {
+        for (given, kept) in [
+            ("https://github.com/o/r.git", Some("https://github.com/o/r.git")),
+            ("https://ghp_secret@github.com/o/r.git", Some("https://github.com/o/r.git")),
+            ("https://u:secret@github.com:8443/o/r", Some("https://github.com:8443/o/r")),
+            ("https://u:sec@ret@github.com/o/r", Some("https://github.com/o/r")),
+            ("https://u:sec/ret@github.com/o/r", None),
+            ("https://github.com/o/r?private_token=secret#x", Some("https://github.com/o/r")),
+            ("https://[::1]:8080/o/r", Some("https://[::1]:8080/o/r")),
+            ("https://[::1]/o/r", Some("https://[::1]/o/r")),
+            ("https://host/@scope/r", Some("https://host/@scope/r")),
+            ("ssh://git@host:22/o/r", Some("ssh://git@host:22/o/r")),
+            ("ssh://git:secret@host/o/r", Some("ssh://git@host/o/r")),
+            ("git@github.com:o/r.git", Some("git@github.com:o/r.git")),
+            ("git:secret@github.com:o/r.git", None),
+            ("ext::sh -c secret", None),
+            ("/srv/git/r.git", Some("/srv/git/r.git")),
+            ("file:///srv/git/r.git", Some("file:///srv/git/r.git")),
+            ("odd://secret", None),
+            ("", None),
+        ] {
+            assert_eq!(without_credentials(given).as_deref(), kept, "{given}");
+        }
+    }
+
+    #[test]
+    fn the_first_url_of_origin_is_found() {
+        let config = "[core]\n\turl = no\n[remote \"upstream\"]\n\turl = no\n[Remote \"origin\"]\n\tfetch = x\n\
+                      \tURL = \"https://h/o/r\" ; note\n\turl = second\n";
+        assert_eq!(origin_url(config).as_deref(), Some("https://h/o/r"));
+        assert_eq!(origin_url("[remote \"Origin\"]\nurl = x"), None);
+        assert_eq!(origin_url("[remote\nurl"), None);
+    }
+}

@@ -1,0 +1,500 @@
+//! Pushes against a model server: what arrives, what is sent again, and what is said of it.
+
+#![allow(clippy::unwrap_used, reason = "a broken helper should fail the test")]
+
+mod support;
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+
+use han_coordinator::batch::Limits;
+use han_coordinator::{Error, PushOptions, push};
+use han_types::sync::BatchErrorCode;
+use support::{Fault, Home, KEY, Naps, READ_ONLY_KEY, Server, client, lines, sha256};
+
+fn small(body_bytes: usize, batch_lines: usize) -> PushOptions {
+    PushOptions { limits: Limits { body_bytes, batch_lines }, ..PushOptions::default() }
+}
+
+fn append(path: &std::path::Path, text: &str) {
+    OpenOptions::new().append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+#[tokio::test]
+async fn every_line_arrives_as_it_stands_and_a_second_push_sends_nothing() {
+    let deep = format!("{{\"deep\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    let odd = [
+        r#"{"a" :1.0e+2,  "b":"\ud800 \u0041 é"}"#,
+        "",
+        r#"{"type":"user"} "#,
+        "\t{\"type\":\"user\"}",
+        "{\"crlf\":1}\r",
+        "not json \u{0} \u{1f600} \"quoted\" \\",
+        "[1,2]",
+        "{\"half\":",
+        "{\"two\":1}{\"objects\":2}",
+        "\u{feff}{\"bom\":1}",
+        "null",
+        "{}",
+        "",
+        &deep,
+        r#"{"same":1,"same":2}"#,
+    ];
+    let home = Home::new();
+    home.write("p/s-1.jsonl", odd.join("\n") + "\n");
+    home.write("p/s-1/subagents/agent-a.jsonl", lines(0, 3));
+    home.write("p/s-1-han.jsonl", lines(3, 2));
+    let server = Server::start().await;
+
+    let report = server.push(home.path()).await;
+    assert!(report.succeeded(), "{report:?}");
+    assert_eq!((report.sessions, report.transcripts, report.lines_sent), (1, 3, 20));
+    assert_eq!(
+        (report.stored, report.duplicates),
+        (19, 1),
+        "the second empty line is a duplicate in the model"
+    );
+    assert_eq!(server.lines("s-1", "main"), odd);
+    assert_eq!(server.lines("s-1", "agent-a").join("\n") + "\n", lines(0, 3));
+    assert_eq!(server.lines("s-1", "han").join("\n") + "\n", lines(3, 2));
+    let sent = server.model().requests[0][0].wire.clone();
+    assert_eq!(sent[0], odd[0], "an object travels as its own bytes");
+    assert_eq!(sent[4], r#""{\"crlf\":1}\r""#, "anything else travels as a JSON string");
+    assert_eq!(sent[13], deep);
+
+    let again = server.push(home.path()).await;
+    assert!(again.succeeded());
+    assert_eq!((again.lines_sent, again.requests, again.up_to_date), (0, 0, 3));
+}
+
+#[tokio::test]
+async fn small_batches_bring_the_same_in_requests_of_their_size() {
+    let home = Home::new();
+    for session in ["a", "b", "c"] {
+        home.write(&format!("p/{session}.jsonl"), lines(0, 50));
+    }
+    let server = Server::start().await;
+    let report = push(home.path(), &server.client(&Naps::default()), &small(1500, 7)).await;
+    assert!(report.succeeded());
+    assert_eq!((report.lines_sent, report.stored), (150, 150));
+    for session in ["a", "b", "c"] {
+        assert_eq!(server.lines(session, "main").join("\n") + "\n", lines(0, 50));
+    }
+    let model = server.model();
+    assert!(model.requests.len() > 3);
+    assert!(model.requests.iter().any(|request| request.len() > 1), "several batches share a request");
+    assert!(model.requests.iter().flatten().all(|batch| batch.wire.len() <= 7));
+}
+
+#[tokio::test]
+async fn tiny_batches_are_spread_over_requests() {
+    let home = Home::new();
+    home.write("p/s.jsonl", lines(0, 1201));
+    let server = Server::start().await;
+    let report = push(home.path(), &server.client(&Naps::default()), &small(4 << 20, 1)).await;
+    assert_eq!((report.stored, server.lines("s", "main").len()), (1201, 1201));
+    assert!(server.model().requests.iter().all(|request| request.len() <= 500));
+}
+
+#[tokio::test]
+async fn a_grown_file_goes_on_where_it_stopped_and_half_a_line_waits() {
+    let home = Home::new();
+    let path = home.write("p/s.jsonl", lines(0, 3));
+    let server = Server::start().await;
+    server.push(home.path()).await;
+
+    append(&path, &(lines(3, 1) + "{\"half\":"));
+    let report = server.push(home.path()).await;
+    assert_eq!((report.lines_sent, report.stored, report.half_written), (1, 1, 1));
+
+    append(&path, "1}");
+    let report = server.push(home.path()).await;
+    assert_eq!((report.lines_sent, report.half_written), (1, 0), "a whole object needs no newline");
+
+    append(&path, "\n");
+    let report = server.push(home.path()).await;
+    assert_eq!((report.lines_sent, report.restarted), (0, 0), "the newline changes nothing");
+    assert_eq!(server.model().requests.last().unwrap()[0].offset, 4);
+    assert_eq!(server.lines("s", "main").last().unwrap(), "{\"half\":1}");
+}
+
+#[tokio::test]
+async fn a_rewritten_or_truncated_file_is_sent_from_its_beginning() {
+    let home = Home::new();
+    let path = home.write("p/s.jsonl", lines(0, 10));
+    let server = Server::start().await;
+    server.push(home.path()).await;
+
+    for rewritten in [lines(50, 10), lines(100, 12), lines(200, 4), lines(200, 2) + &lines(300, 9)] {
+        std::fs::write(&path, &rewritten).unwrap();
+        let report = server.push(home.path()).await;
+        assert!(report.succeeded());
+        assert_eq!(report.restarted, 1);
+        assert_eq!(server.model().requests.last().unwrap()[0].offset, 0);
+        let arrived = server.lines("s", "main").join("\n") + "\n";
+        assert!(arrived.starts_with(&rewritten));
+        assert_eq!(server.push(home.path()).await.lines_sent, 0, "and then the server knows the new file");
+    }
+}
+
+#[tokio::test]
+async fn without_a_hash_to_compare_everything_is_sent_again_and_stored_once() {
+    let home = Home::new();
+    home.write("p/s.jsonl", lines(0, 10));
+    let server = Server::start().await;
+    server.push(home.path()).await;
+    server.model().status_hashes = false;
+    let report = server.push(home.path()).await;
+    assert_eq!((report.lines_sent, report.stored, report.duplicates), (10, 0, 10));
+}
+
+#[tokio::test]
+async fn a_gap_sends_back_to_where_the_server_is() {
+    let home = Home::new();
+    home.write("p/s.jsonl", lines(0, 60));
+    home.write("p/t.jsonl", lines(0, 5));
+    let server = Server::start().await;
+    let first = push(home.path(), &server.client(&Naps::default()), &small(900, 5)).await;
+    assert!(first.succeeded());
+    append(&home.path().join("p/s.jsonl"), &lines(60, 40));
+    server.will(Fault::Forget("s", "main", 20));
+
+    let report = push(home.path(), &server.client(&Naps::default()), &small(900, 5)).await;
+    assert!(report.succeeded(), "{report:?}");
+    assert_eq!(server.lines("s", "main").join("\n") + "\n", lines(0, 100));
+    assert_eq!(report.stored, 80);
+}
+
+#[tokio::test]
+async fn a_server_that_contradicts_itself_fails_that_transcript_only() {
+    let home = Home::new();
+    home.write("p/s.jsonl", lines(0, 5));
+    home.write("p/t.jsonl", lines(0, 5));
+    let server = Server::start().await;
+    server.model().refused.insert("s".to_owned(), BatchErrorCode::Gap);
+    let report = server.push(home.path()).await;
+    assert!(!report.succeeded());
+    assert_eq!(report.failed.len(), 1);
+    assert_eq!(
+        (report.failed[0].code.as_str(), report.failed[0].transcript.as_deref()),
+        ("gap", Some("main"))
+    );
+    assert_eq!(server.lines("t", "main").len(), 5);
+}
+
+#[tokio::test]
+async fn a_busy_server_is_waited_for_as_it_asks() {
+    let home = Home::new();
+    home.write("p/s.jsonl", lines(0, 5));
+    let server = Server::start().await;
+    server.will(Fault::Status(429, Some("7")));
+    server.will(Fault::Status(503, None));
+    server.will(Fault::Status(503, Some("Wed, 21 Oct 2026 07:28:00 GMT")));
+    server.will(Fault::Status(502, Some("0")));
+    let naps = Naps::default();
+    let report = push(home.path(), &server.client(&naps), &PushOptions::default()).await;
+    assert!(report.succeeded());
+    assert_eq!(naps.seconds(), [7, 2, 4, 0]);
+    assert_eq!(server.lines("s", "main").len(), 5);
+}
+
+#[tokio::test]
+async fn patience_has_an_end() {
+    let home = Home::new();
+    home.write("p/s.jsonl", lines(0, 5));
+    let server = Server::start().await;
+    (0..20).for_each(|_| server.will(Fault::Status(503, None)));
+    let naps = Naps::default();
+    let report = push(home.path(), &server.client(&naps), &PushOptions::default()).await;
+    assert!(matches!(report.stopped, Some(Error::GaveUp { attempts: 8, .. })), "{report:?}");
+    assert_eq!(naps.seconds(), [1, 2, 4, 8, 16, 32, 60]);
+
+    server.model().faults.clear();
+    server.will(Fault::Status(429, Some("3600")));
+    let naps = Naps::default();
+    let report = push(home.path(), &server.client(&naps), &PushOptions::default()).await;
+    assert!(matches!(report.stopped, Some(Error::ComeBackLater { seconds: 3600, .. })), "{report:?}");
+    assert!(naps.seconds().is_empty());
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_asked_for_again_and_stores_nothing_twice() {
+    let home = Home::new();
+    home.write("p/s.jsonl", lines(0, 5));
+    let server = Server::start().await;
+    server.will(Fault::Cut { stored: false });
+    server.will(Fault::Cut { stored: true });
+    let naps = Naps::default();
+    let report = push(home.path(), &server.client(&naps), &PushOptions::default()).await;
+    assert!(report.succeeded());
+    assert_eq!((report.stored, report.duplicates, naps.seconds().len()), (0, 5, 2));
+    assert_eq!(server.lines("s", "main").len(), 5);
+}
+
+#[tokio::test]
+async fn nobody_listening_is_an_error_and_not_a_panic() {
+    let home = Home::new();
+    home.write("p/s.jsonl", lines(0, 1));
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for scheme in ["http", "https"] {
+        let naps = Naps::default();
+        let client = client(&format!("{scheme}://{free}"), KEY, &naps);
+        let report = push(home.path(), &client, &PushOptions::default()).await;
+        assert!(matches!(report.stopped, Some(Error::GaveUp { attempts: 8, .. })), "{report:?}");
+        assert_eq!(naps.seconds().len(), 7);
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_the_servers_limit_is_halved_and_a_line_over_it_is_named() {
+    let home = Home::new();
+    let giant = format!("{{\"giant\":\"{}\"}}", "x".repeat(5000));
+    let path = home.write("p/s.jsonl", lines(0, 100) + &giant + "\n" + &lines(100, 20) + &giant + "!\n");
+    let server = Server::start().await;
+    server.model().body_limit = 1000;
+    let report = push(home.path(), &server.client(&Naps::default()), &small(4 << 20, 3)).await;
+    assert!(report.succeeded(), "{report:?}");
+    assert_eq!(server.model().gaps, 0, "the smaller requests begin where the refused one did");
+    let arrived = server.lines("s", "main");
+    assert_eq!(arrived.len(), 122);
+    assert_eq!(arrived[..100].join("\n") + "\n", lines(0, 100));
+    assert_eq!(
+        arrived[100],
+        format!(r#"{{"type":"han_omitted_line","bytes":{},"sha256":"{}"}}"#, giant.len(), sha256(&giant))
+    );
+    assert_eq!(arrived[101..121].join("\n") + "\n", lines(100, 20));
+    let omitted: Vec<_> =
+        report.omitted.iter().map(|line| (line.path.clone(), line.line, line.bytes)).collect();
+    assert_eq!(omitted, [(path.clone(), 100, giant.len() as u64), (path, 121, giant.len() as u64 + 1)]);
+
+    let again = server.push(home.path()).await;
+    assert_eq!((again.lines_sent, again.restarted), (0, 0), "the placeholder's hash is recognised");
+}
+
+#[tokio::test]
+async fn a_line_of_100_mb_is_accounted_for_without_being_held() {
+    let home = Home::new();
+    let path = home.write("p/s.jsonl", lines(0, 1));
+    // A sparse file: zeros are as good as anything, and cost nothing to make.
+    let start = std::fs::metadata(&path).unwrap().len();
+    File::options().append(true).open(&path).unwrap().set_len(start + 100_000_000).unwrap();
+    append(&path, &("\n".to_owned() + &lines(1, 1)));
+    let server = Server::start().await;
+    let report = server.push(home.path()).await;
+    assert!(report.succeeded());
+    assert_eq!(report.stored, 3);
+    assert_eq!((report.omitted[0].line, report.omitted[0].bytes), (1, 100_000_000));
+    let arrived = server.lines("s", "main");
+    assert!(arrived[1].starts_with(r#"{"type":"han_omitted_line","bytes":100000000,"sha256":""#));
+    assert_eq!(arrived[2], lines(1, 1).trim_end());
+}
+
+#[tokio::test]
+async fn a_line_sent_whole_is_recognised_under_a_lower_limit_and_the_other_way_round() {
+    let long = format!("{{\"long\":\"{}\"}}\n", "x".repeat(3000));
+    let limited = PushOptions { max_line_bytes: 2000, ..PushOptions::default() };
+    for (first, second) in [(PushOptions::default(), limited), (limited, PushOptions::default())] {
+        let home = Home::new();
+        home.write("p/s.jsonl", lines(0, 1) + &long);
+        let server = Server::start().await;
+        assert!(push(home.path(), &server.client(&Naps::default()), &first).await.succeeded());
+        let report = push(home.path(), &server.client(&Naps::default()), &second).await;
+        assert_eq!((report.lines_sent, report.restarted), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn rejected_lines_are_named_and_are_no_failure() {
+    let home = Home::new();
+    let long = "y".repeat(400);
+    let path = home.write("p/s.jsonl", lines(0, 2) + "{\"long\":\"" + &long + "\"}\n" + &lines(2, 1));
+    let server = Server::start().await;
+    server.model().line_limit = 300;
+    let report = server.push(home.path()).await;
+    assert!(report.succeeded());
+    assert_eq!((report.lines_sent, report.stored, report.rejected.len()), (4, 3, 1));
+    assert_eq!(report.rejected[0].line, 2);
+    let mut text = Vec::new();
+    report.write(&mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert!(
+        text.contains(&format!("rejected: {}:3: the line is over the limit\n", path.display())),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text_are_replaced_and_counted() {
+    let home = Home::new();
+    home.write("p/s.jsonl", b"{\"a\":\"\xff\xfe\"}\n{}\n\xc3\n");
+    let server = Server::start().await;
+    let report = server.push(home.path()).await;
+    assert_eq!((report.not_utf8, report.stored), (2, 3));
+    assert_eq!(server.lines("s", "main"), ["{\"a\":\"\u{fffd}\u{fffd}\"}", "{}", "\u{fffd}"]);
+    assert_eq!(server.push(home.path()).await.lines_sent, 0, "hashes speak of what was sent");
+}
+
+#[tokio::test]
+async fn a_refused_session_is_reported_once_and_the_rest_is_pushed() {
+    for (code, name) in [
+        (BatchErrorCode::SessionOwned, "session_owned"),
+        (BatchErrorCode::Gone, "gone"),
+        (BatchErrorCode::PlanLimit, "plan_limit"),
+    ] {
+        let home = Home::new();
+        home.write("p/a.jsonl", lines(0, 5));
+        home.write("p/a/subagents/agent-x.jsonl", lines(0, 5));
+        home.write("p/b.jsonl", lines(0, 5));
+        let server = Server::start().await;
+        server.model().refused.insert("a".to_owned(), code);
+        let report = push(home.path(), &server.client(&Naps::default()), &small(400, 2)).await;
+        assert!(!report.succeeded());
+        assert_eq!(report.failed.len(), 1);
+        assert_eq!((report.failed[0].session_id.as_str(), report.failed[0].code.as_str()), ("a", name));
+        assert_eq!(report.failed[0].transcript, None);
+        assert_eq!(server.lines("b", "main").len(), 5);
+        let asked = server.model().requests.iter().flatten().filter(|batch| batch.session == "a").count();
+        assert!(asked <= 2, "it is not asked for again: {asked}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_the_server_could_not_store_is_tried_again_for_a_while() {
+    let home = Home::new();
+    home.write("p/a.jsonl", lines(0, 5));
+    home.write("p/b.jsonl", lines(0, 5));
+    let server = Server::start().await;
+    server.model().unavailable.insert("a".to_owned(), 4);
+    let naps = Naps::default();
+    let report = push(home.path(), &server.client(&naps), &small(4 << 20, 2)).await;
+    assert!(report.succeeded());
+    assert_eq!(naps.seconds(), [1, 2], "three batches that fail together are one failure");
+
+    append(&home.path().join("p/a.jsonl"), &lines(5, 1));
+    append(&home.path().join("p/b.jsonl"), &lines(5, 1));
+    server.model().unavailable.insert("a".to_owned(), u32::MAX);
+    let report = server.push(home.path()).await;
+    assert_eq!(report.failed.len(), 1);
+    assert_eq!(report.failed[0].code, "unavailable");
+    assert_eq!(server.lines("b", "main").len(), 6);
+}
+
+#[tokio::test]
+async fn only_failures_in_a_row_use_up_patience() {
+    let home = Home::new();
+    home.write("p/s.jsonl", lines(0, 3));
+    let server = Server::start().await;
+    for _ in 0..2 {
+        (0..5).for_each(|_| server.will(Fault::Unavailable));
+        server.will(Fault::None);
+    }
+    let naps = Naps::default();
+    let report = push(home.path(), &server.client(&naps), &small(1, 1)).await;
+    assert!(report.succeeded(), "{report:?}");
+    assert_eq!(naps.seconds(), [1, 2, 4, 8, 16, 1, 2, 4, 8, 16]);
+    assert_eq!(server.lines("s", "main").len(), 3);
+}
+
+#[tokio::test]
+async fn batches_shrink_to_what_the_server_takes_in_one_transaction() {
+    let home = Home::new();
+    home.write("p/s.jsonl", lines(0, 100));
+    let server = Server::start().await;
+    server.model().batch_lines = 9;
+    let report = server.push(home.path()).await;
+    assert!(report.succeeded());
+    assert_eq!((report.lines_sent, server.lines("s", "main").len()), (100, 100));
+}
+
+#[tokio::test]
+async fn a_refused_request_says_what_to_do_and_never_the_key() {
+    let home = Home::new();
+    home.write("p/s.jsonl", lines(0, 1));
+    let server = Server::start().await;
+    let naps = Naps::default();
+    let wrong = server.url.replace("/base/", "/elsewhere");
+    for (client, expected) in [
+        (server.client_with("han_key_unknown", &naps), "make a new one and set HAN_API_KEY"),
+        (server.client_with(READ_ONLY_KEY, &naps), "the key's scopes do not include sync:write"),
+        (client(&wrong, KEY, &naps), "is --url (HAN_URL) the address of a Han team server?"),
+    ] {
+        assert!(!format!("{client:?}").contains("han_key"));
+        let report = push(home.path(), &client, &PushOptions::default()).await;
+        let mut text = Vec::new();
+        report.write(&mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains(expected), "{text}");
+        assert!(!text.contains("han_key_") && !text.contains('\u{1b}'), "{text}");
+        assert!(!report.succeeded());
+    }
+    assert!(naps.seconds().is_empty());
+
+    server.will(Fault::Redirect("https://elsewhere.example/"));
+    let report = server.push(home.path()).await;
+    assert!(
+        matches!(report.stopped, Some(Error::Redirected { ref to }) if to == "https://elsewhere.example/")
+    );
+    server.will(Fault::Status(400, None));
+    assert!(matches!(server.push(home.path()).await.stopped, Some(Error::Refused { status: 400, .. })));
+}
+
+#[tokio::test]
+async fn an_answer_outside_the_protocol_ends_the_push() {
+    let home = Home::new();
+    home.write("p/s.jsonl", lines(0, 2));
+    let result = |session: &str, next: u64| {
+        format!(
+            r#"{{"sessions":[{{"session_id":"{session}","transcript":"main","stored":2,"duplicates":0,"rejected":[],"next_offset":{next},"error":null}}]}}"#
+        )
+    };
+    let server = Server::start().await;
+    for answer in ["<html>".to_owned(), r#"{"sessions":[]}"#.to_owned(), result("other", 2), result("s", 1)] {
+        server.will(Fault::Says(answer.clone()));
+        let report = server.push(home.path()).await;
+        assert!(matches!(report.stopped, Some(Error::Protocol { .. })), "{answer}: {report:?}");
+    }
+}
+
+#[tokio::test]
+async fn metadata_tells_the_main_files_place_branch_and_remote() {
+    let home = Home::new();
+    home.write("repo/.git/config", "[remote \"origin\"]\n\turl = https://token@git.example/o/r.git\n");
+    home.write("repo/.git/worktrees/w/commondir", "../..\n");
+    let git_dir = home.path().join("repo/.git/worktrees/w");
+    home.write("w/.git", format!("gitdir: {}\n", git_dir.display()));
+    home.write("w/src/deep/file", "");
+    let line = |cwd: &std::path::Path, branch: &str| {
+        let cwd = serde_json::to_string(cwd.to_str().unwrap()).unwrap();
+        format!("{{\"cwd\":{cwd},\"gitBranch\":\"{branch}\",\"uuid\":\"{branch}\"}}\n")
+    };
+    let deep = home.path().join("w/src/deep");
+    let main =
+        lines(0, 2) + &line(&deep, "one") + &line(home.path(), "two") + &lines(2, 2) + &line(&deep, "three");
+    home.write("projects/p/s.jsonl", main);
+    home.write("projects/p/s/subagents/agent-a.jsonl", line(home.path(), "other"));
+    home.write("projects/p/only/subagents/agent-b.jsonl", line(&home.path().join("gone"), "four"));
+
+    let server = Server::start().await;
+    let report =
+        push(&home.path().join("projects"), &server.client(&Naps::default()), &small(4 << 20, 4)).await;
+    assert!(report.succeeded());
+    let model = server.model();
+    let of = |session: &str, transcript: &str, offset: u64| {
+        let mut batches = model.requests.iter().flatten();
+        let found = batches.find(|batch| {
+            batch.session == session && batch.transcript == transcript && batch.offset == offset
+        });
+        found.unwrap().metadata.clone()
+    };
+    let first = of("s", "main", 0);
+    assert_eq!(first.agent.as_deref(), Some("claude-code"));
+    assert_eq!(first.project_path.as_deref(), deep.to_str());
+    assert_eq!(first.git_remote.as_deref(), Some("https://git.example/o/r.git"));
+    assert_eq!(first.git_branch.as_deref(), Some("two"), "the latest branch as of the batch's last line");
+    assert_eq!(of("s", "main", 4).git_branch.as_deref(), Some("three"));
+    let subagent = of("s", "agent-a", 0);
+    assert_eq!(subagent.project_path.as_deref(), deep.to_str(), "a subagent does not move its session");
+    assert_eq!(subagent.git_branch.as_deref(), Some("three"));
+    let orphan = of("only", "agent-b", 0);
+    assert_eq!((orphan.git_branch.as_deref(), orphan.git_remote.as_deref()), (Some("four"), None));
+}

@@ -1,0 +1,388 @@
+//! A model of the server's side of the sync protocol, in memory and over real HTTP, that can be told to misbehave.
+//! Also a home for transcripts, and a sleeper that does not sleep.
+
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "each test program uses its own part of these helpers, and a broken helper should fail the test"
+)]
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::fs;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, Response, StatusCode, Uri};
+use axum::routing::{get, post};
+use han_coordinator::{Client, ClientConfig, PushOptions, PushReport, Sleeper, push};
+use han_types::sync::{
+    BatchError, BatchErrorCode, LineErrorCode, PushBatch, PushRequest, PushResponse, PushResult,
+    RejectedLine, SessionMetadata, SyncStatus, TranscriptStatus,
+};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+/// The key that may push.
+pub const KEY: &str = "han_key_GoodGoodGoodGoodGoodGoodGood00abc123";
+/// A key that is known and may not.
+pub const READ_ONLY_KEY: &str = "han_key_ReadReadReadReadReadReadRead00abc123";
+/// Its team.
+pub const TEAM: &str = "team-1";
+
+/// What the server does instead of answering properly, once.
+#[derive(Debug)]
+pub enum Fault {
+    /// Answers this, with this `Retry-After`.
+    Status(u16, Option<&'static str>),
+    /// Answers 200 with this body.
+    Says(String),
+    /// Breaks the connection, before or after having stored what came.
+    Cut { stored: bool },
+    /// Forgets everything of this transcript from this line on, then answers properly.
+    Forget(&'static str, &'static str, u64),
+    /// Cannot store any batch of this request.
+    Unavailable,
+    /// Nothing: answers properly.
+    None,
+    /// Redirects.
+    Redirect(&'static str),
+}
+
+/// One transcript as the server has it.
+#[derive(Default)]
+pub struct Stored {
+    /// Each line's text, by number.
+    pub lines: BTreeMap<u64, String>,
+    seen: BTreeSet<String>,
+    offset: u64,
+    last_line_hash: Option<String>,
+}
+
+/// What one batch looked like on the wire.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub session: String,
+    pub transcript: String,
+    pub offset: u64,
+    pub wire: Vec<String>,
+    pub metadata: SessionMetadata,
+}
+
+pub struct Model {
+    pub transcripts: BTreeMap<(String, String), Stored>,
+    pub faults: VecDeque<Fault>,
+    pub body_limit: usize,
+    pub line_limit: usize,
+    pub batch_lines: usize,
+    pub refused: HashMap<String, BatchErrorCode>,
+    pub unavailable: HashMap<String, u32>,
+    /// One entry for each request that was read.
+    pub requests: Vec<Vec<Seen>>,
+    pub status_hashes: bool,
+    /// How often a batch began beyond what is stored.
+    pub gaps: u32,
+}
+
+pub struct Server {
+    pub url: String,
+    model: Arc<Mutex<Model>>,
+}
+
+pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
+    format!("{:x}", Sha256::digest(bytes))
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        let model = Arc::new(Mutex::new(Model {
+            transcripts: BTreeMap::new(),
+            faults: VecDeque::new(),
+            body_limit: usize::MAX,
+            line_limit: usize::MAX,
+            batch_lines: usize::MAX,
+            refused: HashMap::new(),
+            unavailable: HashMap::new(),
+            requests: Vec::new(),
+            status_hashes: true,
+            gaps: 0,
+        }));
+        let app = Router::new()
+            .route("/base/api/sync/sessions", post(receive))
+            .route("/base/api/sync/status", get(status))
+            .layer(axum::extract::DefaultBodyLimit::disable())
+            .with_state(Arc::clone(&model));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/base/", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self { url, model }
+    }
+
+    pub fn model(&self) -> MutexGuard<'_, Model> {
+        self.model.lock().unwrap()
+    }
+
+    pub fn will(&self, fault: Fault) {
+        self.model().faults.push_back(fault);
+    }
+
+    /// A transcript's lines in order; panics where there is a hole.
+    pub fn lines(&self, session: &str, transcript: &str) -> Vec<String> {
+        let model = self.model();
+        let Some(stored) = model.transcripts.get(&(session.to_owned(), transcript.to_owned())) else {
+            return Vec::new();
+        };
+        assert!(
+            stored.lines.keys().copied().eq(0..stored.lines.len() as u64),
+            "a hole in {session}/{transcript}"
+        );
+        stored.lines.values().cloned().collect()
+    }
+
+    pub fn client(&self, sleeper: &Naps) -> Client {
+        self.client_with(KEY, sleeper)
+    }
+
+    pub fn client_with(&self, key: &str, sleeper: &Naps) -> Client {
+        client(&self.url, key, sleeper)
+    }
+
+    /// Pushes with the defaults, and without sleeping.
+    pub async fn push(&self, path: &Path) -> PushReport {
+        push(path, &self.client(&Naps::default()), &PushOptions::default()).await
+    }
+}
+
+pub fn client(url: &str, key: &str, sleeper: &Naps) -> Client {
+    let config = ClientConfig { url: url.to_owned(), api_key: key.into(), team: Some(TEAM.to_owned()) };
+    Client::new(config).unwrap().with_sleeper(Arc::new(sleeper.clone()))
+}
+
+/// Notes pauses instead of making them.
+#[derive(Clone, Default)]
+pub struct Naps(Arc<Mutex<Vec<u64>>>);
+
+impl Naps {
+    /// The pauses in seconds.
+    pub fn seconds(&self) -> Vec<u64> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Sleeper for Naps {
+    fn sleep(&self, pause: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.0.lock().unwrap().push(pause.as_secs());
+        Box::pin(async {})
+    }
+}
+
+fn problem(status: u16, detail: &str) -> Response<Body> {
+    Response::builder()
+        .status(status)
+        .header("content-type", "application/problem+json")
+        .body(serde_json::json!({"title": "no", "detail": detail}).to_string().into())
+        .unwrap()
+}
+
+fn refuse_credential(headers: &HeaderMap) -> Option<Response<Body>> {
+    let given = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if given == format!("Bearer {KEY}") {
+        None
+    } else if given == format!("Bearer {READ_ONLY_KEY}") {
+        Some(problem(403, "the key's scopes do not include sync:write"))
+    } else {
+        Some(problem(401, "the key is not known\u{1b}[31m"))
+    }
+}
+
+async fn status(State(model): State<Arc<Mutex<Model>>>, uri: Uri, headers: HeaderMap) -> Response<Body> {
+    if let Some(refusal) = refuse_credential(&headers) {
+        return refusal;
+    }
+    assert_eq!(uri.query(), Some("team_id=team-1"));
+    let model = model.lock().unwrap();
+    let transcripts = model
+        .transcripts
+        .iter()
+        .map(|((session_id, transcript), stored)| TranscriptStatus {
+            session_id: session_id.clone(),
+            transcript: transcript.clone(),
+            offset: stored.offset,
+            last_line_hash: stored.last_line_hash.clone().filter(|_| model.status_hashes),
+        })
+        .collect();
+    let status = SyncStatus { team_id: TEAM.to_owned(), transcripts };
+    Response::new(serde_json::to_string(&status).unwrap().into())
+}
+
+async fn receive(State(model): State<Arc<Mutex<Model>>>, headers: HeaderMap, body: Bytes) -> Response<Body> {
+    if let Some(refusal) = refuse_credential(&headers) {
+        return refusal;
+    }
+    assert_eq!(headers["content-type"], "application/json");
+    assert_eq!(headers["content-encoding"], "zstd");
+    let mut model = model.lock().unwrap();
+    let (mut cut, mut unavailable) = (false, false);
+    match model.faults.pop_front() {
+        None | Some(Fault::None) => {}
+        Some(Fault::Unavailable) => unavailable = true,
+        Some(Fault::Status(status, retry_after)) => {
+            let mut answer = problem(status, "not now");
+            if let Some(seconds) = retry_after {
+                answer.headers_mut().insert("retry-after", seconds.parse().unwrap());
+            }
+            return answer;
+        }
+        Some(Fault::Says(text)) => return Response::new(text.into()),
+        Some(Fault::Cut { stored: false }) => return broken(),
+        Some(Fault::Cut { stored: true }) => cut = true,
+        Some(Fault::Forget(session, transcript, from)) => model.forget(session, transcript, from),
+        Some(Fault::Redirect(to)) => {
+            return Response::builder().status(307).header("location", to).body(Body::empty()).unwrap();
+        }
+    }
+    let body = zstd::decode_all(body.as_ref()).unwrap();
+    if body.len() > model.body_limit {
+        return problem(413, "the body is over the limit");
+    }
+    let request: PushRequest<'_> = serde_json::from_slice(&body).unwrap();
+    assert_eq!(request.team_id.as_deref(), Some(TEAM));
+    let seen = request.sessions.iter().map(Seen::of).collect();
+    model.requests.push(seen);
+    if unavailable {
+        model.unavailable = request.sessions.iter().map(|batch| (batch.session_id.to_string(), 1)).collect();
+    }
+    let sessions = request.sessions.iter().map(|batch| model.take(batch)).collect();
+    if cut {
+        return broken();
+    }
+    Response::new(serde_json::to_string(&PushResponse { sessions }).unwrap().into())
+}
+
+/// An answer that breaks off in the middle, as when a connection is lost.
+fn broken() -> Response<Body> {
+    let pieces = [Ok(Bytes::from_static(b"{\"sessions\":[")), Err(std::io::Error::other("cut"))];
+    Response::builder()
+        .status(StatusCode::OK)
+        .header("content-length", "1000")
+        .body(Body::from_stream(futures_util::stream::iter(pieces)))
+        .unwrap()
+}
+
+impl Seen {
+    fn of(batch: &PushBatch<'_>) -> Self {
+        Self {
+            session: batch.session_id.to_string(),
+            transcript: batch.transcript.as_deref().unwrap().to_owned(),
+            offset: batch.offset.unwrap(),
+            wire: batch.messages.iter().map(|line| line.get().to_owned()).collect(),
+            metadata: batch.metadata.clone(),
+        }
+    }
+}
+
+impl Model {
+    fn forget(&mut self, session: &str, transcript: &str, from: u64) {
+        let stored = self.transcripts.get_mut(&(session.to_owned(), transcript.to_owned())).unwrap();
+        let lost = stored.lines.split_off(&from);
+        stored.seen.retain(|line| !lost.values().any(|other| other == line));
+        stored.offset = from;
+        stored.last_line_hash = None;
+    }
+
+    fn take(&mut self, batch: &PushBatch<'_>) -> PushResult {
+        let (session, transcript) =
+            (batch.session_id.to_string(), batch.transcript.as_deref().unwrap().to_owned());
+        let offset = batch.offset.unwrap();
+        let end = offset + batch.messages.len() as u64;
+        let mut result = PushResult {
+            session_id: session.clone(),
+            transcript: transcript.clone(),
+            stored: 0,
+            duplicates: 0,
+            rejected: Vec::new(),
+            next_offset: end,
+            error: None,
+        };
+        let refuse = |code, to| Some(BatchError { code, message: "no".to_owned(), offset: to });
+        if let Some(code) = self.refused.get(&session) {
+            result.error = refuse(*code, None);
+            return result;
+        }
+        if let Some(left) = self.unavailable.get_mut(&session).filter(|left| **left > 0) {
+            *left -= 1;
+            result.error = refuse(BatchErrorCode::Unavailable, None);
+            return result;
+        }
+        if batch.messages.len() > self.batch_lines {
+            result.error = refuse(BatchErrorCode::TooManyLines, None);
+            return result;
+        }
+        let stored = self.transcripts.entry((session, transcript)).or_default();
+        if offset > stored.offset {
+            self.gaps += 1;
+            result.error = refuse(BatchErrorCode::Gap, Some(stored.offset));
+            return result;
+        }
+        let mut last = None;
+        for (line, raw) in (offset..).zip(&batch.messages) {
+            if raw.get().len() > self.line_limit {
+                let message = "the line is over the limit".to_owned();
+                result.rejected.push(RejectedLine { line, code: LineErrorCode::TooLarge, message });
+                last = None;
+                continue;
+            }
+            let text = if raw.get().starts_with('{') {
+                raw.get().to_owned()
+            } else {
+                serde_json::from_str::<String>(raw.get()).unwrap()
+            };
+            last = Some(sha256(&text));
+            if stored.seen.insert(text.clone()) {
+                result.stored += 1;
+            } else {
+                result.duplicates += 1;
+            }
+            stored.lines.insert(line, text);
+        }
+        // A batch with something new below the mark means that the file was rewritten: the mark goes with it.
+        if result.stored > 0 || end >= stored.offset {
+            stored.offset = end;
+            stored.last_line_hash = last;
+        }
+        result
+    }
+}
+
+/// A directory of transcripts.
+pub struct Home(TempDir);
+
+impl Home {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path
+    }
+}
+
+/// `count` different lines, the first with this number.
+pub fn lines(first: usize, count: usize) -> String {
+    (first..first + count)
+        .map(|number| format!("{{\"type\":\"user\",\"uuid\":\"u-{number}\",\"n\": {number} }}\n"))
+        .collect()
+}
