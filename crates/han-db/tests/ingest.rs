@@ -439,6 +439,11 @@ both_databases!(
         assert_eq!(push(&world, "s1", "main", Some(0), &rewritten).await, (2, 5, 7));
         assert_eq!(offset().await, Some(7));
         assert_eq!(dump(&database, "SELECT uuid FROM messages").await.len(), 22, "nothing is lost");
+        // Rewritten to the same number of lines: the last line's hash is the new one's.
+        let longest = [&lines[..6], &lines[20..21]].concat();
+        assert_eq!(push(&world, "s1", "main", Some(0), &longest).await.2, 7);
+        let hash = ingest::status(&world.scope, &world.db).await.unwrap()[0].last_line_hash.clone();
+        assert_eq!(hash, Some(format!("{:064x}", lines[20].len())));
     }
 );
 

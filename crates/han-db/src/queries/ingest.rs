@@ -517,7 +517,7 @@ impl Write<'_> {
     ) -> Result<(), DbError> {
         // A batch over lines that are all known is a retry and moves nothing back. One that brings new lines at an
         // earlier offset is a file that was rewritten: it goes on from there.
-        let moves = end > transcript.next_offset || (any_new && end != transcript.next_offset);
+        let moves = end > transcript.next_offset || any_new;
         if !moves || first_line == end {
             return Ok(());
         }
