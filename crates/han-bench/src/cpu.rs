@@ -1,0 +1,26 @@
+//! CPU seconds of processes, from `/proc` (proc(5): fields 14 and 15 of `stat`, in ticks of a hundredth second).
+
+use std::fs;
+
+/// User and system seconds of one process so far.
+pub(crate) fn of_process(pid: u32) -> f64 {
+    fs::read_to_string(format!("/proc/{pid}/stat")).ok().and_then(|stat| seconds(&stat)).unwrap_or_default()
+}
+
+/// User and system seconds of every process of the database server that runs now.
+pub(crate) fn of_postgres() -> f64 {
+    let Ok(processes) = fs::read_dir("/proc") else { return 0.0 };
+    processes
+        .filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("stat")).ok())
+        .filter(|stat| stat.contains("(postgres)"))
+        .filter_map(|stat| seconds(&stat))
+        .sum()
+}
+
+fn seconds(stat: &str) -> Option<f64> {
+    // The name may hold blanks; the fields after it do not.
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+    let user: f64 = fields.next()?.parse().ok()?;
+    let system: f64 = fields.next()?.parse().ok()?;
+    Some((user + system) / 100.0)
+}

@@ -1,0 +1,169 @@
+//! `ingest`: lines a second from HTTP request to durable, sealed commit, beside binary COPY of the very same rows
+//! (ciphertext and all) into a table of the same columns and primary key, at the same commit size and with as many
+//! writers. Every pair of runs uses new sessions; the ratio is the median over the pairs.
+
+use std::time::Instant;
+
+use clap::Args;
+use futures_util::TryStreamExt as _;
+use futures_util::future::join_all;
+use han_testkit::SyntheticSession;
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
+
+use crate::cpu;
+use crate::figure::{Figure, median};
+use crate::target::Target;
+
+/// How `ingest` measures.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Writers at once, each with a session of its own.
+    #[arg(long, default_value_t = 32)]
+    writers: usize,
+    /// Lines a commit.
+    #[arg(long, default_value_t = 500)]
+    batch: usize,
+    /// Commits of each writer in a run.
+    #[arg(long, default_value_t = 4)]
+    batches: usize,
+    /// Pairs of runs; the first is not counted.
+    #[arg(long, default_value_t = 5)]
+    pairs: usize,
+}
+
+/// One run's figures.
+struct Run {
+    lines_per_second: f64,
+    server_cpu: f64,
+    postgres_cpu: f64,
+}
+
+pub(crate) async fn run(options: Options) -> Figure {
+    let target = Target::start("han_bench_ingest").await;
+    let client = reqwest::Client::new();
+    let lines = (options.writers * options.batches * options.batch) as f64;
+    println!(
+        "{} writers, {} commits each of {} lines: {lines} lines a run",
+        options.writers, options.batches, options.batch
+    );
+    println!(
+        "{:>5} {:>14} {:>14} {:>7} {:>13} {:>13} {:>13}",
+        "pair", "HTTP lines/s", "COPY lines/s", "ratio", "server CPU s", "HTTP's PG s", "COPY's PG s"
+    );
+    let mut ratios = Vec::new();
+    for pair in 0..=options.pairs {
+        let sessions: Vec<Session> =
+            (0..options.writers).map(|writer| Session::new(&options, pair, writer)).collect();
+        let http = push(&target, &client, &sessions, lines).await;
+        let copy = copy(&target, &options, &sessions, pair, lines).await;
+        let ratio = http.lines_per_second / copy.lines_per_second;
+        let counted = if pair == 0 { " (warm-up)" } else { "" };
+        println!(
+            "{pair:>5} {:>14.0} {:>14.0} {ratio:>6.2}x {:>13.2} {:>13.2} {:>13.2}{counted}",
+            http.lines_per_second, copy.lines_per_second, http.server_cpu, http.postgres_cpu, copy.postgres_cpu
+        );
+        if pair > 0 {
+            ratios.push(ratio);
+        }
+    }
+    Figure { name: "ingest", ratio: median(&ratios), at_least: 0.5 }
+}
+
+/// A writer's session: its request bodies, made before the clock starts.
+struct Session {
+    id: String,
+    bodies: Vec<Vec<u8>>,
+}
+
+impl Session {
+    fn new(options: &Options, pair: usize, writer: usize) -> Self {
+        let seed = (pair * options.writers + writer + 1) as u64;
+        let mut synthetic = SyntheticSession::new(seed);
+        let id = synthetic.session_id().to_owned();
+        let lines = synthetic.lines(options.batch * options.batches);
+        let bodies = lines.chunks(options.batch).enumerate().map(|(n, lines)| {
+            let body = format!(
+                r#"{{"sessions":[{{"session_id":"{id}","metadata":{{"agent":"claude-code","project_path":"/bench"}},"offset":{},"messages":[{}]}}]}}"#,
+                n * options.batch,
+                lines.join(",")
+            );
+            zstd::bulk::compress(body.as_bytes(), 3).expect("a compressed body")
+        });
+        Self { bodies: bodies.collect(), id }
+    }
+}
+
+async fn push(target: &Target, client: &reqwest::Client, sessions: &[Session], lines: f64) -> Run {
+    let (server, postgres, start) = (target.cpu(), cpu::of_postgres(), Instant::now());
+    join_all(sessions.iter().map(|session| async move {
+        for body in &session.bodies {
+            let response = client
+                .post(format!("{}/api/sync/sessions", target.url))
+                .bearer_auth(&target.key)
+                .header("Content-Type", "application/json")
+                .header("Content-Encoding", "zstd")
+                .body(body.clone())
+                .send()
+                .await
+                .expect("the server answers");
+            let status = response.status();
+            let text = response.text().await.expect("an answer");
+            assert!(status.is_success() && text.contains(r#""error":null"#), "{status}: {text}");
+        }
+    }))
+    .await;
+    let seconds = start.elapsed().as_secs_f64();
+    Run {
+        lines_per_second: lines / seconds,
+        server_cpu: target.cpu() - server,
+        postgres_cpu: cpu::of_postgres() - postgres,
+    }
+}
+
+/// Copies the same rows, as the server stored them, into a table of their columns and key.
+async fn copy(target: &Target, options: &Options, sessions: &[Session], pair: usize, lines: f64) -> Run {
+    let mut connection = target.connect().await;
+    let table = format!("copy_{pair}");
+    let sql = format!(
+        "CREATE TABLE {table} (LIKE messages); ALTER TABLE {table} ADD PRIMARY KEY (team_id, session_id, transcript, uuid)"
+    );
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.expect("a table to copy into");
+    let mut writers: Vec<(PgConnection, Vec<Vec<u8>>)> = Vec::new();
+    for session in sessions {
+        let mut chunks = Vec::new();
+        for n in 0..options.batches {
+            let sql = format!(
+                "COPY (SELECT * FROM messages WHERE session_id = '{}' AND line >= {} AND line < {} ORDER BY line) \
+                 TO STDOUT (FORMAT binary)",
+                session.id,
+                n * options.batch,
+                (n + 1) * options.batch
+            );
+            let stream = connection.copy_out_raw(&sql).await.expect("rows to copy");
+            let chunk: Vec<u8> =
+                stream.map_ok(|bytes| bytes.to_vec()).try_concat().await.expect("rows to copy");
+            chunks.push(chunk);
+        }
+        writers.push((target.connect().await, chunks));
+    }
+    let sql = format!("COPY {table} FROM STDIN (FORMAT binary)");
+    let (postgres, start) = (cpu::of_postgres(), Instant::now());
+    let copied: u64 = join_all(writers.iter_mut().map(|(connection, chunks)| {
+        let sql = &sql;
+        async move {
+            let mut copied = 0;
+            for chunk in chunks {
+                let mut copy = connection.copy_in_raw(sql).await.expect("COPY begins");
+                copy.send(chunk.as_slice()).await.expect("COPY goes on");
+                copied += copy.finish().await.expect("COPY ends");
+            }
+            copied
+        }
+    }))
+    .await
+    .into_iter()
+    .sum();
+    let seconds = start.elapsed().as_secs_f64();
+    assert_eq!(copied as f64, lines, "both sides store the same rows");
+    Run { lines_per_second: lines / seconds, server_cpu: 0.0, postgres_cpu: cpu::of_postgres() - postgres }
+}

@@ -1,0 +1,65 @@
+//! What is measured: a han-server of its own on a fresh database of the benchmark's PostgreSQL.
+
+use base64::Engine as _;
+use han_testkit::{Program, pg};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
+
+/// A running server, its database, and a key to it.
+pub(crate) struct Target {
+    /// Where it listens.
+    pub url: String,
+    /// Its database.
+    pub database: PgConnectOptions,
+    /// A key that may push and read.
+    pub key: String,
+    server: Program,
+}
+
+impl Target {
+    /// Starts one.
+    pub(crate) async fn start(name: &str) -> Self {
+        let cluster = std::env::var(pg::BENCH_VARIABLE)
+            .unwrap_or_else(|_| panic!("{} is not set: run this through script/bench", pg::BENCH_VARIABLE));
+        let cluster: PgConnectOptions = cluster.parse().expect("a PostgreSQL URL");
+        let mut admin = PgConnection::connect_with(&cluster).await.expect("the cluster answers");
+        for sql in [format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"), format!("CREATE DATABASE {name}")] {
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut admin).await.expect("a fresh database");
+        }
+        let database = cluster.database(name);
+
+        let secret = |byte: u8| base64::engine::general_purpose::STANDARD.encode([byte; 32]);
+        let env = [
+            ("DATABASE_URL", database.to_url_lossy().to_string()),
+            ("KEK_SECRET", secret(1)),
+            ("JWT_SECRET", secret(2)),
+            ("PUBLIC_URL", "http://127.0.0.1".to_owned()),
+            ("HAN_LISTEN", "127.0.0.1:0".to_owned()),
+            ("HAN_DATABASE_CONNECTIONS", "40".to_owned()),
+            ("HAN_LOG", "warn".to_owned()),
+        ];
+        let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut path = std::env::current_exe().expect("this program's path");
+        path.set_file_name("han-server");
+        let mut server = Program::start(&path, &["serve"], env.clone());
+        let line = server.wait_for_line("listening on ").await;
+        let url = line.split("listening on ").nth(1).and_then(|rest| rest.split_whitespace().next());
+        let url = url.expect("an address").to_owned();
+
+        let args = ["key", "create", "--user", "bench", "--team", "bench", "--scopes", "read sync:write"];
+        let (status, output) = Program::start(&path, &args, env).wait().await;
+        assert!(status.success(), "no key: {:?}", output.stderr);
+        let key = output.stdout.iter().flat_map(|line| line.split_whitespace()).find(|word| word.starts_with("han_key_"));
+        Self { url, database, key: key.expect("a key").to_owned(), server }
+    }
+
+    /// CPU seconds of the server so far.
+    pub(crate) fn cpu(&self) -> f64 {
+        self.server.id().map(crate::cpu::of_process).unwrap_or_default()
+    }
+
+    /// A connection to its database, past the server.
+    pub(crate) async fn connect(&self) -> PgConnection {
+        PgConnection::connect_with(&self.database).await.expect("the database answers")
+    }
+}
