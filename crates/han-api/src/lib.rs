@@ -1,1 +1,24 @@
-//! Placeholder while the house is built.
+//! What clients may ask: the GraphQL schema, on the server and on the coordinator alike. Nothing here knows HTTP,
+//! sockets or SQL: a transport puts a [`RequestContext`] into a request and gives it to a [`HanSchema`].
+//!
+//! * `schema`: the entry points; `context`: what one operation works with; `loaders`: how its reads are batched.
+//! * `types`, `query`, `mutation`, `subscription`: the schema, one file per noun.
+//! * `connection`, `filters`: pages and conditions, the same for every list.
+//! * `limits`: what is refused before it is parsed; `error`: what clients are told.
+
+mod connection;
+mod context;
+pub mod error;
+mod filters;
+pub mod limits;
+mod loaders;
+mod mutation;
+mod query;
+mod schema;
+mod subscription;
+pub mod types;
+
+pub use context::{Live, Recheck, RequestContext, request};
+pub use error::{ApiError, Code};
+pub use limits::{LimitError, Limits};
+pub use schema::{HanSchema, schema, sdl};

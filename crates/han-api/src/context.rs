@@ -1,0 +1,209 @@
+//! What one operation works with: who asks, one read-only transaction, one set of loaders.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use async_graphql::Context;
+use async_graphql::dataloader::{DataLoader, HashMapCache};
+use futures_util::future::BoxFuture;
+use han_db::{Db, Tx};
+use han_types::{Actor, Capability, Scope};
+use tokio::sync::{OnceCell, watch};
+use tracing::Instrument as _;
+
+use crate::error::{ApiError, Result};
+use crate::loaders::Loaders;
+
+/// Reads an actor's membership again: `true` where its scope still holds.
+pub type Recheck = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
+
+/// How the transport ends what lives on after its request: subscriptions.
+#[derive(Clone)]
+pub struct Live {
+    ended: watch::Receiver<bool>,
+    recheck: Recheck,
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live").field("ended", &*self.ended.borrow()).finish_non_exhaustive()
+    }
+}
+
+impl Live {
+    /// Subscriptions end with `UNAUTHENTICATED` as soon as `ended` turns `true` or its sender is gone, and whenever
+    /// `recheck` says that the scope no longer holds. It is asked when people or keys of the team have changed.
+    #[must_use]
+    pub fn new(ended: watch::Receiver<bool>, recheck: Recheck) -> Self {
+        Self { ended, recheck }
+    }
+
+    pub(crate) async fn ended(&mut self) {
+        // An error means that the transport has gone.
+        let _ = self.ended.wait_for(|ended| *ended).await;
+    }
+
+    pub(crate) async fn still_holds(&self) -> bool {
+        (self.recheck)().await
+    }
+}
+
+/// Who asks. The transport makes one per request, or per socket, from a verified credential.
+#[derive(Clone, Debug)]
+pub struct RequestContext {
+    actor: Actor,
+    scope: Option<Scope>,
+    team_name: Option<Arc<str>>,
+    live: Option<Live>,
+}
+
+impl RequestContext {
+    /// An actor who belongs to no team yet: lists are empty.
+    #[must_use]
+    pub fn new(actor: Actor) -> Self {
+        Self { actor, scope: None, team_name: None, live: None }
+    }
+
+    /// With the right to a team's data.
+    #[must_use]
+    pub fn with_scope(mut self, scope: Scope, team_name: Option<String>) -> Self {
+        self.scope = Some(scope);
+        self.team_name = team_name.map(Arc::from);
+        self
+    }
+
+    /// With a way to end subscriptions. Without one they end with the credential's own expiry only.
+    #[must_use]
+    pub fn with_live(mut self, live: Live) -> Self {
+        self.live = Some(live);
+        self
+    }
+
+    /// The verified credential.
+    #[must_use]
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// The right to a team's data, if the actor has one.
+    #[must_use]
+    pub fn scope(&self) -> Option<&Scope> {
+        self.scope.as_ref()
+    }
+
+    pub(crate) fn live(&self) -> Option<&Live> {
+        self.live.as_ref()
+    }
+
+    /// The scope that data may be read with: `None` for nobody's team.
+    pub(crate) fn readable(&self) -> Result<Option<&Scope>> {
+        if !self.actor.capabilities.allow(Capability::Read) {
+            return Err(ApiError::Forbidden("read: use one with the scope \"read\""));
+        }
+        Ok(self.scope.as_ref())
+    }
+
+    /// A fresh operation on behalf of this caller.
+    pub(crate) fn operation(&self, db: &Db, scope: &Scope) -> Op {
+        Operation::start(db.clone(), scope.clone(), self.team_name.clone())
+    }
+}
+
+/// A request on behalf of `context`.
+#[must_use]
+pub fn request(request: async_graphql::Request, context: RequestContext) -> async_graphql::Request {
+    request.data(context)
+}
+
+/// Who asks, or `UNAUTHENTICATED`.
+pub(crate) fn caller<'a>(ctx: &Context<'a>) -> Result<&'a RequestContext> {
+    ctx.data_opt::<RequestContext>().ok_or(ApiError::Unauthenticated)
+}
+
+/// The database that the schema was made for; a schema made only to be printed has none.
+pub(crate) fn database<'a>(ctx: &Context<'a>) -> Result<&'a Db> {
+    ctx.data_opt::<Db>().ok_or(ApiError::Unavailable)
+}
+
+/// Holds the operation of one request, once a field needs it.
+#[derive(Default)]
+pub(crate) struct OperationCell(OnceLock<Op>);
+
+/// The request's operation: `None` for a caller of nobody's team, to whom lists are empty.
+pub(crate) fn operation(ctx: &Context<'_>) -> Result<Option<Op>> {
+    let caller = caller(ctx)?;
+    let Some(scope) = caller.readable()? else { return Ok(None) };
+    let db = database(ctx)?;
+    Ok(Some(match ctx.data_opt::<OperationCell>() {
+        Some(cell) => Arc::clone(cell.0.get_or_init(|| caller.operation(db, scope))),
+        None => caller.operation(db, scope),
+    }))
+}
+
+/// Shared by everything that one operation resolves; with the last of it the transaction ends.
+pub(crate) type Op = Arc<Operation>;
+
+/// The reads of one operation: of a query as a whole, or of one event of a subscription.
+pub(crate) struct Operation {
+    reads: Arc<Reads>,
+    team_name: Option<Arc<str>>,
+    loader: DataLoader<Loaders, HashMapCache>,
+}
+
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operation").field("team_id", self.scope().team_id()).finish_non_exhaustive()
+    }
+}
+
+/// The part of an operation that its loaders need as well.
+pub(crate) struct Reads {
+    db: Db,
+    scope: Scope,
+    tx: OnceCell<Tx>,
+}
+
+impl Reads {
+    pub(crate) fn db(&self) -> &Db {
+        &self.db
+    }
+
+    pub(crate) fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The operation's transaction, opened by whoever reads first.
+    pub(crate) async fn tx(&self) -> Result<&Tx> {
+        Ok(self.tx.get_or_try_init(|| self.db.read(&self.scope)).await?)
+    }
+}
+
+impl Operation {
+    fn start(db: Db, scope: Scope, team_name: Option<Arc<str>>) -> Op {
+        let reads = Arc::new(Reads { db, scope, tx: OnceCell::new() });
+        // Loads run in tasks of their own; the span keeps their log lines with the request's.
+        let spawn = |load: BoxFuture<'static, ()>| tokio::spawn(load.in_current_span());
+        let loader = DataLoader::with_cache(Loaders::new(Arc::clone(&reads)), spawn, HashMapCache::default());
+        Arc::new(Self { reads, team_name, loader })
+    }
+
+    pub(crate) fn db(&self) -> &Db {
+        self.reads.db()
+    }
+
+    pub(crate) fn scope(&self) -> &Scope {
+        self.reads.scope()
+    }
+
+    pub(crate) fn team_name(&self) -> Option<&str> {
+        self.team_name.as_deref()
+    }
+
+    pub(crate) async fn tx(&self) -> Result<&Tx> {
+        self.reads.tx().await
+    }
+
+    pub(crate) fn loader(&self) -> &DataLoader<Loaders, HashMapCache> {
+        &self.loader
+    }
+}

@@ -1,0 +1,177 @@
+//! What clients are told when something goes wrong. Every error of a response carries one [`Code`] in
+//! `extensions.code`; what the database or the program itself says stands in the log alone.
+
+use async_graphql::{ErrorExtensionValues, Response, ServerError};
+use han_db::DbError;
+use han_db::page::PageError;
+use thiserror::Error;
+
+use crate::limits::LimitError;
+
+/// The whole list of what `extensions.code` may say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// `UNAUTHENTICATED`: no valid credential came with the request, or it has ended since. Sign in again.
+    Unauthenticated,
+    /// `FORBIDDEN`: the credential is valid, but may not be used for this.
+    Forbidden,
+    /// `NOT_FOUND`: a thing that the operation cannot do without does not exist, or is another team's.
+    NotFound,
+    /// `BAD_USER_INPUT`: the document or an argument is malformed; the message names it and the remedy.
+    BadUserInput,
+    /// `LIMIT_EXCEEDED`: the document is larger, deeper or costlier than the server allows.
+    LimitExceeded,
+    /// `UNSUPPORTED`: this server cannot do that; another kind of server (the local coordinator) can.
+    Unsupported,
+    /// `RESYNC`: this subscription may have missed events and has ended. Fetch anew, then subscribe again.
+    Resync,
+    /// `UNAVAILABLE`: the database could not be reached. The same request may succeed later.
+    Unavailable,
+    /// `INTERNAL_SERVER_ERROR`: a fault of the server's, which its log tells about.
+    Internal,
+}
+
+impl Code {
+    /// Its name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::Forbidden => "FORBIDDEN",
+            Self::NotFound => "NOT_FOUND",
+            Self::BadUserInput => "BAD_USER_INPUT",
+            Self::LimitExceeded => "LIMIT_EXCEEDED",
+            Self::Unsupported => "UNSUPPORTED",
+            Self::Resync => "RESYNC",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Internal => "INTERNAL_SERVER_ERROR",
+        }
+    }
+}
+
+/// An error as clients see it: its text is public.
+#[derive(Clone, Debug, Error)]
+pub enum ApiError {
+    /// Nobody has signed in, or no longer.
+    #[error("sign in: this needs a valid credential")]
+    Unauthenticated,
+    /// The credential may not do this.
+    #[error("this credential may not {0}")]
+    Forbidden(&'static str),
+    /// A thing that must exist does not, for this caller.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// An argument is malformed.
+    #[error("{argument}: {problem}")]
+    BadInput {
+        /// The argument.
+        argument: &'static str,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// The document goes beyond a limit.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// This server cannot do it.
+    #[error("{0}")]
+    Unsupported(&'static str),
+    /// The subscription has missed events.
+    #[error("events may have been missed: fetch anew and subscribe again")]
+    Resync,
+    /// The database cannot be reached.
+    #[error("the database is not to be reached at the moment: try again later")]
+    Unavailable,
+    /// Something failed inside.
+    #[error("something went wrong on the server; its log says what")]
+    Internal,
+}
+
+/// What resolvers return.
+pub(crate) type Result<T, E = ApiError> = std::result::Result<T, E>;
+
+impl ApiError {
+    /// Its code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Unauthenticated => Code::Unauthenticated,
+            Self::Forbidden(_) => Code::Forbidden,
+            Self::NotFound(_) => Code::NotFound,
+            Self::BadInput { .. } => Code::BadUserInput,
+            Self::Limit(_) => Code::LimitExceeded,
+            Self::Unsupported(_) => Code::Unsupported,
+            Self::Resync => Code::Resync,
+            Self::Unavailable => Code::Unavailable,
+            Self::Internal => Code::Internal,
+        }
+    }
+
+    pub(crate) fn bad(argument: &'static str, problem: impl ToString) -> Self {
+        Self::BadInput { argument, problem: problem.to_string() }
+    }
+}
+
+impl From<DbError> for ApiError {
+    /// The one place where a database error is logged: what many fields wait for fails once. The operation and
+    /// the caller are named by the span that the log line stands in.
+    fn from(error: DbError) -> Self {
+        if error.is_unavailable() {
+            tracing::warn!(%error, "the database was not to be had for a GraphQL operation");
+            Self::Unavailable
+        } else {
+            tracing::error!(%error, "a GraphQL operation failed");
+            Self::Internal
+        }
+    }
+}
+
+impl From<PageError> for ApiError {
+    fn from(error: PageError) -> Self {
+        match error {
+            PageError::First(_) => Self::bad("first", error),
+            PageError::Cursor => Self::bad("after", error),
+        }
+    }
+}
+
+/// A response that says only that `error`.
+pub(crate) fn response(error: &ApiError) -> Response {
+    Response::from_errors(vec![with_code(ServerError::new(error.to_string(), None), error.code())])
+}
+
+/// Gives each error of a response its code, and takes away every text that was not written for clients.
+pub(crate) fn finish(mut response: Response) -> Response {
+    response.errors = response.errors.into_iter().map(finish_error).collect();
+    response
+}
+
+fn finish_error(mut error: ServerError) -> ServerError {
+    if error.extensions.as_ref().is_some_and(|values| values.get("code").is_some()) {
+        return error;
+    }
+    let known = error.source.as_ref().map(|source| source.downcast_ref::<ApiError>().map(ApiError::code));
+    let code = match known {
+        Some(Some(code)) => code,
+        // An error of another type reached a resolver's result: its text was never meant for clients.
+        Some(None) => {
+            tracing::error!(error = %error.message, path = ?error.path, "a GraphQL field failed");
+            error.message = ApiError::Internal.to_string();
+            Code::Internal
+        }
+        None => library_code(&error.message),
+    };
+    with_code(error, code)
+}
+
+/// Errors without a source are async-graphql's own, about the document and its variables.
+fn library_code(message: &str) -> Code {
+    let limits = ["too complex", "nested too deep", "recursion depth", "number of directives"];
+    if limits.iter().any(|limit| message.contains(limit)) { Code::LimitExceeded } else { Code::BadUserInput }
+}
+
+fn with_code(mut error: ServerError, code: Code) -> ServerError {
+    let mut values = error.extensions.take().unwrap_or_else(ErrorExtensionValues::default);
+    values.set("code", code.as_str());
+    error.extensions = Some(values);
+    error
+}

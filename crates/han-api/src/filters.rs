@@ -1,0 +1,226 @@
+//! Conditions on lists. Operators are general: every filterable field takes all operators of its type, and every
+//! filter combines with `_and`, `_or` and `_not`. Several operators or fields side by side must all hold.
+
+use async_graphql::InputObject;
+use han_db::queries::filter::{Column, Comparison, Filter, Operand};
+use han_types::{GlobalId, Timestamp};
+
+use crate::error::{ApiError, Result};
+
+/// How many conditions one filter may hold: SQL grows with them.
+const MAX_CONDITIONS: usize = 100;
+/// How many values one `_in` or `_notIn` may hold.
+const MAX_VALUES: usize = 1000;
+
+/// Counts the conditions of one argument.
+pub(crate) struct Budget(usize);
+
+impl Budget {
+    fn spend(&mut self) -> Result<()> {
+        self.0 = self.0.checked_sub(1).ok_or_else(|| {
+            ApiError::bad("filter", format!("holds more than {MAX_CONDITIONS} conditions; ask with fewer"))
+        })?;
+        Ok(())
+    }
+}
+
+/// An input object that becomes a condition.
+pub(crate) trait Conditions: Sized {
+    fn read(self, budget: &mut Budget) -> Result<Filter>;
+
+    /// The whole `filter` argument.
+    fn filter(self) -> Result<Filter> {
+        self.read(&mut Budget(MAX_CONDITIONS))
+    }
+}
+
+macro_rules! operators {
+    ($(#[$doc:meta])* $name:ident of $scalar:ty $({ $($more:tt)* })?) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, InputObject)]
+        pub(crate) struct $name {
+            /// Equal to this.
+            #[graphql(name = "_eq")]
+            pub eq: Option<$scalar>,
+            /// Different from this.
+            #[graphql(name = "_ne")]
+            pub ne: Option<$scalar>,
+            /// Greater than this.
+            #[graphql(name = "_gt")]
+            pub gt: Option<$scalar>,
+            /// Greater than this, or equal to it.
+            #[graphql(name = "_gte")]
+            pub gte: Option<$scalar>,
+            /// Less than this.
+            #[graphql(name = "_lt")]
+            pub lt: Option<$scalar>,
+            /// Less than this, or equal to it.
+            #[graphql(name = "_lte")]
+            pub lte: Option<$scalar>,
+            /// Whether there is no value. The other operators never hold where there is none.
+            #[graphql(name = "_isNull")]
+            pub is_null: Option<bool>,
+            $($($more)*)?
+        }
+
+        impl $name {
+            /// The comparisons, each value made an operand by `operand`.
+            fn comparisons(
+                &self,
+                column: Column,
+                budget: &mut Budget,
+                operand: impl Fn(&$scalar) -> Result<Operand>,
+            ) -> Result<Vec<Filter>> {
+                let mut parts = Vec::new();
+                for (value, comparison) in [
+                    (&self.eq, Comparison::Equal),
+                    (&self.ne, Comparison::NotEqual),
+                    (&self.gt, Comparison::Greater),
+                    (&self.gte, Comparison::AtLeast),
+                    (&self.lt, Comparison::Less),
+                    (&self.lte, Comparison::AtMost),
+                ] {
+                    if let Some(value) = value {
+                        budget.spend()?;
+                        parts.push(Filter::Compare(column, comparison, operand(value)?));
+                    }
+                }
+                if let Some(is_null) = self.is_null {
+                    budget.spend()?;
+                    let null = Filter::IsNull(column);
+                    parts.push(if is_null { null } else { Filter::Not(Box::new(null)) });
+                }
+                Ok(parts)
+            }
+        }
+    };
+}
+
+operators!(
+    /// Conditions on a text.
+    StringFilter of String {
+        /// One of these.
+        #[graphql(name = "_in")]
+        pub one_of: Option<Vec<String>>,
+        /// None of these.
+        #[graphql(name = "_notIn")]
+        pub none_of: Option<Vec<String>>,
+        /// Contains this text, letter for letter.
+        #[graphql(name = "_contains")]
+        pub contains: Option<String>,
+    }
+);
+operators!(
+    /// Conditions on a time, each an RFC 3339 date-time such as `2026-02-11T20:36:45Z`.
+    DateTimeFilter of String
+);
+
+impl StringFilter {
+    /// `kind` is the type of a global id: values may then be global (`Project:x`) or raw (`x`).
+    fn on(self, column: Column, kind: Option<&str>, budget: &mut Budget) -> Result<Filter> {
+        let raw = |text: &str| kind.map_or(text, |kind| GlobalId::raw(kind, text)).to_owned();
+        let mut parts = self.comparisons(column, budget, |text| Ok(Operand::Text(raw(text))))?;
+        for values in [&self.one_of, &self.none_of].into_iter().flatten() {
+            if values.len() > MAX_VALUES {
+                let problem = format!("_in and _notIn take up to {MAX_VALUES} values, not {}", values.len());
+                return Err(ApiError::bad("filter", problem));
+            }
+            budget.spend()?;
+        }
+        let raws = |values: Vec<String>| values.iter().map(|text| raw(text)).collect();
+        parts.extend(self.one_of.map(|values| Filter::OneOf(column, raws(values))));
+        parts.extend(self.none_of.map(|values| Filter::NoneOf(column, raws(values))));
+        if let Some(text) = self.contains {
+            budget.spend()?;
+            parts.push(Filter::Contains(column, text));
+        }
+        Ok(Filter::All(parts))
+    }
+}
+
+impl DateTimeFilter {
+    fn on(self, column: Column, budget: &mut Budget) -> Result<Filter> {
+        let parts = self.comparisons(column, budget, |text| match Timestamp::parse_rfc3339(text) {
+            Some(time) => Ok(Operand::Int(time.0)),
+            None => {
+                Err(ApiError::bad("filter", "not a date-time: write it as 2026-02-11T20:36:45Z (RFC 3339)"))
+            }
+        })?;
+        Ok(Filter::All(parts))
+    }
+}
+
+macro_rules! filter {
+    ($(#[$doc:meta])* $name:ident {
+        $($(#[$field_doc:meta])* $field:ident: $ty:ty => $read:expr,)*
+    }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, InputObject)]
+        pub(crate) struct $name {
+            $($(#[$field_doc])* pub $field: Option<$ty>,)*
+            /// All of these hold.
+            #[graphql(name = "_and")]
+            pub and: Option<Vec<$name>>,
+            /// One of these holds.
+            #[graphql(name = "_or")]
+            pub or: Option<Vec<$name>>,
+            /// This does not hold.
+            #[graphql(name = "_not")]
+            pub not: Option<Box<$name>>,
+        }
+
+        impl Conditions for $name {
+            fn read(self, budget: &mut Budget) -> Result<Filter> {
+                budget.spend()?;
+                let mut parts = Vec::new();
+                $(if let Some(condition) = self.$field {
+                    let read: fn($ty, &mut Budget) -> Result<Filter> = $read;
+                    parts.push(read(condition, budget)?);
+                })*
+                for condition in self.and.into_iter().flatten() {
+                    parts.push(condition.read(budget)?);
+                }
+                if let Some(any) = self.or {
+                    let any = any.into_iter().map(|condition| condition.read(budget));
+                    parts.push(Filter::Any(any.collect::<Result<_>>()?));
+                }
+                if let Some(condition) = self.not {
+                    parts.push(Filter::Not(Box::new(condition.read(budget)?)));
+                }
+                Ok(Filter::All(parts))
+            }
+        }
+    };
+}
+
+filter!(
+    /// Which messages.
+    MessageFilter {
+        /// The tool that the message uses. A message that uses none has no value here.
+        tool_name: StringFilter => |on, budget| on.on(Column::ToolName, None, budget),
+        /// The message's GraphQL type, such as `AssistantMessage`.
+        message_type: StringFilter => |on, budget| on.on(Column::MessageKind, None, budget),
+    }
+);
+filter!(
+    /// Which projects.
+    ProjectFilter {
+        /// The project's repository.
+        repo_id: StringFilter => |on, budget| on.on(Column::ProjectRepo, Some("Repo"), budget),
+    }
+);
+filter!(
+    /// Which sessions.
+    SessionFilter {
+        /// The session's id.
+        session_id: StringFilter => |on, budget| on.on(Column::SessionId, Some("Session"), budget),
+        /// The session's project.
+        project_id: StringFilter => |on, budget| on.on(Column::SessionProject, Some("Project"), budget),
+        /// Who pushed the session.
+        owner_id: StringFilter => |on, budget| on.on(Column::SessionUser, Some("User"), budget),
+        /// The session's latest activity.
+        updated_at: DateTimeFilter => |on, budget| on.on(Column::SessionActivity, budget),
+        /// The session's project meets this.
+        project: ProjectFilter => |on, budget| Ok(Filter::Project(Box::new(on.read(budget)?))),
+    }
+);

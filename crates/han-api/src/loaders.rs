@@ -1,0 +1,101 @@
+//! Batched look-ups: whatever the fields of one operation ask for at the same time becomes one statement per kind.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_graphql::dataloader::Loader;
+use han_db::entities::{Message, Project, Repo, Session, ToolResult};
+use han_db::queries::tool_results::{self, Call};
+use han_db::queries::{messages, projects, sessions};
+use han_types::{MessageKey, ProjectId, RepoId, SessionId};
+
+use crate::context::Reads;
+use crate::error::{ApiError, Result};
+
+/// The loaders of one operation, told apart by their keys.
+pub(crate) struct Loaders(Arc<Reads>);
+
+impl Loaders {
+    pub(crate) fn new(reads: Arc<Reads>) -> Self {
+        Self(reads)
+    }
+}
+
+/// The tool use of a session that may have started a subagent.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct AgentOf {
+    pub(crate) session_id: SessionId,
+    pub(crate) call_id: String,
+}
+
+impl Loader<SessionId> for Loaders {
+    type Value = Arc<Session>;
+    type Error = ApiError;
+
+    async fn load(&self, keys: &[SessionId]) -> Result<HashMap<SessionId, Arc<Session>>> {
+        let found = sessions::by_ids(self.0.scope(), self.0.db(), self.0.tx().await?, keys).await?;
+        Ok(found.into_iter().filter_map(|row| Some((row.session_id.parse().ok()?, Arc::new(row)))).collect())
+    }
+}
+
+impl Loader<MessageKey> for Loaders {
+    type Value = Arc<Message>;
+    type Error = ApiError;
+
+    async fn load(&self, keys: &[MessageKey]) -> Result<HashMap<MessageKey, Arc<Message>>> {
+        let found = messages::by_keys(self.0.scope(), self.0.db(), self.0.tx().await?, keys).await?;
+        Ok(found.into_iter().map(|row| (row.key.clone(), Arc::new(row))).collect())
+    }
+}
+
+impl Loader<ProjectId> for Loaders {
+    type Value = Arc<Project>;
+    type Error = ApiError;
+
+    async fn load(&self, keys: &[ProjectId]) -> Result<HashMap<ProjectId, Arc<Project>>> {
+        let ids: Vec<String> = keys.iter().map(ToString::to_string).collect();
+        let found = projects::by_ids(self.0.scope(), self.0.db(), self.0.tx().await?, &ids).await?;
+        Ok(found.into_iter().filter_map(|row| Some((row.id.parse().ok()?, Arc::new(row)))).collect())
+    }
+}
+
+impl Loader<RepoId> for Loaders {
+    type Value = Arc<Repo>;
+    type Error = ApiError;
+
+    async fn load(&self, keys: &[RepoId]) -> Result<HashMap<RepoId, Arc<Repo>>> {
+        let ids: Vec<String> = keys.iter().map(ToString::to_string).collect();
+        let found = projects::repos_by_ids(self.0.scope(), self.0.db(), self.0.tx().await?, &ids).await?;
+        Ok(found.into_iter().filter_map(|row| Some((row.id.parse().ok()?, Arc::new(row)))).collect())
+    }
+}
+
+impl Loader<Call> for Loaders {
+    /// A call's results, in the order of their lines.
+    type Value = Arc<Vec<ToolResult>>;
+    type Error = ApiError;
+
+    async fn load(&self, keys: &[Call]) -> Result<HashMap<Call, Arc<Vec<ToolResult>>>> {
+        let found = tool_results::by_calls(self.0.scope(), self.0.db(), self.0.tx().await?, keys).await?;
+        let mut results: HashMap<Call, Vec<ToolResult>> = HashMap::new();
+        for (call, result) in found {
+            results.entry(call).or_default().push(result);
+        }
+        Ok(results.into_iter().map(|(call, results)| (call, Arc::new(results))).collect())
+    }
+}
+
+impl Loader<AgentOf> for Loaders {
+    /// The subagent's id.
+    type Value = String;
+    type Error = ApiError;
+
+    async fn load(&self, keys: &[AgentOf]) -> Result<HashMap<AgentOf, String>> {
+        let calls: Vec<_> = keys.iter().map(|key| (key.session_id.clone(), key.call_id.clone())).collect();
+        let found = tool_results::agents_by_calls(self.0.scope(), self.0.tx().await?, &calls).await?;
+        Ok(found
+            .into_iter()
+            .map(|(session_id, call_id, agent)| (AgentOf { session_id, call_id }, agent))
+            .collect())
+    }
+}

@@ -1,0 +1,14 @@
+//! What can be asked: the query root, one part per noun.
+
+mod machine;
+mod node;
+mod project;
+mod session;
+
+use async_graphql::MergedObject;
+
+pub(crate) use node::global_id;
+
+/// What can be asked.
+#[derive(Debug, Default, MergedObject)]
+pub(crate) struct Query(node::NodeQuery, session::SessionQuery, project::ProjectQuery, machine::MachineQuery);

@@ -1,0 +1,65 @@
+//! Look-ups by global id. Whatever is not the team's is null, exactly as what does not exist.
+
+use async_graphql::{Context, ID, Object};
+use han_types::GlobalId;
+
+use crate::context::{Op, operation};
+use crate::error::{ApiError, Result};
+use crate::types::message::Message;
+use crate::types::node::Node;
+use crate::types::project::{Project, Repo};
+use crate::types::session::Session;
+
+#[derive(Debug, Default)]
+pub(crate) struct NodeQuery;
+
+/// Look-ups by global id.
+#[Object]
+impl NodeQuery {
+    /// The object of that global id, such as `Session:258c7280-ae70-4798-800f-63464d01a85d`; a raw id is a
+    /// session's.
+    async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "`Type:id`")] id: ID) -> Result<Option<Node>> {
+        let id = global_id(&id)?;
+        match operation(ctx)? {
+            Some(op) => load(&op, id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The message of that id, `Message:<session>:<transcript>:<uuid>`, whether it stands in a list or nests.
+    async fn message(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "A message's global id.")] id: String,
+    ) -> Result<Option<Message>> {
+        let raw = GlobalId::raw("Message", &id);
+        let id = GlobalId::parse(&format!("Message:{raw}")).map_err(|error| ApiError::bad("id", error))?;
+        match (operation(ctx)?, id) {
+            (Some(op), GlobalId::Message(key)) => {
+                Ok(op.loader().load_one(key).await?.map(|row| Message::new(&op, &row)))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Reads the argument `id`.
+pub(crate) fn global_id(text: &str) -> Result<GlobalId> {
+    let bad = |error: &dyn ToString| ApiError::bad("id", error.to_string());
+    if text.contains(':') {
+        GlobalId::parse(text).map_err(|error| bad(&error))
+    } else {
+        Ok(GlobalId::Session(text.parse().map_err(|error| bad(&error))?))
+    }
+}
+
+async fn load(op: &Op, id: GlobalId) -> Result<Option<Node>> {
+    Ok(match id {
+        GlobalId::Session(id) => Session::load(op, id).await?.map(Node::from),
+        GlobalId::Project(id) => Project::load(op, id).await?.map(Node::from),
+        GlobalId::Repo(id) => Repo::load(op, id).await?.map(Node::from),
+        GlobalId::Message(key) => op.loader().load_one(key).await?.map(|row| Message::new(op, &row).into()),
+        // People and teams are no nodes of this schema.
+        GlobalId::User(_) | GlobalId::Team(_) => None,
+    })
+}

@@ -1,0 +1,157 @@
+//! The entry points: the schema over a database, and its text.
+
+use std::sync::Arc;
+
+use async_graphql::{BatchRequest, BatchResponse, Data, Executor, Request, Response, Schema, SchemaBuilder};
+use futures_util::stream::{self, BoxStream, StreamExt as _};
+use han_db::Db;
+use han_db::changes::DbChangeEvent;
+use tokio::sync::broadcast;
+
+use crate::context::OperationCell;
+use crate::error::{self, ApiError};
+use crate::limits::{self, LimitError, Limits};
+use crate::mutation::MutationRoot;
+use crate::query::Query;
+use crate::subscription::SubscriptionRoot;
+use crate::types::message::UserMessage;
+
+type Inner = Schema<Query, MutationRoot, SubscriptionRoot>;
+
+/// The schema over a database. Every way into it counts a document against the limits before it is parsed, and
+/// gives every error a code on the way out.
+#[derive(Clone)]
+pub struct HanSchema {
+    inner: Inner,
+    limits: Limits,
+}
+
+impl std::fmt::Debug for HanSchema {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HanSchema").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// The schema over `db`. Subscriptions hear what `changes` tells, which is what `db` itself feeds
+/// (`Db::start_changes`).
+#[must_use]
+pub fn schema(db: Db, changes: broadcast::Sender<DbChangeEvent>, limits: Limits) -> HanSchema {
+    let inner = build(SubscriptionRoot::new(changes))
+        // The spec's introspection query nests 13 fields deep, clients' own fragments less.
+        .limit_depth(limits.nesting)
+        .limit_recursive_depth(limits.nesting)
+        .limit_complexity(limits.complexity)
+        .limit_directives(limits.directives)
+        .data(db)
+        .finish();
+    HanSchema { inner, limits }
+}
+
+/// The schema's text, for which no database is needed.
+#[must_use]
+pub fn sdl() -> String {
+    let (nobody, _) = broadcast::channel(1);
+    build(SubscriptionRoot::new(nobody)).finish().sdl()
+}
+
+fn build(subscriptions: SubscriptionRoot) -> SchemaBuilder<Query, MutationRoot, SubscriptionRoot> {
+    // An interface that no field returns, only fragments name.
+    Schema::build(Query::default(), MutationRoot, subscriptions).register_output_type::<UserMessage>()
+}
+
+impl HanSchema {
+    /// The limits it was made with: the transport reads bodies and batches by them.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Runs a query or a mutation. Who asks is in the request's data: see [`crate::request`].
+    pub async fn execute(&self, request: Request) -> Response {
+        match self.admit(request) {
+            Ok(request) => error::finish(self.inner.execute(request).await),
+            Err(refused) => refused,
+        }
+    }
+
+    /// Runs any operation as a stream of responses. Who asks is in the request's data or in `session_data`.
+    #[must_use]
+    pub fn execute_stream(
+        &self,
+        request: Request,
+        session_data: Option<Arc<Data>>,
+    ) -> BoxStream<'static, Response> {
+        match self.admit(request) {
+            Ok(request) => self
+                .inner
+                .execute_stream_with_session_data(request, session_data.unwrap_or_default())
+                .map(error::finish)
+                .boxed(),
+            Err(refused) => stream::iter([refused]).boxed(),
+        }
+    }
+
+    /// Whether the operation that a request would run is a query, as HTTP GET demands.
+    ///
+    /// # Errors
+    /// The response to a document that is over a limit, malformed, or has no operation of that name.
+    pub fn is_query(&self, request: &mut Request) -> Result<bool, Response> {
+        limits::check(&request.query, &self.limits).map_err(|error| error::response(&error.into()))?;
+        let name = request.operation_name.clone();
+        let document =
+            request.parsed_query().map_err(|error| error::finish(Response::from_errors(vec![error])))?;
+        let mut operations = document.operations.iter();
+        let found = match name {
+            Some(name) => operations.find(|(found, _)| found.is_some_and(|found| *found == name)),
+            None => operations.next().filter(|_| operations.next().is_none()),
+        };
+        match found {
+            Some((_, operation)) => {
+                Ok(operation.node.ty == async_graphql::parser::types::OperationType::Query)
+            }
+            None => {
+                Err(error::response(&ApiError::bad("operationName", "name one of the document's operations")))
+            }
+        }
+    }
+
+    /// Counts a request before it is parsed, and gives it an operation of its own.
+    fn admit(&self, request: Request) -> Result<Request, Response> {
+        match limits::check(&request.query, &self.limits) {
+            Ok(()) => Ok(request.data(OperationCell::default())),
+            Err(error) => Err(error::response(&ApiError::Limit(error))),
+        }
+    }
+}
+
+impl Executor for HanSchema {
+    async fn execute(&self, request: Request) -> Response {
+        Self::execute(self, request).await
+    }
+
+    async fn execute_batch(&self, batch: BatchRequest) -> BatchResponse {
+        match batch {
+            BatchRequest::Single(request) => BatchResponse::Single(Self::execute(self, request).await),
+            BatchRequest::Batch(requests) if requests.len() > self.limits.batch => {
+                let error = LimitError::TooMany { what: "operations in one batch", limit: self.limits.batch };
+                BatchResponse::Single(error::response(&error.into()))
+            }
+            // One after another: a batch must not take several of the database's connections at once.
+            BatchRequest::Batch(requests) => {
+                let mut responses = Vec::with_capacity(requests.len());
+                for request in requests {
+                    responses.push(Self::execute(self, request).await);
+                }
+                BatchResponse::Batch(responses)
+            }
+        }
+    }
+
+    fn execute_stream(
+        &self,
+        request: Request,
+        session_data: Option<Arc<Data>>,
+    ) -> BoxStream<'static, Response> {
+        Self::execute_stream(self, request, session_data)
+    }
+}

@@ -1,0 +1,130 @@
+//! What one subscriber hears: the process's change feed, narrowed in memory to the subscriber's team, until the
+//! subscriber's right to it ends.
+
+use std::sync::Arc;
+
+use futures_util::stream::{self, Stream};
+use han_db::Db;
+use han_db::changes::{Change, DbChangeEvent};
+use han_types::{Credential, Scope};
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use crate::context::{Op, RequestContext};
+use crate::error::{ApiError, Result};
+
+/// The table whose changes are told to clients. What else changes is about people and keys: it may end a scope.
+const SESSIONS: &str = "sessions";
+
+/// What a subscriber hears.
+#[derive(Clone, Debug)]
+pub(crate) enum Heard {
+    /// A session of the team changed.
+    Session(Arc<Change>),
+    /// Events were missed.
+    Missed,
+}
+
+/// One subscriber's end of the feed.
+pub(crate) struct Feed {
+    events: broadcast::Receiver<DbChangeEvent>,
+    caller: RequestContext,
+    db: Db,
+}
+
+impl Feed {
+    pub(crate) fn new(events: broadcast::Receiver<DbChangeEvent>, caller: RequestContext, db: Db) -> Self {
+        Self { events, caller, db }
+    }
+
+    pub(crate) fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// The subscriber's scope. A subscriber of nobody's team hears nothing, so there is always one when there is
+    /// something to load.
+    pub(crate) fn scope(&self) -> Result<&Scope> {
+        self.caller.scope().ok_or(ApiError::Unauthenticated)
+    }
+
+    /// A fresh operation: each event sees the database as it is then, and holds no transaction after it.
+    pub(crate) fn operation(&self) -> Result<Op> {
+        Ok(self.caller.operation(&self.db, self.scope()?))
+    }
+
+    /// The next event that concerns the subscriber; `None` once the server stops.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` once the right to it has ended.
+    pub(crate) async fn next(&mut self) -> Result<Option<Heard>> {
+        loop {
+            let event = self.receive().await?;
+            self.check_expiry()?;
+            let heard = match event {
+                Ok(DbChangeEvent::Change(change)) if !self.is_own(&change) => continue,
+                Ok(DbChangeEvent::Change(change)) if change.table == SESSIONS => Heard::Session(change),
+                Ok(DbChangeEvent::Change(_)) => {
+                    self.recheck().await?;
+                    continue;
+                }
+                Ok(DbChangeEvent::Resync) | Err(RecvError::Lagged(_)) => {
+                    // A change to people or keys may be among what was missed.
+                    self.recheck().await?;
+                    Heard::Missed
+                }
+                Err(RecvError::Closed) => return Ok(None),
+            };
+            return Ok(Some(heard));
+        }
+    }
+
+    async fn receive(&mut self) -> Result<Result<DbChangeEvent, RecvError>> {
+        match self.caller.live().cloned() {
+            None => Ok(self.events.recv().await),
+            Some(mut live) => tokio::select! {
+                biased;
+                () = live.ended() => Err(ApiError::Unauthenticated),
+                event = self.events.recv() => Ok(event),
+            },
+        }
+    }
+
+    fn is_own(&self, change: &Change) -> bool {
+        self.caller.scope().is_some_and(|scope| *scope.team_id() == change.team_id)
+    }
+
+    /// A browser's session slides, so only the transport knows its end; every other credential carries its own.
+    fn check_expiry(&self) -> Result<()> {
+        let actor = self.caller.actor();
+        let slides = matches!(actor.credential, Credential::WebSession { .. });
+        let ended = actor.expires_at.is_some_and(|end| self.db.clock().now() >= end);
+        if ended && !slides { Err(ApiError::Unauthenticated) } else { Ok(()) }
+    }
+
+    async fn recheck(&self) -> Result<()> {
+        match self.caller.live() {
+            Some(live) if !live.still_holds().await => Err(ApiError::Unauthenticated),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Makes a subscription's payloads of what a feed tells.
+pub(crate) trait Source: Send {
+    /// The payload.
+    type Item: Send;
+
+    /// The next payload; `None` at the end.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Self::Item>>> + Send;
+}
+
+/// The stream of a source's payloads, which its first error ends.
+pub(crate) fn until_error<S: Source>(source: S) -> impl Stream<Item = Result<S::Item>> + Send + use<S> {
+    stream::unfold(Some(source), |source| async move {
+        let mut source = source?;
+        match source.next().await {
+            Ok(Some(item)) => Some((Ok(item), Some(source))),
+            Ok(None) => None,
+            Err(error) => Some((Err(error), None)),
+        }
+    })
+}

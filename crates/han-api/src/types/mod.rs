@@ -1,0 +1,10 @@
+//! The schema's object types, one file per noun. What a type shows of a line is computed in han-transcript; here
+//! it only gets its GraphQL shape.
+
+pub mod content;
+pub mod machine;
+pub mod message;
+pub mod node;
+pub mod project;
+pub mod result;
+pub mod session;

@@ -1,0 +1,102 @@
+//! Results of MCP and exposed tool calls and of hook runs, as they nest under what they answer.
+
+use std::sync::Arc;
+
+use async_graphql::SimpleObject;
+use han_db::entities::{Message, ToolResult};
+use han_db::queries::tool_results::{Call, CallKind};
+use han_transcript::line_text;
+use han_transcript::view::{self, CallResult, HookOutcome, ResultView};
+use han_types::{GlobalId, SessionId};
+
+use crate::context::Op;
+use crate::error::Result;
+
+macro_rules! call_result {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, SimpleObject)]
+        pub struct $name {
+            /// The global id of the message that holds it.
+            id: String,
+            /// Whether the call went well.
+            success: Option<bool>,
+            /// How long it took, in milliseconds.
+            duration_ms: Option<i64>,
+            /// What it returned: text, or JSON.
+            result: Option<String>,
+            /// What went wrong.
+            error: Option<String>,
+        }
+
+        impl $name {
+            pub(crate) fn new(message: &Message, result: CallResult) -> Self {
+                Self {
+                    id: GlobalId::Message(message.key.clone()).to_string(),
+                    success: result.success,
+                    duration_ms: result.duration_ms,
+                    result: result.result,
+                    error: result.error,
+                }
+            }
+        }
+    };
+}
+
+call_result!(
+    /// The result of an MCP tool call.
+    McpToolResult
+);
+call_result!(
+    /// The result of a call of an exposed tool.
+    ExposedToolResult
+);
+
+/// The result of a hook run.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct HookResult {
+    /// The global id of the message that holds it.
+    id: String,
+    /// Whether it went well.
+    success: Option<bool>,
+    /// How long it took, in milliseconds.
+    duration_ms: Option<i64>,
+    /// Its exit code.
+    exit_code: Option<i64>,
+    /// What it wrote.
+    output: Option<String>,
+    /// What went wrong.
+    error: Option<String>,
+}
+
+impl HookResult {
+    pub(crate) fn new(message: &Message, outcome: HookOutcome) -> Self {
+        Self {
+            id: GlobalId::Message(message.key.clone()).to_string(),
+            success: outcome.success,
+            duration_ms: outcome.duration_ms,
+            exit_code: outcome.exit_code,
+            output: outcome.output,
+            error: outcome.error,
+        }
+    }
+}
+
+/// The stored results of a call, in the order of their lines. A call without an id has none.
+pub(crate) async fn of_call(
+    op: &Op,
+    session_id: &SessionId,
+    kind: CallKind,
+    call_id: &str,
+) -> Result<Arc<Vec<ToolResult>>> {
+    if call_id.is_empty() {
+        return Ok(Arc::default());
+    }
+    let call = Call { session_id: session_id.clone(), kind, call_id: call_id.to_owned() };
+    Ok(op.loader().load_one(call).await?.unwrap_or_default())
+}
+
+/// What the line of a stored result says.
+pub(crate) fn views(found: &ToolResult) -> Vec<ResultView> {
+    view::results(&line_text(&found.message.body))
+}

@@ -1,0 +1,313 @@
+//! A session: one run of a coding agent, from its first line to its last.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, ID, Object, SimpleObject};
+use han_db::entities;
+use han_db::page::Cursor as _;
+use han_db::queries::messages::{self, MessageList};
+use han_types::{GlobalId, ProjectId, SessionId, Timestamp};
+
+use crate::connection::{self, MessageConnection, Total};
+use crate::context::Op;
+use crate::error::{ApiError, Result};
+use crate::filters::{Conditions as _, MessageFilter};
+use crate::types::message::MessageEdge;
+use crate::types::project::{Project, worktree_name};
+
+/// How long after its last line a session that was not said to have ended counts as active: ten minutes, longer
+/// than nearly every command that an agent waits for.
+const ACTIVE_MS: i64 = 10 * 60 * 1000;
+/// How long a name made of a summary is, in characters.
+const NAME_CHARS: usize = 80;
+/// How much of its id names a session that has neither a name nor a summary, in characters.
+const SHORT_ID_CHARS: usize = 8;
+
+/// A session of the team.
+#[derive(Clone, Debug)]
+pub struct Session {
+    row: Arc<entities::Session>,
+    op: Op,
+}
+
+/// A session in a list.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct SessionEdge {
+    /// Its place in the list.
+    pub(crate) cursor: String,
+    /// The session.
+    node: Session,
+}
+
+impl SessionEdge {
+    pub(crate) fn new(op: &Op, row: Arc<entities::Session>) -> Self {
+        Self { cursor: row.cursor().encode(), node: Session::new(op, row) }
+    }
+}
+
+impl Session {
+    pub(crate) fn new(op: &Op, row: Arc<entities::Session>) -> Self {
+        Self { row, op: Op::clone(op) }
+    }
+
+    /// The session of that id; `None` where the team has none.
+    pub(crate) async fn load(op: &Op, id: SessionId) -> Result<Option<Self>> {
+        let row = op.loader().load_one(id).await?;
+        Ok(row.map(|row| Self::new(op, row)))
+    }
+
+    fn id_of(&self) -> Result<SessionId> {
+        self.row.session_id.parse().map_err(|_| {
+            tracing::error!(row = self.row.id, "a stored session id is malformed");
+            ApiError::Internal
+        })
+    }
+
+    fn path(&self) -> Option<&str> {
+        self.row.details.project_path.as_deref()
+    }
+
+    fn started(&self) -> Option<Timestamp> {
+        self.row.started_at.map(Timestamp)
+    }
+}
+
+/// A session of the team: one run of a coding agent.
+#[Object]
+impl Session {
+    /// The global id, `Session:<sessionId>`.
+    pub async fn id(&self, _ctx: &Context<'_>) -> ID {
+        ID(format!("Session:{}", self.row.session_id))
+    }
+
+    /// The session's id, as its developer's machine named it.
+    async fn session_id(&self) -> &str {
+        &self.row.session_id
+    }
+
+    /// When it began (where no line tells, when it was first pushed), RFC 3339 in UTC. Clients show its day in
+    /// their own time zone.
+    async fn date(&self) -> String {
+        self.started().unwrap_or(Timestamp(self.row.created_at)).to_rfc3339()
+    }
+
+    /// When its earliest line was written, RFC 3339 in UTC.
+    async fn started_at(&self) -> Option<String> {
+        self.started().map(Timestamp::to_rfc3339)
+    }
+
+    /// When its latest line was written, RFC 3339 in UTC.
+    async fn updated_at(&self) -> String {
+        Timestamp(self.row.last_activity_at).to_rfc3339()
+    }
+
+    /// The agent's short name for it; else how its summary begins; else how its id begins.
+    async fn name(&self) -> String {
+        let details = &self.row.details;
+        let slug = details.slug.as_ref().map(|slug| slug.value.clone());
+        slug.or_else(|| details.summary().and_then(first_line))
+            .unwrap_or_else(|| self.row.session_id.chars().take(SHORT_ID_CHARS).collect())
+    }
+
+    /// The last summary line, else the first prompt.
+    async fn summary(&self) -> Option<&str> {
+        self.row.details.summary()
+    }
+
+    /// The project's global id.
+    async fn project_id(&self) -> Option<String> {
+        self.row.project_id.as_ref().map(|id| format!("Project:{id}"))
+    }
+
+    /// The last part of the project's path; empty where it is not known.
+    async fn project_name(&self) -> String {
+        let details = entities::ProjectDetails { path: self.path().unwrap_or_default().to_owned() };
+        details.name().to_owned()
+    }
+
+    /// The directory it worked in, as its developer's machine names it; empty where it is not known.
+    async fn project_path(&self) -> &str {
+        self.path().unwrap_or_default()
+    }
+
+    /// The path as the agent names the directory of its transcripts: everything but letters and digits is `-`.
+    async fn project_slug(&self) -> Option<String> {
+        let dash = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+        self.path().map(|path| path.chars().map(dash).collect())
+    }
+
+    /// The project.
+    async fn project(&self) -> Result<Option<Project>> {
+        let id = self.row.project_id.as_ref().and_then(|id| id.parse::<ProjectId>().ok());
+        match id {
+            Some(id) => Project::load(&self.op, id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The branch it was last on.
+    async fn git_branch(&self) -> Option<&str> {
+        self.row.details.branch()
+    }
+
+    /// The agent's version on its latest line that names one.
+    async fn version(&self) -> Option<&str> {
+        self.row.details.version.as_ref().map(|version| version.value.as_str())
+    }
+
+    /// The coding agent, such as `claude-code`; `unknown` where the push did not say.
+    async fn harness(&self) -> &str {
+        self.row.details.agent.as_deref().unwrap_or("unknown")
+    }
+
+    /// `completed` where it was said to have ended and nothing came after; else `active` for ten minutes after its
+    /// latest line, then `idle`.
+    async fn status(&self) -> &'static str {
+        let last = self.row.last_activity_at;
+        status(self.row.details.ended_at, last, self.op.db().clock().now())
+    }
+
+    /// Seconds between its earliest line and its latest.
+    async fn duration(&self) -> Option<i64> {
+        self.row.started_at.map(|started| (self.row.last_activity_at - started).max(0) / 1000)
+    }
+
+    /// How many messages its list holds.
+    async fn message_count(&self) -> i64 {
+        self.row.totals.messages
+    }
+
+    /// How many lines of it are stored, in all of its files.
+    async fn line_count(&self) -> i64 {
+        self.row.totals.lines
+    }
+
+    /// How many prompts and commands a person typed.
+    async fn turn_count(&self) -> i64 {
+        self.row.totals.turns
+    }
+
+    /// How often its context was compacted.
+    async fn compaction_count(&self) -> i64 {
+        self.row.totals.compactions
+    }
+
+    /// Input tokens that no cache covered, its subagents' included. An answer counts once, however many lines it
+    /// spans.
+    async fn input_tokens(&self) -> i64 {
+        self.row.totals.input_tokens
+    }
+
+    /// Output tokens, its subagents' included.
+    async fn output_tokens(&self) -> i64 {
+        self.row.totals.output_tokens
+    }
+
+    /// Input tokens read from the cache, its subagents' included.
+    async fn cache_read_tokens(&self) -> i64 {
+        self.row.totals.cache_read_tokens
+    }
+
+    /// Input tokens written to the cache, its subagents' included.
+    async fn cache_creation_tokens(&self) -> i64 {
+        self.row.totals.cache_creation_5m_tokens + self.row.totals.cache_creation_1h_tokens
+    }
+
+    /// The number of its last pull request.
+    async fn pr_number(&self) -> Option<i64> {
+        self.row.details.pull_request.as_ref().and_then(|request| request.value.0)
+    }
+
+    /// The address of its last pull request.
+    async fn pr_url(&self) -> Option<&str> {
+        self.row.details.pull_request.as_ref().map(|request| request.value.1.as_str())
+    }
+
+    /// The git worktree it worked in, where its path tells.
+    async fn worktree_name(&self) -> Option<&str> {
+        self.path().and_then(worktree_name)
+    }
+
+    /// The team's name.
+    async fn team_name(&self) -> Option<&str> {
+        self.op.team_name()
+    }
+
+    /// The team's id.
+    async fn org_id(&self) -> &str {
+        self.op.scope().team_id().as_str()
+    }
+
+    /// Its messages, newest first: ordered by time, then file, then line. Results are not among them, they nest
+    /// under what they answer. With `agentId` the lines of that subagent instead.
+    #[graphql(complexity = "connection::page_cost(first, child_complexity)")]
+    async fn messages(
+        &self,
+        #[graphql(desc = "The cursor of the row before the page.")] after: Option<String>,
+        #[graphql(desc = "How many rows: 1 to 500; 50 where it is not given.")] first: Option<i32>,
+        #[graphql(desc = "Only these.")] filter: Option<MessageFilter>,
+        #[graphql(desc = "With progress lines.", default)] include_progress: bool,
+        #[graphql(desc = "The lines of this subagent.")] agent_id: Option<String>,
+    ) -> Result<MessageConnection> {
+        let session_id = self.id_of()?;
+        let request = connection::page(after.as_deref(), first)?;
+        let filter = filter.map(MessageFilter::filter).transpose()?;
+        let list = MessageList { include_progress, agent_id, filter };
+        let op = &self.op;
+        let page = messages::page(op.scope(), op.db(), op.tx().await?, &session_id, &list, &request).await?;
+        let edges = page.rows.into_iter().map(|row| MessageEdge::new(op, Arc::new(row))).collect();
+        let is_whole_list = list.filter.is_none() && list.agent_id.is_none() && !include_progress;
+        let total = if is_whole_list {
+            Total::Known(self.row.totals.messages)
+        } else {
+            Total::Messages { op: Op::clone(op), session_id, list }
+        };
+        Ok(MessageConnection::new(edges, page.has_next, request.after.is_some(), total))
+    }
+}
+
+fn first_line(text: &str) -> Option<String> {
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
+    let mut name: String = line.chars().take(NAME_CHARS).collect();
+    if name.len() < line.len() {
+        name.push('…');
+    }
+    Some(name)
+}
+
+fn status(ended_at: Option<i64>, last_activity_at: i64, now: Timestamp) -> &'static str {
+    if ended_at.is_some_and(|ended| ended >= last_activity_at) {
+        "completed"
+    } else if now.0 - last_activity_at < ACTIVE_MS {
+        "active"
+    } else {
+        "idle"
+    }
+}
+
+/// Reads an argument that names a session, by its global id or its raw one.
+pub(crate) fn session_id(argument: &'static str, text: &str) -> Result<SessionId> {
+    GlobalId::raw("Session", text).parse().map_err(|error| ApiError::bad(argument, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use han_types::Timestamp;
+
+    use super::{ACTIVE_MS, first_line, status};
+
+    #[test]
+    fn a_session_that_goes_on_after_its_end_has_not_ended() {
+        let now = Timestamp(1_000_000_000);
+        assert_eq!(status(Some(500), 500, now), "completed");
+        assert_eq!(status(Some(500), now.0 - 1, now), "active");
+        assert_eq!(status(None, now.0 - ACTIVE_MS, now), "idle");
+    }
+
+    #[test]
+    fn a_name_is_one_line_and_short() {
+        assert_eq!(first_line("\n  Prune the trees \nand more"), Some("Prune the trees".to_owned()));
+        assert_eq!(first_line(&"é".repeat(90)), Some(format!("{}…", "é".repeat(80))));
+        assert_eq!(first_line(" \n"), None);
+    }
+}
