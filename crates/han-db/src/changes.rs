@@ -6,8 +6,9 @@
 //! the feed. Instead a row is delivered as soon as it is visible, its number is remembered in `seen`, and the
 //! point before which nothing can appear any more only tells what may be forgotten:
 //!
-//! * a *checkpoint* is the sequence's last value, read first, and the next transaction id, read after it. Whoever
-//!   took a number up to that value had a transaction id before that id;
+//! * a *checkpoint* is the sequence's last value, read first, and a transaction id taken after it. Whoever took a
+//!   number up to that value had a transaction id before that one. (A snapshot's `xmax` would not do: it is one past
+//!   the last id that has *ended*, and later ones may be running.);
 //! * once no transaction before that id is running (`xmin`), a read that began then has seen every such row.
 //!
 //! What woke the reader does not matter to what it delivers: a NOTIFY of another replica, a commit of this process,
@@ -200,9 +201,12 @@ struct ChangeRow {
 struct Horizon {
     /// Transactions before this id have ended.
     xmin: i64,
-    /// Transactions from this id on had not begun.
-    xmax: i64,
     trimmed: i64,
+}
+
+#[derive(FromQueryResult)]
+struct Xid {
+    xid: i64,
 }
 
 #[derive(FromQueryResult)]
@@ -267,15 +271,15 @@ impl Reader {
         let horizon = match tx.dialect() {
             Dialect::Postgres => {
                 tx.one::<Horizon, _>(
-                    "SELECT pg_snapshot_xmin(s)::text::bigint AS xmin, pg_snapshot_xmax(s)::text::bigint AS xmax, \
-                     (SELECT trimmed_seq FROM outbox_state) AS trimmed FROM pg_current_snapshot() AS s",
+                    "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin, \
+                     (SELECT trimmed_seq FROM outbox_state) AS trimmed",
                     [],
                 )
                 .await?
             }
             // One writer: numbers commit in order, and nothing is ever running before the present.
             Dialect::Sqlite => {
-                tx.one("SELECT 1 AS xmin, 1 AS xmax, (SELECT trimmed_seq FROM outbox_state) AS trimmed", []).await?
+                tx.one("SELECT 1 AS xmin, (SELECT trimmed_seq FROM outbox_state) AS trimmed", []).await?
             }
         };
         let horizon = horizon.ok_or_else(|| DbError::Missing("outbox_state has no row".to_owned()))?;
@@ -302,7 +306,7 @@ impl Reader {
         // A cut read has not seen everything up to `last`, so nothing is settled by it.
         if !more {
             self.read_to = last.max(highest);
-            self.settle(&horizon, last);
+            self.settle(&tx, &horizon, last).await?;
         }
         Ok(more)
     }
@@ -319,7 +323,7 @@ impl Reader {
         at
     }
 
-    fn settle(&mut self, horizon: &Horizon, last: i64) {
+    async fn settle(&mut self, tx: &Tx, horizon: &Horizon, last: i64) -> Result<(), DbError> {
         if let Some(point) = &self.checkpoint
             && horizon.xmin >= point.before_xid
         {
@@ -327,9 +331,18 @@ impl Reader {
             self.seen = self.seen.split_off(&(self.settled + 1));
             self.checkpoint = None;
         }
-        if self.checkpoint.is_none() {
-            self.checkpoint = Some(Checkpoint { seq: last, before_xid: horizon.xmax });
+        // An id is taken only where there is something to settle, so that an idle feed uses none up.
+        if self.checkpoint.is_none() && last > self.settled {
+            let before_xid = match tx.dialect() {
+                Dialect::Postgres => {
+                    let sql = "SELECT pg_current_xact_id()::text::bigint AS xid";
+                    tx.one::<Xid, _>(sql, []).await?.map_or(i64::MAX, |row| row.xid)
+                }
+                Dialect::Sqlite => 1,
+            };
+            self.checkpoint = Some(Checkpoint { seq: last, before_xid });
         }
+        Ok(())
     }
 
     fn deliver(&self, row: ChangeRow) -> Result<(), DbError> {
@@ -464,5 +477,51 @@ impl Db {
             Ok(deleted)
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use han_crypto::{KekRing, OsEntropy};
+    use han_testkit::{TestClock, TestDatabase};
+    use sqlx::Connection as _;
+    use tokio::sync::broadcast;
+
+    use super::{DbChangeEvent, Reader};
+    use crate::{Db, DbConfig};
+
+    /// The newest transaction of all is still open while the outbox is read again and again: nothing it wrote may
+    /// be taken for settled.
+    #[tokio::test]
+    async fn a_number_of_the_newest_open_transaction_is_waited_for() {
+        let database = TestDatabase::postgres().await;
+        let secret = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=".to_owned();
+        let keks = KekRing::from_secrets(&secret.into(), None).unwrap();
+        let (clock, entropy) = (Arc::new(TestClock::default()), Arc::new(OsEntropy::new()));
+        let db = Db::connect(&DbConfig::new(database.url()), keks, clock, entropy).await.unwrap();
+        db.migrate().await.unwrap();
+        let (sender, mut feed) = broadcast::channel(16);
+        let mut reader = Reader::start(db, sender).await.unwrap();
+
+        let mut open = sqlx::PgConnection::connect(database.url()).await.unwrap();
+        let mut open = open.begin().await.unwrap();
+        let sql = "INSERT INTO sessions (team_id, session_id, id, user_id, metadata, sealed, created_at, synced_at) \
+             VALUES ('t', 's', 's', 'u', '{}', false, 0, 0)";
+        sqlx::query(sql).execute(&mut *open).await.unwrap();
+        for _ in 0..3 {
+            reader.read().await.unwrap();
+            assert!(feed.try_recv().is_err());
+        }
+        open.commit().await.unwrap();
+        reader.read().await.unwrap();
+        assert!(matches!(feed.try_recv(), Ok(DbChangeEvent::Change(_))));
+        for _ in 0..3 {
+            reader.read().await.unwrap();
+        }
+        assert!(feed.try_recv().is_err(), "told once");
+        assert_eq!(reader.settled, 1, "and then forgotten");
+        assert!(reader.seen.is_empty());
     }
 }

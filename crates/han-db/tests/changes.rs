@@ -150,3 +150,44 @@ both_databases!(
         assert!(left[0].contains("young"));
     }
 );
+
+both_databases!(
+    async fn a_message_is_told_with_its_place_in_the_list(database: TestDatabase) {
+        let world = world(&database).await;
+        let changes = world.db.start_changes(CancellationToken::new()).await.unwrap();
+        let mut feed = changes.sender.subscribe();
+        // Han's own events carry times among those of the main file.
+        let mut session = SyntheticSession::new(8);
+        let (main, han) = (session.lines(40), session.han_events(10));
+        let line = |n: usize| {
+            let second = n % 60;
+            format!(
+                r#"{{"type":"user","uuid":"u{n}","timestamp":"2026-11-02T10:00:{second:02}.000Z","message":{{"content":"x"}}}}"#
+            )
+        };
+        push(&world, "s1", "main", Some(0), &main).await;
+        push(&world, "s1", "han", Some(0), &han).await;
+        push(&world, "s2", "main", Some(0), &(20..40).map(line).collect::<Vec<_>>()).await;
+        push(&world, "s2", "han", Some(0), &(0..30).map(line).collect::<Vec<_>>()).await;
+        let mut told = 0;
+        while told < 4 {
+            let DbChangeEvent::Change(change) = feed.recv().await.unwrap() else { panic!("resync") };
+            if change.ordinal_to == change.ordinal_from {
+                continue;
+            }
+            told += 1;
+            let id = change.session_id.clone().unwrap();
+            let tx = world.db.read(&world.scope).await.unwrap();
+            let request = han_db::page::PageRequest { after: None, first: 500 };
+            let list = han_db::queries::messages::MessageList::default();
+            let page = han_db::queries::messages::page(&world.scope, &world.db, &tx, &id, &list, &request)
+                .await
+                .unwrap();
+            let oldest_first: Vec<_> = page.rows.iter().rev().map(|message| message.key.clone()).collect();
+            for message in change.messages(&world.scope, &world.db).await.unwrap().iter() {
+                let at = oldest_first.iter().position(|key| *key == message.message.key).unwrap();
+                assert_eq!(message.index, at as i64);
+            }
+        }
+    }
+);

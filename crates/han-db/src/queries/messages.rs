@@ -221,28 +221,58 @@ pub async fn taken_in(
     );
     let rows: Vec<MessageRow> = tx.all(&sql, values).await?;
     let messages = open(scope, db, rows).await?;
-    let mut indexed = Vec::with_capacity(messages.len());
-    // New messages stand at the end of a list nearly always, so the fewer are counted: those behind.
-    for message in messages {
-        let cursor = message.cursor();
-        let behind = tx
-            .one::<Count, _>(
-                "SELECT (SELECT message_count FROM sessions WHERE team_id = $1 AND session_id = $2) - 1 - count(*) AS n \
-                 FROM messages WHERE team_id = $1 AND session_id = $2 AND place = $3 \
-                 AND (at, transcript, line) > ($4, $5, $6)",
-                [
-                    scope.team_id().as_str().into(),
-                    session_id.as_str().into(),
-                    Place::List.code().into(),
-                    cursor.at.into(),
-                    cursor.transcript.into(),
-                    cursor.line.into(),
-                ],
-            )
-            .await?;
-        indexed.push(IndexedMessage { message, index: behind.map_or(0, |row| row.n) });
-    }
-    Ok(indexed)
+    let Some(first) = messages.first().map(Message::cursor) else {
+        return Ok(Vec::new());
+    };
+    // New messages stand at the end of a list nearly always, so those behind the first are few: counting from the
+    // end costs the same in a long session as in a short one.
+    let behind = behind(scope, tx, session_id, &first).await?;
+    let total = tx
+        .one::<Count, _>(
+            "SELECT message_count AS n FROM sessions WHERE team_id = $1 AND session_id = $2",
+            [scope.team_id().as_str().into(), session_id.as_str().into()],
+        )
+        .await?
+        .map_or(0, |row| row.n);
+    let indexed = messages.into_iter().map(|message| {
+        let after = behind.len() - behind.partition_point(|key| *key <= message.cursor());
+        IndexedMessage { index: total - 1 - i64::try_from(after).unwrap_or_default(), message }
+    });
+    Ok(indexed.collect())
+}
+
+#[derive(FromQueryResult)]
+struct CursorRow {
+    at: i64,
+    transcript: String,
+    line: i64,
+}
+
+/// The places of the listed messages after `first`, oldest first.
+async fn behind(
+    scope: &Scope,
+    tx: &Tx,
+    session_id: &SessionId,
+    first: &MessageCursor,
+) -> Result<Vec<MessageCursor>, DbError> {
+    let rows: Vec<CursorRow> = tx
+        .all(
+            "SELECT at, transcript, line FROM messages WHERE team_id = $1 AND session_id = $2 AND place = $3 \
+             AND (at, transcript, line) > ($4, $5, $6) ORDER BY at, transcript, line",
+            [
+                scope.team_id().as_str().into(),
+                session_id.as_str().into(),
+                Place::List.code().into(),
+                first.at.into(),
+                first.transcript.as_str().into(),
+                first.line.into(),
+            ],
+        )
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| MessageCursor { at: row.at, transcript: row.transcript, line: row.line })
+        .collect())
 }
 
 /// Every line of one file, in its physical order, from line `from` on, `limit` at most: for export.
