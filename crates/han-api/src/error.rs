@@ -1,7 +1,7 @@
 //! What clients are told when something goes wrong. Every error of a response carries one [`Code`] in
 //! `extensions.code`; what the database or the program itself says stands in the log alone.
 
-use async_graphql::{ErrorExtensionValues, Response, ServerError};
+use async_graphql::{Response, ServerError};
 use han_db::DbError;
 use han_db::page::PageError;
 use thiserror::Error;
@@ -170,7 +170,7 @@ fn library_code(message: &str) -> Code {
 }
 
 fn with_code(mut error: ServerError, code: Code) -> ServerError {
-    let mut values = error.extensions.take().unwrap_or_else(ErrorExtensionValues::default);
+    let mut values = error.extensions.take().unwrap_or_default();
     values.set("code", code.as_str());
     error.extensions = Some(values);
     error

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use async_graphql::parser::types::OperationType;
 use async_graphql::{BatchRequest, BatchResponse, Data, Executor, Request, Response, Schema, SchemaBuilder};
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use han_db::Db;
@@ -70,7 +71,7 @@ impl HanSchema {
     pub async fn execute(&self, request: Request) -> Response {
         match self.admit(request) {
             Ok(request) => error::finish(self.inner.execute(request).await),
-            Err(refused) => refused,
+            Err(limit) => error::response(&limit.into()),
         }
     }
 
@@ -87,7 +88,7 @@ impl HanSchema {
                 .execute_stream_with_session_data(request, session_data.unwrap_or_default())
                 .map(error::finish)
                 .boxed(),
-            Err(refused) => stream::iter([refused]).boxed(),
+            Err(limit) => stream::iter([error::response(&limit.into())]).boxed(),
         }
     }
 
@@ -95,6 +96,7 @@ impl HanSchema {
     ///
     /// # Errors
     /// The response to a document that is over a limit, malformed, or has no operation of that name.
+    #[expect(clippy::result_large_err, reason = "a response is what every caller makes of the error")]
     pub fn is_query(&self, request: &mut Request) -> Result<bool, Response> {
         limits::check(&request.query, &self.limits).map_err(|error| error::response(&error.into()))?;
         let name = request.operation_name.clone();
@@ -106,21 +108,18 @@ impl HanSchema {
             None => operations.next().filter(|_| operations.next().is_none()),
         };
         match found {
-            Some((_, operation)) => {
-                Ok(operation.node.ty == async_graphql::parser::types::OperationType::Query)
-            }
+            Some((_, operation)) => Ok(operation.node.ty == OperationType::Query),
             None => {
-                Err(error::response(&ApiError::bad("operationName", "name one of the document's operations")))
+                let error = ApiError::bad("operationName", "name one of the document's operations");
+                Err(error::response(&error))
             }
         }
     }
 
     /// Counts a request before it is parsed, and gives it an operation of its own.
-    fn admit(&self, request: Request) -> Result<Request, Response> {
-        match limits::check(&request.query, &self.limits) {
-            Ok(()) => Ok(request.data(OperationCell::default())),
-            Err(error) => Err(error::response(&ApiError::Limit(error))),
-        }
+    fn admit(&self, request: Request) -> Result<Request, LimitError> {
+        limits::check(&request.query, &self.limits)?;
+        Ok(request.data(OperationCell::default()))
     }
 }
 

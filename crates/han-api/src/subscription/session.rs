@@ -18,7 +18,7 @@ use crate::types::session::{Session, SessionEdge};
 pub(crate) struct SessionAddedPayload {
     /// The session's id.
     session_id: String,
-    /// Its project's global id.
+    /// Its project's raw id.
     project_id: Option<String>,
     /// The session, to be put into lists.
     new_session_edge: Option<SessionEdge>,
@@ -69,7 +69,7 @@ impl Added {
         }
         Ok(Some(SessionAddedPayload {
             session_id: row.session_id.clone(),
-            project_id: row.project_id.as_ref().map(|id| format!("Project:{id}")),
+            project_id: row.project_id.clone(),
             new_session_edge: Some(SessionEdge::new(&self.feed.operation()?, row)),
         }))
     }

@@ -1,6 +1,8 @@
 //! Messages: the 27 types that a transcript's line can be. What a line shows is computed in han-transcript, whose
 //! views have the fields of these types; ids and the line itself are added here.
 
+#![allow(clippy::duplicated_attributes, reason = "fields of one GraphQL interface may share a Rust type")]
+
 use std::sync::Arc;
 
 use async_graphql::{ComplexObject, ID, Interface, SimpleObject};

@@ -53,9 +53,9 @@ impl Project {
         worktree_name(&self.row.details.path).is_some()
     }
 
-    /// The repository's global id.
-    async fn repo_id(&self) -> Option<String> {
-        self.row.repo_id.as_ref().map(|id| format!("Repo:{id}"))
+    /// The repository's raw id, as `Repo.repoId` has it.
+    async fn repo_id(&self) -> Option<&str> {
+        self.row.repo_id.as_deref()
     }
 
     /// The repository.

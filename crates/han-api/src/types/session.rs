@@ -114,9 +114,9 @@ impl Session {
         self.row.details.summary()
     }
 
-    /// The project's global id.
-    async fn project_id(&self) -> Option<String> {
-        self.row.project_id.as_ref().map(|id| format!("Project:{id}"))
+    /// The project's raw id, as `Project.projectId` has it.
+    async fn project_id(&self) -> Option<&str> {
+        self.row.project_id.as_deref()
     }
 
     /// The last part of the project's path; empty where it is not known.

@@ -1,0 +1,15 @@
+//! The schema from outside: operations on stored sessions, on both databases.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    unreachable_pub,
+    reason = "a test's helper fails its test by panicking"
+)]
+
+mod access;
+mod documents;
+mod live;
+mod messages;
+mod pages;
+mod support;

@@ -1,0 +1,175 @@
+//! A database with teams and sessions, a schema over it, and callers who ask.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_graphql::{Request, Response, Variables};
+use base64::Engine as _;
+use han_api::{HanSchema, Limits, RequestContext};
+use han_crypto::{FieldContext, KekRing, OsEntropy};
+use han_db::queries::identity;
+use han_db::queries::ingest::{self, Batch, Line, Outcome};
+use han_db::{Db, DbConfig};
+use han_testkit::{TestClock, TestDatabase, fixtures};
+use han_transcript::record::{LineContext, project};
+use han_types::sync::SessionMetadata;
+use han_types::{Actor, Capabilities, Credential, MessageKey, Scope, TranscriptName, UserId};
+use secrecy::SecretString;
+use serde_json::Value;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// A migrated database with a team, its change feed, and a schema over both.
+pub struct World {
+    pub db: Db,
+    pub clock: TestClock,
+    pub schema: HanSchema,
+    pub ada: Caller,
+    _feed: DropGuard,
+}
+
+/// Somebody with a team of their own.
+#[derive(Clone)]
+pub struct Caller {
+    pub actor: Actor,
+    pub scope: Scope,
+}
+
+impl Caller {
+    pub fn context(&self) -> RequestContext {
+        RequestContext::new(self.actor.clone()).with_scope(self.scope.clone(), Some("Orchard".to_owned()))
+    }
+}
+
+impl World {
+    pub async fn new(database: &TestDatabase) -> Self {
+        let clock = TestClock::default();
+        let secret = base64::engine::general_purpose::STANDARD.encode([7u8; 32]);
+        let keks = KekRing::from_secrets(&SecretString::from(secret), None).unwrap();
+        let config = DbConfig::new(database.url());
+        let entropy = Arc::new(OsEntropy::new());
+        let db = Db::connect(&config, keks, Arc::new(clock.clone()), entropy).await.unwrap();
+        db.migrate().await.unwrap();
+        let stop = CancellationToken::new();
+        let changes = db.start_changes(stop.clone()).await.unwrap();
+        let schema = han_api::schema(db.clone(), changes.sender.clone(), Limits::default());
+        let ada = caller(&db, "ada").await;
+        Self { db, clock, schema, ada, _feed: stop.drop_guard() }
+    }
+
+    /// Another person, with another team.
+    pub async fn stranger(&self) -> Caller {
+        caller(&self.db, "eve").await
+    }
+
+    /// Stores lines for Ada's team as the server does, sealed.
+    pub async fn push(&self, session: &str, transcript: &str, lines: &[String]) {
+        self.push_from(session, transcript, "/home/dev/orchard", lines).await;
+    }
+
+    pub async fn push_from(&self, session: &str, transcript: &str, path: &str, lines: &[String]) {
+        let scope = &self.ada.scope;
+        let keys = self.db.keys().team(&self.db, scope.team_id()).await.unwrap();
+        let transcript: TranscriptName = transcript.parse().unwrap();
+        let prepare = |(line, index): (&String, u64)| {
+            let at = LineContext { session_id: session, transcript: transcript.as_str() };
+            let record = project(line, &at);
+            let key = MessageKey {
+                session_id: session.parse().unwrap(),
+                transcript: transcript.clone(),
+                uuid: record.uuid.clone(),
+            };
+            let row_id = key.row_id();
+            let context = FieldContext { table: "messages", row_id: &row_id, column: "body" };
+            let (body, sealed) = keys.seal(true, context, line, self.db.entropy()).unwrap();
+            Line { index, record, body, sealed, bytes: line.len() as u64 }
+        };
+        let batch = Batch {
+            session_id: session.parse().unwrap(),
+            lines: lines.iter().zip(0..).map(prepare).collect(),
+            transcript: transcript.clone(),
+            offset: None,
+            consumed: lines.len() as u64,
+            metadata: SessionMetadata {
+                agent: Some("claude-code".to_owned()),
+                project_path: Some(path.to_owned()),
+                git_remote: Some("git@example.com:team/orchard.git".to_owned()),
+                ..SessionMetadata::default()
+            },
+            last_line_hash: None,
+        };
+        let outcome = ingest::store(scope, &self.db, true, batch).await.unwrap();
+        assert!(matches!(outcome, Outcome::Stored { .. }), "{outcome:?}");
+    }
+
+    /// Stores the sample sessions that the project ships, and gives their ids.
+    pub async fn push_samples(&self) -> Vec<String> {
+        let project = fixtures::sample_sessions().join("-home-dev-orchard");
+        let mut sessions = Vec::new();
+        for (stem, path) in transcripts(&project) {
+            let (session, transcript) = match stem.strip_suffix("-han") {
+                Some(session) => (session, "han"),
+                None => (stem.as_str(), "main"),
+            };
+            self.push(session, transcript, &lines(&path)).await;
+            if transcript == "main" {
+                for (agent, path) in transcripts(&project.join(session).join("subagents")) {
+                    self.push(session, &agent, &lines(&path)).await;
+                }
+                sessions.push(session.to_owned());
+            }
+        }
+        sessions
+    }
+
+    /// Runs an operation as `context`'s caller and gives the response whole.
+    pub async fn response(&self, context: RequestContext, query: &str, variables: Value) -> Response {
+        let request = Request::new(query).variables(Variables::from_json(variables));
+        self.schema.execute(han_api::request(request, context)).await
+    }
+
+    /// Runs an operation as Ada, which must succeed.
+    pub async fn ask(&self, query: &str, variables: Value) -> Value {
+        let response = self.response(self.ada.context(), query, variables).await;
+        assert!(response.errors.is_empty(), "{:?}", response.errors);
+        response.data.into_json().unwrap()
+    }
+}
+
+async fn caller(db: &Db, name: &str) -> Caller {
+    let (user, _) = identity::create_user_with_team(db, name, name).await.unwrap();
+    let actor = actor(user.id);
+    let scope = identity::scope_for(db, &actor).await.unwrap().unwrap().scope;
+    Caller { actor, scope }
+}
+
+pub fn actor(user_id: UserId) -> Actor {
+    Actor { user_id, credential: Credential::Local, capabilities: Capabilities::PERSON, expires_at: None }
+}
+
+/// The codes of a response's errors.
+pub fn codes(response: &Response) -> Vec<String> {
+    let code = |error: &async_graphql::ServerError| {
+        let values = error.extensions.as_ref().expect("extensions");
+        match values.get("code").expect("a code") {
+            async_graphql::Value::String(code) => code.clone(),
+            other => panic!("{other}"),
+        }
+    };
+    response.errors.iter().map(code).collect()
+}
+
+/// The files of a directory that are transcripts: stem and path, in the order of their names.
+fn transcripts(directory: &Path) -> Vec<(String, std::path::PathBuf)> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let mut found: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
+        .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), path))
+        .collect();
+    found.sort();
+    found
+}
+
+pub fn lines(path: &Path) -> Vec<String> {
+    std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()
+}
