@@ -89,6 +89,9 @@ impl Db {
     /// # Errors
     /// Where no connection is to be had.
     pub async fn read(&self, scope: &Scope) -> Result<Tx, DbError> {
+        // Opening sealed columns later must not wait for a second connection while this one is held: with a full
+        // pool, readers would wait for each other. Keys that cannot be had are reported by whoever needs them.
+        let _ = self.keys().team(self, scope.team_id()).await;
         self.begin(true, Role::App, scope.team_id().as_str()).await
     }
 
