@@ -1,0 +1,159 @@
+//! A server as a value: built from its configuration and a database that is ready, then served on a listener until
+//! it is told to stop. The command line and the tests start it the same way.
+
+use std::io;
+use std::sync::Arc;
+
+use han_db::changes::Changes;
+use han_db::{Db, DbConfig, DbError};
+use han_types::{Clock, Entropy};
+use secrecy::ExposeSecret as _;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::jwt::JwtKeys;
+use crate::client;
+use crate::config::{Config, PublicUrl};
+use crate::listener::{Connections, count_requests};
+use crate::state::{AppState, Inner};
+use crate::sync::memory::Memory;
+use crate::{migrations, server};
+
+/// Why a server could not start or had to stop.
+#[derive(Debug, Error)]
+pub enum AppError {
+    /// The database is not to be reached or not as it must be. The text says what to do.
+    #[error(transparent)]
+    Database(#[from] DbError),
+    /// A secret is not what it must be.
+    #[error(transparent)]
+    Secret(#[from] han_crypto::CryptoError),
+    /// The listener or a file failed.
+    #[error("{what}: {error}")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+/// Connects to the configured database; neither migrates nor checks it.
+///
+/// # Errors
+/// Where it cannot be reached.
+pub async fn connect(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+) -> Result<Db, AppError> {
+    let mut database = DbConfig::new(config.database.url.expose_secret());
+    database.max_connections = config.database.max_connections;
+    Ok(Db::connect(&database, config.secrets.kek_ring()?, clock, entropy).await?)
+}
+
+/// A server that is ready to serve.
+pub struct App {
+    state: AppState,
+    changes: Changes,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("public_url", &self.state.public_url).finish_non_exhaustive()
+    }
+}
+
+impl App {
+    /// Builds a server on `db`, which it brings up to date first (unless the configuration forbids that) and then
+    /// checks. `public_url` is what browsers call it.
+    ///
+    /// # Errors
+    /// Where the schema is not this program's, row-level security does not bind, or the dashboard cannot be read.
+    pub async fn build(
+        config: Config,
+        public_url: PublicUrl,
+        db: Db,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, AppError> {
+        migrations::prepare(&db, config.database.migrate).await?;
+        let stopping = CancellationToken::new();
+        // It outlives the listener: what is still being answered may still change something.
+        let changes = db.start_changes(CancellationToken::new()).await?;
+        let client = match &config.client_dir {
+            Some(dir) => Some(client::load(dir, &public_url).map_err(|error| AppError::Io {
+                what: format!("the dashboard in {} cannot be read", dir.display()),
+                error,
+            })?),
+            None => None,
+        };
+        let secrets = &config.secrets;
+        let state = AppState::new(Inner {
+            jwt: JwtKeys::new(
+                &secrets.jwt,
+                secrets.jwt_previous.as_ref(),
+                public_url.origin(),
+                Arc::clone(&clock),
+            ),
+            schema: han_api::schema(db.clone(), changes.sender.clone(), han_api::Limits::default()),
+            memory: Memory::of(config.limits.ingest_memory_bytes),
+            tracker: TaskTracker::new(),
+            stopping,
+            config,
+            public_url,
+            db,
+            clock,
+            entropy,
+            client,
+        });
+        Ok(Self { state, changes })
+    }
+
+    /// The keys that access tokens are signed with.
+    #[must_use]
+    pub fn jwt(&self) -> &JwtKeys {
+        &self.state.jwt
+    }
+}
+
+/// Serves on `listener` until `shutdown` is cancelled; then takes nothing new, closes sockets with 1012 (RFC 6455's
+/// registry: service restart), and finishes what was accepted, for at most the configured grace.
+///
+/// # Errors
+/// Where the listener fails.
+pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken) -> io::Result<()> {
+    let App { state, changes } = app;
+    let connections = Connections::new(listener, state.config.limits.read_timeout);
+    let router = server::router(&state).layer(axum::middleware::from_fn(count_requests));
+    let service = router.into_make_service_with_connect_info::<crate::listener::Connection>();
+    let stopping = state.stopping.clone();
+    let begin_to_stop = async move {
+        shutdown.cancelled().await;
+        tracing::info!("stopping: finishing what was accepted");
+        stopping.cancel();
+    };
+    let served = axum::serve(connections, service).with_graceful_shutdown(begin_to_stop);
+    let finished = async {
+        let result = served.await;
+        state.tracker.close();
+        state.tracker.wait().await;
+        result
+    };
+    let grace = async {
+        state.stopping.cancelled().await;
+        tokio::time::sleep(state.config.limits.shutdown_grace).await;
+    };
+    let result = tokio::select! {
+        result = finished => result,
+        () = grace => {
+            tracing::warn!("stopped before everything was finished: its time was over");
+            Ok(())
+        }
+    };
+    drop(changes);
+    state.db.close().await;
+    result
+}

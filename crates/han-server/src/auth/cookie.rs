@@ -1,0 +1,79 @@
+//! The browser's cookie: an opaque token of a session that the server keeps, and can end.
+
+use axum::http::HeaderMap;
+use axum::http::header::COOKIE;
+use han_crypto::OpaqueToken;
+use han_db::queries::identity::{self, WEB_SESSION_PREFIX, WEB_SESSION_SECONDS};
+use han_types::{Actor, Capabilities, Credential};
+
+use crate::config::PublicUrl;
+use crate::problem::Problem;
+use crate::state::AppState;
+
+const REFUSED: &str = "the session has ended: sign in again";
+
+/// The cookie's name. Behind https its prefix makes browsers refuse it from anybody but this very host
+/// (draft-ietf-httpbis-rfc6265bis, section 4.1.3.2).
+pub(crate) fn name(public_url: &PublicUrl) -> &'static str {
+    if public_url.is_https() { "__Host-han_session" } else { "han_session" }
+}
+
+/// The session token that a request carries.
+///
+/// # Errors
+/// Where it carries several.
+pub(crate) fn read(headers: &HeaderMap, public_url: &PublicUrl) -> Result<Option<String>, Problem> {
+    let wanted = name(public_url);
+    let mut found = None;
+    for header in headers.get_all(COOKIE) {
+        for pair in header.as_bytes().split(|b| *b == b';') {
+            let Some((name, value)) = std::str::from_utf8(pair).ok().and_then(|pair| pair.split_once('='))
+            else {
+                continue;
+            };
+            if name.trim() != wanted || value.trim().is_empty() {
+                continue;
+            }
+            if found.replace(value.trim().to_owned()).is_some() {
+                return Err(Problem::bad_request("two session cookies came with the request: send one"));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The `Set-Cookie` that hands a browser its session.
+pub(crate) fn set(public_url: &PublicUrl, token: &OpaqueToken) -> String {
+    format!(
+        "{}={}; Path=/; HttpOnly; SameSite=Lax; Max-Age={WEB_SESSION_SECONDS}{}",
+        name(public_url),
+        token.expose(),
+        secure(public_url)
+    )
+}
+
+/// The `Set-Cookie` that makes a browser forget it.
+pub(crate) fn clear(public_url: &PublicUrl) -> String {
+    format!("{}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0{}", name(public_url), secure(public_url))
+}
+
+fn secure(public_url: &PublicUrl) -> &'static str {
+    if public_url.is_https() { "; Secure" } else { "" }
+}
+
+/// The actor behind a session token.
+pub(crate) async fn verify(state: &AppState, text: &str) -> Result<Actor, Problem> {
+    let refused = || Problem::bad_credential(REFUSED);
+    let hash = OpaqueToken::parse(WEB_SESSION_PREFIX, text).map_err(|_| refused())?.hash();
+    let session = identity::web_session(&state.db, &hash)
+        .await?
+        .filter(|session| session.hash == hash && session.is_live(state.clock.now()))
+        .ok_or_else(refused)?;
+    let expires_at = identity::touch_web_session(&state.db, &session).await?;
+    Ok(Actor {
+        user_id: session.user_id,
+        credential: Credential::WebSession { id: session.id, team_id: session.active_team_id },
+        capabilities: Capabilities::PERSON,
+        expires_at: Some(expires_at),
+    })
+}

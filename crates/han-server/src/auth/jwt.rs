@@ -1,0 +1,143 @@
+//! Access tokens: JWTs (RFC 7519) signed with HS256 and nothing else. Time comes from the clock that the server was
+//! given, so that what has ended for the server has ended for its tokens.
+
+use std::fmt;
+use std::sync::Arc;
+
+use han_types::{Actor, Capabilities, Clock, Credential, Entropy, TeamId, Timestamp, UserId};
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+
+/// How long an access token is good for: 15 minutes.
+pub const LIFETIME_SECONDS: i64 = 15 * 60;
+
+/// Whom tokens are for. A token of another service that happens to share the secret is refused.
+pub const AUDIENCE: &str = "han-teams";
+
+/// How far another replica's clock may be ahead, in seconds, before its fresh tokens are refused here.
+const SKEW_SECONDS: i64 = 60;
+
+/// The longest token that is looked at, in bytes; ours have about 400.
+const MAX_BYTES: usize = 4096;
+
+/// What a token says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// The person.
+    pub sub: UserId,
+    /// The team it is for; without it, the person's oldest membership counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team_id: Option<TeamId>,
+    /// When it was made, in seconds since the epoch.
+    pub iat: i64,
+    /// When it ends, in seconds since the epoch.
+    pub exp: i64,
+    /// When it begins, in seconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<i64>,
+    /// Who made it: this server's public address.
+    pub iss: String,
+    /// Whom it is for: [`AUDIENCE`].
+    pub aud: String,
+    /// Its own id.
+    pub jti: String,
+}
+
+/// Signs and verifies access tokens.
+pub struct JwtKeys {
+    sign: EncodingKey,
+    verify: Vec<DecodingKey>,
+    validation: Validation,
+    issuer: String,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for JwtKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JwtKeys").field("issuer", &self.issuer).finish_non_exhaustive()
+    }
+}
+
+impl JwtKeys {
+    /// Keys that sign with `current` and also accept what `previous` signed.
+    #[must_use]
+    pub fn new(
+        current: &SecretString,
+        previous: Option<&SecretString>,
+        issuer: &str,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_required_spec_claims(&["exp", "sub", "iss", "aud"]);
+        validation.set_issuer(&[issuer]);
+        validation.set_audience(&[AUDIENCE]);
+        // The library would ask the wall clock; `verify` asks ours.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        let verify = std::iter::once(current).chain(previous);
+        Self {
+            sign: EncodingKey::from_secret(current.expose_secret().as_bytes()),
+            verify: verify.map(|s| DecodingKey::from_secret(s.expose_secret().as_bytes())).collect(),
+            validation,
+            issuer: issuer.to_owned(),
+            clock,
+        }
+    }
+
+    /// A new token for a person, and for a team if one is named.
+    ///
+    /// # Errors
+    /// Only what the cryptographic library may run into.
+    pub fn mint(
+        &self,
+        user_id: &UserId,
+        team_id: Option<&TeamId>,
+        entropy: &dyn Entropy,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
+        let now = self.clock.now().seconds();
+        let claims = Claims {
+            sub: user_id.clone(),
+            team_id: team_id.cloned(),
+            iat: now,
+            exp: now + LIFETIME_SECONDS,
+            nbf: None,
+            iss: self.issuer.clone(),
+            aud: AUDIENCE.to_owned(),
+            jti: han_types::new_row_id(&*self.clock, entropy),
+        };
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.sign)
+    }
+
+    /// The actor behind a token; `None` for whatever is not a good one of ours. Why is nobody's business.
+    #[must_use]
+    pub fn verify(&self, token: &str) -> Option<Actor> {
+        if token.len() > MAX_BYTES {
+            return None;
+        }
+        let claims = self.claims(token)?;
+        let now = self.clock.now().seconds();
+        let begins = claims.nbf.unwrap_or(claims.iat).max(claims.iat);
+        if now >= claims.exp || begins > now.saturating_add(SKEW_SECONDS) {
+            return None;
+        }
+        Some(Actor {
+            user_id: claims.sub,
+            credential: Credential::Jwt { id: claims.jti, team_id: claims.team_id },
+            capabilities: Capabilities::PERSON,
+            expires_at: Some(Timestamp(claims.exp.saturating_mul(1000))),
+        })
+    }
+
+    fn claims(&self, token: &str) -> Option<Claims> {
+        for key in &self.verify {
+            match jsonwebtoken::decode::<Claims>(token, key, &self.validation) {
+                Ok(data) => return Some(data.claims),
+                Err(err) if matches!(err.kind(), ErrorKind::InvalidSignature) => {}
+                Err(_) => return None,
+            }
+        }
+        None
+    }
+}

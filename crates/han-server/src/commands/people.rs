@@ -1,0 +1,192 @@
+//! The commands that make people, teams and their credentials: how a server without any sign-in begins.
+
+use han_db::Db;
+use han_db::queries::identity::{self, NewApiKey, TeamMembership, TeamRow, UserRow};
+use han_types::Role;
+
+use super::{CommandError, CreateKey, LoginLink, World};
+use crate::auth::login_link;
+use crate::config::Config;
+
+/// What the first user and team are called unless somebody says otherwise.
+const FIRST_USER: &str = "admin";
+const FIRST_TEAM: &str = "team";
+
+/// The scopes an API key can have.
+const SCOPES: [&str; 2] = ["read", "sync:write"];
+
+/// The longest name taken, in bytes.
+const MAX_NAME: usize = 100;
+
+pub(super) async fn login_link(
+    asked: &LoginLink,
+    config: &Config,
+    db: &Db,
+    world: &mut World<'_>,
+) -> Result<(), CommandError> {
+    let user = match begin_if_empty(asked.user.as_deref(), asked.team.as_deref(), db, world).await? {
+        Some((user, _)) => user,
+        None => existing_user(asked.user.as_deref(), db).await?,
+    };
+    let token = identity::create_login_link(db, &user.id).await?;
+    writeln!(world.out, "{}", login_link::url(&config.link_base(), &token))?;
+    Ok(())
+}
+
+pub(super) async fn create_key(
+    asked: &CreateKey,
+    db: &Db,
+    world: &mut World<'_>,
+) -> Result<(), CommandError> {
+    let scopes = check_scopes(&asked.scopes)?;
+    let name = check_name("--name", &asked.name)?;
+    let (user, team) = match begin_if_empty(asked.user.as_deref(), asked.team.as_deref(), db, world).await? {
+        Some(made) => made,
+        None => {
+            let user = user_for(asked, db, world).await?;
+            let team = team_for(asked, &user, db, world).await?;
+            (user, team)
+        }
+    };
+    let expires_at = asked.expires_days.map(|days| world.clock.now().plus_seconds(days * 86_400));
+    let new = NewApiKey { team_id: &team.id, user_id: &user.id, name, scopes: &scopes, expires_at };
+    let (_, key) = identity::create_api_key(db, &new).await?;
+    writeln!(
+        world.err,
+        "han-server: a key of {} for team {} ({scopes}), shown this once:",
+        user.username, team.slug
+    )?;
+    writeln!(world.out, "{}", key.expose())?;
+    Ok(())
+}
+
+/// On an empty database, makes the first user and team.
+async fn begin_if_empty(
+    user: Option<&str>,
+    team: Option<&str>,
+    db: &Db,
+    world: &mut World<'_>,
+) -> Result<Option<(UserRow, TeamRow)>, CommandError> {
+    if !identity::oldest_users(db, 1).await?.is_empty() {
+        return Ok(None);
+    }
+    let user = check_name("--user", user.unwrap_or(FIRST_USER))?;
+    let team = check_name("--team", team.unwrap_or(FIRST_TEAM))?;
+    let (user, team) = identity::create_user_with_team(db, user, team).await?;
+    writeln!(
+        world.err,
+        "han-server: the database was empty: made the user {} and the team {}",
+        user.username, team.slug
+    )?;
+    Ok(Some((user, team)))
+}
+
+async fn existing_user(asked: Option<&str>, db: &Db) -> Result<UserRow, CommandError> {
+    match asked {
+        Some(name) => find_user(name, db)
+            .await?
+            .ok_or_else(|| CommandError::Refused(format!("there is no user {name:?}"))),
+        None => {
+            let mut users = identity::oldest_users(db, 2).await?;
+            match (users.pop(), users.is_empty()) {
+                (Some(only), true) => Ok(only),
+                _ => Err(CommandError::Refused(
+                    "there are several users: say which with --user NAME".to_owned(),
+                )),
+            }
+        }
+    }
+}
+
+/// The user of that name or id; names are not unique.
+async fn find_user(name: &str, db: &Db) -> Result<Option<UserRow>, CommandError> {
+    let mut named = identity::users_named(db, name).await?;
+    if named.len() > 1 {
+        let ids: Vec<String> = named.iter().map(|user| user.id.to_string()).collect();
+        return Err(CommandError::Refused(format!(
+            "several users are called {name:?}: say which by id, one of {}",
+            ids.join(", ")
+        )));
+    }
+    match (named.pop(), name.parse()) {
+        (Some(user), _) => Ok(Some(user)),
+        (None, Ok(id)) => Ok(identity::user(db, &id).await?),
+        (None, Err(_)) => Ok(None),
+    }
+}
+
+async fn user_for(asked: &CreateKey, db: &Db, world: &mut World<'_>) -> Result<UserRow, CommandError> {
+    let Some(name) = asked.user.as_deref() else { return existing_user(None, db).await };
+    match find_user(name, db).await? {
+        Some(user) => Ok(user),
+        None if asked.create => {
+            let user = identity::create_user(db, check_name("--user", name)?).await?;
+            writeln!(world.err, "han-server: made the user {}", user.username)?;
+            Ok(user)
+        }
+        None => Err(CommandError::Refused(format!("there is no user {name:?}: add --create to make one"))),
+    }
+}
+
+async fn team_for(
+    asked: &CreateKey,
+    user: &UserRow,
+    db: &Db,
+    world: &mut World<'_>,
+) -> Result<TeamRow, CommandError> {
+    let memberships = identity::memberships(db, &user.id).await?;
+    let Some(slug) = asked.team.as_deref() else { return only_team(memberships, user) };
+    if let Some(found) = memberships.into_iter().find(|found| found.team.slug == slug) {
+        return Ok(found.team);
+    }
+    let refused = |why: &str| CommandError::Refused(format!("{why}: add --create to change that"));
+    match identity::team_by_slug(db, slug).await? {
+        Some(team) if asked.create => {
+            identity::put_member(db, &team.id, &user.id, Role::Member).await?;
+            writeln!(world.err, "han-server: made {} a member of {}", user.username, team.slug)?;
+            Ok(team)
+        }
+        Some(_) => Err(refused(&format!("{} is no member of the team {slug}", user.username))),
+        None if asked.create => {
+            let team = identity::create_team(db, check_name("--team", slug)?, &user.id).await?;
+            writeln!(world.err, "han-server: made the team {}", team.slug)?;
+            Ok(team)
+        }
+        None => Err(refused(&format!("there is no team {slug:?}"))),
+    }
+}
+
+fn only_team(memberships: Vec<TeamMembership>, user: &UserRow) -> Result<TeamRow, CommandError> {
+    let slugs: Vec<String> = memberships.iter().map(|found| found.team.slug.clone()).collect();
+    let mut memberships = memberships;
+    match (memberships.pop(), memberships.is_empty()) {
+        (Some(only), true) => Ok(only.team),
+        (None, _) => {
+            Err(CommandError::Refused(format!("{} is in no team: say which with --team", user.username)))
+        }
+        _ => Err(CommandError::Refused(format!(
+            "{} is in several teams: say which with --team, one of {}",
+            user.username,
+            slugs.join(", ")
+        ))),
+    }
+}
+
+fn check_name<'a>(flag: &str, name: &'a str) -> Result<&'a str, CommandError> {
+    let trimmed = name.trim();
+    if trimmed.is_empty() || trimmed.len() > MAX_NAME || trimmed.chars().any(char::is_control) {
+        return Err(CommandError::Refused(format!(
+            "{flag} must have 1 to {MAX_NAME} bytes and no control character"
+        )));
+    }
+    Ok(trimmed)
+}
+
+/// The scopes in one spelling: separated by a space, each once.
+fn check_scopes(text: &str) -> Result<String, CommandError> {
+    let words: Vec<&str> = text.split([' ', ',']).filter(|word| !word.is_empty()).collect();
+    if words.is_empty() || words.iter().any(|word| !SCOPES.contains(word)) {
+        return Err(CommandError::Refused(format!("--scopes must be one or more of {}", SCOPES.join(", "))));
+    }
+    Ok(SCOPES.into_iter().filter(|scope| words.contains(scope)).collect::<Vec<_>>().join(" "))
+}

@@ -1,0 +1,108 @@
+//! Every route, on one page, with the limits and layers that all of them share.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{Method, StatusCode};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, get, post};
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::auth::login_link;
+use crate::config::Environment;
+use crate::observe::observe;
+use crate::problem::Problem;
+use crate::state::AppState;
+use crate::sync::receiver;
+use crate::{client, graphql, health};
+
+/// How long a request may take that is not a push.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(60);
+
+/// A path, the methods it answers, and how. Every one of them has a row in the table of authorization.
+struct Route {
+    path: &'static str,
+    methods: &'static [Method],
+    handler: MethodRouter<AppState>,
+}
+
+fn route(path: &'static str, methods: &'static [Method], handler: MethodRouter<AppState>) -> Route {
+    Route { path, methods, handler }
+}
+
+/// Routes whose answers are made at once.
+#[rustfmt::skip]
+fn routes(environment: Environment) -> Vec<Route> {
+    let mut routes = vec![
+        // For platforms: anybody may ask.
+        route("/health",           &[Method::GET],               get(health::health)),
+        route("/ready",            &[Method::GET],               get(health::ready)),
+        // Signing in and out.
+        route(login_link::PATH,    &[Method::GET, Method::POST], get(login_link::page).post(login_link::redeem)),
+        route("/auth/logout",      &[Method::POST],              post(login_link::logout)),
+        // Data: every handler takes a Caller.
+        route(graphql::PATH,       &[Method::GET, Method::POST], get(graphql::get).post(graphql::post)),
+        route("/api/sync/status",  &[Method::GET],               get(receiver::status)),
+    ];
+    if environment == Environment::Development {
+        routes.push(route("/graphiql", &[Method::GET], get(graphql::graphiql)));
+    }
+    routes
+}
+
+/// Routes that read large bodies: they keep time and count bytes themselves.
+#[rustfmt::skip]
+fn streaming_routes() -> Vec<Route> {
+    vec![
+        route("/api/sync/sessions", &[Method::POST], post(receiver::push)),
+    ]
+}
+
+/// Each method and path that a server answers, for the test that walks them all.
+#[must_use]
+pub fn all_routes(environment: Environment) -> Vec<(Method, &'static str)> {
+    let routes = routes(environment).into_iter().chain(streaming_routes());
+    routes.flat_map(|route| route.methods.iter().map(move |method| (method.clone(), route.path))).collect()
+}
+
+pub(crate) fn router(state: &AppState) -> Router {
+    let add = |router: Router<AppState>, route: Route| {
+        router.route(route.path, route.handler.fallback(method_not_allowed))
+    };
+    let quick = routes(state.config.environment).into_iter().fold(Router::new(), add).layer((
+        DefaultBodyLimit::max(state.config.limits.graphql_bytes),
+        TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_DEADLINE),
+    ));
+    let streaming =
+        streaming_routes().into_iter().fold(Router::new(), add).layer(DefaultBodyLimit::disable());
+    quick
+        .merge(streaming)
+        .fallback(client::fallback)
+        .layer(
+            // The first sees a request first.
+            ServiceBuilder::new()
+                .layer(from_fn_with_state(state.clone(), observe))
+                .layer(CompressionLayer::new())
+                .layer(CatchPanicLayer::custom(panicked)),
+        )
+        .with_state(state.clone())
+}
+
+async fn method_not_allowed() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "The route has no such method",
+        "see the answer's Allow header for the methods that it has",
+    )
+}
+
+fn panicked(_: Box<dyn std::any::Any + Send>) -> axum::response::Response {
+    // The panic's own text is on standard error already.
+    tracing::error!("a handler panicked");
+    axum::response::IntoResponse::into_response(Problem::internal())
+}

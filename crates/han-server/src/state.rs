@@ -1,0 +1,58 @@
+//! What every request can reach: the database, the keys of tokens, the schema, the clock.
+
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use han_api::HanSchema;
+use han_db::Db;
+use han_types::{Clock, Entropy};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::jwt::JwtKeys;
+use crate::config::{Config, PublicUrl};
+use crate::sync::memory::Memory;
+
+/// Cheap to clone; one for a server.
+#[derive(Clone)]
+pub(crate) struct AppState(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    pub(crate) public_url: PublicUrl,
+    pub(crate) db: Db,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) jwt: JwtKeys,
+    pub(crate) schema: HanSchema,
+    /// What pushes may take together.
+    pub(crate) memory: Memory,
+    /// Work that a shutdown waits for.
+    pub(crate) tracker: TaskTracker,
+    /// Cancelled when the server begins to stop.
+    pub(crate) stopping: CancellationToken,
+    pub(crate) client: Option<Client>,
+}
+
+/// The dashboard to serve.
+pub(crate) struct Client {
+    pub(crate) dir: PathBuf,
+    pub(crate) index: String,
+    /// The Content-Security-Policy of its pages.
+    pub(crate) policy: String,
+}
+
+impl AppState {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self(Arc::new(inner))
+    }
+}
+
+impl Deref for AppState {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}

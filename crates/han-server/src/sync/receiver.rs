@@ -1,0 +1,230 @@
+//! The door of the sync protocol: `POST /api/sync/sessions` and `GET /api/sync/status`. Asks who it is, whether they
+//! may, and how much it is; what was taken in whole is finished even where the client has gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use futures_util::StreamExt as _;
+use han_db::queries::identity::Resolved;
+use han_db::queries::ingest::{self, Outcome};
+use han_types::Capability;
+use han_types::sync::{BatchError, BatchErrorCode, PushResponse, PushResult, SyncStatus};
+use serde::Deserialize;
+use tokio::task::JoinError;
+use tracing::Instrument as _;
+
+use crate::auth::middleware::Caller;
+use crate::problem::Problem;
+use crate::state::AppState;
+use crate::sync::body::{self, Encoding};
+use crate::sync::memory::Reservation;
+use crate::sync::request::{Push, PushedBatch};
+use crate::sync::transformer::{Prepared, Transformer, Unprepared};
+
+/// How many batches of a push are prepared ahead of the one that is being stored.
+const PREPARED_AHEAD: usize = 2;
+
+/// How long the whole body of a push may take to arrive.
+const BODY_DEADLINE: Duration = Duration::from_secs(300);
+
+const SYNC_WRITE: (Capability, &str) = (Capability::SyncWrite, "sync:write");
+const READ: (Capability, &str) = (Capability::Read, "read");
+
+/// `POST /api/sync/sessions`.
+pub(crate) async fn push(
+    State(state): State<AppState>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<PushResponse>, Problem> {
+    caller.may(&[SYNC_WRITE])?;
+    let resolved = caller.scope(&state, None).await?;
+    let encoding = Encoding::of(&headers)?;
+    let mut memory = state.memory.reservation();
+    let read = body::read(&headers, body, &state.config.limits, &mut memory);
+    let bytes = tokio::time::timeout(BODY_DEADLINE, read)
+        .await
+        .map_err(|_| Problem::unavailable("the body took too long to arrive: send smaller batches"))??;
+    // From here on the push is accepted.
+    let accepted = take_in(state.clone(), caller, resolved, encoding, bytes, memory);
+    state.tracker.spawn(accepted.in_current_span()).await.map_err(lost)?.map(Json)
+}
+
+/// `GET /api/sync/status?team_id=`.
+pub(crate) async fn status(
+    State(state): State<AppState>,
+    caller: Caller,
+    Query(asked): Query<StatusQuery>,
+) -> Result<Json<SyncStatus>, Problem> {
+    caller.may(&[SYNC_WRITE, READ])?;
+    let resolved = caller.scope(&state, asked.team_id.as_deref()).await?;
+    let transcripts = ingest::status(&resolved.scope, &state.db).await?;
+    Ok(Json(SyncStatus { team_id: resolved.team.id.to_string(), transcripts }))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct StatusQuery {
+    team_id: Option<String>,
+}
+
+async fn take_in(
+    state: AppState,
+    caller: Caller,
+    resolved: Resolved,
+    encoding: Encoding,
+    bytes: Vec<u8>,
+    mut memory: Reservation,
+) -> Result<PushResponse, Problem> {
+    let limits = state.config.limits;
+    let parse = move || {
+        let body = body::text(encoding, bytes, &limits, &mut memory)?;
+        Push::parse(body, &limits).map(|push| (push, memory))
+    };
+    let (push, memory) = blocking(parse).await.map_err(lost)??;
+    let resolved = match &push.team_id {
+        Some(named) if *named != resolved.team.id.as_str() => caller.scope(&state, Some(named)).await?,
+        _ => resolved,
+    };
+    let transformer = Transformer {
+        body: Arc::clone(&push.body),
+        keys: state.db.keys().team(&state.db, resolved.scope.team_id()).await?,
+        entropy: Arc::clone(&state.entropy),
+        seals: state.config.plans.effective(resolved.team.plan_tier).seals_content(),
+        max_line_bytes: limits.line_bytes,
+        max_lines: limits.lines_per_batch,
+    };
+    let sessions = store_all(&state, &resolved, transformer, push.batches).await?;
+    drop(memory);
+    Ok(PushResponse { sessions })
+}
+
+/// Stores batch after batch, in the order they came, while the next ones are prepared.
+async fn store_all(
+    state: &AppState,
+    resolved: &Resolved,
+    transformer: Transformer,
+    batches: Vec<PushedBatch>,
+) -> Result<Vec<PushResult>, Problem> {
+    let seals = transformer.seals;
+    let mut prepared = std::pin::pin!(
+        futures_util::stream::iter(batches)
+            .map(|pushed| {
+                let transformer = transformer.clone();
+                let named = Named::of(&pushed);
+                async move { (named, blocking(move || transformer.prepare(pushed)).await) }
+            })
+            .buffered(PREPARED_AHEAD)
+    );
+    let mut results = Vec::new();
+    let mut stored_any = false;
+    let mut database_away = false;
+    while let Some((named, prepared)) = prepared.next().await {
+        let Prepared { batch, rejected } = match prepared {
+            Ok(Ok(prepared)) => prepared,
+            Ok(Err(Unprepared::Refused(error))) => {
+                results.push(named.refused(error));
+                continue;
+            }
+            Ok(Err(Unprepared::Failed(error))) => {
+                tracing::error!(%error, session = %named.session_id, "a batch could not be sealed");
+                results.push(named.refused(not_stored()));
+                continue;
+            }
+            Err(lost) => {
+                tracing::error!(error = %lost, session = %named.session_id, "a batch could not be prepared");
+                results.push(named.refused(not_stored()));
+                continue;
+            }
+        };
+        if database_away {
+            results.push(named.refused(not_stored()));
+            continue;
+        }
+        match ingest::store(&resolved.scope, &state.db, seals, batch).await {
+            Ok(Outcome::Stored { stored, duplicates, first_line, next_offset }) => {
+                stored_any = true;
+                let rejected = rejected
+                    .into_iter()
+                    .map(|mut line| {
+                        line.line += first_line;
+                        line
+                    })
+                    .collect();
+                results.push(PushResult {
+                    session_id: named.session_id,
+                    transcript: named.transcript,
+                    stored,
+                    duplicates,
+                    rejected,
+                    next_offset,
+                    error: None,
+                });
+            }
+            Ok(Outcome::Refused(error)) => results.push(named.refused(error)),
+            Err(error) if error.is_unavailable() && !stored_any => return Err(error.into()),
+            Err(error) if error.is_unavailable() => {
+                tracing::warn!(%error, "the database went away in the middle of a push");
+                database_away = true;
+                results.push(named.refused(not_stored()));
+            }
+            Err(error) => {
+                tracing::error!(%error, session = %named.session_id, "a batch could not be stored");
+                results.push(named.refused(not_stored()));
+            }
+        }
+    }
+    Ok(results)
+}
+
+/// What an answer calls a batch by, however malformed its names are.
+struct Named {
+    session_id: String,
+    transcript: String,
+    offset: u64,
+}
+
+impl Named {
+    fn of(pushed: &PushedBatch) -> Self {
+        Self {
+            session_id: pushed.session_id.clone(),
+            transcript: pushed.transcript.clone().unwrap_or_else(|| "main".to_owned()),
+            offset: pushed.offset.unwrap_or(0),
+        }
+    }
+
+    fn refused(self, error: BatchError) -> PushResult {
+        PushResult {
+            session_id: self.session_id,
+            transcript: self.transcript,
+            stored: 0,
+            duplicates: 0,
+            rejected: Vec::new(),
+            next_offset: error.offset.unwrap_or(self.offset),
+            error: Some(error),
+        }
+    }
+}
+
+fn not_stored() -> BatchError {
+    BatchError {
+        code: BatchErrorCode::Unavailable,
+        message: "the server could not store this batch; nothing of it is stored: send it again later"
+            .to_owned(),
+        offset: None,
+    }
+}
+
+/// Runs work for the processor where it holds up nobody else, with its log lines in the request's span.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+    let span = tracing::Span::current();
+    tokio::task::spawn_blocking(move || span.in_scope(work)).await
+}
+
+fn lost(error: JoinError) -> Problem {
+    tracing::error!(%error, "a push was lost in the middle");
+    Problem::internal()
+}

@@ -1,0 +1,183 @@
+//! From a batch as it was sent to a batch as it is stored: checks its names, reads each line, projects what it means
+//! and seals it. Works on the processor alone: no I/O, no database.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::sync::Arc;
+
+use han_crypto::FieldContext;
+use han_db::keys::TeamKeys;
+use han_db::queries::ingest::{Batch, Line};
+use han_transcript::line_text;
+use han_transcript::record::{LineContext, project};
+use han_types::sync::{BatchError, BatchErrorCode, LineErrorCode, RejectedLine, SessionMetadata};
+use han_types::{Entropy, MessageKey, SessionId, Timestamp, TranscriptName};
+use sha2::{Digest as _, Sha256};
+
+use crate::sync::request::PushedBatch;
+
+/// The longest text of a session's metadata, in bytes.
+const MAX_METADATA_BYTES: usize = 4096;
+
+/// The last line a file may have: what JavaScript still counts exactly.
+const MAX_OFFSET: u64 = 1 << 53;
+
+/// What every batch of a push has in common.
+#[derive(Clone)]
+pub(crate) struct Transformer {
+    pub(crate) body: Arc<str>,
+    pub(crate) keys: Arc<TeamKeys>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    /// Whether the team's content is sealed.
+    pub(crate) seals: bool,
+    pub(crate) max_line_bytes: usize,
+    pub(crate) max_lines: usize,
+}
+
+/// A batch ready to be stored, and the lines of it that cannot be. Their numbers count from the batch's start.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) batch: Batch,
+    pub(crate) rejected: Vec<RejectedLine>,
+}
+
+/// Why a batch could not be prepared.
+#[derive(Debug)]
+pub(crate) enum Unprepared {
+    /// The client has to change something.
+    Refused(BatchError),
+    /// Sealing failed. Log it; the batch may be sent again.
+    Failed(han_crypto::CryptoError),
+}
+
+impl From<han_crypto::CryptoError> for Unprepared {
+    fn from(err: han_crypto::CryptoError) -> Self {
+        Self::Failed(err)
+    }
+}
+
+impl Transformer {
+    pub(crate) fn prepare(&self, pushed: PushedBatch) -> Result<Prepared, Unprepared> {
+        let (session_id, transcript) = self.check(&pushed).map_err(Unprepared::Refused)?;
+        let mut rejected = Vec::new();
+        let mut lines = Vec::with_capacity(pushed.lines.len());
+        let mut key = MessageKey { session_id, transcript, uuid: String::new() };
+        for (index, range) in (0u64..).zip(&pushed.lines) {
+            match self.line(index, range, &mut key)? {
+                Ok(line) => lines.push(line),
+                Err((code, message)) => rejected.push(RejectedLine { line: index, code, message }),
+            }
+        }
+        let last_line_hash = pushed.lines.last().map(|range| sha256_hex(&line_text(self.raw(range))));
+        Ok(Prepared {
+            batch: Batch {
+                session_id: key.session_id,
+                transcript: key.transcript,
+                offset: pushed.offset,
+                consumed: pushed.count as u64,
+                metadata: pushed.metadata,
+                lines,
+                last_line_hash,
+            },
+            rejected,
+        })
+    }
+
+    fn check(&self, pushed: &PushedBatch) -> Result<(SessionId, TranscriptName), BatchError> {
+        let session_id = pushed.session_id.parse().map_err(invalid)?;
+        let transcript = match &pushed.transcript {
+            Some(name) => name.parse().map_err(invalid)?,
+            None => TranscriptName::default(),
+        };
+        if pushed.offset.is_some_and(|offset| offset > MAX_OFFSET) {
+            return Err(invalid(format!("offset must be at most {MAX_OFFSET}: it is a line's number")));
+        }
+        check_metadata(&pushed.metadata)?;
+        if pushed.count > self.max_lines {
+            return Err(BatchError {
+                code: BatchErrorCode::TooManyLines,
+                message: format!(
+                    "the batch has {} lines and may have at most {} (HAN_MAX_LINES_PER_BATCH): send it in parts",
+                    pushed.count, self.max_lines
+                ),
+                offset: None,
+            });
+        }
+        Ok((session_id, transcript))
+    }
+
+    fn raw(&self, range: &Range<usize>) -> &str {
+        self.body.get(range.clone()).unwrap_or_default()
+    }
+
+    /// One line to store, or why it cannot be.
+    fn line(
+        &self,
+        index: u64,
+        range: &Range<usize>,
+        key: &mut MessageKey,
+    ) -> Result<Result<Line, (LineErrorCode, String)>, han_crypto::CryptoError> {
+        let raw = self.raw(range);
+        if raw.len() > self.max_line_bytes {
+            let message = format!(
+                "the line has {} bytes and may have at most {} (HAN_MAX_LINE_BYTES): it is left out",
+                raw.len(),
+                self.max_line_bytes
+            );
+            return Ok(Err((LineErrorCode::TooLarge, message)));
+        }
+        if !raw.starts_with(['{', '"']) {
+            let message = "a line must be a JSON object; send any other line as a JSON string".to_owned();
+            return Ok(Err((LineErrorCode::Malformed, message)));
+        }
+        let text = line_text(raw);
+        if text.contains('\n') {
+            let message =
+                "a line must not contain a line feed: send each line of the file as a message of its own";
+            return Ok(Err((LineErrorCode::Malformed, message.to_owned())));
+        }
+        let at = LineContext { session_id: key.session_id.as_str(), transcript: key.transcript.as_str() };
+        let record = project(&text, &at);
+        key.uuid.clone_from(&record.uuid);
+        let row_id = key.row_id();
+        let context = FieldContext { table: "messages", row_id: &row_id, column: "body" };
+        let (body, sealed) = self.keys.seal(self.seals, context, raw, &*self.entropy)?;
+        Ok(Ok(Line { index, record, body, sealed, bytes: raw.len() as u64 }))
+    }
+}
+
+fn check_metadata(metadata: &SessionMetadata) -> Result<(), BatchError> {
+    let SessionMetadata { agent, project_path, git_remote, git_branch, ended_at } = metadata;
+    for (name, value) in [
+        ("agent", agent),
+        ("project_path", project_path),
+        ("git_remote", git_remote),
+        ("git_branch", git_branch),
+        ("ended_at", ended_at),
+    ] {
+        if let Some(text) = value
+            && text.len() > MAX_METADATA_BYTES
+        {
+            return Err(invalid(format!(
+                "metadata.{name} has {} bytes and may have at most {MAX_METADATA_BYTES}: shorten it",
+                text.len()
+            )));
+        }
+    }
+    if ended_at.as_ref().is_some_and(|text| Timestamp::parse_rfc3339(text).is_none()) {
+        return Err(invalid("metadata.ended_at must be an RFC 3339 time, such as 2026-02-11T20:36:45.618Z"));
+    }
+    Ok(())
+}
+
+fn invalid(message: impl ToString) -> BatchError {
+    BatchError { code: BatchErrorCode::Invalid, message: message.to_string(), offset: None }
+}
+
+fn sha256_hex(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
