@@ -92,6 +92,13 @@ impl TeamKeys {
         let id = self.blind.blind_id("rep_", "repo", remote.as_bytes());
         id.try_into().map_err(|_| DbError::Malformed { column: "repos.id" })
     }
+
+    /// The id of a name that lists and sums are kept by, but that is somebody's own words: a hook's, a plugin's, a
+    /// directory's.
+    #[must_use]
+    pub fn label_id(&self, label: &str) -> String {
+        self.blind.blind_id("lbl_", "label", label.as_bytes())
+    }
 }
 
 /// Every team's keys, opened on first use.

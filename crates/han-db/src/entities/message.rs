@@ -31,6 +31,17 @@ impl Place {
             Self::SubagentProgress => 4,
         }
     }
+
+    /// The place that a stored number means.
+    pub(crate) fn of_code(code: i64) -> Self {
+        match code {
+            1 => Self::List,
+            2 => Self::Progress,
+            3 => Self::Subagent,
+            4 => Self::SubagentProgress,
+            _ => Self::Nested,
+        }
+    }
 }
 
 /// A message, opened.

@@ -3,7 +3,11 @@
 mod message;
 mod project;
 mod session;
+mod task;
+mod work;
 
 pub use message::{Message, Place, ToolResult};
 pub use project::{Project, ProjectDetails, Repo, RepoDetails};
 pub use session::{Session, SessionDetails, Stamped, Totals};
+pub use task::{NativeTask, NativeTaskDetails, Task, TaskDetails};
+pub use work::{FileChange, FileChangeKey, HookEvent, Sentiment, SessionCounts, TodoCounts, Todos};

@@ -17,6 +17,17 @@ pub const TENANT_TABLES: &[&str] = &[
     "tool_results",
     "message_usage",
     "rollups",
+    "file_changes",
+    "hook_executions",
+    "sentiments",
+    "task_events",
+    "tasks",
+    "native_tasks",
+    "todos",
+    "labels",
+    "deleted_sessions",
+    "session_usage",
+    "rollup_counts",
 ];
 
 /// Tables that only the system role touches: look-ups made before a team is known, keys, the outbox.

@@ -5,6 +5,7 @@
 
 mod access;
 mod m0001_foundation;
+mod m0002_derived;
 mod tables;
 
 use sea_orm::{DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
@@ -22,7 +23,7 @@ struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_foundation::Migration)]
+        vec![Box::new(m0001_foundation::Migration), Box::new(m0002_derived::Migration)]
     }
 }
 

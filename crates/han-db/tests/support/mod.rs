@@ -8,6 +8,8 @@
     reason = "helpers of tests; each test binary uses some of them"
 )]
 
+pub mod corpus;
+
 use std::sync::Arc;
 
 use base64::Engine as _;

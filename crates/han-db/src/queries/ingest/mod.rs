@@ -3,11 +3,20 @@
 //! The session's row is locked first, so batches of one session come one after another whatever process they come
 //! to. Lines are then appended; what was stored already is told by the conflict, not by a read. Only lines that are
 //! new count in totals, rollups and what subscribers hear, so that a batch sent twice changes nothing.
+//!
+//! `derive` says what else lines become (with `tasks` and `usage`), `sums` what they add to dashboards, `again` makes
+//! both anew from a session's stored lines.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+pub(crate) mod again;
+pub(crate) mod derive;
+pub(crate) mod sums;
+pub(crate) mod tasks;
+mod usage;
+
+use std::collections::{HashMap, HashSet};
 
 use han_crypto::FieldContext;
-use han_transcript::record::{LineRecord, TimeSource, Usage};
+use han_transcript::record::{LineRecord, TimeSource};
 use han_types::sync::{BatchError, BatchErrorCode, SessionMetadata, TranscriptStatus};
 use han_types::{Scope, SessionId, Timestamp, TranscriptName, new_row_id};
 use sea_orm::FromQueryResult;
@@ -18,11 +27,10 @@ use crate::keys::TeamKeys;
 use crate::page::MessageCursor;
 use crate::queries::projects::{project_context, repo_context};
 use crate::queries::sessions::{details_context, open_details};
-use crate::queries::tool_results::{AGENT, UNNAMED_HOOK};
 use crate::{Db, DbError, Tx};
 
-/// Over how many rows the writers of one hour's rollup are spread. Readers sum over them.
-const ROLLUP_SHARDS: u64 = 8;
+use derive::{Derive, Seen};
+use sums::{Owner, Sums};
 
 /// Consecutive lines of one file, projected and sealed.
 #[derive(Clone, Debug)]
@@ -139,6 +147,12 @@ struct Placed<'a> {
     agent_id: Option<String>,
 }
 
+impl Placed<'_> {
+    fn seen<'a>(&'a self, transcript: &'a str) -> Seen<'a> {
+        Seen { record: &self.line.record, transcript, line: self.physical, at: self.at, place: self.place }
+    }
+}
+
 struct Write<'a> {
     scope: &'a Scope,
     db: &'a Db,
@@ -166,16 +180,16 @@ impl Write<'_> {
         self.merge_metadata(&mut details);
         merge_lines(&mut details, &new);
         let project_id = self.project(&session, &details).await?;
-        self.insert_results(&new).await?;
-        let usage = self.count_usage(&new).await?;
+        let derive = self.derive();
+        let seen: Vec<Seen<'_>> = new.iter().map(|placed| placed.seen(self.transcript())).collect();
+        let sums = derive.run(&seen, session.started_at).await?;
         self.update_transcript(&transcript, first_line, end, last_at, !new.is_empty()).await?;
         let changed = !new.is_empty() || details != before || project_id != session.project_id;
         if changed {
-            self.update_session(&session, &details, project_id.as_deref(), &new, placed.len(), &usage)
-                .await?;
+            self.update_session(&session, &details, project_id.as_deref(), &new, placed.len(), &sums).await?;
         }
         // Last, because many sessions share these rows and hold them until their commit.
-        self.update_rollups(&session, project_id.as_deref().unwrap_or_default(), &new, &usage).await?;
+        self.add_sums(&derive, &session, project_id.as_deref(), sums).await?;
 
         let stored = new.len() as u64;
         Ok(Outcome::Stored {
@@ -230,7 +244,17 @@ impl Write<'_> {
                 None,
             ));
         }
+        // Asked after the row was taken, so that a deletion that was under way is seen.
+        if row.next_ordinal == 0 && self.was_deleted().await? {
+            let message = "this session was deleted from the team; it is not taken in again";
+            return Err(refuse(BatchErrorCode::Gone, message, None));
+        }
         Ok(row)
+    }
+
+    async fn was_deleted(&self) -> Result<bool, DbError> {
+        let sql = "SELECT session_id FROM deleted_sessions WHERE team_id = $1 AND session_id = $2";
+        Ok(!self.tx.rows(sql, [self.team().into(), self.session().into()]).await?.is_empty())
     }
 
     async fn lock_transcript(&self) -> Result<TranscriptRow, DbError> {
@@ -403,7 +427,7 @@ impl Write<'_> {
     }
 
     /// The session's project, made where it is new. The path that the pushing machine names counts, else the first
-    /// one that a line names. A session stays in the project it was first seen in, since its rollups are there.
+    /// one that a line names. A session stays in the project it was first seen in.
     async fn project(
         &self,
         session: &SessionRow,
@@ -456,55 +480,6 @@ impl Write<'_> {
             )
             .await?;
         Ok(Some(id.to_string()))
-    }
-
-    /// Files what answers a call under that call.
-    async fn insert_results(&self, new: &[&Placed<'_>]) -> Result<(), DbError> {
-        // Keyed as the table is: one statement cannot meet the same key twice.
-        let mut rows: BTreeMap<(String, String, String, String), [i64; 2]> = BTreeMap::new();
-        let mut agents: HashMap<(String, String, String, String), String> = HashMap::new();
-        for placed in new {
-            let record = &placed.line.record;
-            for result in &record.results {
-                let hook = record.hook.as_ref().and_then(|hook| hook.hook_name.clone());
-                let (kind, call_id) = match (&result.call_id, hook) {
-                    (Some(id), _) => (result.kind.as_str(), id.clone()),
-                    (None, Some(hook)) => (UNNAMED_HOOK, hook),
-                    (None, None) => continue,
-                };
-                let key = (kind.to_owned(), call_id, self.transcript().to_owned(), record.uuid.clone());
-                if let Some(agent) = &result.starts_agent {
-                    agents.insert(key.clone(), agent.clone());
-                }
-                let success = result.success.map_or(i64::MIN, i64::from);
-                rows.insert(key, [success, result.duration_ms.unwrap_or(i64::MIN)]);
-            }
-            if let Some(start) = &record.agent_start {
-                let key = (AGENT.to_owned(), start.call_id.clone(), String::new(), start.agent_id.clone());
-                agents.insert(key.clone(), start.agent_id.clone());
-                rows.insert(key, [i64::MIN, i64::MIN]);
-            }
-        }
-        let insert = BulkInsert {
-            table: "tool_results",
-            constants: vec![("team_id", self.team().into()), ("session_id", self.session().into())],
-            columns: vec![
-                Column::Text("kind", rows.keys().map(|k| k.0.clone()).collect()),
-                Column::Text("call_id", rows.keys().map(|k| k.1.clone()).collect()),
-                Column::Text("transcript", rows.keys().map(|k| k.2.clone()).collect()),
-                Column::Text("uuid", rows.keys().map(|k| k.3.clone()).collect()),
-                Column::NullableInt("success", rows.values().map(|v| v[0]).collect()),
-                Column::NullableInt("duration_ms", rows.values().map(|v| v[1]).collect()),
-                Column::NullableText(
-                    "agent_id",
-                    rows.keys().map(|k| agents.get(k).cloned().unwrap_or_default()).collect(),
-                ),
-            ],
-            on_conflict: "(team_id, session_id, kind, call_id, transcript, uuid) DO NOTHING",
-            returning: "",
-        };
-        insert.run(self.tx).await?;
-        Ok(())
     }
 
     async fn update_transcript(
@@ -560,7 +535,7 @@ impl Write<'_> {
         project_id: Option<&str>,
         new: &[&Placed<'_>],
         lines: usize,
-        usage: &[UsageChange],
+        sums: &Sums,
     ) -> Result<(), DbError> {
         let (metadata, sealed) = self.seal_details(details)?;
         let times = new.iter().map(|placed| placed.at);
@@ -568,10 +543,7 @@ impl Write<'_> {
         // Until the first line came, the time of the push stood in for it.
         let stood_in = session.started_at.is_none();
         let last = times.chain(session.last_activity_at.filter(|_| !stood_in)).max();
-        let count = |of: &dyn Fn(&Placed<'_>) -> bool| -> i64 {
-            new.iter().map(|placed| i64::from(of(placed))).sum()
-        };
-        let tokens = usage.iter().fold(Tokens::default(), |sum, change| sum + change.after - change.before);
+        let sums = sums.of_session();
         self.tx
             .execute(
                 "UPDATE sessions SET metadata = $3, sealed = $4, project_id = $5, started_at = $6, \
@@ -581,7 +553,11 @@ impl Write<'_> {
                    output_tokens = output_tokens + $13, cache_read_tokens = cache_read_tokens + $14, \
                    cache_creation_5m_tokens = cache_creation_5m_tokens + $15, \
                    cache_creation_1h_tokens = cache_creation_1h_tokens + $16, \
-                   next_ordinal = next_ordinal + $17, revision = $18 \
+                   next_ordinal = next_ordinal + $17, revision = $18, tool_use_count = tool_use_count + $19, \
+                   file_change_count = file_change_count + $20, lines_added = lines_added + $21, \
+                   lines_removed = lines_removed + $22, task_count = task_count + $23, \
+                   task_done_count = task_done_count + $24, sentiment_count = sentiment_count + $25, \
+                   sentiment_sum = sentiment_sum + $26 \
                  WHERE team_id = $1 AND session_id = $2",
                 [
                     self.team().into(),
@@ -592,20 +568,59 @@ impl Write<'_> {
                     started.into(),
                     last.into(),
                     (new.len() as i64).into(),
-                    count(&|p| p.place == Place::List).into(),
-                    count(&|p| p.line.record.turn).into(),
-                    count(&|p| p.line.record.compaction.is_some_and(|c| !c.continuation)).into(),
-                    tokens.input.into(),
-                    tokens.output.into(),
-                    tokens.cache_read.into(),
-                    tokens.cache_creation_5m.into(),
-                    tokens.cache_creation_1h.into(),
+                    sums.messages.into(),
+                    sums.turns.into(),
+                    sums.compactions.into(),
+                    sums.tokens.input.into(),
+                    sums.tokens.output.into(),
+                    sums.tokens.cache_read.into(),
+                    sums.tokens.cache_creation_5m.into(),
+                    sums.tokens.cache_creation_1h.into(),
                     (lines as i64).into(),
                     (session.revision + 1).into(),
+                    sums.tool_uses.into(),
+                    sums.file_changes.into(),
+                    sums.lines_added.into(),
+                    sums.lines_removed.into(),
+                    sums.tasks.into(),
+                    sums.tasks_done.into(),
+                    sums.sentiments.into(),
+                    sums.sentiment_sum.into(),
                 ],
             )
             .await?;
         Ok(())
+    }
+
+    fn derive(&self) -> Derive<'_> {
+        Derive {
+            db: self.db,
+            tx: self.tx,
+            keys: self.keys,
+            seals: self.seals,
+            team: self.team(),
+            session: self.session(),
+        }
+    }
+
+    /// Adds what is new to the sums of the session's project. Where the project has only now become known, what was
+    /// counted without one moves there.
+    async fn add_sums(
+        &self,
+        derive: &Derive<'_>,
+        session: &SessionRow,
+        project_id: Option<&str>,
+        sums: Sums,
+    ) -> Result<(), DbError> {
+        let owner = Owner { team: self.team(), user: self.scope.user_id().as_str(), session: self.session() };
+        let moves = project_id.is_some() && session.project_id.is_none() && session.started_at.is_some();
+        if !moves {
+            return owner.add(self.tx, &[(project_id.unwrap_or_default(), &sums)]).await;
+        }
+        let whole = derive.again().await?.sums;
+        let mut left = sums;
+        left.add(-1, &whole);
+        owner.add(self.tx, &[("", &left), (project_id.unwrap_or_default(), &whole)]).await
     }
 }
 
@@ -654,285 +669,6 @@ fn merge_lines(details: &mut SessionDetails, new: &[&Placed<'_>]) {
     if details.project_path.is_none() {
         details.project_path = details.first_cwd.as_ref().map(|stamped| stamped.value.clone());
     }
-}
-
-/// Token counters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Tokens {
-    input: i64,
-    output: i64,
-    cache_read: i64,
-    cache_creation_5m: i64,
-    cache_creation_1h: i64,
-}
-
-impl Tokens {
-    fn map(self, other: Self, f: impl Fn(i64, i64) -> i64) -> Self {
-        Self {
-            input: f(self.input, other.input),
-            output: f(self.output, other.output),
-            cache_read: f(self.cache_read, other.cache_read),
-            cache_creation_5m: f(self.cache_creation_5m, other.cache_creation_5m),
-            cache_creation_1h: f(self.cache_creation_1h, other.cache_creation_1h),
-        }
-    }
-}
-
-impl std::ops::Add for Tokens {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        self.map(other, i64::saturating_add)
-    }
-}
-
-impl std::ops::Sub for Tokens {
-    type Output = Self;
-
-    fn sub(self, other: Self) -> Self {
-        self.map(other, i64::saturating_sub)
-    }
-}
-
-impl From<&Usage> for Tokens {
-    fn from(usage: &Usage) -> Self {
-        Self {
-            input: usage.input,
-            output: usage.output,
-            cache_read: usage.cache_read,
-            cache_creation_5m: usage.cache_creation_5m,
-            cache_creation_1h: usage.cache_creation_1h,
-        }
-    }
-}
-
-#[derive(FromQueryResult)]
-struct UsageRow {
-    message_id: String,
-    session_id: String,
-    model: String,
-    at: i64,
-    input_tokens: i64,
-    output_tokens: i64,
-    cache_read_tokens: i64,
-    cache_creation_5m_tokens: i64,
-    cache_creation_1h_tokens: i64,
-}
-
-/// What a batch changed in the usage of one `message.id`.
-struct UsageChange {
-    model: String,
-    before_at: Option<i64>,
-    before: Tokens,
-    after_at: i64,
-    after: Tokens,
-}
-
-impl Write<'_> {
-    /// Counts tokens: each `message.id` once, with the largest of each counter that any of its lines shows, in the
-    /// hour of its earliest line, for the session that stored it first.
-    async fn count_usage(&self, new: &[&Placed<'_>]) -> Result<Vec<UsageChange>, DbError> {
-        // Sorted by id: sessions that share ids (forks) then take their locks in one order.
-        let mut seen: BTreeMap<&str, (String, i64, Tokens)> = BTreeMap::new();
-        for placed in new {
-            if let Some(usage) = &placed.line.record.usage {
-                let tokens = Tokens::from(usage);
-                seen.entry(usage.message_id.as_str())
-                    .and_modify(|(_, at, sum)| {
-                        *at = placed.at.min(*at);
-                        *sum = sum.map(tokens, i64::max);
-                    })
-                    .or_insert_with(|| (usage.model.clone().unwrap_or_default(), placed.at, tokens));
-            }
-        }
-        if seen.is_empty() {
-            return Ok(Vec::new());
-        }
-        let dialect = self.tx.dialect();
-        let sql = format!(
-            "SELECT message_id, session_id, model, at, input_tokens, output_tokens, cache_read_tokens, \
-               cache_creation_5m_tokens, cache_creation_1h_tokens \
-             FROM message_usage WHERE team_id = $1 AND {}",
-            dialect.is_any("message_id", 2)
-        );
-        let rows: Vec<UsageRow> = self.tx.all(&sql, [self.team().into(), dialect.list(seen.keys())]).await?;
-        let mut before: HashMap<String, UsageRow> =
-            rows.into_iter().map(|row| (row.message_id.clone(), row)).collect();
-
-        let mut changes = Vec::new();
-        let mut ids = Vec::new();
-        for (id, (model, at, tokens)) in seen {
-            let change = match before.remove(id) {
-                // A fork repeats what the session it comes from has counted.
-                Some(row) if row.session_id != self.session() => continue,
-                Some(row) => {
-                    let old = row.tokens();
-                    UsageChange {
-                        model: row.model,
-                        before_at: Some(row.at),
-                        before: old,
-                        after_at: at.min(row.at),
-                        after: old.map(tokens, i64::max),
-                    }
-                }
-                None => UsageChange {
-                    model,
-                    before_at: None,
-                    before: Tokens::default(),
-                    after_at: at,
-                    after: tokens,
-                },
-            };
-            if change.before_at != Some(change.after_at) || change.before != change.after {
-                ids.push(id.to_owned());
-                changes.push(change);
-            }
-        }
-        let written = self.write_usage(&ids, &changes).await?;
-        let kept = ids.iter().zip(changes).filter(|(id, _)| written.contains(id.as_str()));
-        Ok(kept.map(|(_, change)| change).collect())
-    }
-
-    /// Writes usage rows; gives the ids that are this session's. One that another session stored a moment ago is
-    /// not.
-    async fn write_usage(&self, ids: &[String], changes: &[UsageChange]) -> Result<HashSet<String>, DbError> {
-        let of = |value: &dyn Fn(&UsageChange) -> i64| -> Vec<i64> { changes.iter().map(value).collect() };
-        let insert = BulkInsert {
-            table: "message_usage",
-            constants: vec![("team_id", self.team().into()), ("session_id", self.session().into())],
-            columns: vec![
-                Column::Text("message_id", ids.to_vec()),
-                Column::Text("model", changes.iter().map(|c| c.model.clone()).collect()),
-                Column::Int("at", of(&|c| c.after_at)),
-                Column::Int("input_tokens", of(&|c| c.after.input)),
-                Column::Int("output_tokens", of(&|c| c.after.output)),
-                Column::Int("cache_read_tokens", of(&|c| c.after.cache_read)),
-                Column::Int("cache_creation_5m_tokens", of(&|c| c.after.cache_creation_5m)),
-                Column::Int("cache_creation_1h_tokens", of(&|c| c.after.cache_creation_1h)),
-            ],
-            on_conflict: "(team_id, message_id) DO UPDATE SET at = excluded.at, \
-                 input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens, \
-                 cache_read_tokens = excluded.cache_read_tokens, \
-                 cache_creation_5m_tokens = excluded.cache_creation_5m_tokens, \
-                 cache_creation_1h_tokens = excluded.cache_creation_1h_tokens \
-                 WHERE message_usage.session_id = excluded.session_id",
-            returning: "message_id",
-        };
-        let rows = insert.run(self.tx).await?;
-        rows.iter().map(|row| row.try_get("", "message_id").map_err(DbError::from)).collect()
-    }
-
-    /// Adds to the sums by (hour, user, project, model) from which dashboards are drawn.
-    async fn update_rollups(
-        &self,
-        session: &SessionRow,
-        project_id: &str,
-        new: &[&Placed<'_>],
-        usage: &[UsageChange],
-    ) -> Result<(), DbError> {
-        // Sorted by key, so that concurrent writers take their locks in one order.
-        let mut sums: BTreeMap<(i64, String), Rollup> = BTreeMap::new();
-        for placed in new {
-            let sum = sums.entry((Timestamp(placed.at).hour(), String::new())).or_default();
-            sum.messages += i64::from(placed.place == Place::List);
-            sum.turns += i64::from(placed.line.record.turn);
-        }
-        for change in usage {
-            if let Some(at) = change.before_at {
-                let sum = sums.entry((Timestamp(at).hour(), change.model.clone())).or_default();
-                sum.responses -= 1;
-                sum.tokens = sum.tokens - change.before;
-            }
-            let sum = sums.entry((Timestamp(change.after_at).hour(), change.model.clone())).or_default();
-            sum.responses += 1;
-            sum.tokens = sum.tokens + change.after;
-        }
-        self.move_start(session, new, &mut sums);
-        sums.retain(|_, sum| *sum != Rollup::default());
-        let of = |value: &dyn Fn(&Rollup) -> i64| -> Vec<i64> { sums.values().map(value).collect() };
-        let insert = BulkInsert {
-            table: "rollups",
-            constants: vec![
-                ("team_id", self.team().into()),
-                ("user_id", self.scope.user_id().as_str().into()),
-                ("project_id", project_id.into()),
-                ("shard", shard(self.session()).into()),
-            ],
-            columns: vec![
-                Column::Int("hour", sums.keys().map(|key| key.0).collect()),
-                Column::Text("model", sums.keys().map(|key| key.1.clone()).collect()),
-                Column::Int("sessions", of(&|s| s.sessions)),
-                Column::Int("messages", of(&|s| s.messages)),
-                Column::Int("turns", of(&|s| s.turns)),
-                Column::Int("responses", of(&|s| s.responses)),
-                Column::Int("input_tokens", of(&|s| s.tokens.input)),
-                Column::Int("output_tokens", of(&|s| s.tokens.output)),
-                Column::Int("cache_read_tokens", of(&|s| s.tokens.cache_read)),
-                Column::Int("cache_creation_5m_tokens", of(&|s| s.tokens.cache_creation_5m)),
-                Column::Int("cache_creation_1h_tokens", of(&|s| s.tokens.cache_creation_1h)),
-            ],
-            on_conflict: "(team_id, hour, user_id, project_id, model, shard) DO UPDATE SET \
-                 sessions = rollups.sessions + excluded.sessions, \
-                 messages = rollups.messages + excluded.messages, \
-                 turns = rollups.turns + excluded.turns, \
-                 responses = rollups.responses + excluded.responses, \
-                 input_tokens = rollups.input_tokens + excluded.input_tokens, \
-                 output_tokens = rollups.output_tokens + excluded.output_tokens, \
-                 cache_read_tokens = rollups.cache_read_tokens + excluded.cache_read_tokens, \
-                 cache_creation_5m_tokens = rollups.cache_creation_5m_tokens + excluded.cache_creation_5m_tokens, \
-                 cache_creation_1h_tokens = rollups.cache_creation_1h_tokens + excluded.cache_creation_1h_tokens",
-            returning: "",
-        };
-        insert.run(self.tx).await?;
-        Ok(())
-    }
-
-    /// A session counts in the hour of its earliest line; an earlier line moves it.
-    fn move_start(
-        &self,
-        session: &SessionRow,
-        new: &[&Placed<'_>],
-        sums: &mut BTreeMap<(i64, String), Rollup>,
-    ) {
-        let Some(earliest) = new.iter().map(|placed| placed.at).min() else { return };
-        if session.started_at.is_some_and(|at| at <= earliest) {
-            return;
-        }
-        if let Some(at) = session.started_at {
-            sums.entry((Timestamp(at).hour(), String::new())).or_default().sessions -= 1;
-        }
-        sums.entry((Timestamp(earliest).hour(), String::new())).or_default().sessions += 1;
-    }
-}
-
-/// What a batch adds to one row of rollups.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Rollup {
-    sessions: i64,
-    messages: i64,
-    turns: i64,
-    responses: i64,
-    tokens: Tokens,
-}
-
-impl UsageRow {
-    fn tokens(&self) -> Tokens {
-        Tokens {
-            input: self.input_tokens,
-            output: self.output_tokens,
-            cache_read: self.cache_read_tokens,
-            cache_creation_5m: self.cache_creation_5m_tokens,
-            cache_creation_1h: self.cache_creation_1h_tokens,
-        }
-    }
-}
-
-/// Which of the rows of an hour a session's batches add to: FNV-1a of its id, the same in every process.
-fn shard(session_id: &str) -> i64 {
-    let hash = session_id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    int(hash % ROLLUP_SHARDS)
 }
 
 #[derive(FromQueryResult)]

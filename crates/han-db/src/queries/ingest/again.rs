@@ -1,0 +1,108 @@
+//! Deriving a session anew from its stored lines: for the rebuild, for a session that moves to another project, for
+//! one that is to be deleted.
+
+use han_crypto::FieldContext;
+use han_transcript::record::{LineContext, LineRecord, project};
+use sea_orm::FromQueryResult;
+
+use super::derive::{Derive, Seen};
+use super::sums::Sums;
+use crate::DbError;
+use crate::entities::Place;
+
+/// How many lines are held at once.
+const CHUNK: i64 = 1000;
+
+/// The tables that hold nothing but what is derived from one session's lines.
+pub(crate) const DERIVED: &[&str] = &[
+    "tool_results",
+    "message_usage",
+    "session_usage",
+    "file_changes",
+    "hook_executions",
+    "sentiments",
+    "task_events",
+    "tasks",
+    "native_tasks",
+    "todos",
+];
+
+/// A session, derived anew.
+pub(crate) struct Again {
+    /// What its lines come to by hour.
+    pub sums: Sums,
+    /// How many there are.
+    pub lines: i64,
+    /// The time of the earliest.
+    pub started_at: Option<i64>,
+}
+
+#[derive(FromQueryResult)]
+struct StoredLine {
+    transcript: String,
+    uuid: String,
+    ordinal: i64,
+    line: i64,
+    at: i64,
+    place: i64,
+    sealed: bool,
+    body: String,
+}
+
+impl Derive<'_> {
+    /// Forgets what was derived from the session's lines, and derives it again.
+    pub(crate) async fn again(&self) -> Result<Again, DbError> {
+        self.forget_derived().await?;
+        let mut again = Again { sums: Sums::default(), lines: 0, started_at: None };
+        let mut after = i64::MIN;
+        loop {
+            let lines: Vec<StoredLine> = self
+                .tx
+                .all(
+                    "SELECT transcript, uuid, ordinal, line, at, place, sealed, body FROM messages \
+                     WHERE team_id = $1 AND session_id = $2 AND ordinal > $3 ORDER BY ordinal LIMIT $4",
+                    [self.team.into(), self.session.into(), after.into(), CHUNK.into()],
+                )
+                .await?;
+            let Some(last) = lines.last() else { return Ok(again) };
+            after = last.ordinal;
+            let records = self.read(&lines)?;
+            let seen: Vec<Seen<'_>> = lines
+                .iter()
+                .zip(&records)
+                .map(|(line, record)| Seen {
+                    record,
+                    transcript: &line.transcript,
+                    line: line.line,
+                    at: line.at,
+                    place: Place::of_code(line.place),
+                })
+                .collect();
+            again.sums.add(1, &self.run(&seen, again.started_at).await?);
+            again.started_at = lines.iter().map(|line| line.at).chain(again.started_at).min();
+            again.lines += lines.len() as i64;
+        }
+    }
+
+    /// What each stored line means, under the key it is stored by.
+    fn read(&self, lines: &[StoredLine]) -> Result<Vec<LineRecord>, DbError> {
+        lines
+            .iter()
+            .map(|line| {
+                let row_id = format!("{}/{}/{}", self.session, line.transcript, line.uuid);
+                let context = FieldContext { table: "messages", row_id: &row_id, column: "body" };
+                let body = self.keys.open(line.sealed, context, line.body.clone())?;
+                let at = LineContext { session_id: self.session, transcript: &line.transcript };
+                Ok(LineRecord { uuid: line.uuid.clone(), ..project(&body, &at) })
+            })
+            .collect()
+    }
+
+    pub(crate) async fn forget_derived(&self) -> Result<(), DbError> {
+        for table in DERIVED {
+            let sql = format!("DELETE FROM {table} WHERE team_id = $1 AND session_id = $2");
+            self.tx.execute(&sql, [self.team.into(), self.session.into()]).await?;
+        }
+        Ok(())
+    }
+}

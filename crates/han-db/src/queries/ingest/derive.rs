@@ -1,0 +1,581 @@
+//! What lines are derived to besides themselves: results, file changes, hook executions, to-dos, moods, and what all
+//! that adds to the sums. Taking in lines batch by batch, in any order, comes to the same as taking them in at once.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use han_crypto::FieldContext;
+use han_transcript::record::{FileAction, FileChangeRecord, LineRecord, ResultKind, TodoStatus};
+use han_types::Timestamp;
+use sea_orm::{FromQueryResult, Value};
+
+use super::sums::{CONTINUATION, Counts, Kind, Sums};
+use crate::dialect::{BulkInsert, Column};
+use crate::entities::Place;
+use crate::keys::TeamKeys;
+use crate::queries::tool_results::{AGENT, UNNAMED_HOOK};
+use crate::{Db, DbError, Tx};
+
+/// A line that was not stored before.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    pub record: &'a LineRecord,
+    pub transcript: &'a str,
+    pub line: i64,
+    pub at: i64,
+    pub place: Place,
+}
+
+impl Seen<'_> {
+    pub(super) fn hour(&self) -> i64 {
+        Timestamp(self.at).hour()
+    }
+
+    /// The row id of a thing this line tells, with its number among them; the uuid, which comes from the line, is
+    /// last.
+    pub(super) fn row_id(&self, session: &str, n: usize) -> String {
+        numbered_row_id(session, self.transcript, n as i64, &self.record.uuid)
+    }
+}
+
+/// The row id in the AAD of a sealed column of a thing that a line tells.
+pub(crate) fn numbered_row_id(session: &str, transcript: &str, n: i64, uuid: &str) -> String {
+    format!("{session}/{transcript}/{n}/{uuid}")
+}
+
+/// Where a file change's path belongs.
+pub(crate) fn path_context(row_id: &str) -> FieldContext<'_> {
+    FieldContext { table: "file_changes", row_id, column: "path" }
+}
+
+/// Where a session's to-dos belong.
+pub(crate) fn todos_context(session: &str) -> FieldContext<'_> {
+    FieldContext { table: "todos", row_id: session, column: "items" }
+}
+
+/// Where the signals of a mood belong.
+pub(crate) fn signals_context(row_id: &str) -> FieldContext<'_> {
+    FieldContext { table: "sentiments", row_id, column: "signals" }
+}
+
+/// Where a label's text belongs.
+pub(crate) fn label_context(id: &str) -> FieldContext<'_> {
+    FieldContext { table: "labels", row_id: id, column: "label" }
+}
+
+/// Deriving the lines of one session, whose row is locked.
+pub(crate) struct Derive<'a> {
+    pub db: &'a Db,
+    pub tx: &'a Tx,
+    pub keys: &'a TeamKeys,
+    pub seals: bool,
+    pub team: &'a str,
+    pub session: &'a str,
+}
+
+/// What the results of a call say.
+#[derive(Clone, Copy, Default)]
+pub(super) struct CallOutcome {
+    pub failed: bool,
+    action: Option<FileAction>,
+}
+
+#[derive(FromQueryResult)]
+struct OutcomeRow {
+    call_id: String,
+    success: Option<i64>,
+    file_action: Option<String>,
+}
+
+#[derive(FromQueryResult)]
+struct StoredChange {
+    call_id: String,
+    at: i64,
+    action: String,
+    failed: bool,
+    lines_added: i64,
+    lines_removed: i64,
+}
+
+impl Derive<'_> {
+    /// Writes what is derived from `new`; gives what it adds to the sums. `started_at` is the time of the session's
+    /// earliest line so far.
+    pub(crate) async fn run(&self, new: &[Seen<'_>], started_at: Option<i64>) -> Result<Sums, DbError> {
+        let mut sums = Sums::default();
+        if new.is_empty() {
+            return Ok(sums);
+        }
+        self.results(new).await?;
+        self.usage(new, &mut sums).await?;
+        self.file_changes(new, &mut sums).await?;
+        self.tasks(new, &mut sums).await?;
+        self.hooks(new, &mut sums).await?;
+        self.sentiments(new, &mut sums).await?;
+        self.todos(new).await?;
+        count_lines(new, &mut sums);
+        move_start(new, started_at, &mut sums);
+        Ok(sums)
+    }
+
+    pub(super) fn constants(&self) -> Vec<(&'static str, Value)> {
+        vec![("team_id", self.team.into()), ("session_id", self.session.into())]
+    }
+
+    pub(super) fn seal(&self, context: FieldContext<'_>, text: &str) -> Result<(String, bool), DbError> {
+        Ok(self.keys.seal(self.seals, context, text, self.db.entropy())?)
+    }
+
+    /// Files what answers a call under that call.
+    async fn results(&self, new: &[Seen<'_>]) -> Result<(), DbError> {
+        // Keyed as the table is: one statement cannot meet the same key twice.
+        let mut rows: BTreeMap<(String, String, String, String), (i64, i64, &str)> = BTreeMap::new();
+        let mut agents: HashMap<(String, String, String, String), String> = HashMap::new();
+        for line in new {
+            let record = line.record;
+            for result in &record.results {
+                let hook = record.hook.as_ref().and_then(|hook| hook.hook_name.clone());
+                let (kind, call_id) = match (&result.call_id, hook) {
+                    (Some(id), _) => (result.kind.as_str(), id.clone()),
+                    (None, Some(hook)) => (UNNAMED_HOOK, hook),
+                    (None, None) => continue,
+                };
+                let key = (kind.to_owned(), call_id, line.transcript.to_owned(), record.uuid.clone());
+                if let Some(agent) = &result.starts_agent {
+                    agents.insert(key.clone(), agent.clone());
+                }
+                let success = result.success.map_or(i64::MIN, i64::from);
+                let action = result.file_action.map_or("", FileAction::as_str);
+                rows.insert(key, (success, result.duration_ms.unwrap_or(i64::MIN), action));
+            }
+            if let Some(start) = &record.agent_start {
+                let key = (AGENT.to_owned(), start.call_id.clone(), String::new(), start.agent_id.clone());
+                agents.insert(key.clone(), start.agent_id.clone());
+                rows.insert(key, (i64::MIN, i64::MIN, ""));
+            }
+        }
+        let insert = BulkInsert {
+            table: "tool_results",
+            constants: self.constants(),
+            columns: vec![
+                Column::Text("kind", rows.keys().map(|k| k.0.clone()).collect()),
+                Column::Text("call_id", rows.keys().map(|k| k.1.clone()).collect()),
+                Column::Text("transcript", rows.keys().map(|k| k.2.clone()).collect()),
+                Column::Text("uuid", rows.keys().map(|k| k.3.clone()).collect()),
+                Column::NullableInt("success", rows.values().map(|v| v.0).collect()),
+                Column::NullableInt("duration_ms", rows.values().map(|v| v.1).collect()),
+                Column::NullableText("file_action", rows.values().map(|v| v.2.to_owned()).collect()),
+                Column::NullableText(
+                    "agent_id",
+                    rows.keys().map(|k| agents.get(k).cloned().unwrap_or_default()).collect(),
+                ),
+            ],
+            on_conflict: "(team_id, session_id, kind, call_id, transcript, uuid) DO NOTHING",
+            returning: "",
+        };
+        insert.run(self.tx).await?;
+        Ok(())
+    }
+
+    /// What the stored results of tool calls say; calls that went well and say no more are left out.
+    pub(super) async fn outcomes<'c>(
+        &self,
+        calls: impl IntoIterator<Item = &'c str>,
+    ) -> Result<HashMap<String, CallOutcome>, DbError> {
+        let calls: BTreeSet<&str> = calls.into_iter().collect();
+        let mut outcomes: HashMap<String, CallOutcome> = HashMap::new();
+        if calls.is_empty() {
+            return Ok(outcomes);
+        }
+        let dialect = self.tx.dialect();
+        let sql = format!(
+            "SELECT call_id, success, file_action FROM tool_results \
+             WHERE team_id = $1 AND session_id = $2 AND kind IN ('tool', 'mcp', 'exposed') AND {} \
+               AND (success = 0 OR file_action IS NOT NULL)",
+            dialect.is_any("call_id", 3)
+        );
+        let values = [self.team.into(), self.session.into(), dialect.list(calls)];
+        for row in self.tx.all::<OutcomeRow, _>(&sql, values).await? {
+            let outcome = outcomes.entry(row.call_id).or_default();
+            outcome.failed |= row.success == Some(0);
+            // A call has one result; should a hostile file hold two, the order must still not matter.
+            outcome.action = outcome.action.max(row.file_action.and_then(|action| action.parse().ok()));
+        }
+        Ok(outcomes)
+    }
+
+    /// A change counts unless its call's result says that it failed, in whichever order the two come.
+    async fn file_changes(&self, new: &[Seen<'_>], sums: &mut Sums) -> Result<(), DbError> {
+        let fresh: Vec<(&Seen<'_>, usize, &FileChangeRecord)> = new
+            .iter()
+            .flat_map(|line| {
+                line.record.file_changes.iter().enumerate().map(move |(n, change)| (line, n, change))
+            })
+            .collect();
+        let answered: BTreeSet<&str> =
+            tool_results(new).filter(|result| result.1 || result.2).map(|(call_id, ..)| call_id).collect();
+        let stored = self.stored_changes(&answered).await?;
+        if fresh.is_empty() && stored.is_empty() {
+            return Ok(());
+        }
+        let calls = fresh.iter().map(|(.., change)| change.call_id.as_str());
+        let outcomes =
+            self.outcomes(calls.chain(stored.iter().map(|change| change.call_id.as_str()))).await?;
+        self.correct_changes(&stored, &outcomes, sums).await?;
+        self.insert_changes(&fresh, &outcomes, sums).await
+    }
+
+    async fn stored_changes(&self, calls: &BTreeSet<&str>) -> Result<Vec<StoredChange>, DbError> {
+        if calls.is_empty() {
+            return Ok(Vec::new());
+        }
+        let dialect = self.tx.dialect();
+        let sql = format!(
+            "SELECT call_id, at, action, failed, lines_added, lines_removed FROM file_changes \
+             WHERE team_id = $1 AND session_id = $2 AND {}",
+            dialect.is_any("call_id", 3)
+        );
+        self.tx.all(&sql, [self.team.into(), self.session.into(), dialect.list(calls)]).await
+    }
+
+    /// Brings stored changes in line with the results that came after them.
+    async fn correct_changes(
+        &self,
+        stored: &[StoredChange],
+        outcomes: &HashMap<String, CallOutcome>,
+        sums: &mut Sums,
+    ) -> Result<(), DbError> {
+        let mut corrections: BTreeMap<(bool, Option<&str>), BTreeSet<&str>> = BTreeMap::new();
+        for change in stored {
+            let outcome = outcomes.get(&change.call_id).copied().unwrap_or_default();
+            let action = outcome.action.map(FileAction::as_str);
+            if outcome.failed != change.failed || action.is_some_and(|action| action != change.action) {
+                corrections.entry((outcome.failed, action)).or_default().insert(&change.call_id);
+            }
+            let counted = changed_file(change.lines_added, change.lines_removed);
+            let hour = Timestamp(change.at).hour();
+            match (change.failed, outcome.failed) {
+                (false, true) => sums.count(hour, Kind::File, "", -1, &counted),
+                (true, false) => sums.count(hour, Kind::File, "", 1, &counted),
+                _ => {}
+            }
+        }
+        let dialect = self.tx.dialect();
+        for ((failed, action), calls) in corrections {
+            let sql = format!(
+                "UPDATE file_changes SET failed = $3, action = COALESCE($4, action) \
+                 WHERE team_id = $1 AND session_id = $2 AND {}",
+                dialect.is_any("call_id", 5)
+            );
+            let values = [
+                self.team.into(),
+                self.session.into(),
+                failed.into(),
+                action.map(str::to_owned).into(),
+                dialect.list(calls),
+            ];
+            self.tx.execute(&sql, values).await?;
+        }
+        Ok(())
+    }
+
+    async fn insert_changes(
+        &self,
+        fresh: &[(&Seen<'_>, usize, &FileChangeRecord)],
+        outcomes: &HashMap<String, CallOutcome>,
+        sums: &mut Sums,
+    ) -> Result<(), DbError> {
+        let (mut paths, mut sealed) = (Vec::new(), Vec::new());
+        let (mut actions, mut failed) = (Vec::new(), Vec::new());
+        for (line, n, change) in fresh {
+            let outcome = outcomes.get(&change.call_id).copied().unwrap_or_default();
+            if !outcome.failed {
+                let counted = changed_file(change.lines_added, change.lines_removed);
+                sums.count(line.hour(), Kind::File, "", 1, &counted);
+            }
+            let (path, is_sealed) = self.seal(path_context(&line.row_id(self.session, *n)), &change.path)?;
+            paths.push(path);
+            sealed.push(is_sealed);
+            actions.push(outcome.action.unwrap_or(change.action).as_str().to_owned());
+            failed.push(outcome.failed);
+        }
+        let texts = |value: &dyn Fn(&Seen<'_>, &FileChangeRecord) -> String| -> Vec<String> {
+            fresh.iter().map(|(line, _, change)| value(line, change)).collect()
+        };
+        let ints = |value: &dyn Fn(&Seen<'_>, &FileChangeRecord) -> i64| -> Vec<i64> {
+            fresh.iter().map(|(line, _, change)| value(line, change)).collect()
+        };
+        let insert = BulkInsert {
+            table: "file_changes",
+            constants: self.constants(),
+            columns: vec![
+                Column::Text("transcript", texts(&|line, _| line.transcript.to_owned())),
+                Column::Text("uuid", texts(&|line, _| line.record.uuid.clone())),
+                Column::Int("n", fresh.iter().map(|(_, n, _)| *n as i64).collect()),
+                Column::Int("line", ints(&|line, _| line.line)),
+                Column::Int("at", ints(&|line, _| line.at)),
+                Column::Text("call_id", texts(&|_, change| change.call_id.clone())),
+                Column::Text("tool_name", texts(&|_, change| change.tool_name.clone())),
+                Column::Text("action", actions),
+                Column::Bool("failed", failed),
+                Column::Int("lines_added", ints(&|_, change| change.lines_added)),
+                Column::Int("lines_removed", ints(&|_, change| change.lines_removed)),
+                Column::Bool("sealed", sealed),
+                Column::Text("path", paths),
+            ],
+            on_conflict: "(team_id, session_id, transcript, uuid, n) DO NOTHING",
+            returning: "",
+        };
+        insert.run(self.tx).await?;
+        Ok(())
+    }
+
+    /// Hooks are stored line by line; which result answers which run is told when they are read.
+    async fn hooks(&self, new: &[Seen<'_>], sums: &mut Sums) -> Result<(), DbError> {
+        let hooks: Vec<_> =
+            new.iter().filter_map(|line| line.record.hook.as_ref().map(|hook| (line, hook))).collect();
+        if hooks.is_empty() {
+            return Ok(());
+        }
+        let mut labels = BTreeMap::new();
+        let mut label = |text: &str| -> String {
+            let id = self.keys.label_id(text);
+            labels.entry(id.clone()).or_insert_with(|| text.to_owned());
+            id
+        };
+        let mut rows: [Vec<String>; 4] = Default::default();
+        for (line, hook) in &hooks {
+            // Some hooks have no name; their event has one.
+            let event = line.record.subtype.as_deref();
+            let name = label(hook.hook_name.as_deref().or(event).unwrap_or_default());
+            if !hook.is_run {
+                let counted = Counts {
+                    passed: i64::from(hook.success == Some(true)),
+                    failed: i64::from(hook.success == Some(false)),
+                    ..Counts::one(hook.duration_ms)
+                };
+                sums.count(line.hour(), Kind::Hook, &name, 1, &counted);
+            }
+            let optional = [&hook.plugin, &hook.hook_type, &hook.directory];
+            let [names, others @ ..] = &mut rows;
+            names.push(name);
+            for (column, text) in others.iter_mut().zip(optional) {
+                column.push(text.as_deref().map(&mut label).unwrap_or_default());
+            }
+        }
+        self.labels(&labels).await?;
+        let [names, plugins, types, directories] = rows;
+        let insert = BulkInsert {
+            table: "hook_executions",
+            constants: self.constants(),
+            columns: vec![
+                Column::Text("transcript", hooks.iter().map(|(l, _)| l.transcript.to_owned()).collect()),
+                Column::Text("uuid", hooks.iter().map(|(l, _)| l.record.uuid.clone()).collect()),
+                Column::Int("line", hooks.iter().map(|(l, _)| l.line).collect()),
+                Column::Int("at", hooks.iter().map(|(l, _)| l.at).collect()),
+                Column::Bool("is_run", hooks.iter().map(|(_, h)| h.is_run).collect()),
+                Column::NullableText(
+                    "run_id",
+                    hooks.iter().map(|(_, h)| h.run_id.clone().unwrap_or_default()).collect(),
+                ),
+                Column::Text("hook", names),
+                Column::NullableText("plugin", plugins),
+                Column::NullableText("hook_type", types),
+                Column::NullableText("directory", directories),
+                Column::NullableInt("success", flags(hooks.iter().map(|(_, h)| h.success))),
+                Column::NullableInt(
+                    "duration_ms",
+                    hooks.iter().map(|(_, h)| h.duration_ms.unwrap_or(i64::MIN)).collect(),
+                ),
+                Column::NullableInt(
+                    "exit_code",
+                    hooks.iter().map(|(_, h)| h.exit_code.unwrap_or(i64::MIN)).collect(),
+                ),
+                Column::NullableInt("cached", flags(hooks.iter().map(|(_, h)| h.cached))),
+            ],
+            on_conflict: "(team_id, session_id, transcript, uuid) DO NOTHING",
+            returning: "",
+        };
+        insert.run(self.tx).await?;
+        Ok(())
+    }
+
+    /// Keeps names that are not yet known.
+    async fn labels(&self, labels: &BTreeMap<String, String>) -> Result<(), DbError> {
+        let (mut texts, mut sealed) = (Vec::new(), Vec::new());
+        for (id, text) in labels {
+            let (stored, is_sealed) = self.seal(label_context(id), text)?;
+            texts.push(stored);
+            sealed.push(is_sealed);
+        }
+        let mut constants = self.constants();
+        constants.pop();
+        constants.push(("created_at", self.db.clock().now().0.into()));
+        let insert = BulkInsert {
+            table: "labels",
+            constants,
+            columns: vec![
+                Column::Text("id", labels.keys().cloned().collect()),
+                Column::Bool("sealed", sealed),
+                Column::Text("label", texts),
+            ],
+            on_conflict: "(team_id, id) DO NOTHING",
+            returning: "",
+        };
+        insert.run(self.tx).await?;
+        Ok(())
+    }
+
+    async fn sentiments(&self, new: &[Seen<'_>], sums: &mut Sums) -> Result<(), DbError> {
+        let moods: Vec<_> =
+            new.iter().filter_map(|line| line.record.sentiment.as_ref().map(|mood| (line, mood))).collect();
+        let (mut signals, mut sealed) = (Vec::new(), Vec::new());
+        for (line, mood) in &moods {
+            let score = mood.sentiment_score.map(thousandths);
+            let counted = Counts {
+                scored: i64::from(score.is_some()),
+                score: score.unwrap_or_default(),
+                ..Counts::one(None)
+            };
+            let level = known(mood.frustration_level.as_deref(), FRUSTRATION);
+            sums.count(line.hour(), Kind::Sentiment, level, 1, &counted);
+            let json = serde_json::json!(mood.signals).to_string();
+            let (stored, is_sealed) = self.seal(signals_context(&line.row_id(self.session, 0)), &json)?;
+            signals.push(stored);
+            sealed.push(is_sealed);
+        }
+        let scores = |value: &dyn Fn(&han_transcript::record::SentimentRecord) -> Option<f64>| -> Vec<i64> {
+            moods.iter().map(|(_, mood)| value(mood).map_or(i64::MIN, thousandths)).collect()
+        };
+        let insert = BulkInsert {
+            table: "sentiments",
+            constants: self.constants(),
+            columns: vec![
+                Column::Text("transcript", moods.iter().map(|(l, _)| l.transcript.to_owned()).collect()),
+                Column::Text("uuid", moods.iter().map(|(l, _)| l.record.uuid.clone()).collect()),
+                Column::Int("line", moods.iter().map(|(l, _)| l.line).collect()),
+                Column::Int("at", moods.iter().map(|(l, _)| l.at).collect()),
+                Column::NullableText(
+                    "message_id",
+                    moods.iter().map(|(_, m)| m.message_id.clone().unwrap_or_default()).collect(),
+                ),
+                Column::NullableInt("sentiment", scores(&|mood| mood.sentiment_score)),
+                Column::NullableInt("frustration", scores(&|mood| mood.frustration_score)),
+                Column::NullableText(
+                    "sentiment_level",
+                    moods
+                        .iter()
+                        .map(|(_, m)| known(m.sentiment_level.as_deref(), SENTIMENT).to_owned())
+                        .collect(),
+                ),
+                Column::NullableText(
+                    "frustration_level",
+                    moods
+                        .iter()
+                        .map(|(_, m)| known(m.frustration_level.as_deref(), FRUSTRATION).to_owned())
+                        .collect(),
+                ),
+                Column::Bool("sealed", sealed),
+                Column::Text("signals", signals),
+            ],
+            on_conflict: "(team_id, session_id, transcript, uuid) DO NOTHING",
+            returning: "",
+        };
+        insert.run(self.tx).await?;
+        Ok(())
+    }
+
+    /// The latest list counts, by where its line stands and not by when it came.
+    async fn todos(&self, new: &[Seen<'_>]) -> Result<(), DbError> {
+        let lists = new.iter().filter_map(|line| line.record.todos.as_ref().map(|todos| (line, todos)));
+        let Some((line, todos)) = lists.max_by_key(|(line, _)| (line.at, line.transcript, line.line)) else {
+            return Ok(());
+        };
+        let (items, sealed) =
+            self.seal(todos_context(self.session), &serde_json::json!(todos).to_string())?;
+        let with = |status| todos.iter().filter(|todo| todo.status == status).count() as i64;
+        self.tx
+            .execute(
+                "INSERT INTO todos (team_id, session_id, at, transcript, line, pending, in_progress, completed, sealed, \
+                   items) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+                 ON CONFLICT (team_id, session_id) DO UPDATE SET at = excluded.at, transcript = excluded.transcript, \
+                   line = excluded.line, pending = excluded.pending, in_progress = excluded.in_progress, \
+                   completed = excluded.completed, sealed = excluded.sealed, items = excluded.items \
+                 WHERE (excluded.at, excluded.transcript, excluded.line) > (todos.at, todos.transcript, todos.line)",
+                [
+                    self.team.into(),
+                    self.session.into(),
+                    line.at.into(),
+                    line.transcript.into(),
+                    line.line.into(),
+                    with(TodoStatus::Pending).into(),
+                    with(TodoStatus::InProgress).into(),
+                    with(TodoStatus::Completed).into(),
+                    sealed.into(),
+                    items.into(),
+                ],
+            )
+            .await?;
+        Ok(())
+    }
+}
+
+/// The results of tool calls: call, whether it failed, whether it says what became of a file.
+pub(super) fn tool_results<'a>(new: &'a [Seen<'_>]) -> impl Iterator<Item = (&'a str, bool, bool)> {
+    let results = new.iter().flat_map(|line| &line.record.results);
+    results.filter(|result| result.kind != ResultKind::Hook).filter_map(|result| {
+        Some((result.call_id.as_deref()?, result.success == Some(false), result.file_action.is_some()))
+    })
+}
+
+fn changed_file(lines_added: i64, lines_removed: i64) -> Counts {
+    Counts { lines_added, lines_removed, ..Counts::one(None) }
+}
+
+fn count_lines(new: &[Seen<'_>], sums: &mut Sums) {
+    for line in new {
+        let (hour, record) = (line.hour(), line.record);
+        let row = sums.rollup(hour, "");
+        row.messages += i64::from(line.place == Place::List);
+        row.turns += i64::from(record.turn);
+        for tool in &record.tool_uses {
+            sums.count(hour, Kind::Tool, &tool.name, 1, &Counts::one(None));
+        }
+        if let Some(compaction) = record.compaction {
+            let key = if compaction.continuation { CONTINUATION } else { compaction.trigger.as_str() };
+            sums.count(hour, Kind::Compaction, key, 1, &Counts::one(None));
+        }
+    }
+}
+
+/// A session counts in the hour of its earliest line; an earlier line moves it.
+fn move_start(new: &[Seen<'_>], started_at: Option<i64>, sums: &mut Sums) {
+    let Some(earliest) = new.iter().map(|line| line.at).min() else { return };
+    if started_at.is_some_and(|at| at <= earliest) {
+        return;
+    }
+    if let Some(at) = started_at {
+        sums.rollup(Timestamp(at).hour(), "").sessions -= 1;
+    }
+    sums.rollup(Timestamp(earliest).hour(), "").sessions += 1;
+}
+
+const SENTIMENT: &[&str] = &["positive", "neutral", "negative"];
+const FRUSTRATION: &[&str] = &["low", "moderate", "high"];
+
+/// A word that may stand in clear: one of those that are known, or `other`.
+pub(super) fn known<'a>(word: Option<&str>, words: &[&'a str]) -> &'a str {
+    match word {
+        None => "",
+        Some(word) => words.iter().find(|known| **known == word).copied().unwrap_or("other"),
+    }
+}
+
+fn flags(values: impl Iterator<Item = Option<bool>>) -> Vec<i64> {
+    values.map(|value| value.map_or(i64::MIN, i64::from)).collect()
+}
+
+/// A score in thousandths, within what no honest score leaves.
+#[expect(clippy::cast_possible_truncation, reason = "it is clamped first, and rounding is wanted")]
+fn thousandths(score: f64) -> i64 {
+    (score.clamp(-1000.0, 1000.0) * 1000.0).round() as i64
+}

@@ -1,0 +1,459 @@
+//! Tasks, Han's and the agent's own. Their events are kept, and put together anew whenever one comes or turns out to
+//! have failed; the difference goes into the sums.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use han_crypto::FieldContext;
+use han_transcript::fold::{self, NativeTask, Task};
+use han_transcript::record::{NativeTaskEvent, NativeTaskRecord, TaskOutcome, TaskRecord};
+use han_types::Timestamp;
+use sea_orm::FromQueryResult;
+
+use super::derive::{Derive, Seen, known, numbered_row_id, tool_results};
+use super::sums::{Counts, Kind, Sums};
+use crate::DbError;
+use crate::dialect::{BulkInsert, Column};
+use crate::entities::{NativeTaskDetails, TaskDetails};
+
+const HAN: &str = "han";
+const NATIVE: &str = "native";
+
+/// Types of tasks that may stand in clear.
+const TYPES: &[&str] = &["implementation", "fix", "refactor", "research"];
+/// Where the agent's own tasks stand; what may stand in clear of it.
+const STATUSES: &[&str] = &["pending", "in_progress", "completed", "deleted"];
+
+fn event_context(row_id: &str) -> FieldContext<'_> {
+    FieldContext { table: "task_events", row_id, column: "event" }
+}
+
+/// Where the sealed part of a task belongs; its row id is `session/task`.
+pub(crate) fn task_context(row_id: &str) -> FieldContext<'_> {
+    FieldContext { table: "tasks", row_id, column: "details" }
+}
+
+/// Where the sealed part of one of the agent's own tasks belongs; its row id is `session/task`.
+pub(crate) fn native_task_context(row_id: &str) -> FieldContext<'_> {
+    FieldContext { table: "native_tasks", row_id, column: "details" }
+}
+
+/// An event to be stored.
+struct NewEvent<'a> {
+    kind: &'static str,
+    line: &'a Seen<'a>,
+    n: usize,
+    call_id: Option<&'a str>,
+    json: String,
+}
+
+#[derive(FromQueryResult)]
+struct EventRow {
+    kind: String,
+    transcript: String,
+    uuid: String,
+    n: i64,
+    line: i64,
+    at: i64,
+    call_id: Option<String>,
+    sealed: bool,
+    event: String,
+}
+
+/// A session's events, opened.
+#[derive(Default)]
+struct Events {
+    han: Vec<(fold::Place, TaskRecord)>,
+    native: Vec<(fold::Place, NativeTaskRecord)>,
+    /// The lines of the agent's own tasks' events, beside `native`.
+    lines: Vec<String>,
+    calls: BTreeSet<String>,
+}
+
+/// What of a task stands in clear, and counts.
+#[derive(Clone, PartialEq, Eq, FromQueryResult)]
+struct TaskRow {
+    task_id: String,
+    task_type: Option<String>,
+    status: String,
+    outcome: Option<String>,
+    confidence: Option<i64>,
+    started_at: i64,
+    completed_at: Option<i64>,
+    sealed: bool,
+    details: String,
+}
+
+#[derive(Clone, PartialEq, Eq, FromQueryResult)]
+struct NativeRow {
+    task_id: String,
+    status: String,
+    created_at: i64,
+    updated_at: i64,
+    completed_at: Option<i64>,
+    transcript: String,
+    uuid: String,
+    sealed: bool,
+    details: String,
+}
+
+#[derive(FromQueryResult)]
+struct Found {
+    n: i64,
+}
+
+impl Derive<'_> {
+    pub(super) async fn tasks(&self, new: &[Seen<'_>], sums: &mut Sums) -> Result<(), DbError> {
+        let events = new_events(new);
+        if events.is_empty() && !self.voids_events(new).await? {
+            return Ok(());
+        }
+        self.insert_events(&events).await?;
+        let events = self.events().await?;
+        let failed = self.outcomes(events.calls.iter().map(String::as_str)).await?;
+        let failed: BTreeSet<String> =
+            failed.into_iter().filter(|(_, outcome)| outcome.failed).map(|(call, _)| call).collect();
+        if !events.han.is_empty() {
+            self.replace_tasks(&fold::tasks(&events.han, &failed), sums).await?;
+        }
+        if !events.native.is_empty() {
+            let tasks = fold::native_tasks(&events.native, &failed);
+            self.replace_native(&tasks, &created_by(&events, &failed), sums).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a result says that a call failed which stands among the stored events.
+    async fn voids_events(&self, new: &[Seen<'_>]) -> Result<bool, DbError> {
+        let failed: BTreeSet<&str> =
+            tool_results(new).filter(|result| result.1).map(|(call_id, ..)| call_id).collect();
+        if failed.is_empty() {
+            return Ok(false);
+        }
+        let dialect = self.tx.dialect();
+        let sql = format!(
+            "SELECT count(*) AS n FROM task_events WHERE team_id = $1 AND session_id = $2 AND {}",
+            dialect.is_any("call_id", 3)
+        );
+        let values = [self.team.into(), self.session.into(), dialect.list(failed)];
+        Ok(self.tx.one::<Found, _>(&sql, values).await?.is_some_and(|found| found.n > 0))
+    }
+
+    async fn insert_events(&self, events: &[NewEvent<'_>]) -> Result<(), DbError> {
+        let (mut stored, mut sealed) = (Vec::new(), Vec::new());
+        for event in events {
+            let row_id = format!("{}/{}", event.kind, event.line.row_id(self.session, event.n));
+            let (text, is_sealed) = self.seal(event_context(&row_id), &event.json)?;
+            stored.push(text);
+            sealed.push(is_sealed);
+        }
+        let insert = BulkInsert {
+            table: "task_events",
+            constants: self.constants(),
+            columns: vec![
+                Column::Text("kind", events.iter().map(|e| e.kind.to_owned()).collect()),
+                Column::Text("transcript", events.iter().map(|e| e.line.transcript.to_owned()).collect()),
+                Column::Text("uuid", events.iter().map(|e| e.line.record.uuid.clone()).collect()),
+                Column::Int("n", events.iter().map(|e| e.n as i64).collect()),
+                Column::Int("line", events.iter().map(|e| e.line.line).collect()),
+                Column::Int("at", events.iter().map(|e| e.line.at).collect()),
+                Column::NullableText(
+                    "call_id",
+                    events.iter().map(|e| e.call_id.unwrap_or_default().to_owned()).collect(),
+                ),
+                Column::Bool("sealed", sealed),
+                Column::Text("event", stored),
+            ],
+            on_conflict: "(team_id, session_id, kind, transcript, uuid, n) DO NOTHING",
+            returning: "",
+        };
+        insert.run(self.tx).await?;
+        Ok(())
+    }
+
+    async fn events(&self) -> Result<Events, DbError> {
+        let rows: Vec<EventRow> = self
+            .tx
+            .all(
+                "SELECT kind, transcript, uuid, n, line, at, call_id, sealed, event FROM task_events \
+                 WHERE team_id = $1 AND session_id = $2 ORDER BY at, transcript, line, n",
+                [self.team.into(), self.session.into()],
+            )
+            .await?;
+        let malformed = |_| DbError::Malformed { column: "task_events.event" };
+        let mut events = Events::default();
+        for row in rows {
+            let row_id = numbered_row_id(self.session, &row.transcript, row.n, &row.uuid);
+            let row_id = format!("{}/{row_id}", row.kind);
+            let json = self.keys.open(row.sealed, event_context(&row_id), row.event)?;
+            let place = fold::Place {
+                time: Timestamp(row.at),
+                transcript: row.transcript.clone(),
+                line: u64::try_from(row.line).unwrap_or_default(),
+            };
+            events.calls.extend(row.call_id);
+            if row.kind == HAN {
+                events.han.push((place, serde_json::from_str(&json).map_err(malformed)?));
+            } else {
+                events.native.push((place, serde_json::from_str(&json).map_err(malformed)?));
+                events.lines.push(row.uuid);
+            }
+        }
+        Ok(events)
+    }
+
+    async fn replace_tasks(&self, tasks: &[Task], sums: &mut Sums) -> Result<(), DbError> {
+        let stored: Vec<TaskRow> = self
+            .tx
+            .all(
+                "SELECT task_id, task_type, status, outcome, confidence, started_at, completed_at, sealed, details \
+                 FROM tasks WHERE team_id = $1 AND session_id = $2",
+                [self.team.into(), self.session.into()],
+            )
+            .await?;
+        let mut before: HashMap<String, TaskRow> =
+            stored.into_iter().map(|row| (row.task_id.clone(), row)).collect();
+        let mut changed = Vec::new();
+        for task in tasks {
+            let row_id = format!("{}/{}", self.session, task.task_id);
+            let mut row = task_row(task);
+            if let Some(mut old) = before.remove(&row.task_id) {
+                old.details = self.keys.open(old.sealed, task_context(&row_id), old.details)?;
+                old.sealed = false;
+                if old == row {
+                    continue;
+                }
+                count_task(&old, -1, sums);
+            }
+            count_task(&row, 1, sums);
+            (row.details, row.sealed) = self.seal(task_context(&row_id), &row.details)?;
+            changed.push(row);
+        }
+        before.values().for_each(|gone| count_task(gone, -1, sums));
+        self.forget("tasks", before.keys()).await?;
+        let texts = |value: &dyn Fn(&TaskRow) -> String| changed.iter().map(value).collect::<Vec<_>>();
+        let ints = |value: &dyn Fn(&TaskRow) -> i64| changed.iter().map(value).collect::<Vec<_>>();
+        let insert = BulkInsert {
+            table: "tasks",
+            constants: self.constants(),
+            columns: vec![
+                Column::Text("task_id", texts(&|t| t.task_id.clone())),
+                Column::NullableText("task_type", texts(&|t| t.task_type.clone().unwrap_or_default())),
+                Column::Text("status", texts(&|t| t.status.clone())),
+                Column::NullableText("outcome", texts(&|t| t.outcome.clone().unwrap_or_default())),
+                Column::NullableInt("confidence", ints(&|t| t.confidence.unwrap_or(i64::MIN))),
+                Column::Int("started_at", ints(&|t| t.started_at)),
+                Column::NullableInt("completed_at", ints(&|t| t.completed_at.unwrap_or(i64::MIN))),
+                Column::Bool("sealed", changed.iter().map(|t| t.sealed).collect()),
+                Column::Text("details", texts(&|t| t.details.clone())),
+            ],
+            on_conflict: "(team_id, session_id, task_id) DO UPDATE SET task_type = excluded.task_type, \
+                 status = excluded.status, outcome = excluded.outcome, confidence = excluded.confidence, \
+                 started_at = excluded.started_at, completed_at = excluded.completed_at, sealed = excluded.sealed, \
+                 details = excluded.details",
+            returning: "",
+        };
+        insert.run(self.tx).await?;
+        Ok(())
+    }
+
+    async fn replace_native(
+        &self,
+        tasks: &[NativeTask],
+        created_by: &HashMap<String, (String, String)>,
+        sums: &mut Sums,
+    ) -> Result<(), DbError> {
+        let stored: Vec<NativeRow> = self
+            .tx
+            .all(
+                "SELECT task_id, status, created_at, updated_at, completed_at, transcript, uuid, sealed, details \
+                 FROM native_tasks WHERE team_id = $1 AND session_id = $2",
+                [self.team.into(), self.session.into()],
+            )
+            .await?;
+        let mut before: HashMap<String, NativeRow> =
+            stored.into_iter().map(|row| (row.task_id.clone(), row)).collect();
+        let mut changed = Vec::new();
+        for task in tasks {
+            let row_id = format!("{}/{}", self.session, task.task_id);
+            let mut row = native_row(task, created_by);
+            if let Some(mut old) = before.remove(&row.task_id) {
+                old.details = self.keys.open(old.sealed, native_task_context(&row_id), old.details)?;
+                old.sealed = false;
+                if old == row {
+                    continue;
+                }
+                count_native(&old, -1, sums);
+            }
+            count_native(&row, 1, sums);
+            (row.details, row.sealed) = self.seal(native_task_context(&row_id), &row.details)?;
+            changed.push(row);
+        }
+        before.values().for_each(|gone| count_native(gone, -1, sums));
+        self.forget("native_tasks", before.keys()).await?;
+        let texts = |value: &dyn Fn(&NativeRow) -> String| changed.iter().map(value).collect::<Vec<_>>();
+        let ints = |value: &dyn Fn(&NativeRow) -> i64| changed.iter().map(value).collect::<Vec<_>>();
+        let insert = BulkInsert {
+            table: "native_tasks",
+            constants: self.constants(),
+            columns: vec![
+                Column::Text("task_id", texts(&|t| t.task_id.clone())),
+                Column::Text("status", texts(&|t| t.status.clone())),
+                Column::Int("created_at", ints(&|t| t.created_at)),
+                Column::Int("updated_at", ints(&|t| t.updated_at)),
+                Column::NullableInt("completed_at", ints(&|t| t.completed_at.unwrap_or(i64::MIN))),
+                Column::Text("transcript", texts(&|t| t.transcript.clone())),
+                Column::Text("uuid", texts(&|t| t.uuid.clone())),
+                Column::Bool("sealed", changed.iter().map(|t| t.sealed).collect()),
+                Column::Text("details", texts(&|t| t.details.clone())),
+            ],
+            on_conflict: "(team_id, session_id, task_id) DO UPDATE SET status = excluded.status, \
+                 created_at = excluded.created_at, updated_at = excluded.updated_at, \
+                 completed_at = excluded.completed_at, transcript = excluded.transcript, uuid = excluded.uuid, \
+                 sealed = excluded.sealed, details = excluded.details",
+            returning: "",
+        };
+        insert.run(self.tx).await?;
+        Ok(())
+    }
+
+    /// Takes away tasks that are none by now: known by their call until the result named them, or never begun.
+    async fn forget<'i>(&self, table: &str, ids: impl Iterator<Item = &'i String>) -> Result<(), DbError> {
+        let ids: Vec<&String> = ids.collect();
+        if !ids.is_empty() {
+            let dialect = self.tx.dialect();
+            let sql = format!(
+                "DELETE FROM {table} WHERE team_id = $1 AND session_id = $2 AND {}",
+                dialect.is_any("task_id", 3)
+            );
+            self.tx.execute(&sql, [self.team.into(), self.session.into(), dialect.list(ids)]).await?;
+        }
+        Ok(())
+    }
+}
+
+fn new_events<'a>(new: &'a [Seen<'a>]) -> Vec<NewEvent<'a>> {
+    let mut events = Vec::new();
+    for line in new {
+        for (n, task) in line.record.tasks.iter().enumerate() {
+            let json = serde_json::json!(task).to_string();
+            events.push(NewEvent { kind: HAN, line, n, call_id: task.call_id.as_deref(), json });
+        }
+        for (n, task) in line.record.native_tasks.iter().enumerate() {
+            let json = serde_json::json!(task).to_string();
+            events.push(NewEvent { kind: NATIVE, line, n, call_id: Some(&task.call_id), json });
+        }
+    }
+    events
+}
+
+/// For each of the agent's own tasks, the file and uuid of the line that first tells of it.
+fn created_by(events: &Events, failed: &BTreeSet<String>) -> HashMap<String, (String, String)> {
+    let counted = || {
+        let all = events.native.iter().zip(&events.lines);
+        all.filter(|((_, event), _)| !failed.contains(&event.call_id))
+    };
+    let is_naming = |event: &NativeTaskRecord| matches!(event.event, NativeTaskEvent::Named);
+    // As the fold has it: the last of several names counts.
+    let mut namings: Vec<_> = counted().filter(|((_, event), _)| is_naming(event)).collect();
+    namings.sort_by_key(|((place, event), _)| (place, &event.call_id, &event.task_id));
+    let names: HashMap<&str, &str> = namings
+        .iter()
+        .filter_map(|((_, event), _)| Some((event.call_id.as_str(), event.task_id.as_deref()?)))
+        .collect();
+    let mut first: BTreeMap<&str, (&fold::Place, &String)> = BTreeMap::new();
+    for ((place, event), uuid) in counted().filter(|((_, event), _)| !is_naming(event)) {
+        let by_call = || names.get(event.call_id.as_str()).copied().unwrap_or(&event.call_id);
+        let id = event.task_id.as_deref().unwrap_or_else(by_call);
+        let known = first.entry(id).or_insert((place, uuid));
+        *known = (*known).min((place, uuid));
+    }
+    first
+        .into_iter()
+        .map(|(id, (place, uuid))| (id.to_owned(), (place.transcript.clone(), uuid.clone())))
+        .collect()
+}
+
+/// A task as it is to be stored, its details still in clear.
+fn task_row(task: &Task) -> TaskRow {
+    let details = TaskDetails {
+        description: task.description.clone(),
+        task_type: task.task_type.clone(),
+        complexity: task.complexity.clone(),
+        notes: task.notes.clone(),
+    };
+    TaskRow {
+        task_id: task.task_id.clone(),
+        task_type: task.task_type.as_deref().map(|word| known(Some(word), TYPES).to_owned()),
+        status: task.status.as_str().to_owned(),
+        outcome: task.outcome.map(|outcome| outcome.as_str().to_owned()),
+        confidence: task.confidence.map(millionths),
+        started_at: task.started_at.0,
+        completed_at: task.completed_at.map(|at| at.0),
+        sealed: false,
+        details: serde_json::json!(details).to_string(),
+    }
+}
+
+fn native_row(task: &NativeTask, created_by: &HashMap<String, (String, String)>) -> NativeRow {
+    let (transcript, uuid) = created_by.get(&task.task_id).cloned().unwrap_or_default();
+    let details = NativeTaskDetails {
+        subject: task.subject.clone(),
+        description: task.description.clone(),
+        active_form: task.active_form.clone(),
+        status: task.status.clone(),
+        owner: task.owner.clone(),
+        blocks: task.blocks.iter().cloned().collect(),
+        blocked_by: task.blocked_by.iter().cloned().collect(),
+    };
+    NativeRow {
+        task_id: task.task_id.clone(),
+        status: known(Some(&task.status), STATUSES).to_owned(),
+        created_at: task.created_at.0,
+        updated_at: task.updated_at.0,
+        completed_at: task.completed_at.map(|at| at.0),
+        transcript,
+        uuid,
+        sealed: false,
+        details: serde_json::json!(details).to_string(),
+    }
+}
+
+fn count_task(task: &TaskRow, sign: i64, sums: &mut Sums) {
+    let task_type = task.task_type.as_deref().unwrap_or_default();
+    let begun = Timestamp(task.started_at).hour();
+    sums.count(begun, Kind::TaskBegun, task_type, sign, &Counts::one(None));
+    let Some(at) = task.completed_at else { return };
+    let outcome = task.outcome.as_deref().unwrap_or_default();
+    // What a perfect guess would have been.
+    let came_out = match outcome.parse() {
+        Ok(TaskOutcome::Success) => Some(1_000_000),
+        Ok(TaskOutcome::Partial) => Some(500_000),
+        Ok(TaskOutcome::Failure) => Some(0),
+        Err(()) => None,
+    };
+    let judged = task.confidence.zip(came_out);
+    let counted = Counts {
+        scored: i64::from(judged.is_some()),
+        score: judged.map_or(0, |(confidence, _)| confidence),
+        error: judged.map_or(0, |(confidence, came_out)| (confidence - came_out).abs()),
+        ..Counts::one(Some((at - task.started_at).max(0)))
+    };
+    sums.count(Timestamp(at).hour(), Kind::TaskEnded, &format!("{task_type}/{outcome}"), sign, &counted);
+}
+
+fn count_native(task: &NativeRow, sign: i64, sums: &mut Sums) {
+    if task.status == "deleted" {
+        return;
+    }
+    sums.count(Timestamp(task.created_at).hour(), Kind::NativeBegun, "", sign, &Counts::one(None));
+    if let Some(at) = task.completed_at {
+        let counted = Counts::one(Some((at - task.created_at).max(0)));
+        sums.count(Timestamp(at).hour(), Kind::NativeDone, "", sign, &counted);
+    }
+}
+
+/// A share between 0 and 1, in millionths.
+#[expect(clippy::cast_possible_truncation, reason = "it is clamped first, and rounding is wanted")]
+fn millionths(share: f64) -> i64 {
+    (share.clamp(0.0, 1.0) * 1_000_000.0).round() as i64
+}

@@ -1,0 +1,261 @@
+//! Counting tokens: each `message.id` once, with the largest of each counter that any of its lines shows, in the
+//! hour of its earliest line, for the session that stored it first.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use han_transcript::fold::TokenTotals;
+use han_transcript::record::Usage;
+use han_types::Timestamp;
+use sea_orm::FromQueryResult;
+
+use super::derive::{Derive, Seen};
+use super::sums::Sums;
+use crate::DbError;
+use crate::dialect::{BulkInsert, Column};
+
+/// Token counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tokens {
+    pub input: i64,
+    pub output: i64,
+    pub cache_read: i64,
+    pub cache_creation_5m: i64,
+    pub cache_creation_1h: i64,
+}
+
+impl Tokens {
+    fn map(self, other: Self, f: impl Fn(i64, i64) -> i64) -> Self {
+        Self {
+            input: f(self.input, other.input),
+            output: f(self.output, other.output),
+            cache_read: f(self.cache_read, other.cache_read),
+            cache_creation_5m: f(self.cache_creation_5m, other.cache_creation_5m),
+            cache_creation_1h: f(self.cache_creation_1h, other.cache_creation_1h),
+        }
+    }
+}
+
+impl std::ops::Add for Tokens {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        self.map(other, i64::saturating_add)
+    }
+}
+
+impl std::ops::Sub for Tokens {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        self.map(other, i64::saturating_sub)
+    }
+}
+
+impl From<&Usage> for Tokens {
+    fn from(usage: &Usage) -> Self {
+        Self {
+            input: usage.input,
+            output: usage.output,
+            cache_read: usage.cache_read,
+            cache_creation_5m: usage.cache_creation_5m,
+            cache_creation_1h: usage.cache_creation_1h,
+        }
+    }
+}
+
+impl From<Tokens> for TokenTotals {
+    fn from(tokens: Tokens) -> Self {
+        Self {
+            input: tokens.input,
+            output: tokens.output,
+            cache_read: tokens.cache_read,
+            cache_creation_5m: tokens.cache_creation_5m,
+            cache_creation_1h: tokens.cache_creation_1h,
+        }
+    }
+}
+
+#[derive(FromQueryResult)]
+struct UsageRow {
+    message_id: String,
+    session_id: String,
+    model: String,
+    at: i64,
+    input_tokens: i64,
+    output_tokens: i64,
+    cache_read_tokens: i64,
+    cache_creation_5m_tokens: i64,
+    cache_creation_1h_tokens: i64,
+}
+
+impl From<UsageRow> for Answer {
+    fn from(row: UsageRow) -> Self {
+        Self {
+            tokens: Tokens {
+                input: row.input_tokens,
+                output: row.output_tokens,
+                cache_read: row.cache_read_tokens,
+                cache_creation_5m: row.cache_creation_5m_tokens,
+                cache_creation_1h: row.cache_creation_1h_tokens,
+            },
+            model: row.model,
+            at: row.at,
+        }
+    }
+}
+
+/// What is known of one `message.id`.
+#[derive(Clone, PartialEq, Eq)]
+struct Answer {
+    model: String,
+    at: i64,
+    tokens: Tokens,
+}
+
+impl Answer {
+    /// The same answer, as two of its lines tell of it.
+    fn merge(self, other: Self) -> Self {
+        Self {
+            model: self.model.max(other.model),
+            at: self.at.min(other.at),
+            tokens: self.tokens.map(other.tokens, i64::max),
+        }
+    }
+}
+
+/// What a batch changed in one `message.id`.
+struct Change {
+    before: Option<Answer>,
+    after: Answer,
+}
+
+impl Derive<'_> {
+    pub(super) async fn usage(&self, new: &[Seen<'_>], sums: &mut Sums) -> Result<(), DbError> {
+        let changes = self.changed_answers(new).await?;
+        let mut by_model: BTreeMap<&str, (i64, Tokens)> = BTreeMap::new();
+        for change in &changes {
+            if let Some(answer) = &change.before {
+                let row = sums.rollup(Timestamp(answer.at).hour(), &answer.model);
+                row.responses -= 1;
+                row.tokens = row.tokens - answer.tokens;
+                let row = by_model.entry(&answer.model).or_default();
+                *row = (row.0 - 1, row.1 - answer.tokens);
+            }
+            let answer = &change.after;
+            let row = sums.rollup(Timestamp(answer.at).hour(), &answer.model);
+            row.responses += 1;
+            row.tokens = row.tokens + answer.tokens;
+            let row = by_model.entry(&answer.model).or_default();
+            *row = (row.0 + 1, row.1 + answer.tokens);
+        }
+        by_model.retain(|_, row| *row != (0, Tokens::default()));
+        self.add_session_usage(&by_model).await
+    }
+
+    async fn changed_answers(&self, new: &[Seen<'_>]) -> Result<Vec<Change>, DbError> {
+        // Sorted by id: sessions that share ids (forks) then take their locks in one order.
+        let mut seen: BTreeMap<&str, Answer> = BTreeMap::new();
+        for line in new {
+            let Some(usage) = &line.record.usage else { continue };
+            let model = usage.model.clone().unwrap_or_default();
+            let mut answer = Answer { model, at: line.at, tokens: Tokens::from(usage) };
+            if let Some(known) = seen.remove(usage.message_id.as_str()) {
+                answer = known.merge(answer);
+            }
+            seen.insert(&usage.message_id, answer);
+        }
+        if seen.is_empty() {
+            return Ok(Vec::new());
+        }
+        let dialect = self.tx.dialect();
+        let sql = format!(
+            "SELECT message_id, session_id, model, at, input_tokens, output_tokens, cache_read_tokens, \
+               cache_creation_5m_tokens, cache_creation_1h_tokens \
+             FROM message_usage WHERE team_id = $1 AND {}",
+            dialect.is_any("message_id", 2)
+        );
+        let rows: Vec<UsageRow> = self.tx.all(&sql, [self.team.into(), dialect.list(seen.keys())]).await?;
+        let mut before: HashMap<String, UsageRow> =
+            rows.into_iter().map(|row| (row.message_id.clone(), row)).collect();
+
+        let mut changes = Vec::new();
+        let mut ids = Vec::new();
+        for (id, answer) in seen {
+            let change = match before.remove(id) {
+                // A fork repeats what the session it comes from has counted.
+                Some(row) if row.session_id != self.session => continue,
+                Some(row) => {
+                    let before = Answer::from(row);
+                    Change { after: before.clone().merge(answer), before: Some(before) }
+                }
+                None => Change { before: None, after: answer },
+            };
+            if change.before.as_ref() != Some(&change.after) {
+                ids.push(id.to_owned());
+                changes.push(change);
+            }
+        }
+        let written = self.write_answers(&ids, &changes).await?;
+        let kept = ids.iter().zip(changes).filter(|(id, _)| written.contains(id.as_str()));
+        Ok(kept.map(|(_, change)| change).collect())
+    }
+
+    /// Writes usage rows; gives the ids that are this session's. One that another session stored a moment ago is
+    /// not.
+    async fn write_answers(&self, ids: &[String], changes: &[Change]) -> Result<HashSet<String>, DbError> {
+        let of = |value: &dyn Fn(&Answer) -> i64| -> Vec<i64> {
+            changes.iter().map(|c| value(&c.after)).collect()
+        };
+        let insert = BulkInsert {
+            table: "message_usage",
+            constants: self.constants(),
+            columns: vec![
+                Column::Text("message_id", ids.to_vec()),
+                Column::Text("model", changes.iter().map(|c| c.after.model.clone()).collect()),
+                Column::Int("at", of(&|a| a.at)),
+                Column::Int("input_tokens", of(&|a| a.tokens.input)),
+                Column::Int("output_tokens", of(&|a| a.tokens.output)),
+                Column::Int("cache_read_tokens", of(&|a| a.tokens.cache_read)),
+                Column::Int("cache_creation_5m_tokens", of(&|a| a.tokens.cache_creation_5m)),
+                Column::Int("cache_creation_1h_tokens", of(&|a| a.tokens.cache_creation_1h)),
+            ],
+            on_conflict: "(team_id, message_id) DO UPDATE SET at = excluded.at, model = excluded.model, \
+                 input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens, \
+                 cache_read_tokens = excluded.cache_read_tokens, \
+                 cache_creation_5m_tokens = excluded.cache_creation_5m_tokens, \
+                 cache_creation_1h_tokens = excluded.cache_creation_1h_tokens \
+                 WHERE message_usage.session_id = excluded.session_id",
+            returning: "message_id",
+        };
+        let rows = insert.run(self.tx).await?;
+        rows.iter().map(|row| row.try_get("", "message_id").map_err(DbError::from)).collect()
+    }
+
+    async fn add_session_usage(&self, rows: &BTreeMap<&str, (i64, Tokens)>) -> Result<(), DbError> {
+        let of =
+            |value: &dyn Fn(&Tokens) -> i64| -> Vec<i64> { rows.values().map(|r| value(&r.1)).collect() };
+        let insert = BulkInsert {
+            table: "session_usage",
+            constants: self.constants(),
+            columns: vec![
+                Column::Text("model", rows.keys().map(|model| (*model).to_owned()).collect()),
+                Column::Int("responses", rows.values().map(|row| row.0).collect()),
+                Column::Int("input_tokens", of(&|t| t.input)),
+                Column::Int("output_tokens", of(&|t| t.output)),
+                Column::Int("cache_read_tokens", of(&|t| t.cache_read)),
+                Column::Int("cache_creation_5m_tokens", of(&|t| t.cache_creation_5m)),
+                Column::Int("cache_creation_1h_tokens", of(&|t| t.cache_creation_1h)),
+            ],
+            on_conflict: "(team_id, session_id, model) DO UPDATE SET \
+                 responses = session_usage.responses + excluded.responses, \
+                 input_tokens = session_usage.input_tokens + excluded.input_tokens, \
+                 output_tokens = session_usage.output_tokens + excluded.output_tokens, \
+                 cache_read_tokens = session_usage.cache_read_tokens + excluded.cache_read_tokens, \
+                 cache_creation_5m_tokens = session_usage.cache_creation_5m_tokens + excluded.cache_creation_5m_tokens, \
+                 cache_creation_1h_tokens = session_usage.cache_creation_1h_tokens + excluded.cache_creation_1h_tokens",
+            returning: "",
+        };
+        insert.run(self.tx).await?;
+        Ok(())
+    }
+}
