@@ -1,0 +1,351 @@
+//! The real programs, as they are run: two servers on one PostgreSQL, one on SQLite, the coordinator that pushes to
+//! them, sockets that listen; killed and started again.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use han_coordinator::{Client, ClientConfig, PushOptions, PushReport};
+use han_testkit::{Program, Signal, TestDatabase, both_databases, fixtures};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+
+const SERVER: &str = env!("CARGO_BIN_EXE_han-server");
+
+/// What every replica of a database is started with.
+fn environment(database: &TestDatabase) -> Vec<(String, String)> {
+    [
+        ("DATABASE_URL", database.url()),
+        ("KEK_SECRET", "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc="),
+        ("JWT_SECRET", "a secret of the tests, long enough to sign with"),
+        ("PUBLIC_URL", "http://127.0.0.1:8787"),
+        ("HAN_LISTEN", "127.0.0.1:0"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec()
+}
+
+struct Server {
+    program: Program,
+    url: String,
+}
+
+impl Server {
+    async fn start(database: &TestDatabase) -> Self {
+        let mut program = Program::start(SERVER, ["serve"], environment(database));
+        let line = program.wait_for_line("listening on ").await;
+        let url = line.split("listening on ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+        Self { program, url }
+    }
+}
+
+/// A key of a person's team; both are made where the database is empty.
+async fn key(database: &TestDatabase, user: &str) -> String {
+    let args = ["key", "create", "--user", user, "--team", user, "--scopes", "read sync:write"];
+    let (status, output) = Program::start(SERVER, args, environment(database)).wait().await;
+    assert!(status.success(), "{output:?}");
+    let key = output.stdout.iter().flat_map(|line| line.split_whitespace()).find(|w| w.starts_with("han_key_"));
+    key.unwrap_or_else(|| panic!("{output:?}")).to_owned()
+}
+
+async fn push(url: &str, key: &str, path: &Path, batch_lines: usize) -> PushReport {
+    let config = ClientConfig { url: url.to_owned(), api_key: key.to_owned().into(), team: None };
+    let mut options = PushOptions::default();
+    options.limits.batch_lines = batch_lines;
+    han_coordinator::push(path, &Client::new(config).unwrap(), &options).await
+}
+
+async fn ask(url: &str, key: &str, query: &str, variables: Value) -> Value {
+    let response = reqwest::Client::new()
+        .post(format!("{url}/graphql"))
+        .bearer_auth(key)
+        .json(&json!({ "query": query, "variables": variables }))
+        .send()
+        .await
+        .unwrap();
+    let answer: Value = response.json().await.unwrap();
+    assert!(answer.get("errors").is_none(), "{answer}");
+    answer["data"].clone()
+}
+
+/// The lines under a directory, by session and transcript.
+fn lines_under(projects: &Path) -> BTreeMap<(String, String), Vec<String>> {
+    fn walk(dir: &Path, files: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { walk(&path, files) } else { files.push(path) }
+        }
+    }
+    let mut files = Vec::new();
+    walk(projects, &mut files);
+    files
+        .into_iter()
+        .map(|file| {
+            let stem = file.file_stem().unwrap().to_str().unwrap().to_owned();
+            let lines = std::fs::read_to_string(&file).unwrap().lines().map(str::to_owned).collect();
+            let key = if stem.starts_with("agent-") {
+                let session = file.parent().unwrap().parent().unwrap().file_name().unwrap().to_str().unwrap();
+                (session.to_owned(), stem)
+            } else if let Some(session) = stem.strip_suffix("-han") {
+                (session.to_owned(), "han".to_owned())
+            } else {
+                (stem, "main".to_owned())
+            };
+            (key, lines)
+        })
+        .collect()
+}
+
+/// Every listed line that GraphQL gives, by session: what stands in the lists, progress included.
+async fn read_back(url: &str, key: &str) -> BTreeMap<String, Vec<String>> {
+    let sessions = ask(url, key, "{ sessions(first: 500) { edges { node { id sessionId } } } }", json!({})).await;
+    let mut read = BTreeMap::new();
+    for edge in sessions["sessions"]["edges"].as_array().unwrap() {
+        let mut raw = Vec::new();
+        let mut after = Value::Null;
+        loop {
+            let data = ask(
+                url,
+                key,
+                "query($id: ID!, $after: String) { node(id: $id) { ... on Session { \
+                   messages(first: 300, after: $after, includeProgress: true) { \
+                     edges { node { ... on AssistantMessage { rawJson } ... on UserMessage { rawJson } \
+                       ... on SummaryMessage { rawJson } ... on SystemMessage { rawJson } \
+                       ... on FileHistorySnapshotMessage { rawJson } ... on QueueOperationMessage { rawJson } \
+                       ... on UnknownEventMessage { rawJson } } } \
+                     pageInfo { hasNextPage endCursor } } } } }",
+                json!({ "id": edge["node"]["id"], "after": after }),
+            )
+            .await;
+            let messages = &data["node"]["messages"];
+            for edge in messages["edges"].as_array().unwrap() {
+                if let Some(line) = edge["node"]["rawJson"].as_str() {
+                    raw.push(line.to_owned());
+                }
+            }
+            if messages["pageInfo"]["hasNextPage"] != json!(true) {
+                break;
+            }
+            after = messages["pageInfo"]["endCursor"].clone();
+        }
+        read.insert(edge["node"]["sessionId"].as_str().unwrap().to_owned(), raw);
+    }
+    read
+}
+
+both_databases!(
+    async fn the_real_transcripts_go_in_once_and_come_out_unchanged(database: TestDatabase) {
+        let Some(root) = fixtures::real_transcripts() else { return };
+        let projects = root.join("projects");
+        let key = key(&database, "ada").await;
+        let server = Server::start(&database).await;
+        let report = push(&server.url, &key, &projects, 7).await;
+        assert!(report.succeeded(), "{report:?}");
+        assert_eq!((report.sessions, report.transcripts, report.stored), (2, 6, 3456 + 152));
+        assert_eq!((report.duplicates, report.rejected.len()), (0, 0));
+        // Again: everything is there already.
+        let again = push(&server.url, &key, &projects, 500).await;
+        assert_eq!((again.stored, again.up_to_date), (0, 6), "{again:?}");
+
+        let sums = ask(
+            &server.url,
+            &key,
+            "{ sessions(first: 10) { totalCount edges { node { messageCount inputTokens outputTokens cacheReadTokens \
+               cacheCreationTokens } } } }",
+            json!({}),
+        )
+        .await;
+        let nodes = sums["sessions"]["edges"].as_array().unwrap();
+        assert_eq!(nodes.len(), 2);
+        let sum = |field: &str| nodes.iter().map(|edge| edge["node"][field].as_i64().unwrap()).sum::<i64>();
+        let tokens = ["inputTokens", "outputTokens", "cacheReadTokens", "cacheCreationTokens"].map(sum);
+        assert_eq!(tokens, [2_776, 79_267, 31_179_675, 670_956]);
+
+        let pushed = lines_under(&projects);
+        for (session, read) in read_back(&server.url, &key).await {
+            let main = &pushed[&(session.clone(), "main".to_owned())];
+            assert!(!read.is_empty());
+            for line in &read {
+                assert!(main.contains(line), "a line of {session} came back changed: {line}");
+            }
+        }
+    }
+);
+
+both_databases!(
+    async fn a_killed_server_has_kept_what_it_acknowledged(database: TestDatabase) {
+        let key = key(&database, "ada").await;
+        let samples = fixtures::sample_sessions();
+        let mut server = Server::start(&database).await;
+        let total: u64 = lines_under(&samples).values().map(|lines| lines.len() as u64).sum();
+        let pushing = {
+            let (url, key, samples) = (server.url.clone(), key.clone(), samples.clone());
+            tokio::spawn(async move {
+                let config = ClientConfig { url, api_key: key.into(), team: None };
+                let client = Client::new(config).unwrap().with_sleeper(std::sync::Arc::new(Never));
+                let mut options = PushOptions::default();
+                options.limits.batch_lines = 3;
+                options.limits.body_bytes = 4096;
+                han_coordinator::push(&samples, &client, &options).await
+            })
+        };
+        // Killed as soon as something is known to be stored.
+        let mut stored = 0;
+        while stored == 0 {
+            let data = ask(&server.url, &key, "{ sessions(first: 1) { edges { node { lineCount } } } }", json!({}));
+            stored = data.await["sessions"]["edges"][0]["node"]["lineCount"].as_i64().unwrap_or(0);
+        }
+        server.program.signal(Signal::Kill).await;
+        let acknowledged = pushing.await.unwrap().stored;
+
+        server = Server::start(&database).await;
+        let report = push(&server.url, &key, &samples, 50).await;
+        assert!(report.succeeded(), "{report:?}");
+        assert!(report.stored <= total - acknowledged, "what was acknowledged was there: {report:?}");
+        let again = push(&server.url, &key, &samples, 50).await;
+        assert_eq!(again.stored, 0);
+        let data = ask(&server.url, &key, "{ sessions(first: 9) { edges { node { lineCount } } } }", json!({})).await;
+        let lines: i64 = data["sessions"]["edges"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|edge| edge["node"]["lineCount"].as_i64().unwrap())
+            .sum();
+        assert_eq!(lines, i64::try_from(total).unwrap(), "every line once");
+    }
+);
+
+/// Retries come at once: the server they wait for is dead.
+struct Never;
+
+impl han_coordinator::Sleeper for Never {
+    fn sleep(&self, _: Duration) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+
+/// A socket with one subscription.
+async fn subscribe(url: &str, key: &str, query: &str) -> Socket {
+    let mut request = format!("{}/graphql", url.replace("http", "ws")).into_client_request().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
+    let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+    let init = json!({ "type": "connection_init", "payload": { "Authorization": format!("Bearer {key}") } });
+    socket.send(Message::text(init.to_string())).await.unwrap();
+    let ack = next(&mut socket).await;
+    assert_eq!(ack["type"], "connection_ack");
+    let subscribe = json!({ "id": "1", "type": "subscribe", "payload": { "query": query } });
+    socket.send(Message::text(subscribe.to_string())).await.unwrap();
+    // An operation that is answered after it tells that the subscription stands.
+    let typename = json!({ "id": "2", "type": "subscribe", "payload": { "query": "{ __typename }" } });
+    socket.send(Message::text(typename.to_string())).await.unwrap();
+    loop {
+        if next(&mut socket).await["id"] == "2" {
+            let complete = next(&mut socket).await;
+            assert_eq!((&complete["id"], &complete["type"]), (&json!("2"), &json!("complete")));
+            return socket;
+        }
+    }
+}
+
+/// The next message that is no ping.
+async fn next(socket: &mut Socket) -> Value {
+    loop {
+        let message = tokio::time::timeout(Duration::from_secs(60), socket.next()).await.expect("a message in time");
+        match message.expect("the socket is open").unwrap() {
+            Message::Text(text) => {
+                let value: Value = serde_json::from_str(&text).unwrap();
+                if value["type"] != "ping" && value["type"] != "pong" {
+                    return value;
+                }
+            }
+            Message::Close(frame) => panic!("closed: {frame:?}"),
+            _ => {}
+        }
+    }
+}
+
+/// Two replicas on one PostgreSQL: what is pushed to one reaches the subscribers of the other, once and in order,
+/// also after its listener was killed; a stranger's subscriber hears nothing.
+#[tokio::test]
+async fn what_is_pushed_to_one_replica_reaches_the_subscribers_of_the_other() {
+    let database = TestDatabase::postgres().await;
+    let ada = key(&database, "ada").await;
+    let (one, mut two) = tokio::join!(Server::start(&database), Server::start(&database));
+    let samples = fixtures::sample_sessions();
+    let session = lines_under(&samples).into_keys().next().unwrap().0;
+
+    let mut messages = subscribe(
+        &two.url,
+        &ada,
+        &format!(
+            "subscription {{ sessionMessageAdded(sessionId: \"{session}\") {{ messageIndex newMessageEdge {{ cursor node {{ id }} }} }} }}"
+        ),
+    )
+    .await;
+    let mut added = subscribe(&two.url, &ada, "subscription { sessionAdded { sessionId } }").await;
+
+    // Pushed in small pieces, the listener killed in between.
+    let report = push(&one.url, &ada, &samples, 5).await;
+    assert!(report.succeeded(), "{report:?}");
+    let mut seen = Vec::new();
+    let expected = ask(
+        &one.url,
+        &ada,
+        "query($id: ID!) { node(id: $id) { ... on Session { messageCount } } }",
+        json!({ "id": format!("Session:{session}") }),
+    )
+    .await["node"]["messageCount"]
+        .as_i64()
+        .unwrap();
+    for _ in 0..expected {
+        let message = next(&mut messages).await;
+        let payload = &message["payload"]["data"]["sessionMessageAdded"];
+        seen.push(payload["newMessageEdge"]["node"]["id"].as_str().unwrap_or_else(|| panic!("{message}")).to_owned());
+    }
+    seen.sort();
+    let count = seen.len();
+    seen.dedup();
+    assert_eq!(seen.len(), count, "no message twice");
+    for _ in 0..2 {
+        assert!(next(&mut added).await["payload"]["data"]["sessionAdded"]["sessionId"].is_string());
+    }
+
+    let mut admin = <sqlx::PgConnection as sqlx::Connection>::connect(database.url()).await.unwrap();
+    let killed: i64 = sqlx::query_scalar(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() \
+         AND query LIKE 'LISTEN%'",
+    )
+    .fetch_one(&mut admin)
+    .await
+    .unwrap();
+    assert!(killed >= 2, "each replica listens");
+    let directory = tempfile::tempdir().unwrap();
+    let project = directory.path().join("-home-dev-grove");
+    std::fs::create_dir(&project).unwrap();
+    for n in 0..5 {
+        let line = format!(
+            r#"{{"type":"user","uuid":"{n}","timestamp":"2026-11-20T10:00:0{n}.000Z","message":{{"role":"user","content":"after"}}}}"#
+        );
+        std::fs::write(project.join(format!("after-{n}.jsonl")), line + "\n").unwrap();
+        assert!(push(&one.url, &ada, directory.path(), 100).await.succeeded());
+        let told = next(&mut added).await;
+        assert_eq!(told["payload"]["data"]["sessionAdded"]["sessionId"], format!("after-{n}"));
+    }
+
+    // Asked to end, a server says so to its sockets (1012, service restart), and ends well.
+    two.program.signal(Signal::Terminate).await;
+    let close = loop {
+        match added.next().await.expect("a close frame").unwrap() {
+            Message::Close(frame) => break frame.expect("with a code"),
+            _ => continue,
+        }
+    };
+    assert_eq!(u16::from(close.code), 1012);
+    let (status, output) = two.program.wait().await;
+    assert!(status.success(), "{output:?}");
+}
