@@ -47,7 +47,7 @@ both_databases!(
     async fn any_batching_gives_the_same(database: TestDatabase) {
         let files = synthetic_files();
         let mut expected = None;
-        for (size, seed) in [(10_000, 1), (7, 2), (1, 3), (13, 4)] {
+        for (size, seed) in [(10_000, 1), (7, 2), (2, 3), (13, 4)] {
             // A team of its own for each: what is compared speaks of ids that are keyed by team.
             let database = if database.is_postgres() {
                 TestDatabase::postgres().await

@@ -299,14 +299,21 @@ impl Write<'_> {
         let leaves = self.leaves().await?;
         // A batch that goes over lines again does not follow the last line that is stored.
         let mut before = transcript.last_line_at.filter(|_| first_line == transcript.next_offset);
+        // What stands before every line that has a time belongs with the first that has one. Where the whole batch
+        // has none, the time of its arrival has to do.
+        let ahead = self.batch.lines.iter().find_map(|line| match line.record.time {
+            TimeSource::Own(at) => Some(at.0),
+            _ => None,
+        });
+        let untimed = ahead.unwrap_or(self.now);
         let from_agent = self.transcript().strip_prefix("agent-");
         let mut placed = Vec::with_capacity(self.batch.lines.len());
         for line in &self.batch.lines {
             let record = &line.record;
             let at = match &record.time {
                 TimeSource::Own(at) => at.0,
-                TimeSource::Leaf(uuid) => leaves.get(uuid.as_str()).copied().or(before).unwrap_or(self.now),
-                TimeSource::LineBefore => before.unwrap_or(self.now),
+                TimeSource::Leaf(uuid) => leaves.get(uuid.as_str()).copied().or(before).unwrap_or(untimed),
+                TimeSource::LineBefore => before.unwrap_or(untimed),
             };
             before = Some(at);
             let agent_id = record.agent_id.clone().or_else(|| from_agent.map(str::to_owned));
