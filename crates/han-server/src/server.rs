@@ -44,7 +44,7 @@ fn routes(environment: Environment) -> Vec<Route> {
         // Signing in and out.
         route(login_link::PATH,    &[Method::GET, Method::POST], get(login_link::page).post(login_link::redeem)),
         route("/auth/logout",      &[Method::POST],              post(login_link::logout)),
-        // Data: every handler takes a Caller.
+        // Data: every handler asks for a Caller.
         route(graphql::PATH,       &[Method::GET, Method::POST], get(graphql::get).post(graphql::post)),
         route("/api/sync/status",  &[Method::GET],               get(receiver::status)),
     ];

@@ -23,7 +23,7 @@ pub const MIN_JWT_SECRET_BYTES: usize = 32;
 
 /// Everything that is wrong with the environment.
 #[derive(Debug, Error)]
-#[error("the configuration is not complete:\n{}", .problems.iter().map(|p| format!("  - {p}\n")).collect::<String>())]
+#[error("the configuration is not complete:{}", .problems.iter().map(|p| format!("\n  - {p}")).collect::<String>())]
 pub struct ConfigError {
     /// One sentence each: what is wrong and what to do.
     pub problems: Vec<String>,

@@ -21,6 +21,9 @@ const ZSTD_WINDOW_LOG: u32 = 23;
 /// How much is decompressed between two looks at the count.
 const STEP: usize = 256 << 10;
 
+/// How long the rest of a refused body may take to arrive.
+const DISCARD_PATIENCE: Duration = Duration::from_secs(5);
+
 /// How much a body that does not say its length is first taken to be.
 const UNKNOWN_LENGTH: usize = 256 << 10;
 
@@ -52,7 +55,7 @@ impl Encoding {
 /// Reads a body as it was sent, up to the limit.
 pub(crate) async fn read(
     headers: &HeaderMap,
-    body: Body,
+    body: &mut Body,
     limits: &Limits,
     memory: &mut Reservation,
 ) -> Result<Vec<u8>, Problem> {
@@ -63,8 +66,7 @@ pub(crate) async fn read(
     }
     memory.grow_to(announced.unwrap_or(UNKNOWN_LENGTH)).await?;
     let mut bytes = Vec::with_capacity(announced.unwrap_or(0));
-    let mut body = body;
-    while let Some(data) = next_data(&mut body, limits.read_timeout).await? {
+    while let Some(data) = next_data(body, limits.read_timeout).await? {
         if bytes.len() + data.len() > limits.body_bytes {
             return Err(body_too_large(limits));
         }
@@ -97,6 +99,20 @@ async fn next_data(body: &mut Body, patience: Duration) -> Result<Option<axum::b
             }
         }
     }
+}
+
+/// Reads what is left of a refused body and throws it away: at most `bytes`, and not for long.
+pub(crate) async fn discard(mut body: Body, bytes: usize) {
+    let discard = async {
+        let mut left = bytes;
+        while let Ok(Some(data)) = next_data(&mut body, DISCARD_PATIENCE).await {
+            left = left.saturating_sub(data.len());
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DISCARD_PATIENCE, discard).await;
 }
 
 fn body_too_large(limits: &Limits) -> Problem {

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::{Query, Request, State};
 use axum::http::HeaderMap;
+use axum::http::header::{CONNECTION, EXPECT};
+use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
 use han_db::queries::identity::Resolved;
 use han_db::queries::ingest::{self, Outcome};
@@ -31,27 +33,48 @@ const PREPARED_AHEAD: usize = 2;
 /// How long the whole body of a push may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(300);
 
+/// How many bytes are read and thrown away of a push whose sender has not said who they are.
+const UNREAD_OF_STRANGERS: usize = 1 << 20;
+
 const SYNC_WRITE: (Capability, &str) = (Capability::SyncWrite, "sync:write");
 const READ: (Capability, &str) = (Capability::Read, "read");
 
 /// `POST /api/sync/sessions`.
-pub(crate) async fn push(
-    State(state): State<AppState>,
+pub(crate) async fn push(State(state): State<AppState>, request: Request) -> Response {
+    let (parts, mut body) = request.into_parts();
+    let limits = &state.config.limits;
+    let (problem, unread) = match Caller::of(&state, &parts.method, &parts.headers).await {
+        Ok(caller) => match accept(&state, caller, &parts.headers, &mut body).await {
+            Ok(answer) => return Json(answer).into_response(),
+            Err(problem) => (problem, limits.body_bytes.saturating_mul(4)),
+        },
+        Err(problem) => (problem, UNREAD_OF_STRANGERS),
+    };
+    // A connection closed under a client that still sends would cost it the answer. Who asked whether to send at all
+    // has its answer.
+    if !parts.headers.contains_key(EXPECT) {
+        body::discard(body, unread).await;
+    }
+    ([(CONNECTION, "close")], problem).into_response()
+}
+
+async fn accept(
+    state: &AppState,
     caller: Caller,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<PushResponse>, Problem> {
+    headers: &HeaderMap,
+    body: &mut Body,
+) -> Result<PushResponse, Problem> {
     caller.may(&[SYNC_WRITE])?;
-    let resolved = caller.scope(&state, None).await?;
-    let encoding = Encoding::of(&headers)?;
+    let resolved = caller.scope(state, None).await?;
+    let encoding = Encoding::of(headers)?;
     let mut memory = state.memory.reservation();
-    let read = body::read(&headers, body, &state.config.limits, &mut memory);
+    let read = body::read(headers, body, &state.config.limits, &mut memory);
     let bytes = tokio::time::timeout(BODY_DEADLINE, read)
         .await
         .map_err(|_| Problem::unavailable("the body took too long to arrive: send smaller batches"))??;
     // From here on the push is accepted.
     let accepted = take_in(state.clone(), caller, resolved, encoding, bytes, memory);
-    state.tracker.spawn(accepted.in_current_span()).await.map_err(lost)?.map(Json)
+    state.tracker.spawn(accepted.in_current_span()).await.map_err(lost)?
 }
 
 /// `GET /api/sync/status?team_id=`.

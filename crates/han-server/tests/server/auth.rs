@@ -1,0 +1,317 @@
+//! Who is let in, on every path, and how a browser gets and loses its session.
+
+use han_crypto::ApiKeyToken;
+use han_db::queries::identity;
+use han_server::all_routes;
+use han_server::auth::jwt::{AUDIENCE, Claims, LIFETIME_SECONDS};
+use han_server::config::Environment;
+use han_testkit::both_databases;
+use han_types::Clock as _;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use reqwest::{Method, RequestBuilder, StatusCode, header};
+use serde_json::json;
+
+use crate::support::{JWT_SECRET, Person, TestServer, answer, batch, problem};
+
+/// Routes that anybody may ask; every other one needs a credential.
+const PUBLIC: [&str; 4] = ["/health", "/ready", "/auth/login-link", "/graphiql"];
+
+/// A request that would be answered with 200 if its credential were good.
+fn good_request(server: &TestServer, method: &Method, path: &str) -> RequestBuilder {
+    let request = match (method.as_str(), path) {
+        ("GET", "/graphql") => server.get("/graphql?query=%7B__typename%7D"),
+        ("POST", "/graphql") => server.post(path).json(&json!({"query": "{__typename}"})),
+        ("POST", "/api/sync/sessions") => server.post(path).json(&batch("s", 0, &[])),
+        _ => server.request(method.clone(), path),
+    };
+    // An empty JSON body for POSTs without one, as the cookie's rules demand.
+    if path == "/auth/logout" { request.header(header::CONTENT_TYPE, "application/json") } else { request }
+}
+
+both_databases!(
+    async fn every_data_path_refuses_whoever_has_no_good_credential(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let ada = server.person("ada").await;
+        let (_, expired) = server.key(&ada.user_id, &ada.team_id, "read sync:write", Some(1)).await;
+        let expired_jwt = server.jwt.mint(&ada.user_id, None, server.db.entropy()).unwrap();
+        server.clock.advance_seconds(86_400);
+        let (revoked_id, revoked) = server.key(&ada.user_id, &ada.team_id, "read", None).await;
+        assert!(identity::revoke_api_key(&server.db, &ada.team_id, &revoked_id).await.unwrap());
+        let unknown = ApiKeyToken::mint(server.db.entropy()).expose().to_owned();
+        let mut walked = 0;
+        for (method, path) in all_routes(Environment::Development) {
+            if PUBLIC.contains(&path) {
+                continue;
+            }
+            walked += 1;
+            let nobody = good_request(&server, &method, path).send().await.unwrap();
+            assert!(nobody.headers()[header::WWW_AUTHENTICATE].to_str().unwrap().starts_with("Bearer"));
+            assert_eq!(problem(nobody).await.1, "unauthenticated", "{method} {path}");
+            for credential in
+                [&expired, &expired_jwt, &revoked, &unknown, "han_key_junk", "junk", "a.b.c", "Bearer x"]
+            {
+                let response =
+                    good_request(&server, &method, path).bearer_auth(credential).send().await.unwrap();
+                let told = problem(response).await;
+                assert_eq!(
+                    (told.0, told.1.as_str()),
+                    (401, "invalid_credential"),
+                    "{method} {path} {credential}"
+                );
+            }
+            let basic =
+                good_request(&server, &method, path).basic_auth("ada", Some("x")).send().await.unwrap();
+            assert_eq!(problem(basic).await.0, 401, "{method} {path}");
+            let good = good_request(&server, &method, path).bearer_auth(&ada.key).send().await.unwrap();
+            let expected = if path == "/auth/logout" { 400 } else { 200 };
+            assert_eq!(good.status(), expected, "{method} {path}");
+        }
+        assert!(walked >= 5);
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn a_credential_is_good_for_its_own_team_and_scopes_alone(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let ada = server.person("ada").await;
+        let eve = server.person("eve").await;
+        let push_to = |key: &str, team: &str| {
+            let mut body = batch("s", 0, &[]);
+            body["team_id"] = team.into();
+            server.push(key, &body)
+        };
+        let of_ada = problem(push_to(&eve.key, ada.team_id.as_str()).send().await.unwrap()).await;
+        let of_nobody = problem(push_to(&eve.key, "0190-no-such-team").send().await.unwrap()).await;
+        assert_eq!(of_ada, of_nobody);
+        assert_eq!((of_ada.0, of_ada.1.as_str()), (404, "not_found"));
+        for junk in ["", "a/b", &"x".repeat(1000)] {
+            assert_eq!(problem(push_to(&eve.key, junk).send().await.unwrap()).await, of_nobody);
+        }
+        let status = server.get("/api/sync/status").query(&[("team_id", ada.team_id.as_str())]);
+        assert_eq!(problem(status.bearer_auth(&eve.key).send().await.unwrap()).await, of_nobody);
+        assert_eq!(push_to(&ada.key, ada.team_id.as_str()).send().await.unwrap().status(), 200);
+
+        let (_, reader) = server.key(&ada.user_id, &ada.team_id, "read", None).await;
+        let refused = problem(push_to(&reader, ada.team_id.as_str()).send().await.unwrap()).await;
+        assert_eq!((refused.0, refused.1.as_str()), (403, "insufficient_scope"));
+        let (_, writer) = server.key(&ada.user_id, &ada.team_id, "sync:write", None).await;
+        let body = answer(
+            server.graphql(&writer, "{ sessions(first: 1) { edges { node { id } } } }").send().await.unwrap(),
+        );
+        assert_eq!(body.await.1["errors"][0]["extensions"]["code"], "FORBIDDEN");
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn a_key_says_coarsely_when_it_was_last_used(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let ada = server.person("ada").await;
+        let hash = ApiKeyToken::parse(&ada.key).unwrap().hash();
+        let row = identity::api_key(&server.db, &hash).await.unwrap().unwrap();
+        assert_eq!(row.last_used_at, None);
+        let first = server.clock.now();
+        identity::touch_api_key(&server.db, &row).await.unwrap();
+        server.clock.advance_seconds(identity::USE_RECORDED_EVERY_SECONDS - 1);
+        let row = identity::api_key(&server.db, &hash).await.unwrap().unwrap();
+        identity::touch_api_key(&server.db, &row).await.unwrap();
+        let row = identity::api_key(&server.db, &hash).await.unwrap().unwrap();
+        assert_eq!(row.last_used_at, Some(first));
+        server.clock.advance_seconds(1);
+        identity::touch_api_key(&server.db, &row).await.unwrap();
+        let row = identity::api_key(&server.db, &hash).await.unwrap().unwrap();
+        assert_eq!(row.last_used_at, Some(server.clock.now()));
+        server.stop().await;
+    }
+);
+
+fn claims(server: &TestServer, person: &Person) -> Claims {
+    let now = server.clock.now().seconds();
+    Claims {
+        sub: person.user_id.clone(),
+        team_id: None,
+        iat: now,
+        exp: now + LIFETIME_SECONDS,
+        nbf: None,
+        iss: server.url.clone(),
+        aud: AUDIENCE.to_owned(),
+        jti: "1".to_owned(),
+    }
+}
+
+fn signed(algorithm: Algorithm, claims: &impl serde::Serialize, secret: &str) -> String {
+    jsonwebtoken::encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(secret.as_bytes()))
+        .unwrap()
+}
+
+both_databases!(
+    async fn only_our_own_tokens_of_now_are_taken(db: TestDatabase) {
+        use base64::Engine as _;
+        let server = TestServer::start(&db).await;
+        let ada = server.person("ada").await;
+        let eve = server.person("eve").await;
+        let good = claims(&server, &ada);
+        let status_of =
+            async |token: &str| server.graphql(token, "{__typename}").send().await.unwrap().status();
+        assert_eq!(status_of(&signed(Algorithm::HS256, &good, JWT_SECRET)).await, 200);
+
+        let now = good.iat;
+        let none = {
+            let base64 = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+            let header = base64.encode(r#"{"alg":"none","typ":"JWT"}"#);
+            format!("{header}.{}.", base64.encode(serde_json::to_vec(&good).unwrap()))
+        };
+        let tampered = {
+            let token = signed(Algorithm::HS256, &good, JWT_SECRET);
+            let other =
+                signed(Algorithm::HS256, &claims(&server, &eve), "another secret that is long enough too");
+            let body = other.split('.').nth(1).unwrap().to_owned();
+            let mut parts: Vec<&str> = token.split('.').collect();
+            parts[1] = &body;
+            parts.join(".")
+        };
+        let mut without_aud = serde_json::to_value(&good).unwrap();
+        without_aud.as_object_mut().unwrap().remove("aud");
+        let mut without_exp = serde_json::to_value(&good).unwrap();
+        without_exp.as_object_mut().unwrap().remove("exp");
+        for (why, token) in [
+            ("alg none", none),
+            ("another person's claims", tampered),
+            ("HS512", signed(Algorithm::HS512, &good, JWT_SECRET)),
+            ("another secret", signed(Algorithm::HS256, &good, "another secret that is long enough too")),
+            ("ended", signed(Algorithm::HS256, &Claims { exp: now, ..good.clone() }, JWT_SECRET)),
+            (
+                "not begun",
+                signed(Algorithm::HS256, &Claims { nbf: Some(now + 61), ..good.clone() }, JWT_SECRET),
+            ),
+            (
+                "from the future",
+                signed(Algorithm::HS256, &Claims { iat: now + 61, ..good.clone() }, JWT_SECRET),
+            ),
+            (
+                "audience",
+                signed(Algorithm::HS256, &Claims { aud: "other".to_owned(), ..good.clone() }, JWT_SECRET),
+            ),
+            (
+                "issuer",
+                signed(Algorithm::HS256, &Claims { iss: "http://x".to_owned(), ..good.clone() }, JWT_SECRET),
+            ),
+            ("no audience", signed(Algorithm::HS256, &without_aud, JWT_SECRET)),
+            ("no end", signed(Algorithm::HS256, &without_exp, JWT_SECRET)),
+        ] {
+            assert_eq!(status_of(&token).await, 401, "{why}");
+        }
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn a_token_for_a_team_left_sees_nothing(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let ada = server.person("ada").await;
+        let eve = server.person("eve").await;
+        server.push_lines(&ada.key, "s1", 0, &han_testkit::SyntheticSession::new(1).lines(3)).await;
+        let token = server.jwt.mint(&eve.user_id, Some(&ada.team_id), server.db.entropy()).unwrap();
+        let pushed = server.push(&token, &batch("s", 0, &[])).send().await.unwrap();
+        assert_eq!(problem(pushed).await.0, 404);
+        let query = "{ sessions(first: 5) { edges { node { id } } } }";
+        let (status, body) = answer(server.graphql(&token, query).send().await.unwrap()).await;
+        assert_eq!((status, &body["data"]["sessions"]["edges"]), (StatusCode::OK, &json!([])));
+        let own = server.jwt.mint(&ada.user_id, Some(&ada.team_id), server.db.entropy()).unwrap();
+        let (_, body) = answer(server.graphql(&own, query).send().await.unwrap()).await;
+        assert_eq!(body["data"]["sessions"]["edges"].as_array().unwrap().len(), 1);
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn a_login_link_opens_one_session_which_its_cookie_carries(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let ada = server.person("ada").await;
+        let link = identity::create_login_link(&server.db, &ada.user_id).await.unwrap();
+        let page = server.get("/auth/login-link").query(&[("token", link.expose())]).send().await.unwrap();
+        assert_eq!(page.headers()[header::CACHE_CONTROL], "no-store");
+        assert!(page.headers().get(header::SET_COOKIE).is_none(), "a preview must not use the link up");
+        assert!(page.text().await.unwrap().contains("<form method=\"post\""));
+
+        let redeem = || server.post("/auth/login-link").body(format!("token={}", link.expose()));
+        let elsewhere = redeem().header("origin", "https://evil.example").send().await.unwrap();
+        assert_eq!(problem(elsewhere).await.1, "cross_site");
+        let opened = redeem().header("origin", &server.url).send().await.unwrap();
+        assert_eq!(
+            (opened.status(), &opened.headers()[header::LOCATION]),
+            (StatusCode::SEE_OTHER, &"/".parse().unwrap())
+        );
+        let cookie = opened.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();
+        for attribute in ["HttpOnly", "SameSite=Lax", "Path=/"] {
+            assert!(cookie.contains(attribute), "{cookie}");
+        }
+        assert_eq!(redeem().send().await.unwrap().status(), StatusCode::GONE);
+
+        let pair = cookie.split(';').next().unwrap().to_owned();
+        let ask = || server.get("/graphql?query=%7B__typename%7D").header("cookie", &pair);
+        let same = |request: RequestBuilder| request.header("sec-fetch-site", "same-origin");
+        assert_eq!(same(ask()).send().await.unwrap().status(), 200);
+        assert_eq!(same(ask()).bearer_auth(&ada.key).send().await.unwrap().status(), 400, "two credentials");
+        assert_eq!(ask().send().await.unwrap().status(), 403, "no proof of origin");
+        let write =
+            || server.post("/graphql").header("cookie", &pair).json(&json!({"query": "{__typename}"}));
+        assert_eq!(write().header("origin", &server.url).send().await.unwrap().status(), 200);
+        assert_eq!(write().header("origin", "https://evil.example").send().await.unwrap().status(), 403);
+
+        let logout =
+            server.post("/auth/logout").header("cookie", &pair).header("content-type", "application/json");
+        let left = logout.header("origin", &server.url).send().await.unwrap();
+        assert_eq!(left.status(), StatusCode::NO_CONTENT);
+        assert!(left.headers()[header::SET_COOKIE].to_str().unwrap().contains("Max-Age=0"));
+        assert_eq!(same(ask()).send().await.unwrap().status(), 401);
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn links_and_sessions_end_by_themselves(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let ada = server.person("ada").await;
+        let link = identity::create_login_link(&server.db, &ada.user_id).await.unwrap();
+        server.clock.advance_seconds(identity::LOGIN_LINK_SECONDS);
+        let redeemed =
+            server.post("/auth/login-link").body(format!("token={}", link.expose())).send().await.unwrap();
+        assert_eq!(redeemed.status(), StatusCode::GONE);
+        for junk in ["", "token=", "token=han_login_x", "\u{0}", "token=%ff"] {
+            let response = server.post("/auth/login-link").body(junk).send().await.unwrap();
+            assert_eq!(response.status(), StatusCode::GONE, "{junk:?}");
+        }
+
+        let cookie = server.cookie(&ada.user_id).await;
+        let ask = async || {
+            let request = server.get("/graphql?query=%7B__typename%7D").header("cookie", &cookie);
+            request.header("sec-fetch-site", "same-origin").send().await.unwrap().status()
+        };
+        // Seen a day before its end, it slides on; then it is left alone.
+        server.clock.advance_seconds(identity::WEB_SESSION_SECONDS - 86_400);
+        assert_eq!(ask().await, 200);
+        server.clock.advance_seconds(identity::WEB_SESSION_SECONDS - 1);
+        assert_eq!(ask().await, 200);
+        server.clock.advance_seconds(identity::WEB_SESSION_SECONDS);
+        assert_eq!(ask().await, 401);
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn of_two_who_use_one_link_one_gets_in(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let ada = server.person("ada").await;
+        for _ in 0..5 {
+            let link = identity::create_login_link(&server.db, &ada.user_id).await.unwrap();
+            let redeem = || server.post("/auth/login-link").body(format!("token={}", link.expose())).send();
+            let (one, two) = tokio::join!(redeem(), redeem());
+            let mut statuses = [one.unwrap().status().as_u16(), two.unwrap().status().as_u16()];
+            statuses.sort_unstable();
+            assert_eq!(statuses, [303, 410]);
+        }
+        server.stop().await;
+    }
+);

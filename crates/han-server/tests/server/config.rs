@@ -1,0 +1,178 @@
+//! The configuration: what is missing is told at once, secrets stay secret, and are made only where that is safe.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+
+use han_crypto::OsEntropy;
+use han_server::config::{Config, ConfigError, PublicUrl, VARIABLES};
+
+use crate::support::{JWT_SECRET, environment, kek_secret, load};
+
+fn problems(environment: &[(&str, &str)]) -> String {
+    let environment: HashMap<_, _> = environment.iter().copied().collect();
+    let lookup = |name: &str| environment.get(name).map(|value| (*value).to_owned());
+    match Config::load(&lookup, &OsEntropy::new()) {
+        Err(error @ ConfigError { .. }) => error.to_string(),
+        Ok(_) => String::new(),
+    }
+}
+
+#[test]
+fn everything_that_is_missing_is_told_at_once() {
+    insta::assert_snapshot!(problems(&[("DATABASE_URL", "postgres://han@db/han")]), @r#"
+    the configuration is not complete:
+      - PUBLIC_URL is missing: set it to the address browsers reach this server at, such as https://han.example.com
+      - KEK_SECRET is missing: set it (or KEK_SECRET_FILE) to 32 random bytes in base64, made with `openssl rand -base64 32`, and keep a copy: without it the content cannot be read
+      - JWT_SECRET is missing: set it (or JWT_SECRET_FILE) to at least 32 random bytes, made with `openssl rand -base64 48`
+    "#);
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    insta::assert_snapshot!(problems(&[
+        ("DATABASE_URL", "mysql://x"),
+        ("HAN_ENV", "staging"),
+        ("HAN_LISTEN", "here"),
+        ("PUBLIC_URL", "https://example.com/han"),
+        ("HAN_MAX_BODY_BYTES", "lots"),
+        ("HAN_MAX_LINE_BYTES", "1"),
+        ("HAN_INGEST_MEMORY_BYTES", "1048576"),
+        ("HAN_CLIENT_DIR", "/nowhere"),
+        ("KEK_SECRET", "c2hvcnQ="),
+        ("JWT_SECRET", "short"),
+        ("JWT_SECRET_PREVIOUS", "x"),
+        ("JWT_SECRET_PREVIOUS_FILE", "y"),
+        ("STRIPE_SECRET_KEY_FILE", "/nowhere/stripe"),
+    ]), @r#"
+    the configuration is not complete:
+      - HAN_ENV is "staging": it must be development or production
+      - DATABASE_URL must start with postgres:// or sqlite: (leave it unset for ./han-data/han.db)
+      - HAN_LISTEN is "here": it must be an address and port, such as 0.0.0.0:8787
+      - PUBLIC_URL must be an address such as https://han.example.com, without a path, not "https://example.com/han"
+      - HAN_MAX_BODY_BYTES is "lots": it must be a whole number from 1024 to 1073741824
+      - HAN_MAX_LINE_BYTES is "1": it must be a whole number from 1024 to 67108864
+      - HAN_INGEST_MEMORY_BYTES (1048576) is smaller than HAN_MAX_DECOMPRESSED_BYTES (134217728): a push of the allowed size could never be taken
+      - HAN_CLIENT_DIR is /nowhere, which has no index.html: name the directory of a built dashboard
+      - STRIPE_SECRET_KEY_FILE names /nowhere/stripe, which cannot be read: No such file or directory (os error 2)
+      - JWT_SECRET_PREVIOUS and JWT_SECRET_PREVIOUS_FILE are both set: set one of them
+      - JWT_SECRET is too short: it must have at least 32 bytes, made with `openssl rand -base64 48`
+      - KEK_SECRET is not base64 of exactly 32 bytes (it has another length); generate one with `openssl rand -base64 32`
+    "#);
+}
+
+#[test]
+fn a_secret_may_come_from_a_file_and_is_never_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("jwt");
+    std::fs::write(&file, format!("{JWT_SECRET}\n")).unwrap();
+    let mut environment = environment("postgres://han:hunter2@db/han");
+    environment.remove("JWT_SECRET");
+    environment.insert("JWT_SECRET_FILE".to_owned(), file.display().to_string());
+    environment.insert("STRIPE_SECRET_KEY".to_owned(), "sk_live_hunter2".to_owned());
+    let config = load(&environment);
+    assert!(config.plans.billing_configured);
+    use secrecy::ExposeSecret as _;
+    assert_eq!(config.secrets.jwt.expose_secret(), JWT_SECRET);
+    let shown = format!("{config:?} {:?}", config.secrets);
+    for secret in ["hunter2", JWT_SECRET, &kek_secret()] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}
+
+#[test]
+fn every_variable_that_is_read_is_in_the_reference() {
+    let read = RefCell::new(BTreeSet::new());
+    let lookup = |name: &str| {
+        read.borrow_mut().insert(name.to_owned());
+        None
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().display().to_string();
+    let lookup = |name: &str| lookup(name).or_else(|| (name == "HAN_DATA_DIR").then(|| data.clone()));
+    Config::load(&lookup, &OsEntropy::new()).unwrap();
+    let _ = han_server::config::LogConfig::load(&lookup);
+    let mut listed: BTreeSet<String> = VARIABLES.iter().map(|variable| variable.name.to_owned()).collect();
+    listed.extend(VARIABLES.iter().filter(|v| v.secret).map(|v| format!("{}_FILE", v.name)));
+    listed.insert("RUST_LOG".to_owned());
+    assert_eq!(read.into_inner(), listed);
+}
+
+#[test]
+fn an_address_is_compared_as_browsers_spell_it() {
+    for (given, origin) in [
+        ("https://Han.Example.com/", "https://han.example.com"),
+        ("https://han.example.com:443", "https://han.example.com"),
+        ("http://han.example.com:80", "http://han.example.com"),
+        ("http://localhost:8787", "http://localhost:8787"),
+        ("http://[::1]:8787", "http://[::1]:8787"),
+    ] {
+        assert_eq!(PublicUrl::parse(given).unwrap().origin(), origin);
+    }
+    for given in ["", "han.example.com", "ftp://x", "https://x/path", "https://u:p@x", "https://x?y", "/x"] {
+        assert!(PublicUrl::parse(given).is_err(), "{given}");
+    }
+}
+
+#[cfg(unix)]
+mod made_secrets {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
+    use han_server::config::Config;
+    use secrecy::ExposeSecret as _;
+
+    use super::OsEntropy;
+
+    fn load(dir: &Path) -> Result<Config, String> {
+        let data = dir.display().to_string();
+        let lookup = |name: &str| (name == "HAN_DATA_DIR").then(|| data.clone());
+        Config::load(&lookup, &OsEntropy::new()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn they_are_made_once_for_their_owner_alone_and_kept() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("data");
+        let first = load(&dir).unwrap();
+        assert!(first.notices.iter().any(|notice| notice.contains("secrets.env")), "it says so");
+        let file = dir.join("secrets.env");
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1, "no draft is left behind");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let second = load(&dir).unwrap();
+        assert!(second.notices.is_empty());
+        assert_eq!(second.secrets.kek.expose_secret(), first.secrets.kek.expose_secret());
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+    }
+
+    #[test]
+    fn they_are_refused_where_others_may_read_them() {
+        let dir = tempfile::tempdir().unwrap();
+        load(dir.path()).unwrap();
+        let file = dir.path().join("secrets.env");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(load(dir.path()).unwrap_err().contains("chmod 600"));
+    }
+
+    #[test]
+    fn they_are_not_made_anew_for_a_database_that_others_sealed() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("han.db"), "something").unwrap();
+        let told = load(dir.path()).unwrap_err();
+        assert!(told.contains("put") && told.contains("KEK_SECRET"), "{told}");
+        assert!(!dir.path().join("secrets.env").exists());
+    }
+
+    #[test]
+    fn a_file_that_lost_one_is_not_mended() {
+        let dir = tempfile::tempdir().unwrap();
+        load(dir.path()).unwrap();
+        let file = dir.path().join("secrets.env");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let kept: String =
+            text.lines().filter(|line| !line.starts_with("KEK_SECRET")).map(|l| format!("{l}\n")).collect();
+        std::fs::write(&file, &kept).unwrap();
+        assert!(load(dir.path()).unwrap_err().contains("has no KEK_SECRET"));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), kept);
+    }
+}

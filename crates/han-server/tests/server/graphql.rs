@@ -1,0 +1,124 @@
+//! GraphQL over HTTP: forms of requests and answers, statuses, limits. What fields mean is han-api's to test.
+
+use han_testkit::{SyntheticSession, both_databases};
+use reqwest::header;
+use serde_json::{Value, json};
+
+use crate::support::{TestServer, answer, problem};
+
+both_databases!(
+    async fn status_and_form_follow_graphql_over_http(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let ada = server.person("ada").await;
+        const MODERN: &str = "application/graphql-response+json";
+        const LEGACY: &str = "application/json";
+        let cases = [
+            (json!({"query": "{__typename}"}), 200, 200),
+            (json!({"query": "query A{__typename} query B{x:__typename}", "operationName": "B"}), 200, 200),
+            (
+                json!({"query": "{__typename}", "variables": null, "operationName": null, "extensions": null}),
+                200,
+                200,
+            ),
+            (json!({"query": "{"}), 400, 200),
+            (json!({"query": "{ nothing }"}), 400, 200),
+            (json!({"query": ""}), 400, 400),
+            (json!({}), 400, 400),
+            (json!({"query": 7}), 400, 400),
+            (json!({"query": "{__typename}", "variables": "x"}), 400, 400),
+            (json!({"query": "{__typename}", "variables": [1]}), 400, 400),
+            (json!("x"), 400, 400),
+        ];
+        for (body, modern, legacy) in cases {
+            for (accept, status) in
+                [(MODERN, modern), (LEGACY, legacy), ("*/*", legacy), ("text/html, */*;q=0.1", legacy)]
+            {
+                let request = server.post("/graphql").bearer_auth(&ada.key).json(&body);
+                let response = request.header("accept", accept).send().await.unwrap();
+                let form = if accept == MODERN { MODERN } else { LEGACY };
+                let found = response.headers()[header::CONTENT_TYPE].to_str().unwrap().to_owned();
+                assert!(found.starts_with(form), "{body} {accept}: {found}");
+                let (found, answered) = answer(response).await;
+                assert_eq!(found, status, "{body} {accept}: {answered}");
+                let failed = modern != 200;
+                assert_eq!(answered.get("errors").is_some(), failed, "{answered}");
+                assert_eq!(answered.get("data").is_none(), failed, "{answered}");
+                assert!(!failed || answered["errors"][0]["extensions"]["code"].is_string(), "{answered}");
+            }
+        }
+        let request = server.post("/graphql").bearer_auth(&ada.key);
+        assert_eq!(request.header("content-type", LEGACY).body("{").send().await.unwrap().status(), 400);
+        let form = server.post("/graphql").bearer_auth(&ada.key).header("content-type", "text/plain");
+        assert_eq!(problem(form.body(r#"{"query":"{__typename}"}"#).send().await.unwrap()).await.0, 415);
+        let image = server.graphql(&ada.key, "{__typename}").header("accept", "image/png");
+        assert_eq!(problem(image.send().await.unwrap()).await.0, 406);
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn get_is_for_queries(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let ada = server.person("ada").await;
+        let get = |query: &[(&str, &str)]| server.get("/graphql").query(query).bearer_auth(&ada.key);
+        let (status, body) = answer(
+            get(&[
+                ("query", "query Q($n: Int!) { sessions(first: $n) { edges { node { id } } } }"),
+                ("variables", r#"{"n": 3}"#),
+            ])
+            .send()
+            .await
+            .unwrap(),
+        )
+        .await;
+        assert_eq!((status.as_u16(), &body["data"]["sessions"]["edges"]), (200, &json!([])));
+        let mutation = get(&[("query", "mutation { __typename }")]).send().await.unwrap();
+        assert_eq!(
+            (mutation.status().as_u16(), &mutation.headers()[header::ALLOW]),
+            (405, &"POST".parse().unwrap())
+        );
+        let subscription = get(&[("query", "subscription { memoryUpdated { type } }")]).send().await.unwrap();
+        assert_eq!(subscription.status(), 405);
+        assert_eq!(get(&[]).send().await.unwrap().status(), 400);
+        assert_eq!(get(&[("query", "{__typename}"), ("variables", "{")]).send().await.unwrap().status(), 400);
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn what_is_too_much_is_refused(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let ada = server.person("ada").await;
+        let deep = format!("{}__typename{}", "{ node(id: \"x\") ".repeat(200), "}".repeat(200));
+        let wide: String = (0..2000).map(|n| format!("a{n}: __typename ")).collect();
+        for document in [deep, format!("{{ {wide} }}")] {
+            let (_, body) = answer(server.graphql(&ada.key, &document).send().await.unwrap()).await;
+            assert_eq!(body["errors"][0]["extensions"]["code"], "LIMIT_EXCEEDED", "{body}");
+        }
+        let post = |body: &Value| server.post("/graphql").bearer_auth(&ada.key).json(body);
+        let one = json!({"query": "{__typename}"});
+        let (_, body) = answer(post(&json!([one, one])).send().await.unwrap()).await;
+        assert_eq!(body, json!([{"data": {"__typename": "Query"}}, {"data": {"__typename": "Query"}}]));
+        let many = post(&json!(vec![one; 1000])).send().await.unwrap();
+        assert_eq!(answer(many).await.1["errors"][0]["extensions"]["code"], "LIMIT_EXCEEDED");
+        let large = post(&json!({"query": " ".repeat(2 << 20)})).send().await.unwrap();
+        assert_eq!(problem(large).await.0, 413);
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn what_was_pushed_is_read_back_by_its_team_alone(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let (ada, eve) = (server.person("ada").await, server.person("eve").await);
+        let bob = server.colleague(&ada, "bob").await;
+        server.push_lines(&ada.key, "s1", 0, &SyntheticSession::new(6).lines(20)).await;
+        let query =
+            r#"{ session(id: "Session:s1") { sessionId messages(first: 50) { edges { node { id } } } } }"#;
+        for (key, sees) in [(&ada.key, true), (&bob.key, true), (&eve.key, false)] {
+            let (_, body) = answer(server.graphql(key, query).send().await.unwrap()).await;
+            assert_eq!(body["data"]["session"].is_object(), sees, "{body}");
+        }
+        server.stop().await;
+    }
+);

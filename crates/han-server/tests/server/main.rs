@@ -1,0 +1,10 @@
+//! The server as its clients meet it: real HTTP, real sockets, both databases, a clock that the test owns.
+
+mod auth;
+mod config;
+mod graphql;
+mod process;
+mod serving;
+mod sockets;
+mod support;
+mod sync;

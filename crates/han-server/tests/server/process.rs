@@ -1,0 +1,80 @@
+//! The binary as an operator runs it.
+
+use han_testkit::{Program, Signal};
+
+const SERVER: &str = env!("CARGO_BIN_EXE_han-server");
+
+#[tokio::test]
+async fn with_nothing_set_it_makes_what_it_needs_and_serves_until_told_to_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let env = |extra: &[(&str, &str)]| -> Vec<(String, String)> {
+        let mut env = vec![("HAN_DATA_DIR".to_owned(), dir.path().display().to_string())];
+        env.extend(extra.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        env
+    };
+    let (status, output) = Program::start(SERVER, ["key", "create"], env(&[])).wait().await;
+    assert!(status.success(), "{output:?}");
+    let key = output.stdout.first().cloned().unwrap();
+    assert!(output.line_with("made the user admin and the team team").is_some(), "{output:?}");
+    assert!(output.line_with("secrets.env").is_some());
+
+    let mut server = Program::start(SERVER, ["serve"], env(&[("HAN_LISTEN", "127.0.0.1:0")]));
+    let line = server.wait_for_line("listening on http://").await;
+    let url = line.split("listening on ").nth(1).unwrap().to_owned();
+    let http = reqwest::Client::new();
+    let body = serde_json::json!({"query": "{__typename}"});
+    let response = http.post(format!("{url}/graphql")).bearer_auth(&key).json(&body).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+
+    let (status, output) =
+        Program::start(SERVER, ["login-link"], env(&[("PUBLIC_URL", url.as_str())])).wait().await;
+    assert!(status.success(), "{output:?}");
+    assert!(output.stdout[0].starts_with(&format!("{url}/auth/login-link?token=han_login_")));
+    assert_eq!(http.get(&output.stdout[0]).send().await.unwrap().status(), 200);
+
+    server.signal(Signal::Terminate).await;
+    let (status, output) = server.wait().await;
+    assert!(status.success(), "{output:?}");
+    assert!(!output.stderr.iter().any(|line| line.contains("han_login_")), "no token stands in the log");
+}
+
+#[tokio::test]
+async fn a_command_that_cannot_be_done_says_what_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = async |args: &[&str]| {
+        let env = [("HAN_DATA_DIR", dir.path().display().to_string())];
+        let (status, output) = Program::start(SERVER, args, env).wait().await;
+        (status.success(), output)
+    };
+    assert!(run(&["key", "create", "--user", "ada", "--team", "Orchard"]).await.0);
+    for (args, told) in [
+        (vec!["key", "create", "--user", "bob"], "there is no user \"bob\""),
+        (vec!["key", "create", "--user", "ada", "--team", "other"], "there is no team \"other\""),
+        (vec!["key", "create", "--scopes", "admin"], "--scopes must be"),
+        (vec!["login-link", "--user", "bob"], "there is no user \"bob\""),
+    ] {
+        let (success, output) = run(&args).await;
+        assert!(!success && output.line_with(told).is_some(), "{args:?}: {output:?}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+    }
+    let (success, output) = run(&["key", "create", "--user", "bob", "--team", "orchard", "--create"]).await;
+    assert!(success && output.line_with("made bob a member of orchard").is_some(), "{output:?}");
+    let (_, output) = run(&["login-link"]).await;
+    assert!(output.line_with("there are several users").is_some(), "{output:?}");
+}
+
+#[tokio::test]
+async fn it_refuses_to_serve_on_what_it_does_not_know() {
+    let dir = tempfile::tempdir().unwrap();
+    let env = |extra: (&str, &str)| {
+        [
+            ("HAN_DATA_DIR".to_owned(), dir.path().display().to_string()),
+            (extra.0.to_owned(), extra.1.to_owned()),
+        ]
+    };
+    let (status, output) = Program::start(SERVER, ["serve"], env(("HAN_MIGRATE", "off"))).wait().await;
+    assert!(!status.success());
+    assert!(output.line_with("han-server migrate").is_some(), "{output:?}");
+    let (status, output) = Program::start(SERVER, ["schema"], env(("DATABASE_URL", "nonsense"))).wait().await;
+    assert!(status.success() && output.line_with("type Query").is_some(), "the schema needs no database");
+}

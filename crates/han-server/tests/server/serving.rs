@@ -1,0 +1,153 @@
+//! Health, static files, request ids, and how a server stops.
+
+use std::path::Path;
+
+use han_testkit::{SyntheticSession, TestDatabase, both_databases};
+use reqwest::header;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::support::{TestServer, batch, problem};
+
+both_databases!(
+    async fn platforms_learn_whether_it_lives_and_whether_it_is_ready(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        assert_eq!(server.get("/health").send().await.unwrap().status(), 200);
+        assert_eq!(server.get("/ready").send().await.unwrap().status(), 200);
+        server.db.close().await;
+        let away = server.get("/ready").send().await.unwrap();
+        assert!(away.headers().contains_key(header::RETRY_AFTER));
+        assert_eq!(problem(away).await.0, 503);
+        assert_eq!(server.get("/health").send().await.unwrap().status(), 200);
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn without_its_database_a_push_is_told_to_come_back(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let ada = server.person("ada").await;
+        server.db.close().await;
+        let response = server.push(&ada.key, &batch("s", 0, &[])).send().await.unwrap();
+        assert!(response.headers().contains_key(header::RETRY_AFTER));
+        let told = problem(response).await;
+        assert_eq!((told.0, told.1.as_str()), (503, "unavailable"));
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn a_push_that_was_begun_is_finished_and_stored(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let ada = server.person("ada").await;
+        let body = batch("s", 0, &SyntheticSession::new(1).lines(20)).to_string();
+        let mut wire = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).await.unwrap();
+        let head = format!(
+            "POST /api/sync/sessions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: {}\r\n\
+             expect: 100-continue\r\nconnection: close\r\n\r\n",
+            ada.key,
+            body.len()
+        );
+        wire.write_all(head.as_bytes()).await.unwrap();
+        let mut go_on = [0u8; 25];
+        wire.read_exact(&mut go_on).await.unwrap();
+        assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n", "the server is reading the body");
+        server.shutdown.cancel();
+        wire.write_all(body.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        wire.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(r#""stored":20"#), "{answer}");
+        let url = server.url.clone();
+        server.stop().await;
+        assert!(
+            TcpStream::connect(url.strip_prefix("http://").unwrap()).await.is_err(),
+            "nobody listens any more"
+        );
+        let again = TestServer::start(&db).await;
+        let pushed = again.push_lines(&ada.key, "s", 0, &SyntheticSession::new(1).lines(20)).await;
+        assert_eq!(pushed["duplicates"], 20);
+        again.stop().await;
+    }
+);
+
+fn write(dir: &Path, name: &str, text: &str) {
+    let file = dir.join(name);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(file, text).unwrap();
+}
+
+#[tokio::test]
+async fn a_dashboard_is_served_with_its_index_page_for_its_own_paths() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "index.html", "<script>boot()</script><p>the dashboard");
+    write(dir.path(), "assets/app-1a2b.js", "run()");
+    write(dir.path(), "favicon.svg", "<svg/>");
+    write(dir.path().parent().unwrap(), "outside.txt", "not theirs");
+    let database = TestDatabase::sqlite().await;
+    let client_dir = dir.path().to_path_buf();
+    let server = TestServer::start_with(&database, |config| config.client_dir = Some(client_dir)).await;
+    let get = async |path: &str| {
+        let response = server.get(path).send().await.unwrap();
+        let caching =
+            response.headers().get(header::CACHE_CONTROL).map(|value| value.to_str().unwrap().to_owned());
+        (response.status().as_u16(), caching.unwrap_or_default(), response.text().await.unwrap())
+    };
+    for path in ["/", "/index.html", "/sessions/abc", "/sessions/abc?tab=1"] {
+        let (status, caching, text) = get(path).await;
+        assert_eq!((status, caching.as_str()), (200, "no-cache"), "{path}");
+        assert!(text.contains("the dashboard"), "{path}");
+    }
+    let (status, caching, text) = get("/assets/app-1a2b.js").await;
+    assert_eq!((status, text.as_str()), (200, "run()"));
+    assert!(caching.contains("immutable"));
+    assert_eq!(get("/favicon.svg").await.1, "no-cache");
+    for path in [
+        "/api",
+        "/api/nothing",
+        "/auth/nothing",
+        "/graphql/nothing",
+        "/assets/gone.js",
+        "/gone.js",
+        "/..%2foutside.txt",
+    ] {
+        let (status, _, text) = get(path).await;
+        assert_eq!(status, 404, "{path}");
+        assert!(!text.contains("the dashboard") && !text.contains("not theirs"), "{path}");
+    }
+    assert_eq!(server.post("/sessions/abc").send().await.unwrap().status(), 404);
+    let page = server.get("/").send().await.unwrap();
+    let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+    assert!(policy.contains("frame-ancestors 'none'") && policy.contains("'sha256-"), "{policy}");
+    assert_eq!(page.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn every_answer_carries_an_id_and_careful_headers() {
+    let server = TestServer::start(&TestDatabase::sqlite().await).await;
+    let given = server.get("/health").header("x-request-id", "from-the-proxy-1").send().await.unwrap();
+    assert_eq!(given.headers()["x-request-id"], "from-the-proxy-1");
+    let forged = server.get("/nothing").header("x-request-id", "two words").send().await.unwrap();
+    assert_ne!(forged.headers()["x-request-id"], "two words");
+    assert_eq!(forged.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+    assert_eq!(problem(forged).await.0, 404);
+    let wrong = server.request(reqwest::Method::DELETE, "/graphql").send().await.unwrap();
+    assert!(wrong.headers()[header::ALLOW].to_str().unwrap().contains("POST"));
+    assert_eq!(problem(wrong).await.0, 405);
+    assert_eq!(server.get("/graphiql").send().await.unwrap().status(), 404, "only in development");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_sends_no_whole_request_is_closed() {
+    let server = TestServer::start_with(&TestDatabase::sqlite().await, |config| {
+        config.limits.read_timeout = std::time::Duration::from_millis(200);
+    })
+    .await;
+    let mut wire = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).await.unwrap();
+    wire.write_all(b"GET /health HTTP/1.1\r\nx-slow: ").await.unwrap();
+    let mut nothing = Vec::new();
+    let closed = wire.read_to_end(&mut nothing).await;
+    assert!(closed.is_err() || nothing.is_empty() || nothing.starts_with(b"HTTP/1.1 408"));
+    server.stop().await;
+}

@@ -1,0 +1,148 @@
+//! GraphQL over WebSocket: who is let in, how sockets end, and what arrives on them.
+
+use std::time::Duration;
+
+use han_db::queries::identity;
+use han_testkit::{SyntheticSession, both_databases};
+use serde_json::json;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use crate::support::TestServer;
+
+fn init(authorization: &str) -> serde_json::Value {
+    json!({"type": "connection_init", "payload": {"Authorization": authorization}})
+}
+
+both_databases!(
+    async fn a_push_arrives_at_who_subscribed(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let (ada, eve) = (server.person("ada").await, server.person("eve").await);
+        let bob = server.colleague(&ada, "bob").await;
+        let mut sockets = [server.socket_as(&ada.key).await, server.socket_as(&bob.key).await];
+        let mut stranger = server.socket_as(&eve.key).await;
+        let live = "subscription { sessionAdded { __typename } }";
+        for socket in sockets.iter_mut().chain([&mut stranger]) {
+            socket.subscribe("1", live).await;
+            // A query after it on the same socket: once answered, the subscription is in place.
+            socket.subscribe("2", "{ __typename }").await;
+            assert_eq!(socket.hear().await.unwrap()["payload"], json!({"data": {"__typename": "Query"}}));
+            assert_eq!(socket.hear().await, Ok(json!({"type": "complete", "id": "2"})));
+        }
+        server.push_lines(&ada.key, "s1", 0, &SyntheticSession::new(1).lines(3)).await;
+        for socket in &mut sockets {
+            let heard = socket.hear().await.unwrap();
+            assert_eq!((&heard["type"], &heard["id"]), (&json!("next"), &json!("1")));
+            assert!(heard["payload"]["data"]["sessionAdded"].is_object(), "{heard}");
+        }
+        server.push_lines(&eve.key, "s1", 0, &SyntheticSession::new(2).lines(3)).await;
+        assert!(stranger.hear().await.unwrap()["payload"]["data"]["sessionAdded"].is_object());
+        // What comes next for the others is the server's end: they heard nothing of the stranger's session.
+        server.shutdown.cancel();
+        for socket in &mut sockets {
+            assert_eq!(socket.hear().await, Err(1012));
+        }
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn the_handshake_follows_the_protocol(db: TestDatabase) {
+        let server =
+            TestServer::start_with(&db, |config| config.limits.socket_init = Duration::from_millis(200))
+                .await;
+        let ada = server.person("ada").await;
+        let good = format!("Bearer {}", ada.key);
+        let first_words = [
+            (json!({"type": "subscribe", "id": "1", "payload": {"query": "{__typename}"}}), 4401),
+            (json!({"type": "connection_init"}), 4401),
+            (init("Bearer han_key_junk"), 4403),
+            (init("Basic x"), 4403),
+            (json!({"type": "no such thing"}), 4400),
+            (json!({"type": "subscribe", "id": "1"}), 4400),
+        ];
+        for (words, code) in first_words {
+            let mut socket = server.socket(&[]).await.unwrap();
+            socket.say(words.clone()).await;
+            assert_eq!(socket.hear().await, Err(code), "{words}");
+        }
+        let mut silent = server.socket(&[]).await.unwrap();
+        assert_eq!(silent.hear().await, Err(4408));
+        let mut binary = server.socket(&[]).await.unwrap();
+        binary.send(Message::binary(vec![1])).await;
+        assert_eq!(binary.hear().await, Err(4400));
+
+        let mut twice = server.socket_as(&ada.key).await;
+        twice.say(init(&good)).await;
+        assert_eq!(twice.hear().await, Err(4429));
+        let mut same_id = server.socket_as(&ada.key).await;
+        same_id.subscribe("1", "subscription { memoryUpdated { type } }").await;
+        same_id.subscribe("1", "{ __typename }").await;
+        assert_eq!(same_id.hear().await, Err(4409));
+        let mut other_protocol = server.socket(&[("sec-websocket-protocol", "graphql-ws")]).await;
+        if let Ok(socket) = &mut other_protocol {
+            assert_eq!(socket.hear().await, Err(4406));
+        }
+        let mut polite = server.socket_as(&ada.key).await;
+        polite.say(json!({"type": "ping", "payload": {"n": 1}})).await;
+        assert_eq!(polite.hear().await, Ok(json!({"type": "pong", "payload": {"n": 1}})));
+        polite.subscribe("1", "subscription { memoryUpdated { type } }").await;
+        polite.say(json!({"type": "complete", "id": "1"})).await;
+        polite.subscribe("1", "{ __typename }").await;
+        assert_eq!(polite.hear().await.unwrap()["payload"], json!({"data": {"__typename": "Query"}}));
+        let headed = server.socket(&[("authorization", &good)]).await;
+        let mut headed = headed.unwrap();
+        headed.say(json!({"type": "connection_init"})).await;
+        assert_eq!(headed.hear().await, Ok(json!({"type": "connection_ack"})));
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn a_cookie_opens_a_socket_from_this_servers_own_pages_alone(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let ada = server.person("ada").await;
+        let cookie = server.cookie(&ada.user_id).await;
+        let own = server.url.clone();
+        for origin in [None, Some("https://evil.example"), Some("null")] {
+            let mut headers = vec![("cookie", cookie.as_str())];
+            headers.extend(origin.map(|origin| ("origin", origin)));
+            match server.socket(&headers).await {
+                Err(Error::Http(response)) => assert_eq!(response.status(), 403, "{origin:?}"),
+                _ => panic!("{origin:?} was let in"),
+            }
+        }
+        let mut socket = server.socket(&[("cookie", &cookie), ("origin", &own)]).await.unwrap();
+        socket.say(json!({"type": "connection_init"})).await;
+        assert_eq!(socket.hear().await, Ok(json!({"type": "connection_ack"})));
+        let mut both = server.socket(&[("cookie", &cookie), ("origin", &own)]).await.unwrap();
+        both.say(init(&format!("Bearer {}", ada.key))).await;
+        assert_eq!(both.hear().await, Err(4400), "two credentials");
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn a_socket_ends_with_its_credential(db: TestDatabase) {
+        let server =
+            TestServer::start_with(&db, |config| config.limits.socket_recheck = Duration::from_millis(50))
+                .await;
+        let ada = server.person("ada").await;
+        let token = server.jwt.mint(&ada.user_id, None, server.db.entropy()).unwrap();
+        let (short_id, short) = server.key(&ada.user_id, &ada.team_id, "read", None).await;
+        let cookie = server.cookie(&ada.user_id).await;
+        let mut by_token = server.socket_as(&token).await;
+        let mut by_key = server.socket_as(&short).await;
+        let mut by_cookie = server.socket(&[("cookie", &cookie), ("origin", &server.url)]).await.unwrap();
+        by_cookie.say(json!({"type": "connection_init"})).await;
+        assert!(by_cookie.hear().await.is_ok());
+
+        assert!(identity::revoke_api_key(&server.db, &ada.team_id, &short_id).await.unwrap());
+        assert_eq!(by_key.hear().await, Err(4403));
+        let left = server.post("/auth/logout").header("cookie", &cookie).header("origin", &server.url);
+        assert_eq!(left.header("content-type", "application/json").send().await.unwrap().status(), 204);
+        assert_eq!(by_cookie.hear().await, Err(4403));
+        server.clock.advance_seconds(15 * 60);
+        assert_eq!(by_token.hear().await, Err(4403));
+        server.stop().await;
+    }
+);

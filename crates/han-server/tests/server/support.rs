@@ -1,0 +1,237 @@
+//! A server in this process, on a database of the test's own, and the people in it.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    unreachable_pub,
+    reason = "helpers of tests fail their test by panicking"
+)]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::{SinkExt as _, StreamExt as _};
+use han_crypto::OsEntropy;
+use han_db::Db;
+use han_db::queries::identity::{self, NewApiKey};
+use han_server::auth::jwt::JwtKeys;
+use han_server::config::{Config, PublicUrl};
+use han_server::{App, connect, serve};
+use han_testkit::{TestClock, TestDatabase};
+use han_types::{ApiKeyId, Role, TeamId, UserId};
+use reqwest::{Method, RequestBuilder, StatusCode, header};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_util::sync::CancellationToken;
+
+/// The secrets of every test.
+pub const JWT_SECRET: &str = "a secret of the tests, long enough for HS256";
+pub fn kek_secret() -> String {
+    STANDARD.encode([7u8; 32])
+}
+
+/// What a complete environment on that database says.
+pub fn environment(database_url: &str) -> HashMap<String, String> {
+    [
+        ("DATABASE_URL", database_url.to_owned()),
+        ("KEK_SECRET", kek_secret()),
+        ("JWT_SECRET", JWT_SECRET.to_owned()),
+        ("PUBLIC_URL", "http://127.0.0.1:1".to_owned()),
+        ("HAN_DATABASE_CONNECTIONS", "4".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+pub fn load(environment: &HashMap<String, String>) -> Config {
+    Config::load(&|name| environment.get(name).cloned(), &OsEntropy::new()).unwrap()
+}
+
+pub struct TestServer {
+    pub url: String,
+    pub db: Db,
+    pub clock: TestClock,
+    pub http: reqwest::Client,
+    pub jwt: JwtKeys,
+    pub shutdown: CancellationToken,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+/// A person with a team, and a key for everything.
+pub struct Person {
+    pub user_id: UserId,
+    pub team_id: TeamId,
+    pub key_id: ApiKeyId,
+    pub key: String,
+}
+
+impl TestServer {
+    pub async fn start(database: &TestDatabase) -> Self {
+        Self::start_with(database, |_| {}).await
+    }
+
+    /// Starts a server whose configuration `change` has changed.
+    pub async fn start_with(database: &TestDatabase, change: impl FnOnce(&mut Config)) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let public_url = PublicUrl::of_listener(listener.local_addr().unwrap());
+        let mut config = load(&environment(database.url()));
+        change(&mut config);
+        let clock = TestClock::default();
+        let entropy = Arc::new(OsEntropy::new());
+        let db = connect(&config, Arc::new(clock.clone()), Arc::clone(&entropy) as _).await.unwrap();
+        let app = App::build(config, public_url.clone(), db.clone(), Arc::new(clock.clone()), entropy)
+            .await
+            .unwrap();
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(serve(listener, app, shutdown.clone()));
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let url = public_url.origin().to_owned();
+        let jwt = JwtKeys::new(&SecretString::from(JWT_SECRET), None, &url, Arc::new(clock.clone()));
+        Self { url, db, clock, http, jwt, shutdown, task }
+    }
+
+    /// Stops the server and waits until it has.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+
+    pub async fn person(&self, name: &str) -> Person {
+        let (user, team) = identity::create_user_with_team(&self.db, name, name).await.unwrap();
+        let (key_id, key) = self.key(&user.id, &team.id, "read sync:write", None).await;
+        Person { user_id: user.id, team_id: team.id, key_id, key }
+    }
+
+    /// Another member of `person`'s team, with a key of their own.
+    pub async fn colleague(&self, person: &Person, name: &str) -> Person {
+        let user = identity::create_user(&self.db, name).await.unwrap();
+        identity::put_member(&self.db, &person.team_id, &user.id, Role::Member).await.unwrap();
+        let (key_id, key) = self.key(&user.id, &person.team_id, "read sync:write", None).await;
+        Person { user_id: user.id, team_id: person.team_id.clone(), key_id, key }
+    }
+
+    pub async fn key(
+        &self,
+        user_id: &UserId,
+        team_id: &TeamId,
+        scopes: &str,
+        days: Option<i64>,
+    ) -> (ApiKeyId, String) {
+        use han_types::Clock as _;
+        let expires_at = days.map(|days| self.clock.now().plus_seconds(days * 86_400));
+        let new = NewApiKey { team_id, user_id, name: "test", scopes, expires_at };
+        let (id, key) = identity::create_api_key(&self.db, &new).await.unwrap();
+        (id, key.expose().to_owned())
+    }
+
+    /// A browser's cookie, as `name=token`.
+    pub async fn cookie(&self, user_id: &UserId) -> String {
+        let link = identity::create_login_link(&self.db, user_id).await.unwrap();
+        let session = identity::redeem_login_link(&self.db, &link.hash()).await.unwrap().unwrap();
+        format!("han_session={}", session.token.expose())
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url))
+    }
+
+    pub fn get(&self, path: &str) -> RequestBuilder {
+        self.request(Method::GET, path)
+    }
+
+    pub fn post(&self, path: &str) -> RequestBuilder {
+        self.request(Method::POST, path)
+    }
+
+    pub fn graphql(&self, key: &str, query: &str) -> RequestBuilder {
+        self.post("/graphql").bearer_auth(key).json(&json!({ "query": query }))
+    }
+
+    pub fn push(&self, key: &str, body: &Value) -> RequestBuilder {
+        self.post("/api/sync/sessions").bearer_auth(key).json(body)
+    }
+
+    /// Pushes lines of `main` and gives the one batch's result.
+    pub async fn push_lines(&self, key: &str, session: &str, offset: u64, lines: &[String]) -> Value {
+        let response = self.push(key, &batch(session, offset, lines)).send().await.unwrap();
+        let (status, body) = answer(response).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        body["sessions"][0].clone()
+    }
+
+    pub async fn socket(&self, headers: &[(&'static str, &str)]) -> Result<Socket, tungstenite::Error> {
+        let mut request = self.url.replacen("http", "ws", 1).as_str().to_owned();
+        request.push_str("/graphql");
+        let mut request = request.into_client_request()?;
+        request.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, "graphql-transport-ws".parse().unwrap());
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        Ok(Socket(connect_async(request).await?.0))
+    }
+
+    /// A socket that has been let in.
+    pub async fn socket_as(&self, credential: &str) -> Socket {
+        let mut socket = self.socket(&[]).await.unwrap();
+        socket.say(json!({"type": "connection_init", "payload": {"Authorization": format!("Bearer {credential}")}})).await;
+        assert_eq!(socket.hear().await, Ok(json!({"type": "connection_ack"})));
+        socket
+    }
+}
+
+/// A push of one batch of `main`.
+pub fn batch(session: &str, offset: u64, lines: &[String]) -> Value {
+    let messages: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    json!({ "sessions": [{ "session_id": session, "offset": offset, "messages": messages }] })
+}
+
+/// A status and the body as JSON; `null` where it is none.
+pub async fn answer(response: reqwest::Response) -> (StatusCode, Value) {
+    let status = response.status();
+    (status, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or_default())
+}
+
+/// A problem's status, code and detail. Fails where the answer is no problem (RFC 9457).
+pub async fn problem(response: reqwest::Response) -> (u16, String, String) {
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+    let (status, body) = answer(response).await;
+    assert_eq!(body["status"], status.as_u16());
+    let code = body["type"].as_str().unwrap().strip_prefix("urn:han:problem:").unwrap().to_owned();
+    (status.as_u16(), code, body["detail"].as_str().unwrap().to_owned())
+}
+
+pub struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Socket {
+    pub async fn say(&mut self, message: Value) {
+        self.send(Message::text(message.to_string())).await;
+    }
+
+    pub async fn send(&mut self, message: Message) {
+        self.0.send(message).await.unwrap();
+    }
+
+    pub async fn subscribe(&mut self, id: &str, query: &str) {
+        self.say(json!({"type": "subscribe", "id": id, "payload": {"query": query}})).await;
+    }
+
+    /// The next message, or the code that the socket was closed with.
+    pub async fn hear(&mut self) -> Result<Value, u16> {
+        loop {
+            match self.0.next().await {
+                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(text.as_str()).unwrap()),
+                Some(Ok(Message::Close(frame))) => return Err(frame.map_or(1005, |frame| frame.code.into())),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Err(1006),
+            }
+        }
+    }
+}
