@@ -60,7 +60,11 @@ pub(crate) async fn run(options: Options) -> Figure {
         let counted = if pair == 0 { " (warm-up)" } else { "" };
         println!(
             "{pair:>5} {:>14.0} {:>14.0} {ratio:>6.2}x {:>13.2} {:>13.2} {:>13.2}{counted}",
-            http.lines_per_second, copy.lines_per_second, http.server_cpu, http.postgres_cpu, copy.postgres_cpu
+            http.lines_per_second,
+            copy.lines_per_second,
+            http.server_cpu,
+            http.postgres_cpu,
+            copy.postgres_cpu
         );
         if pair > 0 {
             ratios.push(ratio);

@@ -23,7 +23,8 @@ impl Target {
             .unwrap_or_else(|_| panic!("{} is not set: run this through script/bench", pg::BENCH_VARIABLE));
         let cluster: PgConnectOptions = cluster.parse().expect("a PostgreSQL URL");
         let mut admin = PgConnection::connect_with(&cluster).await.expect("the cluster answers");
-        for sql in [format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"), format!("CREATE DATABASE {name}")] {
+        for sql in [format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"), format!("CREATE DATABASE {name}")]
+        {
             sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut admin).await.expect("a fresh database");
         }
         let database = cluster.database(name);
@@ -49,7 +50,11 @@ impl Target {
         let args = ["key", "create", "--user", "bench", "--team", "bench", "--scopes", "read sync:write"];
         let (status, output) = Program::start(&path, &args, env).wait().await;
         assert!(status.success(), "no key: {:?}", output.stderr);
-        let key = output.stdout.iter().flat_map(|line| line.split_whitespace()).find(|word| word.starts_with("han_key_"));
+        let key = output
+            .stdout
+            .iter()
+            .flat_map(|line| line.split_whitespace())
+            .find(|word| word.starts_with("han_key_"));
         Self { url, database, key: key.expect("a key").to_owned(), server }
     }
 
