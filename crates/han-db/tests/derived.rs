@@ -5,84 +5,12 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use han_db::queries::{deletion, rebuild};
-use han_testkit::{SyntheticSession, TestDatabase, both_databases, fixtures};
+use han_testkit::{SyntheticSession, TestDatabase, both_databases};
 use han_transcript::fold::{Place, SessionTotals};
 use han_transcript::record::{LineContext, TimeSource, project};
 use han_types::Timestamp;
-use serde_json::{Value, json};
-use support::corpus::{File, contents, files_under, push_in_pieces, push_whole, synthetic_files};
-use support::{World, dump, push, world};
-
-/// A session in which results fail, correct and name what came before them.
-fn eventful() -> Vec<File> {
-    let at = |n: usize| Timestamp(1_793_610_000_000 + n as i64 * 1000 * 400).to_rfc3339();
-    let mut lines: Vec<String> = Vec::new();
-    let mut push = |mut line: Value| {
-        let n = lines.len();
-        line["uuid"] = json!(format!("00000000-0000-4000-8000-{n:012}"));
-        line["timestamp"] = json!(at(n));
-        line["cwd"] = json!("/home/dev/orchard");
-        lines.push(line.to_string());
-    };
-    let uses = |id: &str, name: &str, input: Value| {
-        json!({"type": "assistant", "message": {"role": "assistant", "id": format!("msg_{id}"), "model": "claude-opus-4-6",
-            "usage": {"input_tokens": 3, "output_tokens": 5},
-            "content": [{"type": "tool_use", "id": id, "name": name, "input": input}]}})
-    };
-    let answers = |id: &str, failed: bool, said: &str, structured: Value| {
-        json!({"type": "user", "toolUseResult": structured, "message": {"role": "user", "content": [
-            {"type": "tool_result", "tool_use_id": id, "is_error": failed, "content": said}]}})
-    };
-    push(uses("w1", "Write", json!({"file_path": "/home/dev/orchard/kept.rs", "content": "a\nb\nc"})));
-    push(answers("w1", false, "done", json!({"type": "update", "filePath": "/home/dev/orchard/kept.rs"})));
-    push(uses("w2", "Write", json!({"file_path": "/home/dev/orchard/lost.rs", "content": "a\nb"})));
-    push(answers("w2", true, "denied", Value::Null));
-    push(uses(
-        "e1",
-        "Edit",
-        json!({"file_path": "/home/dev/orchard/kept.rs", "old_string": "a", "new_string": "x\ny"}),
-    ));
-    push(uses("t1", "TaskCreate", json!({"subject": "Graft the pear", "description": "onto quince"})));
-    push(answers("t1", false, "Task #1 created successfully: Graft the pear", Value::Null));
-    push(uses("t2", "TaskCreate", json!({"subject": "Never begun"})));
-    push(answers("t2", true, "no", Value::Null));
-    push(uses("t3", "TaskUpdate", json!({"taskId": "1", "status": "completed"})));
-    push(uses("h1", "mcp__han__start_task", json!({"description": "Prune", "type": "fix"})));
-    push(answers("h1", false, "{\"task_id\": \"task-7\"}", Value::Null));
-    push(uses(
-        "h2",
-        "mcp__han__complete_task",
-        json!({"task_id": "task-7", "outcome": "success", "confidence": 0.8}),
-    ));
-    push(uses("h3", "mcp__han__start_task", json!({"description": "Mulch", "type": "gardening"})));
-    push(uses("d1", "TodoWrite", json!({"todos": [{"content": "first", "status": "pending"}]})));
-    push(uses(
-        "d2",
-        "TodoWrite",
-        json!({"todos": [{"content": "first", "status": "completed"}, {"content": "second", "status": "in_progress"}]}),
-    ));
-    push(json!({"type": "system", "subtype": "compact_boundary", "compactMetadata": {"trigger": "manual"}}));
-    vec![("eventful".to_owned(), "main".to_owned(), lines)]
-}
-
-fn all_files() -> Vec<File> {
-    let mut files = synthetic_files();
-    files.extend(eventful());
-    for seed in 1..4 {
-        let mut session = SyntheticSession::new(seed);
-        // An agent of the same name would repeat the message ids.
-        let mut agent = session.subagent(&format!("a{seed}"));
-        let id = session.session_id().to_owned();
-        files.push((id.clone(), "main".to_owned(), session.lines(120)));
-        files.push((id.clone(), format!("agent-a{seed}"), agent.lines(40)));
-        files.push((id, "han".to_owned(), session.han_events(SyntheticSession::HAN_EVENT_KINDS * 2)));
-    }
-    if let Some(root) = fixtures::real_transcripts() {
-        files.extend(files_under(&root.join("projects")));
-    }
-    files
-}
+use support::corpus::{File, all_files, eventful, number, push_in_pieces};
+use support::{dump, push, world};
 
 /// What the folds say of each session.
 fn folded(files: &[File]) -> BTreeMap<&str, SessionTotals> {
@@ -99,11 +27,6 @@ fn folded(files: &[File]) -> BTreeMap<&str, SessionTotals> {
         }
     }
     totals
-}
-
-async fn number(database: &TestDatabase, sql: &str) -> i64 {
-    let rows = dump(database, &format!("SELECT CAST(COALESCE(({sql}), 0) AS bigint) AS n")).await;
-    rows[0].trim_start_matches("{\"n\":").trim_end_matches('}').parse().unwrap()
 }
 
 async fn assert_as_folded(database: &TestDatabase, files: &[File]) {
@@ -234,14 +157,13 @@ both_databases!(
             let left = dump(&database, &format!("SELECT * FROM {table} WHERE project_id = ''")).await;
             let nothing = number(
                 &database,
-                &match table {
+                match table {
                     "rollups" => {
                         "SELECT sum(abs(sessions) + abs(messages) + abs(turns) + abs(responses) + \
                          abs(output_tokens)) FROM rollups WHERE project_id = ''"
                     }
                     _ => "SELECT sum(abs(count) + abs(lines_added)) FROM rollup_counts WHERE project_id = ''",
-                }
-                .to_owned(),
+                },
             )
             .await;
             assert_eq!(nothing, 0, "{left:?}");
@@ -249,92 +171,5 @@ both_databases!(
         let moved = number(&database, "SELECT sum(output_tokens) FROM rollups WHERE project_id <> ''").await;
         assert_eq!(moved, number(&database, "SELECT sum(output_tokens) FROM message_usage").await);
         assert_eq!(number(&database, "SELECT sum(sessions) FROM rollups WHERE project_id <> ''").await, 1);
-    }
-);
-
-both_databases!(
-    async fn a_rebuild_finds_nothing_to_mend(database: TestDatabase) {
-        let world = world(&database).await;
-        let files = all_files();
-        push_in_pieces(&world, &files, 60, 7).await;
-        // A fork, whose answers count for the session that stored them first.
-        push(&world, "fork", "main", Some(0), &files[0].2).await;
-        let before = contents(&database, &world).await;
-        let rebuilt = rebuild::rebuild(&world.scope, &world.db).await.unwrap();
-        let lines = number(&database, "SELECT count(*) FROM messages").await;
-        assert_eq!(i64::try_from(rebuilt.lines).unwrap(), lines);
-        assert_same(&contents(&database, &world).await, &before);
-
-        // What was lost is found again.
-        for table in
-            ["rollups", "rollup_counts", "session_usage", "tasks", "file_changes", "todos", "hook_executions"]
-        {
-            execute(&database, &format!("DELETE FROM {table}")).await;
-        }
-        execute(&database, "UPDATE sessions SET turn_count = 99, output_tokens = 99").await;
-        rebuild::rebuild(&world.scope, &world.db).await.unwrap();
-        assert_same(&contents(&database, &world).await, &before);
-    }
-);
-
-fn assert_same(after: &[String], before: &[String]) {
-    for (after, before) in after.iter().zip(before) {
-        assert_eq!(after, before);
-    }
-    assert_eq!(after.len(), before.len());
-}
-
-async fn execute(database: &TestDatabase, sql: &str) {
-    use sqlx::Connection as _;
-    let sql = sqlx::AssertSqlSafe(sql.to_owned());
-    if database.is_postgres() {
-        let mut conn = sqlx::PgConnection::connect(database.url()).await.unwrap();
-        sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
-    } else {
-        let mut conn = sqlx::SqliteConnection::connect(database.url()).await.unwrap();
-        sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
-    }
-}
-
-both_databases!(
-    async fn a_deleted_session_leaves_no_trace_in_sums_and_stays_away(database: TestDatabase) {
-        let world = world(&database).await;
-        let files = all_files();
-        let (gone, kept): (Vec<File>, Vec<File>) =
-            files.into_iter().partition(|(session, ..)| session == "eventful");
-        push_whole(&world, &kept).await;
-        let before = contents(&database, &world).await;
-        push_whole(&world, &gone).await;
-        let id = "eventful".parse().unwrap();
-        assert!(deletion::session(&world.scope, &world.db, &id).await.unwrap());
-        assert!(!deletion::session(&world.scope, &world.db, &id).await.unwrap());
-        let without_tombs = |rows: Vec<String>| -> Vec<String> {
-            rows.into_iter().filter(|row| !row.contains("eventful")).collect()
-        };
-        assert_same(&without_tombs(contents(&database, &world).await), &before);
-        for table in han_db::TENANT_TABLES
-            .iter()
-            .filter(|table| !["message_usage", "deleted_sessions"].contains(table))
-        {
-            for row in dump(&database, &format!("SELECT * FROM {table}")).await {
-                assert!(!row.contains("eventful"), "{table}: {row}");
-            }
-        }
-        rebuild::rebuild(&world.scope, &world.db).await.unwrap();
-        assert_same(&without_tombs(contents(&database, &world).await), &before);
-
-        let (session, transcript, lines) = &gone[0];
-        let batch = support::batch(&world, &world.scope, true, session, transcript, Some(0), lines).await;
-        let outcome = han_db::queries::ingest::store(&world.scope, &world.db, true, batch).await.unwrap();
-        assert!(matches!(
-            outcome,
-            han_db::queries::ingest::Outcome::Refused(error)
-                if error.code == han_types::sync::BatchErrorCode::Gone
-        ));
-        assert_eq!(number(&database, "SELECT count(*) FROM sessions WHERE session_id = 'eventful'").await, 0);
-        let stranger: World = World { scope: support::team(&world.db, "bob").await, ..world };
-        assert!(
-            !deletion::session(&stranger.scope, &stranger.db, &kept[0].0.parse().unwrap()).await.unwrap()
-        );
     }
 );

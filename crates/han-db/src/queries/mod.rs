@@ -2,11 +2,20 @@
 //! statement names its team even where row-level security would: SQLite has only that.
 
 pub mod deletion;
+pub mod file_changes;
 pub mod filter;
+pub mod hooks;
 pub mod identity;
 pub mod ingest;
+pub mod labels;
 pub mod messages;
+pub mod metrics;
+pub mod project_lists;
 pub mod projects;
 pub mod rebuild;
+pub mod sentiments;
 pub mod sessions;
+pub mod tasks;
+pub mod todos;
 pub mod tool_results;
+pub mod usage;

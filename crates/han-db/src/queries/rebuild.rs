@@ -7,6 +7,7 @@ use han_types::Scope;
 use sea_orm::FromQueryResult;
 
 use crate::dialect::Dialect;
+use crate::keys::TeamKeys;
 use crate::queries::ingest::again::Again;
 use crate::queries::ingest::derive::Derive;
 use crate::queries::ingest::sums::Owner;
@@ -50,6 +51,8 @@ const SESSIONS: &str =
 /// # Errors
 /// Where the database fails or a line cannot be opened. What is done by then stays; the sums by hour are as they were.
 pub async fn rebuild(scope: &Scope, db: &Db) -> Result<Rebuilt, DbError> {
+    let keys = db.keys().team(db, scope.team_id()).await?;
+    let keys = &*keys;
     let tx = db.read(scope).await?;
     let sessions: Vec<SessionRow> = tx.all(SESSIONS, [scope.team_id().as_str().into()]).await?;
     drop(tx);
@@ -60,15 +63,21 @@ pub async fn rebuild(scope: &Scope, db: &Db) -> Result<Rebuilt, DbError> {
         for id in &due {
             let id = id.as_str();
             let one =
-                db.run_tx("rebuild.session", scope, |tx| async move { session(scope, db, &tx, id).await });
+                db.run_tx(
+                    "rebuild.session",
+                    scope,
+                    |tx| async move { session(scope, db, &tx, keys, id).await },
+                );
             if let Some(one) = one.await? {
                 made.insert(id.to_owned(), one);
             }
         }
         let known = &made;
         let waits = round == ROUNDS;
-        let replaced = db
-            .run_tx("rebuild.sums", scope, |tx| async move { replace(scope, db, &tx, known, waits).await })
+        let replaced =
+            db.run_tx("rebuild.sums", scope, |tx| async move {
+                replace(scope, db, &tx, keys, known, waits).await
+            })
             .await?;
         match replaced {
             Replaced::Done(rebuilt) => return Ok(rebuilt),
@@ -79,14 +88,20 @@ pub async fn rebuild(scope: &Scope, db: &Db) -> Result<Rebuilt, DbError> {
 }
 
 /// Takes the session's lock and derives it anew; nothing where it is gone.
-async fn session(scope: &Scope, db: &Db, tx: &Tx, session_id: &str) -> Result<Option<Made>, DbError> {
+async fn session(
+    scope: &Scope,
+    db: &Db,
+    tx: &Tx,
+    keys: &TeamKeys,
+    session_id: &str,
+) -> Result<Option<Made>, DbError> {
     let lock = if tx.dialect() == Dialect::Postgres { " FOR UPDATE" } else { "" };
     let sql = format!("{SESSIONS} AND session_id = $2{lock}");
     let team = scope.team_id().as_str();
     let Some(row) = tx.one::<SessionRow, _>(&sql, [team.into(), session_id.into()]).await? else {
         return Ok(None);
     };
-    let again = derive(scope, db, tx, &row).await?;
+    let again = derive(scope, db, tx, keys, &row).await?;
     let sums = again.sums.of_session();
     tx.execute(
         "UPDATE sessions SET line_count = $3, message_count = $4, turn_count = $5, compaction_count = $6, \
@@ -122,17 +137,15 @@ async fn session(scope: &Scope, db: &Db, tx: &Tx, session_id: &str) -> Result<Op
     Ok(Some(Made { next_ordinal: row.next_ordinal, project_id: row.project_id, again }))
 }
 
-async fn derive(scope: &Scope, db: &Db, tx: &Tx, row: &SessionRow) -> Result<Again, DbError> {
-    let keys = db.keys().team(db, scope.team_id()).await?;
-    let derive = Derive {
-        db,
-        tx,
-        keys: &keys,
-        seals: row.sealed,
-        team: scope.team_id().as_str(),
-        session: &row.session_id,
-    };
-    derive.again().await
+async fn derive(
+    scope: &Scope,
+    db: &Db,
+    tx: &Tx,
+    keys: &TeamKeys,
+    row: &SessionRow,
+) -> Result<Again, DbError> {
+    let (team, session) = (scope.team_id().as_str(), row.session_id.as_str());
+    Derive { db, tx, keys, seals: row.sealed, team, session }.again().await
 }
 
 /// Whether the sums could be replaced.
@@ -146,6 +159,7 @@ async fn replace(
     scope: &Scope,
     db: &Db,
     tx: &Tx,
+    keys: &TeamKeys,
     made: &BTreeMap<String, Made>,
     waits: bool,
 ) -> Result<Replaced, DbError> {
@@ -175,7 +189,7 @@ async fn replace(
         let again = match current(row) {
             Some(again) => again,
             None => {
-                late = derive(scope, db, tx, row).await?;
+                late = derive(scope, db, tx, keys, row).await?;
                 &late
             }
         };

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use han_db::page::PageRequest;
 use han_db::queries::sessions;
-use han_testkit::{TestDatabase, fixtures};
+use han_testkit::{SyntheticSession, TestDatabase, fixtures};
+use han_types::Timestamp;
+use serde_json::{Value, json};
 
 use super::{World, dump, push};
 
@@ -133,4 +135,98 @@ pub fn strip_blind_ids(row: &str) -> String {
         }
     }
     out
+}
+
+/// A session in which results fail, correct and name what came before them.
+pub fn eventful() -> Vec<File> {
+    let at = |n: usize| Timestamp(1_793_610_000_000 + n as i64 * 1000 * 400).to_rfc3339();
+    let mut lines: Vec<String> = Vec::new();
+    let mut push = |mut line: Value| {
+        let n = lines.len();
+        line["uuid"] = json!(format!("00000000-0000-4000-8000-{n:012}"));
+        line["timestamp"] = json!(at(n));
+        line["cwd"] = json!("/home/dev/orchard");
+        lines.push(line.to_string());
+    };
+    let uses = |id: &str, name: &str, input: Value| {
+        json!({"type": "assistant", "message": {"role": "assistant", "id": format!("msg_{id}"), "model": "claude-opus-4-6",
+            "usage": {"input_tokens": 3, "output_tokens": 5},
+            "content": [{"type": "tool_use", "id": id, "name": name, "input": input}]}})
+    };
+    let answers = |id: &str, failed: bool, said: &str, structured: Value| {
+        json!({"type": "user", "toolUseResult": structured, "message": {"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": id, "is_error": failed, "content": said}]}})
+    };
+    push(uses("w1", "Write", json!({"file_path": "/home/dev/orchard/kept.rs", "content": "a\nb\nc"})));
+    push(answers("w1", false, "done", json!({"type": "update", "filePath": "/home/dev/orchard/kept.rs"})));
+    push(uses("w2", "Write", json!({"file_path": "/home/dev/orchard/lost.rs", "content": "a\nb"})));
+    push(answers("w2", true, "denied", Value::Null));
+    push(uses(
+        "e1",
+        "Edit",
+        json!({"file_path": "/home/dev/orchard/kept.rs", "old_string": "a", "new_string": "x\ny"}),
+    ));
+    push(uses("t1", "TaskCreate", json!({"subject": "Graft the pear", "description": "onto quince"})));
+    push(answers("t1", false, "Task #1 created successfully: Graft the pear", Value::Null));
+    push(uses("t2", "TaskCreate", json!({"subject": "Never begun"})));
+    push(answers("t2", true, "no", Value::Null));
+    push(uses("t3", "TaskUpdate", json!({"taskId": "1", "status": "completed"})));
+    push(uses("h1", "mcp__han__start_task", json!({"description": "Prune", "type": "fix"})));
+    push(answers("h1", false, "{\"task_id\": \"task-7\"}", Value::Null));
+    push(uses(
+        "h2",
+        "mcp__han__complete_task",
+        json!({"task_id": "task-7", "outcome": "success", "confidence": 0.8}),
+    ));
+    push(uses("h3", "mcp__han__start_task", json!({"description": "Mulch", "type": "gardening"})));
+    push(uses("d1", "TodoWrite", json!({"todos": [{"content": "first", "status": "pending"}]})));
+    push(uses(
+        "d2",
+        "TodoWrite",
+        json!({"todos": [{"content": "first", "status": "completed"}, {"content": "second", "status": "in_progress"}]}),
+    ));
+    push(json!({"type": "system", "subtype": "compact_boundary", "compactMetadata": {"trigger": "manual"}}));
+    vec![("eventful".to_owned(), "main".to_owned(), lines)]
+}
+
+pub fn all_files() -> Vec<File> {
+    let mut files = synthetic_files();
+    files.extend(eventful());
+    for seed in 1..4 {
+        let mut session = SyntheticSession::new(seed);
+        // An agent of the same name would repeat the message ids.
+        let mut agent = session.subagent(&format!("a{seed}"));
+        let id = session.session_id().to_owned();
+        files.push((id.clone(), "main".to_owned(), session.lines(120)));
+        files.push((id.clone(), format!("agent-a{seed}"), agent.lines(40)));
+        files.push((id, "han".to_owned(), session.han_events(SyntheticSession::HAN_EVENT_KINDS * 2)));
+    }
+    if let Some(root) = fixtures::real_transcripts() {
+        files.extend(files_under(&root.join("projects")));
+    }
+    files
+}
+
+pub async fn number(database: &TestDatabase, sql: &str) -> i64 {
+    let rows = dump(database, &format!("SELECT CAST(COALESCE(({sql}), 0) AS bigint) AS n")).await;
+    rows[0].trim_start_matches("{\"n\":").trim_end_matches('}').parse().unwrap()
+}
+
+pub fn assert_same(after: &[String], before: &[String]) {
+    for (after, before) in after.iter().zip(before) {
+        assert_eq!(after, before);
+    }
+    assert_eq!(after.len(), before.len());
+}
+
+pub async fn execute(database: &TestDatabase, sql: &str) {
+    use sqlx::Connection as _;
+    let sql = sqlx::AssertSqlSafe(sql.to_owned());
+    if database.is_postgres() {
+        let mut conn = sqlx::PgConnection::connect(database.url()).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
+    } else {
+        let mut conn = sqlx::SqliteConnection::connect(database.url()).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
+    }
 }

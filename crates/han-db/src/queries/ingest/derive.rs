@@ -72,6 +72,9 @@ pub(crate) struct Derive<'a> {
     pub session: &'a str,
 }
 
+/// A row's key in `tool_results`, within its session: kind, call, file, uuid.
+type ResultKey = (String, String, String, String);
+
 /// What the results of a call say.
 #[derive(Clone, Copy, Default)]
 pub(super) struct CallOutcome {
@@ -127,8 +130,8 @@ impl Derive<'_> {
     /// Files what answers a call under that call.
     async fn results(&self, new: &[Seen<'_>]) -> Result<(), DbError> {
         // Keyed as the table is: one statement cannot meet the same key twice.
-        let mut rows: BTreeMap<(String, String, String, String), (i64, i64, &str)> = BTreeMap::new();
-        let mut agents: HashMap<(String, String, String, String), String> = HashMap::new();
+        let mut rows: BTreeMap<ResultKey, (i64, i64, &str)> = BTreeMap::new();
+        let mut agents: HashMap<ResultKey, String> = HashMap::new();
         for line in new {
             let record = line.record;
             for result in &record.results {

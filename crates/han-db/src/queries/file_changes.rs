@@ -1,0 +1,157 @@
+//! Reading file changes: a page of a session's, and which hooks have looked at them since.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use han_types::{Scope, SessionId};
+use sea_orm::{FromQueryResult, Value};
+
+use crate::entities::{FileChange, FileChangeKey, HookEvent};
+use crate::page::{Cursor, MessageCursor, Page, PageRequest};
+use crate::queries::ingest::derive::{numbered_row_id, path_context};
+use crate::{Db, DbError, Tx};
+
+impl Cursor for FileChangeKey {
+    fn encode(&self) -> String {
+        format!("{}_{}", self.n, self.line.encode())
+    }
+
+    fn decode(text: &str) -> Option<Self> {
+        let (n, line) = text.split_once('_')?;
+        Some(Self { n: n.parse().ok()?, line: MessageCursor::decode(line)? })
+    }
+}
+
+#[derive(FromQueryResult)]
+struct ChangeRow {
+    session_id: String,
+    transcript: String,
+    uuid: String,
+    n: i64,
+    line: i64,
+    at: i64,
+    call_id: String,
+    tool_name: String,
+    action: String,
+    lines_added: i64,
+    lines_removed: i64,
+    sealed: bool,
+    path: String,
+}
+
+const COLUMNS: &str = "session_id, transcript, uuid, n, line, at, call_id, tool_name, action, lines_added, \
+     lines_removed, sealed, path";
+
+/// A page of a session's file changes, newest first, without those whose calls failed. How many there are stands
+/// among the session's counters.
+///
+/// # Errors
+/// Where the database fails or a path cannot be opened.
+pub async fn page(
+    scope: &Scope,
+    db: &Db,
+    tx: &Tx,
+    session_id: &SessionId,
+    request: &PageRequest<FileChangeKey>,
+) -> Result<Page<FileChange>, DbError> {
+    let mut values: Vec<Value> = vec![scope.team_id().as_str().into(), session_id.as_str().into()];
+    let mut after = String::new();
+    if let Some(key) = &request.after {
+        after.push_str(" AND (at, transcript, line, n) < ($3, $4, $5, $6)");
+        let line = &key.line;
+        values.extend([line.at.into(), line.transcript.as_str().into(), line.line.into(), key.n.into()]);
+    }
+    let sql = format!(
+        "SELECT {COLUMNS} FROM file_changes WHERE team_id = $1 AND session_id = $2 AND NOT failed{after} \
+         ORDER BY at DESC, transcript DESC, line DESC, n DESC LIMIT {}",
+        request.first + 1
+    );
+    let page = Page::cut(tx.all::<ChangeRow, _>(&sql, values).await?, request.first);
+    Ok(Page { rows: open(scope, db, page.rows).await?, has_next: page.has_next })
+}
+
+async fn open(scope: &Scope, db: &Db, rows: Vec<ChangeRow>) -> Result<Vec<FileChange>, DbError> {
+    let stored = rows.iter().map(|row| (row.sealed, row.path.as_str()));
+    let keys = db.keys().team_for(db, scope.team_id(), stored).await?;
+    rows.into_iter()
+        .map(|row| {
+            let row_id = numbered_row_id(&row.session_id, &row.transcript, row.n, &row.uuid);
+            Ok(FileChange {
+                path: keys.open(row.sealed, path_context(&row_id), row.path)?,
+                action: row
+                    .action
+                    .parse()
+                    .map_err(|_| DbError::Malformed { column: "file_changes.action" })?,
+                cursor: FileChangeKey {
+                    line: MessageCursor { at: row.at, transcript: row.transcript, line: row.line },
+                    n: row.n,
+                },
+                session_id: row.session_id,
+                uuid: row.uuid,
+                tool_name: row.tool_name,
+                lines_added: row.lines_added,
+                lines_removed: row.lines_removed,
+                call_id: row.call_id,
+            })
+        })
+        .collect()
+}
+
+/// A hook that checks files.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Check {
+    /// The hook's name.
+    pub hook: String,
+    /// The plugin it belongs to.
+    pub plugin: Option<String>,
+}
+
+/// Which hooks have looked at a file since it changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Validation {
+    /// Hooks that passed after the change, each with the first time it did, in milliseconds since the epoch.
+    pub passed: Vec<(Check, i64)>,
+    /// Hooks that passed or failed in the session over the same directory, and have not passed since the change.
+    pub missing: Vec<Check>,
+}
+
+/// For each of a session's file changes, which of the session's hooks have passed since. A hook looks at the files
+/// under the directory it ran in; one without a directory, or with a relative one, looks at all.
+#[must_use]
+pub fn validations(changes: &[FileChange], hooks: &[HookEvent]) -> Vec<Validation> {
+    let ended: Vec<(&HookEvent, Check)> = hooks
+        .iter()
+        .filter(|event| !event.hook.is_run && event.hook.success.is_some())
+        .filter_map(|event| {
+            let hook = event.hook.hook_name.clone()?;
+            Some((event, Check { hook, plugin: event.hook.plugin.clone() }))
+        })
+        .collect();
+    changes.iter().map(|change| validation(change, &ended)).collect()
+}
+
+fn validation(change: &FileChange, ended: &[(&HookEvent, Check)]) -> Validation {
+    let looks = |event: &HookEvent| match event.hook.directory.as_deref() {
+        Some(directory) if directory.starts_with('/') => change
+            .path
+            .strip_prefix(directory.trim_end_matches('/'))
+            .is_some_and(|rest| rest.starts_with('/')),
+        _ => true,
+    };
+    let mut checks = BTreeSet::new();
+    let mut passed: BTreeMap<&Check, i64> = BTreeMap::new();
+    for (event, check) in ended {
+        if event.session_id != change.session_id || !looks(event) {
+            continue;
+        }
+        checks.insert(check);
+        let at = event.place.time.0;
+        if event.hook.success == Some(true) && at >= change.cursor.line.at {
+            let first = passed.entry(check).or_insert(at);
+            *first = at.min(*first);
+        }
+    }
+    Validation {
+        missing: checks.into_iter().filter(|check| !passed.contains_key(check)).cloned().collect(),
+        passed: passed.into_iter().map(|(check, at)| (check.clone(), at)).collect(),
+    }
+}

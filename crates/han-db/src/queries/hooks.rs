@@ -1,0 +1,164 @@
+//! Reading hook executions, for many sessions at once: their lines, and what they come to.
+
+use std::collections::BTreeMap;
+
+use han_transcript::fold::Place;
+use han_transcript::record::HookRecord;
+use han_types::{Scope, SessionId, Timestamp};
+use sea_orm::FromQueryResult;
+
+use crate::entities::HookEvent;
+use crate::queries::labels;
+use crate::{Db, DbError, Tx};
+
+#[derive(FromQueryResult)]
+struct HookRow {
+    session_id: String,
+    transcript: String,
+    uuid: String,
+    line: i64,
+    at: i64,
+    is_run: bool,
+    run_id: Option<String>,
+    hook: String,
+    plugin: Option<String>,
+    hook_type: Option<String>,
+    directory: Option<String>,
+    success: Option<i64>,
+    duration_ms: Option<i64>,
+    exit_code: Option<i64>,
+    cached: Option<i64>,
+}
+
+/// What sessions' lines tell of hooks, each session's in order. [`han_transcript::fold::pair_hooks`] puts runs and
+/// results together.
+///
+/// # Errors
+/// Where the database fails or a name cannot be opened.
+pub async fn by_sessions(
+    scope: &Scope,
+    db: &Db,
+    tx: &Tx,
+    sessions: &[SessionId],
+) -> Result<Vec<HookEvent>, DbError> {
+    if sessions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dialect = tx.dialect();
+    let sql = format!(
+        "SELECT session_id, transcript, uuid, line, at, is_run, run_id, hook, plugin, hook_type, directory, success, \
+           duration_ms, exit_code, cached \
+         FROM hook_executions WHERE team_id = $1 AND {} ORDER BY session_id, at, transcript, line",
+        dialect.is_any("session_id", 2)
+    );
+    let rows: Vec<HookRow> = tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(sessions)]).await?;
+    let ids = rows.iter().flat_map(|row| {
+        [Some(&row.hook), row.plugin.as_ref(), row.hook_type.as_ref(), row.directory.as_ref()]
+            .into_iter()
+            .flatten()
+    });
+    let names = labels::by_ids(scope, db, tx, ids).await?;
+    let name = |id: Option<String>| id.and_then(|id| names.get(&id).cloned()).filter(|name| !name.is_empty());
+    let events = rows.into_iter().map(|row| HookEvent {
+        place: Place {
+            time: Timestamp(row.at),
+            transcript: row.transcript,
+            line: u64::try_from(row.line).unwrap_or_default(),
+        },
+        hook: HookRecord {
+            run_id: row.run_id,
+            hook_name: name(Some(row.hook)),
+            plugin: name(row.plugin),
+            hook_type: name(row.hook_type),
+            directory: name(row.directory),
+            is_run: row.is_run,
+            success: row.success.map(|n| n != 0),
+            duration_ms: row.duration_ms,
+            exit_code: row.exit_code,
+            cached: row.cached.map(|n| n != 0),
+        },
+        session_id: row.session_id,
+        uuid: row.uuid,
+    });
+    Ok(events.collect())
+}
+
+/// What a session's hooks come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HookStats {
+    /// The session.
+    pub session_id: String,
+    /// Hooks that ended.
+    pub total: i64,
+    /// Those that passed.
+    pub passed: i64,
+    /// Those that failed. Some say neither.
+    pub failed: i64,
+    /// How long they took, in milliseconds.
+    pub duration_ms: i64,
+    /// By when they run (`Stop`), with how many passed; empty where the hook does not say.
+    pub by_type: Vec<HookTypeStats>,
+}
+
+/// What the hooks of one type come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HookTypeStats {
+    /// The type.
+    pub hook_type: String,
+    /// Hooks that ended.
+    pub total: i64,
+    /// Those that passed.
+    pub passed: i64,
+}
+
+#[derive(FromQueryResult)]
+struct StatsRow {
+    session_id: String,
+    hook_type: Option<String>,
+    total: i64,
+    passed: i64,
+    failed: i64,
+    duration_ms: i64,
+}
+
+/// What the hooks of sessions come to; sessions without any are left out.
+///
+/// # Errors
+/// Where the database fails or a name cannot be opened.
+pub async fn stats_by_sessions(
+    scope: &Scope,
+    db: &Db,
+    tx: &Tx,
+    sessions: &[SessionId],
+) -> Result<Vec<HookStats>, DbError> {
+    if sessions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dialect = tx.dialect();
+    let sql = format!(
+        "SELECT session_id, hook_type, count(*) AS total, CAST(sum(CASE WHEN success = 1 THEN 1 ELSE 0 END) AS bigint) \
+           AS passed, CAST(sum(CASE WHEN success = 0 THEN 1 ELSE 0 END) AS bigint) AS failed, \
+           CAST(COALESCE(sum(duration_ms), 0) AS bigint) AS duration_ms \
+         FROM hook_executions WHERE team_id = $1 AND {} AND NOT is_run GROUP BY session_id, hook_type",
+        dialect.is_any("session_id", 2)
+    );
+    let rows: Vec<StatsRow> = tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(sessions)]).await?;
+    let names = labels::by_ids(scope, db, tx, rows.iter().filter_map(|row| row.hook_type.as_ref())).await?;
+    let mut stats: BTreeMap<String, HookStats> = BTreeMap::new();
+    for row in rows {
+        let session = stats
+            .entry(row.session_id.clone())
+            .or_insert_with(|| HookStats { session_id: row.session_id, ..HookStats::default() });
+        session.total += row.total;
+        session.passed += row.passed;
+        session.failed += row.failed;
+        session.duration_ms += row.duration_ms;
+        let hook_type = row.hook_type.and_then(|id| names.get(&id).cloned()).unwrap_or_default();
+        session.by_type.push(HookTypeStats { hook_type, total: row.total, passed: row.passed });
+    }
+    let mut stats: Vec<HookStats> = stats.into_values().collect();
+    for session in &mut stats {
+        session.by_type.sort_by(|a, b| a.hook_type.cmp(&b.hook_type));
+    }
+    Ok(stats)
+}

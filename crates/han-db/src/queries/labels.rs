@@ -1,0 +1,46 @@
+//! Names that sums and lists are kept by, opened.
+
+use std::collections::HashMap;
+
+use han_types::Scope;
+use sea_orm::FromQueryResult;
+
+use crate::queries::ingest::derive::label_context;
+use crate::{Db, DbError, Tx};
+
+#[derive(FromQueryResult)]
+struct LabelRow {
+    id: String,
+    sealed: bool,
+    label: String,
+}
+
+/// The texts of labels by id; those that are not the team's are left out.
+///
+/// # Errors
+/// Where the database fails or a label cannot be opened.
+pub async fn by_ids<S: AsRef<str>>(
+    scope: &Scope,
+    db: &Db,
+    tx: &Tx,
+    ids: impl IntoIterator<Item = S>,
+) -> Result<HashMap<String, String>, DbError> {
+    let mut ids: Vec<S> = ids.into_iter().collect();
+    ids.sort_by(|a, b| a.as_ref().cmp(b.as_ref()));
+    ids.dedup_by(|a, b| a.as_ref() == b.as_ref());
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let dialect = tx.dialect();
+    let sql =
+        format!("SELECT id, sealed, label FROM labels WHERE team_id = $1 AND {}", dialect.is_any("id", 2));
+    let rows: Vec<LabelRow> = tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(ids)]).await?;
+    let stored = rows.iter().map(|row| (row.sealed, row.label.as_str()));
+    let keys = db.keys().team_for(db, scope.team_id(), stored).await?;
+    rows.into_iter()
+        .map(|row| {
+            let text = keys.open(row.sealed, label_context(&row.id), row.label)?;
+            Ok((row.id, text))
+        })
+        .collect()
+}

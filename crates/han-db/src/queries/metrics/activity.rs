@@ -1,0 +1,192 @@
+//! How much went on, by day, by hour of the day, by model.
+
+use std::collections::BTreeMap;
+
+use han_transcript::fold::TokenTotals;
+use han_transcript::pricing::PriceTable;
+use han_types::Scope;
+use sea_orm::{FromQueryResult, Value};
+
+use super::{By, Cost, Range, RollupRow, Within, counts, date, plus, rollups, total};
+use crate::{DbError, Tx};
+
+/// How much went on in a range.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ActivityData {
+    /// Every day of the range, in order.
+    pub days: Vec<Day>,
+    /// The 24 hours of the day, local time.
+    pub hours: Vec<Hour>,
+    /// Days on which tokens were used, in order.
+    pub day_models: Vec<DayModels>,
+    /// By model, the one with the most tokens first.
+    pub models: Vec<ModelUsage>,
+    /// Days in a row with activity, up to the range's last day or the one before it.
+    pub streak_days: i64,
+    /// Days with activity.
+    pub active_days: i64,
+    /// Sessions begun.
+    pub sessions: i64,
+    /// Messages.
+    pub messages: i64,
+    /// Tokens.
+    pub tokens: TokenTotals,
+    /// What they cost.
+    pub cost: Cost,
+    /// The date of the first session of all, whatever the range.
+    pub first_session_date: Option<String>,
+}
+
+/// One day.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Day {
+    /// ISO 8601.
+    pub date: String,
+    /// Sessions begun.
+    pub sessions: i64,
+    /// Messages.
+    pub messages: i64,
+    /// What persons typed.
+    pub turns: i64,
+    /// Tokens.
+    pub tokens: TokenTotals,
+    /// Changes of files.
+    pub files_changed: i64,
+    /// Lines added by them.
+    pub lines_added: i64,
+    /// Lines removed by them.
+    pub lines_removed: i64,
+}
+
+/// One hour of the day, over all days of the range.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hour {
+    /// 0 to 23, local time.
+    pub hour: i64,
+    /// Sessions begun.
+    pub sessions: i64,
+    /// Messages.
+    pub messages: i64,
+}
+
+/// One day's tokens by model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DayModels {
+    /// ISO 8601.
+    pub date: String,
+    /// Model and all its tokens, by model.
+    pub models: Vec<(String, i64)>,
+}
+
+/// One model's tokens.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ModelUsage {
+    /// The model; empty where answers name none.
+    pub model: String,
+    /// Answers.
+    pub responses: i64,
+    /// Tokens.
+    pub tokens: TokenTotals,
+    /// US dollars; none where the model has no price.
+    pub cost_usd: Option<f64>,
+}
+
+/// How much went on. Four statements.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn activity(
+    scope: &Scope,
+    tx: &Tx,
+    range: &Range,
+    within: &Within,
+    prices: &PriceTable,
+) -> Result<ActivityData, DbError> {
+    let rows = rollups(scope, tx, range, within, By::Day, true).await?;
+    let files = counts(scope, tx, range, within, By::Day, &["file"]).await?;
+    let mut data = ActivityData { models: by_model(&rows, prices), ..ActivityData::default() };
+    let mut days: BTreeMap<i64, Day> = (range.first_day()..=range.last_day())
+        .map(|day| (day, Day { date: date(day), ..Day::default() }))
+        .collect();
+    for row in &rows {
+        let Some(day) = days.get_mut(&row.bucket) else { continue };
+        day.sessions += row.sessions;
+        day.messages += row.messages;
+        day.turns += row.turns;
+        day.tokens = plus(&day.tokens, &row.tokens());
+        data.cost.add(prices, &row.model, &row.tokens());
+    }
+    for row in files {
+        let Some(day) = days.get_mut(&row.bucket) else { continue };
+        day.files_changed += row.count;
+        day.lines_added += row.lines_added;
+        day.lines_removed += row.lines_removed;
+    }
+    data.day_models = day_models(&rows);
+    data.days = days.into_values().collect();
+    for day in &data.days {
+        data.sessions += day.sessions;
+        data.messages += day.messages;
+        data.tokens = plus(&data.tokens, &day.tokens);
+    }
+    let active = |day: &Day| day.messages > 0 || total(&day.tokens) > 0;
+    data.active_days = data.days.iter().filter(|day| active(day)).count() as i64;
+    // The last day may still become active.
+    let skip = usize::from(!data.days.last().is_some_and(active));
+    data.streak_days = data.days.iter().rev().skip(skip).take_while(|day| active(day)).count() as i64;
+    data.hours = hours(scope, tx, range, within).await?;
+    data.first_session_date = first_session(scope, tx, within).await?.map(|hour| date(range.day_of(hour)));
+    Ok(data)
+}
+
+/// Tokens by model, the one with the most first.
+pub(super) fn by_model(rows: &[RollupRow], prices: &PriceTable) -> Vec<ModelUsage> {
+    let mut models: BTreeMap<&str, ModelUsage> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.responses != 0 || total(&row.tokens()) != 0) {
+        let model = models.entry(&row.model).or_default();
+        model.model.clone_from(&row.model);
+        model.responses += row.responses;
+        model.tokens = plus(&model.tokens, &row.tokens());
+    }
+    let mut models: Vec<ModelUsage> = models.into_values().collect();
+    for model in &mut models {
+        model.cost_usd = prices.cost(&model.model, &model.tokens);
+    }
+    models.sort_by_key(|model| std::cmp::Reverse(total(&model.tokens)));
+    models
+}
+
+fn day_models(rows: &[RollupRow]) -> Vec<DayModels> {
+    let mut days: BTreeMap<i64, DayModels> = BTreeMap::new();
+    for row in rows.iter().filter(|row| total(&row.tokens()) > 0) {
+        let day = days
+            .entry(row.bucket)
+            .or_insert_with(|| DayModels { date: date(row.bucket), models: Vec::new() });
+        day.models.push((row.model.clone(), total(&row.tokens())));
+    }
+    days.into_values().collect()
+}
+
+async fn hours(scope: &Scope, tx: &Tx, range: &Range, within: &Within) -> Result<Vec<Hour>, DbError> {
+    let mut hours: Vec<Hour> = (0..24).map(|hour| Hour { hour, ..Hour::default() }).collect();
+    for row in rollups(scope, tx, range, within, By::HourOfDay, false).await? {
+        if let Some(hour) = usize::try_from(row.bucket).ok().and_then(|hour| hours.get_mut(hour)) {
+            hour.sessions += row.sessions;
+            hour.messages += row.messages;
+        }
+    }
+    Ok(hours)
+}
+
+/// The hour in which the first session began.
+async fn first_session(scope: &Scope, tx: &Tx, within: &Within) -> Result<Option<i64>, DbError> {
+    #[derive(FromQueryResult)]
+    struct First {
+        hour: i64,
+    }
+    let mut values: Vec<Value> = vec![scope.team_id().as_str().into()];
+    let within = within.condition("project_id", &mut values);
+    let sql =
+        format!("SELECT hour FROM rollups WHERE team_id = $1 AND sessions > 0{within} ORDER BY hour LIMIT 1");
+    Ok(tx.one::<First, _>(&sql, values).await?.map(|first| first.hour))
+}

@@ -1,0 +1,468 @@
+//! The dashboard: what it cost, how tools, hooks and sessions fared.
+
+use std::collections::{BTreeMap, HashMap};
+
+use han_transcript::fold::TokenTotals;
+use han_transcript::pricing::PriceTable;
+use han_types::{Scope, SessionId};
+use sea_orm::{FromQueryResult, Value};
+
+use super::activity::{ModelUsage, by_model};
+use super::effectiveness::{Inputs, SentimentTrend, SessionEffectiveness, measure};
+use super::human_time::{HumanTime, LONGEST_TURN_SECONDS, estimate};
+use super::tasks::{KINDS, TaskMetrics, of_rows};
+use super::{
+    By, Cost, CountRow, Range, RollupRow, Within, counts, date, plus, rollups, share, total, week_of,
+};
+use crate::queries::usage::{COLUMNS, SessionUsage, UsageRow};
+use crate::queries::{labels, sentiments};
+use crate::{Db, DbError, Tx};
+
+/// The most sessions that one dashboard looks at one by one: those with the latest activity. Costs, tools, hooks and
+/// tasks are summed over all.
+pub const MOST_SESSIONS: usize = 10_000;
+
+/// How many sessions stand in a list of the best, the worst and the dearest.
+const LISTED: usize = 10;
+
+/// What the dashboard shows of a range.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DashboardAnalytics {
+    /// What it cost.
+    pub cost: CostAnalysis,
+    /// How the cache was used.
+    pub cache: CacheStats,
+    /// Compactions.
+    pub compactions: CompactionStats,
+    /// Tools, the most used first.
+    pub tools: Vec<ToolUsage>,
+    /// Hooks, the one that ran most first.
+    pub hooks: Vec<HookHealth>,
+    /// What tasks came to.
+    pub tasks: TaskMetrics,
+    /// The most effective sessions, the best first.
+    pub top_sessions: Vec<SessionEffectiveness>,
+    /// The least effective sessions, the worst first.
+    pub bottom_sessions: Vec<SessionEffectiveness>,
+    /// By the week in which sessions began, in order.
+    pub trend: Vec<WeekPerformance>,
+    /// What a person might have taken.
+    pub human_time: HumanTime,
+}
+
+/// What it cost, in US dollars at list prices.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CostAnalysis {
+    /// All of it.
+    pub total: Cost,
+    /// By model, the one with the most tokens first.
+    pub models: Vec<ModelUsage>,
+    /// Days with activity, in order.
+    pub days: Vec<DayCost>,
+    /// Weeks with activity, in order.
+    pub weeks: Vec<WeekCost>,
+    /// The dearest sessions with activity in the range, by what they cost altogether.
+    pub sessions: Vec<SessionCost>,
+    /// By session begun.
+    pub per_session: Option<f64>,
+    /// By task completed, Han's and the agent's own.
+    pub per_completed_task: Option<f64>,
+}
+
+/// One day's cost.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DayCost {
+    /// ISO 8601.
+    pub date: String,
+    /// What it cost.
+    pub cost: Cost,
+    /// Sessions begun.
+    pub sessions: i64,
+}
+
+/// One week's cost.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WeekCost {
+    /// The date of its Monday.
+    pub week_start: String,
+    /// What it cost.
+    pub cost: Cost,
+    /// By day of the week that lies in the range.
+    pub per_day: f64,
+    /// Sessions begun.
+    pub sessions: i64,
+}
+
+/// One session's cost, over all of its lines.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SessionCost {
+    /// The session.
+    pub session_id: String,
+    /// When its first line was written, in milliseconds since the epoch.
+    pub started_at: Option<i64>,
+    /// Messages.
+    pub messages: i64,
+    /// Tokens.
+    pub tokens: TokenTotals,
+    /// What they cost.
+    pub cost: Cost,
+}
+
+/// How the cache was used.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CacheStats {
+    /// The share of input tokens that were read from the cache.
+    pub hit_rate: Option<f64>,
+    /// What the same tokens would have cost without a cache, less what they cost: reads save, writes cost extra.
+    pub savings_usd: f64,
+}
+
+/// Compactions.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CompactionStats {
+    /// Because the context was full.
+    pub auto: i64,
+    /// Because a person asked.
+    pub manual: i64,
+    /// For a reason that is not told.
+    pub unknown: i64,
+    /// Summaries that a conversation went on from.
+    pub continuations: i64,
+    /// Sessions with activity in the range that were compacted at some time.
+    pub sessions_with: i64,
+    /// Those that never were.
+    pub sessions_without: i64,
+    /// Compactions by session with activity in the range, over all of its lines.
+    pub per_session: Option<f64>,
+}
+
+impl CompactionStats {
+    /// All compactions in the range.
+    #[must_use]
+    pub fn total(&self) -> i64 {
+        self.auto + self.manual + self.unknown
+    }
+}
+
+/// One tool.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ToolUsage {
+    /// The tool.
+    pub tool: String,
+    /// How often it was used.
+    pub uses: i64,
+}
+
+/// One hook.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HookHealth {
+    /// Its name.
+    pub hook: String,
+    /// How often it ended.
+    pub runs: i64,
+    /// How often it passed.
+    pub passed: i64,
+    /// How often it failed. Some say neither.
+    pub failed: i64,
+    /// The share that passed of those that say.
+    pub pass_rate: Option<f64>,
+    /// How long it took on average, in milliseconds, where it says.
+    pub average_ms: Option<f64>,
+}
+
+/// One week's sessions.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WeekPerformance {
+    /// The date of its Monday.
+    pub week_start: String,
+    /// Sessions begun in it.
+    pub sessions: i64,
+    /// Turns by session.
+    pub turns: f64,
+    /// Compactions by session.
+    pub compactions: f64,
+    /// The mean score of those that have one.
+    pub effectiveness: Option<f64>,
+}
+
+#[derive(FromQueryResult)]
+struct SessionRow {
+    session_id: String,
+    started_at: Option<i64>,
+    last_activity_at: i64,
+    message_count: i64,
+    turn_count: i64,
+    compaction_count: i64,
+    tasks: i64,
+    tasks_done: i64,
+    sentiment_count: i64,
+    sentiment_sum: i64,
+}
+
+/// What the dashboard shows. Six statements.
+///
+/// # Errors
+/// Where the database fails or a name cannot be opened.
+pub async fn dashboard(
+    scope: &Scope,
+    db: &Db,
+    tx: &Tx,
+    range: &Range,
+    within: &Within,
+    prices: &PriceTable,
+) -> Result<DashboardAnalytics, DbError> {
+    let rows = rollups(scope, tx, range, within, By::Day, true).await?;
+    let kinds = [KINDS, &["compaction", "hook", "tool"]].concat();
+    let counted = counts(scope, tx, range, within, By::Whole, &kinds).await?;
+    let sessions = sessions(scope, tx, range, within).await?;
+    let usage = usage(scope, tx, range, within).await?;
+
+    let of_kind = |kind: &'static str| counted.iter().filter(move |row| row.kind == kind);
+    let tasks = of_rows(counted.iter());
+    let mut tools: Vec<ToolUsage> =
+        of_kind("tool").map(|row| ToolUsage { tool: row.key.clone(), uses: row.count }).collect();
+    tools.sort_by(|a, b| b.uses.cmp(&a.uses).then_with(|| a.tool.cmp(&b.tool)));
+    let ai_seconds = sessions.iter().map(SessionRow::ai_seconds).sum();
+    let measured: Vec<SessionEffectiveness> = sessions.iter().map(SessionRow::measure).collect();
+    let (top_sessions, bottom_sessions) = best_and_worst(scope, db, tx, &measured).await?;
+    Ok(DashboardAnalytics {
+        cost: cost(range, &rows, &sessions, &usage, tasks.completed(), prices),
+        cache: cache(&rows, prices),
+        compactions: compactions(of_kind("compaction"), &sessions),
+        human_time: estimate(tools.iter().map(|tool| (tool.tool.as_str(), tool.uses)), ai_seconds),
+        tools,
+        hooks: hooks(scope, db, tx, of_kind("hook")).await?,
+        tasks,
+        top_sessions,
+        bottom_sessions,
+        trend: trend(range, &measured),
+    })
+}
+
+/// The condition on sessions that have activity in the range.
+fn active(range: &Range, within: &Within, scope: &Scope) -> (String, Vec<Value>) {
+    let mut values: Vec<Value> = vec![scope.team_id().as_str().into(), range.from.into(), range.to.into()];
+    let within = within.condition("sessions.project_id", &mut values);
+    let sql = format!(
+        "sessions.team_id = $1 AND sessions.last_activity_at >= $2 AND sessions.started_at < $3{within} \
+         ORDER BY sessions.last_activity_at DESC, sessions.session_id DESC LIMIT {MOST_SESSIONS}"
+    );
+    (sql, values)
+}
+
+async fn sessions(
+    scope: &Scope,
+    tx: &Tx,
+    range: &Range,
+    within: &Within,
+) -> Result<Vec<SessionRow>, DbError> {
+    let (active, values) = active(range, within, scope);
+    let sql = format!(
+        "SELECT sessions.session_id, sessions.started_at, sessions.last_activity_at, sessions.message_count, \
+           sessions.turn_count, sessions.compaction_count, sessions.sentiment_count, sessions.sentiment_sum, \
+           sessions.task_count + COALESCE(todos.pending + todos.in_progress + todos.completed, 0) AS tasks, \
+           sessions.task_done_count + COALESCE(todos.completed, 0) AS tasks_done \
+         FROM sessions LEFT JOIN todos ON todos.team_id = sessions.team_id AND todos.session_id = sessions.session_id \
+         WHERE {active}"
+    );
+    tx.all(&sql, values).await
+}
+
+async fn usage(scope: &Scope, tx: &Tx, range: &Range, within: &Within) -> Result<Vec<SessionUsage>, DbError> {
+    let (active, values) = active(range, within, scope);
+    let sql = format!(
+        "SELECT {COLUMNS} FROM session_usage JOIN (SELECT sessions.session_id FROM sessions WHERE {active}) AS active \
+           ON active.session_id = session_usage.session_id \
+         WHERE session_usage.team_id = $1 AND session_usage.responses <> 0"
+    );
+    Ok(tx.all::<UsageRow, _>(&sql, values).await?.into_iter().map(SessionUsage::from).collect())
+}
+
+impl SessionRow {
+    /// From its first line to its last, but no longer than its turns are taken to last.
+    fn ai_seconds(&self) -> i64 {
+        let elapsed = self.started_at.map_or(0, |at| (self.last_activity_at - at) / 1000);
+        elapsed.clamp(0, LONGEST_TURN_SECONDS * self.turn_count.max(0))
+    }
+
+    fn measure(&self) -> SessionEffectiveness {
+        let measured = measure(&Inputs {
+            turns: self.turn_count,
+            compactions: self.compaction_count,
+            tasks: self.tasks,
+            tasks_done: self.tasks_done,
+            moods: self.sentiment_count,
+            mood_sum: self.sentiment_sum,
+        });
+        SessionEffectiveness { session_id: self.session_id.clone(), started_at: self.started_at, ..measured }
+    }
+}
+
+fn cost(
+    range: &Range,
+    rows: &[RollupRow],
+    sessions: &[SessionRow],
+    usage: &[SessionUsage],
+    completed_tasks: i64,
+    prices: &PriceTable,
+) -> CostAnalysis {
+    let mut analysis = CostAnalysis { models: by_model(rows, prices), ..CostAnalysis::default() };
+    let (mut days, mut weeks) = (BTreeMap::<i64, DayCost>::new(), BTreeMap::<i64, WeekCost>::new());
+    let mut begun = 0;
+    for row in rows {
+        let tokens = row.tokens();
+        analysis.total.add(prices, &row.model, &tokens);
+        begun += row.sessions;
+        let day = days.entry(row.bucket).or_default();
+        day.cost.add(prices, &row.model, &tokens);
+        day.sessions += row.sessions;
+        let week = weeks.entry(week_of(row.bucket)).or_default();
+        week.cost.add(prices, &row.model, &tokens);
+        week.sessions += row.sessions;
+    }
+    analysis.days = days.into_iter().map(|(day, cost)| DayCost { date: date(day), ..cost }).collect();
+    let in_range = |monday: i64| (monday + 6).min(range.last_day()) - monday.max(range.first_day()) + 1;
+    analysis.weeks = weeks
+        .into_iter()
+        .map(|(monday, week)| WeekCost {
+            week_start: date(monday),
+            per_day: per(week.cost.usd, in_range(monday)).unwrap_or_default(),
+            ..week
+        })
+        .collect();
+    analysis.sessions = dearest(sessions, usage, prices);
+    analysis.per_session = per(analysis.total.usd, begun);
+    analysis.per_completed_task = per(analysis.total.usd, completed_tasks);
+    analysis
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 are not real ones")]
+fn per(usd: f64, n: i64) -> Option<f64> {
+    (n > 0).then(|| usd / n as f64)
+}
+
+fn dearest(sessions: &[SessionRow], usage: &[SessionUsage], prices: &PriceTable) -> Vec<SessionCost> {
+    let mut costs: HashMap<&str, (TokenTotals, Cost)> = HashMap::new();
+    for row in usage {
+        let (tokens, cost) = costs.entry(&row.session_id).or_default();
+        *tokens = plus(tokens, &row.tokens);
+        cost.add(prices, &row.model, &row.tokens);
+    }
+    let mut costs: Vec<SessionCost> = sessions
+        .iter()
+        .filter_map(|session| {
+            let (tokens, cost) = *costs.get(session.session_id.as_str())?;
+            let (session_id, messages) = (session.session_id.clone(), session.message_count);
+            Some(SessionCost { session_id, started_at: session.started_at, messages, tokens, cost })
+        })
+        .collect();
+    costs.sort_by(|a, b| b.cost.usd.total_cmp(&a.cost.usd).then_with(|| a.session_id.cmp(&b.session_id)));
+    costs.truncate(LISTED);
+    costs
+}
+
+fn cache(rows: &[RollupRow], prices: &PriceTable) -> CacheStats {
+    let mut sum = TokenTotals::default();
+    let mut savings_usd = 0.0;
+    for row in rows {
+        let tokens = row.tokens();
+        sum = plus(&sum, &tokens);
+        let uncached = TokenTotals {
+            input: total(&tokens) - tokens.output,
+            output: tokens.output,
+            ..TokenTotals::default()
+        };
+        if let (Some(without), Some(with)) =
+            (prices.cost(&row.model, &uncached), prices.cost(&row.model, &tokens))
+        {
+            savings_usd += without - with;
+        }
+    }
+    CacheStats { hit_rate: share(sum.cache_read, total(&sum) - sum.output), savings_usd }
+}
+
+fn compactions<'r>(rows: impl Iterator<Item = &'r CountRow>, sessions: &[SessionRow]) -> CompactionStats {
+    let mut stats = CompactionStats::default();
+    for row in rows {
+        match row.key.as_str() {
+            "auto" => stats.auto += row.count,
+            "manual" => stats.manual += row.count,
+            "continuation" => stats.continuations += row.count,
+            _ => stats.unknown += row.count,
+        }
+    }
+    let all = sessions.len() as i64;
+    stats.sessions_with = sessions.iter().filter(|session| session.compaction_count > 0).count() as i64;
+    stats.sessions_without = all - stats.sessions_with;
+    stats.per_session = share(sessions.iter().map(|session| session.compaction_count).sum(), all);
+    stats
+}
+
+async fn hooks<'r>(
+    scope: &Scope,
+    db: &Db,
+    tx: &Tx,
+    rows: impl Iterator<Item = &'r CountRow> + Clone,
+) -> Result<Vec<HookHealth>, DbError> {
+    let names = labels::by_ids(scope, db, tx, rows.clone().map(|row| &row.key)).await?;
+    let mut hooks: Vec<HookHealth> = rows
+        .map(|row| HookHealth {
+            hook: names.get(&row.key).cloned().unwrap_or_default(),
+            runs: row.count,
+            passed: row.passed,
+            failed: row.failed,
+            pass_rate: share(row.passed, row.passed + row.failed),
+            average_ms: share(row.duration_ms, row.timed),
+        })
+        .collect();
+    hooks.sort_by(|a, b| b.runs.cmp(&a.runs).then_with(|| a.hook.cmp(&b.hook)));
+    Ok(hooks)
+}
+
+/// The sessions at both ends that have a score, with the trend of their moods. No session stands in both lists.
+async fn best_and_worst(
+    scope: &Scope,
+    db: &Db,
+    tx: &Tx,
+    measured: &[SessionEffectiveness],
+) -> Result<(Vec<SessionEffectiveness>, Vec<SessionEffectiveness>), DbError> {
+    let mut ranked: Vec<&SessionEffectiveness> =
+        measured.iter().filter(|session| session.score.is_some()).collect();
+    ranked.sort_by(|a, b| {
+        let score = |session: &SessionEffectiveness| session.score.unwrap_or_default();
+        score(b).total_cmp(&score(a)).then_with(|| a.session_id.cmp(&b.session_id))
+    });
+    let worst = ranked.len().saturating_sub(LISTED).max(ranked.len().min(LISTED));
+    let mut top: Vec<SessionEffectiveness> = ranked.iter().take(LISTED).copied().cloned().collect();
+    let mut bottom: Vec<SessionEffectiveness> = ranked.iter().skip(worst).rev().copied().cloned().collect();
+    let ids: Vec<SessionId> =
+        top.iter().chain(&bottom).filter_map(|session| session.session_id.parse().ok()).collect();
+    let moods = sentiments::by_sessions(scope, db, tx, &ids).await?;
+    for session in top.iter_mut().chain(&mut bottom) {
+        let of_session: Vec<_> = moods.iter().filter(|mood| mood.session_id == session.session_id).collect();
+        session.trend = SentimentTrend::of(&of_session);
+    }
+    Ok((top, bottom))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 are not real ones")]
+fn trend(range: &Range, measured: &[SessionEffectiveness]) -> Vec<WeekPerformance> {
+    let mut weeks: BTreeMap<i64, Vec<&SessionEffectiveness>> = BTreeMap::new();
+    for session in measured {
+        if let Some(at) = session.started_at.filter(|at| *at >= range.from) {
+            weeks.entry(week_of(range.day_of(at))).or_default().push(session);
+        }
+    }
+    let mean =
+        |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+    weeks
+        .into_iter()
+        .map(|(monday, sessions)| WeekPerformance {
+            week_start: date(monday),
+            sessions: sessions.len() as i64,
+            turns: mean(sessions.iter().map(|s| s.turns as f64).collect()).unwrap_or_default(),
+            compactions: mean(sessions.iter().map(|s| s.compactions as f64).collect()).unwrap_or_default(),
+            effectiveness: mean(sessions.iter().filter_map(|s| s.score).collect()),
+        })
+        .collect()
+}

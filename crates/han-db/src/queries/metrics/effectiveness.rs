@@ -1,0 +1,123 @@
+//! How well a session went: one figure, from what is known of it. docs/METRICS.md gives the reasons.
+
+use super::share;
+use crate::entities::Sentiment;
+
+/// Turns that a compaction is taken to cost: what was said before must be found again.
+const TURNS_PER_COMPACTION: i64 = 5;
+
+/// What of a session goes into its figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Inputs {
+    pub turns: i64,
+    pub compactions: i64,
+    /// Tasks and to-dos.
+    pub tasks: i64,
+    pub tasks_done: i64,
+    pub moods: i64,
+    /// In thousandths.
+    pub mood_sum: i64,
+}
+
+/// How well a session went.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SessionEffectiveness {
+    /// The session.
+    pub session_id: String,
+    /// When its first line was written, in milliseconds since the epoch.
+    pub started_at: Option<i64>,
+    /// From 0 to 100; none where nothing is known that tells.
+    pub score: Option<f64>,
+    /// The share of tasks and to-dos that were completed.
+    pub completion: Option<f64>,
+    /// `turns / (turns + 5 * compactions)`.
+    pub focus: Option<f64>,
+    /// The mean sentiment of its prompts, from about -5 to +5.
+    pub sentiment: Option<f64>,
+    /// Where sentiment went.
+    pub trend: Option<SentimentTrend>,
+    /// Turns.
+    pub turns: i64,
+    /// Compactions.
+    pub compactions: i64,
+}
+
+/// Where sentiment went, from the first half of the prompts to the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SentimentTrend {
+    /// Up by more than half a point.
+    Improving,
+    /// Neither.
+    Stable,
+    /// Down by more than half a point.
+    Declining,
+}
+
+impl SentimentTrend {
+    /// The name that clients see.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Improving => "improving",
+            Self::Stable => "stable",
+            Self::Declining => "declining",
+        }
+    }
+
+    /// The trend of moods in order; none of fewer than two.
+    pub(super) fn of(moods: &[&Sentiment]) -> Option<Self> {
+        let scores: Vec<f64> = moods.iter().filter_map(|mood| mood.sentiment).collect();
+        let (first, second) = scores.split_at(scores.len() / 2);
+        #[expect(clippy::cast_precision_loss, reason = "a session has few prompts")]
+        let mean = |part: &[f64]| (!part.is_empty()).then(|| part.iter().sum::<f64>() / part.len() as f64);
+        let change = mean(second)? - mean(first)?;
+        Some(match change {
+            up if up > 0.5 => Self::Improving,
+            down if down < -0.5 => Self::Declining,
+            _ => Self::Stable,
+        })
+    }
+}
+
+/// The parts that are known, each with its weight, make the score.
+pub(super) fn measure(inputs: &Inputs) -> SessionEffectiveness {
+    let completion = share(inputs.tasks_done.min(inputs.tasks), inputs.tasks);
+    let focus = share(inputs.turns, inputs.turns + TURNS_PER_COMPACTION * inputs.compactions);
+    let sentiment = share(inputs.mood_sum, inputs.moods).map(|thousandths| thousandths / 1e3);
+    let parts = [
+        (0.5, completion),
+        (0.3, focus.filter(|_| inputs.turns > 0)),
+        (0.2, sentiment.map(|score| ((score + 5.0) / 10.0).clamp(0.0, 1.0))),
+    ];
+    let known = || parts.iter().filter_map(|(weight, part)| Some((weight, (*part)?)));
+    let weights: f64 = known().map(|(weight, _)| weight).sum();
+    let score =
+        (weights > 0.0).then(|| 100.0 * known().map(|(weight, part)| weight * part).sum::<f64>() / weights);
+    SessionEffectiveness {
+        score,
+        completion,
+        focus,
+        sentiment,
+        turns: inputs.turns,
+        compactions: inputs.compactions,
+        ..SessionEffectiveness::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Inputs, measure};
+
+    #[test]
+    fn what_is_not_known_leaves_its_weight_out() {
+        assert_eq!(measure(&Inputs::default()).score, None);
+        let focused = measure(&Inputs { turns: 4, ..Inputs::default() });
+        assert_eq!((focused.score, focused.focus), (Some(100.0), Some(1.0)));
+        let torn =
+            measure(&Inputs { turns: 5, compactions: 1, tasks: 2, tasks_done: 1, ..Inputs::default() });
+        assert_eq!((torn.focus, torn.completion), (Some(0.5), Some(0.5)));
+        assert!((torn.score.unwrap() - 50.0).abs() < 1e-9);
+        let glad = measure(&Inputs { moods: 2, mood_sum: 10_000, ..Inputs::default() });
+        assert_eq!((glad.sentiment, glad.score), (Some(5.0), Some(100.0)));
+    }
+}

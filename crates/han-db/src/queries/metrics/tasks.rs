@@ -1,0 +1,114 @@
+//! Tasks: how many, of which sort, how they came out; and how often persons were annoyed.
+
+use std::collections::BTreeMap;
+
+use han_types::Scope;
+
+use super::{By, CountRow, Range, Within, counts, share};
+use crate::{DbError, Tx};
+
+/// What tasks came to in a range. Han's tasks tell type and outcome; the agent's own only that they were done.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TaskMetrics {
+    /// Han's tasks begun.
+    pub begun: i64,
+    /// Han's tasks ended.
+    pub ended: i64,
+    /// The agent's own tasks created.
+    pub native_begun: i64,
+    /// The agent's own tasks completed.
+    pub native_done: i64,
+    /// Han's tasks begun, by type: `implementation`, `fix`, `refactor`, `research`, `other`, or empty.
+    pub by_type: Vec<(String, i64)>,
+    /// Han's tasks ended well.
+    pub succeeded: i64,
+    /// Han's tasks that did some of what they set out to do.
+    pub partial: i64,
+    /// Han's tasks that failed or were given up.
+    pub failed: i64,
+    /// How many of those that tell their outcome ended well.
+    pub success_rate: Option<f64>,
+    /// The mean confidence of those that tell confidence and outcome, from 0 to 1.
+    pub average_confidence: Option<f64>,
+    /// One minus the mean distance between confidence and outcome (success 1, partial 0.5, failure 0).
+    pub calibration: Option<f64>,
+    /// The mean time of tasks that ended, Han's and the agent's own, in seconds.
+    pub average_seconds: Option<f64>,
+    /// Prompts whose mood was read.
+    pub moods: i64,
+    /// Those of them that were moderately or highly frustrated.
+    pub frustrations: i64,
+    /// Their share.
+    pub frustration_rate: Option<f64>,
+}
+
+impl TaskMetrics {
+    /// Tasks begun, of both sorts.
+    #[must_use]
+    pub fn total(&self) -> i64 {
+        self.begun + self.native_begun
+    }
+
+    /// Tasks ended, of both sorts.
+    #[must_use]
+    pub fn completed(&self) -> i64 {
+        self.ended + self.native_done
+    }
+}
+
+pub(super) const KINDS: &[&str] = &["native_begun", "native_done", "sentiment", "task_begun", "task_ended"];
+
+/// What tasks came to. One statement.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn metrics(scope: &Scope, tx: &Tx, range: &Range, within: &Within) -> Result<TaskMetrics, DbError> {
+    let rows = counts(scope, tx, range, within, By::Whole, KINDS).await?;
+    Ok(of_rows(rows.iter()))
+}
+
+pub(super) fn of_rows<'r>(rows: impl Iterator<Item = &'r CountRow>) -> TaskMetrics {
+    let mut metrics = TaskMetrics::default();
+    let mut types: BTreeMap<&str, i64> = BTreeMap::new();
+    let (mut timed, mut duration, mut scored, mut score, mut error) = (0, 0, 0, 0, 0);
+    for row in rows {
+        match row.kind.as_str() {
+            "task_begun" => {
+                metrics.begun += row.count;
+                *types.entry(&row.key).or_default() += row.count;
+            }
+            "task_ended" => {
+                metrics.ended += row.count;
+                match row.key.rsplit_once('/').map_or("", |(_, outcome)| outcome) {
+                    "success" => metrics.succeeded += row.count,
+                    "partial" => metrics.partial += row.count,
+                    "failure" => metrics.failed += row.count,
+                    _ => {}
+                }
+                scored += row.scored;
+                score += row.score;
+                error += row.error;
+            }
+            "native_begun" => metrics.native_begun += row.count,
+            "native_done" => metrics.native_done += row.count,
+            "sentiment" => {
+                metrics.moods += row.count;
+                if matches!(row.key.as_str(), "moderate" | "high") {
+                    metrics.frustrations += row.count;
+                }
+            }
+            _ => {}
+        }
+        if matches!(row.kind.as_str(), "task_ended" | "native_done") {
+            timed += row.timed;
+            duration += row.duration_ms;
+        }
+    }
+    metrics.by_type = types.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
+    metrics.success_rate = share(metrics.succeeded, metrics.succeeded + metrics.partial + metrics.failed);
+    metrics.average_confidence = share(score, scored).map(|millionths| millionths / 1e6);
+    metrics.calibration = share(error, scored).map(|millionths| 1.0 - millionths / 1e6);
+    metrics.average_seconds = share(duration, timed).map(|ms| ms / 1e3);
+    metrics.frustration_rate = share(metrics.frustrations, metrics.moods);
+    metrics
+}

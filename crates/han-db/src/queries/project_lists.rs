@@ -1,0 +1,156 @@
+//! Lists of projects and repositories, with how many sessions they have and when they were last worked on.
+
+use han_types::Scope;
+use sea_orm::FromQueryResult;
+
+use crate::entities::{Project, Repo};
+use crate::queries::projects;
+use crate::{Db, DbError, Tx};
+
+/// How much went on in a project or a repository.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Sessions.
+    pub sessions: i64,
+    /// The latest line's time, in milliseconds since the epoch.
+    pub last_activity_at: Option<i64>,
+}
+
+#[derive(FromQueryResult)]
+struct ActivityRow {
+    id: String,
+    sessions: i64,
+    last_activity_at: Option<i64>,
+}
+
+impl ActivityRow {
+    fn split(self) -> (String, Activity) {
+        (self.id, Activity { sessions: self.sessions, last_activity_at: self.last_activity_at })
+    }
+}
+
+/// The activity of projects by id; those without a session are left out.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn activity_by_projects(
+    scope: &Scope,
+    tx: &Tx,
+    ids: &[String],
+) -> Result<Vec<(String, Activity)>, DbError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dialect = tx.dialect();
+    let sql = format!(
+        "SELECT project_id AS id, count(*) AS sessions, max(last_activity_at) AS last_activity_at FROM sessions \
+         WHERE team_id = $1 AND {} GROUP BY project_id",
+        dialect.is_any("project_id", 2)
+    );
+    let rows: Vec<ActivityRow> = tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(ids)]).await?;
+    Ok(rows.into_iter().map(ActivityRow::split).collect())
+}
+
+/// The activity of repositories by id; those without a session are left out.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn activity_by_repos(
+    scope: &Scope,
+    tx: &Tx,
+    ids: &[String],
+) -> Result<Vec<(String, Activity)>, DbError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dialect = tx.dialect();
+    let sql = format!(
+        "SELECT p.repo_id AS id, count(*) AS sessions, max(s.last_activity_at) AS last_activity_at FROM projects p \
+         JOIN sessions s ON s.team_id = p.team_id AND s.project_id = p.id \
+         WHERE p.team_id = $1 AND {} GROUP BY p.repo_id",
+        dialect.is_any("p.repo_id", 2)
+    );
+    let rows: Vec<ActivityRow> = tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(ids)]).await?;
+    Ok(rows.into_iter().map(ActivityRow::split).collect())
+}
+
+/// The team's projects, the one last worked on first: at most `first`.
+///
+/// # Errors
+/// Where the database fails or a sealed column cannot be opened.
+pub async fn recent_projects(
+    scope: &Scope,
+    db: &Db,
+    tx: &Tx,
+    first: usize,
+) -> Result<Vec<(Project, Activity)>, DbError> {
+    let sql = format!(
+        "SELECT p.id, count(s.session_id) AS sessions, max(s.last_activity_at) AS last_activity_at FROM projects p \
+         LEFT JOIN sessions s ON s.team_id = p.team_id AND s.project_id = p.id \
+         WHERE p.team_id = $1 GROUP BY p.id ORDER BY COALESCE(max(s.last_activity_at), 0) DESC, p.id LIMIT {first}"
+    );
+    let rows: Vec<ActivityRow> = tx.all(&sql, [scope.team_id().as_str().into()]).await?;
+    let listed: Vec<(String, Activity)> = rows.into_iter().map(ActivityRow::split).collect();
+    let ids: Vec<String> = listed.iter().map(|(id, _)| id.clone()).collect();
+    let found = projects::by_ids(scope, db, tx, &ids).await?;
+    Ok(in_order(listed, found, |project| &project.id))
+}
+
+/// The team's repositories, the one last worked on first: at most `first`.
+///
+/// # Errors
+/// Where the database fails or a sealed column cannot be opened.
+pub async fn recent_repos(
+    scope: &Scope,
+    db: &Db,
+    tx: &Tx,
+    first: usize,
+) -> Result<Vec<(Repo, Activity)>, DbError> {
+    let sql = format!(
+        "SELECT r.id, count(s.session_id) AS sessions, max(s.last_activity_at) AS last_activity_at FROM repos r \
+         LEFT JOIN projects p ON p.team_id = r.team_id AND p.repo_id = r.id \
+         LEFT JOIN sessions s ON s.team_id = p.team_id AND s.project_id = p.id \
+         WHERE r.team_id = $1 GROUP BY r.id ORDER BY COALESCE(max(s.last_activity_at), 0) DESC, r.id LIMIT {first}"
+    );
+    let rows: Vec<ActivityRow> = tx.all(&sql, [scope.team_id().as_str().into()]).await?;
+    let listed: Vec<(String, Activity)> = rows.into_iter().map(ActivityRow::split).collect();
+    let ids: Vec<String> = listed.iter().map(|(id, _)| id.clone()).collect();
+    let found = projects::repos_by_ids(scope, db, tx, &ids).await?;
+    Ok(in_order(listed, found, |repo| &repo.id))
+}
+
+/// The ids of the projects of repositories, as (repository, project) pairs.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn projects_of_repos(
+    scope: &Scope,
+    tx: &Tx,
+    repos: &[String],
+) -> Result<Vec<(String, String)>, DbError> {
+    #[derive(FromQueryResult)]
+    struct Pair {
+        repo_id: String,
+        id: String,
+    }
+    if repos.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dialect = tx.dialect();
+    let sql = format!(
+        "SELECT repo_id, id FROM projects WHERE team_id = $1 AND {} ORDER BY repo_id, id",
+        dialect.is_any("repo_id", 2)
+    );
+    let rows: Vec<Pair> = tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(repos)]).await?;
+    Ok(rows.into_iter().map(|pair| (pair.repo_id, pair.id)).collect())
+}
+
+fn in_order<T>(
+    listed: Vec<(String, Activity)>,
+    found: Vec<T>,
+    id: impl Fn(&T) -> &String,
+) -> Vec<(T, Activity)> {
+    let mut found: std::collections::HashMap<String, T> =
+        found.into_iter().map(|item| (id(&item).clone(), item)).collect();
+    listed.into_iter().filter_map(|(id, activity)| Some((found.remove(&id)?, activity))).collect()
+}

@@ -1,0 +1,66 @@
+//! Reading moods, for many sessions at once.
+
+use han_types::{Scope, SessionId};
+use sea_orm::FromQueryResult;
+
+use crate::entities::Sentiment;
+use crate::queries::ingest::derive::{numbered_row_id, signals_context};
+use crate::{Db, DbError, Tx};
+
+#[derive(FromQueryResult)]
+struct SentimentRow {
+    session_id: String,
+    transcript: String,
+    uuid: String,
+    at: i64,
+    message_id: Option<String>,
+    sentiment: Option<i64>,
+    frustration: Option<i64>,
+    sentiment_level: Option<String>,
+    frustration_level: Option<String>,
+    sealed: bool,
+    signals: String,
+}
+
+/// The moods that Han read from prompts of sessions, each session's in order.
+///
+/// # Errors
+/// Where the database fails or a sealed column cannot be opened.
+pub async fn by_sessions(
+    scope: &Scope,
+    db: &Db,
+    tx: &Tx,
+    sessions: &[SessionId],
+) -> Result<Vec<Sentiment>, DbError> {
+    if sessions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dialect = tx.dialect();
+    let sql = format!(
+        "SELECT session_id, transcript, uuid, at, message_id, sentiment, frustration, sentiment_level, \
+           frustration_level, sealed, signals \
+         FROM sentiments WHERE team_id = $1 AND {} ORDER BY session_id, at, transcript, line",
+        dialect.is_any("session_id", 2)
+    );
+    let rows: Vec<SentimentRow> =
+        tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(sessions)]).await?;
+    let stored = rows.iter().map(|row| (row.sealed, row.signals.as_str()));
+    let keys = db.keys().team_for(db, scope.team_id(), stored).await?;
+    rows.into_iter()
+        .map(|row| {
+            let row_id = numbered_row_id(&row.session_id, &row.transcript, 0, &row.uuid);
+            let json = keys.open(row.sealed, signals_context(&row_id), row.signals)?;
+            Ok(Sentiment {
+                signals: serde_json::from_str(&json)
+                    .map_err(|_| DbError::Malformed { column: "sentiments.signals" })?,
+                session_id: row.session_id,
+                at: row.at,
+                message_id: row.message_id,
+                sentiment: row.sentiment.map(|score| score as f64 / 1e3),
+                frustration: row.frustration.map(|score| score as f64 / 1e3),
+                sentiment_level: row.sentiment_level,
+                frustration_level: row.frustration_level,
+            })
+        })
+        .collect()
+}

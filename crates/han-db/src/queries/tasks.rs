@@ -1,0 +1,126 @@
+//! Reading tasks, Han's and the agent's own, for many sessions at once.
+
+use han_transcript::fold::TaskStatus;
+use han_types::{Scope, SessionId};
+use sea_orm::FromQueryResult;
+
+use crate::entities::{NativeTask, Task};
+use crate::queries::ingest::tasks::{native_task_context, task_context};
+use crate::{Db, DbError, Tx};
+
+#[derive(FromQueryResult)]
+struct TaskRow {
+    session_id: String,
+    task_id: String,
+    status: String,
+    outcome: Option<String>,
+    confidence: Option<i64>,
+    started_at: i64,
+    completed_at: Option<i64>,
+    sealed: bool,
+    details: String,
+}
+
+/// Han's tasks of sessions, each session's by when they began.
+///
+/// # Errors
+/// Where the database fails or a sealed column cannot be opened.
+pub async fn by_sessions(
+    scope: &Scope,
+    db: &Db,
+    tx: &Tx,
+    sessions: &[SessionId],
+) -> Result<Vec<Task>, DbError> {
+    if sessions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dialect = tx.dialect();
+    let sql = format!(
+        "SELECT session_id, task_id, status, outcome, confidence, started_at, completed_at, sealed, details FROM tasks \
+         WHERE team_id = $1 AND {} ORDER BY session_id, started_at, task_id",
+        dialect.is_any("session_id", 2)
+    );
+    let rows: Vec<TaskRow> = tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(sessions)]).await?;
+    let stored = rows.iter().map(|row| (row.sealed, row.details.as_str()));
+    let keys = db.keys().team_for(db, scope.team_id(), stored).await?;
+    rows.into_iter()
+        .map(|row| {
+            let row_id = format!("{}/{}", row.session_id, row.task_id);
+            let json = keys.open(row.sealed, task_context(&row_id), row.details)?;
+            let malformed = |column| DbError::Malformed { column };
+            Ok(Task {
+                status: match row.status.as_str() {
+                    "ACTIVE" => TaskStatus::Active,
+                    "COMPLETED" => TaskStatus::Completed,
+                    "FAILED" => TaskStatus::Failed,
+                    _ => return Err(malformed("tasks.status")),
+                },
+                outcome: row
+                    .outcome
+                    .map(|outcome| outcome.parse().map_err(|()| malformed("tasks.outcome")))
+                    .transpose()?,
+                confidence: row.confidence.map(|confidence| confidence as f64 / 1e6),
+                details: serde_json::from_str(&json).map_err(|_| malformed("tasks.details"))?,
+                session_id: row.session_id,
+                task_id: row.task_id,
+                started_at: row.started_at,
+                completed_at: row.completed_at,
+            })
+        })
+        .collect()
+}
+
+#[derive(FromQueryResult)]
+struct NativeRow {
+    session_id: String,
+    task_id: String,
+    created_at: i64,
+    updated_at: i64,
+    completed_at: Option<i64>,
+    transcript: String,
+    uuid: String,
+    sealed: bool,
+    details: String,
+}
+
+/// The agent's own tasks of sessions, each session's by when they were created.
+///
+/// # Errors
+/// Where the database fails or a sealed column cannot be opened.
+pub async fn native_by_sessions(
+    scope: &Scope,
+    db: &Db,
+    tx: &Tx,
+    sessions: &[SessionId],
+) -> Result<Vec<NativeTask>, DbError> {
+    if sessions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dialect = tx.dialect();
+    let sql = format!(
+        "SELECT session_id, task_id, created_at, updated_at, completed_at, transcript, uuid, sealed, details \
+         FROM native_tasks WHERE team_id = $1 AND {} ORDER BY session_id, created_at, task_id",
+        dialect.is_any("session_id", 2)
+    );
+    let rows: Vec<NativeRow> =
+        tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(sessions)]).await?;
+    let stored = rows.iter().map(|row| (row.sealed, row.details.as_str()));
+    let keys = db.keys().team_for(db, scope.team_id(), stored).await?;
+    rows.into_iter()
+        .map(|row| {
+            let row_id = format!("{}/{}", row.session_id, row.task_id);
+            let json = keys.open(row.sealed, native_task_context(&row_id), row.details)?;
+            Ok(NativeTask {
+                details: serde_json::from_str(&json)
+                    .map_err(|_| DbError::Malformed { column: "native_tasks.details" })?,
+                session_id: row.session_id,
+                task_id: row.task_id,
+                transcript: row.transcript,
+                uuid: row.uuid,
+                created_at: row.created_at,
+                updated_at: row.updated_at,
+                completed_at: row.completed_at,
+            })
+        })
+        .collect()
+}

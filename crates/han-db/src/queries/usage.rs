@@ -1,0 +1,121 @@
+//! Reading sessions' tokens by model, and their counters.
+
+use han_transcript::fold::TokenTotals;
+use han_types::{Scope, SessionId};
+use sea_orm::FromQueryResult;
+
+use crate::entities::SessionCounts;
+use crate::{DbError, Tx};
+
+/// The tokens of one session and one model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionUsage {
+    /// The session.
+    pub session_id: String,
+    /// The model; empty where the answers name none.
+    pub model: String,
+    /// Answers.
+    pub responses: i64,
+    /// Their tokens.
+    pub tokens: TokenTotals,
+}
+
+#[derive(FromQueryResult)]
+pub(crate) struct UsageRow {
+    session_id: String,
+    model: String,
+    responses: i64,
+    input_tokens: i64,
+    output_tokens: i64,
+    cache_read_tokens: i64,
+    cache_creation_5m_tokens: i64,
+    cache_creation_1h_tokens: i64,
+}
+
+pub(crate) const COLUMNS: &str = "session_usage.session_id, session_usage.model, session_usage.responses, \
+     session_usage.input_tokens, session_usage.output_tokens, session_usage.cache_read_tokens, \
+     session_usage.cache_creation_5m_tokens, session_usage.cache_creation_1h_tokens";
+
+impl From<UsageRow> for SessionUsage {
+    fn from(row: UsageRow) -> Self {
+        Self {
+            session_id: row.session_id,
+            model: row.model,
+            responses: row.responses,
+            tokens: TokenTotals {
+                input: row.input_tokens,
+                output: row.output_tokens,
+                cache_read: row.cache_read_tokens,
+                cache_creation_5m: row.cache_creation_5m_tokens,
+                cache_creation_1h: row.cache_creation_1h_tokens,
+            },
+        }
+    }
+}
+
+/// The tokens of sessions by model, from which their cost follows.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn by_sessions(
+    scope: &Scope,
+    tx: &Tx,
+    sessions: &[SessionId],
+) -> Result<Vec<SessionUsage>, DbError> {
+    if sessions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dialect = tx.dialect();
+    let sql = format!(
+        "SELECT {COLUMNS} FROM session_usage WHERE team_id = $1 AND {} AND responses <> 0 ORDER BY session_id, model",
+        dialect.is_any("session_id", 2)
+    );
+    let rows: Vec<UsageRow> = tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(sessions)]).await?;
+    Ok(rows.into_iter().map(SessionUsage::from).collect())
+}
+
+#[derive(FromQueryResult)]
+struct CountsRow {
+    session_id: String,
+    tool_use_count: i64,
+    file_change_count: i64,
+    lines_added: i64,
+    lines_removed: i64,
+    task_count: i64,
+    task_done_count: i64,
+    sentiment_count: i64,
+    sentiment_sum: i64,
+}
+
+/// The counters of sessions.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn counts_by_sessions(
+    scope: &Scope,
+    tx: &Tx,
+    sessions: &[SessionId],
+) -> Result<Vec<(String, SessionCounts)>, DbError> {
+    if sessions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dialect = tx.dialect();
+    let sql = format!(
+        "SELECT session_id, tool_use_count, file_change_count, lines_added, lines_removed, task_count, \
+           task_done_count, sentiment_count, sentiment_sum FROM sessions WHERE team_id = $1 AND {}",
+        dialect.is_any("session_id", 2)
+    );
+    let rows: Vec<CountsRow> =
+        tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(sessions)]).await?;
+    let counts = |row: &CountsRow| SessionCounts {
+        tool_uses: row.tool_use_count,
+        file_changes: row.file_change_count,
+        lines_added: row.lines_added,
+        lines_removed: row.lines_removed,
+        tasks: row.task_count,
+        tasks_done: row.task_done_count,
+        sentiments: row.sentiment_count,
+        sentiment_sum: row.sentiment_sum,
+    };
+    Ok(rows.into_iter().map(|row| (row.session_id.clone(), counts(&row))).collect())
+}

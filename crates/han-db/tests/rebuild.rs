@@ -1,0 +1,77 @@
+//! Deriving everything anew finds what was kept all along; a deleted session is gone from it all.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+use han_db::queries::{deletion, rebuild};
+use han_testkit::both_databases;
+use support::corpus::{File, all_files, assert_same, contents, execute, number, push_in_pieces, push_whole};
+use support::{World, dump, push, world};
+
+both_databases!(
+    async fn a_rebuild_finds_nothing_to_mend(database: TestDatabase) {
+        let world = world(&database).await;
+        let files = all_files();
+        push_in_pieces(&world, &files, 60, 7).await;
+        // A fork, whose answers count for the session that stored them first.
+        push(&world, "fork", "main", Some(0), &files[0].2).await;
+        let before = contents(&database, &world).await;
+        let rebuilt = rebuild::rebuild(&world.scope, &world.db).await.unwrap();
+        let lines = number(&database, "SELECT count(*) FROM messages").await;
+        assert_eq!(i64::try_from(rebuilt.lines).unwrap(), lines);
+        assert_same(&contents(&database, &world).await, &before);
+
+        // What was lost is found again.
+        for table in
+            ["rollups", "rollup_counts", "session_usage", "tasks", "file_changes", "todos", "hook_executions"]
+        {
+            execute(&database, &format!("DELETE FROM {table}")).await;
+        }
+        execute(&database, "UPDATE sessions SET turn_count = 99, output_tokens = 99").await;
+        rebuild::rebuild(&world.scope, &world.db).await.unwrap();
+        assert_same(&contents(&database, &world).await, &before);
+    }
+);
+
+both_databases!(
+    async fn a_deleted_session_leaves_no_trace_in_sums_and_stays_away(database: TestDatabase) {
+        let world = world(&database).await;
+        let files = all_files();
+        let (gone, kept): (Vec<File>, Vec<File>) =
+            files.into_iter().partition(|(session, ..)| session == "eventful");
+        push_whole(&world, &kept).await;
+        let before = contents(&database, &world).await;
+        push_whole(&world, &gone).await;
+        let id = "eventful".parse().unwrap();
+        assert!(deletion::session(&world.scope, &world.db, &id).await.unwrap());
+        assert!(!deletion::session(&world.scope, &world.db, &id).await.unwrap());
+        let without_tombs = |rows: Vec<String>| -> Vec<String> {
+            rows.into_iter().filter(|row| !row.contains("eventful")).collect()
+        };
+        assert_same(&without_tombs(contents(&database, &world).await), &before);
+        for table in han_db::TENANT_TABLES
+            .iter()
+            .filter(|table| !["message_usage", "deleted_sessions"].contains(table))
+        {
+            for row in dump(&database, &format!("SELECT * FROM {table}")).await {
+                assert!(!row.contains("eventful"), "{table}: {row}");
+            }
+        }
+        rebuild::rebuild(&world.scope, &world.db).await.unwrap();
+        assert_same(&without_tombs(contents(&database, &world).await), &before);
+
+        let (session, transcript, lines) = &gone[0];
+        let batch = support::batch(&world, &world.scope, true, session, transcript, Some(0), lines).await;
+        let outcome = han_db::queries::ingest::store(&world.scope, &world.db, true, batch).await.unwrap();
+        assert!(matches!(
+            outcome,
+            han_db::queries::ingest::Outcome::Refused(error)
+                if error.code == han_types::sync::BatchErrorCode::Gone
+        ));
+        assert_eq!(number(&database, "SELECT count(*) FROM sessions WHERE session_id = 'eventful'").await, 0);
+        let stranger: World = World { scope: support::team(&world.db, "bob").await, ..world };
+        assert!(
+            !deletion::session(&stranger.scope, &stranger.db, &kept[0].0.parse().unwrap()).await.unwrap()
+        );
+    }
+);
