@@ -42,13 +42,13 @@ impl Target {
         let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let mut path = std::env::current_exe().expect("this program's path");
         path.set_file_name("han-server");
-        let mut server = Program::start(&path, &["serve"], env.clone());
+        let mut server = Program::start(&path, ["serve"], env.clone());
         let line = server.wait_for_line("listening on ").await;
         let url = line.split("listening on ").nth(1).and_then(|rest| rest.split_whitespace().next());
         let url = url.expect("an address").to_owned();
 
         let args = ["key", "create", "--user", "bench", "--team", "bench", "--scopes", "read sync:write"];
-        let (status, output) = Program::start(&path, &args, env).wait().await;
+        let (status, output) = Program::start(&path, args, env).wait().await;
         assert!(status.success(), "no key: {:?}", output.stderr);
         let key = output
             .stdout

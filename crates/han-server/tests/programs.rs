@@ -47,7 +47,8 @@ async fn key(database: &TestDatabase, user: &str) -> String {
     let args = ["key", "create", "--user", user, "--team", user, "--scopes", "read sync:write"];
     let (status, output) = Program::start(SERVER, args, environment(database)).wait().await;
     assert!(status.success(), "{output:?}");
-    let key = output.stdout.iter().flat_map(|line| line.split_whitespace()).find(|w| w.starts_with("han_key_"));
+    let key =
+        output.stdout.iter().flat_map(|line| line.split_whitespace()).find(|w| w.starts_with("han_key_"));
     key.unwrap_or_else(|| panic!("{output:?}")).to_owned()
 }
 
@@ -101,7 +102,8 @@ fn lines_under(projects: &Path) -> BTreeMap<(String, String), Vec<String>> {
 
 /// Every listed line that GraphQL gives, by session: what stands in the lists, progress included.
 async fn read_back(url: &str, key: &str) -> BTreeMap<String, Vec<String>> {
-    let sessions = ask(url, key, "{ sessions(first: 500) { edges { node { id sessionId } } } }", json!({})).await;
+    let sessions =
+        ask(url, key, "{ sessions(first: 500) { edges { node { id sessionId } } } }", json!({})).await;
     let mut read = BTreeMap::new();
     for edge in sessions["sessions"]["edges"].as_array().unwrap() {
         let mut raw = Vec::new();
@@ -195,7 +197,8 @@ both_databases!(
         // Killed as soon as something is known to be stored.
         let mut stored = 0;
         while stored == 0 {
-            let data = ask(&server.url, &key, "{ sessions(first: 1) { edges { node { lineCount } } } }", json!({}));
+            let data =
+                ask(&server.url, &key, "{ sessions(first: 1) { edges { node { lineCount } } } }", json!({}));
             stored = data.await["sessions"]["edges"][0]["node"]["lineCount"].as_i64().unwrap_or(0);
         }
         server.program.signal(Signal::Kill).await;
@@ -207,7 +210,9 @@ both_databases!(
         assert!(report.stored <= total - acknowledged, "what was acknowledged was there: {report:?}");
         let again = push(&server.url, &key, &samples, 50).await;
         assert_eq!(again.stored, 0);
-        let data = ask(&server.url, &key, "{ sessions(first: 9) { edges { node { lineCount } } } }", json!({})).await;
+        let data =
+            ask(&server.url, &key, "{ sessions(first: 9) { edges { node { lineCount } } } }", json!({}))
+                .await;
         let lines: i64 = data["sessions"]["edges"]
             .as_array()
             .unwrap()
@@ -255,7 +260,8 @@ async fn subscribe(url: &str, key: &str, query: &str) -> Socket {
 /// The next message that is no ping.
 async fn next(socket: &mut Socket) -> Value {
     loop {
-        let message = tokio::time::timeout(Duration::from_secs(60), socket.next()).await.expect("a message in time");
+        let message =
+            tokio::time::timeout(Duration::from_secs(60), socket.next()).await.expect("a message in time");
         match message.expect("the socket is open").unwrap() {
             Message::Text(text) => {
                 let value: Value = serde_json::from_str(&text).unwrap();
@@ -275,7 +281,7 @@ async fn next(socket: &mut Socket) -> Value {
 async fn what_is_pushed_to_one_replica_reaches_the_subscribers_of_the_other() {
     let database = TestDatabase::postgres().await;
     let ada = key(&database, "ada").await;
-    let (one, mut two) = tokio::join!(Server::start(&database), Server::start(&database));
+    let (one, two) = tokio::join!(Server::start(&database), Server::start(&database));
     let samples = fixtures::sample_sessions();
     let session = lines_under(&samples).into_keys().next().unwrap().0;
 
@@ -305,7 +311,12 @@ async fn what_is_pushed_to_one_replica_reaches_the_subscribers_of_the_other() {
     for _ in 0..expected {
         let message = next(&mut messages).await;
         let payload = &message["payload"]["data"]["sessionMessageAdded"];
-        seen.push(payload["newMessageEdge"]["node"]["id"].as_str().unwrap_or_else(|| panic!("{message}")).to_owned());
+        seen.push(
+            payload["newMessageEdge"]["node"]["id"]
+                .as_str()
+                .unwrap_or_else(|| panic!("{message}"))
+                .to_owned(),
+        );
     }
     seen.sort();
     let count = seen.len();
