@@ -5,7 +5,9 @@ mod support;
 
 use han_db::queries::{deletion, rebuild};
 use han_testkit::both_databases;
-use support::corpus::{File, all_files, assert_same, contents, execute, number, push_in_pieces, push_whole};
+use support::corpus::{
+    File, all_files, assert_same, contents, eventful, execute, number, push_in_pieces, push_whole,
+};
 use support::{World, dump, push, world};
 
 both_databases!(
@@ -44,7 +46,10 @@ both_databases!(
         push_whole(&world, &gone).await;
         let id = "eventful".parse().unwrap();
         assert!(deletion::session(&world.scope, &world.db, &id).await.unwrap());
+        let told = number(&database, "SELECT count(*) FROM changes WHERE action = 'delete'").await;
         assert!(!deletion::session(&world.scope, &world.db, &id).await.unwrap());
+        assert_eq!(told, number(&database, "SELECT count(*) FROM changes WHERE action = 'delete'").await);
+        assert_eq!(told, 1);
         let without_tombs = |rows: Vec<String>| -> Vec<String> {
             rows.into_iter().filter(|row| !row.contains("eventful")).collect()
         };
@@ -72,6 +77,46 @@ both_databases!(
         let stranger: World = World { scope: support::team(&world.db, "bob").await, ..world };
         assert!(
             !deletion::session(&stranger.scope, &stranger.db, &kept[0].0.parse().unwrap()).await.unwrap()
+        );
+    }
+);
+
+both_databases!(
+    async fn what_a_deleted_session_counted_goes_to_none_of_its_forks(database: TestDatabase) {
+        let world = world(&database).await;
+        let (session, transcript, lines) = eventful().remove(0);
+        push(&world, &session, &transcript, Some(0), &lines).await;
+        push(&world, "fork", "main", Some(0), &lines[..8]).await;
+        let output = "SELECT sum(output_tokens) FROM rollups";
+        assert!(number(&database, output).await > 0);
+        deletion::session(&world.scope, &world.db, &session.parse().unwrap()).await.unwrap();
+        assert_eq!(number(&database, output).await, 0);
+        let before = contents(&database, &world).await;
+        rebuild::rebuild(&world.scope, &world.db).await.unwrap();
+        assert_same(&contents(&database, &world).await, &before);
+    }
+);
+
+both_databases!(
+    async fn lines_may_come_in_while_all_is_rebuilt(database: TestDatabase) {
+        let world = world(&database).await;
+        let files = all_files();
+        let files: Vec<File> = files.into_iter().filter(|(_, _, lines)| lines.len() < 500).collect();
+        let pushing = push_in_pieces(&world, &files, 30, 5);
+        let rebuilding = async {
+            for _ in 0..6 {
+                rebuild::rebuild(&world.scope, &world.db).await.unwrap();
+            }
+        };
+        tokio::join!(pushing, rebuilding);
+        let before = contents(&database, &world).await;
+        rebuild::rebuild(&world.scope, &world.db).await.unwrap();
+        assert_same(&contents(&database, &world).await, &before);
+        let sum = "SELECT sum(output_tokens) FROM message_usage";
+        assert!(number(&database, sum).await > 0);
+        assert_eq!(
+            number(&database, sum).await,
+            number(&database, "SELECT sum(output_tokens) FROM rollups").await
         );
     }
 );
