@@ -58,6 +58,8 @@ pub async fn connect(
 pub struct App {
     state: AppState,
     changes: Changes,
+    /// Ends the feed of changes.
+    feed: CancellationToken,
 }
 
 impl std::fmt::Debug for App {
@@ -82,7 +84,8 @@ impl App {
         migrations::prepare(&db, config.database.migrate).await?;
         let stopping = CancellationToken::new();
         // It outlives the listener: what is still being answered may still change something.
-        let changes = db.start_changes(CancellationToken::new()).await?;
+        let feed = CancellationToken::new();
+        let changes = db.start_changes(feed.clone()).await?;
         let client = match &config.client_dir {
             Some(dir) => Some(client::load(dir, &public_url).map_err(|error| AppError::Io {
                 what: format!("the dashboard in {} cannot be read", dir.display()),
@@ -109,7 +112,7 @@ impl App {
             entropy,
             client,
         });
-        Ok(Self { state, changes })
+        Ok(Self { state, changes, feed })
     }
 
     /// The keys that access tokens are signed with.
@@ -125,7 +128,7 @@ impl App {
 /// # Errors
 /// Where the listener fails.
 pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken) -> io::Result<()> {
-    let App { state, changes } = app;
+    let App { state, changes, feed } = app;
     let connections = Connections::new(listener, state.config.limits.read_timeout);
     let router = server::router(&state).layer(axum::middleware::from_fn(count_requests));
     let service = router.into_make_service_with_connect_info::<crate::listener::Connection>();
@@ -153,7 +156,8 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
             Ok(())
         }
     };
-    drop(changes);
+    feed.cancel();
+    changes.stopped().await;
     state.db.close().await;
     result
 }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{Method, StatusCode};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
-use tower_http::timeout::TimeoutLayer;
 
 use crate::auth::login_link;
 use crate::config::Environment;
@@ -73,10 +73,10 @@ pub(crate) fn router(state: &AppState) -> Router {
     let add = |router: Router<AppState>, route: Route| {
         router.route(route.path, route.handler.fallback(method_not_allowed))
     };
-    let quick = routes(state.config.environment).into_iter().fold(Router::new(), add).layer((
-        DefaultBodyLimit::max(state.config.limits.graphql_bytes),
-        TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_DEADLINE),
-    ));
+    let quick = routes(state.config.environment)
+        .into_iter()
+        .fold(Router::new(), add)
+        .layer((DefaultBodyLimit::max(state.config.limits.graphql_bytes), from_fn(within_deadline)));
     let streaming =
         streaming_routes().into_iter().fold(Router::new(), add).layer(DefaultBodyLimit::disable());
     quick
@@ -101,8 +101,17 @@ async fn method_not_allowed() -> Problem {
     )
 }
 
-fn panicked(_: Box<dyn std::any::Any + Send>) -> axum::response::Response {
+async fn within_deadline(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(REQUEST_DEADLINE, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            Problem::unavailable("the answer took too long: ask for less, or try again").into_response()
+        }
+    }
+}
+
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     // The panic's own text is on standard error already.
     tracing::error!("a handler panicked");
-    axum::response::IntoResponse::into_response(Problem::internal())
+    Problem::internal().into_response()
 }

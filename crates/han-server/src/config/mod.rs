@@ -478,11 +478,13 @@ impl Reader<'_> {
             ),
             ..default
         };
-        if limits.ingest_memory_bytes < limits.decompressed_bytes {
+        // A push lies in memory compressed and decompressed at once.
+        let largest = limits.body_bytes + limits.decompressed_bytes;
+        if limits.ingest_memory_bytes < largest {
             self.problems.push(format!(
-                "HAN_INGEST_MEMORY_BYTES ({}) is smaller than HAN_MAX_DECOMPRESSED_BYTES ({}): a push of the \
-                 allowed size could never be taken",
-                limits.ingest_memory_bytes, limits.decompressed_bytes
+                "HAN_INGEST_MEMORY_BYTES is {}: it must be at least HAN_MAX_BODY_BYTES and \
+                 HAN_MAX_DECOMPRESSED_BYTES together ({largest}), or the largest push could never be taken",
+                limits.ingest_memory_bytes
             ));
         }
         limits

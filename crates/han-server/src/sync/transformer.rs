@@ -68,7 +68,10 @@ impl Transformer {
                 Err((code, message)) => rejected.push(RejectedLine { line: index, code, message }),
             }
         }
-        let last_line_hash = pushed.lines.last().map(|range| sha256_hex(&line_text(self.raw(range))));
+        let count = pushed.lines.len() as u64;
+        let last_is_stored = lines.last().is_some_and(|line: &Line| line.index + 1 == count);
+        let last = pushed.lines.last().filter(|_| last_is_stored);
+        let last_line_hash = last.map(|range| sha256_hex(&line_text(self.raw(range))));
         Ok(Prepared {
             batch: Batch {
                 session_id: key.session_id,

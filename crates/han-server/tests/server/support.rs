@@ -1,12 +1,5 @@
 //! A server in this process, on a database of the test's own, and the people in it.
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    unreachable_pub,
-    reason = "helpers of tests fail their test by panicking"
-)]
+#![allow(dead_code, unreachable_pub, reason = "helpers that some tests may not use yet")]
 
 use std::collections::HashMap;
 use std::sync::Arc;

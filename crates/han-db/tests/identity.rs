@@ -1,0 +1,183 @@
+//! Who a token belongs to and what it may touch: memberships, keys, sessions, links, on both databases.
+#![allow(clippy::unwrap_used, reason = "a test's helper fails its test by panicking")]
+
+mod support;
+
+use han_crypto::{ApiKeyToken, OpaqueToken};
+use han_db::Db;
+use han_db::queries::identity::{self, NewApiKey, Resolved};
+use han_testkit::both_databases;
+use han_types::{
+    Actor, Capabilities, Capability, Clock as _, Credential, Role, TeamId, UserId, WebSessionId,
+};
+
+use support::{connect, dump, world};
+
+fn actor(user_id: &UserId, credential: Credential) -> Actor {
+    Actor { user_id: user_id.clone(), credential, capabilities: Capabilities::PERSON, expires_at: None }
+}
+
+fn jwt(team_id: Option<&TeamId>) -> Credential {
+    Credential::Jwt { id: "1".to_owned(), team_id: team_id.cloned() }
+}
+
+fn cookie(team_id: Option<&TeamId>) -> Credential {
+    Credential::WebSession { id: WebSessionId::try_from("w".to_owned()).unwrap(), team_id: team_id.cloned() }
+}
+
+async fn team_of(db: &Db, actor: &Actor) -> Option<TeamId> {
+    let found = identity::scope_for(db, actor).await.unwrap();
+    found.map(|Resolved { scope, team }| {
+        assert_eq!(*scope.team_id(), team.id);
+        assert_eq!(*scope.user_id(), actor.user_id);
+        team.id
+    })
+}
+
+both_databases!(
+    async fn a_scope_follows_the_credential_then_the_oldest_membership(db: TestDatabase) {
+        let world = world(&db).await;
+        let db = &world.db;
+        let (ada, first) = identity::create_user_with_team(db, "ada", "first").await.unwrap();
+        world.clock.advance_seconds(1);
+        let second = identity::create_team(db, "second", &ada.id).await.unwrap();
+        let (_, foreign) = identity::create_user_with_team(db, "eve", "foreign").await.unwrap();
+        let key = |team: &TeamId| Credential::ApiKey { id: "k".parse().unwrap(), team_id: team.clone() };
+        for (credential, expected) in [
+            (jwt(None), Some(&first.id)),
+            (jwt(Some(&second.id)), Some(&second.id)),
+            (jwt(Some(&foreign.id)), None),
+            (key(&second.id), Some(&second.id)),
+            (key(&foreign.id), None),
+            (cookie(None), Some(&first.id)),
+            (cookie(Some(&second.id)), Some(&second.id)),
+            // A browser whose team has put it out is shown another of its own.
+            (cookie(Some(&foreign.id)), Some(&first.id)),
+        ] {
+            let asked = format!("{credential:?}");
+            assert_eq!(team_of(db, &actor(&ada.id, credential)).await.as_ref(), expected, "{asked}");
+        }
+        let loner = identity::create_user(db, "loner").await.unwrap();
+        assert_eq!(team_of(db, &actor(&loner.id, jwt(None))).await, None);
+        let nobody = "0190-nobody".parse().unwrap();
+        assert_eq!(team_of(db, &actor(&nobody, jwt(None))).await, None);
+
+        let in_team = async |credential: Credential, team: &TeamId| {
+            identity::scope_in(db, &actor(&ada.id, credential), team)
+                .await
+                .unwrap()
+                .map(|found| found.team.id)
+        };
+        assert_eq!(in_team(jwt(None), &second.id).await.as_ref(), Some(&second.id));
+        assert_eq!(in_team(cookie(Some(&first.id)), &second.id).await.as_ref(), Some(&second.id));
+        assert_eq!(in_team(jwt(Some(&first.id)), &second.id).await, None, "a token names one team");
+        assert_eq!(in_team(key(&first.id), &second.id).await, None, "a key is bound to one team");
+        assert_eq!(in_team(jwt(None), &foreign.id).await, None);
+    }
+);
+
+both_databases!(
+    async fn roles_and_capabilities_reach_the_scope(db: TestDatabase) {
+        let world = world(&db).await;
+        let db = &world.db;
+        let (ada, team) = identity::create_user_with_team(db, "ada", "orchard").await.unwrap();
+        let bob = identity::create_user(db, "bob").await.unwrap();
+        identity::put_member(db, &team.id, &bob.id, Role::Member).await.unwrap();
+        let scope_of = async |actor: &Actor| identity::scope_for(db, actor).await.unwrap().unwrap().scope;
+        assert_eq!(scope_of(&actor(&ada.id, jwt(None))).await.role(), Role::Admin);
+        let bob = actor(&bob.id, jwt(None));
+        assert_eq!(scope_of(&bob).await.role(), Role::Member);
+        identity::put_member(db, &team.id, &bob.user_id, Role::Admin).await.unwrap();
+        assert_eq!(scope_of(&bob).await.role(), Role::Admin);
+        assert_eq!(identity::memberships(db, &bob.user_id).await.unwrap().len(), 1, "a member once");
+        let reader = Actor { capabilities: Capabilities::from_key_scopes("read"), ..bob };
+        let scope = scope_of(&reader).await;
+        assert!(scope.allows(Capability::Read) && !scope.allows(Capability::SyncWrite));
+    }
+);
+
+both_databases!(
+    async fn teams_of_one_name_have_slugs_of_their_own_and_keys_that_open(db: TestDatabase) {
+        let world = world(&db).await;
+        let ada = identity::create_user(&world.db, "ada").await.unwrap();
+        let mut slugs = Vec::new();
+        for _ in 0..12 {
+            let team = identity::create_team(&world.db, "Acme, Inc.", &ada.id).await.unwrap();
+            let found = identity::team_by_slug(&world.db, &team.slug).await.unwrap().unwrap();
+            assert_eq!(found, team);
+            slugs.push(team.slug);
+        }
+        assert_eq!(slugs[..3], ["acme-inc", "acme-inc-2", "acme-inc-3"]);
+        assert_eq!(slugs.into_iter().collect::<std::collections::BTreeSet<_>>().len(), 12);
+        // Another process, which has only the database and the KEK, opens the keys.
+        let elsewhere = connect(db.url(), &world.clock).await;
+        let last = identity::memberships(&elsewhere, &ada.id).await.unwrap().pop().unwrap();
+        assert!(elsewhere.keys().team(&elsewhere, &last.team.id).await.is_ok());
+    }
+);
+
+both_databases!(
+    async fn a_key_is_stored_as_its_hash_and_ends_when_told(db: TestDatabase) {
+        let world = world(&db).await;
+        let (ada, team) = identity::create_user_with_team(&world.db, "ada", "orchard").await.unwrap();
+        let expires_at = Some(world.clock.now().plus_seconds(60));
+        let new =
+            NewApiKey { team_id: &team.id, user_id: &ada.id, name: "ci", scopes: "sync:write", expires_at };
+        let (id, key) = identity::create_api_key(&world.db, &new).await.unwrap();
+        let rows = dump(&db, "SELECT * FROM api_keys").await;
+        assert!(rows.len() == 1 && !rows[0].contains(key.expose()));
+
+        let found = identity::api_key(&world.db, &key.hash()).await.unwrap().unwrap();
+        assert_eq!((&found.id, &found.team_id, &found.user_id), (&id, &team.id, &ada.id));
+        assert!(
+            found.capabilities.allow(Capability::SyncWrite) && !found.capabilities.allow(Capability::Read)
+        );
+        assert!(found.is_live(world.clock.now()));
+        assert!(!found.is_live(world.clock.now().plus_seconds(60)));
+        let holder = Actor {
+            expires_at,
+            ..actor(&ada.id, Credential::ApiKey { id: id.clone(), team_id: team.id.clone() })
+        };
+        assert!(identity::credential_is_live(&world.db, &holder).await.unwrap());
+        let (_, other) = identity::create_user_with_team(&world.db, "eve", "other").await.unwrap();
+        assert!(!identity::revoke_api_key(&world.db, &other.id, &id).await.unwrap(), "another team's key");
+        assert!(identity::revoke_api_key(&world.db, &team.id, &id).await.unwrap());
+        assert!(!identity::revoke_api_key(&world.db, &team.id, &id).await.unwrap(), "only once");
+        assert!(!identity::credential_is_live(&world.db, &holder).await.unwrap());
+        let unknown = ApiKeyToken::mint(world.db.entropy()).hash();
+        assert!(identity::api_key(&world.db, &unknown).await.unwrap().is_none());
+    }
+);
+
+both_databases!(
+    async fn a_link_opens_one_session_whose_token_is_stored_as_its_hash(db: TestDatabase) {
+        let world = world(&db).await;
+        let ada = identity::create_user(&world.db, "ada").await.unwrap();
+        let link = identity::create_login_link(&world.db, &ada.id).await.unwrap();
+        let opened = identity::redeem_login_link(&world.db, &link.hash()).await.unwrap().unwrap();
+        assert_eq!(opened.user_id, ada.id);
+        assert!(identity::redeem_login_link(&world.db, &link.hash()).await.unwrap().is_none());
+        for (table, token) in [("web_sessions", opened.token.expose()), ("login_links", link.expose())] {
+            let rows = dump(&db, &format!("SELECT * FROM {table}")).await;
+            assert!(rows.len() == 1 && !rows[0].contains(token), "{table}");
+        }
+        let session = identity::web_session(&world.db, &opened.token.hash()).await.unwrap().unwrap();
+        assert!(session.is_live(world.clock.now()));
+        let holder = actor(
+            &ada.id,
+            Credential::WebSession { id: session.id.clone(), team_id: session.active_team_id },
+        );
+        assert!(identity::credential_is_live(&world.db, &holder).await.unwrap());
+        identity::revoke_web_session(&world.db, &session.id).await.unwrap();
+        assert!(!identity::credential_is_live(&world.db, &holder).await.unwrap());
+        let unknown = OpaqueToken::mint(identity::LOGIN_LINK_PREFIX, world.db.entropy()).hash();
+        assert!(identity::redeem_login_link(&world.db, &unknown).await.unwrap().is_none());
+
+        let stale = identity::create_login_link(&world.db, &ada.id).await.unwrap();
+        world.clock.advance_seconds(identity::LOGIN_LINK_SECONDS);
+        assert!(identity::redeem_login_link(&world.db, &stale.hash()).await.unwrap().is_none());
+        world.clock.advance_seconds(2 * 86_400);
+        identity::create_login_link(&world.db, &ada.id).await.unwrap();
+        assert_eq!(dump(&db, "SELECT * FROM login_links").await.len(), 1, "what ended long ago is forgotten");
+    }
+);
