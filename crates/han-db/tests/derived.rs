@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use han_testkit::{SyntheticSession, TestDatabase, both_databases};
+use han_testkit::{SeededEntropy, SyntheticSession, TestDatabase, both_databases};
 use han_transcript::fold::{Place, SessionTotals};
 use han_transcript::record::{LineContext, TimeSource, project};
 use han_types::Timestamp;
@@ -171,5 +171,55 @@ both_databases!(
         let moved = number(&database, "SELECT sum(output_tokens) FROM rollups WHERE project_id <> ''").await;
         assert_eq!(moved, number(&database, "SELECT sum(output_tokens) FROM message_usage").await);
         assert_eq!(number(&database, "SELECT sum(sessions) FROM rollups WHERE project_id <> ''").await, 1);
+    }
+);
+
+/// What does not depend on where a line stood when it came: everything but line numbers.
+async fn derived(database: &TestDatabase) -> Vec<String> {
+    let mut rows = Vec::new();
+    for sql in [
+        "SELECT call_id, action, failed, at, lines_added FROM file_changes ORDER BY 1",
+        "SELECT task_id, task_type, status, outcome, confidence, started_at, completed_at FROM tasks ORDER BY 1",
+        "SELECT task_id, status, created_at, updated_at, completed_at, uuid FROM native_tasks ORDER BY 1",
+        "SELECT at, pending, in_progress, completed FROM todos",
+        "SELECT hour, kind, key, count, timed, duration_ms, lines_added, lines_removed, scored, score, error \
+         FROM rollup_counts WHERE count <> 0 ORDER BY 1, 2, 3",
+        "SELECT hour, model, sessions, messages, turns, responses, output_tokens FROM rollups \
+         WHERE sessions <> 0 OR messages <> 0 OR responses <> 0 ORDER BY 1, 2",
+        "SELECT started_at, last_activity_at, tool_use_count, file_change_count, lines_added, task_count, \
+         task_done_count, output_tokens FROM sessions",
+    ] {
+        rows.extend(dump(database, sql).await);
+    }
+    rows
+}
+
+both_databases!(
+    async fn any_order_comes_to_the_same(database: TestDatabase) {
+        let (session, transcript, lines) = eventful().remove(0);
+        let in_order = {
+            let database = fresh(&database).await;
+            let world = world(&database).await;
+            push(&world, &session, &transcript, Some(0), &lines).await;
+            derived(&database).await
+        };
+        for seed in 1..7 {
+            let database = fresh(&database).await;
+            let world = world(&database).await;
+            let entropy = SeededEntropy::new(seed);
+            let below = |n: usize| usize::try_from(entropy.below(n as u64)).unwrap();
+            let mut left = lines.clone();
+            while !left.is_empty() {
+                let mut batch = Vec::new();
+                for _ in 0..=below(4).min(left.len() - 1) {
+                    batch.push(left.swap_remove(below(left.len())));
+                }
+                // Some come twice.
+                batch.push(lines[below(lines.len())].clone());
+                left.retain(|line| !batch.contains(line));
+                push(&world, &session, &transcript, Some(0), &batch).await;
+            }
+            assert_eq!(derived(&database).await, in_order, "seed {seed}");
+        }
     }
 );
