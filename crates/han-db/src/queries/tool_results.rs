@@ -8,8 +8,8 @@ use crate::entities::ToolResult;
 use crate::queries::messages::{self, parse, unique};
 use crate::{Db, DbError, Tx};
 
-/// Results stored under this kind name no run: `call_id` is the hook's name, and the run they answer is that
-/// hook's last open one before them.
+/// Results stored under this kind name no run: `call_id` is the keyed hash of the hook's name, and the run they
+/// answer is that hook's last open one before them.
 pub const UNNAMED_HOOK: &str = "hook_name";
 
 /// Rows of this kind are no results: they name the subagent (`uuid`) that a call started.
@@ -69,7 +69,19 @@ pub async fn by_calls(
     tx: &Tx,
     calls: &[Call],
 ) -> Result<Vec<(Call, ToolResult)>, DbError> {
-    let rows = rows(scope, tx, calls).await?;
+    if calls.is_empty() {
+        return Ok(Vec::new());
+    }
+    // A hook's name is text, so it is stored as a label's keyed hash.
+    let team = db.keys().team(db, scope.team_id()).await?;
+    let stored: Vec<String> = calls
+        .iter()
+        .map(|call| match call.kind {
+            CallKind::HookByName => team.label_id(&call.call_id),
+            CallKind::Named(_) => call.call_id.clone(),
+        })
+        .collect();
+    let rows = rows(scope, tx, calls, &stored).await?;
     let mut keys = Vec::with_capacity(rows.len());
     for row in &rows {
         keys.push(MessageKey {
@@ -82,14 +94,15 @@ pub async fn by_calls(
     let messages: std::collections::HashMap<_, _> = messages.iter().map(|m| (&m.key, m)).collect();
     let wanted: std::collections::HashMap<(&str, &str, &str), &Call> = calls
         .iter()
-        .map(|call| ((call.session_id.as_str(), call.kind.as_str(), call.call_id.as_str()), call))
+        .zip(&stored)
+        .map(|(call, stored)| ((call.session_id.as_str(), call.kind.as_str(), stored.as_str()), call))
         .collect();
     let mut found = Vec::with_capacity(rows.len());
     for (row, key) in rows.iter().zip(&keys) {
         let call = wanted.get(&(row.session_id.as_str(), row.kind.as_str(), row.call_id.as_str()));
         if let (Some(call), Some(message)) = (call, messages.get(key)) {
             let result = ToolResult {
-                call_id: row.call_id.clone(),
+                call_id: call.call_id.clone(),
                 duration_ms: row.duration_ms,
                 success: row.success.map(|n| n != 0),
                 agent_id: row.agent_id.clone(),
@@ -102,10 +115,7 @@ pub async fn by_calls(
     Ok(found)
 }
 
-async fn rows(scope: &Scope, tx: &Tx, calls: &[Call]) -> Result<Vec<ResultRow>, DbError> {
-    if calls.is_empty() {
-        return Ok(Vec::new());
-    }
+async fn rows(scope: &Scope, tx: &Tx, calls: &[Call], stored: &[String]) -> Result<Vec<ResultRow>, DbError> {
     let dialect = tx.dialect();
     let sql = format!(
         "SELECT session_id, kind, call_id, transcript, uuid, success, duration_ms, agent_id FROM tool_results \
@@ -118,9 +128,7 @@ async fn rows(scope: &Scope, tx: &Tx, calls: &[Call]) -> Result<Vec<ResultRow>, 
         scope.team_id().as_str().into(),
         dialect.list(unique(calls.iter().map(|c| c.session_id.as_str()))),
         dialect.list(unique(calls.iter().map(|c| c.kind.as_str()))),
-        dialect.list(
-            unique(calls.iter().map(|c| c.call_id.as_str())).into_iter().filter(|id| !id.contains('\0')),
-        ),
+        dialect.list(unique(stored.iter().map(String::as_str)).into_iter().filter(|id| !id.contains('\0'))),
     ];
     tx.all(&sql, values).await
 }

@@ -138,7 +138,7 @@ impl Derive<'_> {
                 let hook = record.hook.as_ref().and_then(|hook| hook.hook_name.clone());
                 let (kind, call_id) = match (&result.call_id, hook) {
                     (Some(id), _) => (result.kind.as_str(), id.clone()),
-                    (None, Some(hook)) => (UNNAMED_HOOK, hook),
+                    (None, Some(hook)) => (UNNAMED_HOOK, self.keys.label_id(&hook)),
                     (None, None) => continue,
                 };
                 let key = (kind.to_owned(), call_id, line.transcript.to_owned(), record.uuid.clone());
