@@ -15,12 +15,17 @@ use sha2::{Digest as _, Sha256};
 use tower::ServiceExt as _;
 use tower_http::services::ServeDir;
 
+use crate::auth::login_link;
 use crate::config::PublicUrl;
 use crate::problem::Problem;
 use crate::state::{AppState, Client};
 
 /// Paths that are never the dashboard's: what is not found there is not found.
 const NOT_PAGES: [&str; 4] = ["/api/", "/graphql/", "/auth/", "/assets/"];
+
+/// What stands at `/` where no dashboard is served.
+const NO_DASHBOARD: &str = "<p>The server is running. It serves no dashboard yet: set <code>HAN_CLIENT_DIR</code> to a \
+     built one. What has been pushed can be asked for at <code>/graphql</code>.</p>";
 
 /// Reads the index page, and makes the policy under which the dashboard's pages run.
 pub(crate) fn load(dir: &Path, public_url: &PublicUrl) -> io::Result<Client> {
@@ -65,7 +70,11 @@ fn inline_scripts(page: &str) -> Vec<&str> {
 pub(crate) async fn fallback(State(state): State<AppState>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     let nothing = || Problem::not_found("no route has this path").into_response();
-    let Some(client) = &state.client else { return nothing() };
+    let Some(client) = &state.client else {
+        // Where a sign-in ends, somebody is looking.
+        let looking = path == "/" && matches!(*request.method(), Method::GET | Method::HEAD);
+        return if looking { login_link::html(StatusCode::OK, NO_DASHBOARD) } else { nothing() };
+    };
     if !matches!(*request.method(), Method::GET | Method::HEAD) || path == "/api" || path == "/auth" {
         return nothing();
     }

@@ -101,7 +101,8 @@ fn form_token(body: &[u8]) -> Option<String> {
     Query::<Form>::try_from_uri(&uri).ok().map(|Query(form)| form.token)
 }
 
-fn html(status: StatusCode, body: &str) -> Response {
+/// A small page of the server's own.
+pub(crate) fn html(status: StatusCode, body: &str) -> Response {
     let page = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>Han Teams</title>\

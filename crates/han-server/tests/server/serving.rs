@@ -77,6 +77,18 @@ fn write(dir: &Path, name: &str, text: &str) {
 }
 
 #[tokio::test]
+async fn without_a_dashboard_the_front_door_says_so() {
+    let database = TestDatabase::sqlite().await;
+    let server = TestServer::start(&database).await;
+    let page = server.http.get(format!("{}/", server.url)).send().await.unwrap();
+    assert_eq!(page.status(), 200);
+    assert!(page.text().await.unwrap().contains("HAN_CLIENT_DIR"));
+    let nothing = server.http.get(format!("{}/sessions", server.url)).send().await.unwrap();
+    assert_eq!(nothing.status(), 404);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_dashboard_is_served_with_its_index_page_for_its_own_paths() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "index.html", "<script>boot()</script><p>the dashboard");
