@@ -236,7 +236,11 @@ impl Reader {
     async fn start(db: Db, sender: broadcast::Sender<DbChangeEvent>) -> Result<Self, DbError> {
         let tx = db.read_system_latest().await?;
         let last = last_seq(&tx).await?;
-        let settled = (last - START_WINDOW).max(0);
+        let trimmed = tx
+            .one::<Last, _>("SELECT trimmed_seq AS seq FROM outbox_state", [])
+            .await?
+            .map_or(0, |row| row.seq);
+        let settled = (last - START_WINDOW).max(trimmed);
         let rows: Vec<Last> =
             tx.all("SELECT seq FROM changes WHERE seq > $1 ORDER BY seq", [settled.into()]).await?;
         let seen = rows.into_iter().map(|row| row.seq).collect();
@@ -247,8 +251,7 @@ impl Reader {
         let mut backoff = BACKOFF.0;
         loop {
             match self.read().await {
-                Ok(true) => continue,
-                Ok(false) => {
+                Ok(()) => {
                     backoff = BACKOFF.0;
                     let db = self.db.clone();
                     let woken = db.commits().reader.notified();
@@ -263,8 +266,8 @@ impl Reader {
         }
     }
 
-    /// Delivers what is visible and was not yet delivered; says whether more may be waiting.
-    async fn read(&mut self) -> Result<bool, DbError> {
+    /// Delivers what is visible and was not yet delivered.
+    async fn read(&mut self) -> Result<(), DbError> {
         let tx = self.db.read_system_latest().await?;
         // The order of these reads matters: the last number first, the horizon after it, the rows last.
         let last = last_seq(&tx).await?;
@@ -289,26 +292,28 @@ impl Reader {
             self.seen = self.seen.split_off(&(self.settled + 1));
             let _ = self.sender.send(DbChangeEvent::Resync);
         }
-        let from = self.first_unseen();
         let sql = format!(
             "SELECT seq, team_id, table_name, action, session_id, ordinal_from, ordinal_to FROM changes \
              WHERE seq > $1 ORDER BY seq LIMIT {READ_ROWS}"
         );
-        let rows: Vec<ChangeRow> = tx.all(&sql, [from.into()]).await?;
-        let more = rows.len() == READ_ROWS;
-        let mut highest = from;
-        for row in rows {
-            highest = row.seq;
-            if self.seen.insert(row.seq) {
-                self.deliver(row)?;
+        // Onward from what was read, not from the first gap again: behind a gap may lie more rows than one read
+        // takes, all of them delivered.
+        let mut from = self.first_unseen();
+        loop {
+            let rows: Vec<ChangeRow> = tx.all(&sql, [from.into()]).await?;
+            let more = rows.len() == READ_ROWS;
+            for row in rows {
+                from = row.seq;
+                if self.seen.insert(row.seq) {
+                    self.deliver(row)?;
+                }
+            }
+            if !more {
+                break;
             }
         }
-        // A cut read has not seen everything up to `last`, so nothing is settled by it.
-        if !more {
-            self.read_to = last.max(highest);
-            self.settle(&tx, &horizon, last).await?;
-        }
-        Ok(more)
+        self.read_to = last.max(from);
+        self.settle(&tx, &horizon, last).await
     }
 
     /// The number from which rows must be read: the first gap in what was delivered.
@@ -527,5 +532,34 @@ mod tests {
         assert!(feed.try_recv().is_err(), "told once");
         assert_eq!(reader.settled, 1, "and then forgotten");
         assert!(reader.seen.is_empty());
+    }
+
+    /// A number that was rolled back leaves a gap for good; more delivered rows than one read takes lie behind it.
+    #[tokio::test]
+    async fn a_gap_before_many_rows_does_not_stop_the_feed() {
+        let database = TestDatabase::postgres().await;
+        let secret = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=".to_owned();
+        let keks = KekRing::from_secrets(&secret.into(), None).unwrap();
+        let (clock, entropy) = (Arc::new(TestClock::default()), Arc::new(OsEntropy::new()));
+        let db = Db::connect(&DbConfig::new(database.url()), keks, clock, entropy).await.unwrap();
+        db.migrate().await.unwrap();
+        let mut writer = sqlx::PgConnection::connect(database.url()).await.unwrap();
+        let row = "INSERT INTO changes (xid, team_id, table_name, action, session_id, at) ";
+        let burn = format!("BEGIN; {row} VALUES (0, 't', 'sessions', 'update', 's', 0); ROLLBACK;");
+        let many = format!(
+            "{row} SELECT 0, 't', 'sessions', 'update', 's', 0 FROM generate_series(1, {})",
+            super::READ_ROWS + 1
+        );
+        for sql in [burn, many] {
+            sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut writer).await.unwrap();
+        }
+        let (sender, mut feed) = broadcast::channel(16);
+        let mut reader = Reader::start(db, sender).await.unwrap();
+        let new = format!("{row} VALUES (0, 't', 'sessions', 'update', 'new', 0)");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(new)).execute(&mut writer).await.unwrap();
+        reader.read().await.unwrap();
+        let Ok(DbChangeEvent::Change(change)) = feed.try_recv() else { panic!("the new row is delivered") };
+        assert_eq!(change.session_id.as_ref().map(|id| id.as_str()), Some("new"));
+        assert!(feed.try_recv().is_err(), "and nothing else");
     }
 }
