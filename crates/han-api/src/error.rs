@@ -21,6 +21,13 @@ pub enum Code {
     BadUserInput,
     /// `LIMIT_EXCEEDED`: the document is larger, deeper or costlier than the server allows.
     LimitExceeded,
+    /// `CONFLICT`: what is asked for does not go together with how things stand, such as the last admin leaving;
+    /// the message says what to change first.
+    Conflict,
+    /// `PLAN_LIMIT`: the team's plan does not allow it.
+    PlanLimit,
+    /// `RATE_LIMITED`: too many attempts; `extensions.retryAfter` says after how many seconds another is heard.
+    RateLimited,
     /// `UNSUPPORTED`: this server cannot do that; another kind of server (the local coordinator) can.
     Unsupported,
     /// `RESYNC`: this subscription may have missed events and has ended. Fetch anew, then subscribe again.
@@ -41,6 +48,9 @@ impl Code {
             Self::NotFound => "NOT_FOUND",
             Self::BadUserInput => "BAD_USER_INPUT",
             Self::LimitExceeded => "LIMIT_EXCEEDED",
+            Self::Conflict => "CONFLICT",
+            Self::PlanLimit => "PLAN_LIMIT",
+            Self::RateLimited => "RATE_LIMITED",
             Self::Unsupported => "UNSUPPORTED",
             Self::Resync => "RESYNC",
             Self::Unavailable => "UNAVAILABLE",
@@ -72,6 +82,18 @@ pub enum ApiError {
     /// The document goes beyond a limit.
     #[error(transparent)]
     Limit(#[from] LimitError),
+    /// Things stand in the way.
+    #[error("{0}")]
+    Conflict(&'static str),
+    /// The team's plan does not allow it.
+    #[error("{0}")]
+    PlanLimit(String),
+    /// Too many attempts.
+    #[error("too many attempts: try again in {retry_after} seconds")]
+    RateLimited {
+        /// After how many seconds another attempt is heard.
+        retry_after: i64,
+    },
     /// This server cannot do it.
     #[error("{0}")]
     Unsupported(&'static str),
@@ -99,6 +121,9 @@ impl ApiError {
             Self::NotFound(_) => Code::NotFound,
             Self::BadInput { .. } => Code::BadUserInput,
             Self::Limit(_) => Code::LimitExceeded,
+            Self::Conflict(_) => Code::Conflict,
+            Self::PlanLimit(_) => Code::PlanLimit,
+            Self::RateLimited { .. } => Code::RateLimited,
             Self::Unsupported(_) => Code::Unsupported,
             Self::Resync => Code::Resync,
             Self::Unavailable => Code::Unavailable,
@@ -149,9 +174,16 @@ fn finish_error(mut error: ServerError) -> ServerError {
     if error.extensions.as_ref().is_some_and(|values| values.get("code").is_some()) {
         return error;
     }
-    let known = error.source.as_ref().map(|source| source.downcast_ref::<ApiError>().map(ApiError::code));
+    let known = error.source.as_ref().map(|source| source.downcast_ref::<ApiError>().cloned());
     let code = match known {
-        Some(Some(code)) => code,
+        Some(Some(known)) => {
+            if let ApiError::RateLimited { retry_after } = known {
+                let mut values = error.extensions.take().unwrap_or_default();
+                values.set("retryAfter", retry_after);
+                error.extensions = Some(values);
+            }
+            known.code()
+        }
         // An error of another type reached a resolver's result: its text was never meant for clients.
         Some(None) => {
             tracing::error!(error = %error.message, path = ?error.path, "a GraphQL field failed");

@@ -57,7 +57,8 @@ pub fn sdl() -> String {
 
 fn build(subscriptions: SubscriptionRoot) -> SchemaBuilder<Query, MutationRoot, SubscriptionRoot> {
     // An interface that no field returns, only fragments name.
-    Schema::build(Query::default(), MutationRoot, subscriptions).register_output_type::<UserMessage>()
+    Schema::build(Query::default(), MutationRoot::default(), subscriptions)
+        .register_output_type::<UserMessage>()
 }
 
 impl HanSchema {

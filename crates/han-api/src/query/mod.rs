@@ -4,6 +4,8 @@ mod machine;
 mod node;
 mod project;
 mod session;
+#[cfg(feature = "team")]
+mod team;
 
 use async_graphql::MergedObject;
 
@@ -11,4 +13,10 @@ pub(crate) use node::global_id;
 
 /// What can be asked.
 #[derive(Debug, Default, MergedObject)]
-pub(crate) struct Query(node::NodeQuery, session::SessionQuery, project::ProjectQuery, machine::MachineQuery);
+pub(crate) struct Query(
+    node::NodeQuery,
+    session::SessionQuery,
+    project::ProjectQuery,
+    machine::MachineQuery,
+    #[cfg(feature = "team")] team::TeamQuery,
+);

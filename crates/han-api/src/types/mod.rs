@@ -8,3 +8,4 @@ pub mod node;
 pub mod project;
 pub mod result;
 pub mod session;
+pub mod user;
