@@ -103,6 +103,9 @@ pub enum ApiError {
     /// The database cannot be reached.
     #[error("the database is not to be reached at the moment: try again later")]
     Unavailable,
+    /// The operation took too long.
+    #[error("the answer took too long: ask for less, or try again")]
+    TooSlow,
     /// Something failed inside.
     #[error("something went wrong on the server; its log says what")]
     Internal,
@@ -126,7 +129,7 @@ impl ApiError {
             Self::RateLimited { .. } => Code::RateLimited,
             Self::Unsupported(_) => Code::Unsupported,
             Self::Resync => Code::Resync,
-            Self::Unavailable => Code::Unavailable,
+            Self::Unavailable | Self::TooSlow => Code::Unavailable,
             Self::Internal => Code::Internal,
         }
     }

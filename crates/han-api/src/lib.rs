@@ -21,4 +21,4 @@ pub mod types;
 pub use context::{Live, Recheck, RequestContext, request};
 pub use error::{ApiError, Code};
 pub use limits::{LimitError, Limits};
-pub use schema::{HanSchema, schema, sdl};
+pub use schema::{HanSchema, schema, sdl, too_slow};

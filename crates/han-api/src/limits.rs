@@ -25,9 +25,19 @@ pub struct Limits {
     pub directives: usize,
     /// Fields times the rows that their pages may hold.
     pub complexity: usize,
+    /// Lists of introspection (`types`, `fields`, `possibleTypes`, …) that a document asks for, with every fragment
+    /// counted wherever it is spread. The usual introspection query asks for five.
+    pub introspection: usize,
     /// Operations in one batch.
     pub batch: usize,
 }
+
+/// The fields of introspection that are lists of what the schema has. Each nested in another multiplies the answer by
+/// the schema's size, so that a short document could ask for gigabytes.
+const SCHEMA_LISTS: [&str; 5] = ["types", "fields", "interfaces", "possibleTypes", "inputFields"];
+
+/// How deep such lists may lie within each other: `types { fields { … } }` is two, and tools ask for no more.
+const SCHEMA_LISTS_NESTING: usize = 3;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -39,6 +49,7 @@ impl Default for Limits {
             fields: 20_000,
             directives: 8,
             complexity: 500_000,
+            introspection: 12,
             batch: 10,
         }
     }
@@ -161,8 +172,18 @@ fn after_string(text: &str) -> &str {
 struct Definition<'a> {
     fields: usize,
     depth: usize,
-    /// Each spread, and how deep it stands.
-    spreads: Vec<(&'a str, usize)>,
+    /// Lists of introspection, and how many of them lie within each other.
+    lists: usize,
+    lists_depth: usize,
+    spreads: Vec<Spread<'a>>,
+}
+
+/// Where a fragment is spread: within how many brackets, and within how many lists of introspection.
+#[derive(Clone, Copy, Debug)]
+struct Spread<'a> {
+    fragment: &'a str,
+    at: usize,
+    in_lists: usize,
 }
 
 #[derive(Debug, Default)]
@@ -176,7 +197,14 @@ struct Reader<'a, 'l> {
     limits: &'l Limits,
     tokens: usize,
     aliases: usize,
-    open: Vec<u8>,
+    /// The open brackets: whether each is what a list of introspection holds.
+    open: Vec<bool>,
+    /// How many of them are.
+    in_lists: usize,
+    /// The field whose selection set may come next.
+    field: &'a str,
+    /// Whether the part that is being read began with a keyword; a selection set without one is a query.
+    headed: bool,
     /// How many of the open brackets are not selection sets: what lies in them is arguments and values.
     in_arguments: usize,
     definitions: Definitions<'a>,
@@ -192,6 +220,9 @@ impl<'a, 'l> Reader<'a, 'l> {
             tokens: 0,
             aliases: 0,
             open: Vec::new(),
+            in_lists: 0,
+            field: "",
+            headed: false,
             in_arguments: 0,
             definitions: Definitions::default(),
             current: Definition::default(),
@@ -213,6 +244,8 @@ impl<'a, 'l> Reader<'a, 'l> {
                 at_most("aliases", self.aliases, self.limits.aliases)?;
             }
             Token::Name(name) => self.name(name)?,
+            // What follows is a fragment's selection set, not the last field's.
+            Token::Spread => self.field = "",
             _ => {}
         }
         self.before = [self.before[1], token];
@@ -225,19 +258,30 @@ impl<'a, 'l> Reader<'a, 'l> {
 
     fn open(&mut self, bracket: u8) -> Result<(), LimitError> {
         // Braces within arguments are objects.
-        if bracket != b'{' || self.in_arguments > 0 {
+        let selection = bracket == b'{' && self.in_arguments == 0;
+        if !selection {
             self.in_arguments += 1;
+        } else if self.open.is_empty() && !std::mem::take(&mut self.headed) {
+            self.fragment = None;
         }
-        self.open.push(bracket);
+        let list = selection && SCHEMA_LISTS.contains(&std::mem::take(&mut self.field));
+        self.open.push(list);
         if self.open.len() > self.limits.nesting {
             return Err(LimitError::TooDeep { limit: self.limits.nesting });
         }
         self.current.depth = self.current.depth.max(self.open.len());
+        if list {
+            self.in_lists += 1;
+            self.current.lists += 1;
+            self.current.lists_depth = self.current.lists_depth.max(self.in_lists);
+        }
         Ok(())
     }
 
     fn close(&mut self) {
-        self.open.pop();
+        if self.open.pop() == Some(true) {
+            self.in_lists -= 1;
+        }
         self.in_arguments = self.in_arguments.saturating_sub(1);
         if self.open.is_empty() && self.in_arguments == 0 {
             // Variable definitions close here as well, before the selection set: a part without fields is added.
@@ -255,8 +299,14 @@ impl<'a, 'l> Reader<'a, 'l> {
         if !self.in_selection() {
             if self.open.is_empty() {
                 match self.before[1] {
-                    Token::Name("fragment") => self.fragment = Some(name),
-                    _ if matches!(name, "query" | "mutation" | "subscription") => self.fragment = None,
+                    Token::Name("fragment") if !self.headed => {
+                        self.fragment = Some(name);
+                        self.headed = true;
+                    }
+                    _ if matches!(name, "query" | "mutation" | "subscription") && !self.headed => {
+                        self.fragment = None;
+                        self.headed = true;
+                    }
                     _ => {}
                 }
             }
@@ -264,10 +314,15 @@ impl<'a, 'l> Reader<'a, 'l> {
         }
         match self.before {
             [_, Token::Spread] if name == "on" => {}
-            [_, Token::Spread] => self.current.spreads.push((name, self.open.len())),
+            [_, Token::Spread] => self.current.spreads.push(Spread {
+                fragment: name,
+                at: self.open.len(),
+                in_lists: self.in_lists,
+            }),
             // The type of an inline fragment, or a directive.
             [Token::Spread, Token::Name("on")] | [_, Token::Punctuator(b'@')] => {}
             _ => {
+                self.field = name;
                 self.current.fields += 1;
                 at_most("fields", self.current.fields, self.limits.fields)?;
             }
@@ -280,6 +335,8 @@ impl<'a> Definition<'a> {
     fn add(&mut self, other: Self) {
         self.fields = self.fields.saturating_add(other.fields);
         self.depth = self.depth.max(other.depth);
+        self.lists = self.lists.saturating_add(other.lists);
+        self.lists_depth = self.lists_depth.max(other.lists_depth);
         self.spreads.extend(other.spreads);
     }
 }
@@ -289,21 +346,25 @@ impl<'a> Definition<'a> {
 struct Size {
     fields: usize,
     depth: usize,
+    lists: usize,
+    lists_depth: usize,
 }
 
 impl<'a> Definitions<'a> {
     fn check(&self, limits: &Limits) -> Result<(), LimitError> {
         let mut sizes = HashMap::new();
-        let mut fields = 0usize;
+        let (mut fields, mut lists) = (0usize, 0usize);
         for definition in &self.operations {
-            fields =
-                fields.saturating_add(self.size(definition, limits, &mut sizes, &mut Vec::new())?.fields);
+            let size = self.size(definition, limits, &mut sizes, &mut Vec::new())?;
+            fields = fields.saturating_add(size.fields);
+            lists = lists.saturating_add(size.lists);
         }
         // Fragments that no operation spreads are validated all the same.
         for name in self.fragments.keys() {
             self.fragment(name, limits, &mut sizes, &mut Vec::new())?;
         }
-        at_most("fields", fields, limits.fields)
+        at_most("fields", fields, limits.fields)?;
+        at_most("lists of introspection", lists, limits.introspection)
     }
 
     fn fragment(
@@ -337,14 +398,19 @@ impl<'a> Definitions<'a> {
         sizes: &mut HashMap<&'a str, Size>,
         path: &mut Vec<&'a str>,
     ) -> Result<Size, LimitError> {
-        let mut size = Size { fields: definition.fields, depth: definition.depth };
-        for (name, at) in &definition.spreads {
-            let spread = self.fragment(name, limits, sizes, path)?;
+        let Definition { fields, depth, lists, lists_depth, ref spreads } = *definition;
+        let mut size = Size { fields, depth, lists, lists_depth };
+        for Spread { fragment, at, in_lists } in spreads {
+            let spread = self.fragment(fragment, limits, sizes, path)?;
             size.fields = size.fields.saturating_add(spread.fields);
             // The fragment's own braces stand for the set that it is spread in.
             size.depth = size.depth.max(at + spread.depth.saturating_sub(1));
+            size.lists = size.lists.saturating_add(spread.lists);
+            size.lists_depth = size.lists_depth.max(in_lists + spread.lists_depth);
         }
         at_most("fields", size.fields, limits.fields)?;
+        at_most("lists of introspection", size.lists, limits.introspection)?;
+        at_most("lists of introspection within each other", size.lists_depth, SCHEMA_LISTS_NESTING)?;
         if size.depth > limits.nesting {
             return Err(LimitError::TooDeep { limit: limits.nesting });
         }
@@ -411,6 +477,44 @@ mod tests {
         assert_eq!(check(document, &Limits { nesting: 4, ..Limits::default() }), Ok(()));
         let limits = Limits { nesting: 3, ..Limits::default() };
         assert_eq!(check(document, &limits), Err(LimitError::TooDeep { limit: 3 }));
+    }
+
+    #[test]
+    fn a_query_without_a_keyword_is_no_part_of_the_fragment_before_it() {
+        let limits = Limits { fields: 3, ..Limits::default() };
+        let document = "fragment f on T { a b } { ...f c d }";
+        assert_eq!(check(document, &limits), too_many("fields", 3));
+        assert_eq!(check("{ ...f c } fragment f on T { a b }", &limits), Ok(()));
+        assert_eq!(check("fragment query on T { a b } { ...query c d }", &limits), too_many("fields", 3));
+        assert_eq!(check("query fragment { a b c d }", &limits), too_many("fields", 3));
+    }
+
+    #[test]
+    fn introspection_lists_do_not_multiply() {
+        let limits = Limits::default();
+        let tools = "query { __schema { types { ...T } directives { args { ...I } } } } \
+                     fragment T on __Type { fields(includeDeprecated: true) { args { ...I } type { ...R } } \
+                     inputFields { ...I } interfaces { ...R } possibleTypes { ...R } } \
+                     fragment I on __InputValue { type { ...R } } fragment R on __Type { ofType { ofType { name } } }";
+        assert_eq!(check(tools, &limits), Ok(()));
+        let nested = |lists: &[&str]| {
+            lists
+                .iter()
+                .rev()
+                .fold("name".to_owned(), |inner, list| format!("{list}(a: 1) @b {{ ... {{ {inner} }} }}"))
+        };
+        let deep = ["types", "possibleTypes", "interfaces", "possibleTypes"];
+        let too_deep = too_many("lists of introspection within each other", 3);
+        assert_eq!(check(&format!("{{ __schema {{ {} }} }}", nested(&deep)), &limits), too_deep);
+        assert_eq!(check(&format!("{{ __schema {{ {} }} }}", nested(&deep[..3])), &limits), Ok(()));
+        let spread = format!(
+            "{{ __schema {{ types {{ ...a }} }} }} fragment a on __Type {{ x: possibleTypes {{ ...b }} }} \
+             fragment b on __Type {{ {} }}",
+            nested(&deep[2..])
+        );
+        assert_eq!(check(&spread, &limits), too_deep);
+        let wide = format!("{{ __schema {{ {} }} }}", "types { name } ".repeat(13));
+        assert_eq!(check(&wide, &limits), too_many("lists of introspection", 12));
     }
 
     proptest! {

@@ -61,6 +61,12 @@ fn build(subscriptions: SubscriptionRoot) -> SchemaBuilder<Query, MutationRoot, 
         .register_output_type::<UserMessage>()
 }
 
+/// The answer to an operation that took longer than the transport gives it.
+#[must_use]
+pub fn too_slow() -> Response {
+    error::response(&ApiError::TooSlow)
+}
+
 impl HanSchema {
     /// The limits it was made with: the transport reads bodies and batches by them.
     #[must_use]
@@ -99,6 +105,11 @@ impl HanSchema {
     /// The response to a document that is over a limit, malformed, or has no operation of that name.
     #[expect(clippy::result_large_err, reason = "a response is what every caller makes of the error")]
     pub fn is_query(&self, request: &mut Request) -> Result<bool, Response> {
+        self.operation_type(request).map(|ty| ty == OperationType::Query)
+    }
+
+    #[expect(clippy::result_large_err, reason = "a response is what every caller makes of the error")]
+    fn operation_type(&self, request: &mut Request) -> Result<OperationType, Response> {
         limits::check(&request.query, &self.limits).map_err(|error| error::response(&error.into()))?;
         let name = request.operation_name.clone();
         let document =
@@ -109,12 +120,18 @@ impl HanSchema {
             None => operations.next().filter(|_| operations.next().is_none()),
         };
         match found {
-            Some((_, operation)) => Ok(operation.node.ty == OperationType::Query),
+            Some((_, operation)) => Ok(operation.node.ty),
             None => {
                 let error = ApiError::bad("operationName", "name one of the document's operations");
                 Err(error::response(&error))
             }
         }
+    }
+
+    /// Whether the operation that a request would run is a subscription. What is malformed is none: running it tells
+    /// what is wrong.
+    pub fn is_subscription(&self, request: &mut Request) -> bool {
+        matches!(self.operation_type(request), Ok(OperationType::Subscription))
     }
 
     /// Counts a request before it is parsed, and gives it an operation of its own.

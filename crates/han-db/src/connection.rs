@@ -12,6 +12,8 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
 use crate::DbError;
 use crate::changes::Commits;
 use crate::dialect::Dialect;
@@ -58,6 +60,10 @@ struct Inner {
     entropy: Arc<dyn Entropy>,
     keys: KeyStore,
     commits: Commits,
+    /// Of the connections, those that clients' reads may hold at once: the others are left to pushes, to the look-ups
+    /// that authenticate, and to the change feed.
+    reads: Arc<Semaphore>,
+    patience: Duration,
 }
 
 impl std::fmt::Debug for Db {
@@ -88,6 +94,7 @@ impl Db {
                 (Dialect::Sqlite, write, read)
             }
         };
+        let reads = Arc::new(Semaphore::new((connections(dialect, config) / 2).max(1)));
         Ok(Self {
             inner: Arc::new(Inner {
                 dialect,
@@ -98,6 +105,8 @@ impl Db {
                 entropy,
                 keys: KeyStore::new(keks),
                 commits: Commits::default(),
+                reads,
+                patience: config.acquire_timeout,
             }),
         })
     }
@@ -131,6 +140,15 @@ impl Db {
         &self.inner.commits
     }
 
+    /// A read's place among those that may run at once.
+    pub(crate) async fn read_slot(&self) -> Result<OwnedSemaphorePermit, DbError> {
+        let slot = Arc::clone(&self.inner.reads).acquire_owned();
+        match tokio::time::timeout(self.inner.patience, slot).await {
+            Ok(Ok(slot)) => Ok(slot),
+            _ => Err(DbError::Busy),
+        }
+    }
+
     pub(crate) fn url(&self) -> &str {
         &self.inner.url
     }
@@ -158,6 +176,18 @@ impl Db {
         let _ = self.inner.write.close_by_ref().await;
         let _ = self.inner.read.close_by_ref().await;
     }
+}
+
+/// How many connections reads share with the rest.
+fn connections(dialect: Dialect, config: &DbConfig) -> usize {
+    match dialect {
+        Dialect::Postgres => config.max_connections as usize,
+        Dialect::Sqlite => sqlite_readers(config) as usize,
+    }
+}
+
+fn sqlite_readers(config: &DbConfig) -> u32 {
+    config.max_connections.clamp(1, 8)
 }
 
 async fn postgres_pool(config: &DbConfig) -> Result<sqlx::PgPool, DbError> {
@@ -192,7 +222,7 @@ async fn sqlite_pools(config: &DbConfig) -> Result<(DatabaseConnection, Database
         .await?;
     restrict_to_owner(&file).await?;
     let readers = SqlitePoolOptions::new()
-        .max_connections(config.max_connections.clamp(1, 8))
+        .max_connections(sqlite_readers(config))
         .acquire_timeout(config.acquire_timeout)
         .connect_with(options.pragma("query_only", "true"))
         .await?;

@@ -53,7 +53,8 @@ impl Dialect {
     }
 
     /// Takes on `role` and names the team, for this transaction only. Ingest sends its own coalesced NOTIFY
-    /// after the commit, so writing transactions keep the triggers quiet.
+    /// after the commit, so writing transactions keep the triggers quiet. A read that takes too long is cut off, and
+    /// a write does not wait for a lock for ever: each holds one of few connections.
     pub(crate) async fn take_role(
         self,
         tx: &Tx,
@@ -63,10 +64,11 @@ impl Dialect {
     ) -> Result<(), DbError> {
         if self == Self::Postgres {
             let sql = if read_only {
-                "SELECT set_config('role', $1, true), set_config('han.team_id', $2, true)"
+                "SELECT set_config('role', $1, true), set_config('han.team_id', $2, true), \
+                 set_config('statement_timeout', '30s', true)"
             } else {
                 "SELECT set_config('role', $1, true), set_config('han.team_id', $2, true), \
-                 set_config('han.coalesce', 'on', true)"
+                 set_config('han.coalesce', 'on', true), set_config('lock_timeout', '30s', true)"
             };
             tx.rows(sql, [role.name().into(), team.into()]).await?;
         }

@@ -48,6 +48,9 @@ pub enum DbError {
     /// A batch was refused; its transaction rolls back. Never leaves this crate.
     #[error("refused: {}", .0.message)]
     Refused(Box<han_types::sync::BatchError>),
+    /// As many reads run as may run at once, and none ended in time.
+    #[error("too many reads at once")]
+    Busy,
     /// A key or a row that must exist does not.
     #[error("{0}")]
     Missing(String),
@@ -69,14 +72,18 @@ impl DbError {
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         if let Some(code) = self.code() {
-            // Class 57P: the server is shutting down or was told to end the session; 53: out of resources;
-            // SQLite 13: the disk is full.
-            return code.starts_with("57P") || code.starts_with("53") || code == "13" || self.is_retryable();
+            // Class 57P: the server is shutting down or was told to end the session; 57014: the statement took
+            // too long; 53: out of resources; SQLite 13: the disk is full.
+            return code.starts_with("57P")
+                || code.starts_with("53")
+                || matches!(code.as_str(), "57014" | "13")
+                || self.is_retryable();
         }
         match self {
             Self::Database(DbErr::ConnectionAcquire(_) | DbErr::Conn(_)) => true,
             Self::Database(err) => runtime(err).is_some_and(is_io),
             Self::Driver(err) => is_io(err),
+            Self::Busy => true,
             _ => false,
         }
     }

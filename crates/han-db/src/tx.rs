@@ -11,6 +11,8 @@ use sea_orm::{
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use crate::dialect::{Dialect, Role};
 use crate::{Db, DbError};
 
@@ -21,6 +23,8 @@ const ATTEMPTS: u32 = 5;
 pub struct Tx {
     inner: DatabaseTransaction,
     dialect: Dialect,
+    /// A client's read holds its place among those that may run at once.
+    _slot: Option<OwnedSemaphorePermit>,
 }
 
 impl std::fmt::Debug for Tx {
@@ -84,7 +88,7 @@ impl Tx {
 
 impl Db {
     /// Opens a read-only transaction on one team's data: a GraphQL operation's, shared by its loaders. All its
-    /// reads see one moment.
+    /// reads see one moment. Only so many run at once; whoever holds one must not wait for another.
     ///
     /// # Errors
     /// Where no connection is to be had.
@@ -92,7 +96,9 @@ impl Db {
         // Opening sealed columns later must not wait for a second connection while this one is held: with a full
         // pool, readers would wait for each other. Keys that cannot be had are reported by whoever needs them.
         let _ = self.keys().team(self, scope.team_id()).await;
-        self.begin(true, Role::App, scope.team_id().as_str()).await
+        let slot = self.read_slot().await?;
+        let tx = self.begin(true, Role::App, scope.team_id().as_str()).await?;
+        Ok(Tx { _slot: Some(slot), ..tx })
     }
 
     /// Opens a read-only transaction of `role` that sees no team.
@@ -109,7 +115,7 @@ impl Db {
     /// not what was when the transaction began.
     pub(crate) async fn read_system_latest(&self) -> Result<Tx, DbError> {
         let conn = self.reader();
-        let tx = Tx { inner: conn.begin().await?, dialect: self.dialect() };
+        let tx = Tx { inner: conn.begin().await?, dialect: self.dialect(), _slot: None };
         self.dialect().take_role(&tx, Role::System, "", true).await?;
         Ok(tx)
     }
@@ -191,7 +197,7 @@ impl Db {
                 },
             ),
         };
-        let tx = Tx { inner: conn.begin_with_options(options).await?, dialect };
+        let tx = Tx { inner: conn.begin_with_options(options).await?, dialect, _slot: None };
         dialect.take_role(&tx, role, team, read_only).await?;
         Ok(tx)
     }

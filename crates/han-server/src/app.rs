@@ -3,21 +3,26 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use han_db::changes::Changes;
-use han_db::{Db, DbConfig, DbError};
+use han_db::{Db, DbConfig, DbError, Dialect};
 use han_types::{Clock, Entropy};
 use secrecy::ExposeSecret as _;
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::Gate;
 use crate::auth::jwt::JwtKeys;
 use crate::client;
 use crate::config::{Config, PublicUrl};
+use crate::health::Readiness;
 use crate::listener::{Connections, count_requests};
 use crate::state::{AppState, Inner};
+use crate::subscriptions::MAX_UNKNOWN_SOCKETS;
 use crate::sync::memory::Memory;
 use crate::{migrations, server};
 
@@ -39,6 +44,13 @@ pub enum AppError {
         error: io::Error,
     },
 }
+
+/// How long a batch waits for its turn to be stored, and how many wait.
+const STORE_PATIENCE: Duration = Duration::from_secs(20);
+const STORES_WAITING: usize = 2048;
+
+/// How long a shutdown waits for the database's connections to end.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// Connects to the configured database; neither migrates nor checks it.
 ///
@@ -102,7 +114,10 @@ impl App {
                 Arc::clone(&clock),
             ),
             schema: han_api::schema(db.clone(), changes.sender.clone(), han_api::Limits::default()),
-            memory: Memory::of(config.limits.ingest_memory_bytes),
+            memory: Memory::of(config.limits.ingest_memory_bytes, config.limits.largest_push()),
+            stores: stores(&config, db.dialect()),
+            readiness: Readiness::default(),
+            unknown_sockets: Arc::new(Semaphore::new(MAX_UNKNOWN_SOCKETS)),
             tracker: TaskTracker::new(),
             stopping,
             config,
@@ -157,7 +172,23 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
         }
     };
     feed.cancel();
-    changes.stopped().await;
-    state.db.close().await;
+    let close = async {
+        changes.stopped().await;
+        state.db.close().await;
+    };
+    if tokio::time::timeout(CLOSING, close).await.is_err() {
+        tracing::warn!("stopped while the database still worked on something: it rolls that back");
+    }
     result
+}
+
+/// What batches are stored through. On PostgreSQL some of the connections, so that reads and authentication keep
+/// theirs; on SQLite, which has one writer, the one that writes and the one that is next.
+fn stores(config: &Config, dialect: Dialect) -> Gate {
+    let connections = config.database.max_connections as usize;
+    let at_once = match dialect {
+        Dialect::Postgres => connections * 3 / 10,
+        Dialect::Sqlite => 2,
+    };
+    Gate::new(at_once.max(1), STORES_WAITING, STORE_PATIENCE)
 }

@@ -25,6 +25,9 @@ use crate::subscriptions;
 /// Where GraphQL is spoken.
 pub(crate) const PATH: &str = "/graphql";
 
+/// The most bytes of an operation's variables: values take much more memory than their text.
+const MAX_VARIABLES_BYTES: usize = 64 << 10;
+
 /// In which form a client wants its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
@@ -199,7 +202,7 @@ pub(crate) struct Operation {
     query: Option<String>,
     #[serde(rename = "operationName")]
     operation_name: Option<String>,
-    variables: Option<Map<String, Json>>,
+    variables: Option<Box<RawValue>>,
     /// Nothing here understands any, but it has its type.
     #[serde(rename = "extensions")]
     _extensions: Option<Map<String, Json>>,
@@ -213,11 +216,22 @@ impl Operation {
     /// The request for the schema.
     ///
     /// # Errors
-    /// Where there is no document.
+    /// Where there is no document, or what it is to be run with is malformed or too large.
     pub(crate) fn into_request(self) -> Result<Request, String> {
         let mut request = Request::new(self.query.unwrap_or_default());
         request.operation_name = self.operation_name;
-        request.variables = Variables::from_json(Json::Object(self.variables.unwrap_or_default()));
+        if let Some(variables) = self.variables {
+            let text = variables.get();
+            if text.len() > MAX_VARIABLES_BYTES {
+                return Err(format!(
+                    "`variables` have {} bytes and may have at most {MAX_VARIABLES_BYTES}: ask for less at once",
+                    text.len()
+                ));
+            }
+            let variables: Map<String, Json> =
+                serde_json::from_str(text).map_err(|err| format!("`variables` must be an object: {err}"))?;
+            request.variables = Variables::from_json(Json::Object(variables));
+        }
         with_query(request)
     }
 }

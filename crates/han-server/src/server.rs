@@ -21,7 +21,7 @@ use crate::sync::receiver;
 use crate::{client, graphql, health};
 
 /// How long a request may take that is not a push.
-const REQUEST_DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const REQUEST_DEADLINE: Duration = Duration::from_secs(60);
 
 /// A path, the methods it answers, and how. Every one of them has a row in the table of authorization.
 struct Route {

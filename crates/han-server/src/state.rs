@@ -7,11 +7,14 @@ use std::sync::Arc;
 use han_api::HanSchema;
 use han_db::Db;
 use han_types::{Clock, Entropy};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::Gate;
 use crate::auth::jwt::JwtKeys;
 use crate::config::{Config, PublicUrl};
+use crate::health::Readiness;
 use crate::sync::memory::Memory;
 
 /// Cheap to clone; one for a server.
@@ -28,6 +31,12 @@ pub(crate) struct Inner {
     pub(crate) schema: HanSchema,
     /// What pushes may take together.
     pub(crate) memory: Memory,
+    /// The batches that are stored at once.
+    pub(crate) stores: Gate,
+    /// What is known of being ready.
+    pub(crate) readiness: Readiness,
+    /// The sockets whose clients have not yet said who they are.
+    pub(crate) unknown_sockets: Arc<Semaphore>,
     /// Work that a shutdown waits for.
     pub(crate) tracker: TaskTracker,
     /// Cancelled when the server begins to stop.

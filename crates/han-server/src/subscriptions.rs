@@ -1,32 +1,39 @@
 //! GraphQL over WebSocket: the `graphql-transport-ws` protocol (github.com/enisdenjo/graphql-ws, PROTOCOL.md), with
-//! its close codes. One task serves a socket. It reads the next message or event only after the last one was taken,
-//! so a slow client costs no memory: it falls behind on the broadcast channel and is told to fetch anew.
+//! its close codes. One task serves a socket, and one each of its operations. An operation makes its next answer only
+//! after the last one was taken, so a slow client costs little memory: it falls behind on the broadcast channel and is
+//! told to fetch anew. And it holds up nobody else: what an operation holds or loads for many, it does not hold while
+//! it waits for its client.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use async_graphql::Response as Answer;
+use async_graphql::{Request, Response as Answer};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use futures_util::future::BoxFuture;
-use futures_util::stream::{BoxStream, SelectAll, StreamExt as _};
+use futures_util::poll;
+use futures_util::stream::{BoxStream, StreamExt as _};
 use han_api::{Live, RequestContext};
 use han_db::queries::identity::{self, Resolved};
 use han_types::{Actor, TeamId};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
 use crate::auth::csrf;
 use crate::auth::middleware::{Presented, bearer_token, two_credentials};
 use crate::graphql::Operation;
 use crate::listener::Connection;
 use crate::problem::Problem;
+use crate::server::REQUEST_DEADLINE;
 use crate::state::AppState;
 
 /// The only subprotocol spoken.
@@ -34,6 +41,15 @@ const PROTOCOL: &str = "graphql-transport-ws";
 
 /// The most operations that one socket may have running.
 const MAX_OPERATIONS: usize = 100;
+
+/// The most queries and mutations of one socket that run at once; others wait for their turn.
+const MAX_QUERIES: usize = 4;
+
+/// The longest id of an operation. Clients use UUIDs or numbers.
+const MAX_ID_BYTES: usize = 128;
+
+/// The most sockets that are open without their clients having said who they are.
+pub(crate) const MAX_UNKNOWN_SOCKETS: usize = 1_000;
 
 /// How often an idle peer is asked whether it is there, and after how many silent intervals it is not.
 const PING_EVERY: Duration = Duration::from_secs(25);
@@ -72,6 +88,9 @@ pub(crate) fn upgrade(
     if matches!(presented, Some(Presented::Cookie(_))) {
         csrf::check_socket(headers, state.public_url.origin())?;
     }
+    let unknown = Arc::clone(&state.unknown_sockets).try_acquire_owned().map_err(|_| {
+        Problem::unavailable("too many sockets wait for their clients to say who they are: try again")
+    })?;
     let limit = state.config.limits.graphql_bytes;
     let socket = socket.protocols([PROTOCOL]).max_message_size(limit).max_frame_size(limit);
     let spoken = socket.selected_protocol().is_some();
@@ -80,7 +99,7 @@ pub(crate) fn upgrade(
         // A shutdown waits for the closing handshake, and the listener must not call the connection idle.
         let _token = token;
         let _busy = connection.map(|connection| connection.busy());
-        let mut session = Session::new(state, socket, presented);
+        let mut session = Session::new(state, socket, presented, unknown);
         let close = if spoken {
             session.run().await
         } else {
@@ -90,38 +109,47 @@ pub(crate) fn upgrade(
     }))
 }
 
-/// What a client says.
+/// What a client says. Its payload is read once it is known what it is.
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum ClientMessage {
-    ConnectionInit {
-        #[serde(default)]
-        payload: Option<Map<String, Value>>,
-    },
-    Ping {
-        #[serde(default)]
-        payload: Option<Value>,
-    },
-    Pong {},
-    Subscribe {
-        id: String,
-        payload: Operation,
-    },
-    Complete {
-        id: String,
-    },
+struct ClientMessage<'a> {
+    #[serde(rename = "type")]
+    kind: Kind,
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(borrow, default)]
+    payload: Option<&'a RawValue>,
 }
 
-/// One event of an operation: an answer, or its end.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    ConnectionInit,
+    Ping,
+    Pong,
+    Subscribe,
+    Complete,
+}
+
+/// `next`: an answer of an operation.
+#[derive(Serialize)]
+struct Next<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: &'a str,
+    payload: &'a Answer,
+}
+
+/// One event of an operation: an answer, as it goes over the wire, or its end.
 struct Event {
-    id: String,
+    id: Arc<str>,
     serial: u64,
-    answer: Option<Box<Answer>>,
+    next: Option<String>,
 }
 
+/// An operation, which ends when this is dropped.
 struct Running {
     serial: u64,
-    cancel: CancellationToken,
+    _task: AbortOnDropHandle<()>,
 }
 
 /// A socket whose client has said who it is.
@@ -138,20 +166,30 @@ struct Session {
     socket: WebSocket,
     presented: Option<Presented>,
     who: Option<Authenticated>,
-    operations: SelectAll<BoxStream<'static, Event>>,
-    running: HashMap<String, Running>,
+    /// Given back once the client has said who it is.
+    unknown: Option<OwnedSemaphorePermit>,
+    events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
+    queries: Arc<Semaphore>,
+    running: HashMap<Arc<str>, Running>,
     next_serial: u64,
     silent_pings: u32,
 }
 
 impl Session {
-    fn new(state: AppState, socket: WebSocket, presented: Option<Presented>) -> Self {
+    fn new(
+        state: AppState,
+        socket: WebSocket,
+        presented: Option<Presented>,
+        unknown: OwnedSemaphorePermit,
+    ) -> Self {
         Self {
             state,
             socket,
             presented,
             who: None,
-            operations: SelectAll::new(),
+            unknown: Some(unknown),
+            events: mpsc::channel(1),
+            queries: Arc::new(Semaphore::new(MAX_QUERIES)),
             running: HashMap::new(),
             next_serial: 0,
             silent_pings: 0,
@@ -173,7 +211,7 @@ impl Session {
                     Some(Ok(message)) => self.hear(message).await,
                     Some(Err(_)) | None => return None,
                 },
-                Some(event) = self.operations.next() => self.tell(event).await,
+                Some(event) = self.events.1.recv() => self.tell(event).await,
                 () = sleep_until(init_deadline), if self.who.is_none() => {
                     Err(Close::new(4408, "Connection initialisation timeout"))
                 }
@@ -189,7 +227,7 @@ impl Session {
 
     /// Says why and waits for the client to close, too, for a short while.
     async fn finish(mut self, close: Option<Close>) {
-        self.operations.clear();
+        self.running.clear();
         let Some(Close(code, reason)) = close else { return };
         tracing::debug!(code, reason, "closing a socket");
         let frame = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
@@ -209,17 +247,22 @@ impl Session {
             // The library answers pings and closing frames; the latter end the stream.
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) => return Ok(()),
         };
-        let message: ClientMessage = serde_json::from_str(text.as_str())
-            .map_err(|err| Close::new(4400, format!("Invalid message: {err}")))?;
-        match message {
-            ClientMessage::ConnectionInit { payload } => self.init(payload.unwrap_or_default()).await,
-            ClientMessage::Ping { payload } => self.send(pong(payload)).await,
-            ClientMessage::Pong {} => Ok(()),
-            ClientMessage::Subscribe { id, payload } => self.subscribe(id, payload).await,
-            ClientMessage::Complete { id } => {
-                if let Some(running) = self.running.remove(&id) {
-                    running.cancel.cancel();
-                }
+        let ClientMessage { kind, id, payload } = serde_json::from_str(text.as_str()).map_err(invalid)?;
+        let id = || id.ok_or_else(|| Close::new(4400, "Invalid message: it has no id"));
+        match kind {
+            Kind::ConnectionInit => {
+                let payload = payload.map(|raw| serde_json::from_str::<Option<_>>(raw.get()));
+                self.init(payload.transpose().map_err(invalid)?.flatten().unwrap_or_default()).await
+            }
+            Kind::Ping => self.send(pong(payload)).await,
+            Kind::Pong => Ok(()),
+            Kind::Subscribe => {
+                let operation =
+                    serde_json::from_str(payload.map_or("null", RawValue::get)).map_err(invalid)?;
+                self.subscribe(id()?, operation).await
+            }
+            Kind::Complete => {
+                self.running.remove(id()?.as_str());
                 Ok(())
             }
         }
@@ -237,7 +280,7 @@ impl Session {
                 let token = value.as_str().and_then(bearer_token);
                 let token =
                     token.ok_or_else(|| Close::new(4403, "Forbidden: Authorization must be Bearer"))?;
-                Some(Presented::Bearer(token.to_owned()))
+                Some(Presented::bearer(token))
             }
         };
         if bearer.is_some() && self.presented.is_some() {
@@ -249,40 +292,44 @@ impl Session {
         let resolved =
             identity::scope_for(&self.state.db, &actor).await.map_err(|err| refused(err.into()))?;
         self.who = Some(authenticated(&self.state, actor, resolved));
+        self.unknown = None;
         self.send(json!({ "type": "connection_ack" })).await
     }
 
-    async fn subscribe(&mut self, id: String, payload: Operation) -> Result<(), Close> {
+    async fn subscribe(&mut self, id: String, operation: Operation) -> Result<(), Close> {
         let Some(who) = &self.who else { return Err(Close::new(4401, "Unauthorized")) };
+        if id.len() > MAX_ID_BYTES {
+            return Err(Close::new(4400, format!("Invalid message: id may have {MAX_ID_BYTES} bytes")));
+        }
         if self.running.len() >= MAX_OPERATIONS {
             return self
                 .error(&id, &format!("a socket runs at most {MAX_OPERATIONS} operations: complete one first"))
                 .await;
         }
-        let request = match payload.into_request() {
+        let id: Arc<str> = id.into();
+        let Entry::Vacant(free) = self.running.entry(Arc::clone(&id)) else {
+            return Err(Close::new(4409, format!("Subscriber for {id} already exists")));
+        };
+        let request = match operation.into_request() {
             Ok(request) => request,
             Err(message) => return self.error(&id, &message).await,
         };
         let serial = self.next_serial;
-        let cancel = CancellationToken::new();
-        match self.running.entry(id.clone()) {
-            Entry::Occupied(_) => {
-                return Err(Close::new(4409, format!("Subscriber for {id} already exists")));
-            }
-            Entry::Vacant(free) => {
-                free.insert(Running { serial, cancel: cancel.clone() });
-            }
-        }
         self.next_serial += 1;
-        let answers = self.state.schema.execute_stream(han_api::request(request, who.context.clone()), None);
-        let ended = (id.clone(), serial);
-        let events = answers
-            .map(move |answer| Event { id: id.clone(), serial, answer: Some(Box::new(answer)) })
-            .chain(futures_util::stream::once(
-                async move { Event { id: ended.0, serial: ended.1, answer: None } },
-            ))
-            .take_until(cancel.cancelled_owned());
-        self.operations.push(events.boxed());
+        let mut request = han_api::request(request, who.context.clone());
+        let answers = Answers { id, serial, events: self.events.0.clone() };
+        let task = if self.state.schema.is_subscription(&mut request) {
+            let mut events = self.state.schema.execute_stream(request, None);
+            // Begun before the next message is heard: whoever asks for something after it was subscribed to hears of
+            // every change to what is answered.
+            let first = poll!(events.next());
+            tokio::spawn(watch_events(events, first, answers).in_current_span())
+        } else {
+            let run = run_query(self.state.clone(), request, Arc::clone(&self.queries), answers);
+            tokio::spawn(run.in_current_span())
+        };
+        let task = AbortOnDropHandle::new(task);
+        free.insert(Running { serial, _task: task });
         Ok(())
     }
 
@@ -291,11 +338,11 @@ impl Session {
         if self.running.get(&event.id).is_none_or(|running| running.serial != event.serial) {
             return Ok(());
         }
-        match event.answer {
-            Some(answer) => self.send(json!({ "type": "next", "id": event.id, "payload": *answer })).await,
+        match event.next {
+            Some(next) => self.send_message(Message::text(next)).await,
             None => {
                 self.running.remove(&event.id);
-                self.send(json!({ "type": "complete", "id": event.id })).await
+                self.send(json!({ "type": "complete", "id": &*event.id })).await
             }
         }
     }
@@ -348,6 +395,58 @@ impl Session {
     }
 }
 
+/// Where an operation's answers go: one is on its way at a time.
+struct Answers {
+    id: Arc<str>,
+    serial: u64,
+    events: mpsc::Sender<Event>,
+}
+
+impl Answers {
+    /// Whether anybody is there to take it.
+    async fn send(&self, answer: &Answer) -> bool {
+        match serde_json::to_string(&Next { kind: "next", id: &self.id, payload: answer }) {
+            Ok(next) => self.event(Some(next)).await,
+            Err(error) => {
+                tracing::error!(%error, "an answer could not be written");
+                false
+            }
+        }
+    }
+
+    async fn event(&self, next: Option<String>) -> bool {
+        self.events.send(Event { id: Arc::clone(&self.id), serial: self.serial, next }).await.is_ok()
+    }
+}
+
+/// Passes on what a subscription tells, to its end or until the task is aborted.
+async fn watch_events(mut events: BoxStream<'static, Answer>, first: Poll<Option<Answer>>, answers: Answers) {
+    let mut next = match first {
+        Poll::Ready(next) => next,
+        Poll::Pending => events.next().await,
+    };
+    while let Some(answer) = next {
+        if !answers.send(&answer).await {
+            return;
+        }
+        next = events.next().await;
+    }
+    answers.event(None).await;
+}
+
+/// Runs a query or a mutation.
+async fn run_query(state: AppState, request: Request, queries: Arc<Semaphore>, answers: Answers) {
+    // Held until the client has taken the answer: a client that does not read has few of them waiting.
+    let Ok(_turn) = queries.acquire_owned().await else { return };
+    let answer = match timeout(REQUEST_DEADLINE, state.schema.execute(request)).await {
+        Ok(answer) => answer,
+        Err(_) => han_api::too_slow(),
+    };
+    if answers.send(&answer).await {
+        answers.event(None).await;
+    }
+}
+
 fn authenticated(state: &AppState, actor: Actor, resolved: Option<Resolved>) -> Authenticated {
     let (ended, listen) = watch::channel(false);
     let team_id = resolved.as_ref().map(|resolved| resolved.team.id.clone());
@@ -384,7 +483,11 @@ fn refused(problem: Problem) -> Close {
     Close::new(code, format!("Forbidden: {}", problem.detail()))
 }
 
-fn pong(payload: Option<Value>) -> Value {
+fn invalid(err: serde_json::Error) -> Close {
+    Close::new(4400, format!("Invalid message: {err}"))
+}
+
+fn pong(payload: Option<&RawValue>) -> Value {
     match payload {
         Some(payload) => json!({ "type": "pong", "payload": payload }),
         None => json!({ "type": "pong" }),

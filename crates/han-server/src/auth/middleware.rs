@@ -8,6 +8,8 @@ use axum::http::{HeaderMap, Method};
 use han_db::queries::identity::{self, Resolved};
 use han_types::{Actor, Capability};
 
+use secrecy::{ExposeSecret as _, SecretString};
+
 use super::{api_key, cookie, csrf};
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -16,9 +18,9 @@ use crate::state::AppState;
 #[derive(Debug)]
 pub(crate) enum Presented {
     /// `Authorization: Bearer …`, or a WebSocket's `connection_init` payload.
-    Bearer(String),
+    Bearer(SecretString),
     /// The browser's cookie.
-    Cookie(String),
+    Cookie(SecretString),
 }
 
 impl Presented {
@@ -29,24 +31,34 @@ impl Presented {
     pub(crate) fn read(state: &AppState, headers: &HeaderMap) -> Result<Option<Self>, Problem> {
         let cookie = cookie::read(headers, &state.public_url)?;
         let mut given = headers.get_all(AUTHORIZATION).iter();
-        let Some(first) = given.next() else { return Ok(cookie.map(Self::Cookie)) };
+        let Some(first) = given.next() else { return Ok(cookie.map(Self::cookie)) };
         if cookie.is_some() || given.next().is_some() {
             return Err(two_credentials());
         }
         let token = first.to_str().ok().and_then(bearer_token);
-        token.map(|token| Some(Self::Bearer(token.to_owned()))).ok_or_else(|| {
+        token.map(|token| Some(Self::bearer(token))).ok_or_else(|| {
             Problem::bad_credential("Authorization must be `Bearer` followed by an API key or access token")
         })
+    }
+
+    pub(crate) fn bearer(token: &str) -> Self {
+        Self::Bearer(SecretString::from(token))
+    }
+
+    fn cookie(token: String) -> Self {
+        Self::Cookie(SecretString::from(token))
     }
 
     /// Verifies it. Of a cookie, [`csrf`] must have approved before.
     pub(crate) async fn verify(&self, state: &AppState) -> Result<Actor, Problem> {
         match self {
-            Self::Bearer(token) if api_key::looks_like_one(token) => api_key::verify(state, token).await,
-            Self::Bearer(token) => state.jwt.verify(token).ok_or_else(|| {
+            Self::Bearer(token) if api_key::looks_like_one(token.expose_secret()) => {
+                api_key::verify(state, token.expose_secret()).await
+            }
+            Self::Bearer(token) => state.jwt.verify(token.expose_secret()).ok_or_else(|| {
                 Problem::bad_credential("the access token is malformed or has ended: get a new one")
             }),
-            Self::Cookie(token) => cookie::verify(state, token).await,
+            Self::Cookie(token) => cookie::verify(state, token.expose_secret()).await,
         }
     }
 }
@@ -105,5 +117,17 @@ impl FromRequestParts<AppState> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         Self::of(state, &parts.method, &parts.headers).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Presented;
+
+    #[test]
+    fn a_credential_does_not_show_in_debug_output() {
+        let shown =
+            format!("{:?} {:?}", Presented::bearer("hunter2"), Presented::cookie("hunter3".to_owned()));
+        assert!(!shown.contains("hunter"), "{shown}");
     }
 }

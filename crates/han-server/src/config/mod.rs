@@ -98,6 +98,8 @@ pub struct Limits {
     pub line_bytes: usize,
     /// Lines of one batch, which is one transaction.
     pub lines_per_batch: usize,
+    /// Lines of one push.
+    pub lines_per_request: usize,
     /// Batches of one push.
     pub sessions_per_request: usize,
     /// Bytes of all pushes in flight, decompressed.
@@ -110,8 +112,18 @@ pub struct Limits {
     pub shutdown_grace: Duration,
     /// How often an open socket's credential and membership are read again.
     pub socket_recheck: Duration,
+    /// For how long an answer of the database's to `/ready` holds.
+    pub readiness_holds: Duration,
     /// How long an open socket may go without saying who it is.
     pub socket_init: Duration,
+}
+
+impl Limits {
+    /// The most bytes of memory that one push is counted for: as sent and decompressed at once, with the steps that
+    /// both are read in.
+    pub(crate) fn largest_push(&self) -> usize {
+        self.body_bytes + self.decompressed_bytes + 2 * crate::sync::body::STEP
+    }
 }
 
 impl Default for Limits {
@@ -121,12 +133,14 @@ impl Default for Limits {
             decompressed_bytes: 128 << 20,
             line_bytes: 16 << 20,
             lines_per_batch: 10_000,
+            lines_per_request: 100_000,
             sessions_per_request: 1_000,
             ingest_memory_bytes: 512 << 20,
             graphql_bytes: 1 << 20,
             read_timeout: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(10),
             socket_recheck: Duration::from_secs(30),
+            readiness_holds: Duration::from_secs(1),
             socket_init: Duration::from_secs(10),
         }
     }
@@ -464,6 +478,12 @@ impl Reader<'_> {
             ),
             line_bytes: self.number("HAN_MAX_LINE_BYTES", default.line_bytes, 1024, 64 << 20),
             lines_per_batch: self.number("HAN_MAX_LINES_PER_BATCH", default.lines_per_batch, 1, 100_000),
+            lines_per_request: self.number(
+                "HAN_MAX_LINES_PER_REQUEST",
+                default.lines_per_request,
+                1,
+                1_000_000,
+            ),
             sessions_per_request: self.number(
                 "HAN_MAX_SESSIONS_PER_REQUEST",
                 default.sessions_per_request,
@@ -478,12 +498,11 @@ impl Reader<'_> {
             ),
             ..default
         };
-        // A push lies in memory compressed and decompressed at once.
-        let largest = limits.body_bytes + limits.decompressed_bytes;
+        let largest = limits.largest_push();
         if limits.ingest_memory_bytes < largest {
             self.problems.push(format!(
-                "HAN_INGEST_MEMORY_BYTES is {}: it must be at least HAN_MAX_BODY_BYTES and \
-                 HAN_MAX_DECOMPRESSED_BYTES together ({largest}), or the largest push could never be taken",
+                "HAN_INGEST_MEMORY_BYTES is {}: it must be at least {largest}, which is what a push of \
+                 HAN_MAX_BODY_BYTES and HAN_MAX_DECOMPRESSED_BYTES takes, or the largest push could never be taken",
                 limits.ingest_memory_bytes
             ));
         }

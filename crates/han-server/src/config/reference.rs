@@ -42,6 +42,7 @@ pub const VARIABLES: &[Variable] = &[
     plain("HAN_MAX_DECOMPRESSED_BYTES", "134217728", "the most bytes of a push, decompressed"),
     plain("HAN_MAX_LINE_BYTES", "16777216", "the most bytes of one transcript line"),
     plain("HAN_MAX_LINES_PER_BATCH", "10000", "the most lines of one batch of a push"),
+    plain("HAN_MAX_LINES_PER_REQUEST", "100000", "the most lines of one push"),
     plain("HAN_MAX_SESSIONS_PER_REQUEST", "1000", "the most batches of one push"),
     plain("HAN_INGEST_MEMORY_BYTES", "536870912", "the most decompressed bytes of all pushes in flight"),
     plain("HAN_LOG", "info,sqlx=warn", "what is logged, as tracing's EnvFilter reads it; else RUST_LOG"),

@@ -18,14 +18,11 @@ use crate::sync::memory::Reservation;
 /// The largest window that a zstd frame may ask for: 8 MiB, as RFC 9659 has it for HTTP.
 const ZSTD_WINDOW_LOG: u32 = 23;
 
-/// How much is decompressed between two looks at the count.
-const STEP: usize = 256 << 10;
+/// How much is read or decompressed between two looks at the count.
+pub(crate) const STEP: usize = 256 << 10;
 
 /// How long the rest of a refused body may take to arrive.
 const DISCARD_PATIENCE: Duration = Duration::from_secs(5);
-
-/// How much a body that does not say its length is first taken to be.
-const UNKNOWN_LENGTH: usize = 256 << 10;
 
 /// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,13 +61,22 @@ pub(crate) async fn read(
     if announced.is_some_and(|length| length > limits.body_bytes) {
         return Err(body_too_large(limits));
     }
-    memory.grow_to(announced.unwrap_or(UNKNOWN_LENGTH)).await?;
-    let mut bytes = Vec::with_capacity(announced.unwrap_or(0));
+    // What is announced and does not come takes nothing: a slow upload must not hold up others' room.
+    let mut bytes = Vec::new();
     while let Some(data) = next_data(body, limits.read_timeout).await? {
         if bytes.len() + data.len() > limits.body_bytes {
             return Err(body_too_large(limits));
         }
-        memory.grow_to(bytes.len() + data.len()).await?;
+        let whole = bytes.len() + data.len();
+        if whole > bytes.capacity() {
+            // Twice as much each time, as little is copied as in any vector; never more than will come.
+            let room = whole
+                .max(bytes.capacity() * 2)
+                .max(STEP)
+                .min(announced.unwrap_or(limits.body_bytes).max(whole));
+            memory.grow_to(room).await?;
+            bytes.reserve_exact(room - bytes.len());
+        }
         bytes.extend_from_slice(&data);
     }
     Ok(bytes)

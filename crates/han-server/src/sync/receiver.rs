@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::{CONNECTION, EXPECT};
@@ -19,6 +20,7 @@ use serde::Deserialize;
 use tokio::task::JoinError;
 use tracing::Instrument as _;
 
+use crate::admission::{Priority, Saturated};
 use crate::auth::middleware::Caller;
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -67,7 +69,8 @@ async fn accept(
     caller.may(&[SYNC_WRITE])?;
     let resolved = caller.scope(state, None).await?;
     let encoding = Encoding::of(headers)?;
-    let mut memory = state.memory.reservation();
+    let priority = Priority::of(state.config.plans.effective(resolved.team.plan_tier));
+    let mut memory = state.memory.reservation(resolved.team.id.clone(), priority);
     let read = body::read(headers, body, &state.config.limits, &mut memory);
     let bytes = tokio::time::timeout(BODY_DEADLINE, read)
         .await
@@ -81,8 +84,10 @@ async fn accept(
 pub(crate) async fn status(
     State(state): State<AppState>,
     caller: Caller,
-    Query(asked): Query<StatusQuery>,
+    asked: Result<Query<StatusQuery>, QueryRejection>,
 ) -> Result<Json<SyncStatus>, Problem> {
+    let Query(asked) = asked
+        .map_err(|rejection| Problem::bad_request(format!("the query string: {}", rejection.body_text())))?;
     caller.may(&[SYNC_WRITE, READ])?;
     let resolved = caller.scope(&state, asked.team_id.as_deref()).await?;
     let transcripts = ingest::status(&resolved.scope, &state.db).await?;
@@ -133,6 +138,7 @@ async fn store_all(
     batches: Vec<PushedBatch>,
 ) -> Result<Vec<PushResult>, Problem> {
     let seals = transformer.seals;
+    let priority = Priority::of(state.config.plans.effective(resolved.team.plan_tier));
     let mut prepared = std::pin::pin!(
         futures_util::stream::iter(batches)
             .map(|pushed| {
@@ -167,7 +173,19 @@ async fn store_all(
             results.push(named.refused(not_stored()));
             continue;
         }
-        match ingest::store(&resolved.scope, &state.db, seals, batch).await {
+        let turn = match state.stores.admit(1, priority).await {
+            Ok(turn) => turn,
+            Err(Saturated) if !stored_any => {
+                return Err(Problem::unavailable("the server is storing as much as it can: try again"));
+            }
+            Err(Saturated) => {
+                results.push(named.refused(not_stored()));
+                continue;
+            }
+        };
+        let stored = ingest::store(&resolved.scope, &state.db, seals, batch).await;
+        drop(turn);
+        match stored {
             Ok(Outcome::Stored { stored, duplicates, first_line, next_offset }) => {
                 stored_any = true;
                 let rejected = rejected

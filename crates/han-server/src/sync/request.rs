@@ -38,7 +38,8 @@ pub(crate) struct PushedBatch {
 impl Push {
     /// Reads a body. `team_id` may come last.
     pub(crate) fn parse(body: Arc<str>, limits: &Limits) -> Result<Self, Problem> {
-        let reader = Reader { base: body.as_ptr() as usize, limits, batches: Cell::new(0) };
+        let reader =
+            Reader { base: body.as_ptr() as usize, limits, batches: Cell::new(0), lines: Cell::new(0) };
         let mut json = serde_json::Deserializer::from_str(&body);
         let read = reader.deserialize(&mut json).and_then(|read| json.end().map(|()| read));
         let (team_id, batches) = read.map_err(|err| {
@@ -52,6 +53,15 @@ impl Push {
                 "send fewer batches at once",
             ));
         }
+        // Each line may be answered with why it is rejected, so that a small body could become a large answer.
+        if reader.lines.get() > limits.lines_per_request {
+            return Err(Problem::too_large(
+                "`messages` of all sessions together",
+                limits.lines_per_request,
+                "HAN_MAX_LINES_PER_REQUEST",
+                "send fewer lines at once",
+            ));
+        }
         Ok(Self { body, team_id, batches })
     }
 }
@@ -62,6 +72,8 @@ struct Reader<'l> {
     base: usize,
     limits: &'l Limits,
     batches: Cell<usize>,
+    /// Lines of all batches.
+    lines: Cell<usize>,
 }
 
 impl<'de> DeserializeSeed<'de> for &Reader<'_> {
@@ -221,7 +233,9 @@ impl<'de> Visitor<'de> for Lines<'_, '_> {
         let mut count = 0;
         while let Some(line) = seq.next_element::<&'de RawValue>()? {
             count += 1;
-            if lines.len() < self.0.limits.lines_per_batch {
+            let before = self.0.lines.get();
+            self.0.lines.set(before + 1);
+            if lines.len() < self.0.limits.lines_per_batch && before < self.0.limits.lines_per_request {
                 let start = (line.get().as_ptr() as usize).saturating_sub(self.0.base);
                 lines.push(start..start + line.get().len());
             }

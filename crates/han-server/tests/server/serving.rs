@@ -1,6 +1,7 @@
 //! Health, static files, request ids, and how a server stops.
 
 use std::path::Path;
+use std::time::Duration;
 
 use han_testkit::{SyntheticSession, TestDatabase, both_databases};
 use reqwest::header;
@@ -11,7 +12,8 @@ use crate::support::{TestServer, batch, problem};
 
 both_databases!(
     async fn platforms_learn_whether_it_lives_and_whether_it_is_ready(db: TestDatabase) {
-        let server = TestServer::start(&db).await;
+        let server =
+            TestServer::start_with(&db, |config| config.limits.readiness_holds = Duration::ZERO).await;
         assert_eq!(server.get("/health").send().await.unwrap().status(), 200);
         assert_eq!(server.get("/ready").send().await.unwrap().status(), 200);
         server.db.close().await;

@@ -78,6 +78,18 @@ both_databases!(
         same_id.subscribe("1", "subscription { memoryUpdated { type } }").await;
         same_id.subscribe("1", "{ __typename }").await;
         assert_eq!(same_id.hear().await, Err(4409));
+        let mut long_id = server.socket_as(&ada.key).await;
+        long_id.subscribe(&"i".repeat(129), "{ __typename }").await;
+        assert_eq!(long_id.hear().await, Err(4400));
+        let mut much = server.socket_as(&ada.key).await;
+        let variables = json!({"x": "v".repeat(70 << 10)});
+        let payload = json!({"query": "{ __typename }", "variables": variables});
+        much.say(json!({"type": "subscribe", "id": "1", "payload": payload})).await;
+        let told = much.hear().await.unwrap();
+        assert_eq!(told["type"], "error");
+        assert!(told["payload"][0]["message"].as_str().unwrap().contains("65536"), "{told}");
+        much.subscribe("1", "{ __typename }").await;
+        assert_eq!(much.hear().await.unwrap()["type"], "next", "the id is free again");
         let mut other_protocol = server.socket(&[("sec-websocket-protocol", "graphql-ws")]).await;
         if let Ok(socket) = &mut other_protocol {
             assert_eq!(socket.hear().await, Err(4406));

@@ -137,6 +137,7 @@ both_databases!(
             config.limits.body_bytes = 64 << 10;
             config.limits.decompressed_bytes = 1 << 20;
             config.limits.sessions_per_request = 3;
+            config.limits.lines_per_request = 8;
         })
         .await;
         let ada = server.person("ada").await;
@@ -156,6 +157,12 @@ both_databases!(
         let deep = format!(r#"{{"sessions":[{{"session_id":{}}}]}}"#, "[".repeat(50_000)).into_bytes();
         let table: Vec<(&str, RequestBuilder, u16, &str)> = vec![
             ("a body too large", post(vec![b' '; 200 << 10]), 413, "HAN_MAX_BODY_BYTES"),
+            (
+                "more lines than a request may have",
+                post(br#"{"sessions":[{"session_id":"s","messages":[1,1,1,1,1]},{"session_id":"t","messages":[1,1,1,1]}]}"#.to_vec()),
+                413,
+                "HAN_MAX_LINES_PER_REQUEST",
+            ),
             ("a gzip bomb", packed("gzip", gzip(&zeros)), 413, "HAN_MAX_DECOMPRESSED_BYTES"),
             ("a zstd bomb", packed("zstd", zstd(&zeros)), 413, "HAN_MAX_DECOMPRESSED_BYTES"),
             ("a cut gzip stream", packed("gzip", cut(&gzip(&good))), 400, "cut off"),
@@ -225,6 +232,18 @@ both_databases!(
         let (_, status) =
             answer(server.get("/api/sync/status").bearer_auth(&ada.key).send().await.unwrap()).await;
         assert_eq!(status["transcripts"], json!([]));
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn a_malformed_question_for_the_status_is_a_problem(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let ada = server.person("ada").await;
+        let asked = server.get("/api/sync/status?team_id=a&team_id=b").bearer_auth(&ada.key);
+        let told = problem(asked.send().await.unwrap()).await;
+        assert_eq!((told.0, told.1.as_str()), (400, "bad_request"));
+        assert!(told.2.contains("team_id"), "{told:?}");
         server.stop().await;
     }
 );
