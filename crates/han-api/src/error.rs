@@ -19,7 +19,7 @@ pub enum Code {
     NotFound,
     /// `BAD_USER_INPUT`: the document or an argument is malformed; the message names it and the remedy.
     BadUserInput,
-    /// `LIMIT_EXCEEDED`: the document is larger, deeper or costlier than the server allows.
+    /// `LIMIT_EXCEEDED`: the document or its answer is larger, deeper or costlier than the server allows.
     LimitExceeded,
     /// `CONFLICT`: what is asked for does not go together with how things stand, such as the last admin leaving;
     /// the message says what to change first.
@@ -103,6 +103,12 @@ pub enum ApiError {
     /// The database cannot be reached.
     #[error("the database is not to be reached at the moment: try again later")]
     Unavailable,
+    /// The lines that an answer shows are too large together.
+    #[error(
+        "the answer would hold more than {0} bytes of transcript lines: ask for fewer messages at once (`first`), or for \
+         fewer results"
+    )]
+    TooMuch(usize),
     /// The operation took too long.
     #[error("the answer took too long: ask for less, or try again")]
     TooSlow,
@@ -123,7 +129,7 @@ impl ApiError {
             Self::Forbidden(_) => Code::Forbidden,
             Self::NotFound(_) => Code::NotFound,
             Self::BadInput { .. } => Code::BadUserInput,
-            Self::Limit(_) => Code::LimitExceeded,
+            Self::Limit(_) | Self::TooMuch(_) => Code::LimitExceeded,
             Self::Conflict(_) => Code::Conflict,
             Self::PlanLimit(_) => Code::PlanLimit,
             Self::RateLimited { .. } => Code::RateLimited,
@@ -143,6 +149,9 @@ impl From<DbError> for ApiError {
     /// The one place where a database error is logged: what many fields wait for fails once. The operation and
     /// the caller are named by the span that the log line stands in.
     fn from(error: DbError) -> Self {
+        if let DbError::TooMuch { limit } = error {
+            return Self::TooMuch(limit);
+        }
         if error.is_unavailable() {
             tracing::warn!(%error, "the database was not to be had for a GraphQL operation");
             Self::Unavailable

@@ -14,8 +14,8 @@
 //! What woke the reader does not matter to what it delivers: a NOTIFY of another replica, a commit of this process,
 //! or the slow poll that covers a replica killed between its commit and its NOTIFY (docs/adr/0004).
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use han_types::{Scope, SessionId, TeamId};
@@ -44,6 +44,11 @@ const READ_ROWS: usize = 5_000;
 const START_WINDOW: i64 = 100_000;
 /// How many events a subscriber may lag behind before it is told to fetch anew.
 const FEED_CAPACITY: usize = 4_096;
+/// The most messages that came at once and are told one by one; of more, subscribers hear that they should fetch.
+const MOST_TOLD: i64 = 10_000;
+/// How many loaded batches, and how many bytes of them, are kept for those who are told of them a moment later.
+const RECENT_BATCHES: usize = 256;
+const RECENT_BYTES: usize = 32 << 20;
 /// How long outbox rows are kept, in milliseconds.
 const KEEP_MS: i64 = 15 * 60 * 1000;
 /// How often old rows are trimmed.
@@ -87,7 +92,39 @@ pub struct Change {
     /// The ordinal after the last of them; the same as `ordinal_from` where none came.
     pub ordinal_to: i64,
     session: OnceCell<Option<Arc<Session>>>,
-    messages: OnceCell<Arc<Vec<IndexedMessage>>>,
+    /// Locked while they are loaded, so that one who asks loads them for all.
+    messages: tokio::sync::Mutex<Loaded>,
+    recent: Arc<Recent>,
+}
+
+/// The messages that came with a change. They live as long as somebody shows them or [`Recent`] keeps them; whoever
+/// comes later reads them again.
+#[derive(Debug, Default)]
+enum Loaded {
+    #[default]
+    NotYet,
+    Here(Weak<Vec<IndexedMessage>>),
+    TooMuch,
+}
+
+/// The batches of messages that were loaded last, so that all who are told of a change find them loaded. The feed
+/// itself holds thousands of changes, and must not hold what they speak of.
+#[derive(Debug, Default)]
+struct Recent(Mutex<(VecDeque<(usize, Batch)>, usize)>);
+
+type Batch = Arc<Vec<IndexedMessage>>;
+
+impl Recent {
+    fn keep(&self, batch: &Batch) {
+        let size: usize = batch.iter().map(|new| new.message.body.len()).sum();
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (batches, bytes) = &mut *recent;
+        batches.push_back((size, Arc::clone(batch)));
+        *bytes += size;
+        while batches.len() > RECENT_BATCHES || (*bytes > RECENT_BYTES && batches.len() > 1) {
+            *bytes -= batches.pop_front().map_or(0, |(size, _)| size);
+        }
+    }
 }
 
 impl Change {
@@ -107,23 +144,44 @@ impl Change {
         self.session.get_or_try_init(load).await.cloned()
     }
 
-    /// The listed messages that came with it, oldest first; none for a scope of another team.
+    /// The listed messages that came with it, oldest first; none for a scope of another team. `None` where they are
+    /// too much to be held at once: fetch them by pages.
     ///
     /// # Errors
     /// Where the database fails; the next one who asks tries again.
-    pub async fn messages(&self, scope: &Scope, db: &Db) -> Result<Arc<Vec<IndexedMessage>>, DbError> {
+    pub async fn messages(&self, scope: &Scope, db: &Db) -> Result<Option<Batch>, DbError> {
         let Some(id) = self.session_id.as_ref().filter(|_| *scope.team_id() == self.team_id) else {
-            return Ok(Arc::default());
+            return Ok(Some(Arc::default()));
         };
-        if self.ordinal_to <= self.ordinal_from {
-            return Ok(Arc::default());
+        let (from, to) = (self.ordinal_from, self.ordinal_to);
+        if to <= from {
+            return Ok(Some(Arc::default()));
         }
-        let load = || async {
-            let tx = db.read(scope).await?;
-            let (from, to) = (self.ordinal_from, self.ordinal_to);
-            Ok::<_, DbError>(Arc::new(messages::taken_in(scope, db, &tx, id, from, to).await?))
+        if to - from > MOST_TOLD {
+            return Ok(None);
+        }
+        let mut loaded = self.messages.lock().await;
+        match &*loaded {
+            Loaded::TooMuch => return Ok(None),
+            Loaded::Here(batch) => {
+                if let Some(batch) = batch.upgrade() {
+                    return Ok(Some(batch));
+                }
+            }
+            Loaded::NotYet => {}
+        }
+        let tx = db.read(scope).await?;
+        let batch = match messages::taken_in(scope, db, &tx, id, from, to).await {
+            Ok(messages) => Arc::new(messages),
+            Err(DbError::TooMuch { .. }) => {
+                *loaded = Loaded::TooMuch;
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
         };
-        self.messages.get_or_try_init(load).await.cloned()
+        *loaded = Loaded::Here(Arc::downgrade(&batch));
+        self.recent.keep(&batch);
+        Ok(Some(batch))
     }
 }
 
@@ -230,6 +288,7 @@ struct Reader {
     /// The sequence's last value when the outbox was last read: whatever is trimmed up to here was seen.
     read_to: i64,
     checkpoint: Option<Checkpoint>,
+    recent: Arc<Recent>,
 }
 
 impl Reader {
@@ -244,7 +303,8 @@ impl Reader {
         let rows: Vec<Last> =
             tx.all("SELECT seq FROM changes WHERE seq > $1 ORDER BY seq", [settled.into()]).await?;
         let seen = rows.into_iter().map(|row| row.seq).collect();
-        Ok(Self { db: db.clone(), sender, settled, seen, read_to: last, checkpoint: None })
+        let recent = Arc::default();
+        Ok(Self { db: db.clone(), sender, settled, seen, read_to: last, checkpoint: None, recent })
     }
 
     async fn run(mut self) {
@@ -369,7 +429,8 @@ impl Reader {
             ordinal_from: row.ordinal_from.unwrap_or_default(),
             ordinal_to: row.ordinal_to.unwrap_or_default(),
             session: OnceCell::new(),
-            messages: OnceCell::new(),
+            messages: tokio::sync::Mutex::default(),
+            recent: Arc::clone(&self.recent),
         };
         // No subscriber is no error.
         let _ = self.sender.send(DbChangeEvent::Change(Arc::new(change)));

@@ -28,6 +28,8 @@ pub struct DbConfig {
     pub max_connections: u32,
     /// How long a request waits for a connection before it is told to come back later.
     pub acquire_timeout: Duration,
+    /// The most bytes of lines that one read transaction opens. What is shown of a line is several times as large.
+    pub read_bytes: usize,
 }
 
 impl std::fmt::Debug for DbConfig {
@@ -38,10 +40,15 @@ impl std::fmt::Debug for DbConfig {
 }
 
 impl DbConfig {
-    /// The defaults for a database at `url`: 20 connections, ten seconds' patience.
+    /// The defaults for a database at `url`: 20 connections, ten seconds' patience, 32 MiB of lines in a read.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), max_connections: 20, acquire_timeout: Duration::from_secs(10) }
+        Self {
+            url: url.into(),
+            max_connections: 20,
+            acquire_timeout: Duration::from_secs(10),
+            read_bytes: 32 << 20,
+        }
     }
 }
 
@@ -64,6 +71,7 @@ struct Inner {
     /// that authenticate, and to the change feed.
     reads: Arc<Semaphore>,
     patience: Duration,
+    read_bytes: usize,
 }
 
 impl std::fmt::Debug for Db {
@@ -107,6 +115,7 @@ impl Db {
                 commits: Commits::default(),
                 reads,
                 patience: config.acquire_timeout,
+                read_bytes: config.read_bytes,
             }),
         })
     }
@@ -138,6 +147,11 @@ impl Db {
     /// Wakes whoever reads the outbox after a commit of this process.
     pub(crate) fn commits(&self) -> &Commits {
         &self.inner.commits
+    }
+
+    /// The most bytes of lines that one read opens.
+    pub(crate) fn read_bytes(&self) -> usize {
+        self.inner.read_bytes
     }
 
     /// A read's place among those that may run at once.

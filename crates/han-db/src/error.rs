@@ -51,6 +51,12 @@ pub enum DbError {
     /// As many reads run as may run at once, and none ended in time.
     #[error("too many reads at once")]
     Busy,
+    /// An answer would hold more bytes of lines than one may.
+    #[error("more than {limit} bytes of lines in one answer")]
+    TooMuch {
+        /// How many it may hold.
+        limit: usize,
+    },
     /// A key or a row that must exist does not.
     #[error("{0}")]
     Missing(String),

@@ -11,7 +11,7 @@ use sea_orm::{
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit};
 
 use crate::dialect::{Dialect, Role};
 use crate::{Db, DbError};
@@ -25,6 +25,37 @@ pub struct Tx {
     dialect: Dialect,
     /// A client's read holds its place among those that may run at once.
     _slot: Option<OwnedSemaphorePermit>,
+    budget: Mutex<Budget>,
+}
+
+/// How many bytes of lines a transaction may still open.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    left: usize,
+    limit: usize,
+}
+
+impl Budget {
+    fn of(limit: usize) -> Self {
+        Self { left: limit, limit }
+    }
+
+    pub(crate) fn left(self) -> usize {
+        self.left
+    }
+
+    /// Takes `bytes` of it.
+    ///
+    /// # Errors
+    /// Where less is left.
+    pub(crate) fn take(&mut self, bytes: usize) -> Result<(), DbError> {
+        self.left = self.left.checked_sub(bytes).ok_or(self.passed())?;
+        Ok(())
+    }
+
+    pub(crate) fn passed(self) -> DbError {
+        DbError::TooMuch { limit: self.limit }
+    }
 }
 
 impl std::fmt::Debug for Tx {
@@ -80,6 +111,11 @@ impl Tx {
         }
     }
 
+    /// What of lines may still be opened; held while it is spent, so that two lists do not spend the same.
+    pub(crate) async fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().await
+    }
+
     /// Makes everything this transaction wrote durable and visible.
     pub(crate) async fn commit(self) -> Result<(), DbError> {
         Ok(self.inner.commit().await?)
@@ -115,7 +151,7 @@ impl Db {
     /// not what was when the transaction began.
     pub(crate) async fn read_system_latest(&self) -> Result<Tx, DbError> {
         let conn = self.reader();
-        let tx = Tx { inner: conn.begin().await?, dialect: self.dialect(), _slot: None };
+        let tx = self.tx(conn.begin().await?);
         self.dialect().take_role(&tx, Role::System, "", true).await?;
         Ok(tx)
     }
@@ -176,6 +212,11 @@ impl Db {
         Ok(value)
     }
 
+    fn tx(&self, inner: DatabaseTransaction) -> Tx {
+        let budget = Mutex::new(Budget::of(self.read_bytes()));
+        Tx { inner, dialect: self.dialect(), _slot: None, budget }
+    }
+
     async fn begin(&self, read_only: bool, role: Role, team: &str) -> Result<Tx, DbError> {
         let dialect = self.dialect();
         let (conn, options) = match (dialect, read_only) {
@@ -197,7 +238,7 @@ impl Db {
                 },
             ),
         };
-        let tx = Tx { inner: conn.begin_with_options(options).await?, dialect, _slot: None };
+        let tx = self.tx(conn.begin_with_options(options).await?);
         dialect.take_role(&tx, role, team, read_only).await?;
         Ok(tx)
     }

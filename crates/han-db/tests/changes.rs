@@ -54,9 +54,9 @@ both_databases!(
         while messages == 0 {
             let DbChangeEvent::Change(change) = feed.recv().await.unwrap() else { panic!("resync") };
             assert!(change.session(&stranger, &world.db).await.unwrap().is_none());
-            assert!(change.messages(&stranger, &world.db).await.unwrap().is_empty());
+            assert!(change.messages(&stranger, &world.db).await.unwrap().unwrap().is_empty());
             assert!(change.session(&world.scope, &world.db).await.unwrap().is_some());
-            let told = change.messages(&world.scope, &world.db).await.unwrap();
+            let told = change.messages(&world.scope, &world.db).await.unwrap().unwrap();
             for (at, told) in told.iter().enumerate() {
                 assert_eq!(told.index, at as i64);
             }
@@ -184,7 +184,7 @@ both_databases!(
                 .await
                 .unwrap();
             let oldest_first: Vec<_> = page.rows.iter().rev().map(|message| message.key.clone()).collect();
-            for message in change.messages(&world.scope, &world.db).await.unwrap().iter() {
+            for message in change.messages(&world.scope, &world.db).await.unwrap().unwrap().iter() {
                 let at = oldest_first.iter().position(|key| *key == message.message.key).unwrap();
                 assert_eq!(message.index, at as i64);
             }

@@ -63,6 +63,8 @@ pub async fn connect(
 ) -> Result<Db, AppError> {
     let mut database = DbConfig::new(config.database.url.expose_secret());
     database.max_connections = config.database.max_connections;
+    // Any line that was taken can be shown.
+    database.read_bytes = database.read_bytes.max(config.limits.line_bytes);
     Ok(Db::connect(&database, config.secrets.kek_ring()?, clock, entropy).await?)
 }
 

@@ -102,10 +102,13 @@ impl MessageAdded {
     }
 
     async fn take_in(&mut self, change: &Change) -> Result<()> {
-        let messages = change.messages(self.feed.scope()?, self.feed.db()).await?;
+        let Some(messages) = change.messages(self.feed.scope()?, self.feed.db()).await? else {
+            // Too much to hold for whoever listens: a page at a time is better.
+            return Err(ApiError::Resync);
+        };
         for new in messages.iter() {
             // One operation each: a reader of its results must not hold a transaction while others wait here.
-            let edge = MessageEdge::new(&self.feed.operation()?, Arc::new(new.message.clone()));
+            let edge = MessageEdge::new(&self.feed.operation()?, Arc::clone(&new.message));
             self.waiting.push_back(SessionMessageAddedPayload {
                 session_id: self.session_id.to_string(),
                 message_index: new.index,

@@ -200,3 +200,25 @@ both_databases!(
         assert_eq!(codes(&anonymous.unwrap()), ["UNAUTHENTICATED"]);
     }
 );
+
+both_databases!(
+    async fn what_is_too_much_to_tell_is_fetched_instead(db: TestDatabase) {
+        let world = World::with_config(&db, |config| config.read_bytes = 2_000).await;
+        let mut made = SyntheticSession::new(31);
+        let id = made.session_id().to_owned();
+        let mut added = Watch::start(&world, world.ada.context(), ADDED, json!({})).await;
+        world.push(&id, "main", &made.lines(1)).await;
+        added.next("sessionAdded").await;
+        let variables = json!({ "id": format!("Session:{id}") });
+        let mut watch = Watch::start(&world, world.ada.context(), MESSAGES, variables).await;
+        world.push(&id, "main", &made.lines(40)).await;
+        loop {
+            let response = watch.response().await.unwrap();
+            if !response.errors.is_empty() {
+                assert_eq!(codes(&response), ["RESYNC"]);
+                break;
+            }
+        }
+        assert!(watch.response().await.is_none());
+    }
+);

@@ -3,7 +3,7 @@
 use han_testkit::{SyntheticSession, both_databases};
 use serde_json::{Value, json};
 
-use crate::support::World;
+use crate::support::{World, codes};
 
 const MESSAGES: &str = "query($id: ID!, $first: Int, $after: String, $progress: Boolean!) {
   node(id: $id) { ... on Session { messageCount messages(first: $first, after: $after, includeProgress: $progress) {
@@ -142,5 +142,57 @@ both_databases!(
             json!({ "_or": [{ "toolName": { "_isNull": true } }, { "toolName": { "_notIn": ["Edit"] } }] });
         assert_eq!(count(others).await.len(), all - edits.len());
         assert!(without_tool > 0 && without_tool < all - edits.len());
+    }
+);
+
+both_databases!(
+    async fn large_lines_make_pages_short_and_lose_nothing(db: TestDatabase) {
+        let world = World::with_config(&db, |config| config.read_bytes = 100_000).await;
+        let mut made = SyntheticSession::new(12);
+        let id = made.session_id().to_owned();
+        let large = |n: usize| {
+            format!(
+                r#"{{"type":"user","uuid":"u{n}","timestamp":"2026-01-01T00:00:{n:02}.000Z","message":{{"role":"user","content":"{}"}}}}"#,
+                "x".repeat(30_000)
+            )
+        };
+        let lines: Vec<String> = (0..10).map(large).chain(made.lines(20)).collect();
+        world.push(&id, "main", &lines).await;
+        let mut variables = json!({ "id": format!("Session:{id}"), "progress": true, "first": 100 });
+        let (mut ids, mut pages) = (Vec::new(), 0);
+        let total = loop {
+            let data = world.ask(MESSAGES, variables.clone()).await;
+            let page = &data["node"]["messages"];
+            let edges = page["edges"].as_array().unwrap();
+            assert!(!edges.is_empty());
+            ids.extend(edges.iter().map(|edge| edge["node"]["id"].clone()));
+            pages += 1;
+            if page["pageInfo"]["hasNextPage"] == json!(false) {
+                break page["totalCount"].as_u64().unwrap() as usize;
+            }
+            variables["after"] = page["pageInfo"]["endCursor"].clone();
+        };
+        assert!(pages >= 4, "three of the large lines fit into a page: {pages}");
+        assert_eq!(ids.len(), total);
+        ids.dedup();
+        assert_eq!(ids.len(), total);
+
+        // One answer's pages share what an answer may hold: where nothing is left, that is an error and not silence.
+        let page = |n| {
+            format!(
+                "p{n}: node(id: $id) {{ ... on Session {{ messages(first: 100) {{ edges {{ cursor }} }} }} }} "
+            )
+        };
+        let many: String = (0..60).map(page).collect();
+        let response = world
+            .response(
+                world.ada.context(),
+                &format!("query($id: ID!) {{ {many} }}"),
+                json!({ "id": format!("Session:{id}") }),
+            )
+            .await;
+        let codes = codes(&response);
+        assert!(!codes.is_empty() && codes.iter().all(|code| code == "LIMIT_EXCEEDED"), "{codes:?}");
+        assert!(response.errors[0].message.contains("100000"), "{}", response.errors[0].message);
     }
 );

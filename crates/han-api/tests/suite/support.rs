@@ -42,10 +42,16 @@ impl Caller {
 
 impl World {
     pub async fn new(database: &TestDatabase) -> Self {
+        Self::with_config(database, |_| {}).await
+    }
+
+    /// A world whose database is used as `change` says.
+    pub async fn with_config(database: &TestDatabase, change: impl FnOnce(&mut DbConfig)) -> Self {
         let clock = TestClock::default();
         let secret = base64::engine::general_purpose::STANDARD.encode([7u8; 32]);
         let keks = KekRing::from_secrets(&SecretString::from(secret), None).unwrap();
-        let config = DbConfig::new(database.url());
+        let mut config = DbConfig::new(database.url());
+        change(&mut config);
         let entropy = Arc::new(OsEntropy::new());
         let db = Db::connect(&config, keks, Arc::new(clock.clone()), entropy).await.unwrap();
         db.migrate().await.unwrap();

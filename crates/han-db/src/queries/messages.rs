@@ -1,5 +1,7 @@
 //! Reading messages: a page of a list, by key, by the order in which they came.
 
+use std::sync::Arc;
+
 use han_crypto::FieldContext;
 use han_types::{MessageKey, Scope, SessionId, TranscriptName};
 use sea_orm::{FromQueryResult, Value};
@@ -8,6 +10,7 @@ use crate::entities::{Message, Place};
 use crate::keys::TeamKeys;
 use crate::page::{MessageCursor, Page, PageRequest};
 use crate::queries::filter::Filter;
+use crate::tx::Budget;
 use crate::{Db, DbError, Tx};
 
 /// Beyond so many bytes, sealed bodies are opened off the async threads.
@@ -46,17 +49,72 @@ pub(crate) struct MessageRow {
     place: i64,
     parent_uuid: Option<String>,
     agent_id: Option<String>,
+    bytes: i64,
     sealed: bool,
-    body: String,
+    /// `None` where all of them together would be too much.
+    body: Option<String>,
 }
 
-pub(crate) const COLUMNS: &str = "messages.session_id, messages.transcript, messages.uuid, messages.ordinal, \
-     messages.line, messages.at, messages.place, messages.parent_uuid, messages.agent_id, messages.sealed, messages.body";
+const COLUMNS: &str =
+    "session_id, transcript, uuid, ordinal, line, at, place, parent_uuid, agent_id, bytes, sealed";
 
-/// A page of a session's messages, newest first: ordered by time, then file, then line.
+/// Newest first, as lists are.
+const NEWEST_FIRST: &str = "at DESC, transcript DESC, line DESC";
+const OLDEST_FIRST: &str = "at, transcript, line";
+
+/// Reads the messages that meet a condition, in `order`, with the bodies of the first that have no more than `bytes`
+/// together: what is too much is not even read.
+async fn read(
+    tx: &Tx,
+    condition: &str,
+    values: Vec<Value>,
+    order: &str,
+    limit: Option<usize>,
+    bytes: usize,
+) -> Result<Vec<MessageRow>, DbError> {
+    let limit = limit.map(|limit| format!(" LIMIT {limit}")).unwrap_or_default();
+    let sql = format!(
+        "WITH listed AS (SELECT team_id, {COLUMNS} FROM messages WHERE {condition} ORDER BY {order}{limit}), \
+         sized AS (SELECT team_id, {COLUMNS}, SUM(bytes) OVER (ORDER BY {order} ROWS UNBOUNDED PRECEDING) AS so_far \
+         FROM listed) \
+         SELECT {COLUMNS}, CASE WHEN so_far <= {bytes} THEN (SELECT messages.body FROM messages \
+         WHERE messages.team_id = sized.team_id AND messages.session_id = sized.session_id \
+         AND messages.transcript = sized.transcript AND messages.uuid = sized.uuid) END AS body \
+         FROM sized ORDER BY {order}"
+    );
+    tx.all(&sql, values).await
+}
+
+/// Takes the first rows that the budget covers, and says whether any were left.
 ///
 /// # Errors
-/// Where the database fails or a body cannot be opened.
+/// Where it does not cover even the first.
+fn afford(rows: &mut Vec<MessageRow>, budget: &mut Budget) -> Result<bool, DbError> {
+    let mut bytes = 0usize;
+    let fits = |row: &MessageRow| {
+        bytes = bytes.saturating_add(usize::try_from(row.bytes).unwrap_or_default());
+        (row.body.is_some() && bytes <= budget.left()).then_some(bytes)
+    };
+    let affordable: Vec<usize> = rows.iter().map_while(fits).collect();
+    if affordable.is_empty() && !rows.is_empty() {
+        return Err(budget.passed());
+    }
+    budget.take(affordable.last().copied().unwrap_or_default())?;
+    let left_out = rows.len() > affordable.len();
+    rows.truncate(affordable.len());
+    Ok(left_out)
+}
+
+/// As [`afford`], for rows of which none may be left out.
+fn all_or_none(rows: &mut Vec<MessageRow>, budget: &mut Budget) -> Result<(), DbError> {
+    if afford(rows, budget)? { Err(budget.passed()) } else { Ok(()) }
+}
+
+/// A page of a session's messages, newest first: ordered by time, then file, then line. It is shorter than asked for
+/// where its lines are so large that the transaction may not open more of them; the next page goes on there.
+///
+/// # Errors
+/// Where the database fails, a body cannot be opened, or the transaction may open no more at all.
 pub async fn page(
     scope: &Scope,
     db: &Db,
@@ -66,13 +124,16 @@ pub async fn page(
     request: &PageRequest<MessageCursor>,
 ) -> Result<Page<Message>, DbError> {
     // One place at a time, so that each read walks the index; a list of two is merged here.
+    let mut budget = tx.budget().await;
     let mut rows = Vec::new();
     for place in list.places() {
-        rows.extend(rows_of(scope, tx, session_id, list, place, request).await?);
+        rows.extend(rows_of(scope, tx, session_id, list, place, request, budget.left()).await?);
     }
-    rows.sort_by(|a, b| (b.at, &b.transcript, b.line).cmp(&(a.at, &a.transcript, a.line)));
-    let page = Page::cut(rows, request.first);
-    Ok(Page { rows: open(scope, db, page.rows).await?, has_next: page.has_next })
+    rows.sort_by(|a: &MessageRow, b| (b.at, &b.transcript, b.line).cmp(&(a.at, &a.transcript, a.line)));
+    let mut page = Page::cut(rows, request.first);
+    let shortened = afford(&mut page.rows, &mut budget)?;
+    drop(budget);
+    Ok(Page { rows: open(scope, db, page.rows).await?, has_next: page.has_next || shortened })
 }
 
 async fn rows_of(
@@ -82,6 +143,7 @@ async fn rows_of(
     list: &MessageList,
     place: Place,
     request: &PageRequest<MessageCursor>,
+    bytes: usize,
 ) -> Result<Vec<MessageRow>, DbError> {
     let (mut sql, mut values) = condition(scope, tx, session_id, list, place);
     if let Some(after) = &request.after {
@@ -94,12 +156,7 @@ async fn rows_of(
         ));
         values.extend([after.at.into(), after.transcript.as_str().into(), after.line.into()]);
     }
-    let sql = format!(
-        "SELECT {COLUMNS} FROM messages WHERE {sql} \
-         ORDER BY messages.at DESC, messages.transcript DESC, messages.line DESC LIMIT {}",
-        request.first + 1
-    );
-    tx.all(&sql, values).await
+    read(tx, &sql, values, NEWEST_FIRST, Some(request.first + 1), bytes).await
 }
 
 fn condition(
@@ -150,22 +207,22 @@ pub(crate) struct Count {
 /// Messages by their keys; those that do not exist are left out.
 ///
 /// # Errors
-/// Where the database fails or a body cannot be opened.
+/// Where the database fails, a body cannot be opened, or they are more than the transaction may open.
 pub async fn by_keys(scope: &Scope, db: &Db, tx: &Tx, keys: &[MessageKey]) -> Result<Vec<Message>, DbError> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
     let dialect = tx.dialect();
     // Two lists and not a list of pairs: the pairs are picked out below.
-    let sql = format!(
-        "SELECT {COLUMNS} FROM messages WHERE messages.team_id = $1 AND {} AND {} AND {}",
+    let condition = format!(
+        "messages.team_id = $1 AND {} AND {} AND {}",
         dialect.is_any("messages.session_id", 2),
         dialect.is_any("messages.transcript", 3),
         dialect.is_any("messages.uuid", 4),
     );
     let wanted: std::collections::HashSet<(&str, &str, &str)> =
         keys.iter().map(|k| (k.session_id.as_str(), k.transcript.as_str(), k.uuid.as_str())).collect();
-    let values = [
+    let values = vec![
         scope.team_id().as_str().into(),
         dialect.list(unique(keys.iter().map(|k| k.session_id.as_str()))),
         dialect.list(unique(keys.iter().map(|k| k.transcript.as_str()))),
@@ -173,8 +230,11 @@ pub async fn by_keys(scope: &Scope, db: &Db, tx: &Tx, keys: &[MessageKey]) -> Re
             unique(keys.iter().map(|k| k.uuid.as_str())).into_iter().filter(|uuid| !uuid.contains('\0')),
         ),
     ];
-    let mut rows: Vec<MessageRow> = tx.all(&sql, values).await?;
+    let mut budget = tx.budget().await;
+    let mut rows = read(tx, &condition, values, "ordinal", None, budget.left()).await?;
     rows.retain(|r| wanted.contains(&(r.session_id.as_str(), r.transcript.as_str(), r.uuid.as_str())));
+    all_or_none(&mut rows, &mut budget)?;
+    drop(budget);
     open(scope, db, rows).await
 }
 
@@ -189,8 +249,8 @@ pub(crate) fn unique<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
 /// A message of a session's list, and its index there: 0 for the oldest.
 #[derive(Clone, Debug)]
 pub struct IndexedMessage {
-    /// The message.
-    pub message: Message,
+    /// The message, shared by all who are told of it.
+    pub message: Arc<Message>,
     /// How many listed messages stand before it.
     pub index: i64,
 }
@@ -198,7 +258,7 @@ pub struct IndexedMessage {
 /// The listed messages that a session took in from ordinal `from` up to, not including, `to`, oldest first.
 ///
 /// # Errors
-/// Where the database fails or a body cannot be opened.
+/// Where the database fails, a body cannot be opened, or they are more than the transaction may open.
 pub async fn taken_in(
     scope: &Scope,
     db: &Db,
@@ -207,19 +267,19 @@ pub async fn taken_in(
     from: i64,
     to: i64,
 ) -> Result<Vec<IndexedMessage>, DbError> {
-    let values: [Value; 5] = [
+    let values = vec![
         scope.team_id().as_str().into(),
         session_id.as_str().into(),
         from.into(),
         to.into(),
         Place::List.code().into(),
     ];
-    let sql = format!(
-        "SELECT {COLUMNS} FROM messages WHERE messages.team_id = $1 AND messages.session_id = $2 \
-         AND messages.ordinal >= $3 AND messages.ordinal < $4 AND messages.place = $5 \
-         ORDER BY messages.at, messages.transcript, messages.line"
-    );
-    let rows: Vec<MessageRow> = tx.all(&sql, values).await?;
+    let condition = "messages.team_id = $1 AND messages.session_id = $2 AND messages.ordinal >= $3 \
+                     AND messages.ordinal < $4 AND messages.place = $5";
+    let mut budget = tx.budget().await;
+    let mut rows = read(tx, condition, values, OLDEST_FIRST, None, budget.left()).await?;
+    all_or_none(&mut rows, &mut budget)?;
+    drop(budget);
     let messages = open(scope, db, rows).await?;
     let Some(first) = messages.first().map(Message::cursor) else {
         return Ok(Vec::new());
@@ -236,7 +296,8 @@ pub async fn taken_in(
         .map_or(0, |row| row.n);
     let indexed = messages.into_iter().map(|message| {
         let after = behind.len() - behind.partition_point(|key| *key <= message.cursor());
-        IndexedMessage { index: total - 1 - i64::try_from(after).unwrap_or_default(), message }
+        let index = total - 1 - i64::try_from(after).unwrap_or_default();
+        IndexedMessage { index, message: Arc::new(message) }
     });
     Ok(indexed.collect())
 }
@@ -275,10 +336,11 @@ async fn behind(
         .collect())
 }
 
-/// Every line of one file, in its physical order, from line `from` on, `limit` at most: for export.
+/// Every line of one file, in its physical order, from line `from` on, `limit` at most: for export. Fewer come where
+/// they are so large that the transaction may not open more; none only at the end.
 ///
 /// # Errors
-/// Where the database fails or a body cannot be opened.
+/// Where the database fails, a body cannot be opened, or the transaction may open no more at all.
 pub async fn lines(
     scope: &Scope,
     db: &Db,
@@ -288,17 +350,18 @@ pub async fn lines(
     from: i64,
     limit: usize,
 ) -> Result<Vec<Message>, DbError> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM messages WHERE messages.team_id = $1 AND messages.session_id = $2 \
-         AND messages.transcript = $3 AND messages.line >= $4 ORDER BY messages.line, messages.ordinal LIMIT {limit}"
-    );
-    let values = [
+    let condition = "messages.team_id = $1 AND messages.session_id = $2 AND messages.transcript = $3 \
+                     AND messages.line >= $4";
+    let values = vec![
         scope.team_id().as_str().into(),
         session_id.as_str().into(),
         transcript.as_str().into(),
         from.into(),
     ];
-    let rows: Vec<MessageRow> = tx.all(&sql, values).await?;
+    let mut budget = tx.budget().await;
+    let mut rows = read(tx, condition, values, "line, ordinal", Some(limit), budget.left()).await?;
+    afford(&mut rows, &mut budget)?;
+    drop(budget);
     open(scope, db, rows).await
 }
 
@@ -307,9 +370,11 @@ pub(crate) async fn open(scope: &Scope, db: &Db, rows: Vec<MessageRow>) -> Resul
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let keys =
-        db.keys().team_for(db, scope.team_id(), rows.iter().map(|r| (r.sealed, r.body.as_str()))).await?;
-    if rows.iter().map(|row| row.body.len()).sum::<usize>() <= INLINE_BYTES {
+    let keys = db
+        .keys()
+        .team_for(db, scope.team_id(), rows.iter().map(|r| (r.sealed, r.body.as_deref().unwrap_or_default())))
+        .await?;
+    if rows.iter().filter_map(|row| Some(row.body.as_ref()?.len())).sum::<usize>() <= INLINE_BYTES {
         return rows.into_iter().map(|row| row.open(&keys)).collect();
     }
     let work = move || rows.into_iter().map(|row| row.open(&keys)).collect();
@@ -330,7 +395,8 @@ impl MessageRow {
     fn open(self, keys: &TeamKeys) -> Result<Message, DbError> {
         let key = self.key()?;
         let context = FieldContext { table: "messages", row_id: &key.row_id(), column: "body" };
-        let body = keys.open(self.sealed, context, self.body)?;
+        let body = self.body.ok_or(DbError::Malformed { column: "messages.body" })?;
+        let body = keys.open(self.sealed, context, body)?;
         Ok(Message {
             key,
             ordinal: self.ordinal,
