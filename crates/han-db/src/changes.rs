@@ -18,7 +18,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use han_types::{Scope, SessionId, TeamId};
+use han_types::{Scope, SessionId, TeamId, UserId};
 use sea_orm::FromQueryResult;
 use sqlx::postgres::PgListener;
 use tokio::sync::{Notify, OnceCell, broadcast};
@@ -44,6 +44,8 @@ const READ_ROWS: usize = 5_000;
 const START_WINDOW: i64 = 100_000;
 /// How many events a subscriber may lag behind before it is told to fetch anew.
 const FEED_CAPACITY: usize = 4_096;
+/// The same for a connection, which then reads its rights again.
+const ACCESS_CAPACITY: usize = 256;
 /// The most messages that came at once and are told one by one; of more, subscribers hear that they should fetch.
 const MOST_TOLD: i64 = 10_000;
 /// How many loaded batches, and how many bytes of them, are kept for those who are told of them a moment later.
@@ -59,6 +61,9 @@ const TRIM_EVERY: Duration = Duration::from_secs(60);
 pub enum DbChangeEvent {
     /// Something changed.
     Change(Arc<Change>),
+    /// A right of this person's may have ended or changed: a membership, a key, a browser's session. Whoever serves
+    /// them on an open connection reads it again.
+    Access(Arc<UserId>),
     /// Changes may have been missed: fetch anew.
     Resync,
 }
@@ -205,6 +210,8 @@ impl Commits {
 pub struct Changes {
     /// Where subscribers subscribe.
     pub sender: broadcast::Sender<DbChangeEvent>,
+    /// The same without what changed in sessions: for connections, which are many and live by rights alone.
+    pub access: broadcast::Sender<DbChangeEvent>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -224,7 +231,8 @@ impl Db {
     /// Where the outbox cannot be read.
     pub async fn start_changes(&self, shutdown: CancellationToken) -> Result<Changes, DbError> {
         let (sender, _) = broadcast::channel(FEED_CAPACITY);
-        let reader = Reader::start(self.clone(), sender.clone()).await?;
+        let (access, _) = broadcast::channel(ACCESS_CAPACITY);
+        let reader = Reader::start(self.clone(), sender.clone(), access.clone()).await?;
         let mut tasks = vec![
             tokio::spawn(until(shutdown.clone(), reader.run())),
             tokio::spawn(until(shutdown.clone(), trim(self.clone()))),
@@ -233,7 +241,7 @@ impl Db {
             tasks.push(tokio::spawn(until(shutdown.clone(), listen(self.clone()))));
             tasks.push(tokio::spawn(until(shutdown, notify(self.clone()))));
         }
-        Ok(Changes { sender, tasks })
+        Ok(Changes { sender, access, tasks })
     }
 }
 
@@ -253,6 +261,7 @@ struct ChangeRow {
     session_id: Option<String>,
     ordinal_from: Option<i64>,
     ordinal_to: Option<i64>,
+    user_id: Option<String>,
 }
 
 #[derive(FromQueryResult)]
@@ -281,6 +290,7 @@ struct Checkpoint {
 struct Reader {
     db: Db,
     sender: broadcast::Sender<DbChangeEvent>,
+    access: broadcast::Sender<DbChangeEvent>,
     /// Nothing can appear at or before this number any more.
     settled: i64,
     /// Numbers after `settled` that were delivered.
@@ -292,7 +302,11 @@ struct Reader {
 }
 
 impl Reader {
-    async fn start(db: Db, sender: broadcast::Sender<DbChangeEvent>) -> Result<Self, DbError> {
+    async fn start(
+        db: Db,
+        sender: broadcast::Sender<DbChangeEvent>,
+        access: broadcast::Sender<DbChangeEvent>,
+    ) -> Result<Self, DbError> {
         let tx = db.read_system_latest().await?;
         let last = last_seq(&tx).await?;
         let trimmed = tx
@@ -304,7 +318,7 @@ impl Reader {
             tx.all("SELECT seq FROM changes WHERE seq > $1 ORDER BY seq", [settled.into()]).await?;
         let seen = rows.into_iter().map(|row| row.seq).collect();
         let recent = Arc::default();
-        Ok(Self { db: db.clone(), sender, settled, seen, read_to: last, checkpoint: None, recent })
+        Ok(Self { db: db.clone(), sender, access, settled, seen, read_to: last, checkpoint: None, recent })
     }
 
     async fn run(mut self) {
@@ -351,9 +365,10 @@ impl Reader {
             self.settled = self.settled.max(horizon.trimmed);
             self.seen = self.seen.split_off(&(self.settled + 1));
             let _ = self.sender.send(DbChangeEvent::Resync);
+            let _ = self.access.send(DbChangeEvent::Resync);
         }
         let sql = format!(
-            "SELECT seq, team_id, table_name, action, session_id, ordinal_from, ordinal_to FROM changes \
+            "SELECT seq, team_id, table_name, action, session_id, ordinal_from, ordinal_to, user_id FROM changes \
              WHERE seq > $1 ORDER BY seq LIMIT {READ_ROWS}"
         );
         // Onward from what was read, not from the first gap again: behind a gap may lie more rows than one read
@@ -412,6 +427,13 @@ impl Reader {
 
     fn deliver(&self, row: ChangeRow) -> Result<(), DbError> {
         let malformed = |column| DbError::Malformed { column };
+        if let Some(user_id) = row.user_id {
+            let user_id: UserId = user_id.parse().map_err(|_| malformed("changes.user_id"))?;
+            let event = DbChangeEvent::Access(Arc::new(user_id));
+            let _ = self.sender.send(event.clone());
+            let _ = self.access.send(event);
+            return Ok(());
+        }
         let change = Change {
             seq: row.seq,
             team_id: row.team_id.parse().map_err(|_| malformed("changes.team_id"))?,
@@ -569,7 +591,7 @@ mod tests {
         let db = Db::connect(&DbConfig::new(database.url()), keks, clock, entropy).await.unwrap();
         db.migrate().await.unwrap();
         let (sender, mut feed) = broadcast::channel(16);
-        let mut reader = Reader::start(db, sender).await.unwrap();
+        let mut reader = Reader::start(db, sender, broadcast::channel(16).0).await.unwrap();
 
         let mut open = sqlx::PgConnection::connect(database.url()).await.unwrap();
         let mut open = open.begin().await.unwrap();
@@ -615,7 +637,7 @@ mod tests {
             sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut writer).await.unwrap();
         }
         let (sender, mut feed) = broadcast::channel(16);
-        let mut reader = Reader::start(db, sender).await.unwrap();
+        let mut reader = Reader::start(db, sender, broadcast::channel(16).0).await.unwrap();
         let new = format!("{row} VALUES (0, 't', 'sessions', 'update', 'new', 0)");
         sqlx::raw_sql(sqlx::AssertSqlSafe(new)).execute(&mut writer).await.unwrap();
         reader.read().await.unwrap();

@@ -6,7 +6,9 @@ mod support;
 use std::time::Duration;
 
 use han_db::changes::{Action, DbChangeEvent};
+use han_db::queries::identity::{self, NewApiKey};
 use han_testkit::{SyntheticSession, TestDatabase, both_databases};
+use han_types::{Role, UserId};
 use sqlx::Connection as _;
 use support::{push, world};
 use tokio::sync::broadcast::Receiver;
@@ -21,8 +23,73 @@ async fn next(feed: &mut Receiver<DbChangeEvent>) -> (String, Action, i64) {
             change.action,
             change.ordinal_to - change.ordinal_from,
         ),
+        DbChangeEvent::Access(user_id) => panic!("no right of {user_id} has changed"),
         DbChangeEvent::Resync => panic!("nothing was missed, so nothing has to be fetched anew"),
     }
+}
+
+/// Whose rights changed next.
+async fn next_access(feed: &mut Receiver<DbChangeEvent>) -> UserId {
+    match tokio::time::timeout(Duration::from_secs(30), feed.recv()).await.expect("it is told").unwrap() {
+        DbChangeEvent::Access(user_id) => UserId::clone(&user_id),
+        other => panic!("{other:?}"),
+    }
+}
+
+both_databases!(
+    async fn a_right_that_ends_is_told_and_its_use_is_not(database: TestDatabase) {
+        let world = world(&database).await;
+        let db = &world.db;
+        let team = world.scope.team_id();
+        let changes = db.start_changes(CancellationToken::new()).await.unwrap();
+        let (mut feed, mut access) = (changes.sender.subscribe(), changes.access.subscribe());
+
+        let mut people = Vec::new();
+        for name in ["bob", "cy", "dee"] {
+            let user = identity::create_user(db, name).await.unwrap();
+            identity::put_member(db, team, &user.id, Role::Member).await.unwrap();
+            people.push(user.id);
+        }
+        let [bob, cy, dee] = [&people[0], &people[1], &people[2]];
+        let new = NewApiKey { team_id: team, user_id: bob, name: "ci", scopes: "read", expires_at: None };
+        let (key, token) = identity::create_api_key(db, &new).await.unwrap();
+        let link = identity::create_login_link(db, cy).await.unwrap();
+        let opened = identity::redeem_login_link(db, &link.hash()).await.unwrap().unwrap();
+        let session = identity::web_session(db, &opened.token.hash()).await.unwrap().unwrap();
+        // Being used ends nothing.
+        identity::touch_api_key(db, &identity::api_key(db, &token.hash()).await.unwrap().unwrap())
+            .await
+            .unwrap();
+        world.clock.advance_seconds(identity::USE_RECORDED_EVERY_SECONDS + 1);
+        identity::touch_web_session(db, &session).await.unwrap();
+
+        identity::revoke_api_key(db, team, &key).await.unwrap();
+        identity::revoke_web_session(db, &session.id).await.unwrap();
+        identity::put_member(db, team, dee, Role::Member).await.unwrap();
+        identity::put_member(db, team, dee, Role::Admin).await.unwrap();
+        for expected in [bob, cy, dee] {
+            assert_eq!(next_access(&mut feed).await, *expected);
+            assert_eq!(next_access(&mut access).await, *expected);
+        }
+        // A session that changes is told to who watches sessions, and to nobody else.
+        push(&world, "s1", "main", Some(0), &SyntheticSession::new(3).lines(2)).await;
+        assert_eq!(next(&mut feed).await.0, "s1");
+        assert!(access.try_recv().is_err());
+    }
+);
+
+/// Whatever wrote it, and however quiet its transaction was to be.
+#[tokio::test]
+async fn another_replica_hears_of_a_right_that_ends() {
+    let database = TestDatabase::postgres().await;
+    let world = world(&database).await;
+    let replica = support::connect(database.url(), &world.clock).await;
+    let changes = replica.start_changes(CancellationToken::new()).await.unwrap();
+    let mut access = changes.access.subscribe();
+    let mut admin = sqlx::PgConnection::connect(database.url()).await.unwrap();
+    let sql = "SELECT set_config('han.coalesce', 'on', false); DELETE FROM team_members";
+    sqlx::raw_sql(sql).execute(&mut admin).await.unwrap();
+    assert_eq!(next_access(&mut access).await, *world.scope.user_id());
 }
 
 both_databases!(

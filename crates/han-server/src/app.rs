@@ -116,6 +116,7 @@ impl App {
                 Arc::clone(&clock),
             ),
             schema: han_api::schema(db.clone(), changes.sender.clone(), han_api::Limits::default()),
+            access: changes.access.clone(),
             memory: Memory::of(config.limits.ingest_memory_bytes, config.limits.largest_push()),
             stores: stores(&config, db.dialect()),
             readiness: Readiness::default(),

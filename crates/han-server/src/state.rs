@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use han_api::HanSchema;
 use han_db::Db;
+use han_db::changes::DbChangeEvent;
 use han_types::{Clock, Entropy};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -29,6 +30,8 @@ pub(crate) struct Inner {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) jwt: JwtKeys,
     pub(crate) schema: HanSchema,
+    /// Tells whose rights have changed.
+    pub(crate) access: broadcast::Sender<DbChangeEvent>,
     /// What pushes may take together.
     pub(crate) memory: Memory,
     /// The batches that are stored at once.

@@ -18,11 +18,13 @@ use futures_util::future::BoxFuture;
 use futures_util::poll;
 use futures_util::stream::{BoxStream, StreamExt as _};
 use han_api::{Live, RequestContext};
+use han_db::changes::DbChangeEvent;
 use han_db::queries::identity::{self, Resolved};
-use han_types::{Actor, TeamId};
+use han_types::{Actor, Scope};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
@@ -155,7 +157,6 @@ struct Running {
 /// A socket whose client has said who it is.
 struct Authenticated {
     actor: Actor,
-    team_id: Option<TeamId>,
     context: RequestContext,
     /// Ends every subscription when the session does.
     _ended: watch::Sender<bool>,
@@ -166,6 +167,8 @@ struct Session {
     socket: WebSocket,
     presented: Option<Presented>,
     who: Option<Authenticated>,
+    /// Whose rights change, from before its client said who it is.
+    access: broadcast::Receiver<DbChangeEvent>,
     /// Given back once the client has said who it is.
     unknown: Option<OwnedSemaphorePermit>,
     events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
@@ -183,6 +186,7 @@ impl Session {
         unknown: OwnedSemaphorePermit,
     ) -> Self {
         Self {
+            access: state.access.subscribe(),
             state,
             socket,
             presented,
@@ -216,6 +220,7 @@ impl Session {
                     Err(Close::new(4408, "Connection initialisation timeout"))
                 }
                 () = sleep_until(expiry.unwrap_or(init_deadline)), if expiry.is_some() => self.recheck().await,
+                event = self.access.recv() => self.access_changed(event).await,
                 _ = recheck.tick(), if self.who.is_some() => self.recheck().await,
                 _ = ping.tick() => self.ping().await,
             };
@@ -360,12 +365,26 @@ impl Session {
         Some(Instant::now() + Duration::from_millis(millis.clamp(1000, 86_400_000)))
     }
 
+    /// Somebody's rights have changed, or nobody can say whose.
+    async fn access_changed(&mut self, event: Result<DbChangeEvent, RecvError>) -> Result<(), Close> {
+        match event {
+            Ok(DbChangeEvent::Access(user_id))
+                if self.who.as_ref().is_none_or(|who| who.actor.user_id != *user_id) =>
+            {
+                Ok(())
+            }
+            _ => self.recheck().await,
+        }
+    }
+
     /// Closes the socket of who may no longer see what it shows.
     async fn recheck(&mut self) -> Result<(), Close> {
         let Some(who) = &self.who else { return Ok(()) };
-        match still_holds(&self.state, &who.actor, who.team_id.as_ref()).await {
+        match still_holds(&self.state, &who.actor, who.context.scope()).await {
             Ok(true) => Ok(()),
-            Ok(false) => Err(Close::new(4403, "Forbidden: the credential or the membership has ended")),
+            Ok(false) => {
+                Err(Close::new(4403, "Forbidden: the credential or the membership has ended or changed"))
+            }
             Err(error) => {
                 tracing::warn!(%error, "a socket's credential could not be read again");
                 Ok(())
@@ -449,32 +468,33 @@ async fn run_query(state: AppState, request: Request, queries: Arc<Semaphore>, a
 
 fn authenticated(state: &AppState, actor: Actor, resolved: Option<Resolved>) -> Authenticated {
     let (ended, listen) = watch::channel(false);
-    let team_id = resolved.as_ref().map(|resolved| resolved.team.id.clone());
+    let scope = resolved.as_ref().map(|resolved| resolved.scope.clone());
     let recheck = {
-        let (state, actor, team_id) = (state.clone(), actor.clone(), team_id.clone());
+        let (state, actor) = (state.clone(), actor.clone());
         move || -> BoxFuture<'static, bool> {
-            let (state, actor, team_id) = (state.clone(), actor.clone(), team_id.clone());
-            Box::pin(async move { still_holds(&state, &actor, team_id.as_ref()).await.unwrap_or(true) })
+            let (state, actor, scope) = (state.clone(), actor.clone(), scope.clone());
+            Box::pin(async move { still_holds(&state, &actor, scope.as_ref()).await.unwrap_or(true) })
         }
     };
     let mut context = RequestContext::new(actor.clone()).with_live(Live::new(listen, Arc::new(recheck)));
     if let Some(resolved) = resolved {
         context = context.with_scope(resolved.scope, Some(resolved.team.name));
     }
-    Authenticated { actor, team_id, context, _ended: ended }
+    Authenticated { actor, context, _ended: ended }
 }
 
-/// Whether the credential is still good and still leads to the same team.
+/// Whether the credential is still good and still leads to the same team, in the same role.
 async fn still_holds(
     state: &AppState,
     actor: &Actor,
-    team_id: Option<&TeamId>,
+    scope: Option<&Scope>,
 ) -> Result<bool, han_db::DbError> {
     if !identity::credential_is_live(&state.db, actor).await? {
         return Ok(false);
     }
-    let Some(team_id) = team_id else { return Ok(true) };
-    Ok(identity::scope_in(&state.db, actor, team_id).await?.is_some())
+    let Some(scope) = scope else { return Ok(true) };
+    let now = identity::scope_in(&state.db, actor, scope.team_id()).await?;
+    Ok(now.is_some_and(|now| now.scope.role() == scope.role()))
 }
 
 /// How a socket learns that it is not let in.

@@ -12,7 +12,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use crate::context::{Op, RequestContext};
 use crate::error::{ApiError, Result};
 
-/// The table whose changes are told to clients. What else changes is about people and keys: it may end a scope.
+/// The table whose changes are told to clients.
 const SESSIONS: &str = "sessions";
 
 /// What a subscriber hears.
@@ -60,10 +60,15 @@ impl Feed {
             let event = self.receive().await?;
             self.check_expiry()?;
             let heard = match event {
-                Ok(DbChangeEvent::Change(change)) if !self.is_own(&change) => continue,
-                Ok(DbChangeEvent::Change(change)) if change.table == SESSIONS => Heard::Session(change),
-                Ok(DbChangeEvent::Change(_)) => {
-                    self.recheck().await?;
+                Ok(DbChangeEvent::Change(change)) if change.table == SESSIONS && self.is_own(&change) => {
+                    Heard::Session(change)
+                }
+                Ok(DbChangeEvent::Change(_)) => continue,
+                // Before anything later is told: what follows may be no longer theirs.
+                Ok(DbChangeEvent::Access(user_id)) => {
+                    if *user_id == self.caller.actor().user_id {
+                        self.recheck().await?;
+                    }
                     continue;
                 }
                 Ok(DbChangeEvent::Resync) | Err(RecvError::Lagged(_)) => {

@@ -28,6 +28,7 @@ pub const TENANT_TABLES: &[&str] = &[
     "deleted_sessions",
     "session_usage",
     "rollup_counts",
+    "team_invites",
 ];
 
 /// Tables that only the system role touches: look-ups made before a team is known, keys, the outbox.
@@ -41,6 +42,7 @@ const SYSTEM_TABLES: &[&str] = &[
     "kek_state",
     "changes",
     "outbox_state",
+    "invite_attempts",
 ];
 
 /// What an administrator must run where the program's account may not make roles.

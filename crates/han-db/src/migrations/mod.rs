@@ -6,6 +6,7 @@
 mod access;
 mod m0001_foundation;
 mod m0002_derived;
+mod m0004_teams;
 mod tables;
 
 use sea_orm::{DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
@@ -23,7 +24,11 @@ struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_foundation::Migration), Box::new(m0002_derived::Migration)]
+        vec![
+            Box::new(m0001_foundation::Migration),
+            Box::new(m0002_derived::Migration),
+            Box::new(m0004_teams::Migration),
+        ]
     }
 }
 

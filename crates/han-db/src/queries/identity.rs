@@ -200,8 +200,9 @@ fn resolve(found: TeamMembership, capabilities: Capabilities) -> Resolved {
     Resolved { scope: Scope::assume_verified(found.membership, capabilities), team: found.team }
 }
 
-/// Whether the credential itself may still be used: a key or a session that was revoked or has ended may not. A
-/// JWT ends by its own time, which its holder checks.
+/// Whether the credential itself may still be used: a key or a session that was revoked or has ended may not, nor a
+/// browser's session that has switched to another team meanwhile. A JWT ends by its own time, which its holder
+/// checks.
 ///
 /// # Errors
 /// Where the database fails.
@@ -215,23 +216,24 @@ pub async fn credential_is_live(db: &Db, actor: &Actor) -> Result<bool, DbError>
     }
     let (sql, values) = match &actor.credential {
         Credential::ApiKey { id, team_id } => (
-            "SELECT expires_at, revoked_at FROM api_keys WHERE team_id = $1 AND id = $2",
+            "SELECT expires_at FROM api_keys WHERE team_id = $1 AND id = $2 AND revoked_at IS NULL",
             vec![team_id.as_str().into(), id.as_str().into()],
         ),
-        Credential::WebSession { id, .. } => {
-            ("SELECT expires_at, revoked_at FROM web_sessions WHERE id = $1", vec![id.as_str().into()])
-        }
+        Credential::WebSession { id, team_id } => (
+            "SELECT expires_at FROM web_sessions \
+             WHERE id = $1 AND revoked_at IS NULL AND COALESCE(active_team_id, '') = $2",
+            vec![id.as_str().into(), team_id.as_ref().map_or("", TeamId::as_str).into()],
+        ),
         Credential::Jwt { .. } | Credential::Local => return Ok(true),
     };
     let tx = db.read_system().await?;
     let found: Option<Lifetime> = tx.one(sql, values).await?;
-    Ok(found.is_some_and(|row| row.revoked_at.is_none() && row.expires_at.is_none_or(|end| now.0 < end)))
+    Ok(found.is_some_and(|row| row.expires_at.is_none_or(|end| now.0 < end)))
 }
 
 #[derive(FromQueryResult)]
 struct Lifetime {
     expires_at: Option<i64>,
-    revoked_at: Option<i64>,
 }
 
 // ---- memberships --------------------------------------------------------------------------------------------
@@ -469,7 +471,9 @@ pub async fn put_member(db: &Db, team_id: &TeamId, user_id: &UserId, role: Role)
     db.run_system_tx("identity.put_member", |tx| async move {
         insert_member(&tx, team_id, user_id, role, db.clock().now()).await
     })
-    .await
+    .await?;
+    db.commits().announce();
+    Ok(())
 }
 
 async fn insert_user(tx: &Arc<Tx>, user: &UserRow) -> Result<(), DbError> {
@@ -674,6 +678,7 @@ pub async fn revoke_api_key(db: &Db, team_id: &TeamId, id: &ApiKeyId) -> Result<
             .await
         })
         .await?;
+    db.commits().announce();
     Ok(revoked > 0)
 }
 
@@ -763,6 +768,7 @@ pub async fn revoke_web_session(db: &Db, id: &WebSessionId) -> Result<(), DbErro
         .await
     })
     .await?;
+    db.commits().announce();
     Ok(())
 }
 

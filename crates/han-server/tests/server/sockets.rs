@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use han_db::queries::identity;
 use han_testkit::{SyntheticSession, both_databases};
+use han_types::Role;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -135,9 +136,8 @@ both_databases!(
 
 both_databases!(
     async fn a_socket_ends_with_its_credential(db: TestDatabase) {
-        let server =
-            TestServer::start_with(&db, |config| config.limits.socket_recheck = Duration::from_millis(50))
-                .await;
+        // What is written down is told at once; the clock that this test moves tells nobody.
+        let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
         let token = server.jwt.mint(&ada.user_id, None, server.db.entropy()).unwrap();
         let (short_id, short) = server.key(&ada.user_id, &ada.team_id, "read", None).await;
@@ -153,6 +153,22 @@ both_databases!(
         let left = server.post("/auth/logout").header("cookie", &cookie).header("origin", &server.url);
         assert_eq!(left.header("content-type", "application/json").send().await.unwrap().status(), 204);
         assert_eq!(by_cookie.hear().await, Err(4403));
+        let mut by_other_key = server.socket_as(&ada.key).await;
+        identity::put_member(&server.db, &ada.team_id, &ada.user_id, Role::Member).await.unwrap();
+        assert_eq!(by_token.hear().await, Err(4403), "an admin no longer");
+        assert_eq!(by_other_key.hear().await, Err(4403));
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn a_socket_ends_with_its_tokens_time(db: TestDatabase) {
+        let server =
+            TestServer::start_with(&db, |config| config.limits.socket_recheck = Duration::from_millis(50))
+                .await;
+        let ada = server.person("ada").await;
+        let token = server.jwt.mint(&ada.user_id, None, server.db.entropy()).unwrap();
+        let mut by_token = server.socket_as(&token).await;
         server.clock.advance_seconds(15 * 60);
         assert_eq!(by_token.hear().await, Err(4403));
         server.stop().await;
