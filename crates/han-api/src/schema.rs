@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use async_graphql::parser::types::OperationType;
-use async_graphql::{BatchRequest, BatchResponse, Data, Executor, Request, Response, Schema, SchemaBuilder};
+use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, OperationType};
+use async_graphql::{
+    BatchRequest, BatchResponse, Data, Executor, Request, Response, Schema, SchemaBuilder, Value,
+};
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use han_db::Db;
 use han_db::changes::DbChangeEvent;
@@ -78,7 +80,7 @@ impl HanSchema {
     pub async fn execute(&self, request: Request) -> Response {
         match self.admit(request) {
             Ok(request) => error::finish(self.inner.execute(request).await),
-            Err(limit) => error::response(&limit.into()),
+            Err(refused) => error::response(&refused),
         }
     }
 
@@ -95,7 +97,7 @@ impl HanSchema {
                 .execute_stream_with_session_data(request, session_data.unwrap_or_default())
                 .map(error::finish)
                 .boxed(),
-            Err(limit) => stream::iter([error::response(&limit.into())]).boxed(),
+            Err(refused) => stream::iter([error::response(&refused)]).boxed(),
         }
     }
 
@@ -114,13 +116,8 @@ impl HanSchema {
         let name = request.operation_name.clone();
         let document =
             request.parsed_query().map_err(|error| error::finish(Response::from_errors(vec![error])))?;
-        let mut operations = document.operations.iter();
-        let found = match name {
-            Some(name) => operations.find(|(found, _)| found.is_some_and(|found| *found == name)),
-            None => operations.next().filter(|_| operations.next().is_none()),
-        };
-        match found {
-            Some((_, operation)) => Ok(operation.node.ty),
+        match named(document, name.as_deref()) {
+            Some(operation) => Ok(operation.ty),
             None => {
                 let error = ApiError::bad("operationName", "name one of the document's operations");
                 Err(error::response(&error))
@@ -135,10 +132,40 @@ impl HanSchema {
     }
 
     /// Counts a request before it is parsed, and gives it an operation of its own.
-    fn admit(&self, request: Request) -> Result<Request, LimitError> {
+    fn admit(&self, mut request: Request) -> Result<Request, ApiError> {
         limits::check(&request.query, &self.limits)?;
+        check_variables(&mut request)?;
         Ok(request.data(OperationCell::default()))
     }
+}
+
+/// The operation of that name, or the only one.
+fn named<'d>(document: &'d ExecutableDocument, name: Option<&str>) -> Option<&'d OperationDefinition> {
+    let mut operations = document.operations.iter();
+    let found = match name {
+        Some(name) => operations.find(|(found, _)| found.is_some_and(|found| *found == name)),
+        None => operations.next().filter(|_| operations.next().is_none()),
+    };
+    found.map(|(_, operation)| &operation.node)
+}
+
+/// Whether every variable that must have a value has one: that is an error of the request, not of the fields that use
+/// it (https://spec.graphql.org/October2021/#CoerceVariableValues()), which the library leaves to the latter.
+fn check_variables(request: &mut Request) -> Result<(), ApiError> {
+    let name = request.operation_name.clone();
+    let given = std::mem::take(&mut request.variables);
+    // What is malformed or ambiguous is told by who runs it.
+    let missing = request.parsed_query().ok().and_then(|document| {
+        let mut defined =
+            named(document, name.as_deref())?.variable_definitions.iter().map(|defined| &defined.node);
+        let missing = defined.find(|defined| {
+            let must = !defined.var_type.node.nullable && defined.default_value.is_none();
+            must && given.get(&defined.name.node).is_none_or(|value| *value == Value::Null)
+        })?;
+        Some(format!("${} of type {} has no value: send one", missing.name.node, missing.var_type.node))
+    });
+    request.variables = given;
+    missing.map_or(Ok(()), |problem| Err(ApiError::bad("variables", problem)))
 }
 
 impl Executor for HanSchema {

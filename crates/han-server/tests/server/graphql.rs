@@ -80,6 +80,13 @@ both_databases!(
         let subscription = get(&[("query", "subscription { memoryUpdated { type } }")]).send().await.unwrap();
         assert_eq!(subscription.status(), 405);
         assert_eq!(get(&[]).send().await.unwrap().status(), 400);
+        let unset = [("query", "query($id: ID!) { node(id: $id) { id } }"), ("variables", r#"{"id": null}"#)];
+        let strict =
+            get(&unset).header(header::ACCEPT, "application/graphql-response+json").send().await.unwrap();
+        assert_eq!(strict.status(), 400);
+        let (status, body) = answer(get(&unset).send().await.unwrap()).await;
+        assert_eq!((status.as_u16(), body.get("data")), (200, None));
+        assert!(body["errors"][0]["message"].as_str().unwrap().contains("$id"), "{body}");
         assert_eq!(get(&[("query", "{__typename}"), ("variables", "{")]).send().await.unwrap().status(), 400);
         server.stop().await;
     }
