@@ -155,7 +155,7 @@ async fn every_answer_carries_an_id_and_careful_headers() {
 #[tokio::test]
 async fn a_connection_that_sends_no_whole_request_is_closed() {
     let server = TestServer::start_with(&TestDatabase::sqlite().await, |config| {
-        config.limits.read_timeout = std::time::Duration::from_millis(200);
+        config.limits.read_timeout = Duration::from_millis(200);
     })
     .await;
     let mut wire = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).await.unwrap();
