@@ -42,6 +42,19 @@ pub enum DbError {
         /// The SQL that an administrator must run once.
         sql: String,
     },
+    /// Team keys are wrapped with a KEK that this process does not hold.
+    #[error(
+        "KEK {missing} is missing: {what}. Add it to KEK_SECRET_PREVIOUS, from the copy of the secrets (this process \
+         holds {held})"
+    )]
+    KekMissing {
+        /// The KEK's id, in hexadecimal: the first four bytes of its SHA-256.
+        missing: String,
+        /// What it is needed for.
+        what: &'static str,
+        /// The ids of those at hand.
+        held: String,
+    },
     /// The database URL names no database this program knows.
     #[error("DATABASE_URL must start with postgres:// or sqlite:, not {0:?}")]
     Url(String),
@@ -92,6 +105,11 @@ impl DbError {
             Self::Busy => true,
             _ => false,
         }
+    }
+
+    /// Whether the account lacks a privilege (PostgreSQL's SQLSTATE 42501).
+    pub(crate) fn is_denied(&self) -> bool {
+        self.code().as_deref() == Some("42501")
     }
 
     fn code(&self) -> Option<String> {

@@ -121,6 +121,33 @@ struct KeyRow {
     active: bool,
 }
 
+#[derive(FromQueryResult)]
+struct KekRow {
+    kek_id: String,
+}
+
+impl Db {
+    /// Whether this process holds every KEK that team keys are wrapped with. A server that does not could show some
+    /// teams nothing, so it refuses to serve.
+    ///
+    /// # Errors
+    /// [`DbError::KekMissing`], or where the database fails.
+    pub async fn check_keks(&self) -> Result<(), DbError> {
+        let keys = self.keys();
+        self.run_system_tx("check keks", |tx| async move {
+            keys.ring(&tx, self).await?;
+            let used: Vec<KekRow> =
+                tx.all("SELECT DISTINCT kek_id FROM team_keys ORDER BY kek_id", []).await?;
+            let held: Vec<String> = keys.keks.ids().map(|id| id.to_string()).collect();
+            match used.into_iter().find(|row| !held.contains(&row.kek_id)) {
+                Some(row) => Err(keys.missing(row.kek_id, "team keys are wrapped with it")),
+                None => Ok(()),
+            }
+        })
+        .await
+    }
+}
+
 impl KeyStore {
     pub(crate) fn new(keks: KekRing) -> Self {
         Self { keks, open: RwLock::default() }
@@ -197,14 +224,37 @@ impl KeyStore {
         })
     }
 
+    /// The KEK ring, writing with the KEK that `kek_state` names: the first process that ever needs one says which,
+    /// afterwards it changes by rotation only, whatever the environment of a replica lists first.
+    async fn ring(&self, tx: &Tx, db: &Db) -> Result<KekRing, DbError> {
+        tx.execute(
+            "INSERT INTO kek_state (id, active_id, changed_at) VALUES (1, $1, $2) ON CONFLICT (id) DO NOTHING",
+            [self.keks.active_id().to_string().into(), db.clock().now().0.into()],
+        )
+        .await?;
+        let active =
+            tx.one::<KekRow, _>("SELECT active_id AS kek_id FROM kek_state WHERE id = 1", []).await?;
+        let active = active.ok_or_else(|| DbError::Missing("kek_state has no row".to_owned()))?.kek_id;
+        match self.keks.ids().find(|id| id.to_string() == active) {
+            Some(id) => Ok(self.keks.with_active(id)?),
+            None => Err(self.missing(active, "new team keys are wrapped with it")),
+        }
+    }
+
+    fn missing(&self, missing: String, what: &'static str) -> DbError {
+        let held: Vec<String> = self.keks.ids().map(|id| id.to_string()).collect();
+        DbError::KekMissing { missing, what, held: held.join(", ") }
+    }
+
     /// Makes the keys of a new team, in the transaction that makes the team.
     ///
     /// # Errors
     /// Where the team has keys already.
     pub(crate) async fn insert_team_keys(&self, tx: &Tx, db: &Db, team_id: &TeamId) -> Result<(), DbError> {
+        let ring = self.ring(tx, db).await?;
         for purpose in [KeyPurpose::Content, KeyPurpose::Blind] {
             let name = TeamKeyName { team_id, version: FIRST_VERSION, purpose };
-            let wrapped = self.keks.wrap_team_key(&name, &TeamKey::generate(db.entropy()), db.entropy())?;
+            let wrapped = ring.wrap_team_key(&name, &TeamKey::generate(db.entropy()), db.entropy())?;
             let kek_id = wrapped_kek_id(&wrapped)?.to_string();
             tx.execute(
                 "INSERT INTO team_keys (team_id, purpose, version, wrapped, kek_id, active, created_at) \

@@ -168,3 +168,67 @@ async fn the_database_defends_too() {
         assert!(forged.is_err() || forged.unwrap().rows_affected() == 0);
     }
 }
+
+/// An account that may make roles, and is no superuser, sets everything up by itself.
+#[tokio::test]
+async fn an_account_that_may_make_roles_needs_no_administrator() {
+    let database = TestDatabase::postgres().await;
+    let name = database.url().rsplit('/').next().unwrap().split('?').next().unwrap().to_owned();
+    let role = format!("maker_{name}");
+    run(
+        &database,
+        &format!(
+            "CREATE ROLE {role} LOGIN CREATEROLE PASSWORD 'x'; GRANT ALL ON SCHEMA public TO {role}; \
+             GRANT ALL ON DATABASE {name} TO {role};"
+        ),
+    )
+    .await;
+    let url: sqlx::postgres::PgConnectOptions = database.url().parse().unwrap();
+    let url = sqlx::ConnectOptions::to_url_lossy(&url.username(&role).password("x"));
+    let db = support::connect(url.as_str(), &TestClock::default()).await;
+    db.migrate().await.unwrap();
+    db.check_ready().await.unwrap();
+    db.check_keks().await.unwrap();
+    db.close().await;
+    run(&database, &format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role};")).await;
+}
+
+/// Whatever runs with its owner's rights looks into no temporary schema before its own.
+#[tokio::test]
+async fn functions_of_the_owner_search_temporary_tables_last() {
+    let database = TestDatabase::postgres().await;
+    support::world(&database).await;
+    let mut conn = sqlx::PgConnection::connect(database.url()).await.unwrap();
+    let settings: Vec<Option<Vec<String>>> = sqlx::query_scalar(
+        "SELECT proconfig FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef",
+    )
+    .fetch_all(&mut conn)
+    .await
+    .unwrap();
+    assert!(!settings.is_empty());
+    for setting in settings {
+        let setting = setting.unwrap_or_default();
+        assert!(setting.iter().any(|set| set == "search_path=public, pg_temp"), "{setting:?}");
+    }
+}
+
+both_databases!(
+    async fn a_kek_that_is_missing_is_told_by_its_id(database: TestDatabase) {
+        let world = support::world(&database).await;
+        world.db.check_keks().await.unwrap();
+        let (old, new) = ([7u8; 32], [8u8; 32]);
+        let id = support::kek_ring(old, &[]).active_id().to_string();
+        let without = support::connect_with(database.url(), &world.clock, support::kek_ring(new, &[])).await;
+        let error = without.check_keks().await.unwrap_err();
+        assert!(matches!(&error, DbError::KekMissing { missing, .. } if *missing == id), "{error}");
+        assert!(error.to_string().contains("KEK_SECRET_PREVIOUS"), "{error}");
+
+        // Which KEK is written with says the database, not the order of a replica's environment.
+        let turned =
+            support::connect_with(database.url(), &world.clock, support::kek_ring(new, &[old])).await;
+        turned.check_keks().await.unwrap();
+        support::team(&turned, "bob").await;
+        without.check_keks().await.unwrap_err();
+        world.db.check_keks().await.unwrap();
+    }
+);

@@ -4,12 +4,13 @@
 use han_db::{Db, DbError};
 
 /// Brings the schema up to date where that is allowed, then checks that it is this program's and that transactions
-/// are bound to their team.
+/// are bound to their team, and that the KEKs of all teams' keys are at hand.
 pub(crate) async fn prepare(db: &Db, may_migrate: bool) -> Result<(), DbError> {
     if may_migrate {
         apply(db).await?;
     }
-    db.check_ready().await
+    db.check_ready().await?;
+    db.check_keks().await
 }
 
 /// Applies what is missing and says how many migrations that were.

@@ -6,7 +6,7 @@ mod invariants;
 mod support;
 
 use han_transcript::MessageKind;
-use han_transcript::record::{LineContext, project};
+use han_transcript::record::{LineContext, MAX_CANONICAL, project};
 use han_transcript::view::{MessageView, view};
 use invariants::{AT, check};
 use proptest::prelude::*;
@@ -196,6 +196,17 @@ proptest! {
         let pretty = serde_json::to_string_pretty(&parsed).unwrap();
         prop_assert_eq!(project(&value, &AT).uuid, project(&pretty, &AT).uuid);
     }
+}
+
+/// A line of 16 MiB without a uuid must not become a tree of a hundred times its size.
+#[test]
+fn a_long_line_is_its_own_form() {
+    let line = |blank: &str, n: usize| format!("{{\"type\":\"user\",{blank}\"x\":[{}0]}}", "0,".repeat(n));
+    let short = MAX_CANONICAL / 2 - 20;
+    assert_eq!(project(&line("", short), &AT).uuid, project(&line(" ", short), &AT).uuid);
+    let long = MAX_CANONICAL / 2;
+    assert_eq!(project(&line("", long), &AT).uuid, project(&line("", long), &AT).uuid);
+    assert_ne!(project(&line("", long), &AT).uuid, project(&line(" ", long), &AT).uuid);
 }
 
 /// [`check`] without its last step, which serde_json cannot do for a line with lone surrogates.

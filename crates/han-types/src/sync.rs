@@ -134,6 +134,8 @@ pub enum BatchErrorCode {
     PlanLimit,
     /// The batch holds more lines than one transaction may carry.
     TooManyLines,
+    /// The server failed over this very batch, and would again: its log says why.
+    Failed,
     /// The server could not store it; nothing is lost where the client tries again.
     Unavailable,
 }

@@ -32,14 +32,23 @@ pub struct World {
 
 /// The KEK of every test.
 pub fn keks() -> KekRing {
-    let secret = base64::engine::general_purpose::STANDARD.encode([7u8; 32]);
-    KekRing::from_secrets(&SecretString::from(secret), None).unwrap()
+    kek_ring([7u8; 32], &[])
+}
+
+/// A ring as the environment describes one.
+pub fn kek_ring(current: [u8; 32], previous: &[[u8; 32]]) -> KekRing {
+    let secret = |bytes: &[u8; 32]| base64::engine::general_purpose::STANDARD.encode(bytes);
+    let previous: Vec<String> = previous.iter().map(secret).collect();
+    let previous = SecretString::from(previous.join(","));
+    KekRing::from_secrets(&SecretString::from(secret(&current)), Some(&previous)).unwrap()
 }
 
 pub async fn connect(url: &str, clock: &TestClock) -> Db {
-    Db::connect(&DbConfig::new(url), keks(), Arc::new(clock.clone()), Arc::new(OsEntropy::new()))
-        .await
-        .unwrap()
+    connect_with(url, clock, keks()).await
+}
+
+pub async fn connect_with(url: &str, clock: &TestClock, keks: KekRing) -> Db {
+    Db::connect(&DbConfig::new(url), keks, Arc::new(clock.clone()), Arc::new(OsEntropy::new())).await.unwrap()
 }
 
 pub async fn world(database: &TestDatabase) -> World {

@@ -160,12 +160,12 @@ async fn store_all(
             }
             Ok(Err(Unprepared::Failed(error))) => {
                 tracing::error!(%error, session = %named.session_id, "a batch could not be sealed");
-                results.push(named.refused(not_stored()));
+                results.push(named.refused(failed()));
                 continue;
             }
             Err(lost) => {
                 tracing::error!(error = %lost, session = %named.session_id, "a batch could not be prepared");
-                results.push(named.refused(not_stored()));
+                results.push(named.refused(failed()));
                 continue;
             }
         };
@@ -214,7 +214,7 @@ async fn store_all(
             }
             Err(error) => {
                 tracing::error!(%error, session = %named.session_id, "a batch could not be stored");
-                results.push(named.refused(not_stored()));
+                results.push(named.refused(failed()));
             }
         }
     }
@@ -254,6 +254,17 @@ fn not_stored() -> BatchError {
     BatchError {
         code: BatchErrorCode::Unavailable,
         message: "the server could not store this batch; nothing of it is stored: send it again later"
+            .to_owned(),
+        offset: None,
+    }
+}
+
+/// What would fail again is not to be sent again and again.
+fn failed() -> BatchError {
+    BatchError {
+        code: BatchErrorCode::Failed,
+        message: "the server failed over this batch, and nothing of it is stored; its log says why under the answer's \
+                  x-request-id. Sending it again helps only once that is mended"
             .to_owned(),
         offset: None,
     }

@@ -20,7 +20,7 @@ use crate::tool::ToolCategory;
 
 pub use changes::{FileAction, FileChangeRecord};
 pub use hooks::HookRecord;
-pub use project::{LINE_NAMESPACE, project};
+pub use project::{LINE_NAMESPACE, MAX_CANONICAL, project};
 pub use pull_request::PullRequest;
 pub use sentiment::SentimentRecord;
 pub use tasks::{

@@ -21,10 +21,15 @@ use crate::tool::ToolCategory;
 /// Such a uuid is UUIDv5 (RFC 9562, section 5.5) in this namespace over the UTF-8 bytes of
 /// `session_id/transcript/form`: the two ids as they stand (their alphabet has no `/`), and as form the line's
 /// canonical JSON (RFC 8785). A line that has none is its own form, byte for byte: one that is not JSON, holds a
-/// lone surrogate or a number beyond the double range, or nests deeper than 127 levels. Of a name that stands
+/// lone surrogate or a number beyond the double range, or nests deeper than 127 levels; and so is one of more than
+/// [`MAX_CANONICAL`] bytes. Of a name that stands
 /// twice in an object the canonical form has the last. Identical lines of one file thus are one message, and the
 /// same line pushed again is recognised.
 pub const LINE_NAMESPACE: Uuid = Uuid::from_u128(0xc8bc_1b9c_ed31_4351_bb98_7980_23a3_2824);
+
+/// The longest line, in bytes of UTF-8, that is brought into its canonical form: that takes a tree of its values, which
+/// is up to a hundred times as large.
+pub const MAX_CANONICAL: usize = 256 << 10;
 
 /// Reads one line, given as text without its line feed. It never fails: what cannot be understood is an
 /// [`MessageKind::UnknownEvent`] whose fields are absent.
@@ -89,9 +94,8 @@ pub fn project(line: &str, at: &LineContext<'_>) -> LineRecord {
 
 fn derived_uuid(line: &str, at: &LineContext<'_>) -> String {
     let mut name = format!("{}/{}/", at.session_id, at.transcript).into_bytes();
-    let canonical = serde_json::from_str::<Value>(line)
-        .ok()
-        .and_then(|value| serde_json_canonicalizer::to_vec(&value).ok());
+    let tree = if line.len() > MAX_CANONICAL { None } else { serde_json::from_str::<Value>(line).ok() };
+    let canonical = tree.and_then(|value| serde_json_canonicalizer::to_vec(&value).ok());
     name.extend_from_slice(canonical.as_deref().unwrap_or(line.as_bytes()));
     Uuid::new_v5(&LINE_NAMESPACE, &name).to_string()
 }

@@ -5,7 +5,7 @@ use crate::text::{MAX_NAME, id, label};
 
 /// The most tokens one counter of one line may claim: far more than any answer holds, and low enough that
 /// nine million hostile lines do not overflow a 64-bit sum.
-pub const MAX_TOKENS: i64 = 1_000_000_000_000;
+pub const MAX_TOKENS: i64 = 1_000_000_000;
 
 /// What one answer cost, as far as this line knows. The lines of one answer share `message_id`, and the first
 /// of them carry a partial `output`: keep the largest of each counter.

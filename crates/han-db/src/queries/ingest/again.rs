@@ -10,8 +10,9 @@ use super::sums::Sums;
 use crate::DbError;
 use crate::entities::Place;
 
-/// How many lines are held at once.
+/// How many lines, and how many bytes of them, are held at once; one line is, however large.
 const CHUNK: i64 = 1000;
+const CHUNK_BYTES: i64 = 16 << 20;
 
 /// The tables that hold nothing but what is derived from one session's lines.
 pub(crate) const DERIVED: &[&str] = &[
@@ -59,9 +60,15 @@ impl Derive<'_> {
             let lines: Vec<StoredLine> = self
                 .tx
                 .all(
-                    "SELECT transcript, uuid, ordinal, line, at, place, sealed, body FROM messages \
-                     WHERE team_id = $1 AND session_id = $2 AND ordinal > $3 ORDER BY ordinal LIMIT $4",
-                    [self.team.into(), self.session.into(), after.into(), CHUNK.into()],
+                    "WITH next AS (SELECT team_id, session_id, ordinal, bytes FROM messages \
+                     WHERE team_id = $1 AND session_id = $2 AND ordinal > $3 ORDER BY ordinal LIMIT $4), \
+                     sized AS (SELECT team_id, session_id, ordinal, \
+                     SUM(bytes) OVER (ORDER BY ordinal ROWS UNBOUNDED PRECEDING) - bytes AS before FROM next) \
+                     SELECT messages.transcript, messages.uuid, messages.ordinal, messages.line, messages.at, \
+                     messages.place, messages.sealed, messages.body FROM sized JOIN messages \
+                     ON messages.team_id = sized.team_id AND messages.session_id = sized.session_id \
+                     AND messages.ordinal = sized.ordinal WHERE sized.before < $5 ORDER BY messages.ordinal",
+                    [self.team.into(), self.session.into(), after.into(), CHUNK.into(), CHUNK_BYTES.into()],
                 )
                 .await?;
             let Some(last) = lines.last() else { return Ok(again) };

@@ -18,6 +18,10 @@ use crate::entities::{NativeTaskDetails, TaskDetails};
 const HAN: &str = "han";
 const NATIVE: &str = "native";
 
+/// How many bytes of a session's events its tasks are put together from, the earliest first. Real sessions have some
+/// hundred events of a few hundred bytes; without a bound, a hostile one would have all of them opened at each batch.
+const MAX_EVENT_BYTES: i64 = 8 << 20;
+
 /// Types of tasks that may stand in clear.
 const TYPES: &[&str] = &["implementation", "fix", "refactor", "research"];
 /// Where the agent's own tasks stand; what may stand in clear of it.
@@ -174,9 +178,12 @@ impl Derive<'_> {
         let rows: Vec<EventRow> = self
             .tx
             .all(
-                "SELECT kind, transcript, uuid, n, line, at, call_id, sealed, event FROM task_events \
-                 WHERE team_id = $1 AND session_id = $2 ORDER BY at, transcript, line, n",
-                [self.team.into(), self.session.into()],
+                "WITH sized AS (SELECT kind, transcript, uuid, n, line, at, call_id, sealed, event, \
+                 SUM(octet_length(event)) OVER (ORDER BY at, transcript, line, n, uuid, kind ROWS UNBOUNDED PRECEDING) \
+                 AS so_far FROM task_events WHERE team_id = $1 AND session_id = $2) \
+                 SELECT kind, transcript, uuid, n, line, at, call_id, sealed, event FROM sized WHERE so_far <= $3 \
+                 ORDER BY at, transcript, line, n, uuid, kind",
+                [self.team.into(), self.session.into(), MAX_EVENT_BYTES.into()],
             )
             .await?;
         let malformed = |_| DbError::Malformed { column: "task_events.event" };
