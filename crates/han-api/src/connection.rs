@@ -2,14 +2,15 @@
 //! counted only where it is selected.
 
 use async_graphql::{ComplexObject, SimpleObject};
-use han_db::page::{Cursor, PageRequest};
+use han_db::page::{Cursor, PageRequest, SessionCursor};
 use han_db::queries::filter::Filter;
-use han_db::queries::messages::{self, MessageList};
 use han_db::queries::sessions;
 use han_types::SessionId;
 
 use crate::context::Op;
 use crate::error::Result;
+use crate::loaders::{CountsOf, MessageCountOf};
+use crate::types::file_change::FileChangeEdge;
 use crate::types::message::MessageEdge;
 use crate::types::session::SessionEdge;
 
@@ -19,6 +20,11 @@ pub(crate) const DEFAULT_PAGE: usize = 50;
 /// Reads `after` and `first`.
 pub(crate) fn page<C: Cursor>(after: Option<&str>, first: Option<i32>) -> Result<PageRequest<C>> {
     Ok(PageRequest::parse(after, first, DEFAULT_PAGE)?)
+}
+
+/// Reads `first` of a list that has one page only.
+pub(crate) fn first(first: Option<i32>) -> Result<usize> {
+    Ok(PageRequest::<SessionCursor>::parse(None, first, DEFAULT_PAGE)?.first)
 }
 
 /// What a page's fields cost, for complexity: one row's fields, as many times as rows were asked for.
@@ -53,7 +59,8 @@ impl PageInfo {
 pub(crate) enum Total {
     Known(i64),
     Sessions { op: Op, filter: Option<Filter> },
-    Messages { op: Op, session_id: SessionId, list: MessageList },
+    Messages { op: Op, of: MessageCountOf },
+    FileChanges { op: Op, session_id: SessionId },
 }
 
 impl Total {
@@ -63,8 +70,10 @@ impl Total {
             Self::Sessions { op, filter } => {
                 sessions::count(op.scope(), op.tx().await?, filter.as_ref()).await?
             }
-            Self::Messages { op, session_id, list } => {
-                messages::count(op.scope(), op.tx().await?, session_id, list).await?
+            Self::Messages { op, of } => op.loader().load_one(of.clone()).await?.unwrap_or_default(),
+            Self::FileChanges { op, session_id } => {
+                let counts = op.loader().load_one(CountsOf(session_id.clone())).await?;
+                counts.unwrap_or_default().file_changes
             }
         })
     }
@@ -109,6 +118,10 @@ connection!(
 connection!(
     /// A page of messages.
     MessageConnection of MessageEdge
+);
+connection!(
+    /// A page of file changes.
+    FileChangeConnection of FileChangeEdge
 );
 
 impl SessionConnection {

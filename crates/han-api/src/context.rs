@@ -1,12 +1,13 @@
 //! What one operation works with: who asks, one read-only transaction, one set of loaders.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use async_graphql::Context;
 use async_graphql::dataloader::{DataLoader, HashMapCache};
 use futures_util::future::BoxFuture;
 use han_db::{Db, Tx};
+use han_transcript::pricing::PriceTable;
 use han_types::{Actor, Capability, Scope};
 use tokio::sync::{OnceCell, watch};
 use tracing::Instrument as _;
@@ -123,6 +124,12 @@ pub(crate) fn caller<'a>(ctx: &Context<'a>) -> Result<&'a RequestContext> {
 /// The database that the schema was made for; a schema made only to be printed has none.
 pub(crate) fn database<'a>(ctx: &Context<'a>) -> Result<&'a Db> {
     ctx.data_opt::<Db>().ok_or(ApiError::Unavailable)
+}
+
+/// What tokens cost: as the program that made the schema was told, else at list prices.
+pub(crate) fn prices<'a>(ctx: &Context<'a>) -> &'a PriceTable {
+    static LIST: LazyLock<PriceTable> = LazyLock::new(PriceTable::default);
+    ctx.data_opt::<PriceTable>().unwrap_or(&LIST)
 }
 
 /// Holds the operation of one request, once a field needs it.

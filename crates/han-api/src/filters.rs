@@ -2,7 +2,7 @@
 //! filter combines with `_and`, `_or` and `_not`. Several operators or fields side by side must all hold.
 
 use async_graphql::InputObject;
-use han_db::queries::filter::{Column, Comparison, Filter, Operand};
+use han_db::queries::filter::{Column, Comparison, Filter, Link, Operand};
 use han_types::{GlobalId, Timestamp};
 
 use crate::error::{ApiError, Result};
@@ -24,9 +24,14 @@ impl Budget {
     }
 }
 
-/// An input object that becomes a condition.
+/// An input object that becomes a condition on a row, or on what is linked to it.
 pub(crate) trait Conditions: Sized {
     fn read(self, budget: &mut Budget) -> Result<Filter>;
+
+    /// The condition that something linked to the row meets this.
+    fn of(self, link: Link, budget: &mut Budget) -> Result<Filter> {
+        Ok(Filter::Linked(link, Box::new(self.read(budget)?)))
+    }
 
     /// The whole `filter` argument.
     fn filter(self) -> Result<Filter> {
@@ -115,6 +120,17 @@ operators!(
     DateTimeFilter of String
 );
 
+operators!(
+    /// Conditions on a count.
+    IntFilter of i64
+);
+
+impl IntFilter {
+    fn on(self, column: Column, budget: &mut Budget) -> Result<Filter> {
+        Ok(Filter::All(self.comparisons(column, budget, |count| Ok(Operand::Int(*count)))?))
+    }
+}
+
 impl StringFilter {
     /// `kind` is the type of a global id: values may then be global (`Project:x`) or raw (`x`).
     fn on(self, column: Column, kind: Option<&str>, budget: &mut Budget) -> Result<Filter> {
@@ -200,13 +216,34 @@ filter!(
         tool_name: StringFilter => |on, budget| on.on(Column::ToolName, None, budget),
         /// The message's GraphQL type, such as `AssistantMessage`.
         message_type: StringFilter => |on, budget| on.on(Column::MessageKind, None, budget),
+        /// The subagent that wrote it.
+        agent_id: StringFilter => |on, budget| on.on(Column::MessageAgent, None, budget),
+        /// The model that wrote it.
+        model: StringFilter => |on, budget| on.on(Column::MessageModel, None, budget),
+        /// When it was written.
+        timestamp: DateTimeFilter => |on, budget| on.on(Column::MessageTime, budget),
+    }
+);
+filter!(
+    /// Which repositories.
+    RepoFilter {
+        /// The repository's id.
+        repo_id: StringFilter => |on, budget| on.on(Column::RepoId, Some("Repo"), budget),
+        /// One of its projects meets this.
+        projects: Box<ProjectFilter> => |on, budget| on.of(Link::RepoProjects, budget),
     }
 );
 filter!(
     /// Which projects.
     ProjectFilter {
+        /// The project's id.
+        project_id: StringFilter => |on, budget| on.on(Column::ProjectId, Some("Project"), budget),
         /// The project's repository.
         repo_id: StringFilter => |on, budget| on.on(Column::ProjectRepo, Some("Repo"), budget),
+        /// One of its sessions meets this.
+        sessions: Box<SessionFilter> => |on, budget| on.of(Link::ProjectSessions, budget),
+        /// The project's repository meets this.
+        repo: Box<RepoFilter> => |on, budget| on.of(Link::ProjectRepo, budget),
     }
 );
 filter!(
@@ -218,9 +255,19 @@ filter!(
         project_id: StringFilter => |on, budget| on.on(Column::SessionProject, Some("Project"), budget),
         /// Who pushed the session.
         owner_id: StringFilter => |on, budget| on.on(Column::SessionUser, Some("User"), budget),
+        /// When its earliest line was written.
+        started_at: DateTimeFilter => |on, budget| on.on(Column::SessionStart, budget),
         /// The session's latest activity.
         updated_at: DateTimeFilter => |on, budget| on.on(Column::SessionActivity, budget),
+        /// How many messages its list holds.
+        message_count: IntFilter => |on, budget| on.on(Column::SessionMessages, budget),
+        /// How many prompts and commands a person typed.
+        turn_count: IntFilter => |on, budget| on.on(Column::SessionTurns, budget),
+        /// How often its context was compacted.
+        compaction_count: IntFilter => |on, budget| on.on(Column::SessionCompactions, budget),
+        /// How many changes tools made to files.
+        file_change_count: IntFilter => |on, budget| on.on(Column::SessionFileChanges, budget),
         /// The session's project meets this.
-        project: ProjectFilter => |on, budget| Ok(Filter::Project(Box::new(on.read(budget)?))),
+        project: Box<ProjectFilter> => |on, budget| on.of(Link::SessionProject, budget),
     }
 );

@@ -1,5 +1,9 @@
 //! Batched look-ups: whatever the fields of one operation ask for at the same time becomes one statement per kind.
 
+mod by_session;
+mod pages;
+mod people;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -11,6 +15,12 @@ use han_types::{MessageKey, ProjectId, RepoId, SessionId};
 
 use crate::context::Reads;
 use crate::error::{ApiError, Result};
+
+pub(crate) use by_session::{
+    CountsOf, HookStatsOf, HooksOf, NativeTasksOf, SentimentsOf, TasksOf, TodoCountsOf, TodosOf, UsageOf,
+};
+pub(crate) use pages::{FileChangesOf, MessageCountOf, MessagesOf};
+pub(crate) use people::{MoodOf, ProjectActivity, ProjectsOf, RepoActivity};
 
 /// The loaders of one operation, told apart by their keys.
 pub(crate) struct Loaders(Arc<Reads>);

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dialect::Dialect;
 use crate::entities::Session;
+use crate::queries::arrived::{self, Arrived};
 use crate::queries::messages::{self, IndexedMessage};
 use crate::queries::sessions;
 use crate::{Db, DbError, Tx};
@@ -99,6 +100,7 @@ pub struct Change {
     session: OnceCell<Option<Arc<Session>>>,
     /// Locked while they are loaded, so that one who asks loads them for all.
     messages: tokio::sync::Mutex<Loaded>,
+    arrived: OnceCell<Option<Arc<Arrived>>>,
     recent: Arc<Recent>,
 }
 
@@ -187,6 +189,33 @@ impl Change {
         *loaded = Loaded::Here(Arc::downgrade(&batch));
         self.recent.keep(&batch);
         Ok(Some(batch))
+    }
+
+    /// Results, hooks, file changes and to-dos that came with it; nothing for a scope of another team, and `None`
+    /// where too much came at once for it to be told.
+    ///
+    /// # Errors
+    /// Where the database fails; the next one who asks tries again.
+    pub async fn arrived(&self, scope: &Scope, db: &Db) -> Result<Option<Arc<Arrived>>, DbError> {
+        let Some(id) = self.session_id.as_ref().filter(|_| *scope.team_id() == self.team_id) else {
+            return Ok(Some(Arc::default()));
+        };
+        let (from, to) = (self.ordinal_from, self.ordinal_to);
+        if to <= from {
+            return Ok(Some(Arc::default()));
+        }
+        if to - from > MOST_TOLD {
+            return Ok(None);
+        }
+        let load = || async {
+            let tx = db.read(scope).await?;
+            match arrived::between(scope, db, &tx, id, from, to).await {
+                Ok(arrived) => Ok(Some(Arc::new(arrived))),
+                Err(DbError::TooMuch { .. }) => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        self.arrived.get_or_try_init(load).await.cloned()
     }
 }
 
@@ -453,6 +482,7 @@ impl Reader {
             session: OnceCell::new(),
             messages: tokio::sync::Mutex::default(),
             recent: Arc::clone(&self.recent),
+            arrived: OnceCell::new(),
         };
         // No subscriber is no error.
         let _ = self.sender.send(DbChangeEvent::Change(Arc::new(change)));

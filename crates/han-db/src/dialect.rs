@@ -256,6 +256,15 @@ impl BulkInsert {
     }
 }
 
+/// See [`Dialect::first_of_each`].
+pub(crate) struct FirstOfEach<'a> {
+    pub table: &'static str,
+    pub columns: &'static str,
+    pub condition: &'a str,
+    pub order: &'static str,
+    pub limit: usize,
+}
+
 impl Dialect {
     /// The condition "`column` is one of the values of parameter `$n`", and [`Dialect::list`] makes that
     /// parameter: one parameter whatever the number of values, so that a statement is prepared once.
@@ -263,6 +272,25 @@ impl Dialect {
         match self {
             Self::Postgres => format!("{column} = ANY(${n})"),
             Self::Sqlite => format!("{column} IN (SELECT value FROM json_each(${n}))"),
+        }
+    }
+
+    /// The first `limit` rows of `table` for each of the ids in parameter `$n` (made by [`Dialect::list`]), as one
+    /// statement. `condition` says `wanted.id` for the id, and each id's rows are read in `order`, but come in no
+    /// certain order. It must not be filtered or sorted any further by the database.
+    pub(crate) fn first_of_each(self, n: usize, rows: &FirstOfEach<'_>) -> String {
+        let FirstOfEach { table, columns, condition, order, limit } = rows;
+        match self {
+            Self::Postgres => format!(
+                "SELECT found.* FROM unnest(${n}::text[]) AS wanted(id) CROSS JOIN LATERAL \
+                 (SELECT {columns} FROM {table} WHERE {condition} ORDER BY {order} LIMIT {limit}) AS found"
+            ),
+            // SQLite knows no LATERAL, but a row's number of its own.
+            Self::Sqlite => format!(
+                "SELECT {columns} FROM (SELECT value AS id FROM json_each(${n})) AS wanted CROSS JOIN {table} \
+                 WHERE {table}.rowid IN \
+                 (SELECT {table}.rowid FROM {table} WHERE {condition} ORDER BY {order} LIMIT {limit})"
+            ),
         }
     }
 

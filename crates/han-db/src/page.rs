@@ -1,6 +1,8 @@
 //! Keyset pages: a page is asked for by the key of the row before it, so that page ten thousand costs what page
 //! one does. Cursors are opaque to clients and mean nothing outside the list they came from.
 
+use std::collections::HashMap;
+
 use thiserror::Error;
 
 /// The largest page a client may ask for.
@@ -18,7 +20,7 @@ pub enum PageError {
 }
 
 /// Which page.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PageRequest<C> {
     /// The key of the last row of the page before.
     pub after: Option<C>,
@@ -69,10 +71,23 @@ impl<T> Page<T> {
         rows.truncate(first);
         Self { rows, has_next }
     }
+
+    /// Makes pages of rows of several lists, each list's in its order, `list` telling which one a row is of.
+    pub(crate) fn cut_each(
+        rows: Vec<T>,
+        list: impl Fn(&T) -> &String,
+        first: usize,
+    ) -> HashMap<String, Self> {
+        let mut lists: HashMap<String, Vec<T>> = HashMap::new();
+        for row in rows {
+            lists.entry(list(&row).clone()).or_default().push(row);
+        }
+        lists.into_iter().map(|(list, rows)| (list, Self::cut(rows, first))).collect()
+    }
 }
 
 /// A place in a list of messages: (time, transcript, line).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageCursor {
     /// Milliseconds since the epoch.
     pub at: i64,
@@ -98,7 +113,7 @@ impl Cursor for MessageCursor {
 }
 
 /// A place in a list of sessions: (last activity, session).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionCursor {
     /// Milliseconds since the epoch.
     pub at: i64,

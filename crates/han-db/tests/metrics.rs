@@ -140,14 +140,14 @@ both_databases!(
             number(&database, "SELECT sum(compaction_count) FROM sessions").await
         );
 
-        let projects = project_lists::recent_projects(scope, db, &tx, 100).await.unwrap();
+        let projects = project_lists::recent_projects(scope, db, &tx, None, 100).await.unwrap();
         let mut by_project = 0.0;
         for (project, _) in &projects {
             let within = Within::Project(project.id.clone());
             by_project += metrics::activity(scope, &tx, &year(0), &within, &prices).await.unwrap().cost.usd;
         }
         close(by_project, whole.cost.total.usd);
-        let repos = project_lists::recent_repos(scope, db, &tx, 100).await.unwrap();
+        let repos = project_lists::recent_repos(scope, db, &tx, None, 100).await.unwrap();
         assert_eq!(repos.len(), 1);
         let within = Within::Repo(repos[0].0.id.clone());
         let of_repo = metrics::activity(scope, &tx, &year(0), &within, &prices).await.unwrap();

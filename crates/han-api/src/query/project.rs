@@ -1,10 +1,15 @@
 //! Projects and repositories at the root.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Object};
+use han_db::queries::project_lists;
 use han_types::GlobalId;
 
+use crate::connection;
 use crate::context::operation;
 use crate::error::{ApiError, Result};
+use crate::filters::{Conditions as _, ProjectFilter, RepoFilter};
 use crate::types::project::{Project, Repo};
 
 #[derive(Debug, Default)]
@@ -24,6 +29,38 @@ impl ProjectQuery {
             Some(op) => Project::load(&op, id).await,
             None => Ok(None),
         }
+    }
+
+    /// The team's projects, the one last worked on first.
+    #[graphql(complexity = "connection::page_cost(first, child_complexity)")]
+    async fn projects(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many: 1 to 500; 50 where it is not given.")] first: Option<i32>,
+        #[graphql(desc = "Only these.")] filter: Option<ProjectFilter>,
+    ) -> Result<Vec<Project>> {
+        let first = connection::first(first)?;
+        let filter = filter.map(ProjectFilter::filter).transpose()?;
+        let Some(op) = operation(ctx)? else { return Ok(Vec::new()) };
+        let (scope, db, tx) = (op.scope(), op.db(), op.tx().await?);
+        let found = project_lists::recent_projects(scope, db, tx, filter.as_ref(), first).await?;
+        Ok(found.into_iter().map(|(row, _)| Project::new(&op, Arc::new(row))).collect())
+    }
+
+    /// The team's repositories, the one last worked on first.
+    #[graphql(complexity = "connection::page_cost(first, child_complexity)")]
+    async fn repos(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How many: 1 to 500; 50 where it is not given.")] first: Option<i32>,
+        #[graphql(desc = "Only these.")] filter: Option<RepoFilter>,
+    ) -> Result<Vec<Repo>> {
+        let first = connection::first(first)?;
+        let filter = filter.map(RepoFilter::filter).transpose()?;
+        let Some(op) = operation(ctx)? else { return Ok(Vec::new()) };
+        let (scope, db, tx) = (op.scope(), op.db(), op.tx().await?);
+        let found = project_lists::recent_repos(scope, db, tx, filter.as_ref(), first).await?;
+        Ok(found.into_iter().map(|(row, _)| Repo::new(&op, Arc::new(row))).collect())
     }
 
     /// The repository of that id.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{ComplexObject, ID, Interface, SimpleObject};
+use async_graphql::{ComplexObject, Context, ID, Interface, SimpleObject};
 use han_db::entities;
 use han_db::page::{Cursor as _, MessageCursor};
 use han_db::queries::tool_results::CallKind;
@@ -16,8 +16,10 @@ use han_types::{GlobalId, SessionId, Timestamp};
 
 use crate::context::Op;
 use crate::error::Result;
+use crate::loaders::MoodOf;
 use crate::types::content::{self, ContentBlock};
 use crate::types::result::{self, ExposedToolResult, HookResult, McpToolResult};
+use crate::types::sentiment::SentimentAnalysis;
 
 /// A message in a list.
 #[derive(Clone, Debug, SimpleObject)]
@@ -58,7 +60,15 @@ struct Common<'a> {
 struct Origin {
     op: Op,
     session_id: SessionId,
+    uuid: String,
     cursor: MessageCursor,
+}
+
+impl Origin {
+    async fn mood(&self) -> Result<Option<SentimentAnalysis>> {
+        let of = MoodOf { session_id: self.session_id.clone(), prompt: self.uuid.clone() };
+        Ok(self.op.loader().load_one(of).await?.map(|mood| SentimentAnalysis::from(&*mood)))
+    }
 }
 
 /// Defines message types. Each has the fields that every message has, then its own, which are taken from its view
@@ -119,6 +129,7 @@ impl Common<'_> {
         Origin {
             op: Op::clone(self.op),
             session_id: self.row.key.session_id.clone(),
+            uuid: self.row.key.uuid.clone(),
             cursor: self.row.cursor(),
         }
     }
@@ -157,7 +168,7 @@ messages! {
     }
 
     /// A prompt.
-    RegularUserMessage(common, view: UserView) {
+    RegularUserMessage(common, view: UserView) [complex] {
         /// Its text.
         content: Option<String>,
         /// Its blocks.
@@ -165,7 +176,7 @@ messages! {
     }
 
     /// A slash command.
-    CommandUserMessage(common, view: CommandUserView) {
+    CommandUserMessage(common, view: CommandUserView) [complex] {
         /// Its text.
         content: Option<String> = view.user.content,
         /// Its blocks.
@@ -175,7 +186,7 @@ messages! {
     }
 
     /// The notice that the person stopped the agent.
-    InterruptUserMessage(common, view: UserView) {
+    InterruptUserMessage(common, view: UserView) [complex] {
         /// Its text.
         content: Option<String>,
         /// Its blocks.
@@ -183,7 +194,7 @@ messages! {
     }
 
     /// Something the harness put there.
-    MetaUserMessage(common, view: UserView) {
+    MetaUserMessage(common, view: UserView) [complex] {
         /// Its text.
         content: Option<String>,
         /// Its blocks.
@@ -191,7 +202,7 @@ messages! {
     }
 
     /// Tool results. In lists they nest under the tool uses; `message(id:)` shows the line itself.
-    ToolResultUserMessage(common, view: UserView) {
+    ToolResultUserMessage(common, view: UserView) [complex] {
         /// Its text.
         content: Option<String>,
         /// Its blocks.
@@ -565,7 +576,12 @@ each_message!(message);
     field(name = "timestamp", ty = "&String", desc = "When the line was written, RFC 3339 in UTC."),
     field(name = "raw_json", ty = "&String", desc = "The line as it stands in its file."),
     field(name = "content", ty = "&Option<String>", desc = "Its text."),
-    field(name = "content_blocks", ty = "&Vec<ContentBlock>", desc = "Its blocks.")
+    field(name = "content_blocks", ty = "&Vec<ContentBlock>", desc = "Its blocks."),
+    field(
+        name = "sentiment_analysis",
+        ty = "Option<SentimentAnalysis>",
+        desc = "The mood that Han read from it."
+    )
 )]
 pub enum UserMessage {
     /// A prompt.
@@ -578,6 +594,25 @@ pub enum UserMessage {
     Meta(MetaUserMessage),
     /// Tool results.
     ToolResult(ToolResultUserMessage),
+}
+
+macro_rules! prompts {
+    ($($name:ident,)*) => {$(
+        #[ComplexObject]
+        impl $name {
+            /// The mood that Han read from it; null where it was not read.
+            async fn sentiment_analysis(&self, _ctx: &Context<'_>) -> Result<Option<SentimentAnalysis>> {
+                self.complex.mood().await
+            }
+        }
+    )*};
+}
+prompts! {
+    RegularUserMessage,
+    CommandUserMessage,
+    InterruptUserMessage,
+    MetaUserMessage,
+    ToolResultUserMessage,
 }
 
 #[ComplexObject]
@@ -617,7 +652,7 @@ impl HookRunMessage {
     /// Its result, once there is one: the one that names this run; else the next one of the same hook that names
     /// no run.
     async fn result(&self) -> Result<Option<HookResult>> {
-        let Origin { op, session_id, cursor } = &self.complex;
+        let Origin { op, session_id, cursor, .. } = &self.complex;
         let run_id = self.hook_run_id.as_deref().unwrap_or_default();
         let named = result::of_call(op, session_id, CallKind::Named(ResultKind::Hook), run_id).await?;
         if let Some(found) = named.first() {

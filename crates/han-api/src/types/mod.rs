@@ -2,10 +2,15 @@
 //! it only gets its GraphQL shape.
 
 pub mod content;
+pub mod file_change;
+pub mod hook;
 pub mod machine;
 pub mod message;
 pub mod node;
 pub mod project;
 pub mod result;
+pub mod sentiment;
 pub mod session;
+pub mod task;
+pub mod todo;
 pub mod user;

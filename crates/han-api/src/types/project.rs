@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object};
 use han_db::entities;
-use han_types::{ProjectId, RepoId};
+use han_db::queries::project_lists::Activity;
+use han_types::{ProjectId, RepoId, Timestamp};
 
 use crate::context::Op;
-use crate::error::Result;
+use crate::error::{ApiError, Result};
+use crate::loaders::{ProjectActivity, ProjectsOf, RepoActivity};
 use crate::types::machine::Plugin;
 
 /// A project of the team.
@@ -21,8 +23,39 @@ impl Project {
     /// The project of that id; `None` where the team has none.
     pub(crate) async fn load(op: &Op, id: ProjectId) -> Result<Option<Self>> {
         let row = op.loader().load_one(id).await?;
-        Ok(row.map(|row| Self { row, op: Op::clone(op) }))
+        Ok(row.map(|row| Self::new(op, row)))
     }
+
+    pub(crate) fn new(op: &Op, row: Arc<entities::Project>) -> Self {
+        Self { row, op: Op::clone(op) }
+    }
+
+    fn path_of(&self) -> &str {
+        &self.row.details.path
+    }
+
+    /// The projects of its repository, this one among them, by path; it alone where it has no repository.
+    async fn siblings(&self) -> Result<Arc<Vec<Arc<entities::Project>>>> {
+        let of_repo = match self.row.repo_id.as_ref().and_then(|id| id.parse().ok()) {
+            Some(id) => self.op.loader().load_one(ProjectsOf(id)).await?,
+            None => None,
+        };
+        Ok(of_repo.unwrap_or_else(|| Arc::new(vec![Arc::clone(&self.row)])))
+    }
+
+    /// How much went on in some projects.
+    async fn activity(&self, of: impl Iterator<Item = &Arc<entities::Project>>) -> Result<Activity> {
+        let ids = of.map(|project| project.id.parse().map(ProjectActivity));
+        let ids: Vec<_> = ids.collect::<std::result::Result<_, _>>().map_err(|_| ApiError::Internal)?;
+        Ok(sum(self.op.loader().load_many(ids).await?.into_values()))
+    }
+}
+
+fn sum(parts: impl Iterator<Item = Activity>) -> Activity {
+    parts.fold(Activity::default(), |sum, part| Activity {
+        sessions: sum.sessions + part.sessions,
+        last_activity_at: sum.last_activity_at.max(part.last_activity_at),
+    })
 }
 
 /// A project of the team: a directory that agents worked in.
@@ -66,6 +99,50 @@ impl Project {
         }
     }
 
+    /// The path below the topmost project of the same repository that this one lies in; null where it lies in none.
+    async fn relative_path(&self) -> Result<Option<String>> {
+        let siblings = self.siblings().await?;
+        let topmost = siblings.iter().find(|other| is_subdir(self.path_of(), &other.details.path));
+        Ok(topmost.and_then(|top| below(self.path_of(), &top.details.path)).map(str::to_owned))
+    }
+
+    /// The projects of the same repository and the same checkout that lie in it, by path.
+    async fn subdirs(&self) -> Result<Vec<Project>> {
+        let siblings = self.siblings().await?;
+        let subdirs = siblings.iter().filter(|other| is_subdir(&other.details.path, self.path_of()));
+        Ok(subdirs.map(|row| Self::new(&self.op, Arc::clone(row))).collect())
+    }
+
+    /// The git worktrees of it that are projects, by path.
+    async fn worktrees(&self) -> Result<Vec<Project>> {
+        let siblings = self.siblings().await?;
+        let worktrees = siblings.iter().filter(|other| is_worktree_of(&other.details.path, self.path_of()));
+        Ok(worktrees.map(|row| Self::new(&self.op, Arc::clone(row))).collect())
+    }
+
+    /// How many sessions worked in this very directory.
+    async fn session_count(&self) -> Result<i64> {
+        Ok(self.activity(std::iter::once(&self.row)).await?.sessions)
+    }
+
+    /// How many sessions worked in it, in its subdirectories and in its worktrees.
+    async fn total_sessions(&self) -> Result<i64> {
+        let siblings = self.siblings().await?;
+        let within = siblings.iter().filter(|other| {
+            let path = &other.details.path;
+            other.id == self.row.id
+                || below(path, self.path_of()).is_some()
+                || checkout(path).is_some_and(|(checkout, _)| checkout == self.path_of())
+        });
+        Ok(self.activity(within).await?.sessions)
+    }
+
+    /// When a session in this very directory was last active, RFC 3339 in UTC.
+    async fn last_activity(&self) -> Result<Option<String>> {
+        let at = self.activity(std::iter::once(&self.row)).await?.last_activity_at;
+        Ok(at.map(|at| Timestamp(at).to_rfc3339()))
+    }
+
     /// The plugins installed for it: known on the developer's machine only.
     async fn plugins(&self) -> Vec<Plugin> {
         Vec::new()
@@ -76,12 +153,22 @@ impl Project {
 #[derive(Clone, Debug)]
 pub struct Repo {
     row: Arc<entities::Repo>,
+    op: Op,
 }
 
 impl Repo {
     /// The repository of that id; `None` where the team has none.
     pub(crate) async fn load(op: &Op, id: RepoId) -> Result<Option<Self>> {
-        Ok(op.loader().load_one(id).await?.map(|row| Self { row }))
+        Ok(op.loader().load_one(id).await?.map(|row| Self::new(op, row)))
+    }
+
+    pub(crate) fn new(op: &Op, row: Arc<entities::Repo>) -> Self {
+        Self { row, op: Op::clone(op) }
+    }
+
+    async fn activity(&self) -> Result<Activity> {
+        let id = self.row.id.parse().map_err(|_| ApiError::Internal)?;
+        Ok(self.op.loader().load_one(RepoActivity(id)).await?.unwrap_or_default())
     }
 }
 
@@ -107,28 +194,70 @@ impl Repo {
     async fn path(&self) -> &str {
         &self.row.details.remote
     }
+
+    /// Its projects, by path.
+    async fn projects(&self) -> Result<Vec<Project>> {
+        let id = self.row.id.parse().map_err(|_| ApiError::Internal)?;
+        let projects = self.op.loader().load_one(ProjectsOf(id)).await?.unwrap_or_default();
+        Ok(projects.iter().map(|row| Project::new(&self.op, Arc::clone(row))).collect())
+    }
+
+    /// How many sessions worked in its projects.
+    async fn total_sessions(&self) -> Result<i64> {
+        Ok(self.activity().await?.sessions)
+    }
+
+    /// When a session in one of its projects was last active, RFC 3339 in UTC.
+    async fn last_activity(&self) -> Result<Option<String>> {
+        Ok(self.activity().await?.last_activity_at.map(|at| Timestamp(at).to_rfc3339()))
+    }
 }
 
 /// The worktree that a path lies in: what follows `.worktrees`, `worktrees` of the agent's own directory, or a
 /// directory named `<checkout>-worktrees`.
 pub(crate) fn worktree_name(path: &str) -> Option<&str> {
-    let mut parts = path.split(['/', '\\']);
-    let mut before = "";
-    while let Some(part) = parts.next() {
-        let holds_worktrees = part == ".worktrees"
-            || (part == "worktrees" && before == ".claude")
-            || part.strip_suffix("-worktrees").is_some_and(|checkout| !checkout.is_empty());
-        if holds_worktrees {
-            return parts.next().filter(|name| !name.is_empty());
-        }
-        before = part;
-    }
-    None
+    let (_, rest) = checkout(path)?;
+    rest.split(SEPARATORS).next()
+}
+
+const SEPARATORS: [char; 2] = ['/', '\\'];
+
+/// The checkout whose worktree a path lies in, and the rest of the path from the worktree's name on.
+fn checkout(path: &str) -> Option<(&str, &str)> {
+    path.match_indices(SEPARATORS).find_map(|(end, separator)| {
+        let (directory, rest) = (&path[..end], &path[end + separator.len()..]);
+        let within = |of: &'_ str| of.strip_suffix(SEPARATORS).map(str::len);
+        let beside = |of: &'_ str| (!of.is_empty() && !of.ends_with(SEPARATORS)).then_some(of.len());
+        let of = (directory.strip_suffix(".worktrees").and_then(within))
+            .or_else(|| directory.strip_suffix("-worktrees").and_then(beside))
+            .or_else(|| {
+                let of = directory.strip_suffix("worktrees")?.strip_suffix(SEPARATORS)?;
+                within(of.strip_suffix(".claude")?)
+            })?;
+        let named = !rest.is_empty() && !rest.starts_with(SEPARATORS);
+        named.then(|| (&path[..of], rest))
+    })
+}
+
+/// What follows a directory in the path of something that lies in it.
+fn below<'a>(path: &'a str, directory: &str) -> Option<&'a str> {
+    let rest = path.strip_prefix(directory.trim_end_matches(SEPARATORS))?;
+    rest.strip_prefix(SEPARATORS).filter(|rest| !rest.is_empty())
+}
+
+/// Whether a path lies in a directory, and in the same worktree, if any.
+fn is_subdir(path: &str, directory: &str) -> bool {
+    below(path, directory).is_some() && worktree_name(path) == worktree_name(directory)
+}
+
+/// Whether a path is the root of a worktree of the checkout.
+fn is_worktree_of(path: &str, of: &str) -> bool {
+    checkout(path).is_some_and(|(checkout, rest)| checkout == of && !rest.contains(SEPARATORS))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::worktree_name;
+    use super::{below, checkout, is_subdir, is_worktree_of, worktree_name};
 
     #[test]
     fn a_worktree_is_told_by_its_path() {
@@ -143,5 +272,27 @@ mod tests {
         ] {
             assert_eq!(worktree_name(path), name, "{path}");
         }
+    }
+
+    #[test]
+    fn a_worktree_belongs_to_its_checkout() {
+        let of = |path| checkout(path).map(|(checkout, _)| checkout);
+        assert_eq!(of("/home/dev/orchard-worktrees/prune/src"), Some("/home/dev/orchard"));
+        assert_eq!(of("/home/dev/orchard/.worktrees/graft"), Some("/home/dev/orchard"));
+        assert_eq!(of("/home/dev/orchard/.claude/worktrees/a-1"), Some("/home/dev/orchard"));
+        assert_eq!(of("/home/dev/-worktrees/a-1"), None);
+        assert!(is_worktree_of("/home/dev/orchard/.worktrees/graft", "/home/dev/orchard"));
+        assert!(!is_worktree_of("/home/dev/orchard/.worktrees/graft/src", "/home/dev/orchard"));
+        assert!(!is_worktree_of("/home/dev/orchard/.worktrees/graft", "/home/dev"));
+    }
+
+    #[test]
+    fn a_subdirectory_lies_in_the_same_checkout() {
+        assert_eq!(below("/a/b/c", "/a/b"), Some("c"));
+        assert_eq!(below("/a/bc", "/a/b"), None);
+        assert_eq!(below("/a/b", "/a/b"), None);
+        assert!(is_subdir("/a/b/c/d", "/a/b"));
+        assert!(!is_subdir("/a/b/.worktrees/x", "/a/b"));
+        assert!(is_subdir("/a/b/.worktrees/x/src", "/a/b/.worktrees/x"));
     }
 }

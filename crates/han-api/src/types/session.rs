@@ -1,19 +1,33 @@
 //! A session: one run of a coding agent, from its first line to its last.
 
+use std::hash::Hash;
 use std::sync::Arc;
 
+use async_graphql::dataloader::Loader;
 use async_graphql::{Context, ID, Object, SimpleObject};
 use han_db::entities;
 use han_db::page::Cursor as _;
-use han_db::queries::messages::{self, MessageList};
+use han_db::queries::messages::MessageList;
+use han_db::queries::metrics;
+use han_transcript::fold::TaskStatus;
 use han_types::{GlobalId, ProjectId, SessionId, Timestamp};
 
-use crate::connection::{self, MessageConnection, Total};
-use crate::context::Op;
+use crate::connection::{self, FileChangeConnection, MessageConnection, Total};
+use crate::context::{Op, prices};
 use crate::error::{ApiError, Result};
 use crate::filters::{Conditions as _, MessageFilter};
+use crate::loaders::{
+    CountsOf, FileChangesOf, HookStatsOf, Loaders, MessageCountOf, MessagesOf, NativeTasksOf, SentimentsOf,
+    TasksOf, TodoCountsOf, TodosOf, UsageOf,
+};
+use crate::types::file_change::FileChangeEdge;
+use crate::types::hook::HookStats;
 use crate::types::message::MessageEdge;
 use crate::types::project::{Project, worktree_name};
+use crate::types::sentiment::FrustrationSummary;
+use crate::types::task::{NativeTask, Task, TaskConnection};
+use crate::types::todo::{Todo, TodoConnection, TodoCounts, TodoStatus};
+use crate::types::user::User;
 
 /// How long after its last line a session that was not said to have ended counts as active: ten minutes, longer
 /// than nearly every command that an agent waits for.
@@ -61,6 +75,22 @@ impl Session {
             tracing::error!(row = self.row.id, "a stored session id is malformed");
             ApiError::Internal
         })
+    }
+
+    /// What a loader has by session.
+    async fn load_of<K>(
+        &self,
+        key: impl FnOnce(SessionId) -> K,
+    ) -> Result<Option<<Loaders as Loader<K>>::Value>>
+    where
+        K: Send + Sync + Hash + Eq + Clone + 'static,
+        Loaders: Loader<K, Error = ApiError>,
+    {
+        self.op.loader().load_one(key(self.id_of()?)).await
+    }
+
+    async fn todo_list(&self) -> Result<Vec<Todo>> {
+        Ok(self.load_of(TodosOf).await?.map(|todos| Todo::list(&todos)).unwrap_or_default())
     }
 
     fn path(&self) -> Option<&str> {
@@ -252,17 +282,108 @@ impl Session {
         let session_id = self.id_of()?;
         let request = connection::page(after.as_deref(), first)?;
         let filter = filter.map(MessageFilter::filter).transpose()?;
-        let list = MessageList { include_progress, agent_id, filter };
-        let op = &self.op;
-        let page = messages::page(op.scope(), op.db(), op.tx().await?, &session_id, &list, &request).await?;
-        let edges = page.rows.into_iter().map(|row| MessageEdge::new(op, Arc::new(row))).collect();
+        let list = Arc::new(MessageList { include_progress, agent_id, filter });
         let is_whole_list = list.filter.is_none() && list.agent_id.is_none() && !include_progress;
+        let (op, after) = (&self.op, request.after.is_some());
+        let of = MessagesOf { session_id: session_id.clone(), list: Arc::clone(&list), request };
+        let page = op.loader().load_one(of).await?;
+        let rows = page.iter().flat_map(|page| &page.rows);
+        let edges = rows.map(|row| MessageEdge::new(op, Arc::clone(row))).collect();
         let total = if is_whole_list {
             Total::Known(self.row.totals.messages)
         } else {
-            Total::Messages { op: Op::clone(op), session_id, list }
+            Total::Messages { op: Op::clone(op), of: MessageCountOf { session_id, list } }
         };
-        Ok(MessageConnection::new(edges, page.has_next, request.after.is_some(), total))
+        Ok(MessageConnection::new(edges, page.is_some_and(|page| page.has_next), after, total))
+    }
+
+    /// Han's tasks, by when they began.
+    async fn tasks(&self) -> Result<TaskConnection> {
+        let tasks = self.load_of(TasksOf).await?.unwrap_or_default();
+        Ok(TaskConnection::new(tasks.iter().map(Task::from).collect()))
+    }
+
+    /// Han's tasks that have not ended, by when they began.
+    async fn active_tasks(&self) -> Result<TaskConnection> {
+        let tasks = self.load_of(TasksOf).await?.unwrap_or_default();
+        let active = tasks.iter().filter(|task| task.status == TaskStatus::Active);
+        Ok(TaskConnection::new(active.map(Task::from).collect()))
+    }
+
+    /// The agent's own tasks, by when they were created, without those it deleted.
+    async fn native_tasks(&self) -> Result<Vec<NativeTask>> {
+        let tasks = self.load_of(NativeTasksOf).await?.unwrap_or_default();
+        Ok(tasks.iter().filter_map(NativeTask::of_row).collect())
+    }
+
+    /// The latest to-do list, in its order.
+    async fn todos(&self) -> Result<TodoConnection> {
+        Ok(TodoConnection::new(self.todo_list().await?))
+    }
+
+    /// The first to-do of the latest list that is being worked on.
+    async fn current_todo(&self) -> Result<Option<Todo>> {
+        Ok(self.todo_list().await?.into_iter().find(|todo| todo.status == TodoStatus::InProgress))
+    }
+
+    /// How many to-dos of the latest list stand where; null where there never was one.
+    async fn todo_counts(&self) -> Result<Option<TodoCounts>> {
+        Ok(self.load_of(TodoCountsOf).await?.map(TodoCounts::from))
+    }
+
+    /// The changes that tools made to files, newest first, without those whose results say that they failed.
+    #[graphql(complexity = "connection::page_cost(first, child_complexity)")]
+    async fn file_changes(
+        &self,
+        #[graphql(desc = "The cursor of the row before the page.")] after: Option<String>,
+        #[graphql(desc = "How many rows: 1 to 500; 50 where it is not given.")] first: Option<i32>,
+    ) -> Result<FileChangeConnection> {
+        let session_id = self.id_of()?;
+        let request = connection::page(after.as_deref(), first)?;
+        let (op, after) = (&self.op, request.after.is_some());
+        let page = op.loader().load_one(FileChangesOf { session_id: session_id.clone(), request }).await?;
+        let has_next = page.as_ref().is_some_and(|page| page.has_next);
+        let edges = page.map(|page| FileChangeEdge::page(op, session_id.clone(), page)).unwrap_or_default();
+        let total = Total::FileChanges { op: Op::clone(op), session_id };
+        Ok(FileChangeConnection::new(edges, has_next, after, total))
+    }
+
+    /// How many changes tools made to files.
+    async fn file_change_count(&self) -> Result<i64> {
+        Ok(self.load_of(CountsOf).await?.unwrap_or_default().file_changes)
+    }
+
+    /// What its hooks come to; null where none has ended.
+    async fn hook_stats(&self) -> Result<Option<HookStats>> {
+        Ok(self.load_of(HookStatsOf).await?.map(|stats| HookStats::from(&*stats)))
+    }
+
+    /// What its tokens cost at list prices, in US dollars, its subagents' included; null where it used models and
+    /// none of them has a price. What `unpricedTokens` counts is not in it. docs/METRICS.md has the formula.
+    async fn estimated_cost_usd(&self, ctx: &Context<'_>) -> Result<Option<f64>> {
+        let usage = self.load_of(UsageOf).await?.unwrap_or_default();
+        let costs: Vec<f64> = usage.iter().filter_map(|of| prices(ctx).cost(&of.model, &of.tokens)).collect();
+        Ok((usage.is_empty() || !costs.is_empty()).then(|| costs.iter().fold(0.0, |sum, cost| sum + cost)))
+    }
+
+    /// Tokens of models that have no price.
+    async fn unpriced_tokens(&self, ctx: &Context<'_>) -> Result<i64> {
+        let usage = self.load_of(UsageOf).await?.unwrap_or_default();
+        let unpriced = usage.iter().filter(|of| prices(ctx).price(&of.model).is_none());
+        Ok(unpriced.map(|of| metrics::total(&of.tokens)).sum())
+    }
+
+    /// What the moods that Han read from its prompts say of frustration; null where none was read.
+    async fn frustration_summary(&self) -> Result<Option<FrustrationSummary>> {
+        Ok(self.load_of(SentimentsOf).await?.and_then(|moods| FrustrationSummary::of(&moods)))
+    }
+
+    /// Who pushed it.
+    async fn owner(&self) -> Result<Option<User>> {
+        match self.row.user_id.parse() {
+            Ok(id) => User::load(&self.op, id).await,
+            Err(_) => Ok(None),
+        }
     }
 }
 

@@ -4,6 +4,10 @@ use std::sync::Arc;
 
 use async_graphql::{ID, Object};
 use han_db::queries::identity::UserRow;
+use han_types::UserId;
+
+use crate::context::Op;
+use crate::error::Result;
 
 /// A person.
 #[derive(Clone, Debug)]
@@ -13,6 +17,11 @@ impl User {
     /// A person that the caller may see.
     pub(crate) fn new(row: UserRow) -> Self {
         Self(Arc::new(row))
+    }
+
+    /// A person of the team, or one who pushed sessions to it; `None` for everybody else.
+    pub(crate) async fn load(op: &Op, id: UserId) -> Result<Option<Self>> {
+        Ok(op.loader().load_one(id).await?.map(Self::new))
     }
 }
 

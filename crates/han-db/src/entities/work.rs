@@ -51,7 +51,7 @@ pub struct FileChange {
 }
 
 /// A place in a list of file changes: the line, and which of its changes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileChangeKey {
     /// The line's place.
     pub line: MessageCursor,
@@ -77,6 +77,10 @@ pub struct HookEvent {
 pub struct Sentiment {
     /// The session.
     pub session_id: String,
+    /// The file of the line that tells it.
+    pub transcript: String,
+    /// The uuid of that line.
+    pub uuid: String,
     /// When, in milliseconds since the epoch.
     pub at: i64,
     /// The prompt's uuid.

@@ -6,6 +6,7 @@
 mod access;
 mod m0001_foundation;
 mod m0002_derived;
+mod m0003_people;
 mod m0004_teams;
 mod tables;
 
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_foundation::Migration),
             Box::new(m0002_derived::Migration),
+            Box::new(m0003_people::Migration),
             Box::new(m0004_teams::Migration),
         ]
     }

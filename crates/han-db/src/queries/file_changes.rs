@@ -1,10 +1,11 @@
 //! Reading file changes: a page of a session's, and which hooks have looked at them since.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use han_types::{Scope, SessionId};
 use sea_orm::{FromQueryResult, Value};
 
+use crate::dialect::FirstOfEach;
 use crate::entities::{FileChange, FileChangeKey, HookEvent};
 use crate::page::{Cursor, MessageCursor, Page, PageRequest};
 use crate::queries::ingest::derive::{numbered_row_id, path_context};
@@ -53,20 +54,44 @@ pub async fn page(
     session_id: &SessionId,
     request: &PageRequest<FileChangeKey>,
 ) -> Result<Page<FileChange>, DbError> {
-    let mut values: Vec<Value> = vec![scope.team_id().as_str().into(), session_id.as_str().into()];
+    let mut pages = pages(scope, db, tx, std::slice::from_ref(session_id), request).await?;
+    Ok(pages.remove(session_id.as_str()).unwrap_or(Page { rows: Vec::new(), has_next: false }))
+}
+
+/// The same page of several sessions' file changes, by session; those without any are left out.
+///
+/// # Errors
+/// Where the database fails or a path cannot be opened.
+pub async fn pages(
+    scope: &Scope,
+    db: &Db,
+    tx: &Tx,
+    sessions: &[SessionId],
+    request: &PageRequest<FileChangeKey>,
+) -> Result<HashMap<String, Page<FileChange>>, DbError> {
+    if sessions.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut values: Vec<Value> = vec![scope.team_id().as_str().into(), tx.dialect().list(sessions)];
     let mut after = String::new();
     if let Some(key) = &request.after {
         after.push_str(" AND (at, transcript, line, n) < ($3, $4, $5, $6)");
         let line = &key.line;
         values.extend([line.at.into(), line.transcript.as_str().into(), line.line.into(), key.n.into()]);
     }
-    let sql = format!(
-        "SELECT {COLUMNS} FROM file_changes WHERE team_id = $1 AND session_id = $2 AND NOT failed{after} \
-         ORDER BY at DESC, transcript DESC, line DESC, n DESC LIMIT {}",
-        request.first + 1
+    let sql = tx.dialect().first_of_each(
+        2,
+        &FirstOfEach {
+            table: "file_changes",
+            columns: COLUMNS,
+            condition: &format!("team_id = $1 AND session_id = wanted.id AND NOT failed{after}"),
+            order: "at DESC, transcript DESC, line DESC, n DESC",
+            limit: request.first + 1,
+        },
     );
-    let page = Page::cut(tx.all::<ChangeRow, _>(&sql, values).await?, request.first);
-    Ok(Page { rows: open(scope, db, page.rows).await?, has_next: page.has_next })
+    let mut rows = open(scope, db, tx.all(&sql, values).await?).await?;
+    rows.sort_by(|a, b| b.cursor.cmp(&a.cursor));
+    Ok(Page::cut_each(rows, |row| &row.session_id, request.first))
 }
 
 async fn open(scope: &Scope, db: &Db, rows: Vec<ChangeRow>) -> Result<Vec<FileChange>, DbError> {

@@ -6,7 +6,7 @@ use sea_orm::Value;
 use crate::dialect::Dialect;
 
 /// A condition on a row.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Filter {
     /// All of them hold (none: always).
     All(Vec<Filter>),
@@ -24,45 +24,94 @@ pub enum Filter {
     IsNull(Column),
     /// The column's text contains this text, letter for letter.
     Contains(Column, String),
-    /// The row's project meets a condition.
-    Project(Box<Filter>),
+    /// Something that is linked to the row meets a condition.
+    Linked(Link, Box<Filter>),
 }
 
-/// A column that lists can be filtered by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Column {
+/// Defines the columns that lists can be filtered by, each with its table and its name there.
+macro_rules! columns {
+    ($($(#[$doc:meta])* $name:ident = $table:literal . $column:literal,)*) => {
+        /// A column that lists can be filtered by.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Column {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Column {
+            /// Its table, and its name there.
+            fn name(self) -> (&'static str, &'static str) {
+                match self {
+                    $(Self::$name => ($table, $column),)*
+                }
+            }
+        }
+    };
+}
+
+columns! {
     /// A message's tool.
-    ToolName,
+    ToolName = "messages"."tool_name",
     /// A message's type.
-    MessageKind,
+    MessageKind = "messages"."kind",
+    /// The subagent that wrote a message.
+    MessageAgent = "messages"."agent_id",
+    /// The model that wrote a message.
+    MessageModel = "messages"."model",
+    /// When a message was written, in milliseconds since the epoch.
+    MessageTime = "messages"."at",
+    /// A session's project.
+    SessionProject = "sessions"."project_id",
+    /// A session's id.
+    SessionId = "sessions"."session_id",
+    /// Who pushed a session.
+    SessionUser = "sessions"."user_id",
+    /// A session's earliest line, in milliseconds since the epoch.
+    SessionStart = "sessions"."started_at",
+    /// A session's latest activity, in milliseconds since the epoch.
+    SessionActivity = "sessions"."last_activity_at",
+    /// How many messages a session's list has.
+    SessionMessages = "sessions"."message_count",
+    /// A session's turns.
+    SessionTurns = "sessions"."turn_count",
+    /// A session's compactions.
+    SessionCompactions = "sessions"."compaction_count",
+    /// A session's changes of files.
+    SessionFileChanges = "sessions"."file_change_count",
+    /// A project's id.
+    ProjectId = "projects"."id",
+    /// A project's repository.
+    ProjectRepo = "projects"."repo_id",
+    /// A repository's id.
+    RepoId = "repos"."id",
+}
+
+/// What a row is linked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Link {
     /// A session's project.
     SessionProject,
-    /// A session's id.
-    SessionId,
-    /// Who pushed a session.
-    SessionUser,
-    /// A session's latest activity, in milliseconds since the epoch.
-    SessionActivity,
+    /// A project's sessions.
+    ProjectSessions,
     /// A project's repository.
     ProjectRepo,
+    /// A repository's projects.
+    RepoProjects,
 }
 
-impl Column {
-    fn sql(self) -> &'static str {
+impl Link {
+    /// The table of the row, the table of what it is linked to, and the columns of the two that are equal.
+    fn tables(self) -> (&'static str, &'static str, &'static str, &'static str) {
         match self {
-            Self::ToolName => "messages.tool_name",
-            Self::MessageKind => "messages.kind",
-            Self::SessionProject => "sessions.project_id",
-            Self::SessionId => "sessions.session_id",
-            Self::SessionUser => "sessions.user_id",
-            Self::SessionActivity => "sessions.last_activity_at",
-            Self::ProjectRepo => "filter_projects.repo_id",
+            Self::SessionProject => ("sessions", "projects", "project_id", "id"),
+            Self::ProjectSessions => ("projects", "sessions", "id", "project_id"),
+            Self::ProjectRepo => ("projects", "repos", "repo_id", "id"),
+            Self::RepoProjects => ("repos", "projects", "id", "repo_id"),
         }
     }
 }
 
 /// How a column compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Comparison {
     /// Equal.
     Equal,
@@ -92,7 +141,7 @@ impl Comparison {
 }
 
 /// What a column is compared with.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Operand {
     /// A text.
     Text(String),
@@ -107,53 +156,96 @@ fn text(text: &str) -> Value {
 
 impl Filter {
     /// The condition as SQL; its values are appended to `parameters`, whose places it names. The team is
-    /// parameter `$1`.
+    /// parameter `$1`, and rows go by the names of their tables.
     pub(crate) fn to_sql(&self, dialect: Dialect, parameters: &mut Vec<Value>) -> String {
-        let mut bind = |value: Value| {
-            parameters.push(value);
-            parameters.len()
-        };
-        match self {
-            Self::All(parts) if parts.is_empty() => "1 = 1".to_owned(),
-            Self::Any(parts) if parts.is_empty() => "1 = 0".to_owned(),
-            Self::All(parts) => join(parts, " AND ", dialect, parameters),
-            Self::Any(parts) => join(parts, " OR ", dialect, parameters),
-            Self::Not(part) => format!("NOT ({})", part.to_sql(dialect, parameters)),
-            Self::Compare(column, comparison, operand) => {
-                let value = match operand {
-                    Operand::Text(value) => text(value),
-                    Operand::Int(value) => (*value).into(),
-                };
-                format!("{} {} ${}", column.sql(), comparison.sql(), bind(value))
-            }
-            Self::OneOf(column, values) => {
-                let n = bind(dialect.list(values.iter().map(|v| v.replace('\0', "\u{fffd}"))));
-                dialect.is_any(column.sql(), n)
-            }
-            Self::NoneOf(column, values) => {
-                let n = bind(dialect.list(values.iter().map(|v| v.replace('\0', "\u{fffd}"))));
-                format!("NOT ({})", dialect.is_any(column.sql(), n))
-            }
-            Self::IsNull(column) => format!("{} IS NULL", column.sql()),
-            Self::Contains(column, part) => {
-                // LIKE would make wildcards of what a client wrote.
-                let n = bind(text(part));
-                match dialect {
-                    Dialect::Postgres => format!("strpos({}, ${n}) > 0", column.sql()),
-                    Dialect::Sqlite => format!("instr({}, ${n}) > 0", column.sql()),
-                }
-            }
-            Self::Project(part) => format!(
-                "EXISTS (SELECT 1 FROM projects AS filter_projects WHERE filter_projects.team_id = $1 \
-                 AND filter_projects.id = sessions.project_id AND ({}))",
-                part.to_sql(dialect, parameters)
-            ),
-        }
+        Writer { dialect, parameters, depth: 0 }.write(self)
     }
 }
 
-fn join(parts: &[Filter], word: &str, dialect: Dialect, parameters: &mut Vec<Value>) -> String {
-    let parts: Vec<String> =
-        parts.iter().map(|part| format!("({})", part.to_sql(dialect, parameters))).collect();
-    parts.join(word)
+/// What a linked row goes by in the condition on it.
+fn alias(depth: usize) -> String {
+    format!("linked_{depth}")
+}
+
+struct Writer<'p> {
+    dialect: Dialect,
+    parameters: &'p mut Vec<Value>,
+    /// How many links lie between the list's row and the row that is spoken of.
+    depth: usize,
+}
+
+impl Writer<'_> {
+    fn bind(&mut self, value: Value) -> usize {
+        self.parameters.push(value);
+        self.parameters.len()
+    }
+
+    fn list(&mut self, values: &[String]) -> usize {
+        let values = self.dialect.list(values.iter().map(|value| value.replace('\0', "\u{fffd}")));
+        self.bind(values)
+    }
+
+    /// What the row goes by that is spoken of.
+    fn row(&self, table: &str) -> String {
+        if self.depth == 0 { table.to_owned() } else { alias(self.depth) }
+    }
+
+    fn column(&self, column: Column) -> String {
+        let (table, name) = column.name();
+        format!("{}.{name}", self.row(table))
+    }
+
+    fn write(&mut self, filter: &Filter) -> String {
+        match filter {
+            Filter::All(parts) if parts.is_empty() => "1 = 1".to_owned(),
+            Filter::Any(parts) if parts.is_empty() => "1 = 0".to_owned(),
+            Filter::All(parts) => self.join(parts, " AND "),
+            Filter::Any(parts) => self.join(parts, " OR "),
+            // What a missing value leaves open does not hold, so its opposite does.
+            Filter::Not(part) => format!("NOT COALESCE({}, false)", self.write(part)),
+            Filter::Compare(column, comparison, operand) => {
+                let n = self.bind(match operand {
+                    Operand::Text(value) => text(value),
+                    Operand::Int(value) => (*value).into(),
+                });
+                format!("{} {} ${n}", self.column(*column), comparison.sql())
+            }
+            Filter::OneOf(column, values) => {
+                let n = self.list(values);
+                self.dialect.is_any(&self.column(*column), n)
+            }
+            Filter::NoneOf(column, values) => {
+                let n = self.list(values);
+                format!("NOT ({})", self.dialect.is_any(&self.column(*column), n))
+            }
+            Filter::IsNull(column) => format!("{} IS NULL", self.column(*column)),
+            Filter::Contains(column, part) => {
+                // LIKE would make wildcards of what a client wrote.
+                let n = self.bind(text(part));
+                let find = match self.dialect {
+                    Dialect::Postgres => "strpos",
+                    Dialect::Sqlite => "instr",
+                };
+                format!("{find}({}, ${n}) > 0", self.column(*column))
+            }
+            Filter::Linked(link, part) => self.linked(*link, part),
+        }
+    }
+
+    fn linked(&mut self, link: Link, part: &Filter) -> String {
+        let (of, to, ours, theirs) = link.tables();
+        let row = self.row(of);
+        self.depth += 1;
+        let (linked, condition) = (alias(self.depth), self.write(part));
+        self.depth -= 1;
+        format!(
+            "EXISTS (SELECT 1 FROM {to} AS {linked} WHERE {linked}.team_id = $1 AND {linked}.{theirs} = {row}.{ours} \
+             AND ({condition}))"
+        )
+    }
+
+    fn join(&mut self, parts: &[Filter], word: &str) -> String {
+        let parts: Vec<String> = parts.iter().map(|part| format!("({})", self.write(part))).collect();
+        parts.join(word)
+    }
 }

@@ -316,7 +316,7 @@ pub async fn memberships(db: &Db, user_id: &UserId) -> Result<Vec<TeamMembership
 // ---- people and teams ---------------------------------------------------------------------------------------
 
 #[derive(FromQueryResult)]
-struct UserRecord {
+pub(crate) struct UserRecord {
     id: String,
     username: String,
     avatar_url: Option<String>,

@@ -17,7 +17,7 @@ use crate::{Db, DbError, Tx};
 const INLINE_BYTES: usize = 256 << 10;
 
 /// Which list of a session's messages.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct MessageList {
     /// With progress lines.
     pub include_progress: bool,
@@ -28,7 +28,7 @@ pub struct MessageList {
 }
 
 impl MessageList {
-    fn places(&self) -> Vec<Place> {
+    pub(crate) fn places(&self) -> Vec<Place> {
         match (self.agent_id.is_some(), self.include_progress) {
             (false, false) => vec![Place::List],
             (false, true) => vec![Place::List, Place::Progress],
@@ -169,15 +169,20 @@ fn condition(
     let mut values: Vec<Value> =
         vec![scope.team_id().as_str().into(), session_id.as_str().into(), place.code().into()];
     let mut sql = "messages.team_id = $1 AND messages.session_id = $2 AND messages.place = $3".to_owned();
+    narrow(tx, list, &mut sql, &mut values);
+    (sql, values)
+}
+
+/// Adds what a list asks for besides its sessions and places.
+pub(crate) fn narrow(tx: &Tx, list: &MessageList, sql: &mut String, values: &mut Vec<Value>) {
     if let Some(agent) = &list.agent_id {
         values.push(agent.replace('\0', "").into());
         sql.push_str(&format!(" AND messages.agent_id = ${}", values.len()));
     }
     if let Some(filter) = &list.filter {
-        let filter = filter.to_sql(tx.dialect(), &mut values);
+        let filter = filter.to_sql(tx.dialect(), values);
         sql.push_str(&format!(" AND ({filter})"));
     }
-    (sql, values)
 }
 
 /// How many messages a list has. Where the session's own counter tells, ask that instead.
@@ -246,6 +251,21 @@ pub(crate) fn unique<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     texts
 }
 
+/// All the messages that meet a condition, oldest first.
+pub(crate) async fn whole(
+    scope: &Scope,
+    db: &Db,
+    tx: &Tx,
+    condition: &str,
+    values: Vec<Value>,
+) -> Result<Vec<Message>, DbError> {
+    let mut budget = tx.budget().await;
+    let mut rows = read(tx, condition, values, OLDEST_FIRST, None, budget.left()).await?;
+    all_or_none(&mut rows, &mut budget)?;
+    drop(budget);
+    open(scope, db, rows).await
+}
+
 /// A message of a session's list, and its index there: 0 for the oldest.
 #[derive(Clone, Debug)]
 pub struct IndexedMessage {
@@ -276,11 +296,7 @@ pub async fn taken_in(
     ];
     let condition = "messages.team_id = $1 AND messages.session_id = $2 AND messages.ordinal >= $3 \
                      AND messages.ordinal < $4 AND messages.place = $5";
-    let mut budget = tx.budget().await;
-    let mut rows = read(tx, condition, values, OLDEST_FIRST, None, budget.left()).await?;
-    all_or_none(&mut rows, &mut budget)?;
-    drop(budget);
-    let messages = open(scope, db, rows).await?;
+    let messages = whole(scope, db, tx, condition, values).await?;
     let Some(first) = messages.first().map(Message::cursor) else {
         return Ok(Vec::new());
     };

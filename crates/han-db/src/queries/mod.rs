@@ -1,6 +1,7 @@
 //! Every query, one file per noun. Tenant data is asked for with a [`Scope`](han_types::Scope) first, and each
 //! statement names its team even where row-level security would: SQLite has only that.
 
+pub mod arrived;
 pub mod deletion;
 pub mod file_changes;
 pub mod filter;
@@ -8,8 +9,10 @@ pub mod hooks;
 pub mod identity;
 pub mod ingest;
 pub mod labels;
+pub mod message_pages;
 pub mod messages;
 pub mod metrics;
+pub mod people;
 pub mod project_lists;
 pub mod projects;
 pub mod rebuild;

@@ -1,9 +1,10 @@
 //! Lists of projects and repositories, with how many sessions they have and when they were last worked on.
 
 use han_types::Scope;
-use sea_orm::FromQueryResult;
+use sea_orm::{FromQueryResult, Value};
 
 use crate::entities::{Project, Repo};
+use crate::queries::filter::Filter;
 use crate::queries::projects;
 use crate::{Db, DbError, Tx};
 
@@ -74,7 +75,7 @@ pub async fn activity_by_repos(
     Ok(rows.into_iter().map(ActivityRow::split).collect())
 }
 
-/// The team's projects, the one last worked on first: at most `first`.
+/// The team's projects that meet a condition, the one last worked on first: at most `first`.
 ///
 /// # Errors
 /// Where the database fails or a sealed column cannot be opened.
@@ -82,21 +83,24 @@ pub async fn recent_projects(
     scope: &Scope,
     db: &Db,
     tx: &Tx,
+    filter: Option<&Filter>,
     first: usize,
 ) -> Result<Vec<(Project, Activity)>, DbError> {
+    let (condition, values) = condition(scope, tx, filter);
     let sql = format!(
-        "SELECT p.id, count(s.session_id) AS sessions, max(s.last_activity_at) AS last_activity_at FROM projects p \
-         LEFT JOIN sessions s ON s.team_id = p.team_id AND s.project_id = p.id \
-         WHERE p.team_id = $1 GROUP BY p.id ORDER BY COALESCE(max(s.last_activity_at), 0) DESC, p.id LIMIT {first}"
+        "SELECT projects.id, count(s.session_id) AS sessions, max(s.last_activity_at) AS last_activity_at FROM projects \
+         LEFT JOIN sessions s ON s.team_id = projects.team_id AND s.project_id = projects.id \
+         WHERE projects.team_id = $1{condition} GROUP BY projects.id \
+         ORDER BY COALESCE(max(s.last_activity_at), 0) DESC, projects.id LIMIT {first}"
     );
-    let rows: Vec<ActivityRow> = tx.all(&sql, [scope.team_id().as_str().into()]).await?;
+    let rows: Vec<ActivityRow> = tx.all(&sql, values).await?;
     let listed: Vec<(String, Activity)> = rows.into_iter().map(ActivityRow::split).collect();
     let ids: Vec<String> = listed.iter().map(|(id, _)| id.clone()).collect();
     let found = projects::by_ids(scope, db, tx, &ids).await?;
     Ok(in_order(listed, found, |project| &project.id))
 }
 
-/// The team's repositories, the one last worked on first: at most `first`.
+/// The team's repositories that meet a condition, the one last worked on first: at most `first`.
 ///
 /// # Errors
 /// Where the database fails or a sealed column cannot be opened.
@@ -104,15 +108,18 @@ pub async fn recent_repos(
     scope: &Scope,
     db: &Db,
     tx: &Tx,
+    filter: Option<&Filter>,
     first: usize,
 ) -> Result<Vec<(Repo, Activity)>, DbError> {
+    let (condition, values) = condition(scope, tx, filter);
     let sql = format!(
-        "SELECT r.id, count(s.session_id) AS sessions, max(s.last_activity_at) AS last_activity_at FROM repos r \
-         LEFT JOIN projects p ON p.team_id = r.team_id AND p.repo_id = r.id \
+        "SELECT repos.id, count(s.session_id) AS sessions, max(s.last_activity_at) AS last_activity_at FROM repos \
+         LEFT JOIN projects p ON p.team_id = repos.team_id AND p.repo_id = repos.id \
          LEFT JOIN sessions s ON s.team_id = p.team_id AND s.project_id = p.id \
-         WHERE r.team_id = $1 GROUP BY r.id ORDER BY COALESCE(max(s.last_activity_at), 0) DESC, r.id LIMIT {first}"
+         WHERE repos.team_id = $1{condition} GROUP BY repos.id \
+         ORDER BY COALESCE(max(s.last_activity_at), 0) DESC, repos.id LIMIT {first}"
     );
-    let rows: Vec<ActivityRow> = tx.all(&sql, [scope.team_id().as_str().into()]).await?;
+    let rows: Vec<ActivityRow> = tx.all(&sql, values).await?;
     let listed: Vec<(String, Activity)> = rows.into_iter().map(ActivityRow::split).collect();
     let ids: Vec<String> = listed.iter().map(|(id, _)| id.clone()).collect();
     let found = projects::repos_by_ids(scope, db, tx, &ids).await?;
@@ -143,6 +150,13 @@ pub async fn projects_of_repos(
     );
     let rows: Vec<Pair> = tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(repos)]).await?;
     Ok(rows.into_iter().map(|pair| (pair.repo_id, pair.id)).collect())
+}
+
+/// What follows the condition on the team, and the values of both.
+fn condition(scope: &Scope, tx: &Tx, filter: Option<&Filter>) -> (String, Vec<Value>) {
+    let mut values = vec![scope.team_id().as_str().into()];
+    let condition = filter.map(|filter| format!(" AND ({})", filter.to_sql(tx.dialect(), &mut values)));
+    (condition.unwrap_or_default(), values)
 }
 
 fn in_order<T>(

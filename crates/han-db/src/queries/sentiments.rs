@@ -5,6 +5,7 @@ use sea_orm::FromQueryResult;
 
 use crate::entities::Sentiment;
 use crate::queries::ingest::derive::{numbered_row_id, signals_context};
+use crate::queries::messages::unique;
 use crate::{Db, DbError, Tx};
 
 #[derive(FromQueryResult)]
@@ -22,6 +23,9 @@ struct SentimentRow {
     signals: String,
 }
 
+const COLUMNS: &str = "session_id, transcript, uuid, at, message_id, sentiment, frustration, sentiment_level, \
+     frustration_level, sealed, signals";
+
 /// The moods that Han read from prompts of sessions, each session's in order.
 ///
 /// # Errors
@@ -37,13 +41,45 @@ pub async fn by_sessions(
     }
     let dialect = tx.dialect();
     let sql = format!(
-        "SELECT session_id, transcript, uuid, at, message_id, sentiment, frustration, sentiment_level, \
-           frustration_level, sealed, signals \
-         FROM sentiments WHERE team_id = $1 AND {} ORDER BY session_id, at, transcript, line",
+        "SELECT {COLUMNS} FROM sentiments WHERE team_id = $1 AND {} ORDER BY session_id, at, transcript, line",
         dialect.is_any("session_id", 2)
     );
-    let rows: Vec<SentimentRow> =
-        tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(sessions)]).await?;
+    let rows = tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(sessions)]).await?;
+    open(scope, db, rows).await
+}
+
+/// The moods that Han read from certain prompts, each named by its session and its uuid, in order.
+///
+/// # Errors
+/// Where the database fails or a sealed column cannot be opened.
+pub async fn by_prompts(
+    scope: &Scope,
+    db: &Db,
+    tx: &Tx,
+    prompts: &[(SessionId, String)],
+) -> Result<Vec<Sentiment>, DbError> {
+    if prompts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dialect = tx.dialect();
+    let sql = format!(
+        "SELECT {COLUMNS} FROM sentiments WHERE team_id = $1 AND {} AND {} \
+         ORDER BY session_id, at, transcript, line",
+        dialect.is_any("session_id", 2),
+        dialect.is_any("message_id", 3)
+    );
+    let values = [
+        scope.team_id().as_str().into(),
+        dialect.list(unique(prompts.iter().map(|(session, _)| session.as_str()))),
+        dialect.list(
+            unique(prompts.iter().map(|(_, uuid)| uuid.as_str())).into_iter().filter(|id| !id.contains('\0')),
+        ),
+    ];
+    let rows = tx.all(&sql, values).await?;
+    open(scope, db, rows).await
+}
+
+async fn open(scope: &Scope, db: &Db, rows: Vec<SentimentRow>) -> Result<Vec<Sentiment>, DbError> {
     let stored = rows.iter().map(|row| (row.sealed, row.signals.as_str()));
     let keys = db.keys().team_for(db, scope.team_id(), stored).await?;
     rows.into_iter()
@@ -54,6 +90,8 @@ pub async fn by_sessions(
                 signals: serde_json::from_str(&json)
                     .map_err(|_| DbError::Malformed { column: "sentiments.signals" })?,
                 session_id: row.session_id,
+                transcript: row.transcript,
+                uuid: row.uuid,
                 at: row.at,
                 message_id: row.message_id,
                 sentiment: row.sentiment.map(|score| score as f64 / 1e3),

@@ -1,0 +1,91 @@
+//! What sessions hold besides their messages, by session: a list of sessions asks once for each sort.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use async_graphql::dataloader::Loader;
+use han_db::entities::{HookEvent, NativeTask, Sentiment, SessionCounts, Task, TodoCounts, Todos};
+use han_db::queries::hooks::HookStats;
+use han_db::queries::usage::SessionUsage;
+use han_db::queries::{hooks, sentiments, tasks, todos, usage};
+use han_types::SessionId;
+
+use super::Loaders;
+use crate::error::{ApiError, Result};
+
+/// Defines a key that asks for one sort of thing of a session, and how sessions' are read. `$found` is by session.
+macro_rules! by_session {
+    ($($(#[$doc:meta])* $key:ident => $value:ty, |$db:ident, $scope:ident, $tx:ident, $ids:ident| $found:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+        pub(crate) struct $key(pub(crate) SessionId);
+
+        impl Loader<$key> for Loaders {
+            type Value = $value;
+            type Error = ApiError;
+
+            async fn load(&self, keys: &[$key]) -> Result<HashMap<$key, $value>> {
+                let ($db, $scope, $tx) = (self.0.db(), self.0.scope(), self.0.tx().await?);
+                let _ = $db;
+                let ids: Vec<SessionId> = keys.iter().map(|key| key.0.clone()).collect();
+                let $ids = ids.as_slice();
+                let found: HashMap<String, $value> = $found;
+                Ok(with_keys(keys, |key| key.0.as_str(), &found))
+            }
+        }
+    )*};
+}
+
+by_session! {
+    /// Han's tasks of a session, by when they began.
+    TasksOf => Arc<Vec<Task>>, |db, scope, tx, ids|
+        grouped(tasks::by_sessions(scope, db, tx, ids).await?, |task| &task.session_id);
+    /// The agent's own tasks of a session, by when they were created.
+    NativeTasksOf => Arc<Vec<NativeTask>>, |db, scope, tx, ids|
+        grouped(tasks::native_by_sessions(scope, db, tx, ids).await?, |task| &task.session_id);
+    /// The latest to-do list of a session.
+    TodosOf => Arc<Todos>, |db, scope, tx, ids|
+        one_each(todos::by_sessions(scope, db, tx, ids).await?, |todos| &todos.session_id);
+    /// How many to-dos of a session stand where.
+    TodoCountsOf => TodoCounts, |db, scope, tx, ids|
+        todos::counts_by_sessions(scope, tx, ids).await?.into_iter().collect();
+    /// A session's lines about hooks, in order.
+    HooksOf => Arc<Vec<HookEvent>>, |db, scope, tx, ids|
+        grouped(hooks::by_sessions(scope, db, tx, ids).await?, |hook| &hook.session_id);
+    /// What a session's hooks come to.
+    HookStatsOf => Arc<HookStats>, |db, scope, tx, ids|
+        one_each(hooks::stats_by_sessions(scope, db, tx, ids).await?, |stats| &stats.session_id);
+    /// The moods that Han read from a session's prompts, in order.
+    SentimentsOf => Arc<Vec<Sentiment>>, |db, scope, tx, ids|
+        grouped(sentiments::by_sessions(scope, db, tx, ids).await?, |mood| &mood.session_id);
+    /// A session's tokens by model.
+    UsageOf => Arc<Vec<SessionUsage>>, |db, scope, tx, ids|
+        grouped(usage::by_sessions(scope, tx, ids).await?, |usage| &usage.session_id);
+    /// A session's counters beside its totals.
+    CountsOf => SessionCounts, |db, scope, tx, ids|
+        usage::counts_by_sessions(scope, tx, ids).await?.into_iter().collect();
+}
+
+/// Of a session several.
+fn grouped<T>(rows: Vec<T>, session: impl Fn(&T) -> &String) -> HashMap<String, Arc<Vec<T>>> {
+    let mut groups: HashMap<String, Vec<T>> = HashMap::new();
+    for row in rows {
+        groups.entry(session(&row).clone()).or_default().push(row);
+    }
+    groups.into_iter().map(|(session, rows)| (session, Arc::new(rows))).collect()
+}
+
+/// Of a session one.
+fn one_each<T>(rows: Vec<T>, session: impl Fn(&T) -> &String) -> HashMap<String, Arc<T>> {
+    rows.into_iter().map(|row| (session(&row).clone(), Arc::new(row))).collect()
+}
+
+/// What was found by id, by the keys that asked for it.
+pub(super) fn with_keys<K: Clone + Eq + Hash, V: Clone>(
+    keys: &[K],
+    id: impl Fn(&K) -> &str,
+    found: &HashMap<String, V>,
+) -> HashMap<K, V> {
+    keys.iter().filter_map(|key| Some((key.clone(), found.get(id(key))?.clone()))).collect()
+}

@@ -1,0 +1,123 @@
+//! Pages within lists: the same page of each of many sessions is one statement. Sessions whose pages were asked for
+//! with other arguments are read apart, which only a document's own fields can cause, never its rows.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_graphql::dataloader::Loader;
+use han_db::entities::{FileChange, FileChangeKey, Message};
+use han_db::page::{MessageCursor, Page, PageRequest};
+use han_db::queries::messages::{self, MessageList};
+use han_db::queries::{file_changes, message_pages};
+use han_types::SessionId;
+
+use super::Loaders;
+use crate::error::{ApiError, Result};
+
+/// A page of a session's messages.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct MessagesOf {
+    pub(crate) session_id: SessionId,
+    pub(crate) list: Arc<MessageList>,
+    pub(crate) request: PageRequest<MessageCursor>,
+}
+
+/// How many messages a list of a session's has.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct MessageCountOf {
+    pub(crate) session_id: SessionId,
+    pub(crate) list: Arc<MessageList>,
+}
+
+/// A page of a session's file changes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct FileChangesOf {
+    pub(crate) session_id: SessionId,
+    pub(crate) request: PageRequest<FileChangeKey>,
+}
+
+/// A page as it is handed out: many fields may share it.
+type Shared<T> = Arc<Page<T>>;
+
+impl Loader<MessagesOf> for Loaders {
+    type Value = Shared<Arc<Message>>;
+    type Error = ApiError;
+
+    async fn load(&self, keys: &[MessagesOf]) -> Result<HashMap<MessagesOf, Self::Value>> {
+        let (scope, db, tx) = (self.0.scope(), self.0.db(), self.0.tx().await?);
+        let mut found = HashMap::new();
+        for (asked, sessions) in alike(keys, |key| (Arc::clone(&key.list), key.request.clone())) {
+            let (list, request) = &asked;
+            let mut pages = match sessions.as_slice() {
+                [session] => {
+                    let page = messages::page(scope, db, tx, &session.session_id, list, request).await?;
+                    HashMap::from([(session.session_id.to_string(), page)])
+                }
+                _ => {
+                    message_pages::pages(scope, db, tx, &ids(&sessions, |key| &key.session_id), list, request)
+                        .await?
+                }
+            };
+            for key in sessions {
+                if let Some(page) = pages.remove(key.session_id.as_str()) {
+                    let rows = page.rows.into_iter().map(Arc::new).collect();
+                    found.insert(key.clone(), Arc::new(Page { rows, has_next: page.has_next }));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Loader<MessageCountOf> for Loaders {
+    type Value = i64;
+    type Error = ApiError;
+
+    async fn load(&self, keys: &[MessageCountOf]) -> Result<HashMap<MessageCountOf, i64>> {
+        let (scope, tx) = (self.0.scope(), self.0.tx().await?);
+        let mut found = HashMap::new();
+        for (list, sessions) in alike(keys, |key| Arc::clone(&key.list)) {
+            let counts =
+                message_pages::counts(scope, tx, &ids(&sessions, |key| &key.session_id), &list).await?;
+            found.extend(
+                sessions
+                    .into_iter()
+                    .filter_map(|key| Some((key.clone(), *counts.get(key.session_id.as_str())?))),
+            );
+        }
+        Ok(found)
+    }
+}
+
+impl Loader<FileChangesOf> for Loaders {
+    type Value = Shared<FileChange>;
+    type Error = ApiError;
+
+    async fn load(&self, keys: &[FileChangesOf]) -> Result<HashMap<FileChangesOf, Self::Value>> {
+        let (scope, db, tx) = (self.0.scope(), self.0.db(), self.0.tx().await?);
+        let mut found = HashMap::new();
+        for (request, sessions) in alike(keys, |key| key.request.clone()) {
+            let ids = ids(&sessions, |key| &key.session_id);
+            let mut pages = file_changes::pages(scope, db, tx, &ids, &request).await?;
+            for key in sessions {
+                if let Some(page) = pages.remove(key.session_id.as_str()) {
+                    found.insert(key.clone(), Arc::new(page));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Keys that ask for the same with other sessions, together.
+fn alike<K, A: Eq + std::hash::Hash>(keys: &[K], asked: impl Fn(&K) -> A) -> HashMap<A, Vec<&K>> {
+    let mut groups: HashMap<A, Vec<&K>> = HashMap::new();
+    for key in keys {
+        groups.entry(asked(key)).or_default().push(key);
+    }
+    groups
+}
+
+fn ids<K>(keys: &[&K], session: impl Fn(&K) -> &SessionId) -> Vec<SessionId> {
+    keys.iter().map(|key| session(key).clone()).collect()
+}

@@ -1,0 +1,108 @@
+//! The people, projects and repositories that sessions belong to.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_graphql::dataloader::Loader;
+use han_db::entities::{Project, Sentiment};
+use han_db::queries::identity::UserRow;
+use han_db::queries::project_lists::{self, Activity};
+use han_db::queries::{people, projects, sentiments};
+use han_types::{ProjectId, RepoId, SessionId, UserId};
+
+use super::Loaders;
+use super::by_session::with_keys;
+use crate::error::{ApiError, Result};
+
+/// How much went on in a project.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ProjectActivity(pub(crate) ProjectId);
+
+/// How much went on in a repository.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RepoActivity(pub(crate) RepoId);
+
+/// The projects of a repository, by path.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ProjectsOf(pub(crate) RepoId);
+
+/// The mood that Han read from a prompt.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct MoodOf {
+    pub(crate) session_id: SessionId,
+    /// The prompt's uuid.
+    pub(crate) prompt: String,
+}
+
+impl Loader<UserId> for Loaders {
+    type Value = UserRow;
+    type Error = ApiError;
+
+    async fn load(&self, keys: &[UserId]) -> Result<HashMap<UserId, UserRow>> {
+        let found = people::by_ids(self.0.scope(), self.0.tx().await?, keys).await?;
+        Ok(found.into_iter().map(|row| (row.id.clone(), row)).collect())
+    }
+}
+
+impl Loader<ProjectActivity> for Loaders {
+    type Value = Activity;
+    type Error = ApiError;
+
+    async fn load(&self, keys: &[ProjectActivity]) -> Result<HashMap<ProjectActivity, Activity>> {
+        let ids: Vec<String> = keys.iter().map(|key| key.0.to_string()).collect();
+        let found = project_lists::activity_by_projects(self.0.scope(), self.0.tx().await?, &ids).await?;
+        Ok(with_keys(keys, |key| key.0.as_str(), &found.into_iter().collect()))
+    }
+}
+
+impl Loader<RepoActivity> for Loaders {
+    type Value = Activity;
+    type Error = ApiError;
+
+    async fn load(&self, keys: &[RepoActivity]) -> Result<HashMap<RepoActivity, Activity>> {
+        let ids: Vec<String> = keys.iter().map(|key| key.0.to_string()).collect();
+        let found = project_lists::activity_by_repos(self.0.scope(), self.0.tx().await?, &ids).await?;
+        Ok(with_keys(keys, |key| key.0.as_str(), &found.into_iter().collect()))
+    }
+}
+
+impl Loader<ProjectsOf> for Loaders {
+    type Value = Arc<Vec<Arc<Project>>>;
+    type Error = ApiError;
+
+    async fn load(&self, keys: &[ProjectsOf]) -> Result<HashMap<ProjectsOf, Self::Value>> {
+        let (scope, db, tx) = (self.0.scope(), self.0.db(), self.0.tx().await?);
+        let ids: Vec<String> = keys.iter().map(|key| key.0.to_string()).collect();
+        let pairs = project_lists::projects_of_repos(scope, tx, &ids).await?;
+        let ids: Vec<String> = pairs.into_iter().map(|(_, project)| project).collect();
+        let mut repos: HashMap<String, Vec<Arc<Project>>> = HashMap::new();
+        for project in projects::by_ids(scope, db, tx, &ids).await? {
+            if let Some(repo) = project.repo_id.clone() {
+                repos.entry(repo).or_default().push(Arc::new(project));
+            }
+        }
+        let by_path = |(repo, mut projects): (String, Vec<Arc<Project>>)| {
+            projects.sort_by(|a, b| (&a.details.path, &a.id).cmp(&(&b.details.path, &b.id)));
+            (repo, Arc::new(projects))
+        };
+        Ok(with_keys(keys, |key| key.0.as_str(), &repos.into_iter().map(by_path).collect()))
+    }
+}
+
+impl Loader<MoodOf> for Loaders {
+    /// The latest one, where a prompt was read more than once.
+    type Value = Arc<Sentiment>;
+    type Error = ApiError;
+
+    async fn load(&self, keys: &[MoodOf]) -> Result<HashMap<MoodOf, Self::Value>> {
+        let prompts: Vec<_> = keys.iter().map(|key| (key.session_id.clone(), key.prompt.clone())).collect();
+        let found = sentiments::by_prompts(self.0.scope(), self.0.db(), self.0.tx().await?, &prompts).await?;
+        let mut moods = HashMap::new();
+        for mood in found {
+            if let (Ok(session_id), Some(prompt)) = (mood.session_id.parse(), mood.message_id.clone()) {
+                moods.insert(MoodOf { session_id, prompt }, Arc::new(mood));
+            }
+        }
+        Ok(moods)
+    }
+}

@@ -1,0 +1,190 @@
+//! Tasks: Han's, and the agent's own.
+
+use async_graphql::{Enum, ID, SimpleObject};
+use han_db::entities;
+use han_transcript::fold;
+use han_types::Timestamp;
+
+/// Where one of Han's tasks stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub enum TaskStatus {
+    /// Begun and not ended.
+    Active,
+    /// Ended.
+    Completed,
+    /// Given up.
+    Failed,
+}
+
+impl From<fold::TaskStatus> for TaskStatus {
+    fn from(status: fold::TaskStatus) -> Self {
+        match status {
+            fold::TaskStatus::Active => Self::Active,
+            fold::TaskStatus::Completed => Self::Completed,
+            fold::TaskStatus::Failed => Self::Failed,
+        }
+    }
+}
+
+/// What sort of work one of Han's tasks is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub enum TaskType {
+    /// Something new.
+    Implementation,
+    /// A repair.
+    Fix,
+    /// The same in a better form.
+    Refactor,
+    /// Finding out.
+    Research,
+}
+
+impl TaskType {
+    /// The type of that name; `None` for every other word.
+    pub(crate) fn of_word(word: &str) -> Option<Self> {
+        match word {
+            "implementation" => Some(Self::Implementation),
+            "fix" => Some(Self::Fix),
+            "refactor" => Some(Self::Refactor),
+            "research" => Some(Self::Research),
+            _ => None,
+        }
+    }
+}
+
+/// How one of Han's tasks ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub enum TaskOutcome {
+    /// It did what it set out to do.
+    Success,
+    /// It did some of it.
+    Partial,
+    /// It did not.
+    Failure,
+}
+
+/// One of Han's tasks.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct Task {
+    /// The global id, `Task:<session>:<task>`.
+    id: ID,
+    /// Its id within the session, or the id of the call that began it as long as no result names it.
+    task_id: String,
+    /// What is to be done; empty where it was never said.
+    description: String,
+    /// What sort of work it is; null where it is none of these.
+    #[graphql(name = "type")]
+    task_type: Option<TaskType>,
+    /// Where it stands, as its last event says.
+    status: TaskStatus,
+    /// How it ended: `success`, `partial` or `failure`.
+    outcome: Option<String>,
+    /// How sure the agent was of that, from 0 to 1.
+    confidence: Option<f64>,
+    /// The last note or, where it was given up, the reason.
+    notes: Option<String>,
+    /// When it was first heard of, RFC 3339 in UTC.
+    started_at: String,
+    /// When it ended, RFC 3339 in UTC.
+    completed_at: Option<String>,
+    /// Seconds from its first event to its end.
+    duration_seconds: Option<i64>,
+}
+
+impl From<&entities::Task> for Task {
+    fn from(row: &entities::Task) -> Self {
+        let details = &row.details;
+        Self {
+            id: ID(format!("Task:{}:{}", row.session_id, row.task_id)),
+            task_id: row.task_id.clone(),
+            description: details.description.clone().unwrap_or_default(),
+            task_type: details.task_type.as_deref().and_then(TaskType::of_word),
+            status: row.status.into(),
+            outcome: row.outcome.map(|outcome| outcome.as_str().to_owned()),
+            confidence: row.confidence,
+            notes: details.notes.clone(),
+            started_at: Timestamp(row.started_at).to_rfc3339(),
+            completed_at: row.completed_at.map(|at| Timestamp(at).to_rfc3339()),
+            duration_seconds: row.completed_at.map(|at| (at - row.started_at).max(0) / 1000),
+        }
+    }
+}
+
+/// One of Han's tasks in a list.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct TaskEdge {
+    /// The task.
+    node: Task,
+}
+
+/// Han's tasks of a session, all of them, by when they began.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct TaskConnection {
+    /// The tasks.
+    edges: Vec<TaskEdge>,
+    /// How many they are.
+    total_count: i64,
+}
+
+impl TaskConnection {
+    pub(crate) fn new(tasks: Vec<Task>) -> Self {
+        let total_count = i64::try_from(tasks.len()).unwrap_or(i64::MAX);
+        Self { edges: tasks.into_iter().map(|node| TaskEdge { node }).collect(), total_count }
+    }
+}
+
+/// One of the agent's own tasks.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct NativeTask {
+    /// The global id, `NativeTask:<session>:<task>`.
+    id: ID,
+    /// Its session's id.
+    session_id: String,
+    /// Its id within the session, or the id of the call that created it as long as no result names it.
+    task_id: String,
+    /// The global id of the message that created it.
+    message_id: String,
+    /// What it is called; empty where only updates were seen.
+    subject: String,
+    /// What is to be done.
+    description: Option<String>,
+    /// The same as something being done.
+    active_form: Option<String>,
+    /// `pending`, `in_progress`, `completed`, or whatever the agent wrote.
+    status: String,
+    /// Who does it.
+    owner: Option<String>,
+    /// The ids of tasks that wait for it.
+    blocks: Vec<String>,
+    /// The ids of tasks it waits for.
+    blocked_by: Vec<String>,
+    /// When it was first heard of, RFC 3339 in UTC.
+    created_at: String,
+    /// When it last changed, RFC 3339 in UTC.
+    updated_at: String,
+    /// When it was completed, if that is where it stands, RFC 3339 in UTC.
+    completed_at: Option<String>,
+}
+
+impl NativeTask {
+    /// A task that the agent has not deleted.
+    pub(crate) fn of_row(row: &entities::NativeTask) -> Option<Self> {
+        let details = &row.details;
+        (details.status != "deleted").then(|| Self {
+            id: ID(format!("NativeTask:{}:{}", row.session_id, row.task_id)),
+            session_id: row.session_id.clone(),
+            task_id: row.task_id.clone(),
+            message_id: format!("Message:{}:{}:{}", row.session_id, row.transcript, row.uuid),
+            subject: details.subject.clone(),
+            description: details.description.clone(),
+            active_form: details.active_form.clone(),
+            status: details.status.clone(),
+            owner: details.owner.clone(),
+            blocks: details.blocks.clone(),
+            blocked_by: details.blocked_by.clone(),
+            created_at: Timestamp(row.created_at).to_rfc3339(),
+            updated_at: Timestamp(row.updated_at).to_rfc3339(),
+            completed_at: row.completed_at.map(|at| Timestamp(at).to_rfc3339()),
+        })
+    }
+}

@@ -1,0 +1,145 @@
+//! The same page of many sessions' messages at once: one statement however many sessions a list shows. The page of
+//! one session is read by `messages`.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use han_types::{MessageKey, Scope, SessionId};
+use sea_orm::{FromQueryResult, Value};
+
+use crate::dialect::FirstOfEach;
+use crate::entities::{Message, Place};
+use crate::page::{MessageCursor, Page, PageRequest};
+use crate::queries::messages::{self, MessageList, parse};
+use crate::{Db, DbError, Tx};
+
+#[derive(FromQueryResult)]
+struct KeyRow {
+    session_id: String,
+    transcript: String,
+    uuid: String,
+    line: i64,
+    at: i64,
+}
+
+/// A page of each of several sessions' messages, newest first, by session; those without any are left out.
+///
+/// # Errors
+/// Where the database fails, a body cannot be opened, or they are more than the transaction may open.
+pub async fn pages(
+    scope: &Scope,
+    db: &Db,
+    tx: &Tx,
+    sessions: &[SessionId],
+    list: &MessageList,
+    request: &PageRequest<MessageCursor>,
+) -> Result<HashMap<String, Page<Message>>, DbError> {
+    if sessions.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut rows = Vec::new();
+    for place in list.places() {
+        rows.extend(rows_of(scope, tx, sessions, list, place, request).await?);
+    }
+    rows.sort_by(|a: &KeyRow, b| (b.at, &b.transcript, b.line).cmp(&(a.at, &a.transcript, a.line)));
+    let pages = Page::cut_each(rows, |row| &row.session_id, request.first);
+    // Only what the pages hold is opened, and all of it together.
+    let keys: Vec<MessageKey> =
+        pages.values().flat_map(|page| &page.rows).map(key).collect::<Result<_, _>>()?;
+    let mut found: HashMap<String, Vec<Message>> = HashMap::new();
+    for message in messages::by_keys(scope, db, tx, &keys).await? {
+        found.entry(message.key.session_id.to_string()).or_default().push(message);
+    }
+    let opened = pages.into_iter().map(|(session, page)| {
+        let mut rows = found.remove(&session).unwrap_or_default();
+        rows.sort_by_cached_key(|message| Reverse(message.cursor()));
+        (session, Page { rows, has_next: page.has_next })
+    });
+    Ok(opened.collect())
+}
+
+async fn rows_of(
+    scope: &Scope,
+    tx: &Tx,
+    sessions: &[SessionId],
+    list: &MessageList,
+    place: Place,
+    request: &PageRequest<MessageCursor>,
+) -> Result<Vec<KeyRow>, DbError> {
+    let (mut condition, mut values) = condition(scope, tx, sessions, "= wanted.id", list, place);
+    if let Some(after) = &request.after {
+        let n = values.len();
+        condition.push_str(&format!(
+            " AND (messages.at, messages.transcript, messages.line) < (${}, ${}, ${})",
+            n + 1,
+            n + 2,
+            n + 3
+        ));
+        values.extend([after.at.into(), after.transcript.as_str().into(), after.line.into()]);
+    }
+    let rows = FirstOfEach {
+        table: "messages",
+        columns: "messages.session_id, messages.transcript, messages.uuid, messages.line, messages.at",
+        condition: &condition,
+        order: "messages.at DESC, messages.transcript DESC, messages.line DESC",
+        limit: request.first + 1,
+    };
+    tx.all(&tx.dialect().first_of_each(2, &rows), values).await
+}
+
+fn key(row: &KeyRow) -> Result<MessageKey, DbError> {
+    Ok(MessageKey {
+        session_id: parse(&row.session_id, "messages.session_id")?,
+        transcript: parse(&row.transcript, "messages.transcript")?,
+        uuid: row.uuid.clone(),
+    })
+}
+
+#[derive(FromQueryResult)]
+struct CountRow {
+    session_id: String,
+    n: i64,
+}
+
+/// How many messages the same list of several sessions has, by session; those without any are left out.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn counts(
+    scope: &Scope,
+    tx: &Tx,
+    sessions: &[SessionId],
+    list: &MessageList,
+) -> Result<HashMap<String, i64>, DbError> {
+    let mut totals = HashMap::new();
+    if sessions.is_empty() {
+        return Ok(totals);
+    }
+    let is_any = tx.dialect().is_any("", 2);
+    for place in list.places() {
+        let (condition, values) = condition(scope, tx, sessions, &is_any, list, place);
+        let sql = format!(
+            "SELECT messages.session_id, count(*) AS n FROM messages WHERE {condition} GROUP BY messages.session_id"
+        );
+        for row in tx.all::<CountRow, _>(&sql, values).await? {
+            *totals.entry(row.session_id).or_default() += row.n;
+        }
+    }
+    Ok(totals)
+}
+
+fn condition(
+    scope: &Scope,
+    tx: &Tx,
+    sessions: &[SessionId],
+    is_wanted: &str,
+    list: &MessageList,
+    place: Place,
+) -> (String, Vec<Value>) {
+    let mut values: Vec<Value> =
+        vec![scope.team_id().as_str().into(), tx.dialect().list(sessions), place.code().into()];
+    let mut sql =
+        format!("messages.team_id = $1 AND messages.session_id {is_wanted} AND messages.place = $3");
+    messages::narrow(tx, list, &mut sql, &mut values);
+    (sql, values)
+}
