@@ -180,7 +180,8 @@ both_databases!(
         // One answer's pages share what an answer may hold: where nothing is left, that is an error and not silence.
         let page = |n| {
             format!(
-                "p{n}: node(id: $id) {{ ... on Session {{ messages(first: 100) {{ edges {{ cursor }} }} }} }} "
+                "p{n}: node(id: $id) {{ ... on Session {{ messages(first: {}) {{ edges {{ cursor }} }} }} }} ",
+                100 + n
             )
         };
         let many: String = (0..60).map(page).collect();
