@@ -1,10 +1,17 @@
-//! CPU seconds of processes, from `/proc` (proc(5): fields 14 and 15 of `stat`, in ticks of a hundredth second).
+//! CPU seconds and memory of processes, from `/proc` (proc(5): fields 14 and 15 of `stat`, in ticks of a hundredth second).
 
 use std::fs;
 
 /// User and system seconds of one process so far.
 pub(crate) fn of_process(pid: u32) -> f64 {
     fs::read_to_string(format!("/proc/{pid}/stat")).ok().and_then(|stat| seconds(&stat)).unwrap_or_default()
+}
+
+/// Resident memory of one process, in KiB (`VmRSS` of its `status`).
+pub(crate) fn resident_kib(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
 }
 
 /// User and system seconds of every process of the database server that runs now.

@@ -19,7 +19,7 @@ use crate::target::Target;
 pub(crate) struct Options {
     /// Writers at once, each with a session of its own.
     #[arg(long, default_value_t = 32)]
-    writers: usize,
+    pub(crate) writers: usize,
     /// Lines a commit.
     #[arg(long, default_value_t = 500)]
     batch: usize,
@@ -28,20 +28,27 @@ pub(crate) struct Options {
     batches: usize,
     /// Pairs of runs; the first is not counted.
     #[arg(long, default_value_t = 5)]
-    pairs: usize,
+    pub(crate) pairs: usize,
+}
+
+impl Options {
+    /// How many lines a run has.
+    pub(crate) fn lines(&self) -> f64 {
+        (self.writers * self.batches * self.batch) as f64
+    }
 }
 
 /// One run's figures.
-struct Run {
-    lines_per_second: f64,
-    server_cpu: f64,
+pub(crate) struct Run {
+    pub(crate) lines_per_second: f64,
+    pub(crate) server_cpu: f64,
     postgres_cpu: f64,
 }
 
 pub(crate) async fn run(options: Options) -> Figure {
     let target = Target::start("han_bench_ingest").await;
     let client = reqwest::Client::new();
-    let lines = (options.writers * options.batches * options.batch) as f64;
+    let lines = options.lines();
     println!(
         "{} writers, {} commits each of {} lines: {lines} lines a run",
         options.writers, options.batches, options.batch
@@ -70,17 +77,17 @@ pub(crate) async fn run(options: Options) -> Figure {
             ratios.push(ratio);
         }
     }
-    Figure { name: "ingest", ratio: median(&ratios), at_least: 0.5 }
+    Figure::at_least("ingest", median(&ratios), 0.5)
 }
 
 /// A writer's session: its request bodies, made before the clock starts.
-struct Session {
+pub(crate) struct Session {
     id: String,
     bodies: Vec<Vec<u8>>,
 }
 
 impl Session {
-    fn new(options: &Options, pair: usize, writer: usize) -> Self {
+    pub(crate) fn new(options: &Options, pair: usize, writer: usize) -> Self {
         let seed = (pair * options.writers + writer + 1) as u64;
         let mut synthetic = SyntheticSession::new(seed);
         let id = synthetic.session_id().to_owned();
@@ -97,7 +104,7 @@ impl Session {
     }
 }
 
-async fn push(target: &Target, client: &reqwest::Client, sessions: &[Session], lines: f64) -> Run {
+pub(crate) async fn push(target: &Target, client: &reqwest::Client, sessions: &[Session], lines: f64) -> Run {
     let (server, postgres, start) = (target.cpu(), cpu::of_postgres(), Instant::now());
     join_all(sessions.iter().map(|session| async move {
         for body in &session.bodies {

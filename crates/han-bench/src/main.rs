@@ -12,8 +12,12 @@
 
 mod cpu;
 mod figure;
+mod hostile;
+mod idle;
 mod ingest;
+mod live;
 mod target;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -30,12 +34,37 @@ struct Cli {
 enum Name {
     /// HTTP to durable, sealed commit, beside binary COPY of the same ciphertext.
     Ingest(ingest::Options),
+    /// Ingest with dashboards that listen, beside ingest without.
+    Push(live::PushOptions),
+    /// From a commit to a thousand subscribers.
+    Fanout(live::FanoutOptions),
+    /// Ten thousand sockets held: memory and delivery.
+    Sockets(live::SocketsOptions),
+    /// SIGTERM with a thousand sockets open.
+    Drain(live::DrainOptions),
+    /// Memory and start of a server with nothing to do, on SQLite.
+    Idle(idle::Options),
+    /// Documents that ask for too much, beside the smallest that is answered.
+    Hostile(hostile::Options),
+    /// Subscribers for the other benchmarks.
+    #[command(hide = true)]
+    Watch(watch::Options),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let figure = match Cli::parse().name {
         Name::Ingest(options) => ingest::run(options).await,
+        Name::Push(options) => live::push(options).await,
+        Name::Fanout(options) => live::fanout(options).await,
+        Name::Sockets(options) => live::sockets(options).await,
+        Name::Drain(options) => live::drain(options).await,
+        Name::Idle(options) => idle::run(options).await,
+        Name::Hostile(options) => hostile::run(options).await,
+        Name::Watch(options) => {
+            watch::run(options).await;
+            return ExitCode::SUCCESS;
+        }
     };
     figure.report()
 }

@@ -1,5 +1,7 @@
 //! What is measured: a han-server of its own on a fresh database of the benchmark's PostgreSQL.
 
+use std::path::PathBuf;
+
 use base64::Engine as _;
 use han_testkit::{Program, pg};
 use sqlx::postgres::PgConnectOptions;
@@ -13,7 +15,15 @@ pub(crate) struct Target {
     pub database: PgConnectOptions,
     /// A key that may push and read.
     pub key: String,
-    server: Program,
+    /// The program.
+    pub server: Program,
+}
+
+/// The server that was built beside this program.
+pub(crate) fn server_path() -> PathBuf {
+    let mut path = std::env::current_exe().expect("this program's path");
+    path.set_file_name("han-server");
+    path
 }
 
 impl Target {
@@ -40,8 +50,7 @@ impl Target {
             ("HAN_LOG", "warn".to_owned()),
         ];
         let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let mut path = std::env::current_exe().expect("this program's path");
-        path.set_file_name("han-server");
+        let path = server_path();
         let mut server = Program::start(&path, ["serve"], env.clone());
         let line = server.wait_for_line("listening on ").await;
         let url = line.split("listening on ").nth(1).and_then(|rest| rest.split_whitespace().next());
@@ -61,6 +70,11 @@ impl Target {
     /// CPU seconds of the server so far.
     pub(crate) fn cpu(&self) -> f64 {
         self.server.id().map(crate::cpu::of_process).unwrap_or_default()
+    }
+
+    /// Its resident memory, in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        self.server.id().map(crate::cpu::resident_kib).unwrap_or_default()
     }
 
     /// A connection to its database, past the server.

@@ -53,6 +53,9 @@ const MAX_ID_BYTES: usize = 128;
 /// The most sockets that are open without their clients having said who they are.
 pub(crate) const MAX_UNKNOWN_SOCKETS: usize = 1_000;
 
+/// What a socket reads at once, in bytes; the library's 128 KiB would be held by each of thousands.
+const READ_BUFFER: usize = 4 << 10;
+
 /// How often an idle peer is asked whether it is there, and after how many silent intervals it is not.
 const PING_EVERY: Duration = Duration::from_secs(25);
 const MAX_SILENT_PINGS: u32 = 2;
@@ -94,6 +97,8 @@ pub(crate) fn upgrade(
         Problem::unavailable("too many sockets wait for their clients to say who they are: try again")
     })?;
     let limit = state.config.limits.graphql_bytes;
+    // Most of them are idle: small buffers, of which a larger message makes larger ones.
+    let socket = socket.read_buffer_size(READ_BUFFER).write_buffer_size(0);
     let socket = socket.protocols([PROTOCOL]).max_message_size(limit).max_frame_size(limit);
     let spoken = socket.selected_protocol().is_some();
     let token = state.tracker.token();

@@ -110,7 +110,8 @@ pub struct Limits {
     pub read_timeout: Duration,
     /// How long a shutdown waits for what was accepted.
     pub shutdown_grace: Duration,
-    /// How often an open socket's credential and membership are read again.
+    /// How often an open socket's credential and membership are read again. What revokes them is heard at once; this is
+    /// for what nobody announces.
     pub socket_recheck: Duration,
     /// For how long an answer of the database's to `/ready` holds.
     pub readiness_holds: Duration,
@@ -139,7 +140,7 @@ impl Default for Limits {
             graphql_bytes: 1 << 20,
             read_timeout: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(10),
-            socket_recheck: Duration::from_secs(30),
+            socket_recheck: Duration::from_secs(300),
             readiness_holds: Duration::from_secs(1),
             socket_init: Duration::from_secs(10),
         }

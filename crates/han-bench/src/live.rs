@@ -1,0 +1,257 @@
+//! What live dashboards cost and how soon they hear: `push`, `fanout`, `sockets` and `drain`. Subscribers run in a
+//! process of their own (`watch`).
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use han_testkit::{Program, Signal};
+
+use crate::cpu;
+use crate::figure::{Figure, median, percentile};
+use crate::ingest::{self, Session};
+use crate::target::Target;
+use crate::watch::{Heard, now_micros};
+
+const MEMORY: &str = "subscription { memoryUpdated { type action } }";
+const ADDED: &str =
+    "subscription { sessionAdded { sessionId newSessionEdge { node { id name messageCount } } } }";
+const MESSAGES: &str = "subscription($id: ID!) { sessionMessageAdded(sessionId: $id) { messageIndex newMessageEdge { \
+                        node { ... on RegularUserMessage { id content } } } } }";
+
+/// Subscribers in a process of their own, each with its subscriptions in place.
+struct Watchers(Program);
+
+impl Watchers {
+    async fn start(target: &Target, sockets: usize, queries: &[&str], more: &[String]) -> Self {
+        let mut args: Vec<String> =
+            ["watch", "--url", &target.url, "--key", &target.key].map(str::to_owned).into();
+        args.extend(["--sockets".to_owned(), sockets.to_string()]);
+        for query in queries {
+            args.extend(["--query".to_owned(), (*query).to_owned()]);
+        }
+        args.extend_from_slice(more);
+        let this = std::env::current_exe().expect("this program's path");
+        let mut program = Program::start(this, args, [("RUST_BACKTRACE", "1")]);
+        program.wait_for_line("ready").await;
+        Self(program)
+    }
+
+    /// What all heard, once they are done.
+    async fn heard(mut self) -> Heard {
+        let line = self.0.wait_for_line("heard ").await;
+        serde_json::from_str(line.trim_start_matches("heard ")).expect("what watch prints")
+    }
+
+    fn cpu(&self) -> f64 {
+        self.0.id().map(cpu::of_process).unwrap_or_default()
+    }
+}
+
+/// How `push` measures.
+#[derive(Args)]
+pub(crate) struct PushOptions {
+    #[command(flatten)]
+    ingest: ingest::Options,
+    /// Dashboards that watch.
+    #[arg(long, default_value_t = 100)]
+    dashboards: usize,
+}
+
+/// Ingest with dashboards that listen / without, in turns on the same server.
+pub(crate) async fn push(options: PushOptions) -> Figure {
+    let target = Target::start("han_bench_push").await;
+    let client = reqwest::Client::new();
+    let lines = options.ingest.lines();
+    println!("{} dashboards; {lines} lines a run", options.dashboards);
+    println!(
+        "{:>5} {:>14} {:>16} {:>7} {:>13} {:>13} {:>12}",
+        "pair", "alone lines/s", "watched lines/s", "ratio", "alone srv s", "watched srv s", "watchers s"
+    );
+    let mut ratios = Vec::new();
+    for pair in 0..=options.ingest.pairs {
+        let sessions = |turn: usize| -> Vec<Session> {
+            let seed = pair * 2 + turn;
+            (0..options.ingest.writers).map(|writer| Session::new(&options.ingest, seed, writer)).collect()
+        };
+        let (first, second) = (sessions(0), sessions(1));
+        // Whoever comes first has the smaller database: they take turns.
+        let (mut alone, mut watched, mut watchers_cpu) = (None, None, 0.0);
+        for (turn, sessions) in [&first, &second].into_iter().enumerate() {
+            if (turn + pair) % 2 == 0 {
+                alone = Some(ingest::push(&target, &client, sessions, lines).await);
+            } else {
+                let watchers = Watchers::start(&target, options.dashboards, &[MEMORY, ADDED], &[]).await;
+                let before = watchers.cpu();
+                watched = Some(ingest::push(&target, &client, sessions, lines).await);
+                watchers_cpu = watchers.cpu() - before;
+            }
+        }
+        let (alone, watched) = (alone.expect("one turn is alone"), watched.expect("one turn is watched"));
+        let ratio = watched.lines_per_second / alone.lines_per_second;
+        let counted = if pair == 0 { " (warm-up)" } else { "" };
+        println!(
+            "{pair:>5} {:>14.0} {:>16.0} {ratio:>6.2}x {:>13.2} {:>13.2} {watchers_cpu:>12.2}{counted}",
+            alone.lines_per_second, watched.lines_per_second, alone.server_cpu, watched.server_cpu
+        );
+        if pair > 0 {
+            ratios.push(ratio);
+        }
+    }
+    Figure::at_least("push", median(&ratios), 0.9)
+}
+
+/// How `fanout` measures.
+#[derive(Args)]
+pub(crate) struct FanoutOptions {
+    /// Subscribers in all.
+    #[arg(long, default_value_t = 1_000)]
+    subscribers: usize,
+    /// Sessions, each watched by as many of them.
+    #[arg(long, default_value_t = 10)]
+    sessions: usize,
+    /// Commits a second, over all sessions.
+    #[arg(long, default_value_t = 10)]
+    rate: usize,
+    /// Seconds.
+    #[arg(long, default_value_t = 30)]
+    seconds: usize,
+}
+
+/// From a commit to each who watches its session.
+pub(crate) async fn fanout(options: FanoutOptions) -> Figure {
+    let target = Target::start("han_bench_fanout").await;
+    let client = reqwest::Client::new();
+    let ids: Vec<String> = (0..options.sessions).map(|n| format!("fanout-{n}")).collect();
+    for id in &ids {
+        post(&target, &client, id, 0, "begin").await;
+    }
+    let commits = options.rate * options.seconds;
+    let each = commits / options.sessions;
+    let mut more = vec!["--expect".to_owned(), each.to_string()];
+    more.extend(ids.iter().flat_map(|id| ["--session".to_owned(), format!("Session:{id}")]));
+    let watchers = Watchers::start(&target, options.subscribers, &[MESSAGES], &more).await;
+    let (server, watching) = (target.cpu(), watchers.cpu());
+    let mut beat = tokio::time::interval(Duration::from_secs(1) / u32::try_from(options.rate).unwrap_or(1));
+    let mut answered = Vec::new();
+    for commit in 0..each * options.sessions {
+        beat.tick().await;
+        let (id, line) = (&ids[commit % options.sessions], commit / options.sessions + 1);
+        let sent = now_micros();
+        post(&target, &client, id, line, &format!("sent {sent} {commit}")).await;
+        answered.push((now_micros() - sent) as f64 / 1000.0);
+    }
+    let cpu = (target.cpu() - server, watchers.cpu() - watching);
+    let heard = watchers.heard().await;
+    let took: Vec<f64> = heard.took.iter().map(|micros| *micros as f64 / 1000.0).collect();
+    println!(
+        "{} subscribers, {} commits/s with {} watchers each, {} s",
+        options.subscribers,
+        options.rate,
+        options.subscribers / options.sessions,
+        options.seconds
+    );
+    println!("{:>34} {:>9} {:>9} {:>9}", "", "p50 ms", "p99 ms", "max ms");
+    for (what, values) in
+        [("push sent to answered (committed)", &answered), ("push sent to each subscriber", &took)]
+    {
+        println!(
+            "{what:>34} {:>9.1} {:>9.1} {:>9.1}",
+            percentile(values, 50.0),
+            percentile(values, 99.0),
+            percentile(values, 100.0)
+        );
+    }
+    println!("CPU: server {:.1} s, subscribers {:.1} s", cpu.0, cpu.1);
+    println!("delivered {} of {}", heard.arrived.len(), each * options.subscribers);
+    let p99 = percentile(&took, 99.0);
+    let figure = format!("p99 {p99:.1} ms, {} lost, {} doubled", heard.lost, heard.doubled);
+    let holds = p99 <= 50.0 && heard.lost == 0 && heard.doubled == 0;
+    Figure::of("fanout", figure, "p99 at most 50 ms, 0 lost, 0 doubled", holds)
+}
+
+async fn post(target: &Target, client: &reqwest::Client, session: &str, line: usize, text: &str) {
+    let body = serde_json::json!({"sessions": [{"session_id": session, "offset": line, "messages": [
+        {"type": "user", "uuid": format!("{session}-{line}"), "timestamp": "2026-01-01T00:00:00.000Z",
+         "message": {"role": "user", "content": text}}]}]});
+    let response = client
+        .post(format!("{}/api/sync/sessions", target.url))
+        .bearer_auth(&target.key)
+        .json(&body)
+        .send()
+        .await
+        .expect("the server answers");
+    let status = response.status();
+    let text = response.text().await.expect("an answer");
+    assert!(status.is_success() && text.contains(r#""error":null"#), "{status}: {text}");
+}
+
+/// How `sockets` measures.
+#[derive(Args)]
+pub(crate) struct SocketsOptions {
+    /// Sockets, each with one subscription.
+    #[arg(long, default_value_t = 10_000)]
+    sockets: usize,
+    /// Commits that all of them hear of.
+    #[arg(long, default_value_t = 5)]
+    commits: usize,
+}
+
+/// Many sockets held: how soon all hear, and what each costs in memory.
+pub(crate) async fn sockets(options: SocketsOptions) -> Figure {
+    let target = Target::start("han_bench_sockets").await;
+    let client = reqwest::Client::new();
+    post(&target, &client, "first", 0, "begin").await;
+    let empty = target.resident_kib();
+    let expect = ["--expect".to_owned(), options.commits.to_string()];
+    let watchers = Watchers::start(&target, options.sockets, &[MEMORY], &expect).await;
+    let held = target.resident_kib();
+    let mut sent = Vec::new();
+    for commit in 0..options.commits {
+        sent.push(now_micros());
+        post(&target, &client, "first", commit + 1, "more").await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+    let heard = watchers.heard().await;
+    let took: Vec<f64> = heard
+        .arrived
+        .iter()
+        .filter_map(|at| Some((at - sent.iter().rev().find(|sent| *sent <= at)?) as f64 / 1e6))
+        .collect();
+    let mean = took.iter().sum::<f64>() / took.len().max(1) as f64;
+    let each = (held as f64 - empty as f64) / options.sockets as f64;
+    println!("{} sockets; resident: {empty} KiB without, {held} KiB with", options.sockets);
+    println!(
+        "delivery: mean {mean:.3} s, p99 {:.3} s; heard {} of {}",
+        percentile(&took, 99.0),
+        took.len(),
+        options.sockets * options.commits
+    );
+    let figure = format!("mean delivery {mean:.2} s, {each:.1} KiB a socket, {} lost", heard.lost);
+    let holds = mean < 1.0 && each < 20.0 && heard.lost == 0;
+    Figure::of("sockets", figure, "under 1 s, under 20 KiB, 0 lost", holds)
+}
+
+/// How `drain` measures.
+#[derive(Args)]
+pub(crate) struct DrainOptions {
+    /// Sockets that are open when the server is told to stop.
+    #[arg(long, default_value_t = 1_000)]
+    sockets: usize,
+}
+
+/// SIGTERM with open sockets: how long until the server has ended, and with which code each socket was closed.
+pub(crate) async fn drain(options: DrainOptions) -> Figure {
+    let target = Target::start("han_bench_drain").await;
+    let watchers = Watchers::start(&target, options.sockets, &[MEMORY], &[]).await;
+    let start = Instant::now();
+    target.server.signal(Signal::Terminate).await;
+    let (status, _) = target.server.wait().await;
+    let seconds = start.elapsed().as_secs_f64();
+    let heard = watchers.heard().await;
+    let closed: usize =
+        heard.closed.iter().filter(|(code, _)| **code == 1012 || **code == 1001).map(|(_, n)| n).sum();
+    println!("{} sockets; exit {status}; codes {:?}", options.sockets, heard.closed);
+    let figure = format!("{seconds:.2} s, {closed} of {} with a close code", options.sockets);
+    let holds = seconds <= 5.0 && closed == options.sockets && status.success();
+    Figure::of("drain", figure, "drained in 5 s, each with a close code", holds)
+}
