@@ -84,6 +84,7 @@ both_databases!(
             money.push(board.cost.sessions.iter().map(|session| session.cost.usd).sum());
             let uses = |name: &str| board.tools.iter().find(|tool| tool.tool == name).unwrap().uses;
             assert_eq!((uses("Edit"), uses("Write"), uses("Task")), (57, 18, 2));
+            assert_eq!(started(&board), [(Some("Explore"), 1), (Some("claude-code-guide"), 1)]);
             assert!(board.cache.hit_rate.unwrap() > 0.9 && board.cache.savings_usd > 0.0);
             close(board.cost.per_session.unwrap(), board.cost.total.usd / 2.0);
         }
@@ -105,6 +106,10 @@ both_databases!(
         close(of_models, money[0]);
     }
 );
+
+fn started(board: &metrics::DashboardAnalytics) -> Vec<(Option<&str>, i64)> {
+    board.subagents.iter().map(|usage| (usage.subagent_type.as_deref(), usage.count)).collect()
+}
 
 fn all() -> PageRequest<han_db::page::SessionCursor> {
     PageRequest { after: None, first: 100 }
@@ -203,6 +208,7 @@ both_databases!(
             .unwrap();
         // Of Han's two, the agent's one and two to-dos, one each was done.
         assert_eq!(board.top_sessions[0].completion, Some(0.6));
+        assert_eq!(started(&board), [(Some("gardener"), 2), (None, 1)]);
         assert_eq!((board.compactions.manual, board.compactions.sessions_with), (1, 1));
         assert!(board.human_time.human_seconds > 0.0);
         assert_eq!(board.bottom_sessions, []);

@@ -90,6 +90,13 @@ pub fn mcp_name(name: &str) -> Option<(&str, &str)> {
         .filter(|(server, tool)| !server.is_empty() && !tool.is_empty())
 }
 
+/// Whether a use of the tool of that name starts a subagent, whose type its input names (`subagent_type`). The tool was
+/// called `Task` before it was called `Agent`.
+#[must_use]
+pub fn starts_subagent(name: &str) -> bool {
+    matches!(name, "Task" | "Agent")
+}
+
 /// How the tool of that name is shown.
 #[must_use]
 pub fn face(name: &str) -> ToolFace {

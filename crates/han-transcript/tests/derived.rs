@@ -175,6 +175,20 @@ fn file_changes_are_those_that_happened() {
     );
 }
 
+#[test]
+fn subagents_are_told_by_the_tool_uses_that_start_them() {
+    let lines = [
+        uses("Task", "a1", json!({"subagent_type": "Plan", "prompt": "think"})),
+        uses("Agent", "a2", json!({"prompt": "think"})),
+        uses("TaskCreate", "a3", json!({"subagent_type": "Plan", "subject": "none"})),
+        uses("Agent", "a4", json!({"subagent_type": 7})),
+    ];
+    let at = LineContext { session_id: "s", transcript: "main" };
+    let subagents: Vec<Vec<String>> =
+        lines.iter().map(|line| project(&line.to_string(), &at).subagents).collect();
+    assert_eq!(subagents, [vec!["Plan".to_owned()], vec![String::new()], vec![], vec![String::new()]]);
+}
+
 fn todo_lines() -> Vec<Value> {
     let todo =
         |content: &str, status: &str| json!({"content": content, "status": status, "activeForm": content});

@@ -313,6 +313,23 @@ pub async fn memberships(db: &Db, user_id: &UserId) -> Result<Vec<TeamMembership
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
+/// Teams as their longest-standing admin may touch them, by slug: for the operator's own commands, which run where the
+/// database is and on behalf of nobody who signed in. `team`, an id or a slug, leaves all others out. A team without
+/// any admin is left out.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn teams_for_operator(db: &Db, team: Option<&str>) -> Result<Vec<Resolved>, DbError> {
+    let tx = db.read_system().await?;
+    let sql = "SELECT m.user_id, m.role, t.id, t.slug, t.name, t.plan_tier, t.created_at FROM teams t \
+         JOIN team_members m ON m.team_id = t.id AND m.user_id = (SELECT a.user_id FROM team_members a \
+           WHERE a.team_id = t.id AND a.role = $2 ORDER BY a.joined_at, a.user_id LIMIT 1) \
+         WHERE $1 IN ('', t.id, t.slug) ORDER BY t.slug";
+    let rows: Vec<MembershipRecord> =
+        tx.all(sql, [team.unwrap_or_default().into(), Role::Admin.as_str().into()]).await?;
+    rows.into_iter().map(|row| Ok(resolve(row.try_into()?, Capabilities::PERSON))).collect()
+}
+
 // ---- people and teams ---------------------------------------------------------------------------------------
 
 #[derive(FromQueryResult)]

@@ -185,6 +185,9 @@ pub fn eventful() -> Vec<File> {
         "TodoWrite",
         json!({"todos": [{"content": "first", "status": "completed"}, {"content": "second", "status": "in_progress"}]}),
     ));
+    push(uses("a1", "Agent", json!({"subagent_type": "gardener", "prompt": "look", "description": "look"})));
+    push(uses("a2", "Task", json!({"subagent_type": "gardener", "prompt": "look", "description": "look"})));
+    push(uses("a3", "Agent", json!({"prompt": "look", "description": "look"})));
     push(json!({"type": "system", "subtype": "compact_boundary", "compactMetadata": {"trigger": "manual"}}));
     vec![("eventful".to_owned(), "main".to_owned(), lines)]
 }

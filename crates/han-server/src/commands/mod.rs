@@ -2,6 +2,7 @@
 //! for programs goes to standard output, one line; what is meant for people goes to standard error or the log.
 
 mod people;
+mod rebuild;
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -36,6 +37,8 @@ enum Command {
     /// Print a link that signs a browser in once, within 15 minutes. On an empty database, makes the first user
     /// and their team.
     LoginLink(LoginLink),
+    /// Derive everything anew from the stored lines: sums, tasks, hooks, file changes. Lines may come in meanwhile.
+    Rebuild(Rebuild),
     /// Look after API keys.
     #[command(subcommand)]
     Key(Key),
@@ -50,6 +53,18 @@ struct LoginLink {
     /// On an empty database: what the first team is called.
     #[arg(long)]
     team: Option<String>,
+}
+
+/// Whose lines are derived anew.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Rebuild {
+    /// One team's, by its id or its slug.
+    #[arg(long)]
+    team: Option<String>,
+    /// Every team's, one after the other.
+    #[arg(long)]
+    all: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -165,6 +180,10 @@ async fn on_database(
         Command::LoginLink(asked) => {
             migrations::prepare(db, config.database.migrate).await?;
             people::login_link(&asked, config, db, world).await?;
+        }
+        Command::Rebuild(asked) => {
+            migrations::prepare(db, config.database.migrate).await?;
+            rebuild::run(&asked, db, world).await?;
         }
         Command::Key(Key::Create(asked)) => {
             migrations::prepare(db, config.database.migrate).await?;

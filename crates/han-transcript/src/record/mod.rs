@@ -78,6 +78,9 @@ pub struct LineRecord {
     pub usage: Option<Usage>,
     /// The tools it uses.
     pub tool_uses: Vec<ToolUse>,
+    /// The types of the subagents that its tool uses start (`Task`, `Agent`), one for each; empty where the input names
+    /// none.
+    pub subagents: Vec<String>,
     /// The first tool it uses, the tool of an MCP or exposed call or result, or another Han event's name.
     pub tool_name: Option<String>,
     /// What it answers.

@@ -14,7 +14,7 @@ use crate::json::{self, Object};
 use crate::kind::MessageKind;
 use crate::line::{Line, duration_ms};
 use crate::text::{MAX_NAME, MAX_PATH, id, label, preview};
-use crate::tool::ToolCategory;
+use crate::tool::{self, ToolCategory};
 
 /// The namespace of uuids derived from content, for lines that carry none of their own.
 ///
@@ -72,6 +72,7 @@ pub fn project(line: &str, at: &LineContext<'_>) -> LineRecord {
         usage,
         tool_name: tool_name(&read, &uses.tools),
         tool_uses: uses.tools,
+        subagents: uses.subagents,
         results: answered.results,
         agent_start: if progress { agent_start(&read) } else { None },
         hook: HookRecord::read(&read),
@@ -112,6 +113,7 @@ fn time(line: &Line<'_>) -> TimeSource {
 #[derive(Default)]
 struct Uses {
     tools: Vec<ToolUse>,
+    subagents: Vec<String>,
     todos: Option<Vec<TodoRecord>>,
     tasks: Vec<TaskRecord>,
     native_tasks: Vec<NativeTaskRecord>,
@@ -140,7 +142,15 @@ impl Uses {
         // Most inputs (commands, patterns, paths to read) project to nothing and stay unread.
         let reads = matches!(
             name,
-            "Write" | "Edit" | "MultiEdit" | "NotebookEdit" | "TodoWrite" | "TaskCreate" | "TaskUpdate"
+            "Write"
+                | "Edit"
+                | "MultiEdit"
+                | "NotebookEdit"
+                | "TodoWrite"
+                | "TaskCreate"
+                | "TaskUpdate"
+                | "Task"
+                | "Agent"
         );
         if !reads && !name.ends_with("_task") {
             return;
@@ -150,6 +160,10 @@ impl Uses {
         self.native_tasks.extend(NativeTaskRecord::of_tool_use(name, call_id, &input));
         if name.starts_with("mcp__") {
             self.tasks.extend(TaskRecord::of_tool_use(name, call_id, &input));
+        }
+        if tool::starts_subagent(name) {
+            let subagent_type = input.text("subagent_type").and_then(|text| label(&text, MAX_NAME));
+            self.subagents.push(subagent_type.unwrap_or_default());
         }
         if name == "TodoWrite" {
             self.todos = TodoRecord::list(&input).or_else(|| self.todos.take());

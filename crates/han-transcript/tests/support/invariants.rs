@@ -53,6 +53,7 @@ pub(crate) fn check(line: &str) {
             assert!((0..=MAX_TOKENS).contains(&count), "{count} of {line:?}");
         }
     }
+    assert!(record.subagents.len() <= record.tool_uses.len());
     for count in [record.tool_uses.len(), record.results.len(), record.file_changes.len()] {
         assert!(count <= MAX_ITEMS);
     }

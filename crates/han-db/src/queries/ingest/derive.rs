@@ -112,6 +112,7 @@ impl Derive<'_> {
         self.file_changes(new, &mut sums).await?;
         self.tasks(new, &mut sums).await?;
         self.hooks(new, &mut sums).await?;
+        self.subagents(new, &mut sums).await?;
         self.sentiments(new, &mut sums).await?;
         self.todos(new).await?;
         count_lines(new, &mut sums);
@@ -399,6 +400,21 @@ impl Derive<'_> {
         };
         insert.run(self.tx).await?;
         Ok(())
+    }
+
+    /// The types of subagents are names that a team gives: they are kept as labels.
+    async fn subagents(&self, new: &[Seen<'_>], sums: &mut Sums) -> Result<(), DbError> {
+        let mut labels = BTreeMap::new();
+        for line in new {
+            for name in &line.record.subagents {
+                let key = if name.is_empty() { String::new() } else { self.keys.label_id(name) };
+                sums.count(line.hour(), Kind::Subagent, &key, 1, &Counts::one(None));
+                if !name.is_empty() {
+                    labels.insert(key, name.clone());
+                }
+            }
+        }
+        self.labels(&labels).await
     }
 
     /// Keeps names that are not yet known.

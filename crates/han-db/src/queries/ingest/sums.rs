@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     NativeDone,
     /// Moods, by level of frustration; `score` sums sentiments, in thousandths.
     Sentiment,
+    /// Subagents that were started, by the label of their type; key empty: the type was not told.
+    Subagent,
     /// Han's tasks, by type, by when they began.
     TaskBegun,
     /// Han's tasks, by `type/outcome`, by when they ended, with their time; `score` sums confidences, `error` how
@@ -45,6 +47,7 @@ impl Kind {
             Self::NativeBegun => "native_begun",
             Self::NativeDone => "native_done",
             Self::Sentiment => "sentiment",
+            Self::Subagent => "subagent",
             Self::TaskBegun => "task_begun",
             Self::TaskEnded => "task_ended",
             Self::Tool => "tool",
@@ -180,7 +183,7 @@ impl Sums {
         for ((_, kind, key), counts) in &self.counts {
             match kind {
                 Kind::Compaction if key != CONTINUATION => sums.compactions += counts.count,
-                Kind::Compaction | Kind::Hook => {}
+                Kind::Compaction | Kind::Hook | Kind::Subagent => {}
                 Kind::File => {
                     sums.file_changes += counts.count;
                     sums.lines_added += counts.lines_added;

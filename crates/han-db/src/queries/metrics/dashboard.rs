@@ -36,6 +36,8 @@ pub struct DashboardAnalytics {
     pub compactions: CompactionStats,
     /// Tools, the most used first.
     pub tools: Vec<ToolUsage>,
+    /// Subagents, the most started first.
+    pub subagents: Vec<SubagentUsage>,
     /// Hooks, the one that ran most first.
     pub hooks: Vec<HookHealth>,
     /// What tasks came to.
@@ -153,6 +155,15 @@ pub struct ToolUsage {
     pub uses: i64,
 }
 
+/// One type of subagent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SubagentUsage {
+    /// The type; none where the tool uses that started them name none.
+    pub subagent_type: Option<String>,
+    /// How often one was started.
+    pub count: i64,
+}
+
 /// One hook.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HookHealth {
@@ -212,7 +223,7 @@ pub async fn dashboard(
     prices: &PriceTable,
 ) -> Result<DashboardAnalytics, DbError> {
     let rows = rollups(scope, tx, range, within, By::Day, true).await?;
-    let kinds = [KINDS, &["compaction", "hook", "tool"]].concat();
+    let kinds = [KINDS, &["compaction", "hook", "subagent", "tool"]].concat();
     let counted = counts(scope, tx, range, within, By::Whole, &kinds).await?;
     let sessions = sessions(scope, tx, range, within).await?;
     let usage = usage(scope, tx, range, within).await?;
@@ -222,6 +233,8 @@ pub async fn dashboard(
     let mut tools: Vec<ToolUsage> =
         of_kind("tool").map(|row| ToolUsage { tool: row.key.clone(), uses: row.count }).collect();
     tools.sort_by(|a, b| b.uses.cmp(&a.uses).then_with(|| a.tool.cmp(&b.tool)));
+    let labelled = counted.iter().filter(|row| matches!(row.kind.as_str(), "hook" | "subagent"));
+    let names = labels::by_ids(scope, db, tx, labelled.map(|row| &row.key)).await?;
     let ai_seconds = sessions.iter().map(SessionRow::ai_seconds).sum();
     let measured: Vec<SessionEffectiveness> = sessions.iter().map(SessionRow::measure).collect();
     let (top_sessions, bottom_sessions) = best_and_worst(scope, db, tx, &measured).await?;
@@ -231,7 +244,8 @@ pub async fn dashboard(
         compactions: compactions(of_kind("compaction"), &sessions),
         human_time: estimate(tools.iter().map(|tool| (tool.tool.as_str(), tool.uses)), ai_seconds),
         tools,
-        hooks: hooks(scope, db, tx, of_kind("hook")).await?,
+        subagents: subagents(of_kind("subagent"), &names),
+        hooks: hooks(of_kind("hook"), &names),
         tasks,
         top_sessions,
         bottom_sessions,
@@ -398,13 +412,18 @@ fn compactions<'r>(rows: impl Iterator<Item = &'r CountRow>, sessions: &[Session
     stats
 }
 
-async fn hooks<'r>(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
-    rows: impl Iterator<Item = &'r CountRow> + Clone,
-) -> Result<Vec<HookHealth>, DbError> {
-    let names = labels::by_ids(scope, db, tx, rows.clone().map(|row| &row.key)).await?;
+fn subagents<'r>(
+    rows: impl Iterator<Item = &'r CountRow>,
+    names: &HashMap<String, String>,
+) -> Vec<SubagentUsage> {
+    let usage =
+        |row: &CountRow| SubagentUsage { subagent_type: names.get(&row.key).cloned(), count: row.count };
+    let mut subagents: Vec<SubagentUsage> = rows.map(usage).collect();
+    subagents.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.subagent_type.cmp(&b.subagent_type)));
+    subagents
+}
+
+fn hooks<'r>(rows: impl Iterator<Item = &'r CountRow>, names: &HashMap<String, String>) -> Vec<HookHealth> {
     let mut hooks: Vec<HookHealth> = rows
         .map(|row| HookHealth {
             hook: names.get(&row.key).cloned().unwrap_or_default(),
@@ -416,7 +435,7 @@ async fn hooks<'r>(
         })
         .collect();
     hooks.sort_by(|a, b| b.runs.cmp(&a.runs).then_with(|| a.hook.cmp(&b.hook)));
-    Ok(hooks)
+    hooks
 }
 
 /// The sessions at both ends that have a score, with the trend of their moods. No session stands in both lists.

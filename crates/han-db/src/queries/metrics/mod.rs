@@ -19,7 +19,7 @@ use sea_orm::{FromQueryResult, Value};
 pub use activity::{ActivityData, Day, DayModels, Hour, ModelUsage, activity};
 pub use dashboard::{
     CacheStats, CompactionStats, CostAnalysis, DashboardAnalytics, DayCost, HookHealth, MOST_SESSIONS,
-    SessionCost, ToolUsage, WeekCost, WeekPerformance, dashboard,
+    SessionCost, SubagentUsage, ToolUsage, WeekCost, WeekPerformance, dashboard,
 };
 pub use effectiveness::{SentimentTrend, SessionEffectiveness};
 pub use human_time::{CategoryTime, HumanTime, ToolTime};
