@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, LazyLock, OnceLock};
+use std::time::Duration;
 
 use async_graphql::Context;
 use async_graphql::dataloader::{DataLoader, HashMapCache};
@@ -10,8 +11,8 @@ use han_db::{Db, Tx};
 use han_transcript::pricing::PriceTable;
 use han_types::{Actor, Capability, Scope};
 use tokio::sync::{OnceCell, watch};
-use tracing::Instrument as _;
 
+use crate::drive;
 use crate::error::{ApiError, Result};
 use crate::loaders::Loaders;
 
@@ -188,9 +189,11 @@ impl Reads {
 impl Operation {
     fn start(db: Db, scope: Scope, team_name: Option<Arc<str>>) -> Op {
         let reads = Arc::new(Reads { db, scope, tx: OnceCell::new() });
-        // Loads run in tasks of their own; the span keeps their log lines with the request's.
-        let spawn = |load: BoxFuture<'static, ()>| tokio::spawn(load.in_current_span());
-        let loader = DataLoader::with_cache(Loaders::new(Arc::clone(&reads)), spawn, HashMapCache::default());
+        let loaders = Loaders::new(Arc::clone(&reads));
+        // No delay: whatever can ask has asked before the first load runs.
+        let loader = DataLoader::with_cache(loaders, drive::spawn, HashMapCache::default())
+            .delay(Duration::ZERO)
+            .max_batch_size(usize::MAX);
         Arc::new(Self { reads, team_name, loader })
     }
 

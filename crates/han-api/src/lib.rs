@@ -2,12 +2,14 @@
 //! sockets or SQL: a transport puts a [`RequestContext`] into a request and gives it to a [`HanSchema`].
 //!
 //! * `schema`: the entry points; `context`: what one operation works with; `loaders`: how its reads are batched.
+//! * `drive`: how an operation and the reads it asks for run.
 //! * `types`, `query`, `mutation`, `subscription`: the schema, one file per noun.
 //! * `connection`, `filters`: pages and conditions, the same for every list.
 //! * `limits`: what is refused before it is parsed; `error`: what clients are told.
 
 mod connection;
 mod context;
+mod drive;
 pub mod error;
 mod filters;
 pub mod limits;

@@ -12,6 +12,7 @@ use han_db::changes::DbChangeEvent;
 use tokio::sync::broadcast;
 
 use crate::context::OperationCell;
+use crate::drive;
 use crate::error::{self, ApiError};
 use crate::limits::{self, LimitError, Limits};
 use crate::mutation::MutationRoot;
@@ -79,7 +80,7 @@ impl HanSchema {
     /// Runs a query or a mutation. Who asks is in the request's data: see [`crate::request`].
     pub async fn execute(&self, request: Request) -> Response {
         match self.admit(request) {
-            Ok(request) => error::finish(self.inner.execute(request).await),
+            Ok(request) => error::finish(drive::run(self.inner.execute(request)).await),
             Err(refused) => error::response(&refused),
         }
     }
@@ -92,11 +93,11 @@ impl HanSchema {
         session_data: Option<Arc<Data>>,
     ) -> BoxStream<'static, Response> {
         match self.admit(request) {
-            Ok(request) => self
-                .inner
-                .execute_stream_with_session_data(request, session_data.unwrap_or_default())
-                .map(error::finish)
-                .boxed(),
+            Ok(request) => {
+                let session_data = session_data.unwrap_or_default();
+                let responses = self.inner.execute_stream_with_session_data(request, session_data);
+                drive::stream(responses).map(error::finish).boxed()
+            }
             Err(refused) => stream::iter([error::response(&refused)]).boxed(),
         }
     }

@@ -5,6 +5,7 @@
 //! subscription ends with the error code `RESYNC`, upon which the client fetches anew and subscribes again. When the
 //! right to the data ends, so does the stream, with `UNAUTHENTICATED`.
 
+mod arrived;
 mod feed;
 mod memory;
 mod session;
@@ -21,6 +22,11 @@ use crate::query::global_id;
 use crate::types::machine::{MemoryAgentProgressPayload, MemoryAgentResultPayload};
 use crate::types::session::session_id;
 
+use arrived::Telling;
+pub(crate) use arrived::{
+    HookResultAddedPayload, SessionFilesChangedPayload, SessionHooksChangedPayload,
+    SessionTodosChangedPayload, ToolResultAddedPayload,
+};
 use feed::{Feed, until_error};
 pub(crate) use memory::MemoryUpdatedPayload;
 pub(crate) use session::{NodeUpdatedPayload, SessionAddedPayload, SessionMessageAddedPayload};
@@ -86,6 +92,54 @@ impl SubscriptionRoot {
         #[graphql(desc = "`Type:id`; a raw id is a session's.")] id: ID,
     ) -> Result<impl Stream<Item = Result<NodeUpdatedPayload>> + use<>> {
         Ok(until_error(session::NodeUpdated::new(self.feed(ctx)?, global_id(&id)?)))
+    }
+
+    /// Results of a tool, MCP or exposed call, as they come.
+    async fn tool_result_added(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The call, as `toolCallId` and `callId` name it.")] call_id: String,
+    ) -> Result<impl Stream<Item = Result<ToolResultAddedPayload>> + use<>> {
+        Ok(until_error(Telling::new(self.feed(ctx)?, arrived::ResultOf(call_id))))
+    }
+
+    /// Results of a hook run, as they come: those that name it, and those that name none but answer it.
+    async fn hook_result_added(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The run, as `hookRunId` names it.")] hook_run_id: String,
+    ) -> Result<impl Stream<Item = Result<HookResultAddedPayload>> + use<>> {
+        Ok(until_error(Telling::new(self.feed(ctx)?, arrived::HookResultOf(hook_run_id))))
+    }
+
+    /// That a session's list of file changes changed: once for all that came together.
+    async fn session_files_changed(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Global or raw.")] session_id: ID,
+    ) -> Result<impl Stream<Item = Result<SessionFilesChangedPayload>> + use<>> {
+        let id = self::session_id("sessionId", &session_id)?;
+        Ok(until_error(Telling::new(self.feed(ctx)?, arrived::FilesOf(id))))
+    }
+
+    /// That a session's agent wrote its to-do list: once for all lists that came together.
+    async fn session_todos_changed(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Global or raw.")] session_id: ID,
+    ) -> Result<impl Stream<Item = Result<SessionTodosChangedPayload>> + use<>> {
+        let id = self::session_id("sessionId", &session_id)?;
+        Ok(until_error(Telling::new(self.feed(ctx)?, arrived::TodosOf(id))))
+    }
+
+    /// Hooks of a session that begin or end, in the order of their lines.
+    async fn session_hooks_changed(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Global or raw.")] session_id: ID,
+    ) -> Result<impl Stream<Item = Result<SessionHooksChangedPayload>> + use<>> {
+        let id = self::session_id("sessionId", &session_id)?;
+        Ok(until_error(Telling::new(self.feed(ctx)?, arrived::HooksOf(id))))
     }
 
     /// Whatever changes that dashboards show. On a team server that is sessions: `type` is `SESSION`.
