@@ -26,11 +26,11 @@ const NODE: &str =
 const MEMORY: &str = "subscription { memoryUpdated { type action path timestamp } }";
 
 /// A subscription's responses.
-struct Watch(BoxStream<'static, Response>);
+pub struct Watch(BoxStream<'static, Response>);
 
 impl Watch {
     /// Subscribes. A stream subscribes when it is first asked, so it is asked at once.
-    async fn start(world: &World, context: RequestContext, query: &str, variables: Value) -> Self {
+    pub async fn start(world: &World, context: RequestContext, query: &str, variables: Value) -> Self {
         let request = Request::new(query).variables(Variables::from_json(variables));
         let stream = world.schema.execute_stream(han_api::request(request, context), None);
         let mut watch = Self(stream.peekable().boxed());
@@ -42,7 +42,7 @@ impl Watch {
         tokio::time::timeout(Duration::from_secs(20), self.0.next()).await.expect("nothing was told")
     }
 
-    async fn next(&mut self, field: &str) -> Value {
+    pub async fn next(&mut self, field: &str) -> Value {
         let response = self.response().await.expect("the stream has ended");
         assert!(response.errors.is_empty(), "{:?}", response.errors);
         response.data.into_json().unwrap()[field].take()
@@ -55,7 +55,7 @@ impl Watch {
     }
 
     /// Whether something waits to be read now.
-    async fn has_next(&mut self) -> bool {
+    pub async fn has_next(&mut self) -> bool {
         futures_util::poll!(self.0.next()).is_ready()
     }
 }

@@ -10,6 +10,7 @@
 mod access;
 mod documents;
 mod live;
+mod live_work;
 mod messages;
 mod pages;
 mod support;
