@@ -84,7 +84,7 @@ pub enum ApiError {
     Limit(#[from] LimitError),
     /// Things stand in the way.
     #[error("{0}")]
-    Conflict(&'static str),
+    Conflict(String),
     /// The team's plan does not allow it.
     #[error("{0}")]
     PlanLimit(String),

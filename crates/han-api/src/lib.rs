@@ -18,9 +18,13 @@ mod mutation;
 mod query;
 mod schema;
 mod subscription;
+#[cfg(feature = "team")]
+mod team;
 pub mod types;
 
 pub use context::{Live, Recheck, RequestContext, request};
 pub use error::{ApiError, Code};
 pub use limits::{LimitError, Limits};
 pub use schema::{HanSchema, schema, sdl, too_slow};
+#[cfg(feature = "team")]
+pub use team::Site;

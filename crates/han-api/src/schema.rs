@@ -18,6 +18,8 @@ use crate::limits::{self, LimitError, Limits};
 use crate::mutation::MutationRoot;
 use crate::query::Query;
 use crate::subscription::SubscriptionRoot;
+#[cfg(feature = "team")]
+use crate::team::Site;
 use crate::types::message::UserMessage;
 
 type Inner = Schema<Query, MutationRoot, SubscriptionRoot>;
@@ -28,6 +30,8 @@ type Inner = Schema<Query, MutationRoot, SubscriptionRoot>;
 pub struct HanSchema {
     inner: Inner,
     limits: Limits,
+    #[cfg(feature = "team")]
+    site: Arc<Site>,
 }
 
 impl std::fmt::Debug for HanSchema {
@@ -48,7 +52,12 @@ pub fn schema(db: Db, changes: broadcast::Sender<DbChangeEvent>, limits: Limits)
         .limit_directives(limits.directives)
         .data(db)
         .finish();
-    HanSchema { inner, limits }
+    HanSchema {
+        inner,
+        limits,
+        #[cfg(feature = "team")]
+        site: Arc::default(),
+    }
 }
 
 /// The schema's text, for which no database is needed.
@@ -71,6 +80,14 @@ pub fn too_slow() -> Response {
 }
 
 impl HanSchema {
+    /// The same schema on that server: links lead there, and its plans bind.
+    #[cfg(feature = "team")]
+    #[must_use]
+    pub fn at(mut self, site: Site) -> Self {
+        self.site = Arc::new(site);
+        self
+    }
+
     /// The limits it was made with: the transport reads bodies and batches by them.
     #[must_use]
     pub fn limits(&self) -> &Limits {
@@ -136,6 +153,8 @@ impl HanSchema {
     fn admit(&self, mut request: Request) -> Result<Request, ApiError> {
         limits::check(&request.query, &self.limits)?;
         check_variables(&mut request)?;
+        #[cfg(feature = "team")]
+        let request = request.data(Arc::clone(&self.site));
         Ok(request.data(OperationCell::default()))
     }
 }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::Gate;
+use crate::auth::invite;
 use crate::auth::jwt::JwtKeys;
 use crate::client;
 use crate::config::{Config, PublicUrl};
@@ -115,7 +116,13 @@ impl App {
                 public_url.origin(),
                 Arc::clone(&clock),
             ),
-            schema: han_api::schema(db.clone(), changes.sender.clone(), han_api::Limits::default()),
+            schema: han_api::schema(db.clone(), changes.sender.clone(), han_api::Limits::default()).at(
+                han_api::Site {
+                    origin: public_url.origin().to_owned(),
+                    invite_path: invite::PATH,
+                    plans: config.plans,
+                },
+            ),
             access: changes.access.clone(),
             memory: Memory::of(config.limits.ingest_memory_bytes, config.limits.largest_push()),
             stores: stores(&config, db.dialect()),

@@ -12,7 +12,7 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 
-use crate::auth::login_link;
+use crate::auth::{invite, login_link};
 use crate::config::Environment;
 use crate::observe::observe;
 use crate::problem::Problem;
@@ -44,6 +44,8 @@ fn routes(environment: Environment) -> Vec<Route> {
         // Signing in and out.
         route(login_link::PATH,    &[Method::GET, Method::POST], get(login_link::page).post(login_link::redeem)),
         route("/auth/logout",      &[Method::POST],              post(login_link::logout)),
+        // Joining a team: a page that accepts an invite for who is signed in.
+        route(invite::PATH,        &[Method::GET, Method::POST], get(invite::page).post(invite::accept)),
         // Data: every handler asks for a Caller.
         route(graphql::PATH,       &[Method::GET, Method::POST], get(graphql::get).post(graphql::post)),
         route("/api/sync/status",  &[Method::GET],               get(receiver::status)),

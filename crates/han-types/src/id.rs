@@ -124,6 +124,10 @@ text_id!(
     WebSessionId, "web session id", 64
 );
 text_id!(
+    /// An invite's row (not its code).
+    InviteId, "invite id", 64
+);
+text_id!(
     /// A coding agent's session, as its developer's machine named it. Unique within a team.
     SessionId, "session_id", 128
 );

@@ -28,6 +28,16 @@ impl PlanTier {
         }
     }
 
+    /// How many members a team of this plan may have; `None` for any number.
+    #[must_use]
+    pub fn max_members(self) -> Option<u32> {
+        match self {
+            Self::Free => Some(1),
+            Self::Pro => Some(10),
+            Self::Enterprise => None,
+        }
+    }
+
     /// Whether message content of such a team is sealed at rest.
     #[must_use]
     pub fn seals_content(self) -> bool {

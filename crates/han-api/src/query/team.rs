@@ -1,10 +1,14 @@
-//! People and teams at the root: who I am.
+//! People and teams at the root: who I am, which teams are mine, who and what is in them.
 
-use async_graphql::{Context, Object};
-use han_db::queries::identity;
+use async_graphql::{Context, ID, Object};
+use han_db::page::MAX_PAGE;
+use han_db::queries::{api_keys, identity, invites, teams};
+use han_types::{GlobalId, Role};
 
 use crate::context::{caller, database};
-use crate::error::Result;
+use crate::error::{ApiError, Result};
+use crate::team::{self, ONLY_ADMINS};
+use crate::types::team::{ApiKey, Team, TeamInvite, TeamMember};
 use crate::types::user::User;
 
 #[derive(Debug, Default)]
@@ -18,5 +22,82 @@ impl TeamQuery {
         let caller = caller(ctx)?;
         caller.readable()?;
         Ok(identity::user(database(ctx)?, &caller.actor().user_id).await?.map(User::new))
+    }
+
+    /// The caller's teams, the oldest membership first; an API key's one team.
+    async fn my_teams(&self, ctx: &Context<'_>) -> Result<Option<Vec<Team>>> {
+        let caller = caller(ctx)?;
+        caller.readable()?;
+        let plans = team::site(ctx).plans;
+        let teams = team::teams_of(database(ctx)?, caller.actor()).await?;
+        Ok(Some(teams.into_iter().map(|found| Team::new(found, plans)).collect()))
+    }
+
+    /// The team whose sessions this credential sees; null for who is in none.
+    async fn active_team(&self, ctx: &Context<'_>) -> Result<Option<Team>> {
+        let caller = caller(ctx)?;
+        caller.readable()?;
+        let found = identity::scope_for(database(ctx)?, caller.actor()).await?;
+        Ok(found.map(|found| team::seen(found, team::site(ctx).plans)))
+    }
+
+    /// The caller's team of that slug.
+    async fn team(&self, ctx: &Context<'_>, slug: String) -> Result<Option<Team>> {
+        let caller = caller(ctx)?;
+        caller.readable()?;
+        let teams = team::teams_of(database(ctx)?, caller.actor()).await?;
+        let found = teams.into_iter().find(|found| found.team.slug == slug);
+        Ok(found.map(|found| Team::new(found, team::site(ctx).plans)))
+    }
+
+    /// A team's members, the oldest membership first.
+    #[graphql(complexity = "1 + child_complexity")]
+    async fn team_members(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Global or raw.")] team_id: ID,
+        #[graphql(desc = "The last member of the page before: a user's id, global or raw.")] after: Option<
+            ID,
+        >,
+        #[graphql(desc = "How many: 1 to 500; 500 where it is not given.")] first: Option<i32>,
+    ) -> Result<Option<Vec<TeamMember>>> {
+        let caller = caller(ctx)?;
+        caller.readable()?;
+        let first = match first {
+            None => MAX_PAGE,
+            Some(first) => usize::try_from(first)
+                .ok()
+                .filter(|first| (1..=MAX_PAGE).contains(first))
+                .ok_or_else(|| ApiError::bad("first", format!("ask for 1 to {MAX_PAGE}")))?,
+        };
+        let after = after.map(|id| GlobalId::raw("User", &id).parse()).transpose();
+        let after = after.map_err(|error| ApiError::bad("after", error))?;
+        let db = database(ctx)?;
+        let scope = team::scope_in(db, caller.actor(), &team_id).await?.scope;
+        let members = teams::members(&scope, db, after.as_ref(), first).await?;
+        Ok(Some(members.into_iter().map(Into::into).collect()))
+    }
+
+    /// A team's open invites, the newest first. For admins.
+    async fn team_invites(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Global or raw.")] team_id: ID,
+    ) -> Result<Option<Vec<TeamInvite>>> {
+        let (db, scope) = team::manage(ctx, &team_id).await?;
+        if scope.role() != Role::Admin {
+            return Err(ONLY_ADMINS);
+        }
+        Ok(Some(invites::open(&scope, db).await?.into_iter().map(Into::into).collect()))
+    }
+
+    /// A team's live API keys, the newest first: all of them for an admin, one's own for a member.
+    async fn api_keys(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Global or raw.")] team_id: ID,
+    ) -> Result<Option<Vec<ApiKey>>> {
+        let (db, scope) = team::manage(ctx, &team_id).await?;
+        Ok(Some(api_keys::list(&scope, db).await?.into_iter().map(Into::into).collect()))
     }
 }

@@ -12,5 +12,7 @@ pub mod result;
 pub mod sentiment;
 pub mod session;
 pub mod task;
+#[cfg(feature = "team")]
+pub mod team;
 pub mod todo;
 pub mod user;

@@ -356,7 +356,7 @@ impl TryFrom<UserRecord> for UserRow {
 }
 
 #[derive(FromQueryResult)]
-struct TeamRecord {
+pub(crate) struct TeamRecord {
     id: String,
     slug: String,
     name: String,
@@ -508,7 +508,7 @@ async fn insert_user(tx: &Arc<Tx>, user: &UserRow) -> Result<(), DbError> {
     Ok(())
 }
 
-async fn insert_member(
+pub(crate) async fn insert_member(
     tx: &Arc<Tx>,
     team_id: &TeamId,
     user_id: &UserId,
@@ -863,7 +863,7 @@ pub async fn redeem_login_link(db: &Db, hash: &TokenHash) -> Result<Option<Opene
 // ---- helpers ------------------------------------------------------------------------------------------------
 
 /// Reads a stored value that this program wrote.
-fn stored<T: std::str::FromStr>(text: String, column: &'static str) -> Result<T, DbError> {
+pub(crate) fn stored<T: std::str::FromStr>(text: String, column: &'static str) -> Result<T, DbError> {
     text.parse().map_err(|_| DbError::Malformed { column })
 }
 

@@ -1,6 +1,7 @@
 //! Every query, one file per noun. Tenant data is asked for with a [`Scope`](han_types::Scope) first, and each
 //! statement names its team even where row-level security would: SQLite has only that.
 
+pub mod api_keys;
 pub mod arrived;
 pub mod deletion;
 pub mod file_changes;
@@ -8,6 +9,7 @@ pub mod filter;
 pub mod hooks;
 pub mod identity;
 pub mod ingest;
+pub mod invites;
 pub mod labels;
 pub mod message_pages;
 pub mod messages;
@@ -19,6 +21,7 @@ pub mod rebuild;
 pub mod sentiments;
 pub mod sessions;
 pub mod tasks;
+pub mod teams;
 pub mod todos;
 pub mod tool_results;
 pub mod usage;

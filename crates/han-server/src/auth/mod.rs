@@ -4,6 +4,7 @@
 pub(crate) mod api_key;
 pub(crate) mod cookie;
 pub(crate) mod csrf;
+pub(crate) mod invite;
 pub mod jwt;
 pub(crate) mod login_link;
 pub(crate) mod middleware;

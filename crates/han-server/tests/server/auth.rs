@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::support::{JWT_SECRET, Person, TestServer, answer, batch, problem};
 
 /// Routes that anybody may ask; every other one needs a credential.
-const PUBLIC: [&str; 4] = ["/health", "/ready", "/auth/login-link", "/graphiql"];
+const PUBLIC: [&str; 5] = ["/health", "/ready", "/auth/login-link", "/invite", "/graphiql"];
 
 /// A request that would be answered with 200 if its credential were good.
 fn good_request(server: &TestServer, method: &Method, path: &str) -> RequestBuilder {

@@ -1,0 +1,291 @@
+//! Changes to teams: their members, invites and keys. Everything here but the rotation of a key by itself is for
+//! people who signed in. Who may do what in a team is decided in han-db, in the transaction that does it.
+
+use async_graphql::{Context, ID, Object};
+use han_db::queries::api_keys::{self, MAX_GRACE_SECONDS, MAX_KEYS, Minted, Rotated, Which};
+use han_db::queries::identity;
+use han_db::queries::invites::{self, Accepted, Invited, MAX_OPEN_INVITES};
+use han_db::queries::teams::{self, TeamChange};
+use han_types::{ApiKeyId, Credential, GlobalId, UserId};
+
+use crate::context::{caller, database};
+use crate::error::{ApiError, Result};
+use crate::team;
+use crate::types::team::{ApiKey, Invitation, NewApiKey, Team, TeamMember, TeamRole};
+
+/// The most teams that a person may be in and make more.
+const MAX_TEAMS: usize = 100;
+
+/// The scopes a key can have, in the order in which they are kept.
+const SCOPES: [&str; 2] = ["read", "sync:write"];
+
+#[derive(Debug, Default)]
+pub(crate) struct TeamMutation;
+
+/// Teams, their members, invites and keys.
+#[Object]
+impl TeamMutation {
+    /// Makes a team, with the caller as its admin.
+    async fn create_team(&self, ctx: &Context<'_>, name: String) -> Result<Option<Team>> {
+        let (actor, db) = (team::person(ctx)?, database(ctx)?);
+        let name = team::name("name", &name)?;
+        if matches!(&actor.credential, Credential::Jwt { team_id: Some(_), .. }) {
+            return Err(ApiError::Forbidden(
+                "make teams: it is a token for one team, so sign in without one",
+            ));
+        }
+        if identity::memberships(db, &actor.user_id).await?.len() >= MAX_TEAMS {
+            return Err(team::conflict(format!("you are in {MAX_TEAMS} teams: leave one first")));
+        }
+        let made = identity::create_team(db, name, &actor.user_id).await?;
+        let resolved = identity::scope_in(db, actor, &made.id).await?.ok_or(ApiError::Internal)?;
+        Ok(Some(team::seen(resolved, team::site(ctx).plans)))
+    }
+
+    /// Gives a team another name. For admins.
+    async fn rename_team(&self, ctx: &Context<'_>, team_id: ID, name: String) -> Result<Option<Team>> {
+        let (db, scope) = team::manage(ctx, &team_id).await?;
+        team::changed(teams::rename(&scope, db, team::name("name", &name)?).await?, "team")?;
+        let resolved = team::scope_in(db, team::person(ctx)?, &team_id).await?;
+        Ok(Some(team::seen(resolved, team::site(ctx).plans)))
+    }
+
+    /// Makes it the team that this browser sees from now on. Its open sockets are closed, to come back for the new
+    /// team.
+    async fn switch_team(&self, ctx: &Context<'_>, team_id: ID) -> Result<Option<Team>> {
+        let actor = team::person(ctx)?;
+        let Credential::WebSession { id, .. } = &actor.credential else {
+            return Err(ApiError::Forbidden(
+                "switch teams: only a browser's session can; name the team in the request, or get a token for it",
+            ));
+        };
+        let db = database(ctx)?;
+        let resolved = team::scope_in(db, actor, &team_id).await?;
+        if !teams::switch(&resolved.scope, db, id).await? {
+            return Err(ApiError::Unauthenticated);
+        }
+        Ok(Some(team::seen(resolved, team::site(ctx).plans)))
+    }
+
+    /// Invites somebody: makes a link that lets one person in, within 24 hours. No mail is sent; pass the link on.
+    /// An earlier invite for the same address ends. For admins.
+    async fn invite_to_team(
+        &self,
+        ctx: &Context<'_>,
+        team_id: ID,
+        email: String,
+    ) -> Result<Option<Invitation>> {
+        let (db, scope) = team::manage(ctx, &team_id).await?;
+        let site = team::site(ctx);
+        match invites::create(&scope, db, site.plans, team::email(&email)?).await? {
+            Invited::Done(invite, code) => {
+                tracing::info!(team = %scope.team_id(), by = %scope.user_id(), invite = %invite.id, "invited");
+                let code = code.expose().to_owned();
+                let url = format!("{}{}?code={code}", site.origin, site.invite_path);
+                Ok(Some(Invitation { invite: invite.into(), code, url }))
+            }
+            Invited::NotAllowed => Err(team::ONLY_ADMINS),
+            Invited::Full(seats) => Err(full(seats)),
+            Invited::TooMany => Err(team::conflict(format!(
+                "{MAX_OPEN_INVITES} invites are open: revoke one, or wait until one has ended"
+            ))),
+        }
+    }
+
+    /// Ends an open invite. For admins.
+    async fn revoke_invite(&self, ctx: &Context<'_>, team_id: ID, invite_id: ID) -> Result<Option<bool>> {
+        let (db, scope) = team::manage(ctx, &team_id).await?;
+        let change = match invite_id.parse() {
+            Ok(id) => invites::revoke(&scope, db, &id).await?,
+            Err(_) => TeamChange::NotFound,
+        };
+        team::changed(change, "open invite")?;
+        Ok(Some(true))
+    }
+
+    /// Joins the team that an invite's code stands for.
+    async fn accept_invite(&self, ctx: &Context<'_>, code: String) -> Result<Option<Team>> {
+        let (actor, db) = (team::person(ctx)?, database(ctx)?);
+        let site = team::site(ctx);
+        let joined = match invites::accept(db, site.plans, &actor.user_id, &code).await? {
+            Accepted::Done(team) => team,
+            Accepted::Malformed => {
+                return Err(ApiError::bad(
+                    "code",
+                    "it was not copied whole: it is han_invite_ and 43 characters",
+                ));
+            }
+            Accepted::Unknown => return Err(ApiError::NotFound("invite: check the code")),
+            Accepted::Ended => {
+                return Err(ApiError::NotFound(
+                    "open invite: it was used or revoked, or its 24 hours are over; ask for another",
+                ));
+            }
+            Accepted::AlreadyMember(_) => {
+                return Err(team::conflict(
+                    "you are a member of this team already; the invite is still good",
+                ));
+            }
+            Accepted::Full(seats) => return Err(full(seats)),
+            Accepted::Locked(until) => {
+                let retry_after = until.seconds() - db.clock().now().seconds();
+                return Err(ApiError::RateLimited { retry_after: retry_after.max(1) });
+            }
+        };
+        tracing::info!(team = %joined.id, user = %actor.user_id, "an invite was accepted");
+        let memberships = identity::memberships(db, &actor.user_id).await?;
+        let found = memberships.into_iter().find(|found| found.team.id == joined.id);
+        Ok(found.map(|found| Team::new(found, site.plans)))
+    }
+
+    /// Gives a member another role. For admins; the last admin stays one.
+    async fn set_member_role(
+        &self,
+        ctx: &Context<'_>,
+        team_id: ID,
+        #[graphql(desc = "Global or raw.")] user_id: ID,
+        role: TeamRole,
+    ) -> Result<Option<TeamMember>> {
+        let (db, scope) = team::manage(ctx, &team_id).await?;
+        let user_id = member_id(&user_id)?;
+        team::changed(teams::set_role(&scope, db, &user_id, role.into()).await?, "member")?;
+        tracing::info!(team = %scope.team_id(), by = %scope.user_id(), member = %user_id, ?role, "role changed");
+        Ok(teams::member(&scope, db, &user_id).await?.map(Into::into))
+    }
+
+    /// Puts a member out of the team: their keys and sockets for it end at once; what they pushed stays. For admins.
+    async fn remove_member(
+        &self,
+        ctx: &Context<'_>,
+        team_id: ID,
+        #[graphql(desc = "Global or raw.")] user_id: ID,
+    ) -> Result<Option<bool>> {
+        let (db, scope) = team::manage(ctx, &team_id).await?;
+        let user_id = member_id(&user_id)?;
+        team::changed(teams::remove(&scope, db, &user_id).await?, "member")?;
+        tracing::info!(team = %scope.team_id(), by = %scope.user_id(), member = %user_id, "member removed");
+        Ok(Some(true))
+    }
+
+    /// Leaves a team. Its last admin cannot.
+    async fn leave_team(&self, ctx: &Context<'_>, team_id: ID) -> Result<Option<bool>> {
+        let (db, scope) = team::manage(ctx, &team_id).await?;
+        team::changed(teams::leave(&scope, db).await?, "team")?;
+        tracing::info!(team = %scope.team_id(), user = %scope.user_id(), "left the team");
+        Ok(Some(true))
+    }
+
+    /// Makes an API key of the caller's own, which is shown this once.
+    async fn create_api_key(
+        &self,
+        ctx: &Context<'_>,
+        team_id: ID,
+        name: String,
+        #[graphql(desc = "What it may be used for: `read`, `sync:write`; both where it is not given.")]
+        scopes: Option<Vec<String>>,
+        #[graphql(desc = "After how many days it ends, 1 to 3650; never where it is not given.")]
+        expires_in_days: Option<i32>,
+    ) -> Result<Option<NewApiKey>> {
+        let (db, scope) = team::manage(ctx, &team_id).await?;
+        let name = team::name("name", &name)?;
+        let scopes = key_scopes(scopes)?;
+        let expires_at = match expires_in_days {
+            None => None,
+            Some(days @ 1..=3650) => Some(db.clock().now().plus_seconds(i64::from(days) * 86_400)),
+            Some(_) => return Err(ApiError::bad("expiresInDays", "it must be 1 to 3650")),
+        };
+        match api_keys::create(&scope, db, name, &scopes, expires_at).await? {
+            Minted::Done(row, token) => {
+                tracing::info!(team = %scope.team_id(), user = %scope.user_id(), api_key = %row.id, "key made");
+                Ok(Some(NewApiKey { api_key: ApiKey::from(*row), secret: token.expose().to_owned() }))
+            }
+            Minted::NotAllowed => Err(ApiError::NotFound("team")),
+            Minted::TooMany => {
+                Err(team::conflict(format!("you have {MAX_KEYS} keys for this team: revoke one first")))
+            }
+        }
+    }
+
+    /// Ends an API key at once, with the sockets that it opened: an admin any of the team, a member one of their own.
+    async fn revoke_api_key(&self, ctx: &Context<'_>, team_id: ID, key_id: ID) -> Result<Option<bool>> {
+        let (db, scope) = team::manage(ctx, &team_id).await?;
+        let change = match key_id.parse() {
+            Ok(id) => api_keys::revoke(&scope, db, &id).await?,
+            Err(_) => TeamChange::NotFound,
+        };
+        team::changed(change, "API key")?;
+        tracing::info!(team = %scope.team_id(), by = %scope.user_id(), api_key = %*key_id, "key revoked");
+        Ok(Some(true))
+    }
+
+    /// Puts a new key, which is shown this once, in an old one's place: the calling key, or the caller's `keyId`, or
+    /// their only one. The old one ends at once, unless it is given a grace.
+    async fn rotate_api_key(
+        &self,
+        ctx: &Context<'_>,
+        team_id: ID,
+        #[graphql(
+            desc = "Which of the caller's keys, where they have several. A calling key rotates itself."
+        )]
+        key_id: Option<ID>,
+        #[graphql(
+            desc = "For how many seconds the old key may still be used, up to a week; 0 where it is not given."
+        )]
+        grace_seconds: Option<i32>,
+    ) -> Result<Option<NewApiKey>> {
+        let (actor, db) = (caller(ctx)?.actor(), database(ctx)?);
+        let grace = i64::from(grace_seconds.unwrap_or(0));
+        if !(0..=MAX_GRACE_SECONDS).contains(&grace) {
+            return Err(ApiError::bad("graceSeconds", format!("it must be 0 to {MAX_GRACE_SECONDS}")));
+        }
+        let named: Option<ApiKeyId> = match key_id.as_ref().map(|id| id.parse()) {
+            None => None,
+            Some(Ok(id)) => Some(id),
+            Some(Err(_)) => return Err(ApiError::NotFound("API key")),
+        };
+        let which = match (&actor.credential, &named) {
+            (Credential::ApiKey { id, .. }, Some(named)) if id != named => {
+                return Err(ApiError::Forbidden("rotate another key than itself: sign in as a person"));
+            }
+            (Credential::ApiKey { id, .. }, _) => Which::Calling(id),
+            (_, Some(named)) => Which::Named(named),
+            (_, None) => Which::Only,
+        };
+        let scope = team::scope_in(db, actor, &team_id).await?.scope;
+        match api_keys::rotate(&scope, db, which, grace).await? {
+            Rotated::Done(row, token) => {
+                tracing::info!(team = %scope.team_id(), user = %scope.user_id(), api_key = %row.id, "key rotated");
+                Ok(Some(NewApiKey { api_key: ApiKey::from(*row), secret: token.expose().to_owned() }))
+            }
+            Rotated::NotFound => Err(ApiError::NotFound("API key of yours in this team")),
+            Rotated::Several => Err(ApiError::bad(
+                "keyId",
+                "you have several keys for this team: name one, `apiKeys(teamId)` lists them",
+            )),
+            Rotated::AlreadyRotated => Err(team::conflict(
+                "this key was rotated before and only lives out its grace: use the one that took its place",
+            )),
+        }
+    }
+}
+
+fn full(seats: u32) -> ApiError {
+    let members = if seats == 1 { "member" } else { "members" };
+    ApiError::PlanLimit(format!(
+        "the team's plan has room for {seats} {members}: upgrade it, or remove a member first"
+    ))
+}
+
+fn member_id(text: &str) -> Result<UserId> {
+    GlobalId::raw("User", text).parse().map_err(|_| ApiError::NotFound("member"))
+}
+
+/// Scopes in one spelling: each once, separated by a space.
+fn key_scopes(asked: Option<Vec<String>>) -> Result<String> {
+    let Some(asked) = asked else { return Ok(SCOPES.join(" ")) };
+    if asked.is_empty() || asked.iter().any(|scope| !SCOPES.contains(&scope.as_str())) {
+        return Err(ApiError::bad("scopes", format!("name one or more of {}", SCOPES.join(", "))));
+    }
+    let kept = SCOPES.into_iter().filter(|scope| asked.iter().any(|asked| asked == scope));
+    Ok(kept.collect::<Vec<_>>().join(" "))
+}

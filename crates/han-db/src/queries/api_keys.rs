@@ -1,0 +1,302 @@
+//! The API keys of a team, for whoever looks after them: list, make, revoke, rotate. How a key is found by the hash
+//! that a request brings is in `identity`.
+
+use std::sync::Arc;
+
+use han_crypto::ApiKeyToken;
+use han_types::{ApiKeyId, Role, Scope, Timestamp, UserId, new_row_id};
+use sea_orm::FromQueryResult;
+
+use crate::queries::identity::{UserRecord, UserRow, stored};
+use crate::queries::teams::{self, TeamChange};
+use crate::tx::Tx;
+use crate::{Db, DbError};
+
+/// The most live keys that a person may have in one team.
+pub const MAX_KEYS: usize = 50;
+
+/// The longest time that a rotated key may be used on: a week.
+pub const MAX_GRACE_SECONDS: i64 = 7 * 86_400;
+
+/// A key as its owner and the team's admins see it.
+#[derive(Clone, Debug)]
+pub struct KeyRow {
+    /// Its id.
+    pub id: ApiKeyId,
+    /// What its owner calls it.
+    pub name: String,
+    /// `read`, `sync:write`, separated by spaces.
+    pub scopes: String,
+    /// Whose it is.
+    pub owner: UserRow,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Option<Timestamp>,
+    /// When it was last seen, coarsely.
+    pub last_used_at: Option<Timestamp>,
+    /// Whether a rotation has put another in its place, this one living on for a while.
+    pub is_replaced: bool,
+}
+
+/// What became of a wish for a new key.
+#[derive(Debug)]
+pub enum Minted {
+    /// Its row, and the key itself, which is stored nowhere.
+    Done(Box<KeyRow>, ApiKeyToken),
+    /// Whoever asks is no member any more.
+    NotAllowed,
+    /// They have [`MAX_KEYS`] already.
+    TooMany,
+}
+
+/// Which key is to be rotated.
+#[derive(Clone, Copy, Debug)]
+pub enum Which<'a> {
+    /// The one that asks. Its successor ends when it would have: a key cannot prolong its own life.
+    Calling(&'a ApiKeyId),
+    /// One of the person's own. Its successor lives as long, from now, as it was to live.
+    Named(&'a ApiKeyId),
+    /// The person's only one.
+    Only,
+}
+
+/// What became of a wish to rotate a key.
+#[derive(Debug)]
+pub enum Rotated {
+    /// The new key's row, and the key itself, which is stored nowhere.
+    Done(Box<KeyRow>, ApiKeyToken),
+    /// The person has no such live key.
+    NotFound,
+    /// They have several: which?
+    Several,
+    /// Another took this one's place before; it lives on only for its grace.
+    AlreadyRotated,
+}
+
+#[derive(FromQueryResult)]
+struct KeyRecord {
+    key_id: String,
+    name: String,
+    scopes: String,
+    made_at: i64,
+    expires_at: Option<i64>,
+    last_used_at: Option<i64>,
+    replaced_by: Option<String>,
+    #[sea_orm(nested)]
+    owner: UserRecord,
+}
+
+impl TryFrom<KeyRecord> for KeyRow {
+    type Error = DbError;
+
+    fn try_from(row: KeyRecord) -> Result<Self, DbError> {
+        Ok(Self {
+            id: stored(row.key_id, "api_keys.id")?,
+            name: row.name,
+            scopes: row.scopes,
+            owner: row.owner.try_into()?,
+            created_at: Timestamp(row.made_at),
+            expires_at: row.expires_at.map(Timestamp),
+            last_used_at: row.last_used_at.map(Timestamp),
+            is_replaced: row.replaced_by.is_some(),
+        })
+    }
+}
+
+const LIVE_KEY: &str = "SELECT k.id AS key_id, k.name, k.scopes, k.created_at AS made_at, k.expires_at, \
+       k.last_used_at, k.replaced_by, u.id, u.username, u.avatar_url, u.email, u.created_at \
+     FROM api_keys k JOIN users u ON u.id = k.user_id \
+     WHERE k.team_id = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2)";
+
+/// The team's live keys, the newest first: all of them for an admin, one's own for a member.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn list(scope: &Scope, db: &Db) -> Result<Vec<KeyRow>, DbError> {
+    let tx = db.read_system().await?;
+    let owner = (scope.role() != Role::Admin).then(|| scope.user_id());
+    live(&tx, scope, db.clock().now(), owner).await
+}
+
+async fn live(
+    tx: &Tx,
+    scope: &Scope,
+    now: Timestamp,
+    owner: Option<&UserId>,
+) -> Result<Vec<KeyRow>, DbError> {
+    let own = if owner.is_some() { " AND k.user_id = $3" } else { "" };
+    let sql = format!("{LIVE_KEY}{own} ORDER BY k.created_at DESC, k.id DESC");
+    let values = [scope.team_id().as_str().into(), now.0.into()];
+    let owner = owner.map(|id| id.as_str().into());
+    let rows: Vec<KeyRecord> = tx.all(&sql, values.into_iter().chain(owner)).await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// Makes a key of the person's own.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn create(
+    scope: &Scope,
+    db: &Db,
+    name: &str,
+    scopes: &str,
+    expires_at: Option<Timestamp>,
+) -> Result<Minted, DbError> {
+    let (id, token, now) = (new_id(db)?, ApiKeyToken::mint(db.entropy()), db.clock().now());
+    let new = &NewKey { id: &id, hash: &token.hash().to_hex(), name, scopes, expires_at };
+    let made = db
+        .run_system_tx("api_keys.create", |tx| async move {
+            teams::lock(&tx, scope.team_id()).await?;
+            if teams::role_of(&tx, scope.team_id(), scope.user_id()).await?.is_none() {
+                return Ok(Err(Minted::NotAllowed));
+            }
+            if live(&tx, scope, now, Some(scope.user_id())).await?.len() >= MAX_KEYS {
+                return Ok(Err(Minted::TooMany));
+            }
+            insert(&tx, scope, new, now).await.map(Ok)
+        })
+        .await?;
+    Ok(match made {
+        Ok(row) => Minted::Done(Box::new(row), token),
+        Err(refused) => refused,
+    })
+}
+
+/// Ends a key: an admin any of the team, a member one of their own.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn revoke(scope: &Scope, db: &Db, id: &ApiKeyId) -> Result<TeamChange, DbError> {
+    let (team, now) = (scope.team_id(), db.clock().now());
+    let revoked = db
+        .run_system_tx("api_keys.revoke", |tx| async move {
+            let owner = if teams::is_admin(&tx, team, scope.user_id()).await? { "" } else { " AND user_id = $4" };
+            let sql = format!(
+                "UPDATE api_keys SET revoked_at = $1 WHERE team_id = $2 AND id = $3 AND revoked_at IS NULL{owner}"
+            );
+            let user = (!owner.is_empty()).then(|| scope.user_id().as_str().into());
+            let values = [now.0.into(), team.as_str().into(), id.as_str().into()];
+            tx.execute(&sql, values.into_iter().chain(user)).await
+        })
+        .await?;
+    db.commits().announce();
+    Ok(if revoked > 0 { TeamChange::Done } else { TeamChange::NotFound })
+}
+
+/// Puts a new key in an old one's place, with its name and scopes. The old one ends at once, or may be used for
+/// `grace_seconds` more (never longer than before). Of two rotations of one key, one succeeds.
+///
+/// # Errors
+/// Where the database fails; the old key is then as it was.
+pub async fn rotate(
+    scope: &Scope,
+    db: &Db,
+    which: Which<'_>,
+    grace_seconds: i64,
+) -> Result<Rotated, DbError> {
+    let (id, token, now) = (new_id(db)?, ApiKeyToken::mint(db.entropy()), db.clock().now());
+    let (id, hash) = (&id, &token.hash().to_hex());
+    let rotated = db
+        .run_system_tx("api_keys.rotate", |tx| async move {
+            teams::lock(&tx, scope.team_id()).await?;
+            let old = match find(&tx, scope, which, now).await? {
+                Ok(old) => old,
+                Err(refused) => return Ok(Err(refused)),
+            };
+            let expires_at = match which {
+                Which::Calling(_) => old.expires_at,
+                Which::Named(_) | Which::Only => {
+                    old.expires_at.map(|end| Timestamp(now.0 + (end.0 - old.created_at.0)))
+                }
+            };
+            replace(&tx, scope, &old, id, now, grace_seconds).await?;
+            let new = NewKey { id, hash, name: &old.name, scopes: &old.scopes, expires_at };
+            insert(&tx, scope, &new, now).await.map(Ok)
+        })
+        .await?;
+    db.commits().announce();
+    Ok(match rotated {
+        Ok(row) => Rotated::Done(Box::new(row), token),
+        Err(refused) => refused,
+    })
+}
+
+async fn find(
+    tx: &Arc<Tx>,
+    scope: &Scope,
+    which: Which<'_>,
+    now: Timestamp,
+) -> Result<Result<KeyRow, Rotated>, DbError> {
+    let mut own = live(tx, scope, now, Some(scope.user_id())).await?;
+    match which {
+        Which::Calling(id) | Which::Named(id) => own.retain(|key| key.id == *id),
+        Which::Only => own.retain(|key| !key.is_replaced),
+    }
+    Ok(match (own.pop(), own.is_empty()) {
+        (None, _) => Err(Rotated::NotFound),
+        (Some(_), false) => Err(Rotated::Several),
+        (Some(key), true) if key.is_replaced => Err(Rotated::AlreadyRotated),
+        (Some(key), true) => Ok(key),
+    })
+}
+
+async fn replace(
+    tx: &Arc<Tx>,
+    scope: &Scope,
+    old: &KeyRow,
+    new: &ApiKeyId,
+    now: Timestamp,
+    grace_seconds: i64,
+) -> Result<(), DbError> {
+    let ends = now.plus_seconds(grace_seconds);
+    let ends = old.expires_at.map_or(ends, |end| end.min(ends));
+    let revoked_at = (grace_seconds <= 0).then_some(now.0);
+    tx.execute(
+        "UPDATE api_keys SET replaced_by = $1, revoked_at = $2, expires_at = $3 WHERE team_id = $4 AND id = $5",
+        [
+            new.as_str().into(),
+            revoked_at.into(),
+            ends.0.into(),
+            scope.team_id().as_str().into(),
+            old.id.as_str().into(),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+struct NewKey<'a> {
+    id: &'a ApiKeyId,
+    hash: &'a str,
+    name: &'a str,
+    scopes: &'a str,
+    expires_at: Option<Timestamp>,
+}
+
+async fn insert(tx: &Arc<Tx>, scope: &Scope, new: &NewKey<'_>, now: Timestamp) -> Result<KeyRow, DbError> {
+    tx.execute(
+        "INSERT INTO api_keys (team_id, id, key_hash, user_id, name, scopes, created_at, expires_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        [
+            scope.team_id().as_str().into(),
+            new.id.as_str().into(),
+            new.hash.into(),
+            scope.user_id().as_str().into(),
+            new.name.into(),
+            new.scopes.into(),
+            now.0.into(),
+            new.expires_at.map(|end| end.0).into(),
+        ],
+    )
+    .await?;
+    let sql = format!("{LIVE_KEY} AND k.id = $3");
+    let values = [scope.team_id().as_str().into(), now.0.into(), new.id.as_str().into()];
+    let row: Option<KeyRecord> = tx.one(&sql, values).await?;
+    row.ok_or_else(|| DbError::Missing("the key's owner is gone".to_owned()))?.try_into()
+}
+
+fn new_id(db: &Db) -> Result<ApiKeyId, DbError> {
+    new_row_id(db.clock(), db.entropy()).try_into().map_err(|_| DbError::Malformed { column: "a new id" })
+}

@@ -1,0 +1,337 @@
+//! Invites: links that let somebody into a team once. Making, listing and revoking them takes a scope; accepting one
+//! is a look-up before a team is known, its code being the right to it.
+
+use std::sync::Arc;
+
+use han_crypto::OpaqueToken;
+use han_types::{InviteId, Plans, Role, Scope, TeamId, Timestamp, UserId, new_row_id};
+use sea_orm::FromQueryResult;
+
+use crate::dialect::Dialect;
+use crate::queries::identity::{self, TeamRow, UserRecord, UserRow, insert_member, stored};
+use crate::queries::teams::{self, TeamChange};
+use crate::tx::Tx;
+use crate::{Db, DbError};
+
+/// What every invite's code begins with.
+pub const INVITE_PREFIX: &str = "han_invite_";
+
+/// How long an invite may be used: 24 hours.
+pub const INVITE_SECONDS: i64 = 24 * 3600;
+
+/// The most invites of a team that are open at once.
+pub const MAX_OPEN_INVITES: i64 = 100;
+
+/// How many unknown codes a person may try within [`ATTEMPT_WINDOW_SECONDS`]; then none is looked at for
+/// [`LOCKOUT_SECONDS`], not even a good one.
+pub const MAX_WRONG_CODES: i64 = 5;
+
+/// Over how long wrong codes are counted: 15 minutes.
+pub const ATTEMPT_WINDOW_SECONDS: i64 = 15 * 60;
+
+/// How long a person who tried too many codes is kept waiting: 15 minutes.
+pub const LOCKOUT_SECONDS: i64 = 15 * 60;
+
+/// How long invites that have ended are kept, for whoever wonders: 30 days.
+const KEEP_SECONDS: i64 = 30 * 86_400;
+
+/// An open invite.
+#[derive(Clone, Debug)]
+pub struct InviteRow {
+    /// Its id.
+    pub id: InviteId,
+    /// Whom it is meant for. Whoever has the code may use it.
+    pub email: String,
+    /// The admin who made it.
+    pub invited_by: UserRow,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// What became of a wish to invite.
+#[derive(Debug)]
+pub enum Invited {
+    /// The invite, and its code, which is stored nowhere.
+    Done(InviteRow, OpaqueToken),
+    /// Only an admin may.
+    NotAllowed,
+    /// The plan has this many seats, all taken.
+    Full(u32),
+    /// [`MAX_OPEN_INVITES`] are open.
+    TooMany,
+}
+
+/// What became of a code that somebody brought.
+#[derive(Debug)]
+pub enum Accepted {
+    /// They are a member now.
+    Done(TeamRow),
+    /// It has not the form of a code, so nobody guesses with it: such attempts are not counted.
+    Malformed,
+    /// There is no such code.
+    Unknown,
+    /// It was used or revoked, or its time is over.
+    Ended,
+    /// They were a member before; the invite is still good.
+    AlreadyMember(TeamRow),
+    /// The plan has this many seats, all taken; the invite is still good.
+    Full(u32),
+    /// Too many wrong codes came from this person: none is looked at before this time.
+    Locked(Timestamp),
+}
+
+#[derive(FromQueryResult)]
+struct InviteRecord {
+    invite_id: String,
+    invited: String,
+    made_at: i64,
+    expires_at: i64,
+    #[sea_orm(nested)]
+    invited_by: UserRecord,
+}
+
+impl TryFrom<InviteRecord> for InviteRow {
+    type Error = DbError;
+
+    fn try_from(row: InviteRecord) -> Result<Self, DbError> {
+        Ok(Self {
+            id: stored(row.invite_id, "team_invites.id")?,
+            email: row.invited,
+            invited_by: row.invited_by.try_into()?,
+            created_at: Timestamp(row.made_at),
+            expires_at: Timestamp(row.expires_at),
+        })
+    }
+}
+
+#[derive(FromQueryResult)]
+struct Count {
+    n: i64,
+}
+
+/// Makes an invite. An earlier one for the same address ends, so that the last link is the one that works.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn create(scope: &Scope, db: &Db, plans: Plans, email: &str) -> Result<Invited, DbError> {
+    let code = OpaqueToken::mint(INVITE_PREFIX, db.entropy());
+    let now = db.clock().now();
+    let id = new_row_id(db.clock(), db.entropy());
+    let Some(invited_by) = identity::user(db, scope.user_id()).await? else { return Ok(Invited::NotAllowed) };
+    let invite = InviteRow {
+        id: id.try_into().map_err(|_| DbError::Malformed { column: "a new id" })?,
+        email: email.to_owned(),
+        invited_by,
+        created_at: now,
+        expires_at: now.plus_seconds(INVITE_SECONDS),
+    };
+    let (row, hash) = (&invite, &code.hash().to_hex());
+    let refused = db
+        .run_system_tx("invites.create", |tx| async move {
+            let team = teams::lock(&tx, scope.team_id()).await?;
+            if !teams::is_admin(&tx, &team.id, scope.user_id()).await? {
+                return Ok(Some(Invited::NotAllowed));
+            }
+            if let Some(seats) = full(&tx, plans, &team).await? {
+                return Ok(Some(Invited::Full(seats)));
+            }
+            insert(&tx, &team.id, row, hash).await
+        })
+        .await?;
+    Ok(refused.unwrap_or(Invited::Done(invite, code)))
+}
+
+async fn insert(
+    tx: &Arc<Tx>,
+    team: &TeamId,
+    row: &InviteRow,
+    hash: &str,
+) -> Result<Option<Invited>, DbError> {
+    let (team, now) = (team.as_str(), row.created_at);
+    tx.execute(
+        "DELETE FROM team_invites WHERE team_id = $1 AND expires_at < $2",
+        [team.into(), now.plus_seconds(-KEEP_SECONDS).0.into()],
+    )
+    .await?;
+    tx.execute(
+        "UPDATE team_invites SET revoked_at = $1 \
+         WHERE team_id = $2 AND LOWER(email) = LOWER($3) AND used_at IS NULL AND revoked_at IS NULL",
+        [now.0.into(), team.into(), row.email.as_str().into()],
+    )
+    .await?;
+    let open: Option<Count> = tx
+        .one(
+            "SELECT COUNT(*) AS n FROM team_invites \
+             WHERE team_id = $1 AND used_at IS NULL AND revoked_at IS NULL AND expires_at > $2",
+            [team.into(), now.0.into()],
+        )
+        .await?;
+    if open.is_some_and(|open| open.n >= MAX_OPEN_INVITES) {
+        return Ok(Some(Invited::TooMany));
+    }
+    tx.execute(
+        "INSERT INTO team_invites (team_id, id, code_hash, email, invited_by, created_at, expires_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        [
+            team.into(),
+            row.id.as_str().into(),
+            hash.into(),
+            row.email.as_str().into(),
+            row.invited_by.id.as_str().into(),
+            now.0.into(),
+            row.expires_at.0.into(),
+        ],
+    )
+    .await?;
+    Ok(None)
+}
+
+/// The number of seats, where all of them are taken.
+async fn full(tx: &Arc<Tx>, plans: Plans, team: &TeamRow) -> Result<Option<u32>, DbError> {
+    let Some(seats) = plans.effective(team.plan_tier).max_members() else { return Ok(None) };
+    let taken = teams::member_count(tx, &team.id).await?;
+    Ok((taken >= i64::from(seats)).then_some(seats))
+}
+
+/// The team's open invites, the newest first; there are at most [`MAX_OPEN_INVITES`].
+///
+/// # Errors
+/// Where the database fails.
+pub async fn open(scope: &Scope, db: &Db) -> Result<Vec<InviteRow>, DbError> {
+    let tx = db.read_system().await?;
+    let rows: Vec<InviteRecord> = tx
+        .all(
+            "SELECT i.id AS invite_id, i.email AS invited, i.created_at AS made_at, i.expires_at, \
+               u.id, u.username, u.avatar_url, u.email, u.created_at \
+             FROM team_invites i JOIN users u ON u.id = i.invited_by \
+             WHERE i.team_id = $1 AND i.used_at IS NULL AND i.revoked_at IS NULL AND i.expires_at > $2 \
+             ORDER BY i.created_at DESC, i.id DESC",
+            [scope.team_id().as_str().into(), db.clock().now().0.into()],
+        )
+        .await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// Ends an open invite.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn revoke(scope: &Scope, db: &Db, id: &InviteId) -> Result<TeamChange, DbError> {
+    let (team, now) = (scope.team_id(), db.clock().now());
+    db.run_tx("invites.revoke", scope, |tx| async move {
+        if !teams::is_admin(&tx, team, scope.user_id()).await? {
+            return Ok(TeamChange::NotAllowed);
+        }
+        let revoked = tx
+            .execute(
+                "UPDATE team_invites SET revoked_at = $1 WHERE team_id = $2 AND id = $3 \
+                 AND used_at IS NULL AND revoked_at IS NULL AND expires_at > $1",
+                [now.0.into(), team.as_str().into(), id.as_str().into()],
+            )
+            .await?;
+        Ok(if revoked > 0 { TeamChange::Done } else { TeamChange::NotFound })
+    })
+    .await
+}
+
+#[derive(FromQueryResult)]
+struct Code {
+    team_id: String,
+    id: String,
+}
+
+/// Lets `user_id` into the team that a code stands for: once, while a seat is free. Of several who bring one code at
+/// once, one gets in; of several codes for one seat, one is taken.
+///
+/// Wrong codes are counted in the database, so that neither a second replica nor a restart gives new attempts. One
+/// attempt of a person is looked at at a time.
+///
+/// # Errors
+/// Where the database fails; nothing has happened then.
+pub async fn accept(db: &Db, plans: Plans, user_id: &UserId, code: &str) -> Result<Accepted, DbError> {
+    let Ok(code) = OpaqueToken::parse(INVITE_PREFIX, code.trim()) else { return Ok(Accepted::Malformed) };
+    let (hash, now) = (&code.hash().to_hex(), db.clock().now());
+    db.run_system_tx("invites.accept", |tx| async move {
+        if let Some(until) = locked_until(&tx, user_id, now).await? {
+            return Ok(Accepted::Locked(until));
+        }
+        let sql = "SELECT team_id, id FROM team_invites WHERE code_hash = $1";
+        let Some(found) = tx.one::<Code, _>(sql, [hash.as_str().into()]).await? else {
+            count_failure(&tx, user_id, now).await?;
+            return Ok(Accepted::Unknown);
+        };
+        let team: TeamId = stored(found.team_id, "team_invites.team_id")?;
+        take(&tx, plans, &team, &found.id, user_id, now).await
+    })
+    .await
+}
+
+async fn take(
+    tx: &Arc<Tx>,
+    plans: Plans,
+    team: &TeamId,
+    invite: &str,
+    user_id: &UserId,
+    now: Timestamp,
+) -> Result<Accepted, DbError> {
+    let team = teams::lock(tx, team).await?;
+    // What follows holds back nothing that must not be told: who is here has had the code.
+    let key = || [team.id.as_str().into(), invite.into(), now.0.into()];
+    let good = "team_id = $1 AND id = $2 AND used_at IS NULL AND revoked_at IS NULL AND expires_at > $3";
+    if tx.rows(&format!("SELECT id FROM team_invites WHERE {good}"), key()).await?.is_empty() {
+        return Ok(Accepted::Ended);
+    }
+    if teams::role_of(tx, &team.id, user_id).await?.is_some() {
+        return Ok(Accepted::AlreadyMember(team));
+    }
+    if let Some(seats) = full(tx, plans, &team).await? {
+        return Ok(Accepted::Full(seats));
+    }
+    let used = tx
+        .execute(
+            &format!("UPDATE team_invites SET used_by = $4, used_at = $3 WHERE {good}"),
+            key().into_iter().chain([user_id.as_str().into()]),
+        )
+        .await?;
+    // It may have been revoked just now.
+    if used == 0 {
+        return Ok(Accepted::Ended);
+    }
+    insert_member(tx, &team.id, user_id, Role::Member, now).await?;
+    Ok(Accepted::Done(team))
+}
+
+#[derive(FromQueryResult)]
+struct Attempts {
+    locked_until: Option<i64>,
+}
+
+/// Until when this person's codes are not looked at. Holds back their other attempts until this one has ended.
+async fn locked_until(tx: &Arc<Tx>, user_id: &UserId, now: Timestamp) -> Result<Option<Timestamp>, DbError> {
+    if tx.dialect() == Dialect::Postgres {
+        tx.rows("SELECT id FROM users WHERE id = $1 FOR UPDATE", [user_id.as_str().into()]).await?;
+    }
+    let sql = "SELECT locked_until FROM invite_attempts WHERE user_id = $1";
+    let row: Option<Attempts> = tx.one(sql, [user_id.as_str().into()]).await?;
+    Ok(row.and_then(|row| row.locked_until).map(Timestamp).filter(|until| *until > now))
+}
+
+async fn count_failure(tx: &Arc<Tx>, user_id: &UserId, now: Timestamp) -> Result<(), DbError> {
+    // Of an older window nothing counts any more.
+    tx.execute(
+        "INSERT INTO invite_attempts (user_id, failures, began_at) VALUES ($1, 1, $2) \
+         ON CONFLICT (user_id) DO UPDATE SET \
+           failures = CASE WHEN invite_attempts.began_at > $3 THEN invite_attempts.failures + 1 ELSE 1 END, \
+           began_at = CASE WHEN invite_attempts.began_at > $3 THEN invite_attempts.began_at ELSE $2 END",
+        [user_id.as_str().into(), now.0.into(), now.plus_seconds(-ATTEMPT_WINDOW_SECONDS).0.into()],
+    )
+    .await?;
+    tx.execute(
+        "UPDATE invite_attempts SET failures = 0, locked_until = $1 WHERE user_id = $2 AND failures >= $3",
+        [now.plus_seconds(LOCKOUT_SECONDS).0.into(), user_id.as_str().into(), MAX_WRONG_CODES.into()],
+    )
+    .await?;
+    Ok(())
+}
