@@ -14,6 +14,11 @@ use crate::types::user::User;
 #[derive(Debug, Default)]
 pub(crate) struct TeamQuery;
 
+/// How many members a page may hold.
+fn member_rows(first: Option<i32>) -> usize {
+    first.map_or(MAX_PAGE, |first| usize::try_from(first).unwrap_or(0))
+}
+
 /// People and teams.
 #[Object]
 impl TeamQuery {
@@ -51,7 +56,7 @@ impl TeamQuery {
     }
 
     /// A team's members, the oldest membership first.
-    #[graphql(complexity = "1 + child_complexity")]
+    #[graphql(complexity = "1 + member_rows(first).saturating_mul(child_complexity)")]
     async fn team_members(
         &self,
         ctx: &Context<'_>,

@@ -4,8 +4,10 @@
 mod auth;
 mod config;
 mod graphql;
+mod matrix;
 mod process;
 mod serving;
 mod sockets;
 mod support;
 mod sync;
+mod teams;

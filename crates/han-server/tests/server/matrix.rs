@@ -1,0 +1,501 @@
+//! The table of authorization: each REST route and each field at GraphQL's roots, asked by everybody there is. It
+//! walks the routes and the schema themselves, so a new route or field makes a new row, and the test fails until
+//! somebody has read the row and accepted it (`snapshots/`).
+//!
+//! What stands in a row: `yes`, the caller gets what is asked for; `nothing`, exactly what somebody gets whose team
+//! is empty; otherwise the refusal. All ids are of the admin's team. A subscription's `yes` says that it stands; that it
+//! tells a stranger nothing, `teams` shows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_graphql::parser::parse_schema;
+use async_graphql::parser::types::{
+    BaseType, FieldDefinition, InputValueDefinition, Type, TypeDefinition, TypeKind, TypeSystemDefinition,
+};
+use han_db::queries::identity::{self, Resolved};
+use han_db::queries::invites::{self, Invited};
+use han_server::all_routes;
+use han_server::auth::jwt::LIFETIME_SECONDS;
+use han_server::config::Environment;
+use han_testkit::{SyntheticSession, both_databases};
+use han_types::{Actor, Capabilities, Credential, Plans, Role, UserId};
+use reqwest::{Method, RequestBuilder, StatusCode, header};
+use serde_json::{Value, json};
+
+use crate::support::{Person, TestServer, answer};
+
+/// Who asks. People carry access tokens, except for the admin's browser.
+const CALLERS: [&str; 9] =
+    ["nobody", "expired", "stranger", "member", "admin", "browser", "foreign key", "read key", "sync key"];
+
+#[derive(Clone, Debug)]
+enum Credentials {
+    None,
+    Bearer(String),
+    Cookie(String),
+}
+
+impl Credentials {
+    fn on(&self, server: &TestServer, request: RequestBuilder) -> RequestBuilder {
+        match self {
+            Self::None => request,
+            Self::Bearer(token) => request.bearer_auth(token),
+            Self::Cookie(cookie) => {
+                request.header(header::COOKIE, cookie).header(header::ORIGIN, &server.url)
+            }
+        }
+    }
+}
+
+/// A team with people in it, and whoever asks about it.
+struct Case<'a> {
+    server: &'a TestServer,
+    admin: Person,
+    /// A member whom nobody asks as.
+    target: Person,
+    slug: String,
+    invite: String,
+    code: String,
+    link: String,
+    session: String,
+    message: String,
+    project: String,
+    repo: String,
+    callers: Vec<Credentials>,
+    /// Somebody whose team is empty.
+    outsider: Credentials,
+}
+
+impl<'a> Case<'a> {
+    async fn new(server: &'a TestServer, expired: &str) -> Self {
+        let admin = server.person("admin").await;
+        let member = server.colleague(&admin, "member").await;
+        let target = server.colleague(&admin, "target").await;
+        // A second admin, whose two keys are the columns of keys: the first admin has one.
+        let second = identity::create_user(&server.db, "second").await.unwrap();
+        identity::put_member(&server.db, &admin.team_id, &second.id, Role::Admin).await.unwrap();
+        let (_, read) = server.key(&second.id, &admin.team_id, "read", None).await;
+        let (_, sync) = server.key(&second.id, &admin.team_id, "sync:write", None).await;
+        let (stranger, outsider) = (server.person("stranger").await, server.person("outsider").await);
+        let token = |user: &UserId| server.jwt.mint(user, None, server.db.entropy()).unwrap();
+        let Resolved { scope, team } = scope_of(server, &admin.user_id).await;
+        let plans = Plans { billing_configured: false };
+        let invited = invites::create(&scope, &server.db, plans, "new@example.com").await.unwrap();
+        let Invited::Done(invite, code) = invited else { panic!("{invited:?}") };
+        let link = identity::create_login_link(&server.db, &target.user_id).await.unwrap();
+        let callers = vec![
+            Credentials::None,
+            Credentials::Bearer(expired.to_owned()),
+            Credentials::Bearer(token(&stranger.user_id)),
+            Credentials::Bearer(token(&member.user_id)),
+            Credentials::Bearer(token(&admin.user_id)),
+            Credentials::Cookie(server.cookie(&admin.user_id).await),
+            Credentials::Bearer(stranger.key.clone()),
+            Credentials::Bearer(read),
+            Credentials::Bearer(sync),
+        ];
+        Self {
+            server,
+            outsider: Credentials::Bearer(token(&outsider.user_id)),
+            slug: team.slug,
+            invite: invite.id.to_string(),
+            code: code.expose().to_owned(),
+            link: link.expose().to_owned(),
+            admin,
+            target,
+            session: "s1".to_owned(),
+            message: "Message:s1:main:none".to_owned(),
+            project: "none".to_owned(),
+            repo: "none".to_owned(),
+            callers,
+        }
+    }
+
+    /// With a session, so that there is something to see.
+    async fn with_session(mut self) -> Self {
+        let lines = SyntheticSession::new(5).lines(40);
+        let messages: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let metadata = json!({ "agent": "claude-code", "project_path": "/home/dev/orchard",
+            "git_remote": "git@example.com:team/orchard.git" });
+        let body = json!({ "sessions": [{ "session_id": "s1", "offset": 0, "metadata": metadata, "messages": messages }] });
+        let pushed = self.server.push(&self.admin.key, &body).send().await.unwrap();
+        assert_eq!(pushed.status(), 200);
+        let query = "{ sessions(first: 1) { edges { node { project { projectId repo { repoId } } \
+                     messages(first: 1) { edges { node { id } } } } } } }";
+        let (_, body) = answer(self.server.graphql(&self.admin.key, query).send().await.unwrap()).await;
+        let node = &body["data"]["sessions"]["edges"][0]["node"];
+        let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{body}")).to_owned();
+        self.message = text(&node["messages"]["edges"][0]["node"]["id"]);
+        self.project = text(&node["project"]["projectId"]);
+        self.repo = text(&node["project"]["repo"]["repoId"]);
+        self
+    }
+
+    /// What an argument is given, as a literal; `None` leaves an optional one out.
+    fn argument(&self, field: &str, argument: &str) -> Option<String> {
+        let text = match (field, argument) {
+            ("node" | "nodeUpdated", "id") => format!("Session:{}", self.session),
+            ("session", "id") | (_, "sessionId") => self.session.clone(),
+            ("message", "id") => self.message.clone(),
+            ("project", "id") => self.project.clone(),
+            ("repo", "id") => self.repo.clone(),
+            (_, "teamId") => self.admin.team_id.to_string(),
+            (_, "userId") => self.target.user_id.to_string(),
+            (_, "inviteId") => self.invite.clone(),
+            ("revokeApiKey", "keyId") => self.target.key_id.to_string(),
+            (_, "code") => self.code.clone(),
+            (_, "slug") => self.slug.clone(),
+            (_, "email") => "another@example.com".to_owned(),
+            _ => return None,
+        };
+        Some(Value::from(text).to_string())
+    }
+}
+
+async fn scope_of(server: &TestServer, user_id: &UserId) -> Resolved {
+    let actor = Actor {
+        user_id: user_id.clone(),
+        credential: Credential::Local,
+        capabilities: Capabilities::PERSON,
+        expires_at: None,
+    };
+    identity::scope_for(&server.db, &actor).await.unwrap().unwrap()
+}
+
+/// The schema's types, by name.
+struct Types(BTreeMap<String, TypeDefinition>);
+
+impl Types {
+    fn read() -> Self {
+        let document = parse_schema(han_api::sdl()).unwrap();
+        let types = document.definitions.into_iter().filter_map(|definition| match definition {
+            TypeSystemDefinition::Type(found) => Some((found.node.name.node.to_string(), found.node)),
+            _ => None,
+        });
+        Self(types.collect())
+    }
+
+    fn fields(&self, name: &str) -> Vec<&FieldDefinition> {
+        match self.0.get(name).map(|found| &found.kind) {
+            Some(TypeKind::Object(found)) => found.fields.iter().map(|field| &field.node).collect(),
+            Some(TypeKind::Interface(found)) => found.fields.iter().map(|field| &field.node).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn is_leaf(&self, name: &str) -> bool {
+        !matches!(
+            self.0.get(name).map(|found| &found.kind),
+            Some(TypeKind::Object(_) | TypeKind::Interface(_) | TypeKind::Union(_))
+        )
+    }
+
+    /// An operation that asks for one field of a root, with whatever it demands.
+    fn document(&self, case: &Case<'_>, operation: &str, field: &FieldDefinition) -> String {
+        let name = field.name.node.as_str();
+        let arguments: Vec<String> = field
+            .arguments
+            .iter()
+            .filter_map(|argument| {
+                let argument = &argument.node;
+                let value = self.value(case, name, argument)?;
+                Some(format!("{}: {value}", argument.name.node))
+            })
+            .collect();
+        let arguments =
+            if arguments.is_empty() { String::new() } else { format!("({})", arguments.join(", ")) };
+        format!("{operation} {{ {name}{arguments}{} }}", self.selection(&field.ty.node, 3))
+    }
+
+    fn value(&self, case: &Case<'_>, field: &str, argument: &InputValueDefinition) -> Option<String> {
+        let ty = &argument.ty.node;
+        if ty.nullable || argument.default_value.is_some() {
+            // What is optional is left out.
+            return None;
+        }
+        let known = case.argument(field, argument.name.node.as_str());
+        Some(known.unwrap_or_else(|| self.literal(ty)))
+    }
+
+    /// Something of a type.
+    fn literal(&self, ty: &Type) -> String {
+        let BaseType::Named(name) = &ty.base else { return "[]".to_owned() };
+        match (name.as_str(), self.0.get(name.as_str()).map(|found| &found.kind)) {
+            ("Int" | "Float", _) => "1".to_owned(),
+            ("Boolean", _) => "true".to_owned(),
+            (_, Some(TypeKind::Enum(found))) => {
+                // The least right where there is a choice.
+                let values: Vec<_> =
+                    found.values.iter().map(|value| value.node.value.node.to_string()).collect();
+                values.last().unwrap().clone()
+            }
+            (_, Some(TypeKind::InputObject(found))) => {
+                let required =
+                    found.fields.iter().map(|field| &field.node).filter(|field| !field.ty.node.nullable);
+                let fields: Vec<_> = required
+                    .map(|field| format!("{}: {}", field.name.node, self.literal(&field.ty.node)))
+                    .collect();
+                format!("{{ {} }}", fields.join(", "))
+            }
+            _ => "\"another\"".to_owned(),
+        }
+    }
+
+    /// Leaves of a type, and of what lies under it, to some depth.
+    fn selection(&self, ty: &Type, depth: usize) -> String {
+        let name = named(ty);
+        if self.is_leaf(name) {
+            return String::new();
+        }
+        let optional = |field: &&FieldDefinition| {
+            field.arguments.iter().all(|a| a.node.ty.node.nullable || a.node.default_value.is_some())
+        };
+        let fields = self.fields(name).into_iter().filter(optional).filter_map(|field| {
+            let under = named(&field.ty.node);
+            if self.is_leaf(under) {
+                return Some(field.name.node.to_string());
+            }
+            // Lists hold what there is to see; single objects lead around in circles, but for an edge's node.
+            let is_list = matches!(field.ty.node.base, BaseType::List(_));
+            let goes_on = is_list || field.name.node == "node";
+            (goes_on && depth > 0)
+                .then(|| format!("{}{}", field.name.node, self.selection(&field.ty.node, depth - 1)))
+        });
+        let fields: Vec<String> = if depth == 0 { Vec::new() } else { fields.collect() };
+        format!(" {{ __typename {} }}", fields.join(" "))
+    }
+}
+
+fn named(ty: &Type) -> &str {
+    match &ty.base {
+        BaseType::Named(name) => name.as_str(),
+        BaseType::List(inner) => named(inner),
+    }
+}
+
+/// A response's status, the code of its refusal, and its data.
+async fn graphql(case: &Case<'_>, who: &Credentials, document: &str) -> Result<Value, String> {
+    let request = case.server.post("/graphql").json(&json!({ "query": document }));
+    let response = who.on(case.server, request).send().await.unwrap();
+    let (status, mut body) = answer(response).await;
+    if status != StatusCode::OK {
+        return Err(refusal(status, &body));
+    }
+    match body["errors"].get(0) {
+        Some(error) => Err(error["extensions"]["code"].as_str().unwrap_or("no code").to_owned()),
+        None => Ok(body["data"].take()),
+    }
+}
+
+fn refusal(status: StatusCode, body: &Value) -> String {
+    let code = body["type"].as_str().and_then(|kind| kind.strip_prefix("urn:han:problem:"));
+    match code {
+        Some(code) if status != StatusCode::UNAUTHORIZED => format!("{} {code}", status.as_u16()),
+        _ => status.as_u16().to_string(),
+    }
+}
+
+fn is_something(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(value) => *value,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => fields.values().any(is_something),
+    }
+}
+
+fn cell(answer: Result<Value, String>, outsiders: Option<&Value>) -> String {
+    match answer {
+        Err(refusal) => refusal,
+        Ok(data) if outsiders == Some(&data) || !is_something(&data) => "nothing".to_owned(),
+        Ok(_) => "yes".to_owned(),
+    }
+}
+
+/// Opens a socket, subscribes, and says whether the subscription stands.
+async fn subscription(case: &Case<'_>, who: &Credentials, document: &str) -> String {
+    let own = case.server.url.clone();
+    let (headers, payload) = match who {
+        Credentials::None => (Vec::new(), json!({})),
+        Credentials::Bearer(token) => (Vec::new(), json!({ "Authorization": format!("Bearer {token}") })),
+        Credentials::Cookie(cookie) => (vec![("cookie", cookie.as_str()), ("origin", &own)], json!({})),
+    };
+    let mut socket = case.server.socket(&headers).await.unwrap();
+    socket.say(json!({ "type": "connection_init", "payload": payload })).await;
+    if let Err(code) = socket.hear().await {
+        return format!("closed {code}");
+    }
+    socket.subscribe("s", document).await;
+    // What a subscription answers at once comes before the last of several answers to what is asked after it.
+    for id in ["1", "2", "3"] {
+        socket.subscribe(id, "{ __typename }").await;
+        loop {
+            let heard = match socket.hear().await {
+                Ok(heard) => heard,
+                Err(code) => return format!("closed {code}"),
+            };
+            if heard["id"] == "s" {
+                let code = &heard["payload"]["errors"][0]["extensions"]["code"];
+                return code.as_str().map_or_else(|| heard.to_string(), str::to_owned);
+            }
+            if heard["id"] == id && heard["type"] == "complete" {
+                break;
+            }
+        }
+    }
+    "yes".to_owned()
+}
+
+/// A request for a route that is as good as can be.
+fn request(case: &Case<'_>, method: &Method, path: &str) -> RequestBuilder {
+    let team = case.admin.team_id.as_str();
+    let place = path.replace("{team_id}", team).replace("{session_id}", &case.session);
+    let request = case.server.request(method.clone(), &place);
+    match (method.as_str(), path) {
+        ("GET", "/graphql") => request.query(&[("query", "{ __typename }")]),
+        ("POST", "/graphql") => request.json(&json!({ "query": "{ __typename }" })),
+        ("POST", "/api/sync/sessions") => request.json(&json!({ "team_id": team, "sessions": [] })),
+        ("GET", "/auth/login-link") => request.query(&[("token", &case.link)]),
+        ("POST", "/auth/login-link") => request.body(format!("token={}", case.link)),
+        ("GET", "/invite") => request.query(&[("code", &case.code)]),
+        ("POST", "/invite") => request.body(format!("code={}", case.code)),
+        ("GET", path) if path.starts_with("/api/") => request.query(&[("team_id", team)]),
+        ("POST" | "PUT" | "PATCH", _) => request.json(&json!({})),
+        _ => request,
+    }
+}
+
+/// The rows as a table, its columns aligned.
+fn table(rows: &[(String, Vec<String>)]) -> String {
+    let first = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = rows.iter().map(|(_, cells)| cells[column].len());
+        cells.chain([CALLERS[column].len()]).max().unwrap_or(0)
+    };
+    let line = |name: &str, cells: &[&str]| {
+        let cells: Vec<String> =
+            cells.iter().enumerate().map(|(at, cell)| format!("{cell:<0$}", width(at))).collect();
+        format!("{name:<first$} | {}", cells.join(" | ")).trim_end().to_owned()
+    };
+    let mut lines = vec![line("", &CALLERS)];
+    lines.extend(rows.iter().map(|(name, cells)| {
+        let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
+        line(name, &cells)
+    }));
+    lines.join("\n")
+}
+
+/// A token that was good once. The clock moves for that, so this comes first.
+async fn expired_token(server: &TestServer) -> String {
+    let once = server.person("once").await;
+    let token = server.jwt.mint(&once.user_id, None, server.db.entropy()).unwrap();
+    server.clock.advance_seconds(LIFETIME_SECONDS);
+    token
+}
+
+both_databases!(
+    async fn every_route_has_its_row(db: TestDatabase) {
+        let server =
+            TestServer::start_with(&db, |config| config.environment = Environment::Development).await;
+        let expired = expired_token(&server).await;
+        let mut rows = Vec::new();
+        for (method, path) in all_routes(Environment::Development) {
+            let mut cells = Vec::new();
+            for at in 0..CALLERS.len() {
+                // Each one finds everything as it was: the one before may have signed out or used something up.
+                let case = Case::new(&server, &expired).await;
+                let response =
+                    case.callers[at].on(&server, request(&case, &method, path)).send().await.unwrap();
+                let (status, body) = answer(response).await;
+                cells.push(if status.is_success() || status.is_redirection() {
+                    "yes".to_owned()
+                } else {
+                    refusal(status, &body)
+                });
+            }
+            rows.push((format!("{method} {path}"), cells));
+        }
+        rows.sort();
+        insta::assert_snapshot!("routes", table(&rows));
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn every_query_has_its_row(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let types = Types::read();
+        let expired = expired_token(&server).await;
+        let case = Case::new(&server, &expired).await.with_session().await;
+        let mut rows = Vec::new();
+        for field in types.fields("Query") {
+            let document = types.document(&case, "query", field);
+            let outsiders = graphql(&case, &case.outsider, &document).await.ok();
+            let mut cells = Vec::new();
+            for who in &case.callers {
+                cells.push(cell(graphql(&case, who, &document).await, outsiders.as_ref()));
+            }
+            rows.push((field.name.node.to_string(), cells));
+        }
+        rows.sort();
+        insta::assert_snapshot!("queries", table(&rows));
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn every_mutation_has_its_row(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let types = Types::read();
+        let expired = expired_token(&server).await;
+        let mut rows = Vec::new();
+        for field in types.fields("MutationRoot") {
+            let mut cells = Vec::new();
+            for at in 0..CALLERS.len() {
+                let case = Case::new(&server, &expired).await;
+                let document = types.document(&case, "mutation", field);
+                cells.push(cell(graphql(&case, &case.callers[at], &document).await, None));
+            }
+            rows.push((field.name.node.to_string(), cells));
+        }
+        rows.sort();
+        insta::assert_snapshot!("mutations", table(&rows));
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn every_subscription_has_its_row(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let types = Types::read();
+        let expired = expired_token(&server).await;
+        let case = Case::new(&server, &expired).await.with_session().await;
+        let mut rows = Vec::new();
+        for field in types.fields("SubscriptionRoot") {
+            let document = types.document(&case, "subscription", field);
+            let mut cells = Vec::new();
+            for who in &case.callers {
+                cells.push(subscription(&case, who, &document).await);
+            }
+            rows.push((field.name.node.to_string(), cells));
+        }
+        rows.sort();
+        insta::assert_snapshot!("subscriptions", table(&rows));
+        server.stop().await;
+    }
+);
+
+/// What a table cannot tell by itself: that it would notice. Every root has rows, and every refusal is a known one.
+#[test]
+fn the_walk_finds_the_roots() {
+    let types = Types::read();
+    for (root, some) in
+        [("Query", "sessions"), ("MutationRoot", "inviteToTeam"), ("SubscriptionRoot", "sessionAdded")]
+    {
+        let names: BTreeSet<&str> =
+            types.fields(root).into_iter().map(|field| field.name.node.as_str()).collect();
+        assert!(names.contains(some), "{root}: {names:?}");
+    }
+}
