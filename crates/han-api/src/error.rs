@@ -1,7 +1,7 @@
 //! What clients are told when something goes wrong. Every error of a response carries one [`Code`] in
 //! `extensions.code`; what the database or the program itself says stands in the log alone.
 
-use async_graphql::{Response, ServerError};
+use async_graphql::{Context, Response, ServerError};
 use han_db::DbError;
 use han_db::page::PageError;
 use thiserror::Error;
@@ -30,6 +30,9 @@ pub enum Code {
     RateLimited,
     /// `UNSUPPORTED`: this server cannot do that; another kind of server (the local coordinator) can.
     Unsupported,
+    /// `CONTENT_UNREADABLE`: what is stored of this cannot be opened: its key is missing, or it was damaged. The rest of
+    /// the answer is whole; the server's log names the row.
+    ContentUnreadable,
     /// `RESYNC`: this subscription may have missed events and has ended. Fetch anew, then subscribe again.
     Resync,
     /// `UNAVAILABLE`: the database could not be reached. The same request may succeed later.
@@ -52,6 +55,7 @@ impl Code {
             Self::PlanLimit => "PLAN_LIMIT",
             Self::RateLimited => "RATE_LIMITED",
             Self::Unsupported => "UNSUPPORTED",
+            Self::ContentUnreadable => "CONTENT_UNREADABLE",
             Self::Resync => "RESYNC",
             Self::Unavailable => "UNAVAILABLE",
             Self::Internal => "INTERNAL_SERVER_ERROR",
@@ -97,6 +101,12 @@ pub enum ApiError {
     /// This server cannot do it.
     #[error("{0}")]
     Unsupported(&'static str),
+    /// What is stored cannot be opened.
+    #[error(
+        "the stored content of this cannot be opened: a key is missing or it was damaged. Ask whoever runs the server; \
+         its log names the row"
+    )]
+    ContentUnreadable,
     /// The subscription has missed events.
     #[error("events may have been missed: fetch anew and subscribe again")]
     Resync,
@@ -134,6 +144,7 @@ impl ApiError {
             Self::PlanLimit(_) => Code::PlanLimit,
             Self::RateLimited { .. } => Code::RateLimited,
             Self::Unsupported(_) => Code::Unsupported,
+            Self::ContentUnreadable => Code::ContentUnreadable,
             Self::Resync => Code::Resync,
             Self::Unavailable | Self::TooSlow => Code::Unavailable,
             Self::Internal => Code::Internal,
@@ -151,6 +162,10 @@ impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
         if let DbError::TooMuch { limit } = error {
             return Self::TooMuch(limit);
+        }
+        if let DbError::Crypto(_) = error {
+            tracing::error!(%error, "stored content cannot be opened");
+            return Self::ContentUnreadable;
         }
         if error.is_unavailable() {
             tracing::warn!(%error, "the database was not to be had for a GraphQL operation");
@@ -174,6 +189,24 @@ impl From<PageError> for ApiError {
 /// A response that says only that `error`.
 pub(crate) fn response(error: &ApiError) -> Response {
     Response::from_errors(vec![with_code(ServerError::new(error.to_string(), None), error.code())])
+}
+
+/// Adds an error to the answer at the field that is being resolved, which still has a value to show.
+pub(crate) fn report(ctx: &Context<'_>, error: &ApiError) {
+    let text = ServerError::new(error.to_string(), Some(ctx.item.pos));
+    ctx.add_error(ctx.set_error_path(with_code(text, error.code())));
+}
+
+/// Null and an error beside it where the content cannot be opened. The library would make the nearest nullable
+/// *parent* null instead of the field.
+pub(crate) fn or_null<T>(ctx: &Context<'_>, found: Result<Option<T>>) -> Result<Option<T>> {
+    match found {
+        Err(error @ ApiError::ContentUnreadable) => {
+            report(ctx, &error);
+            Ok(None)
+        }
+        other => other,
+    }
 }
 
 /// Gives each error of a response its code, and takes away every text that was not written for clients.

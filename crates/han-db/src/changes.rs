@@ -123,7 +123,7 @@ type Batch = Arc<Vec<IndexedMessage>>;
 
 impl Recent {
     fn keep(&self, batch: &Batch) {
-        let size: usize = batch.iter().map(|new| new.message.body.len()).sum();
+        let size: usize = batch.iter().map(|new| new.message.body.as_ref().map_or(0, String::len)).sum();
         let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (batches, bytes) = &mut *recent;
         batches.push_back((size, Arc::clone(batch)));

@@ -86,7 +86,8 @@ impl<T> Page<T> {
     }
 }
 
-/// A place in a list of messages: (time, transcript, line).
+/// A place in a list of messages: (time, transcript, line, uuid). A file that was rewritten may have two messages on one
+/// line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageCursor {
     /// Milliseconds since the epoch.
@@ -95,20 +96,29 @@ pub struct MessageCursor {
     pub transcript: String,
     /// The physical line.
     pub line: i64,
+    /// The message's uuid.
+    pub uuid: String,
 }
 
 impl Cursor for MessageCursor {
     fn encode(&self) -> String {
-        format!("{}_{}_{}", self.at, self.line, self.transcript)
+        let Self { at, transcript, line, uuid } = self;
+        format!("{at}_{line}_{}_{transcript}{uuid}", transcript.len())
     }
 
     fn decode(text: &str) -> Option<Self> {
-        let mut parts = text.splitn(3, '_');
-        let (at, line, transcript) = (parts.next()?, parts.next()?, parts.next()?);
-        if transcript.contains('\0') {
+        let mut parts = text.splitn(4, '_');
+        let (at, line, length, names) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        if names.contains('\0') {
             return None;
         }
-        Some(Self { at: at.parse().ok()?, line: line.parse().ok()?, transcript: transcript.to_owned() })
+        let (transcript, uuid) = names.split_at_checked(length.parse().ok()?)?;
+        Some(Self {
+            at: at.parse().ok()?,
+            line: line.parse().ok()?,
+            transcript: transcript.to_owned(),
+            uuid: uuid.to_owned(),
+        })
     }
 }
 

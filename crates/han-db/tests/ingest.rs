@@ -22,7 +22,7 @@ async fn assert_all_given_back(world: &World, files: &[File]) {
         let (session, transcript) = (session.parse().unwrap(), transcript.parse().unwrap());
         let stored =
             messages::lines(&world.scope, &world.db, &tx, &session, &transcript, 0, 100_000).await.unwrap();
-        let stored: Vec<&str> = stored.iter().map(|message| message.body.as_str()).collect();
+        let stored: Vec<&str> = stored.iter().map(|message| message.body.as_deref().unwrap()).collect();
         assert_eq!(stored, lines.iter().map(String::as_str).collect::<Vec<_>>(), "{session} {transcript}");
     }
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 
 use crate::pg::Cluster;
 
@@ -62,6 +62,21 @@ impl TestDatabase {
     #[must_use]
     pub fn is_postgres(&self) -> bool {
         matches!(self.place, Place::Postgres { .. })
+    }
+
+    /// Runs statements on it past the program, with every right.
+    ///
+    /// # Panics
+    /// Where they fail.
+    pub async fn execute(&self, sql: &str) {
+        let sql = AssertSqlSafe(sql.to_owned());
+        if self.is_postgres() {
+            let mut connection = PgConnection::connect(self.url()).await.expect("the database answers");
+            sqlx::raw_sql(sql).execute(&mut connection).await.expect("the statements run");
+        } else {
+            let mut connection = SqliteConnection::connect(self.url()).await.expect("the database opens");
+            sqlx::raw_sql(sql).execute(&mut connection).await.expect("the statements run");
+        }
     }
 
     /// A directory for files of the test beside the database; only SQLite has one.

@@ -4,7 +4,7 @@ use async_graphql::{Context, ID, Object};
 use han_types::GlobalId;
 
 use crate::context::{Op, operation};
-use crate::error::{ApiError, Result};
+use crate::error::{self, ApiError, Result};
 use crate::types::message::Message;
 use crate::types::node::Node;
 use crate::types::project::{Project, Repo};
@@ -21,7 +21,7 @@ impl NodeQuery {
     async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "`Type:id`")] id: ID) -> Result<Option<Node>> {
         let id = global_id(&id)?;
         match operation(ctx)? {
-            Some(op) => load(&op, id).await,
+            Some(op) => error::or_null(ctx, load(&op, id).await),
             None => Ok(None),
         }
     }
@@ -36,7 +36,8 @@ impl NodeQuery {
         let id = GlobalId::parse(&format!("Message:{raw}")).map_err(|error| ApiError::bad("id", error))?;
         match (operation(ctx)?, id) {
             (Some(op), GlobalId::Message(key)) => {
-                Ok(op.loader().load_one(key).await?.map(|row| Message::new(&op, &row)))
+                let row = op.loader().load_one(key).await?;
+                error::or_null(ctx, row.map(|row| Message::alone(&op, &row)).transpose())
             }
             _ => Ok(None),
         }
@@ -58,7 +59,10 @@ async fn load(op: &Op, id: GlobalId) -> Result<Option<Node>> {
         GlobalId::Session(id) => Session::load(op, id).await?.map(Node::from),
         GlobalId::Project(id) => Project::load(op, id).await?.map(Node::from),
         GlobalId::Repo(id) => Repo::load(op, id).await?.map(Node::from),
-        GlobalId::Message(key) => op.loader().load_one(key).await?.map(|row| Message::new(op, &row).into()),
+        GlobalId::Message(key) => {
+            let row = op.loader().load_one(key).await?;
+            row.map(|row| Message::alone(op, &row)).transpose()?.map(Node::from)
+        }
         // People and teams are no nodes of this schema.
         GlobalId::User(_) | GlobalId::Team(_) => None,
     })

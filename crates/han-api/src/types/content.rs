@@ -1,6 +1,6 @@
 //! Content blocks: the parts of a message. The result of a tool use nests under it.
 
-use async_graphql::{ComplexObject, Enum, Interface, SimpleObject};
+use async_graphql::{ComplexObject, Context, Enum, Interface, SimpleObject};
 use han_db::queries::tool_results::CallKind;
 use han_transcript::ToolCategory as Category;
 use han_transcript::record::ResultKind;
@@ -8,7 +8,7 @@ use han_transcript::view::{self, Block, ResultView};
 use han_types::SessionId;
 
 use crate::context::Op;
-use crate::error::Result;
+use crate::error::{self, Result};
 use crate::loaders::AgentOf;
 use crate::types::result;
 
@@ -162,15 +162,15 @@ pub struct ToolUseBlock {
 #[ComplexObject]
 impl ToolUseBlock {
     /// Its result, once there is one.
-    async fn result(&self) -> Result<Option<ToolResultBlock>> {
+    async fn result(&self, ctx: &Context<'_>) -> Result<Option<ToolResultBlock>> {
         let kind = CallKind::Named(ResultKind::Tool);
         let found = result::of_call(&self.op, &self.session_id, kind, &self.tool_call_id).await?;
-        Ok(found.first().and_then(|found| {
-            result::views(found).into_iter().find_map(|view| match view {
-                ResultView::Tool(result) if result.tool_call_id == self.tool_call_id => Some(result.into()),
-                _ => None,
-            })
-        }))
+        let Some(found) = found.first() else { return Ok(None) };
+        let shown = |view| match view {
+            ResultView::Tool(result) if result.tool_call_id == self.tool_call_id => Some(result.into()),
+            _ => None,
+        };
+        error::or_null(ctx, result::views(found).map(|views| views.into_iter().find_map(shown)))
     }
 
     /// The subagent that it started: `Session.messages(agentId:)` lists the subagent's own lines.

@@ -11,11 +11,11 @@ use han_db::page::{Cursor as _, MessageCursor};
 use han_db::queries::tool_results::CallKind;
 use han_transcript::line_text;
 use han_transcript::record::ResultKind;
-use han_transcript::view::{self, MessageView, ResultView};
+use han_transcript::view::{self, MessageView, ResultView, UnknownEventView};
 use han_types::{GlobalId, SessionId, Timestamp};
 
 use crate::context::Op;
-use crate::error::Result;
+use crate::error::{self, ApiError, Result};
 use crate::loaders::MoodOf;
 use crate::types::content::{self, ContentBlock};
 use crate::types::result::{self, ExposedToolResult, HookResult, McpToolResult};
@@ -35,8 +35,12 @@ pub struct MessageEdge {
 
 #[ComplexObject]
 impl MessageEdge {
-    /// The message.
-    async fn node(&self) -> Message {
+    /// The message. One whose stored line cannot be opened is an `UnknownEventMessage` with the event type
+    /// `unreadable`, and an error with the code `CONTENT_UNREADABLE` stands beside it.
+    async fn node(&self, ctx: &Context<'_>) -> Message {
+        if self.row.body.is_none() {
+            error::report(ctx, &ApiError::ContentUnreadable);
+        }
         Message::new(&self.op, &self.row)
     }
 }
@@ -52,7 +56,7 @@ struct Common<'a> {
     row: &'a entities::Message,
     op: &'a Op,
     head: view::Head,
-    line: String,
+    line: Option<String>,
 }
 
 /// What a message's results are found by.
@@ -95,8 +99,8 @@ macro_rules! messages {
             timestamp: String,
             /// What a search within the list looks at: how the message's words begin.
             search_text: Option<String>,
-            /// The line as it stands in its file.
-            raw_json: String,
+            /// The line as it stands in its file; null where what is stored cannot be opened.
+            raw_json: Option<String>,
             /// The subagent that wrote it.
             agent_id: Option<String>,
             $($(#[$field_doc])* $field: $ty,)*
@@ -543,7 +547,7 @@ macro_rules! message {
             field(name = "parent_id", ty = "&Option<String>", desc = "The uuid of the line it follows."),
             field(name = "timestamp", ty = "&String", desc = "When the line was written, RFC 3339 in UTC."),
             field(name = "search_text", ty = "&Option<String>", desc = "How the message's words begin."),
-            field(name = "raw_json", ty = "&String", desc = "The line as it stands in its file."),
+            field(name = "raw_json", ty = "&Option<String>", desc = "The line as it stands in its file."),
             field(name = "agent_id", ty = "&Option<String>", desc = "The subagent that wrote it.")
         )]
         pub enum Message {
@@ -554,10 +558,24 @@ macro_rules! message {
         }
 
         impl Message {
+            /// The message that a stored line shows, for who asks for this one alone.
+            ///
+            /// # Errors
+            /// `CONTENT_UNREADABLE`.
+            pub(crate) fn alone(op: &Op, row: &entities::Message) -> Result<Self> {
+                if row.body.is_none() { Err(ApiError::ContentUnreadable) } else { Ok(Self::new(op, row)) }
+            }
+
             /// The message that a stored line shows.
             pub(crate) fn new(op: &Op, row: &entities::Message) -> Self {
-                let line = line_text(&row.body).into_owned();
-                let view = view::view(&line);
+                let line = row.body.as_deref().map(|body| line_text(body).into_owned());
+                let view = match &line {
+                    Some(line) => view::view(line),
+                    None => MessageView::UnknownEvent(UnknownEventView {
+                        event_type: Some("unreadable".to_owned()),
+                        ..UnknownEventView::default()
+                    }),
+                };
                 let common = Common { row, op, head: view.head().clone(), line };
                 match view {
                     $(MessageView::$variant(view) => Self::$variant($ty::new(common, view)),)*
@@ -574,7 +592,7 @@ each_message!(message);
     field(name = "id", ty = "ID", desc = "The global id."),
     field(name = "uuid", ty = "&String", desc = "The line's uuid."),
     field(name = "timestamp", ty = "&String", desc = "When the line was written, RFC 3339 in UTC."),
-    field(name = "raw_json", ty = "&String", desc = "The line as it stands in its file."),
+    field(name = "raw_json", ty = "&Option<String>", desc = "The line as it stands in its file."),
     field(name = "content", ty = "&Option<String>", desc = "Its text."),
     field(name = "content_blocks", ty = "&Vec<ContentBlock>", desc = "Its blocks."),
     field(
@@ -618,32 +636,32 @@ prompts! {
 #[ComplexObject]
 impl McpToolCallMessage {
     /// Its result, once there is one.
-    async fn result(&self) -> Result<Option<McpToolResult>> {
+    async fn result(&self, ctx: &Context<'_>) -> Result<Option<McpToolResult>> {
         let kind = CallKind::Named(ResultKind::Mcp);
         let call_id = self.call_id.as_deref().unwrap_or_default();
         let found = result::of_call(&self.complex.op, &self.complex.session_id, kind, call_id).await?;
-        Ok(found.first().and_then(|found| {
-            result::views(found).into_iter().find_map(|view| match view {
-                ResultView::Mcp(result) => Some(McpToolResult::new(&found.message, result)),
-                _ => None,
-            })
-        }))
+        let Some(found) = found.first() else { return Ok(None) };
+        let shown = |view| match view {
+            ResultView::Mcp(result) => Some(McpToolResult::new(&found.message, result)),
+            _ => None,
+        };
+        error::or_null(ctx, result::views(found).map(|views| views.into_iter().find_map(shown)))
     }
 }
 
 #[ComplexObject]
 impl ExposedToolCallMessage {
     /// Its result, once there is one.
-    async fn result(&self) -> Result<Option<ExposedToolResult>> {
+    async fn result(&self, ctx: &Context<'_>) -> Result<Option<ExposedToolResult>> {
         let kind = CallKind::Named(ResultKind::Exposed);
         let call_id = self.call_id.as_deref().unwrap_or_default();
         let found = result::of_call(&self.complex.op, &self.complex.session_id, kind, call_id).await?;
-        Ok(found.first().and_then(|found| {
-            result::views(found).into_iter().find_map(|view| match view {
-                ResultView::Exposed(result) => Some(ExposedToolResult::new(&found.message, result)),
-                _ => None,
-            })
-        }))
+        let Some(found) = found.first() else { return Ok(None) };
+        let shown = |view| match view {
+            ResultView::Exposed(result) => Some(ExposedToolResult::new(&found.message, result)),
+            _ => None,
+        };
+        error::or_null(ctx, result::views(found).map(|views| views.into_iter().find_map(shown)))
     }
 }
 
@@ -651,23 +669,23 @@ impl ExposedToolCallMessage {
 impl HookRunMessage {
     /// Its result, once there is one: the one that names this run; else the next one of the same hook that names
     /// no run.
-    async fn result(&self) -> Result<Option<HookResult>> {
+    async fn result(&self, ctx: &Context<'_>) -> Result<Option<HookResult>> {
         let Origin { op, session_id, cursor, .. } = &self.complex;
         let run_id = self.hook_run_id.as_deref().unwrap_or_default();
         let named = result::of_call(op, session_id, CallKind::Named(ResultKind::Hook), run_id).await?;
         if let Some(found) = named.first() {
-            return Ok(hook_result(found));
+            return error::or_null(ctx, hook_result(found));
         }
         let hook = self.hook.as_deref().unwrap_or_default();
         let unnamed = result::of_call(op, session_id, CallKind::HookByName, hook).await?;
         let mut later = unnamed.iter().filter(|found| found.message.cursor() > *cursor);
-        Ok(later.next().and_then(hook_result))
+        error::or_null(ctx, later.next().map_or(Ok(None), hook_result))
     }
 }
 
-fn hook_result(found: &entities::ToolResult) -> Option<HookResult> {
-    result::views(found).into_iter().find_map(|view| match view {
+fn hook_result(found: &entities::ToolResult) -> Result<Option<HookResult>> {
+    Ok(result::views(found)?.into_iter().find_map(|view| match view {
         ResultView::Hook(outcome) => Some(HookResult::new(&found.message, outcome)),
         _ => None,
-    })
+    }))
 }

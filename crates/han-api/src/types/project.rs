@@ -8,7 +8,7 @@ use han_db::queries::project_lists::Activity;
 use han_types::{ProjectId, RepoId, Timestamp};
 
 use crate::context::Op;
-use crate::error::{ApiError, Result};
+use crate::error::{self, ApiError, Result};
 use crate::loaders::{ProjectActivity, ProjectsOf, RepoActivity};
 use crate::types::machine::Plugin;
 
@@ -72,7 +72,10 @@ impl Project {
     }
 
     /// The last part of the path.
-    async fn name(&self) -> &str {
+    async fn name(&self, ctx: &Context<'_>) -> &str {
+        if !self.row.readable {
+            error::report(ctx, &ApiError::ContentUnreadable);
+        }
         self.row.details.name()
     }
 
@@ -186,7 +189,10 @@ impl Repo {
     }
 
     /// The last part of the remote, without `.git`.
-    async fn name(&self) -> &str {
+    async fn name(&self, ctx: &Context<'_>) -> &str {
+        if !self.row.readable {
+            error::report(ctx, &ApiError::ContentUnreadable);
+        }
         self.row.details.name()
     }
 

@@ -10,7 +10,7 @@ use han_transcript::view::{self, CallResult, HookOutcome, ResultView};
 use han_types::{GlobalId, SessionId};
 
 use crate::context::Op;
-use crate::error::Result;
+use crate::error::{ApiError, Result};
 
 macro_rules! call_result {
     ($(#[$doc:meta])* $name:ident) => {
@@ -97,6 +97,10 @@ pub(crate) async fn of_call(
 }
 
 /// What the line of a stored result says.
-pub(crate) fn views(found: &ToolResult) -> Vec<ResultView> {
-    view::results(&line_text(&found.message.body))
+///
+/// # Errors
+/// `CONTENT_UNREADABLE`.
+pub(crate) fn views(found: &ToolResult) -> Result<Vec<ResultView>> {
+    let body = found.message.body.as_deref().ok_or(ApiError::ContentUnreadable)?;
+    Ok(view::results(&line_text(body)))
 }

@@ -14,7 +14,7 @@ use han_types::{GlobalId, ProjectId, SessionId, Timestamp};
 
 use crate::connection::{self, FileChangeConnection, MessageConnection, Total};
 use crate::context::{Op, prices};
-use crate::error::{ApiError, Result};
+use crate::error::{self, ApiError, Result};
 use crate::filters::{Conditions as _, MessageFilter};
 use crate::loaders::{
     CountsOf, FileChangesOf, HookStatsOf, Loaders, MessageCountOf, MessagesOf, NativeTasksOf, SentimentsOf,
@@ -132,7 +132,10 @@ impl Session {
     }
 
     /// The agent's short name for it; else how its summary begins; else how its id begins.
-    async fn name(&self) -> String {
+    async fn name(&self, ctx: &Context<'_>) -> String {
+        if !self.row.readable {
+            error::report(ctx, &ApiError::ContentUnreadable);
+        }
         let details = &self.row.details;
         let slug = details.slug.as_ref().map(|slug| slug.value.clone());
         slug.or_else(|| details.summary().and_then(first_line))

@@ -6,7 +6,7 @@ use han_testkit::{SyntheticSession, both_databases};
 use han_transcript::MessageKind;
 use serde_json::{Value, json};
 
-use crate::support::World;
+use crate::support::{World, codes};
 
 /// Every field of every message type.
 const FIELDS: &str = "
@@ -144,5 +144,67 @@ both_databases!(
         for kind in ["HookRunMessage", "McpToolCallMessage", "ExposedToolCallMessage"] {
             assert_eq!(answered.get(kind), Some(&2), "{answered:?}");
         }
+    }
+);
+
+both_databases!(
+    async fn what_cannot_be_opened_hides_nothing_else(db: TestDatabase) {
+        let world = World::new(&db).await;
+        let sessions = world.push_samples().await;
+        let query = "query { sessions(first: 50) { edges { node { id name project { name } messages(first: 100) { edges { node {
+            __typename id uuid rawJson ... on UnknownEventMessage { eventType } ... on AssistantMessage { contentBlocks {
+            ... on ToolUseBlock { toolCallId result { content } } } } } } } } } } }";
+        let whole = world.ask(query, json!({})).await;
+        let key = |pointer: &str| whole.pointer(pointer).unwrap().as_str().unwrap().to_owned();
+        let first = "/sessions/edges/0/node";
+        let session = key(&format!("{first}/id")).trim_start_matches("Session:").to_owned();
+        // One line cut short, one sealed under a version of the team's key that nobody has, and one session's metadata.
+        let truncated = key(&format!("{first}/messages/edges/0/node/uuid"));
+        let unknown = key(&format!("{first}/messages/edges/1/node/uuid"));
+        for (uuid, damage) in [
+            (&truncated, "substr(body, 1, length(body) - 9)"),
+            (&unknown, "substr(body, 1, 20) || '____' || substr(body, 25)"),
+        ] {
+            let sql = format!(
+                "UPDATE messages SET body = {damage} WHERE session_id = '{session}' AND uuid = '{uuid}'"
+            );
+            db.execute(&sql).await;
+        }
+        db.execute(&format!(
+            "UPDATE sessions SET metadata = substr(metadata, 1, length(metadata) - 9) WHERE session_id = '{}'",
+            sessions[1]
+        ))
+        .await;
+        let response = world.response(world.ada.context(), query, json!({})).await;
+        let told = codes(&response);
+        assert_eq!(told, vec!["CONTENT_UNREADABLE"; 3], "{:?}", response.errors);
+        for error in &response.errors {
+            assert!(!error.message.contains(&session), "details belong into the log: {}", error.message);
+        }
+        let shown = response.data.into_json().unwrap();
+        let edges = |data: &Value| {
+            data.pointer(&format!("{first}/messages/edges")).unwrap().as_array().unwrap().clone()
+        };
+        let (before, after) = (edges(&whole), edges(&shown));
+        assert_eq!(before.len(), after.len());
+        for (before, after) in before.iter().zip(&after) {
+            let (before, after) = (&before["node"], &after["node"]);
+            if [&truncated, &unknown].iter().any(|uuid| after["uuid"] == ***uuid) {
+                assert_eq!(
+                    (&after["__typename"], &after["id"]),
+                    (&json!("UnknownEventMessage"), &before["id"])
+                );
+                assert_eq!((&after["rawJson"], &after["eventType"]), (&Value::Null, &json!("unreadable")));
+            } else {
+                assert_eq!(before, after);
+            }
+        }
+        assert_eq!(shown["sessions"]["edges"].as_array().unwrap().len(), sessions.len());
+        // Who asks for that one alone gets nothing but the error.
+        let id = format!("Message:{session}:main:{truncated}");
+        let alone = "query($id: ID!) { node(id: $id) { id } }";
+        let response = world.response(world.ada.context(), alone, json!({ "id": id })).await;
+        assert_eq!(codes(&response), ["CONTENT_UNREADABLE"]);
+        assert_eq!(response.data.into_json().unwrap(), json!({ "node": null }));
     }
 );

@@ -61,15 +61,21 @@ pub struct Message {
     pub agent_id: Option<String>,
     /// Whether it stands in the session's message list.
     pub listed: bool,
-    /// The line as it arrived: a JSON object, or a JSON string that holds a line which is none.
-    pub body: String,
+    /// The line as it arrived: a JSON object, or a JSON string that holds a line which is none. `None` where what is
+    /// stored cannot be opened; the log says why.
+    pub body: Option<String>,
 }
 
 impl Message {
     /// Its place in a list of messages.
     #[must_use]
     pub fn cursor(&self) -> MessageCursor {
-        MessageCursor { at: self.at, transcript: self.key.transcript.to_string(), line: self.line }
+        MessageCursor {
+            at: self.at,
+            transcript: self.key.transcript.to_string(),
+            line: self.line,
+            uuid: self.key.uuid.clone(),
+        }
     }
 }
 

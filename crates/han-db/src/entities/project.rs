@@ -11,6 +11,8 @@ pub struct Project {
     pub repo_id: Option<String>,
     /// What is sealed of it.
     pub details: ProjectDetails,
+    /// Whether what is sealed of it could be opened; else `details` is empty, and the log says why.
+    pub readable: bool,
     /// When it was first seen, in milliseconds since the epoch.
     pub created_at: i64,
 }
@@ -37,6 +39,8 @@ pub struct Repo {
     pub id: String,
     /// What is sealed of it.
     pub details: RepoDetails,
+    /// Whether what is sealed of it could be opened; else `details` is empty, and the log says why.
+    pub readable: bool,
     /// When it was first seen, in milliseconds since the epoch.
     pub created_at: i64,
 }

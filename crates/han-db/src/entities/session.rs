@@ -18,6 +18,8 @@ pub struct Session {
     pub project_id: Option<String>,
     /// What is sealed of it.
     pub details: SessionDetails,
+    /// Whether what is sealed of it could be opened; else `details` is empty, and the log says why.
+    pub readable: bool,
     /// The earliest line's time, in milliseconds since the epoch.
     pub started_at: Option<i64>,
     /// The latest line's time, or when it was first pushed, in milliseconds since the epoch.

@@ -104,7 +104,8 @@ fn record(message: &Message) -> LineRecord {
         session_id: message.key.session_id.as_str(),
         transcript: message.key.transcript.as_str(),
     };
-    project(&message.body, &at)
+    // A line that cannot be opened tells of nothing.
+    project(message.body.as_deref().unwrap_or_default(), &at)
 }
 
 fn place(message: &Message) -> Place {

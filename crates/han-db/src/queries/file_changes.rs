@@ -75,9 +75,15 @@ pub async fn pages(
     let mut values: Vec<Value> = vec![scope.team_id().as_str().into(), tx.dialect().list(sessions)];
     let mut after = String::new();
     if let Some(key) = &request.after {
-        after.push_str(" AND (at, transcript, line, n) < ($3, $4, $5, $6)");
+        after.push_str(" AND (at, transcript, line, uuid, n) < ($3, $4, $5, $6, $7)");
         let line = &key.line;
-        values.extend([line.at.into(), line.transcript.as_str().into(), line.line.into(), key.n.into()]);
+        values.extend([
+            line.at.into(),
+            line.transcript.as_str().into(),
+            line.line.into(),
+            line.uuid.as_str().into(),
+            key.n.into(),
+        ]);
     }
     let sql = tx.dialect().first_of_each(
         2,
@@ -85,7 +91,7 @@ pub async fn pages(
             table: "file_changes",
             columns: COLUMNS,
             condition: &format!("team_id = $1 AND session_id = wanted.id AND NOT failed{after}"),
-            order: "at DESC, transcript DESC, line DESC, n DESC",
+            order: "at DESC, transcript DESC, line DESC, uuid DESC, n DESC",
             limit: request.first + 1,
         },
     );
@@ -107,7 +113,12 @@ async fn open(scope: &Scope, db: &Db, rows: Vec<ChangeRow>) -> Result<Vec<FileCh
                     .parse()
                     .map_err(|_| DbError::Malformed { column: "file_changes.action" })?,
                 cursor: FileChangeKey {
-                    line: MessageCursor { at: row.at, transcript: row.transcript, line: row.line },
+                    line: MessageCursor {
+                        at: row.at,
+                        transcript: row.transcript,
+                        line: row.line,
+                        uuid: row.uuid.clone(),
+                    },
                     n: row.n,
                 },
                 session_id: row.session_id,

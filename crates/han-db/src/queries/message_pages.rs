@@ -41,7 +41,9 @@ pub async fn pages(
     for place in list.places() {
         rows.extend(rows_of(scope, tx, sessions, list, place, request).await?);
     }
-    rows.sort_by(|a: &KeyRow, b| (b.at, &b.transcript, b.line).cmp(&(a.at, &a.transcript, a.line)));
+    rows.sort_by(|a: &KeyRow, b| {
+        (b.at, &b.transcript, b.line, &b.uuid).cmp(&(a.at, &a.transcript, a.line, &a.uuid))
+    });
     let pages = Page::cut_each(rows, |row| &row.session_id, request.first);
     // Only what the pages hold is opened, and all of it together.
     let keys: Vec<MessageKey> =
@@ -70,18 +72,24 @@ async fn rows_of(
     if let Some(after) = &request.after {
         let n = values.len();
         condition.push_str(&format!(
-            " AND (messages.at, messages.transcript, messages.line) < (${}, ${}, ${})",
+            " AND (messages.at, messages.transcript, messages.line, messages.uuid) < (${}, ${}, ${}, ${})",
             n + 1,
             n + 2,
-            n + 3
+            n + 3,
+            n + 4
         ));
-        values.extend([after.at.into(), after.transcript.as_str().into(), after.line.into()]);
+        values.extend([
+            after.at.into(),
+            after.transcript.as_str().into(),
+            after.line.into(),
+            after.uuid.as_str().into(),
+        ]);
     }
     let rows = FirstOfEach {
         table: "messages",
         columns: "messages.session_id, messages.transcript, messages.uuid, messages.line, messages.at",
         condition: &condition,
-        order: "messages.at DESC, messages.transcript DESC, messages.line DESC",
+        order: "messages.at DESC, messages.transcript DESC, messages.line DESC, messages.uuid DESC",
         limit: request.first + 1,
     };
     tx.all(&tx.dialect().first_of_each(2, &rows), values).await

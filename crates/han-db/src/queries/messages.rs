@@ -59,8 +59,8 @@ const COLUMNS: &str =
     "session_id, transcript, uuid, ordinal, line, at, place, parent_uuid, agent_id, bytes, sealed";
 
 /// Newest first, as lists are.
-const NEWEST_FIRST: &str = "at DESC, transcript DESC, line DESC";
-const OLDEST_FIRST: &str = "at, transcript, line";
+const NEWEST_FIRST: &str = "at DESC, transcript DESC, line DESC, uuid DESC";
+const OLDEST_FIRST: &str = "at, transcript, line, uuid";
 
 /// Reads the messages that meet a condition, in `order`, with the bodies of the first that have no more than `bytes`
 /// together: what is too much is not even read.
@@ -129,7 +129,7 @@ pub async fn page(
     for place in list.places() {
         rows.extend(rows_of(scope, tx, session_id, list, place, request, budget.left()).await?);
     }
-    rows.sort_by(|a: &MessageRow, b| (b.at, &b.transcript, b.line).cmp(&(a.at, &a.transcript, a.line)));
+    rows.sort_by(|a: &MessageRow, b| b.place_in_list().cmp(&a.place_in_list()));
     let mut page = Page::cut(rows, request.first);
     let shortened = afford(&mut page.rows, &mut budget)?;
     drop(budget);
@@ -149,12 +149,18 @@ async fn rows_of(
     if let Some(after) = &request.after {
         let n = values.len();
         sql.push_str(&format!(
-            " AND (messages.at, messages.transcript, messages.line) < (${}, ${}, ${})",
+            " AND (messages.at, messages.transcript, messages.line, messages.uuid) < (${}, ${}, ${}, ${})",
             n + 1,
             n + 2,
-            n + 3
+            n + 3,
+            n + 4
         ));
-        values.extend([after.at.into(), after.transcript.as_str().into(), after.line.into()]);
+        values.extend([
+            after.at.into(),
+            after.transcript.as_str().into(),
+            after.line.into(),
+            after.uuid.as_str().into(),
+        ]);
     }
     read(tx, &sql, values, NEWEST_FIRST, Some(request.first + 1), bytes).await
 }
@@ -323,6 +329,7 @@ struct CursorRow {
     at: i64,
     transcript: String,
     line: i64,
+    uuid: String,
 }
 
 /// The places of the listed messages after `first`, oldest first.
@@ -334,8 +341,8 @@ async fn behind(
 ) -> Result<Vec<MessageCursor>, DbError> {
     let rows: Vec<CursorRow> = tx
         .all(
-            "SELECT at, transcript, line FROM messages WHERE team_id = $1 AND session_id = $2 AND place = $3 \
-             AND (at, transcript, line) > ($4, $5, $6) ORDER BY at, transcript, line",
+            "SELECT at, transcript, line, uuid FROM messages WHERE team_id = $1 AND session_id = $2 AND place = $3 \
+             AND (at, transcript, line, uuid) > ($4, $5, $6, $7) ORDER BY at, transcript, line, uuid",
             [
                 scope.team_id().as_str().into(),
                 session_id.as_str().into(),
@@ -343,12 +350,13 @@ async fn behind(
                 first.at.into(),
                 first.transcript.as_str().into(),
                 first.line.into(),
+                first.uuid.as_str().into(),
             ],
         )
         .await?;
     Ok(rows
         .into_iter()
-        .map(|row| MessageCursor { at: row.at, transcript: row.transcript, line: row.line })
+        .map(|row| MessageCursor { at: row.at, transcript: row.transcript, line: row.line, uuid: row.uuid })
         .collect())
 }
 
@@ -400,6 +408,10 @@ pub(crate) async fn open(scope: &Scope, db: &Db, rows: Vec<MessageRow>) -> Resul
 }
 
 impl MessageRow {
+    fn place_in_list(&self) -> (i64, &str, i64, &str) {
+        (self.at, &self.transcript, self.line, &self.uuid)
+    }
+
     fn key(&self) -> Result<MessageKey, DbError> {
         Ok(MessageKey {
             session_id: parse(&self.session_id, "messages.session_id")?,
@@ -411,8 +423,12 @@ impl MessageRow {
     fn open(self, keys: &TeamKeys) -> Result<Message, DbError> {
         let key = self.key()?;
         let context = FieldContext { table: "messages", row_id: &key.row_id(), column: "body" };
-        let body = self.body.ok_or(DbError::Malformed { column: "messages.body" })?;
-        let body = keys.open(self.sealed, context, body)?;
+        let stored = self.body.ok_or(DbError::Malformed { column: "messages.body" })?;
+        // One line that cannot be opened must not hide the others.
+        let body = keys
+            .open(self.sealed, context, stored)
+            .inspect_err(|error| tracing::error!(%error, message = key.row_id(), "a line cannot be opened"))
+            .ok();
         Ok(Message {
             key,
             ordinal: self.ordinal,

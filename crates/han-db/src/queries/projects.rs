@@ -5,6 +5,7 @@ use han_types::Scope;
 use sea_orm::FromQueryResult;
 
 use crate::entities::{Project, Repo};
+use crate::queries::sessions::or_unreadable;
 use crate::{Db, DbError, Tx};
 
 #[derive(FromQueryResult)]
@@ -42,14 +43,12 @@ pub async fn by_ids(scope: &Scope, db: &Db, tx: &Tx, ids: &[String]) -> Result<V
         db.keys().team_for(db, scope.team_id(), rows.iter().map(|r| (r.sealed, r.details.as_str()))).await?;
     rows.into_iter()
         .map(|row| {
-            let json = keys.open(row.sealed, project_context(&row.id), row.details)?;
-            Ok(Project {
-                details: serde_json::from_str(&json)
-                    .map_err(|_| DbError::Malformed { column: "projects.details" })?,
-                id: row.id,
-                repo_id: row.repo_id,
-                created_at: row.created_at,
-            })
+            let opened = keys.open(row.sealed, project_context(&row.id), row.details);
+            let opened = opened.map_err(DbError::from).and_then(|json| {
+                serde_json::from_str(&json).map_err(|_| DbError::Malformed { column: "projects.details" })
+            });
+            let (details, readable) = or_unreadable("projects.details", &row.id, opened)?;
+            Ok(Project { details, readable, id: row.id, repo_id: row.repo_id, created_at: row.created_at })
         })
         .collect()
 }
@@ -72,13 +71,12 @@ pub async fn repos_by_ids(scope: &Scope, db: &Db, tx: &Tx, ids: &[String]) -> Re
         db.keys().team_for(db, scope.team_id(), rows.iter().map(|r| (r.sealed, r.details.as_str()))).await?;
     rows.into_iter()
         .map(|row| {
-            let json = keys.open(row.sealed, repo_context(&row.id), row.details)?;
-            Ok(Repo {
-                details: serde_json::from_str(&json)
-                    .map_err(|_| DbError::Malformed { column: "repos.details" })?,
-                id: row.id,
-                created_at: row.created_at,
-            })
+            let opened = keys.open(row.sealed, repo_context(&row.id), row.details);
+            let opened = opened.map_err(DbError::from).and_then(|json| {
+                serde_json::from_str(&json).map_err(|_| DbError::Malformed { column: "repos.details" })
+            });
+            let (details, readable) = or_unreadable("repos.details", &row.id, opened)?;
+            Ok(Repo { details, readable, id: row.id, created_at: row.created_at })
         })
         .collect()
 }

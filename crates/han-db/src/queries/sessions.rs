@@ -118,8 +118,11 @@ async fn open(scope: &Scope, db: &Db, rows: Vec<SessionRow>) -> Result<Vec<Sessi
 
 impl SessionRow {
     fn open(self, keys: &TeamKeys) -> Result<Session, DbError> {
+        let opened = open_details(keys, &self.session_id, self.sealed, self.metadata);
+        let (details, readable) = or_unreadable("sessions.metadata", &self.session_id, opened)?;
         Ok(Session {
-            details: open_details(keys, &self.session_id, self.sealed, self.metadata)?,
+            details,
+            readable,
             id: self.id,
             session_id: self.session_id,
             user_id: self.user_id,
@@ -140,6 +143,22 @@ impl SessionRow {
             created_at: self.created_at,
             synced_at: self.synced_at,
         })
+    }
+}
+
+/// What a sealed column holds, or, where it cannot be opened, nothing and `false`: one row must not hide the others.
+pub(crate) fn or_unreadable<T: Default>(
+    column: &'static str,
+    row_id: &str,
+    opened: Result<T, DbError>,
+) -> Result<(T, bool), DbError> {
+    match opened {
+        Ok(value) => Ok((value, true)),
+        Err(error @ (DbError::Crypto(_) | DbError::Malformed { .. })) => {
+            tracing::error!(%error, column, row_id, "a sealed column cannot be opened");
+            Ok((T::default(), false))
+        }
+        Err(error) => Err(error),
     }
 }
 

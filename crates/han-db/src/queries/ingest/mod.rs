@@ -649,7 +649,12 @@ fn hash_context(row_id: &str) -> FieldContext<'_> {
 fn merge_lines(details: &mut SessionDetails, new: &[&Placed<'_>]) {
     for placed in new {
         let record = &placed.line.record;
-        let at = MessageCursor { at: placed.at, transcript: String::new(), line: placed.physical };
+        let at = MessageCursor {
+            at: placed.at,
+            transcript: String::new(),
+            line: placed.physical,
+            uuid: String::new(),
+        };
         // A subagent's lines speak of its own task, not of the session's.
         if placed.place == Place::Subagent || placed.place == Place::SubagentProgress {
             continue;
