@@ -1,7 +1,7 @@
 //! A team's life as its people meet it: founded, joined, shown what is pushed to it, and left.
 
 use han_db::queries::identity;
-use han_testkit::{SyntheticSession, both_databases};
+use han_testkit::{SyntheticSession, TestDatabase, both_databases};
 use han_types::UserId;
 use reqwest::{StatusCode, header};
 use serde_json::{Value, json};
@@ -383,3 +383,25 @@ both_databases!(
         server.stop().await;
     }
 );
+
+/// Two replicas on one PostgreSQL: what is revoked on the one ends on the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_right_that_ends_on_one_replica_ends_on_the_other() {
+    let db = TestDatabase::postgres().await;
+    let (one, two) = (TestServer::start(&db).await, TestServer::start(&db).await);
+    let ada = one.person("ada").await;
+    let bob = one.colleague(&ada, "bob").await;
+    let (mut by_key, mut by_member) = (two.socket_as(&ada.key).await, two.socket_as(&bob.key).await);
+    let token = one.jwt.mint(&ada.user_id, None, one.db.entropy()).unwrap();
+    let ids = format!("teamId: \"{}\"", ada.team_id);
+    for (operation, socket) in [
+        (format!("mutation {{ revokeApiKey({ids}, keyId: \"{}\") }}", ada.key_id), &mut by_key),
+        (format!("mutation {{ removeMember({ids}, userId: \"{}\") }}", bob.user_id), &mut by_member),
+    ] {
+        let (_, body) = answer(one.graphql(&token, &operation).send().await.unwrap()).await;
+        assert!(body.get("errors").is_none(), "{body}");
+        assert_eq!(socket.hear().await, Err(4403), "{operation}");
+    }
+    one.stop().await;
+    two.stop().await;
+}
