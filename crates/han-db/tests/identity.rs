@@ -18,7 +18,7 @@ fn actor(user_id: &UserId, credential: Credential) -> Actor {
 }
 
 fn jwt(team_id: Option<&TeamId>) -> Credential {
-    Credential::Jwt { id: "1".to_owned(), team_id: team_id.cloned() }
+    Credential::Jwt { id: "1".to_owned(), family: None, team_id: team_id.cloned() }
 }
 
 fn cookie(team_id: Option<&TeamId>) -> Credential {

@@ -341,6 +341,7 @@ both_databases!(
             user_id: stranger.user_id().clone(),
             credential: han_types::Credential::Jwt {
                 id: "t".to_owned(),
+                family: None,
                 team_id: Some(world.scope.team_id().clone()),
             },
             capabilities: han_types::Capabilities::PERSON,

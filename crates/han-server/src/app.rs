@@ -16,8 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::Gate;
+use crate::auth::github::{Github, GithubError};
 use crate::auth::invite;
 use crate::auth::jwt::JwtKeys;
+use crate::auth::oauth;
 use crate::client;
 use crate::config::{Config, PublicUrl};
 use crate::health::Readiness;
@@ -36,6 +38,9 @@ pub enum AppError {
     /// A secret is not what it must be.
     #[error(transparent)]
     Secret(#[from] han_crypto::CryptoError),
+    /// GitHub cannot be set up. The text says what to do.
+    #[error(transparent)]
+    Github(#[from] GithubError),
     /// The listener or a file failed.
     #[error("{what}: {error}")]
     Io {
@@ -108,6 +113,10 @@ impl App {
             })?),
             None => None,
         };
+        let github = match &config.github {
+            Some(app) => Some(Github::new(app.clone(), oauth::redirect_uri(&public_url))?),
+            None => None,
+        };
         let secrets = &config.secrets;
         let state = AppState::new(Inner {
             jwt: JwtKeys::new(
@@ -116,6 +125,7 @@ impl App {
                 public_url.origin(),
                 Arc::clone(&clock),
             ),
+            github,
             schema: han_api::schema(db.clone(), changes.sender.clone(), han_api::Limits::default()).at(
                 han_api::Site {
                     origin: public_url.origin().to_owned(),

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use tower::ServiceExt as _;
 use tower_http::services::ServeDir;
 
-use crate::auth::login_link;
+use crate::auth::page;
 use crate::config::PublicUrl;
 use crate::problem::Problem;
 use crate::state::{AppState, Client};
@@ -73,7 +73,7 @@ pub(crate) async fn fallback(State(state): State<AppState>, request: Request) ->
     let Some(client) = &state.client else {
         // Where a sign-in ends, somebody is looking.
         let looking = path == "/" && matches!(*request.method(), Method::GET | Method::HEAD);
-        return if looking { login_link::html(StatusCode::OK, NO_DASHBOARD) } else { nothing() };
+        return if looking { page::html(StatusCode::OK, NO_DASHBOARD) } else { nothing() };
     };
     if !matches!(*request.method(), Method::GET | Method::HEAD) || path == "/api" || path == "/auth" {
         return nothing();

@@ -7,6 +7,7 @@
 //! * `client`: the dashboard's files; `health`; `migrations`.
 //! * `listener`, `observe`, `problem`: connections, log lines and errors.
 
+mod address;
 mod admission;
 pub mod app;
 pub mod auth;

@@ -50,9 +50,15 @@ impl Listener for Connections {
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
     in_flight: Arc<AtomicUsize>,
+    peer: SocketAddr,
 }
 
 impl Connection {
+    /// Who is at the other end: a client, or a proxy.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
     /// Keeps the connection from counting as idle while the answer lives: a request, a socket.
     pub(crate) fn busy(&self) -> Busy {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -62,7 +68,7 @@ impl Connection {
 
 impl axum::extract::connect_info::Connected<IncomingStream<'_, Connections>> for Connection {
     fn connect_info(stream: IncomingStream<'_, Connections>) -> Self {
-        Self { in_flight: Arc::clone(&stream.io().in_flight) }
+        Self { in_flight: Arc::clone(&stream.io().in_flight), peer: *stream.remote_addr() }
     }
 }
 

@@ -39,7 +39,8 @@ impl Problem {
         self
     }
 
-    fn header(mut self, name: HeaderName, value: impl TryInto<HeaderValue>) -> Self {
+    /// Adds a header to the answer.
+    pub(crate) fn header(mut self, name: HeaderName, value: impl TryInto<HeaderValue>) -> Self {
         if let Ok(value) = value.try_into() {
             self.headers.push((name, value));
         }

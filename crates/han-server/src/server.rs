@@ -12,7 +12,7 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 
-use crate::auth::{invite, login_link};
+use crate::auth::{device, invite, login_link, oauth, tokens};
 use crate::config::Environment;
 use crate::observe::observe;
 use crate::problem::Problem;
@@ -43,7 +43,13 @@ fn routes(environment: Environment) -> Vec<Route> {
         route("/ready",            &[Method::GET],               get(health::ready)),
         // Signing in and out.
         route(login_link::PATH,    &[Method::GET, Method::POST], get(login_link::page).post(login_link::redeem)),
-        route("/auth/logout",      &[Method::POST],              post(login_link::logout)),
+        route(oauth::PATH,         &[Method::GET],               get(oauth::begin)),
+        route(oauth::CALLBACK,     &[Method::GET],               get(oauth::callback)),
+        route("/auth/refresh",     &[Method::POST],              post(tokens::refresh)),
+        route("/auth/logout",      &[Method::POST],              post(tokens::logout)),
+        route("/auth/device/code", &[Method::POST],              post(device::code)),
+        route("/auth/device/token", &[Method::POST],             post(device::token)),
+        route(device::PATH,        &[Method::GET, Method::POST], get(device::show).post(device::decide)),
         // Joining a team: a page that accepts an invite for who is signed in.
         route(invite::PATH,        &[Method::GET, Method::POST], get(invite::page).post(invite::accept)),
         // Data: every handler asks for a Caller.

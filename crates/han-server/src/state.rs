@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::Gate;
+use crate::auth::github::Github;
 use crate::auth::jwt::JwtKeys;
 use crate::config::{Config, PublicUrl};
 use crate::health::Readiness;
@@ -29,6 +30,8 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) jwt: JwtKeys,
+    /// The app that people sign in through, if there is one.
+    pub(crate) github: Option<Github>,
     pub(crate) schema: HanSchema,
     /// Tells whose rights have changed.
     pub(crate) access: broadcast::Sender<DbChangeEvent>,

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ApiKeyId, TeamId, Timestamp, UserId, WebSessionId};
+use crate::{ApiKeyId, TeamId, Timestamp, TokenFamilyId, UserId, WebSessionId};
 
 /// What a member may do in a team.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -104,6 +104,8 @@ pub enum Credential {
     Jwt {
         /// The token's `jti`.
         id: String,
+        /// The sign-in it came of (`sid`); where that was revoked, the token has ended.
+        family: Option<TokenFamilyId>,
         /// The token's `team_id`, if it names one.
         team_id: Option<TeamId>,
     },

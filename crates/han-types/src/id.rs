@@ -128,6 +128,10 @@ text_id!(
     InviteId, "invite id", 64
 );
 text_id!(
+    /// Everything that came of one sign-in of a program: a family of refresh tokens, and the access tokens made of them.
+    TokenFamilyId, "token family id", 64
+);
+text_id!(
     /// A coding agent's session, as its developer's machine named it. Unique within a team.
     SessionId, "session_id", 128
 );

@@ -14,7 +14,7 @@ pub use clock::{Clock, Timestamp};
 pub use entropy::Entropy;
 pub use global_id::{GlobalId, GlobalIdError};
 pub use id::{
-    ApiKeyId, IdError, InviteId, MessageKey, ProjectId, RepoId, SessionId, TeamId, TranscriptName, UserId,
-    WebSessionId, new_row_id,
+    ApiKeyId, IdError, InviteId, MessageKey, ProjectId, RepoId, SessionId, TeamId, TokenFamilyId,
+    TranscriptName, UserId, WebSessionId, new_row_id,
 };
 pub use plan::{PlanTier, Plans};

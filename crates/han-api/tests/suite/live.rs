@@ -189,7 +189,7 @@ both_databases!(
         second.ends_with("UNAUTHENTICATED").await;
 
         let mut expiring = world.ada.clone();
-        expiring.actor.credential = Credential::Jwt { id: "1".to_owned(), team_id: None };
+        expiring.actor.credential = Credential::Jwt { id: "1".to_owned(), family: None, team_id: None };
         expiring.actor.expires_at = Some(Timestamp(world.db.clock().now().0 + 60_000));
         let mut third = Watch::start(&world, expiring.context(), MEMORY, json!({})).await;
         world.clock.advance_seconds(61);

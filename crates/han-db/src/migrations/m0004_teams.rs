@@ -76,11 +76,11 @@ const ALTERATIONS: &[&str] = &[
 
 /// What may end a right: that a row of `table` goes, or that one of its columns `watched` changes. When a key or a
 /// session was last used moves all the time and ends nothing.
-struct Ending {
-    table: &'static str,
-    watched: &'static [&'static str],
-    /// Web sessions belong to no team.
-    of_team: bool,
+pub(super) struct Ending {
+    pub(super) table: &'static str,
+    pub(super) watched: &'static [&'static str],
+    /// What a person is signed in with belongs to no team.
+    pub(super) of_team: bool,
 }
 
 const ENDINGS: &[Ending] = &[
@@ -90,7 +90,7 @@ const ENDINGS: &[Ending] = &[
 ];
 
 impl Ending {
-    fn postgres(&self) -> String {
+    pub(super) fn postgres(&self) -> String {
         let Self { table, watched, .. } = self;
         let watched: Vec<String> = watched.iter().map(|column| format!("'{column}'")).collect();
         format!(
@@ -101,7 +101,7 @@ impl Ending {
     }
 
     /// The time is the database's own, since a deleted row brings none; it only tells when the outbox row may go.
-    fn sqlite(&self) -> String {
+    pub(super) fn sqlite(&self) -> String {
         let Self { table, watched, of_team } = self;
         let team = if *of_team { "OLD.team_id" } else { "''" };
         let changed: Vec<String> = watched.iter().map(|c| format!("OLD.{c} IS NOT NEW.{c}")).collect();

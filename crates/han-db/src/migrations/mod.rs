@@ -8,6 +8,7 @@ mod m0001_foundation;
 mod m0002_derived;
 mod m0003_people;
 mod m0004_teams;
+mod m0005_identity;
 mod tables;
 
 use sea_orm::{DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_derived::Migration),
             Box::new(m0003_people::Migration),
             Box::new(m0004_teams::Migration),
+            Box::new(m0005_identity::Migration),
         ]
     }
 }

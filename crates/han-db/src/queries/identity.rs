@@ -201,8 +201,8 @@ fn resolve(found: TeamMembership, capabilities: Capabilities) -> Resolved {
 }
 
 /// Whether the credential itself may still be used: a key or a session that was revoked or has ended may not, nor a
-/// browser's session that has switched to another team meanwhile. A JWT ends by its own time, which its holder
-/// checks.
+/// browser's session that has switched to another team meanwhile. An access token has ended with the sign-in it came
+/// of; by its own time otherwise.
 ///
 /// # Errors
 /// Where the database fails.
@@ -224,7 +224,11 @@ pub async fn credential_is_live(db: &Db, actor: &Actor) -> Result<bool, DbError>
              WHERE id = $1 AND revoked_at IS NULL AND COALESCE(active_team_id, '') = $2",
             vec![id.as_str().into(), team_id.as_ref().map_or("", TeamId::as_str).into()],
         ),
-        Credential::Jwt { .. } | Credential::Local => return Ok(true),
+        Credential::Jwt { family: Some(id), .. } => (
+            "SELECT expires_at FROM token_families WHERE id = $1 AND revoked_at IS NULL",
+            vec![id.as_str().into()],
+        ),
+        Credential::Jwt { family: None, .. } | Credential::Local => return Ok(true),
     };
     let tx = db.read_system().await?;
     let found: Option<Lifetime> = tx.one(sql, values).await?;
@@ -378,7 +382,7 @@ impl TryFrom<TeamRecord> for TeamRow {
     }
 }
 
-const USER: &str = "SELECT id, username, avatar_url, email, created_at FROM users";
+pub(super) const USER: &str = "SELECT id, username, avatar_url, email, created_at FROM users";
 
 /// A person by id.
 ///
@@ -493,7 +497,7 @@ pub async fn put_member(db: &Db, team_id: &TeamId, user_id: &UserId, role: Role)
     Ok(())
 }
 
-async fn insert_user(tx: &Arc<Tx>, user: &UserRow) -> Result<(), DbError> {
+pub(super) async fn insert_user(tx: &Arc<Tx>, user: &UserRow) -> Result<(), DbError> {
     tx.execute(
         "INSERT INTO users (id, username, avatar_url, email, created_at) VALUES ($1, $2, $3, $4, $5)",
         [
@@ -524,7 +528,7 @@ pub(crate) async fn insert_member(
     Ok(())
 }
 
-fn new_team(db: &Db, name: &str) -> Result<TeamRow, DbError> {
+pub(super) fn new_team(db: &Db, name: &str) -> Result<TeamRow, DbError> {
     Ok(TeamRow {
         id: new_id(db)?,
         slug: slug_of(name),
@@ -534,7 +538,12 @@ fn new_team(db: &Db, name: &str) -> Result<TeamRow, DbError> {
     })
 }
 
-async fn insert_team(db: &Db, tx: &Arc<Tx>, team: &TeamRow, admin: &UserId) -> Result<TeamRow, DbError> {
+pub(super) async fn insert_team(
+    db: &Db,
+    tx: &Arc<Tx>,
+    team: &TeamRow,
+    admin: &UserId,
+) -> Result<TeamRow, DbError> {
     let mut team = team.clone();
     let base = std::mem::take(&mut team.slug);
     for attempt in 1.. {
@@ -867,7 +876,7 @@ pub(crate) fn stored<T: std::str::FromStr>(text: String, column: &'static str) -
     text.parse().map_err(|_| DbError::Malformed { column })
 }
 
-fn new_id<T: TryFrom<String>>(db: &Db) -> Result<T, DbError> {
+pub(super) fn new_id<T: TryFrom<String>>(db: &Db) -> Result<T, DbError> {
     new_row_id(db.clock(), db.entropy()).try_into().map_err(|_| DbError::Malformed { column: "a new id" })
 }
 

@@ -4,6 +4,7 @@
 pub mod api_keys;
 pub mod arrived;
 pub mod deletion;
+pub mod device_logins;
 pub mod file_changes;
 pub mod filter;
 pub mod hooks;
@@ -20,8 +21,10 @@ pub mod projects;
 pub mod rebuild;
 pub mod sentiments;
 pub mod sessions;
+pub mod sign_ins;
 pub mod tasks;
 pub mod teams;
 pub mod todos;
+pub mod token_families;
 pub mod tool_results;
 pub mod usage;

@@ -14,7 +14,8 @@ use han_types::Credential;
 use serde::Deserialize;
 
 use super::csrf;
-use super::login_link::{MAX_FORM_BYTES, html};
+use super::login_link::MAX_FORM_BYTES;
+use super::page::html;
 use crate::auth::middleware::Presented;
 use crate::problem::Problem;
 use crate::state::AppState;

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use han_types::{Actor, Capabilities, Clock, Credential, Entropy, TeamId, Timestamp, UserId};
+use han_types::{Actor, Capabilities, Clock, Credential, Entropy, TeamId, Timestamp, TokenFamilyId, UserId};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -43,6 +43,9 @@ pub struct Claims {
     pub aud: String,
     /// Its own id.
     pub jti: String,
+    /// The sign-in it came of: where that has ended, so has the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<TokenFamilyId>,
 }
 
 /// Signs and verifies access tokens.
@@ -96,6 +99,20 @@ impl JwtKeys {
         team_id: Option<&TeamId>,
         entropy: &dyn Entropy,
     ) -> Result<String, jsonwebtoken::errors::Error> {
+        self.mint_in(None, user_id, team_id, entropy)
+    }
+
+    /// A new token that ends with the sign-in it came of, if not before.
+    ///
+    /// # Errors
+    /// Only what the cryptographic library may run into.
+    pub(crate) fn mint_in(
+        &self,
+        family: Option<&TokenFamilyId>,
+        user_id: &UserId,
+        team_id: Option<&TeamId>,
+        entropy: &dyn Entropy,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
         let now = self.clock.now().seconds();
         let claims = Claims {
             sub: user_id.clone(),
@@ -106,11 +123,13 @@ impl JwtKeys {
             iss: self.issuer.clone(),
             aud: AUDIENCE.to_owned(),
             jti: han_types::new_row_id(&*self.clock, entropy),
+            sid: family.cloned(),
         };
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.sign)
     }
 
-    /// The actor behind a token; `None` for whatever is not a good one of ours. Why is nobody's business.
+    /// The actor behind a token; `None` for whatever is not a good one of ours. Why is nobody's business. Whether its
+    /// sign-in still holds only the database knows.
     #[must_use]
     pub fn verify(&self, token: &str) -> Option<Actor> {
         if token.len() > MAX_BYTES {
@@ -124,7 +143,7 @@ impl JwtKeys {
         }
         Some(Actor {
             user_id: claims.sub,
-            credential: Credential::Jwt { id: claims.jti, team_id: claims.team_id },
+            credential: Credential::Jwt { id: claims.jti, family: claims.sid, team_id: claims.team_id },
             capabilities: Capabilities::PERSON,
             expires_at: Some(Timestamp(claims.exp.saturating_mul(1000))),
         })

@@ -1,21 +1,18 @@
-//! One-time sign-in links, and signing out. A link opens a page with a button, because mail programs and chats
+//! One-time sign-in links. A link opens a page with a button, because mail programs and chats
 //! fetch links to preview them: only the button uses the link up.
 
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, SET_COOKIE,
-};
-use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
+use axum::http::header::{LOCATION, SET_COOKIE};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use han_crypto::OpaqueToken;
 use han_db::queries::identity::{self, LOGIN_LINK_PREFIX};
-use han_types::Credential;
 use serde::Deserialize;
 
+use super::page::html;
 use super::{cookie, csrf};
-use crate::auth::middleware::Caller;
 use crate::config::PublicUrl;
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -82,42 +79,9 @@ pub(crate) async fn redeem(
     Ok((StatusCode::SEE_OTHER, [(LOCATION, "/".to_owned()), (SET_COOKIE, cookie)]).into_response())
 }
 
-/// `POST /auth/logout`: ends the browser's session.
-pub(crate) async fn logout(State(state): State<AppState>, caller: Caller) -> Result<Response, Problem> {
-    let Credential::WebSession { id, .. } = &caller.0.credential else {
-        return Err(Problem::bad_request(
-            "only a browser's session can be signed out of: revoke a key instead",
-        ));
-    };
-    identity::revoke_web_session(&state.db, id).await?;
-    let cookie = cookie::clear(&state.public_url);
-    Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response())
-}
-
 /// The token of a form (`application/x-www-form-urlencoded`), which has the syntax of a query.
 fn form_token(body: &[u8]) -> Option<String> {
     let query = std::str::from_utf8(body).ok().filter(|text| text.len() <= MAX_FORM_BYTES)?;
     let uri: Uri = format!("/?{query}").parse().ok()?;
     Query::<Form>::try_from_uri(&uri).ok().map(|Query(form)| form.token)
-}
-
-/// A small page of the server's own.
-pub(crate) fn html(status: StatusCode, body: &str) -> Response {
-    let page = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><title>Han Teams</title>\
-         <style>body{{font:1.1rem/1.5 system-ui;max-width:30rem;margin:20vh auto;padding:0 1rem}}\
-         button{{font:inherit;padding:.5rem 1.5rem}}</style><h1>Han Teams</h1>{body}</html>"
-    );
-    let headers: [(HeaderName, &str); 4] = [
-        (CONTENT_TYPE, "text/html; charset=utf-8"),
-        (CACHE_CONTROL, "no-store"),
-        // The form's Origin would be `null` under `no-referrer`.
-        (REFERRER_POLICY, "same-origin"),
-        (
-            CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-        ),
-    ];
-    (status, headers, page).into_response()
 }

@@ -10,7 +10,7 @@ use han_types::{Actor, Capability};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{api_key, cookie, csrf};
+use super::{api_key, cookie, csrf, tokens};
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -55,9 +55,7 @@ impl Presented {
             Self::Bearer(token) if api_key::looks_like_one(token.expose_secret()) => {
                 api_key::verify(state, token.expose_secret()).await
             }
-            Self::Bearer(token) => state.jwt.verify(token.expose_secret()).ok_or_else(|| {
-                Problem::bad_credential("the access token is malformed or has ended: get a new one")
-            }),
+            Self::Bearer(token) => tokens::verify(state, token.expose_secret()).await,
             Self::Cookie(token) => cookie::verify(state, token.expose_secret()).await,
         }
     }

@@ -21,6 +21,10 @@ pub use reference::{VARIABLES, Variable, help};
 /// The shortest `JWT_SECRET` taken: HS256 wants a key as long as its hash (RFC 7518, section 3.2).
 pub const MIN_JWT_SECRET_BYTES: usize = 32;
 
+/// Where GitHub is, unless it is an Enterprise Server.
+const GITHUB: &str = "https://github.com";
+const GITHUB_API: &str = "https://api.github.com";
+
 /// Everything that is wrong with the environment.
 #[derive(Debug, Error)]
 #[error("the configuration is not complete:{}", .problems.iter().map(|p| format!("\n  - {p}")).collect::<String>())]
@@ -84,6 +88,37 @@ impl Secrets {
     /// Where a secret is no KEK.
     pub fn kek_ring(&self) -> Result<KekRing, han_crypto::CryptoError> {
         KekRing::from_secrets(&self.kek, self.kek_previous.as_ref())
+    }
+}
+
+/// An OAuth app at GitHub.
+#[derive(Clone)]
+pub struct GithubConfig {
+    /// `HAN_GITHUB_CLIENT_ID`.
+    pub client_id: String,
+    /// `HAN_GITHUB_CLIENT_SECRET`.
+    pub client_secret: SecretString,
+    /// Where people sign in: github.com, or an Enterprise Server.
+    pub url: String,
+    /// Where its API is.
+    pub api_url: String,
+    /// The accounts that may sign in, by name.
+    pub allowed_logins: Vec<String>,
+    /// The organizations whose active members may sign in. Where both lists are empty, everybody may.
+    pub allowed_orgs: Vec<String>,
+    /// How long a call may take.
+    pub timeout: Duration,
+}
+
+impl fmt::Debug for GithubConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GithubConfig")
+            .field("client_id", &self.client_id)
+            .field("url", &self.url)
+            .field("api_url", &self.api_url)
+            .field("allowed_logins", &self.allowed_logins)
+            .field("allowed_orgs", &self.allowed_orgs)
+            .finish_non_exhaustive()
     }
 }
 
@@ -224,6 +259,10 @@ pub struct Config {
     pub secrets: Secrets,
     /// A built dashboard to serve.
     pub client_dir: Option<PathBuf>,
+    /// The app that people sign in through; without one, they sign in by link.
+    pub github: Option<GithubConfig>,
+    /// How many proxies stand in front, each of which adds to `X-Forwarded-For`.
+    pub trusted_proxies: usize,
     /// How much of anything is taken.
     pub limits: Limits,
     /// Whether plans bind.
@@ -241,6 +280,8 @@ impl fmt::Debug for Config {
             .field("max_connections", &self.database.max_connections)
             .field("secrets", &self.secrets)
             .field("client_dir", &self.client_dir)
+            .field("github", &self.github)
+            .field("trusted_proxies", &self.trusted_proxies)
             .field("limits", &self.limits)
             .field("plans", &self.plans)
             .finish_non_exhaustive()
@@ -317,6 +358,8 @@ impl Reader<'_> {
             &[("text", LogFormat::Text), ("json", LogFormat::Json)],
         );
         let stripe = self.secret("STRIPE_SECRET_KEY");
+        let github = self.github();
+        let trusted_proxies = self.number("HAN_TRUSTED_PROXIES", 0, 0, 10);
         let mut notices = Vec::new();
         let secrets = self.secrets(file.as_deref(), entropy, &mut notices)?;
         Some(Config {
@@ -330,6 +373,8 @@ impl Reader<'_> {
             },
             secrets,
             client_dir,
+            github,
+            trusted_proxies,
             limits,
             plans: Plans { billing_configured: stripe.is_some() },
             notices,
@@ -453,6 +498,68 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    fn github(&mut self) -> Option<GithubConfig> {
+        let client_id = self.text("HAN_GITHUB_CLIENT_ID");
+        let client_secret = self.secret("HAN_GITHUB_CLIENT_SECRET");
+        let url = self.address("HAN_GITHUB_URL", GITHUB);
+        // An Enterprise Server has its API under its own address.
+        let api = if url == GITHUB { GITHUB_API.to_owned() } else { format!("{url}/api/v3") };
+        let api_url = self.address("HAN_GITHUB_API_URL", &api);
+        let (allowed_logins, allowed_orgs) =
+            (self.names("HAN_GITHUB_ALLOWED_LOGINS"), self.names("HAN_GITHUB_ALLOWED_ORGS"));
+        match (client_id, client_secret) {
+            (Some(client_id), Some(client_secret)) => Some(GithubConfig {
+                client_id: client_id.trim().to_owned(),
+                client_secret,
+                url,
+                api_url,
+                allowed_logins,
+                allowed_orgs,
+                timeout: Duration::from_secs(10),
+            }),
+            (None, None) => None,
+            _ => {
+                self.problems.push(
+                    "HAN_GITHUB_CLIENT_ID and HAN_GITHUB_CLIENT_SECRET belong together: set both, or neither to \
+                     go without GitHub"
+                        .to_owned(),
+                );
+                None
+            }
+        }
+    }
+
+    /// An http or https address, without a slash at its end.
+    fn address(&mut self, name: &str, default: &str) -> String {
+        let text = self.text(name).unwrap_or_else(|| default.to_owned());
+        let text = text.trim().trim_end_matches('/');
+        let uri = text.parse::<Uri>().ok();
+        let plain = uri.as_ref().is_some_and(|uri| {
+            matches!(uri.scheme_str(), Some("http" | "https"))
+                && uri.query().is_none()
+                && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+        });
+        if !plain {
+            self.problems.push(format!("{name} is {text:?}: it must be an address such as {default}"));
+        }
+        text.to_owned()
+    }
+
+    /// Names of accounts or organizations at GitHub, separated by commas.
+    fn names(&mut self, name: &str) -> Vec<String> {
+        let Some(text) = self.text(name) else { return Vec::new() };
+        let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+        let is_name = |text: &String| {
+            !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        };
+        // A list that lets nobody in, or more than was meant, must not start.
+        if !names.iter().all(is_name) {
+            self.problems
+                .push(format!("{name} is {text:?}: it must be names at GitHub, separated by commas"));
+        }
+        names
     }
 
     fn client_dir(&mut self) -> Option<PathBuf> {

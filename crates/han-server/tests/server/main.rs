@@ -3,8 +3,10 @@
 
 mod auth;
 mod config;
+mod csrf;
 mod graphql;
 mod matrix;
+mod oauth;
 mod process;
 mod serving;
 mod sockets;

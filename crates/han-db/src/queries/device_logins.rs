@@ -1,0 +1,310 @@
+//! Command lines that wait until somebody approves them in a browser: the device flow of RFC 8628. Codes are made
+//! and judged here; the words of the protocol are the server's.
+
+use han_crypto::{OpaqueToken, TokenHash};
+use han_types::{Timestamp, UserId};
+use sea_orm::FromQueryResult;
+
+use super::identity;
+use super::sign_ins::clip;
+use super::token_families::{IssuedToken, NewFamily};
+use crate::{Db, DbError};
+
+/// What every device code begins with.
+pub const DEVICE_PREFIX: &str = "han_device_";
+
+/// How long a login may wait for its approval: 10 minutes.
+pub const DEVICE_SECONDS: i64 = 10 * 60;
+
+/// How long a program waits between two questions, in seconds, and by how much a hurried one's wait grows (RFC 8628,
+/// sections 3.2 and 3.5).
+pub const POLL_SECONDS: i64 = 5;
+
+/// What user codes are made of: consonants, so that no words appear and no two look alike (RFC 8628, section 6.1).
+pub const USER_CODE_LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
+
+/// Letters of a user code: 20⁸ is 34.6 bits, of which nobody gets to try more than a handful.
+pub const USER_CODE_LENGTH: usize = 8;
+
+/// How many logins may wait at once. With these many, one guess in two and a half million hits any of them.
+const MOST_WAITING: i64 = 10_000;
+
+/// How early a question may come without being hurried, in milliseconds: the network is not that even.
+const LEEWAY_MS: i64 = 1000;
+
+/// A login that begins to wait.
+#[derive(Debug)]
+pub struct NewDeviceLogin {
+    /// What the program asks with.
+    pub device_code: OpaqueToken,
+    /// What the person types, without its hyphen.
+    pub user_code: String,
+}
+
+/// A login that waits for somebody to approve it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingLogin {
+    /// What the person typed, without its hyphen.
+    pub user_code: String,
+    /// What the program calls itself.
+    pub client: String,
+    /// The address that it asked from.
+    pub asked_from: String,
+    /// When it asked.
+    pub created_at: Timestamp,
+}
+
+/// What a program that asks is told.
+#[derive(Debug)]
+pub enum Polled {
+    /// Nobody has decided yet.
+    Pending,
+    /// It asks too often.
+    SlowDown,
+    /// Somebody has refused.
+    Denied,
+    /// Nobody has decided in time.
+    Expired,
+    /// There is no such login, or it was answered before.
+    Unknown,
+    /// Somebody has approved: the first token of a new family.
+    Approved(IssuedToken),
+}
+
+/// A user code as people type it: case, hyphens and spaces do not matter. `None` for what cannot be one.
+#[must_use]
+pub fn read_user_code(text: &str) -> Option<String> {
+    let code: String = text
+        .chars()
+        .filter(|c| !matches!(c, '-' | ' '))
+        .map(|c| c.to_ascii_uppercase())
+        .take(USER_CODE_LENGTH + 1)
+        .collect();
+    let plain = code.len() == USER_CODE_LENGTH && code.bytes().all(|c| USER_CODE_LETTERS.contains(&c));
+    plain.then_some(code)
+}
+
+/// A user code as it is shown: `WDJB-MJHT`.
+#[must_use]
+pub fn show_user_code(code: &str) -> String {
+    match code.split_at_checked(USER_CODE_LENGTH / 2) {
+        Some((first, second)) => format!("{first}-{second}"),
+        None => code.to_owned(),
+    }
+}
+
+fn mint_user_code(db: &Db) -> String {
+    let mut code = String::with_capacity(USER_CODE_LENGTH);
+    let mut random = [0u8; 16];
+    while code.len() < USER_CODE_LENGTH {
+        db.entropy().fill(&mut random);
+        // 240 is the largest multiple of 20 in a byte: taking what lies above would favour the first letters.
+        let fair = random.iter().filter(|byte| **byte < 240);
+        let wanted = USER_CODE_LENGTH - code.len();
+        code.extend(fair.take(wanted).map(|byte| char::from(USER_CODE_LETTERS[usize::from(byte % 20)])));
+    }
+    code
+}
+
+#[derive(FromQueryResult)]
+struct Count {
+    n: i64,
+}
+
+/// Lets a program wait. `None` where too many wait already. Logins that ended a while ago are forgotten.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn begin(db: &Db, client: &str, asked_from: &str) -> Result<Option<NewDeviceLogin>, DbError> {
+    let device_code = OpaqueToken::mint(DEVICE_PREFIX, db.entropy());
+    // Of three codes one is free, unless the odds are one in many millions of millions of millions.
+    let codes = [mint_user_code(db), mint_user_code(db), mint_user_code(db)];
+    let (hash, codes, now) = (&device_code.hash().to_hex(), &codes, db.clock().now());
+    let user_code = db
+        .run_system_tx("device_logins.begin", |tx| async move {
+            tx.execute("DELETE FROM device_logins WHERE expires_at < $1", [now.plus_seconds(-600).0.into()])
+                .await?;
+            let waiting: Option<Count> = tx
+                .one(
+                    "SELECT count(*) AS n FROM device_logins WHERE expires_at > $1 AND decided_at IS NULL",
+                    [now.0.into()],
+                )
+                .await?;
+            if waiting.is_some_and(|count| count.n >= MOST_WAITING) {
+                return Ok(None);
+            }
+            for code in codes {
+                let inserted = tx
+                    .execute(
+                        "INSERT INTO device_logins \
+                         (device_hash, user_code, client, asked_from, created_at, expires_at, interval_seconds) \
+                         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (user_code) DO NOTHING",
+                        [
+                            hash.as_str().into(),
+                            code.as_str().into(),
+                            clip(client).into(),
+                            clip(asked_from).into(),
+                            now.0.into(),
+                            now.plus_seconds(DEVICE_SECONDS).0.into(),
+                            POLL_SECONDS.into(),
+                        ],
+                    )
+                    .await?;
+                if inserted == 1 {
+                    return Ok(Some(code.clone()));
+                }
+            }
+            Ok(None)
+        })
+        .await?;
+    Ok(user_code.map(|user_code| NewDeviceLogin { device_code, user_code }))
+}
+
+#[derive(FromQueryResult)]
+struct WaitingRecord {
+    user_code: String,
+    client: String,
+    asked_from: String,
+    created_at: i64,
+}
+
+/// The login that waits under a user code, as [`read_user_code`] gives it.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn waiting(db: &Db, user_code: &str) -> Result<Option<WaitingLogin>, DbError> {
+    let tx = db.read_system().await?;
+    let row: Option<WaitingRecord> = tx
+        .one(
+            "SELECT user_code, client, asked_from, created_at FROM device_logins \
+             WHERE user_code = $1 AND decided_at IS NULL AND expires_at > $2",
+            [user_code.into(), db.clock().now().0.into()],
+        )
+        .await?;
+    Ok(row.map(|row| WaitingLogin {
+        user_code: row.user_code,
+        client: row.client,
+        asked_from: row.asked_from,
+        created_at: Timestamp(row.created_at),
+    }))
+}
+
+/// Decides: `Some` approves as that person, `None` refuses. `false` where nothing waits under that code (any more).
+///
+/// # Errors
+/// Where the database fails.
+pub async fn decide(db: &Db, user_code: &str, approve_as: Option<&UserId>) -> Result<bool, DbError> {
+    let now = db.clock().now();
+    let decided = db
+        .run_system_tx("device_logins.decide", |tx| async move {
+            tx.execute(
+                "UPDATE device_logins SET decided_at = $1, user_id = $2 \
+                 WHERE user_code = $3 AND decided_at IS NULL AND expires_at > $1",
+                [now.0.into(), approve_as.map(|id| id.as_str().to_owned()).into(), user_code.into()],
+            )
+            .await
+        })
+        .await?;
+    Ok(decided > 0)
+}
+
+#[derive(FromQueryResult)]
+struct DeviceRecord {
+    client: String,
+    expires_at: i64,
+    interval_seconds: i64,
+    polled_at: Option<i64>,
+    user_id: Option<String>,
+    decided_at: Option<i64>,
+    redeemed_at: Option<i64>,
+}
+
+/// Answers a program that asks. An approval is handed out once.
+///
+/// # Errors
+/// Where the database fails; the program may ask again.
+pub async fn poll(db: &Db, hash: &TokenHash) -> Result<Polled, DbError> {
+    if !exists(db, hash).await? {
+        return Ok(Polled::Unknown);
+    }
+    let family = NewFamily::mint(db)?;
+    let (hash, new, now) = (&hash.to_hex(), &family, db.clock().now());
+    let answer = db
+        .run_system_tx("device_logins.poll", |tx| async move {
+            // Writes nothing new, but whoever asks at the same time waits here.
+            let login: Option<DeviceRecord> = tx
+                .one(
+                    "UPDATE device_logins SET device_hash = device_hash WHERE device_hash = $1 RETURNING client, \
+                     expires_at, interval_seconds, polled_at, user_id, decided_at, redeemed_at",
+                    [hash.as_str().into()],
+                )
+                .await?;
+            let Some(login) = login else { return Ok(Answer::Plain(Polled::Unknown)) };
+            let verdict = login.verdict(now);
+            match verdict {
+                Verdict::Approved(user_id) => {
+                    let user_id: UserId = identity::stored(user_id, "device_logins.user_id")?;
+                    tx.execute(
+                        "UPDATE device_logins SET redeemed_at = $1 WHERE device_hash = $2",
+                        [now.0.into(), hash.as_str().into()],
+                    )
+                    .await?;
+                    new.insert(&tx, &user_id, &login.client).await?;
+                    Ok(Answer::Approved(user_id))
+                }
+                Verdict::Wait { hurried } => {
+                    let interval = login.interval_seconds + if hurried { POLL_SECONDS } else { 0 };
+                    tx.execute(
+                        "UPDATE device_logins SET polled_at = $1, interval_seconds = $2 WHERE device_hash = $3",
+                        [now.0.into(), interval.into(), hash.as_str().into()],
+                    )
+                    .await?;
+                    Ok(Answer::Plain(if hurried { Polled::SlowDown } else { Polled::Pending }))
+                }
+                Verdict::Over(polled) => Ok(Answer::Plain(polled)),
+            }
+        })
+        .await?;
+    Ok(match answer {
+        Answer::Plain(polled) => polled,
+        Answer::Approved(user_id) => Polled::Approved(family.issued(user_id)),
+    })
+}
+
+enum Answer {
+    Plain(Polled),
+    Approved(UserId),
+}
+
+enum Verdict {
+    Approved(String),
+    Wait { hurried: bool },
+    Over(Polled),
+}
+
+impl DeviceRecord {
+    fn verdict(&self, now: Timestamp) -> Verdict {
+        if self.redeemed_at.is_some() {
+            return Verdict::Over(Polled::Unknown);
+        }
+        // An approval that comes in time may be fetched a little later.
+        match (self.decided_at, &self.user_id) {
+            (Some(at), Some(user_id)) if now.0 - at <= DEVICE_SECONDS * 1000 => {
+                Verdict::Approved(user_id.clone())
+            }
+            (Some(_), None) => Verdict::Over(Polled::Denied),
+            _ if now.0 >= self.expires_at => Verdict::Over(Polled::Expired),
+            _ => {
+                let earliest = |at: i64| at + self.interval_seconds * 1000 - LEEWAY_MS;
+                Verdict::Wait { hurried: self.polled_at.is_some_and(|at| now.0 < earliest(at)) }
+            }
+        }
+    }
+}
+
+async fn exists(db: &Db, hash: &TokenHash) -> Result<bool, DbError> {
+    let tx = db.read_system().await?;
+    let rows =
+        tx.rows("SELECT 1 AS one FROM device_logins WHERE device_hash = $1", [hash.to_hex().into()]).await?;
+    Ok(!rows.is_empty())
+}

@@ -1,0 +1,261 @@
+//! Refresh tokens: each is used once and gives the next of its family. Whoever uses one a second time has shown that
+//! two hold it, and the family ends (RFC 9700, section 4.14.2) — unless it is the retry of a request whose answer
+//! was lost.
+
+use std::sync::Arc;
+
+use han_crypto::{OpaqueToken, TokenHash};
+use han_types::{Timestamp, TokenFamilyId, UserId};
+use sea_orm::FromQueryResult;
+
+use super::identity;
+use super::sign_ins::clip;
+use crate::tx::Tx;
+use crate::{Db, DbError};
+
+/// What every refresh token begins with.
+pub const REFRESH_PREFIX: &str = "han_refresh_";
+
+/// How long a family lasts after it was last refreshed: 30 days, as long as a browser's session.
+pub const FAMILY_SECONDS: i64 = 30 * 24 * 3600;
+
+/// For how long after its first use a token may be used again, because the answer was lost on the way.
+pub const RETRY_SECONDS: i64 = 10;
+
+/// A refresh token that was made just now.
+#[derive(Debug)]
+pub struct IssuedToken {
+    /// Its family.
+    pub family: TokenFamilyId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// The token in clear, to be handed out once.
+    pub token: OpaqueToken,
+    /// When the family ends unless it is refreshed again.
+    pub expires_at: Timestamp,
+}
+
+/// What became of a refresh.
+#[derive(Debug)]
+pub enum Refreshed {
+    /// The next token of the family.
+    Issued(IssuedToken),
+    /// The token had been used before: two hold it. Its family has ended.
+    Reused(TokenFamilyId),
+    /// There is no such token, or its family has ended.
+    Refused,
+}
+
+/// Begins a family for a person who has just signed in. `label` is what their program calls itself.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn begin(db: &Db, user_id: &UserId, label: &str) -> Result<IssuedToken, DbError> {
+    let new = NewFamily::mint(db)?;
+    let family = &new;
+    db.run_system_tx("token_families.begin", |tx| async move { family.insert(&tx, user_id, label).await })
+        .await?;
+    Ok(new.issued(user_id.clone()))
+}
+
+/// A family to be, and its first token.
+pub(super) struct NewFamily {
+    id: TokenFamilyId,
+    token: OpaqueToken,
+    now: Timestamp,
+}
+
+impl NewFamily {
+    pub(super) fn mint(db: &Db) -> Result<Self, DbError> {
+        let token = OpaqueToken::mint(REFRESH_PREFIX, db.entropy());
+        Ok(Self { id: identity::new_id(db)?, token, now: db.clock().now() })
+    }
+
+    /// Stores it; families that ended a month ago are forgotten on the way.
+    pub(super) async fn insert(&self, tx: &Arc<Tx>, user_id: &UserId, label: &str) -> Result<(), DbError> {
+        let long_ago = self.now.plus_seconds(-FAMILY_SECONDS).0;
+        tx.execute(
+            "DELETE FROM refresh_tokens WHERE family_id IN (SELECT id FROM token_families WHERE expires_at < $1)",
+            [long_ago.into()],
+        )
+        .await?;
+        tx.execute("DELETE FROM token_families WHERE expires_at < $1", [long_ago.into()]).await?;
+        tx.execute(
+            "INSERT INTO token_families (id, user_id, label, created_at, last_used_at, expires_at) \
+             VALUES ($1, $2, $3, $4, $4, $5)",
+            [
+                self.id.as_str().into(),
+                user_id.as_str().into(),
+                clip(label).into(),
+                self.now.0.into(),
+                self.now.plus_seconds(FAMILY_SECONDS).0.into(),
+            ],
+        )
+        .await?;
+        insert_token(tx, &self.token.hash().to_hex(), &self.id, None, self.now).await
+    }
+
+    pub(super) fn issued(self, user_id: UserId) -> IssuedToken {
+        let expires_at = self.now.plus_seconds(FAMILY_SECONDS);
+        IssuedToken { family: self.id, user_id, token: self.token, expires_at }
+    }
+}
+
+async fn insert_token(
+    tx: &Arc<Tx>,
+    hash: &str,
+    family: &TokenFamilyId,
+    parent: Option<&str>,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    tx.execute(
+        "INSERT INTO refresh_tokens (token_hash, family_id, parent_hash, created_at) VALUES ($1, $2, $3, $4)",
+        [hash.into(), family.as_str().into(), parent.map(str::to_owned).into(), now.0.into()],
+    )
+    .await?;
+    Ok(())
+}
+
+#[derive(FromQueryResult)]
+struct Owner {
+    user_id: String,
+}
+
+#[derive(FromQueryResult)]
+struct TokenRecord {
+    parent_hash: Option<String>,
+    used_at: Option<i64>,
+    superseded_at: Option<i64>,
+}
+
+#[derive(FromQueryResult)]
+struct FamilyOf {
+    family_id: String,
+}
+
+#[derive(FromQueryResult)]
+struct Count {
+    n: i64,
+}
+
+/// The family of a token, used or not.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn family_of(db: &Db, hash: &TokenHash) -> Result<Option<TokenFamilyId>, DbError> {
+    let tx = db.read_system().await?;
+    let found: Option<FamilyOf> =
+        tx.one("SELECT family_id FROM refresh_tokens WHERE token_hash = $1", [hash.to_hex().into()]).await?;
+    found.map(|row| identity::stored(row.family_id, "refresh_tokens.family_id")).transpose()
+}
+
+/// Uses a refresh token up and gives the next of its family. Of two who use one at once, each gets a token of its
+/// own, as after a lost answer: only one of these will be good for more, and using the other ends the family. What
+/// nobody ever issued costs one read and no write.
+///
+/// # Errors
+/// Where the database fails; the token is then still good.
+pub async fn refresh(db: &Db, hash: &TokenHash) -> Result<Refreshed, DbError> {
+    let Some(family) = family_of(db, hash).await? else { return Ok(Refreshed::Refused) };
+    let next = OpaqueToken::mint(REFRESH_PREFIX, db.entropy());
+    let (used, next_hash, id, now) = (&hash.to_hex(), &next.hash().to_hex(), &family, db.clock().now());
+    let end = now.plus_seconds(FAMILY_SECONDS);
+    let outcome = db
+        .run_system_tx("token_families.refresh", |tx| async move {
+            // This row is the family's lock: what follows happens one refresh after another.
+            let owner: Option<Owner> = tx
+                .one(
+                    "UPDATE token_families SET last_used_at = $1, expires_at = $2 \
+                     WHERE id = $3 AND revoked_at IS NULL AND expires_at > $1 RETURNING user_id",
+                    [now.0.into(), end.0.into(), id.as_str().into()],
+                )
+                .await?;
+            let Some(owner) = owner else { return Ok(None) };
+            if use_up(&tx, id, used, now).await? {
+                insert_token(&tx, next_hash, id, Some(used), now).await?;
+                return Ok(Some((owner.user_id, true)));
+            }
+            tx.execute(
+                "UPDATE token_families SET revoked_at = $1 WHERE id = $2",
+                [now.0.into(), id.as_str().into()],
+            )
+            .await?;
+            Ok(Some((owner.user_id, false)))
+        })
+        .await?;
+    Ok(match outcome {
+        None => Refreshed::Refused,
+        Some((_, false)) => {
+            db.commits().announce();
+            Refreshed::Reused(family)
+        }
+        Some((user_id, true)) => Refreshed::Issued(IssuedToken {
+            user_id: identity::stored(user_id, "token_families.user_id")?,
+            family,
+            token: next,
+            expires_at: end,
+        }),
+    })
+}
+
+/// Whether the token may be used now; notes that it was.
+async fn use_up(tx: &Arc<Tx>, family: &TokenFamilyId, hash: &str, now: Timestamp) -> Result<bool, DbError> {
+    let token: Option<TokenRecord> = tx
+        .one(
+            "SELECT parent_hash, used_at, superseded_at FROM refresh_tokens WHERE token_hash = $1",
+            [hash.into()],
+        )
+        .await?;
+    let Some(token) = token else { return Ok(false) };
+    if token.superseded_at.is_some() {
+        return Ok(false);
+    }
+    if let Some(used_at) = token.used_at {
+        // Somebody has gone on with what came of the first use, so that answer was not lost.
+        let went_on: Option<Count> = tx
+            .one(
+                "SELECT count(*) AS n FROM refresh_tokens \
+                 WHERE family_id = $1 AND parent_hash = $2 AND used_at IS NOT NULL",
+                [family.as_str().into(), hash.into()],
+            )
+            .await?;
+        let is_retry = now.0 - used_at <= RETRY_SECONDS * 1000 && went_on.is_none_or(|count| count.n == 0);
+        return Ok(is_retry);
+    }
+    tx.execute("UPDATE refresh_tokens SET used_at = $1 WHERE token_hash = $2", [now.0.into(), hash.into()])
+        .await?;
+    if let Some(parent) = token.parent_hash {
+        tx.execute(
+            "UPDATE refresh_tokens SET superseded_at = $1 \
+             WHERE family_id = $2 AND parent_hash = $3 AND token_hash <> $4",
+            [now.0.into(), family.as_str().into(), parent.into(), hash.into()],
+        )
+        .await?;
+    }
+    // A token that is older than any family lasts proves nothing any more.
+    tx.execute(
+        "DELETE FROM refresh_tokens WHERE family_id = $1 AND created_at < $2",
+        [family.as_str().into(), now.plus_seconds(-FAMILY_SECONDS).0.into()],
+    )
+    .await?;
+    Ok(true)
+}
+
+/// Ends the family of a token, used or not. What nobody ever issued costs one read and no write.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn revoke_by_token(db: &Db, hash: &TokenHash) -> Result<(), DbError> {
+    let Some(family) = family_of(db, hash).await? else { return Ok(()) };
+    let (family, now) = (&family, db.clock().now());
+    db.run_system_tx("token_families.revoke", |tx| async move {
+        tx.execute(
+            "UPDATE token_families SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL",
+            [now.0.into(), family.as_str().into()],
+        )
+        .await
+    })
+    .await?;
+    db.commits().announce();
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! The address that a client asks from. Behind proxies it stands in `X-Forwarded-For`, which anybody can write: only
+//! what the configured number of proxies has added is believed.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+
+use crate::listener::Connection;
+use crate::state::AppState;
+
+const FORWARDED: &str = "x-forwarded-for";
+
+/// The address behind `hops` proxies. Each proxy adds whom it was asked by at the end, so the one that the outermost
+/// of ours added is the `hops`-th from the end. Where there are fewer, or it is no address, the peer's own counts.
+pub(crate) fn of(peer: IpAddr, headers: &HeaderMap, hops: usize) -> IpAddr {
+    let Some(skip) = hops.checked_sub(1) else { return peer.to_canonical() };
+    let values = headers.get_all(FORWARDED).iter().rev();
+    let mut entries = values.flat_map(|value| value.to_str().unwrap_or("").rsplit(','));
+    entries.nth(skip).and_then(read).unwrap_or(peer).to_canonical()
+}
+
+/// `192.0.2.1`, `192.0.2.1:443`, `2001:db8::1` or `[2001:db8::1]:443`.
+fn read(entry: &str) -> Option<IpAddr> {
+    let entry = entry.trim();
+    let bare = entry.trim_start_matches('[').trim_end_matches(']');
+    bare.parse().ok().or_else(|| entry.parse::<SocketAddr>().ok().map(|address| address.ip()))
+}
+
+/// The address of a request that is being answered.
+pub(crate) fn of_request(state: &AppState, headers: &HeaderMap, connection: Option<&Connection>) -> IpAddr {
+    let peer = connection.map_or(IpAddr::from([0, 0, 0, 0]), |connection| connection.peer().ip());
+    of(peer, headers, state.config.trusted_proxies)
+}
+
+/// The address that a request comes from.
+pub(crate) struct ClientAddress(pub(crate) IpAddr);
+
+impl FromRequestParts<AppState> for ClientAddress {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Self::Rejection> {
+        Ok(Self(of_request(state, &parts.headers, parts.extensions.get())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderMap, HeaderValue};
+
+    use super::of;
+
+    #[test]
+    fn only_what_our_own_proxies_added_is_believed() {
+        let peer = "10.0.0.1".parse().unwrap();
+        for (hops, lines, expected) in [
+            (0, &["6.6.6.6"][..], "10.0.0.1"),
+            (1, &[], "10.0.0.1"),
+            (1, &["192.0.2.1"], "192.0.2.1"),
+            (1, &["6.6.6.6, 192.0.2.1"], "192.0.2.1"),
+            (1, &["6.6.6.6", "192.0.2.1"], "192.0.2.1"),
+            (2, &["6.6.6.6, 192.0.2.1, 10.0.0.9"], "192.0.2.1"),
+            (2, &["6.6.6.6, 192.0.2.1", "10.0.0.9"], "192.0.2.1"),
+            (2, &["192.0.2.1"], "10.0.0.1"),
+            (1, &["unknown"], "10.0.0.1"),
+            (1, &["192.0.2.1:4711"], "192.0.2.1"),
+            (1, &["[2001:db8::1]:443"], "2001:db8::1"),
+            (1, &["2001:db8::1"], "2001:db8::1"),
+            (1, &["::ffff:192.0.2.1"], "192.0.2.1"),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append("x-forwarded-for", HeaderValue::from_str(line).unwrap());
+            }
+            assert_eq!(of(peer, &headers, hops).to_string(), expected, "{hops} {lines:?}");
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! What GitHub is asked for, and what its answers mean. Every call has a deadline, follows no redirect and reads only
+//! so much; whatever goes wrong becomes a problem that says what to do.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderMap, StatusCode};
+use han_db::queries::sign_ins::GithubPerson;
+use han_types::Timestamp;
+use oauth2::basic::{BasicClient, BasicErrorResponseType};
+use oauth2::{
+    AsyncHttpClient, AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, HttpRequest,
+    HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope,
+    TokenResponse as _, TokenUrl,
+};
+use reqwest::header::{ACCEPT, LOCATION};
+use reqwest::{Url, redirect};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+use crate::config::GithubConfig;
+use crate::problem::Problem;
+
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest answer that is read: GitHub's are of a few kilobytes.
+const MAX_ANSWER_BYTES: usize = 256 << 10;
+
+/// The longest name that is taken, in characters.
+const MAX_NAME: usize = 100;
+
+/// The longest wait that is passed on, in seconds.
+const LONGEST_WAIT: i64 = 3600;
+
+/// An app at GitHub, and the means to talk to it.
+pub(crate) struct Github {
+    config: GithubConfig,
+    redirect_uri: RedirectUrl,
+    authorize: AuthUrl,
+    token: TokenUrl,
+    api: Url,
+    http: reqwest::Client,
+}
+
+/// Why GitHub cannot be set up.
+#[derive(Debug, Error)]
+pub enum GithubError {
+    /// An address is none.
+    #[error("the address of GitHub cannot be read: {0}")]
+    Address(String),
+    /// There is no TLS to be had.
+    #[error(
+        "no TLS connection to GitHub can be made: {0}; install the system's CA certificates (package ca-certificates)"
+    )]
+    Tls(reqwest::Error),
+}
+
+/// Why a call brought nothing.
+#[derive(Debug, Error)]
+enum CallError {
+    #[error("{0}")]
+    Transport(#[from] reqwest::Error),
+    #[error("{0}")]
+    Request(#[from] oauth2::http::Error),
+    #[error("it answered with more than {MAX_ANSWER_BYTES} bytes")]
+    TooLong,
+    #[error("it answered {0}")]
+    Status(StatusCode),
+    #[error("it leads elsewhere, to {0:?}")]
+    Redirected(String),
+    #[error("its answer is not what its documentation says")]
+    Unreadable,
+    #[error("it limits how often it may be asked")]
+    Limited { seconds: i64 },
+}
+
+#[derive(Deserialize)]
+struct User {
+    id: i64,
+    login: String,
+    avatar_url: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Email {
+    email: String,
+    primary: bool,
+    verified: bool,
+}
+
+#[derive(Deserialize)]
+struct Membership {
+    state: String,
+}
+
+impl Github {
+    pub(crate) fn new(config: GithubConfig, redirect_uri: String) -> Result<Self, GithubError> {
+        let bad = |err: oauth2::url::ParseError| GithubError::Address(err.to_string());
+        let base = config.url.trim_end_matches('/');
+        let authorize = AuthUrl::new(format!("{base}/login/oauth/authorize")).map_err(bad)?;
+        let token = TokenUrl::new(format!("{base}/login/oauth/access_token")).map_err(bad)?;
+        let api = Url::parse(&format!("{}/", config.api_url.trim_end_matches('/'))).map_err(bad)?;
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(concat!("han-server/", env!("CARGO_PKG_VERSION")))
+                .redirect(redirect::Policy::none())
+                .connect_timeout(CONNECT_TIMEOUT)
+                .timeout(config.timeout)
+        };
+        let plain = base.starts_with("http://") && api.scheme() == "http";
+        let http = match builder().build() {
+            // Where no CA certificates are installed, plain http works all the same.
+            Err(_) if plain => builder().tls_certs_only([]).build(),
+            built => built,
+        };
+        let redirect_uri = RedirectUrl::new(redirect_uri).map_err(bad)?;
+        Ok(Self { redirect_uri, authorize, token, api, http: http.map_err(GithubError::Tls)?, config })
+    }
+
+    /// Where a browser asks its owner for consent.
+    pub(crate) fn consent_url(&self, state: &str, verifier: &str) -> String {
+        let client = BasicClient::new(ClientId::new(self.config.client_id.clone()))
+            .set_auth_uri(self.authorize.clone())
+            .set_redirect_uri(self.redirect_uri.clone());
+        let challenge =
+            PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(verifier.to_owned()));
+        let mut request = client
+            .authorize_url(|| CsrfToken::new(state.to_owned()))
+            .set_pkce_challenge(challenge)
+            .add_scope(Scope::new("user:email".to_owned()));
+        if !self.config.allowed_orgs.is_empty() {
+            request = request.add_scope(Scope::new("read:org".to_owned()));
+        }
+        request.url().0.into()
+    }
+
+    /// Whoever gave their consent.
+    ///
+    /// # Errors
+    /// A problem for whoever looks at the browser.
+    pub(crate) async fn person(
+        &self,
+        code: String,
+        verifier: String,
+        now: Timestamp,
+    ) -> Result<GithubPerson, Problem> {
+        let token = self.exchange(code, verifier, now).await?;
+        let told = |error: CallError| unavailable(&error);
+        let user: User = self.get(&token, &["user"], now).await.map_err(told)?;
+        self.check_allowed(&token, &user.login, now).await?;
+        let email = match self.get::<Vec<Email>>(&token, &["user", "emails"], now).await {
+            Ok(emails) => {
+                emails.into_iter().find(|email| email.primary && email.verified).map(|email| email.email)
+            }
+            // The app may be one that is not told addresses. Nobody needs one.
+            Err(CallError::Status(StatusCode::FORBIDDEN | StatusCode::NOT_FOUND)) => None,
+            Err(error) => return Err(told(error)),
+        };
+        let plain =
+            |text: String| -> String { text.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect() };
+        Ok(GithubPerson {
+            github_id: user.id,
+            login: plain(user.login),
+            avatar_url: user.avatar_url.filter(|url| url.starts_with("https://") && url.len() <= 1000),
+            email: email.filter(|email| email.len() <= 320 && !email.contains(char::is_control)),
+        })
+    }
+
+    /// The code for a token that lives no longer than this sign-in.
+    async fn exchange(
+        &self,
+        code: String,
+        verifier: String,
+        now: Timestamp,
+    ) -> Result<SecretString, Problem> {
+        let client = BasicClient::new(ClientId::new(self.config.client_id.clone()))
+            .set_client_secret(ClientSecret::new(self.config.client_secret.expose_secret().to_owned()))
+            .set_auth_type(AuthType::RequestBody)
+            .set_token_uri(self.token.clone())
+            .set_redirect_uri(self.redirect_uri.clone());
+        let http = TokenEndpoint { http: self.http.clone(), now };
+        let answer = client
+            .exchange_code(AuthorizationCode::new(code))
+            .set_pkce_verifier(PkceCodeVerifier::new(verifier))
+            .request_async(&http)
+            .await;
+        match answer {
+            Ok(token) => Ok(token.access_token().secret().as_str().into()),
+            Err(RequestTokenError::ServerResponse(error)) => Err(self.refused_token(error.error())),
+            Err(RequestTokenError::Request(error)) => Err(unavailable(&error)),
+            // What was parsed may hold a token: it is not shown.
+            Err(RequestTokenError::Parse(..) | RequestTokenError::Other(_)) => {
+                Err(unavailable(&CallError::Unreadable))
+            }
+        }
+    }
+
+    async fn get<T: DeserializeOwned>(
+        &self,
+        token: &SecretString,
+        path: &[&str],
+        now: Timestamp,
+    ) -> Result<T, CallError> {
+        let mut url = self.api.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        let call = self
+            .http
+            .get(url)
+            .bearer_auth(token.expose_secret())
+            .header(ACCEPT, "application/vnd.github+json")
+            .header("x-github-api-version", "2022-11-28");
+        let (status, body) = read(call.send().await?, now).await?;
+        if status != StatusCode::OK {
+            return Err(CallError::Status(status));
+        }
+        serde_json::from_slice(&body).map_err(|_| CallError::Unreadable)
+    }
+
+    /// Whether this server lets that account in: by its name, or as an active member of an organization; everybody,
+    /// where neither is configured.
+    async fn check_allowed(&self, token: &SecretString, login: &str, now: Timestamp) -> Result<(), Problem> {
+        let (logins, orgs) = (&self.config.allowed_logins, &self.config.allowed_orgs);
+        if (logins.is_empty() && orgs.is_empty())
+            || logins.iter().any(|name| name.eq_ignore_ascii_case(login))
+        {
+            return Ok(());
+        }
+        for org in orgs {
+            match self.get::<Membership>(token, &["user", "memberships", "orgs", org], now).await {
+                Ok(membership) if membership.state == "active" => return Ok(()),
+                // Not a member, an invitation that was not accepted, or an organization that keeps the app out.
+                Ok(_) | Err(CallError::Status(StatusCode::FORBIDDEN | StatusCode::NOT_FOUND)) => {}
+                Err(error) => return Err(unavailable(&error)),
+            }
+        }
+        tracing::info!(login, "an account that is not on the list was turned away");
+        Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "not_allowed",
+            "The account may not sign in here",
+            "this server lets in only the accounts and organizations on its list, and this GitHub account is not \
+             among them: ask its operator (HAN_GITHUB_ALLOWED_LOGINS, HAN_GITHUB_ALLOWED_ORGS), or sign in with \
+             another account; if you are a member, the organization may have to approve this app first",
+        ))
+    }
+
+    /// What GitHub says in place of a code.
+    pub(crate) fn refusal(&self, error: &str) -> Problem {
+        if error == "access_denied" {
+            return Problem::new(
+                StatusCode::FORBIDDEN,
+                "consent_refused",
+                "Consent was refused",
+                "you did not let Han Teams see who you are at GitHub, so nobody was signed in: begin again when you \
+                 want to",
+            );
+        }
+        self.misconfigured(error)
+    }
+
+    fn refused_token(&self, error: &BasicErrorResponseType) -> Problem {
+        let code = error.as_ref();
+        match code {
+            "bad_verification_code" => Problem::new(
+                StatusCode::BAD_REQUEST,
+                "sign_in_over",
+                "The sign-in is over",
+                "GitHub says that this sign-in was used already or took too long: begin again",
+            ),
+            "unverified_user_email" => Problem::new(
+                StatusCode::FORBIDDEN,
+                "unverified_email",
+                "The address is not verified",
+                "GitHub signs in only who has verified their primary e-mail address: verify it in GitHub's settings, \
+                 then begin again",
+            ),
+            _ => self.misconfigured(code),
+        }
+    }
+
+    /// The fault is the operator's: they are told in the log.
+    fn misconfigured(&self, code: &str) -> Problem {
+        let code: String = code.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(60).collect();
+        tracing::error!(
+            code,
+            callback = self.redirect_uri.as_str(),
+            "GitHub refuses this app: check HAN_GITHUB_CLIENT_ID, HAN_GITHUB_CLIENT_SECRET and the app's callback URL"
+        );
+        Problem::new(
+            StatusCode::BAD_GATEWAY,
+            "github_refuses",
+            "GitHub refuses this server",
+            format!(
+                "GitHub refuses this server's app ({code}): its operator must check its client id, its secret, and \
+                 that its callback URL is {}",
+                self.redirect_uri.as_str()
+            ),
+        )
+    }
+}
+
+/// How the library reaches the token endpoint.
+struct TokenEndpoint {
+    http: reqwest::Client,
+    now: Timestamp,
+}
+
+impl<'c> AsyncHttpClient<'c> for TokenEndpoint {
+    type Error = CallError;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, CallError>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(self.send(request))
+    }
+}
+
+impl TokenEndpoint {
+    /// GitHub tells errors with 200, where the standard has 400 (RFC 6749, section 5.2), which is what the library
+    /// knows them by.
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, CallError> {
+        let (parts, body) = request.into_parts();
+        let mut call = self.http.request(parts.method, parts.uri.to_string()).body(body);
+        for (name, value) in &parts.headers {
+            call = call.header(name, value);
+        }
+        let (status, body) = read(call.send().await?, self.now).await?;
+        if status.is_server_error() {
+            return Err(CallError::Status(status));
+        }
+        let is_error =
+            serde_json::from_slice::<serde_json::Value>(&body).is_ok_and(|v| v.get("error").is_some());
+        let status = if is_error { StatusCode::BAD_REQUEST } else { status };
+        let answer = oauth2::http::Response::builder().status(status);
+        Ok(answer.header("content-type", "application/json").body(body)?)
+    }
+}
+
+/// An answer's status and body. Limits and redirects are told apart here.
+async fn read(mut response: reqwest::Response, now: Timestamp) -> Result<(StatusCode, Vec<u8>), CallError> {
+    let status = response.status();
+    if status.is_redirection() {
+        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("");
+        return Err(CallError::Redirected(location.chars().take(200).collect()));
+    }
+    if let Some(seconds) = limited(status, response.headers(), now) {
+        return Err(CallError::Limited { seconds });
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+            return Err(CallError::TooLong);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok((status, body))
+}
+
+/// For how long GitHub does not want to be asked, in seconds (docs.github.com/en/rest/using-the-rest-api/
+/// rate-limits-for-the-rest-api): 403 or 429, with `retry-after` or a used-up `x-ratelimit-remaining`.
+fn limited(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Option<i64> {
+    if !matches!(status, StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS) {
+        return None;
+    }
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<i64>().ok();
+    let seconds = match (number(RETRY_AFTER.as_str()), number("x-ratelimit-remaining")) {
+        (Some(seconds), _) => seconds,
+        (None, Some(0)) => number("x-ratelimit-reset").map_or(60, |reset| reset - now.seconds()),
+        // Without either, GitHub asks to wait for a minute.
+        (None, _) if status == StatusCode::TOO_MANY_REQUESTS => 60,
+        (None, _) => return None,
+    };
+    Some(seconds.clamp(1, LONGEST_WAIT))
+}
+
+fn unavailable(error: &CallError) -> Problem {
+    tracing::warn!(error = %chain(error), "GitHub could not be asked");
+    let (detail, seconds) = match error {
+        CallError::Limited { seconds } => {
+            let minutes = (seconds + 59) / 60;
+            let unit = if minutes == 1 { "minute" } else { "minutes" };
+            (
+                format!("GitHub limits how often this server may ask: begin again in {minutes} {unit}"),
+                *seconds,
+            )
+        }
+        _ => (
+            "GitHub cannot be reached or does not answer as it should: begin again in a minute, and look at \
+             githubstatus.com if it lasts"
+                .to_owned(),
+            60,
+        ),
+    };
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "github_unavailable", "GitHub cannot be asked now", detail)
+        .header(RETRY_AFTER, seconds)
+}
+
+/// An error with its causes, which reqwest leaves out. Addresses in it have no secret: codes and tokens travel in
+/// bodies and headers.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,618 @@
+//! Signing in through GitHub, against a stand-in that speaks as GitHub does, and what programs get for it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use han_db::queries::{identity, sign_ins, token_families};
+use han_server::config::GithubConfig;
+use han_testkit::{FakeGithub, GithubAccount, TestDatabase, Trouble, both_databases};
+use han_types::Clock as _;
+use reqwest::{Method, Response, StatusCode, Url, header};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use crate::support::{JWT_SECRET, TestServer, answer, problem};
+
+const CLIENT: &str = "Iv1.0123456789abcdef";
+const SECRET: &str = "the app's secret";
+
+/// A server with an app at a GitHub of its own.
+struct World {
+    server: TestServer,
+    github: FakeGithub,
+}
+
+impl World {
+    async fn start(database: &TestDatabase) -> Self {
+        Self::start_with(database, |_| {}).await
+    }
+
+    async fn start_with(database: &TestDatabase, change: impl FnOnce(&mut GithubConfig)) -> Self {
+        let github = FakeGithub::start(CLIENT, SECRET).await;
+        let mut app = GithubConfig {
+            client_id: CLIENT.to_owned(),
+            client_secret: SecretString::from(SECRET),
+            url: github.url(),
+            api_url: format!("{}/api/v3", github.url()),
+            allowed_logins: Vec::new(),
+            allowed_orgs: Vec::new(),
+            timeout: Duration::from_secs(10),
+        };
+        change(&mut app);
+        let server = TestServer::start_with(database, |config| config.github = Some(app)).await;
+        github.set_callback(&format!("{}/auth/github/callback", server.url));
+        github.sign_in(GithubAccount::new(583_231, "octocat"));
+        Self { server, github }
+    }
+}
+
+/// A browser: it keeps cookies, and follows nobody.
+#[derive(Clone, Default)]
+struct Browser {
+    cookies: BTreeMap<String, String>,
+}
+
+impl Browser {
+    async fn go(&mut self, server: &TestServer, url: &str, accept: &str) -> Response {
+        let url = if url.starts_with('/') { format!("{}{url}", server.url) } else { url.to_owned() };
+        let mut request = server.http.request(Method::GET, &url).header(header::ACCEPT, accept);
+        // GitHub is another site: it gets none of them.
+        if url.starts_with(&server.url) && !self.cookies.is_empty() {
+            request = request.header(header::COOKIE, self.header());
+        }
+        let response = request.send().await.unwrap();
+        for cookie in response.headers().get_all(header::SET_COOKIE) {
+            let pair = cookie.to_str().unwrap().split(';').next().unwrap();
+            let (name, value) = pair.split_once('=').unwrap();
+            match value {
+                "" => self.cookies.remove(name),
+                value => self.cookies.insert(name.to_owned(), value.to_owned()),
+            };
+        }
+        response
+    }
+
+    fn header(&self) -> String {
+        self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+    }
+
+    /// To GitHub and back; gives the URL that GitHub leads back to, which is not opened yet.
+    async fn consent(&mut self, server: &TestServer, begin: &str) -> String {
+        let begun = self.go(server, begin, "text/html").await;
+        assert_eq!(begun.status(), StatusCode::FOUND);
+        let back = self.go(server, &location(&begun), "text/html").await;
+        location(&back)
+    }
+
+    async fn sign_in(&mut self, server: &TestServer, accept: &str) -> Response {
+        let back = self.consent(server, "/auth/github").await;
+        self.go(server, &back, accept).await
+    }
+
+    fn is_signed_in(&self) -> bool {
+        self.cookies.contains_key("han_session")
+    }
+}
+
+fn location(response: &Response) -> String {
+    response.headers()[header::LOCATION].to_str().unwrap().to_owned()
+}
+
+fn query(url: &str) -> BTreeMap<String, String> {
+    Url::parse(url).unwrap().query_pairs().into_owned().collect()
+}
+
+async fn who(server: &TestServer, token: &str) -> (StatusCode, Value) {
+    let (status, body) = answer(server.graphql(token, "{ me { name } }").send().await.unwrap()).await;
+    (status, body["data"]["me"]["name"].clone())
+}
+
+async fn pair_of(world: &World) -> (String, String) {
+    let response = Browser::default().sign_in(&world.server, "application/json").await;
+    assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+    let (status, pair) = answer(response).await;
+    assert_eq!(status, StatusCode::OK, "{pair}");
+    assert_eq!((&pair["token_type"], &pair["expires_in"]), (&json!("Bearer"), &json!(900)));
+    let text = |name: &str| pair[name].as_str().unwrap().to_owned();
+    (text("access_token"), text("refresh_token"))
+}
+
+both_databases!(
+    async fn a_browser_signs_in_and_is_led_on(db: TestDatabase) {
+        let world = World::start(&db).await;
+        let server = &world.server;
+        let mut browser = Browser::default();
+        let begun = browser.go(server, "/auth/github?return_to=/sessions%3Fdays=7", "text/html").await;
+        assert_eq!(
+            (begun.status(), &begun.headers()[header::CACHE_CONTROL]),
+            (StatusCode::FOUND, &"no-store".parse().unwrap())
+        );
+        let cookie = begun.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();
+        for attribute in ["HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=600"] {
+            assert!(cookie.contains(attribute), "{cookie}");
+        }
+        let asked = query(&location(&begun));
+        let asked_for = |name: &str| asked[name].as_str();
+        assert_eq!(asked_for("client_id"), CLIENT);
+        assert_eq!(asked_for("redirect_uri"), format!("{}/auth/github/callback", server.url));
+        assert_eq!((asked_for("response_type"), asked_for("scope")), ("code", "user:email"));
+        assert_eq!((asked_for("code_challenge_method"), asked_for("code_challenge").len()), ("S256", 43));
+        assert!(!location(&begun).contains(browser.cookies["han_signin"].as_str()), "the secret stays here");
+
+        let back = browser.go(server, &location(&begun), "text/html").await;
+        let done = browser.go(server, &location(&back), "text/html").await;
+        assert_eq!((done.status(), location(&done).as_str()), (StatusCode::SEE_OTHER, "/sessions?days=7"));
+        assert!(browser.is_signed_in() && !browser.cookies.contains_key("han_signin"));
+        let request = server.post("/graphql").header(header::COOKIE, browser.header());
+        let body = json!({"query": "{ me { name email } }"});
+        let me = answer(request.header("origin", &server.url).json(&body).send().await.unwrap()).await.1;
+        assert_eq!(me["data"]["me"], json!({"name": "octocat", "email": "octocat@example.com"}));
+        // The calls that were made, and no other: the token is asked for once.
+        assert_eq!(
+            world.github.requests(),
+            [
+                "GET /login/oauth/authorize",
+                "POST /login/oauth/access_token",
+                "GET /api/v3/user",
+                "GET /api/v3/user/emails"
+            ]
+        );
+        // Coming again is the same person, with the same team.
+        assert!(Browser::default().sign_in(server, "text/html").await.status() == StatusCode::SEE_OTHER);
+        let people = identity::users_named(&server.db, "octocat").await.unwrap();
+        assert_eq!(people.len(), 1);
+        assert_eq!(identity::memberships(&server.db, &people[0].id).await.unwrap().len(), 1);
+        assert_eq!(sign_ins::live(&server.db, &people[0].id).await.unwrap().len(), 2);
+        world.server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn whoever_did_not_begin_the_sign_in_does_not_end_it(db: TestDatabase) {
+        let world = World::start(&db).await;
+        let server = &world.server;
+        let refused = async |mut browser: Browser, url: &str, why: &str| {
+            let asked = world.github.requests().len();
+            let response = browser.go(server, url, "text/html").await;
+            assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{why}");
+            assert!(response.text().await.unwrap().contains("begin again"), "{why}");
+            assert!(!browser.is_signed_in(), "{why}");
+            assert_eq!(world.github.requests().len(), asked, "{why}: GitHub is not even asked");
+        };
+        let mut victim = Browser::default();
+        let mut attacker = Browser::default();
+        let back = attacker.consent(server, "/auth/github").await;
+        refused(Browser::default(), &back, "no cookie").await;
+        victim.consent(server, "/auth/github").await;
+        refused(victim.clone(), &back, "signed in as somebody else behind one's back").await;
+        let state = query(&back)["state"].clone();
+        let code = query(&back)["code"].clone();
+        let callback = "/auth/github/callback";
+        for url in [
+            callback.to_owned(),
+            format!("{callback}?code={code}"),
+            format!("{callback}?code={code}&state="),
+            format!("{callback}?code={code}&state={}x", &state[..state.len() - 1]),
+            format!("{callback}?code={code}&state={state}&state={state}"),
+            format!("{callback}?code={code}&state=%00"),
+        ] {
+            refused(attacker.clone(), &url, &url).await;
+        }
+        let mut two = attacker.clone();
+        two.cookies.insert(" han_signin".to_owned(), victim.cookies["han_signin"].clone());
+        refused(two, &back, "two cookies").await;
+
+        // None of that has used it up. Once it is used, nobody uses it again, cookie or not.
+        let mut again = attacker.clone();
+        assert_eq!(attacker.go(server, &back, "text/html").await.status(), StatusCode::SEE_OTHER);
+        refused(again.clone(), &back, "used already").await;
+        let late = again.consent(server, "/auth/github").await;
+        server.clock.advance_seconds(sign_ins::SIGN_IN_SECONDS);
+        refused(again, &late, "too late").await;
+        world.server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn of_two_who_come_back_at_once_one_is_signed_in(db: TestDatabase) {
+        let world = World::start(&db).await;
+        let mut one = Browser::default();
+        let back = one.consent(&world.server, "/auth/github").await;
+        let mut two = one.clone();
+        let (one, two) =
+            tokio::join!(one.go(&world.server, &back, "*/*"), two.go(&world.server, &back, "*/*"));
+        let mut statuses = [one.status().as_u16(), two.status().as_u16()];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [303, 400]);
+        world.server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn nobody_is_led_to_another_site(db: TestDatabase) {
+        let world = World::start(&db).await;
+        for wish in [
+            "//evil.example",
+            "/%5Cevil.example",
+            "https://evil.example",
+            "%2F%2Fevil.example",
+            "/%09/evil.example",
+        ] {
+            let mut browser = Browser::default();
+            let back = browser.consent(&world.server, &format!("/auth/github?return_to={wish}")).await;
+            let done = browser.go(&world.server, &back, "text/html").await;
+            assert_eq!(location(&done), "/", "{wish}");
+        }
+        world.server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn what_goes_wrong_at_github_is_told_with_what_to_do(db: TestDatabase) {
+        let world = World::start_with(&db, |app| app.timeout = Duration::from_millis(500)).await;
+        let server = &world.server;
+        let now = server.clock.now().seconds();
+        let mut told = Vec::new();
+        for trouble in [
+            Trouble::Down,
+            Trouble::Silent,
+            Trouble::Pages,
+            Trouble::Redirects,
+            Trouble::RateLimited(now + 90),
+            Trouble::SecondaryLimit(30),
+        ] {
+            let mut browser = Browser::default();
+            world.github.set_trouble(Some(trouble));
+            let response = browser.sign_in(server, "application/json").await;
+            let wait =
+                response.headers().get(header::RETRY_AFTER).map(|wait| wait.to_str().unwrap().to_owned());
+            let (status, code, detail) = problem(response).await;
+            told.push(format!("{trouble:?}: {status} {code}, Retry-After {wait:?}: {detail}"));
+            let page = browser.sign_in(server, "text/html").await;
+            assert_eq!(page.status(), status);
+            assert_eq!(page.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
+            assert!(page.text().await.unwrap().contains("<a href=\"/auth/github\">"));
+            assert!(!browser.is_signed_in());
+        }
+        world.github.set_trouble(None);
+        let mut browser = Browser::default();
+        let back = browser.consent(server, "/auth/github").await;
+        world.github.expire_codes();
+        let expired = problem(browser.go(server, &back, "application/json").await).await;
+        told.push(format!("an expired code: {expired:?}"));
+        world.github.set_refuses(true);
+        let refused = problem(Browser::default().sign_in(server, "application/json").await).await;
+        told.push(format!("refused: {refused:?}"));
+        world.github.set_refuses(false);
+        let mut unverified = GithubAccount::new(7, "unverified");
+        unverified.emails[0].2 = false;
+        world.github.sign_in(unverified);
+        let unverified = problem(Browser::default().sign_in(server, "application/json").await).await;
+        told.push(format!("unverified: {unverified:?}"));
+        world.github.set_secret("another");
+        let misconfigured = problem(Browser::default().sign_in(server, "application/json").await).await;
+        told.push(format!("a wrong secret: {misconfigured:?}"));
+        world.github.set_secret(SECRET);
+        world.github.set_callback("https://elsewhere.example/callback");
+        let begun = Browser::default().go(server, "/auth/github", "*/*").await;
+        let back = Browser::default().go(server, &location(&begun), "*/*").await;
+        assert!(
+            location(&back).starts_with("https://elsewhere.example/callback?error=redirect_uri_mismatch")
+        );
+        let text = told.join("\n").replace(&server.url, "PUBLIC_URL");
+        insta::assert_snapshot!("github_trouble", text);
+        assert_eq!(identity::users_named(&server.db, "octocat").await.unwrap().len(), 0, "nobody was made");
+        world.server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn an_app_that_is_not_told_addresses_signs_in_all_the_same(db: TestDatabase) {
+        let world = World::start(&db).await;
+        world.github.set_trouble(Some(Trouble::NoEmails));
+        assert_eq!(Browser::default().sign_in(&world.server, "*/*").await.status(), StatusCode::SEE_OTHER);
+        let person = identity::users_named(&world.server.db, "octocat").await.unwrap().remove(0);
+        assert_eq!(person.email, None);
+        // Of several addresses it is the primary one, if it is verified.
+        world.github.set_trouble(None);
+        let mut account = GithubAccount::new(583_231, "octocat");
+        account.emails.insert(0, ("other@example.com".to_owned(), false, true));
+        world.github.sign_in(account);
+        Browser::default().sign_in(&world.server, "*/*").await;
+        let person = identity::user(&world.server.db, &person.id).await.unwrap().unwrap();
+        assert_eq!(person.email.as_deref(), Some("octocat@example.com"));
+        world.server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn a_list_lets_in_whom_it_names(db: TestDatabase) {
+        let world = World::start_with(&db, |app| {
+            app.allowed_logins = vec!["Grace".to_owned()];
+            app.allowed_orgs = vec!["navy".to_owned(), "orchard".to_owned()];
+        })
+        .await;
+        let mut member = GithubAccount::new(3, "member");
+        member.orgs.push("Orchard".to_owned());
+        for (account, status) in [
+            (GithubAccount::new(1, "grace"), 303),
+            (member, 303),
+            (GithubAccount::new(2, "stranger"), 403),
+            (GithubAccount::new(4, "orchard"), 403),
+        ] {
+            let login = account.login.clone();
+            world.github.sign_in(account);
+            let mut browser = Browser::default();
+            let response = browser.sign_in(&world.server, "text/html").await;
+            assert_eq!(response.status(), status, "{login}");
+            assert_eq!(browser.is_signed_in(), status == 303);
+        }
+        assert!(identity::users_named(&world.server.db, "stranger").await.unwrap().is_empty());
+        world.server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn without_an_app_the_page_says_so(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        for path in ["/auth/github", "/auth/github/callback"] {
+            let response = server.get(path).send().await.unwrap();
+            assert_eq!(response.status(), StatusCode::NOT_FOUND);
+            assert!(response.text().await.unwrap().contains("han-server login-link"));
+            let response = server.get(path).header(header::ACCEPT, "application/json").send().await.unwrap();
+            assert_eq!(problem(response).await.1, "not_configured");
+        }
+        server.stop().await;
+    }
+);
+
+async fn refresh(server: &TestServer, token: &str) -> Response {
+    server.post("/auth/refresh").json(&json!({ "refresh_token": token })).send().await.unwrap()
+}
+
+both_databases!(
+    async fn a_program_gets_tokens_refreshes_them_and_signs_out(db: TestDatabase) {
+        let world = World::start(&db).await;
+        let server = &world.server;
+        let (access, first) = pair_of(&world).await;
+        assert_eq!(who(server, &access).await, (StatusCode::OK, json!("octocat")));
+        server.clock.advance_seconds(900);
+        assert_eq!(who(server, &access).await.0, StatusCode::UNAUTHORIZED, "15 minutes are over");
+        let pair = answer(refresh(server, &first).await).await.1;
+        let (access, second) =
+            (pair["access_token"].as_str().unwrap(), pair["refresh_token"].as_str().unwrap());
+        assert_eq!(who(server, access).await, (StatusCode::OK, json!("octocat")));
+
+        // A team is a claim, which every request checks again.
+        let eve = server.person("eve").await;
+        let body = json!({"refresh_token": second, "team_id": eve.team_id.as_str()});
+        let pair = answer(server.post("/auth/refresh").json(&body).send().await.unwrap()).await.1;
+        let (named, third) =
+            (pair["access_token"].as_str().unwrap(), pair["refresh_token"].as_str().unwrap());
+        let push = server.push(named, &crate::support::batch("s", 0, &[])).send().await.unwrap();
+        assert_eq!(push.status(), StatusCode::NOT_FOUND);
+
+        // Somebody shows the first one again: whoever holds any of them is out, at once.
+        let reused = problem(refresh(server, &first).await).await;
+        assert_eq!((reused.0, reused.1.as_str()), (401, "invalid_credential"));
+        assert!(reused.2.contains("used before"), "{}", reused.2);
+        assert_eq!(refresh(server, third).await.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(
+            who(server, access).await.0,
+            StatusCode::UNAUTHORIZED,
+            "access tokens end with the family"
+        );
+
+        for by_body in [false, true] {
+            let (access, token) = pair_of(&world).await;
+            let logout = server.post("/auth/logout");
+            let logout = if by_body {
+                logout.json(&json!({ "refresh_token": token }))
+            } else {
+                logout.bearer_auth(&access)
+            };
+            assert_eq!(logout.send().await.unwrap().status(), StatusCode::NO_CONTENT);
+            assert_eq!(who(server, &access).await.0, StatusCode::UNAUTHORIZED);
+            assert_eq!(refresh(server, &token).await.status(), StatusCode::UNAUTHORIZED);
+        }
+        let unknown = json!({"refresh_token": "han_refresh_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"});
+        let guess = server.post("/auth/logout").json(&unknown).send().await.unwrap();
+        assert_eq!(guess.status(), StatusCode::NO_CONTENT, "a guess learns nothing");
+        for (body, status) in
+            [(unknown, 401), (json!({"refresh_token": "x"}), 401), (json!({}), 400), (json!([]), 400)]
+        {
+            let response = server.post("/auth/refresh").json(&body).send().await.unwrap();
+            assert_eq!(problem(response).await.0, status, "{body}");
+        }
+        let form =
+            server.post("/auth/refresh").header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        assert_eq!(form.body("refresh_token=x").send().await.unwrap().status(), 400);
+        world.server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn two_refreshes_at_once_are_both_answered(db: TestDatabase) {
+        let world = World::start(&db).await;
+        let server = &world.server;
+        let (_, token) = pair_of(&world).await;
+        let (one, two) = tokio::join!(refresh(server, &token), refresh(server, &token));
+        let (one, two) = (answer(one).await, answer(two).await);
+        assert_eq!((one.0, two.0), (StatusCode::OK, StatusCode::OK));
+        assert_ne!(one.1["refresh_token"], two.1["refresh_token"]);
+        let next = |pair: &(StatusCode, Value)| pair.1["refresh_token"].as_str().unwrap().to_owned();
+        assert_eq!(refresh(server, &next(&two)).await.status(), StatusCode::OK);
+        server.clock.advance_seconds(token_families::RETRY_SECONDS + 1);
+        assert_eq!(refresh(server, &next(&one)).await.status(), StatusCode::UNAUTHORIZED);
+        world.server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn a_token_of_the_secret_before_is_still_good(db: TestDatabase) {
+        let server = TestServer::start_with(&db, |config| {
+            config.secrets.jwt_previous = Some(std::mem::replace(
+                &mut config.secrets.jwt,
+                "the next secret, long enough for HS256".into(),
+            ));
+        })
+        .await;
+        let ada = server.person("ada").await;
+        // The test's own keys sign with the secret that is now the previous one.
+        let before = server.jwt.mint(&ada.user_id, None, server.db.entropy()).unwrap();
+        assert_eq!(who(&server, &before).await, (StatusCode::OK, json!("ada")));
+        server.stop().await;
+        let server = TestServer::start_with(&db, |config| {
+            assert!(config.secrets.jwt_previous.is_none() && !JWT_SECRET.is_empty());
+            config.secrets.jwt = "the next secret, long enough for HS256".into();
+        })
+        .await;
+        assert_eq!(who(&server, &before).await.0, StatusCode::UNAUTHORIZED, "rotated out");
+        server.stop().await;
+    }
+);
+
+const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+
+async fn poll(server: &TestServer, device_code: &str) -> (u16, String) {
+    let form = format!("grant_type={}&device_code={device_code}&client_id=cli", GRANT.replace(':', "%3A"));
+    let (status, body) = answer(form_post(server, "/auth/device/token", form).await).await;
+    let told = body["error"].as_str().or(body["access_token"].as_str()).unwrap_or_default().to_owned();
+    (status.as_u16(), told)
+}
+
+async fn form_post(server: &TestServer, path: &str, form: String) -> Response {
+    let request = server.post(path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    request.body(form).send().await.unwrap()
+}
+
+both_databases!(
+    async fn a_command_line_is_let_in_by_a_browser(db: TestDatabase) {
+        let world = World::start(&db).await;
+        let server = &world.server;
+        let begin = async || {
+            let (status, body) =
+                answer(form_post(server, "/auth/device/code", "client_id=han-coordinator".to_owned()).await)
+                    .await;
+            assert_eq!((status, &body["interval"]), (StatusCode::OK, &json!(5)));
+            body
+        };
+        let begun = begin().await;
+        let text = |name: &str| begun[name].as_str().unwrap().to_owned();
+        let (device, user_code) = (text("device_code"), text("user_code"));
+        assert_eq!(text("verification_uri"), format!("{}/auth/device", server.url));
+        assert_eq!(
+            text("verification_uri_complete"),
+            format!("{}/auth/device?user_code={user_code}", server.url)
+        );
+        assert_eq!(poll(server, &device).await, (400, "authorization_pending".to_owned()));
+        assert_eq!(poll(server, &device).await, (400, "slow_down".to_owned()));
+
+        // Not signed in: the page leads to GitHub, and back to itself.
+        let path = format!("/auth/device?user_code={}", user_code.to_lowercase());
+        let mut browser = Browser::default();
+        let page = browser.go(server, &path, "text/html").await;
+        assert_eq!(page.status(), StatusCode::UNAUTHORIZED);
+        let page = page.text().await.unwrap();
+        let begin_at = page.split("href=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        let back = browser.consent(server, &begin_at).await;
+        let done = browser.go(server, &back, "text/html").await;
+        assert_eq!(location(&done), format!("/auth/device?user_code={user_code}"));
+        let shown = browser.go(server, &location(&done), "text/html").await;
+        let policy = shown.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
+        assert!(policy.contains("frame-ancestors 'none'") && policy.contains("default-src 'none'"));
+        let shown = shown.text().await.unwrap();
+        for word in ["octocat", "han-coordinator", "127.0.0.1", user_code.as_str()] {
+            assert!(shown.contains(word), "{word}: {shown}");
+        }
+
+        let form = |decision: &str| format!("user_code={user_code}&decision={decision}");
+        let decide = |decision: &str, origin: &str, cookie: &str| {
+            let request = server.post("/auth/device").body(form(decision));
+            let request =
+                if origin.is_empty() { request } else { request.header("origin", origin.to_owned()) };
+            if cookie.is_empty() { request } else { request.header("cookie", cookie.to_owned()) }
+        };
+        let cookie = browser.header();
+        for (origin, cookie, status) in [
+            ("https://evil.example", cookie.as_str(), 403),
+            ("null", cookie.as_str(), 403),
+            ("", cookie.as_str(), 403),
+            (server.url.as_str(), "", 401),
+            (server.url.as_str(), "han_session=junk", 401),
+        ] {
+            let refused = decide("approve", origin, cookie).send().await.unwrap();
+            assert_eq!(refused.status(), status, "{origin:?} {cookie:?}");
+        }
+        let bad = decide("perhaps", &server.url, &cookie).send().await.unwrap();
+        assert_eq!(bad.status(), StatusCode::BAD_REQUEST);
+        let bearer =
+            server.post("/auth/device").body(form("approve")).bearer_auth(&server.person("eve").await.key);
+        let bearer = bearer.header("origin", &server.url).send().await.unwrap();
+        assert_eq!(bearer.status(), StatusCode::UNAUTHORIZED, "a key approves nobody");
+        server.clock.advance_seconds(60);
+        assert_eq!(poll(server, &device).await.1, "authorization_pending");
+
+        let approved = decide("approve", &server.url, &cookie).send().await.unwrap();
+        assert_eq!(approved.status(), StatusCode::OK);
+        assert_eq!(decide("deny", &server.url, &cookie).send().await.unwrap().status(), StatusCode::GONE);
+        let (status, access) = poll(server, &device).await;
+        assert_eq!(status, 200);
+        assert_eq!(who(server, &access).await, (StatusCode::OK, json!("octocat")));
+        assert_eq!(poll(server, &device).await, (400, "invalid_grant".to_owned()));
+
+        let begun = begin().await;
+        let (device, user_code) =
+            (begun["device_code"].as_str().unwrap(), begun["user_code"].as_str().unwrap());
+        let refuse = server.post("/auth/device").body(format!("user_code={user_code}&decision=deny"));
+        let refused = refuse.header("origin", &server.url).header("cookie", &cookie).send().await.unwrap();
+        assert_eq!(refused.status(), StatusCode::OK);
+        assert_eq!(poll(server, device).await, (400, "access_denied".to_owned()));
+        let begun = begin().await;
+        server.clock.advance_seconds(600);
+        assert_eq!(
+            poll(server, begun["device_code"].as_str().unwrap()).await,
+            (400, "expired_token".to_owned())
+        );
+        world.server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn what_is_no_request_of_the_device_flow_is_named(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        for (path, form, code) in [
+            ("/auth/device/code", "", "invalid_request"),
+            ("/auth/device/code", "client_id=", "invalid_request"),
+            ("/auth/device/code", "client_id=Your+bank+asks", "invalid_request"),
+            ("/auth/device/token", "", "unsupported_grant_type"),
+            ("/auth/device/token", "grant_type=password", "unsupported_grant_type"),
+            (
+                "/auth/device/token",
+                "grant_type=urn:ietf:params:oauth:grant-type:device_code",
+                "invalid_grant",
+            ),
+            (
+                "/auth/device/token",
+                "grant_type=urn:ietf:params:oauth:grant-type:device_code&device_code=junk",
+                "invalid_grant",
+            ),
+        ] {
+            let (status, body) = answer(form_post(&server, path, form.to_owned()).await).await;
+            assert_eq!(
+                (status, body["error"].as_str()),
+                (StatusCode::BAD_REQUEST, Some(code)),
+                "{path} {form}"
+            );
+        }
+        let ada = server.person("ada").await;
+        let cookie = server.cookie(&ada.user_id).await;
+        for (code, status) in [("", 200), ("junk", 200), ("BCDF-GHJK", 410), ("%3Cscript%3E", 200)] {
+            let page = server.get(&format!("/auth/device?user_code={code}")).header("cookie", &cookie);
+            let page = page.send().await.unwrap();
+            assert_eq!(page.status(), status, "{code}");
+            assert!(!page.text().await.unwrap().contains("<script"));
+        }
+        server.stop().await;
+    }
+);

@@ -1,0 +1,365 @@
+//! A stand-in for GitHub at the level of HTTP, as its documentation says it behaves: the web flow of OAuth apps
+//! (docs.github.com/en/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps) and the few API calls that follow
+//! it. It knows one app and whoever sits at the browser, and can be told to be in trouble.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use axum::body::Bytes;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER, USER_AGENT};
+use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// Somebody with an account.
+#[derive(Clone, Debug)]
+pub struct GithubAccount {
+    /// The account's number.
+    pub id: i64,
+    /// Its name.
+    pub login: String,
+    /// Its addresses: address, primary, verified.
+    pub emails: Vec<(String, bool, bool)>,
+    /// The organizations that it is an active member of.
+    pub orgs: Vec<String>,
+}
+
+impl GithubAccount {
+    /// An account with one verified primary address.
+    #[must_use]
+    pub fn new(id: i64, login: &str) -> Self {
+        Self {
+            id,
+            login: login.to_owned(),
+            emails: vec![(format!("{login}@example.com"), true, true)],
+            orgs: Vec::new(),
+        }
+    }
+}
+
+/// What can be the matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Every call is answered with 503 and a page.
+    Down,
+    /// The API's primary rate limit is used up until then, in seconds since the epoch.
+    RateLimited(i64),
+    /// The API's secondary rate limit: come back after so many seconds.
+    SecondaryLimit(u64),
+    /// Connections are accepted and nothing is ever answered.
+    Silent,
+    /// Every answer is 200 and a page.
+    Pages,
+    /// Every answer leads elsewhere.
+    Redirects,
+    /// The API will not tell addresses.
+    NoEmails,
+}
+
+/// The stand-in. It ends when dropped.
+#[derive(Debug)]
+pub struct FakeGithub {
+    address: SocketAddr,
+    shared: Shared,
+    task: JoinHandle<()>,
+}
+
+type Shared = Arc<Mutex<Github>>;
+
+#[derive(Debug, Default)]
+struct Github {
+    client_id: String,
+    client_secret: String,
+    redirect_uri: String,
+    at_the_browser: Option<GithubAccount>,
+    refuses: bool,
+    trouble: Option<Trouble>,
+    made: u64,
+    codes: HashMap<String, Grant>,
+    tokens: HashMap<String, Grant>,
+    requests: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+struct Grant {
+    account: GithubAccount,
+    redirect_uri: String,
+    challenge: Option<String>,
+    scopes: Vec<String>,
+}
+
+impl Drop for FakeGithub {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn lock(shared: &Shared) -> MutexGuard<'_, Github> {
+    shared.lock().unwrap()
+}
+
+impl FakeGithub {
+    /// Starts one that knows the app `client_id`.
+    pub async fn start(client_id: &str, client_secret: &str) -> Self {
+        let github = Github {
+            client_id: client_id.to_owned(),
+            client_secret: client_secret.to_owned(),
+            ..Github::default()
+        };
+        let shared: Shared = Arc::new(Mutex::new(github));
+        let api = Router::new()
+            .route("/user", get(user))
+            .route("/user/emails", get(emails))
+            .route("/user/memberships/orgs/{org}", get(membership))
+            .layer(from_fn_with_state(Arc::clone(&shared), api_rules));
+        let router = Router::new()
+            .route("/login/oauth/authorize", get(authorize))
+            .route("/login/oauth/access_token", post(access_token))
+            .nest("/api/v3", api)
+            .layer(from_fn_with_state(Arc::clone(&shared), misbehave))
+            .with_state(Arc::clone(&shared));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { address, shared, task }
+    }
+
+    /// Its address, as of an Enterprise Server: the API is under `/api/v3`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Sets the app's callback, as its settings page does.
+    pub fn set_callback(&self, redirect_uri: &str) {
+        lock(&self.shared).redirect_uri = redirect_uri.to_owned();
+    }
+
+    /// Gives the app another secret.
+    pub fn set_secret(&self, client_secret: &str) {
+        lock(&self.shared).client_secret = client_secret.to_owned();
+    }
+
+    /// Who is at the browser from now on.
+    pub fn sign_in(&self, account: GithubAccount) {
+        lock(&self.shared).at_the_browser = Some(account);
+    }
+
+    /// Whether whoever is at the browser refuses the app.
+    pub fn set_refuses(&self, refuses: bool) {
+        lock(&self.shared).refuses = refuses;
+    }
+
+    /// What is the matter from now on.
+    pub fn set_trouble(&self, trouble: Option<Trouble>) {
+        lock(&self.shared).trouble = trouble;
+    }
+
+    /// Lets every code expire that was given out.
+    pub fn expire_codes(&self) {
+        lock(&self.shared).codes.clear();
+    }
+
+    /// Every request so far: method and path.
+    #[must_use]
+    pub fn requests(&self) -> Vec<String> {
+        lock(&self.shared).requests.clone()
+    }
+}
+
+async fn misbehave(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let trouble = {
+        let mut github = lock(&shared);
+        github.requests.push(format!("{} {path}", request.method()));
+        github.trouble
+    };
+    let is_api = path.starts_with("/api/");
+    // Browsers still reach the consent page: trouble is between the two servers.
+    if path.ends_with("/authorize") {
+        return next.run(request).await;
+    }
+    match trouble {
+        Some(Trouble::Down) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "<html>No server is currently available</html>").into_response()
+        }
+        Some(Trouble::Silent) => std::future::pending().await,
+        Some(Trouble::Pages) => (StatusCode::OK, "<html>Unicorn!</html>").into_response(),
+        Some(Trouble::Redirects) => {
+            (StatusCode::FOUND, [(LOCATION, "http://127.0.0.1:1/stolen")]).into_response()
+        }
+        Some(Trouble::RateLimited(reset)) if is_api => {
+            let headers = [
+                (HeaderName::from_static("x-ratelimit-limit"), "5000".to_owned()),
+                (HeaderName::from_static("x-ratelimit-remaining"), "0".to_owned()),
+                (HeaderName::from_static("x-ratelimit-reset"), reset.to_string()),
+            ];
+            (StatusCode::FORBIDDEN, headers, Json(json!({"message": "API rate limit exceeded"})))
+                .into_response()
+        }
+        Some(Trouble::SecondaryLimit(seconds)) if is_api => {
+            let message = "You have exceeded a secondary rate limit";
+            let headers = [(RETRY_AFTER, seconds.to_string())];
+            (StatusCode::TOO_MANY_REQUESTS, headers, Json(json!({ "message": message }))).into_response()
+        }
+        _ => next.run(request).await,
+    }
+}
+
+/// Form fields have the syntax of a query.
+fn fields(text: &str) -> HashMap<String, String> {
+    let uri: Uri = format!("/?{text}").parse().unwrap();
+    Query::try_from_uri(&uri).unwrap().0
+}
+
+/// The consent page, and whoever is at the browser answering it at once.
+async fn authorize(State(shared): State<Shared>, Query(query): Query<HashMap<String, String>>) -> Response {
+    let mut github = lock(&shared);
+    if query.get("client_id") != Some(&github.client_id) {
+        return (StatusCode::NOT_FOUND, "<html>404</html>").into_response();
+    }
+    let registered = github.redirect_uri.clone();
+    let wanted = query.get("redirect_uri").unwrap_or(&registered);
+    let state = query.get("state").cloned().unwrap_or_default();
+    let back = |to: &str, params: &str| {
+        let location = format!("{to}?{params}&state={state}");
+        (StatusCode::FOUND, [(LOCATION, location)]).into_response()
+    };
+    if *wanted != registered {
+        let error = "error=redirect_uri_mismatch&error_description=The+redirect_uri+MUST+match+the+registered\
+                     +callback+URL+for+this+application.";
+        return back(&registered, error);
+    }
+    if github.refuses {
+        let error = "error=access_denied&error_description=The+user+has+denied+your+application+access.";
+        return back(wanted, error);
+    }
+    let account = github.at_the_browser.clone().expect("somebody must be at the browser");
+    let challenge = query.get("code_challenge").cloned();
+    assert!(
+        challenge.is_none() || query.get("code_challenge_method").map(String::as_str) == Some("S256"),
+        "GitHub takes S256 only"
+    );
+    let scopes = query.get("scope").map_or("", String::as_str).split([' ', ',']).map(str::to_owned).collect();
+    github.made += 1;
+    let code = format!("{:020x}", github.made);
+    let grant = Grant { account, redirect_uri: wanted.clone(), challenge, scopes };
+    github.codes.insert(code.clone(), grant);
+    back(wanted, &format!("code={code}"))
+}
+
+/// Errors are told with 200.
+async fn access_token(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
+    let form = fields(std::str::from_utf8(&body).unwrap());
+    let given = |name: &str| form.get(name).map_or("", String::as_str);
+    let mut github = lock(&shared);
+    let answer = if given("client_id") != github.client_id || given("client_secret") != github.client_secret {
+        error("incorrect_client_credentials", "The client_id and/or client_secret passed are incorrect.")
+    } else {
+        // A code is gone once it was shown, whatever comes of it.
+        match github.codes.remove(given("code")) {
+            None => error("bad_verification_code", "The code passed is incorrect or expired."),
+            Some(grant)
+                if !given("redirect_uri").is_empty() && given("redirect_uri") != grant.redirect_uri =>
+            {
+                error("redirect_uri_mismatch", "The redirect_uri MUST match the registered callback URL.")
+            }
+            Some(grant) if grant.challenge.as_deref().is_some_and(|c| c != s256(given("code_verifier"))) => {
+                error("bad_verification_code", "The code passed is incorrect or expired.")
+            }
+            Some(grant)
+                if !grant.account.emails.iter().any(|(_, primary, verified)| *primary && *verified) =>
+            {
+                error("unverified_user_email", "The user must have a verified primary email.")
+            }
+            Some(grant) => {
+                github.made += 1;
+                let token = format!("gho_{:036x}", github.made);
+                let scope = grant.scopes.join(",");
+                github.tokens.insert(token.clone(), grant);
+                json!({"access_token": token, "token_type": "bearer", "scope": scope})
+            }
+        }
+    };
+    let wants_json = headers.get(ACCEPT).is_some_and(|accept| accept.to_str().unwrap().contains("json"));
+    if wants_json {
+        return Json(answer).into_response();
+    }
+    let pairs: Vec<String> = answer
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, value)| format!("{name}={}", value.as_str().unwrap().replace(' ', "+")))
+        .collect();
+    ([(CONTENT_TYPE, "application/x-www-form-urlencoded; charset=utf-8")], pairs.join("&")).into_response()
+}
+
+fn error(code: &str, description: &str) -> Value {
+    json!({"error": code, "error_description": description, "error_uri": "https://docs.github.com/apps"})
+}
+
+fn s256(verifier: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()))
+}
+
+/// Whoever says nothing of themselves is sent away, and so is whoever shows no token.
+async fn api_rules(State(shared): State<Shared>, mut request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    if headers.get(USER_AGENT).is_none() {
+        return (StatusCode::FORBIDDEN, "Request forbidden by administrative rules.").into_response();
+    }
+    let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let grant = token.and_then(|token| lock(&shared).tokens.get(token).cloned());
+    let Some(grant) = grant else {
+        return (StatusCode::UNAUTHORIZED, Json(json!({"message": "Bad credentials"}))).into_response();
+    };
+    request.extensions_mut().insert(grant);
+    next.run(request).await
+}
+
+fn granted(request: &Request) -> &Grant {
+    request.extensions().get().unwrap()
+}
+
+async fn user(request: Request) -> Response {
+    let GithubAccount { id, login, .. } = &granted(&request).account;
+    Json(json!({
+        "id": id, "login": login, "type": "User", "email": null,
+        "avatar_url": format!("https://avatars.githubusercontent.com/u/{id}?v=4"),
+    }))
+    .into_response()
+}
+
+async fn emails(State(shared): State<Shared>, request: Request) -> Response {
+    let grant = granted(&request);
+    let refused = lock(&shared).trouble == Some(Trouble::NoEmails);
+    if refused || !grant.scopes.iter().any(|scope| scope == "user:email") {
+        return (StatusCode::NOT_FOUND, Json(json!({"message": "Not Found"}))).into_response();
+    }
+    let emails = grant.account.emails.iter().map(|(email, primary, verified)| {
+        json!({"email": email, "primary": primary, "verified": verified, "visibility": null})
+    });
+    Json(emails.collect::<Value>()).into_response()
+}
+
+async fn membership(Path(org): Path<String>, request: Request) -> Response {
+    let grant = granted(&request);
+    if !grant.scopes.iter().any(|scope| scope == "read:org") {
+        let message = "You need at least read:org scope";
+        return (StatusCode::FORBIDDEN, Json(json!({ "message": message }))).into_response();
+    }
+    if !grant.account.orgs.iter().any(|name| name.eq_ignore_ascii_case(&org)) {
+        return (StatusCode::NOT_FOUND, Json(json!({"message": "Not Found"}))).into_response();
+    }
+    Json(json!({"state": "active", "role": "member", "organization": {"login": org}})).into_response()
+}
