@@ -122,6 +122,12 @@ pub(crate) fn caller<'a>(ctx: &Context<'a>) -> Result<&'a RequestContext> {
     ctx.data_opt::<RequestContext>().ok_or(ApiError::Unauthenticated)
 }
 
+/// The actor, if their credential may look after what is theirs: a person's own sign-in may, an API key may not.
+#[cfg(feature = "team")]
+pub(crate) fn manager<'a>(actor: &'a Actor, what: &'static str) -> Result<&'a Actor> {
+    if actor.capabilities.allow(Capability::Manage) { Ok(actor) } else { Err(ApiError::Forbidden(what)) }
+}
+
 /// The database that the schema was made for; a schema made only to be printed has none.
 pub(crate) fn database<'a>(ctx: &Context<'a>) -> Result<&'a Db> {
     ctx.data_opt::<Db>().ok_or(ApiError::Unavailable)

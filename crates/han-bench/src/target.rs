@@ -46,6 +46,7 @@ impl Target {
             ("JWT_SECRET", secret(2)),
             ("PUBLIC_URL", "http://127.0.0.1".to_owned()),
             ("HAN_LISTEN", "127.0.0.1:0".to_owned()),
+            ("HAN_RATE_LIMITS", "off".to_owned()),
             ("HAN_DATABASE_CONNECTIONS", "40".to_owned()),
             ("HAN_LOG", "warn".to_owned()),
         ];

@@ -24,6 +24,7 @@ use crate::client;
 use crate::config::{Config, PublicUrl};
 use crate::health::Readiness;
 use crate::listener::{Connections, count_requests};
+use crate::rates::Rates;
 use crate::state::{AppState, Inner};
 use crate::subscriptions::MAX_UNKNOWN_SOCKETS;
 use crate::sync::memory::Memory;
@@ -126,6 +127,7 @@ impl App {
                 Arc::clone(&clock),
             ),
             github,
+            rates: config.rate_factor.map(Rates::new),
             schema: han_api::schema(db.clone(), changes.sender.clone(), han_api::Limits::default()).at(
                 han_api::Site {
                     origin: public_url.origin().to_owned(),

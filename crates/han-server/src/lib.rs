@@ -20,6 +20,7 @@ mod listener;
 mod migrations;
 mod observe;
 mod problem;
+mod rates;
 mod server;
 mod state;
 mod subscriptions;

@@ -12,7 +12,8 @@ use tracing::Instrument as _;
 
 use crate::state::AppState;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Names a request, in its answer and in the log.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives a request its id, runs it in a span of its own, and logs how it went. The query string is left out: a login
 /// link's token stands there.

@@ -4,24 +4,30 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{Method, StatusCode};
+use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
 use tower::ServiceBuilder;
+use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::auth::{device, invite, login_link, oauth, tokens};
 use crate::config::Environment;
-use crate::observe::observe;
+use crate::observe::{REQUEST_ID, observe};
 use crate::problem::Problem;
 use crate::state::AppState;
 use crate::sync::receiver;
-use crate::{client, graphql, health};
+use crate::{client, graphql, health, rates};
 
 /// How long a request may take that is not a push.
 pub(crate) const REQUEST_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long a browser may remember what another origin may do.
+const CORS_HOLDS: Duration = Duration::from_secs(600);
 
 /// A path, the methods it answers, and how. Every one of them has a row in the table of authorization.
 struct Route {
@@ -94,10 +100,26 @@ pub(crate) fn router(state: &AppState) -> Router {
             // The first sees a request first.
             ServiceBuilder::new()
                 .layer(from_fn_with_state(state.clone(), observe))
+                .layer(option_layer(cors(&state.config.cors_origins)))
+                .layer(from_fn_with_state(state.clone(), rates::limit))
                 .layer(CompressionLayer::new())
                 .layer(CatchPanicLayer::custom(panicked)),
         )
         .with_state(state.clone())
+}
+
+/// Pages of these origins may read answers, with a credential in `Authorization`. Cookies are for this origin alone:
+/// they are not allowed along, and `csrf` would refuse them.
+fn cors(origins: &[String]) -> Option<CorsLayer> {
+    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
+    (!origins.is_empty()).then(|| {
+        CorsLayer::new()
+            .allow_origin(AllowOrigin::list(origins))
+            .allow_methods([Method::GET, Method::POST, Method::DELETE])
+            .allow_headers([AUTHORIZATION, CONTENT_TYPE, CONTENT_ENCODING])
+            .expose_headers(rates::HEADERS.into_iter().chain([RETRY_AFTER, REQUEST_ID]).collect::<Vec<_>>())
+            .max_age(CORS_HOLDS)
+    })
 }
 
 async fn method_not_allowed() -> Problem {

@@ -17,6 +17,7 @@ use crate::auth::github::Github;
 use crate::auth::jwt::JwtKeys;
 use crate::config::{Config, PublicUrl};
 use crate::health::Readiness;
+use crate::rates::Rates;
 use crate::sync::memory::Memory;
 
 /// Cheap to clone; one for a server.
@@ -30,6 +31,8 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) jwt: JwtKeys,
+    /// How often somebody may ask; `None` where that is not limited.
+    pub(crate) rates: Option<Rates>,
     /// The app that people sign in through, if there is one.
     pub(crate) github: Option<Github>,
     pub(crate) schema: HanSchema,

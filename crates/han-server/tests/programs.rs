@@ -23,6 +23,7 @@ fn environment(database: &TestDatabase) -> Vec<(String, String)> {
         ("JWT_SECRET", "a secret of the tests, long enough to sign with"),
         ("PUBLIC_URL", "http://127.0.0.1:8787"),
         ("HAN_LISTEN", "127.0.0.1:0"),
+        ("HAN_RATE_LIMITS", "off"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec()

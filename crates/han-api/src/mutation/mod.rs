@@ -2,10 +2,16 @@
 
 mod machine;
 #[cfg(feature = "team")]
+mod sign_ins;
+#[cfg(feature = "team")]
 mod team;
 
 use async_graphql::MergedObject;
 
 /// What can be changed.
 #[derive(Debug, Default, MergedObject)]
-pub(crate) struct MutationRoot(machine::MachineMutation, #[cfg(feature = "team")] team::TeamMutation);
+pub(crate) struct MutationRoot(
+    machine::MachineMutation,
+    #[cfg(feature = "team")] sign_ins::SignInMutation,
+    #[cfg(feature = "team")] team::TeamMutation,
+);

@@ -5,6 +5,8 @@ mod node;
 mod project;
 mod session;
 #[cfg(feature = "team")]
+mod sign_ins;
+#[cfg(feature = "team")]
 mod team;
 
 use async_graphql::MergedObject;
@@ -19,4 +21,5 @@ pub(crate) struct Query(
     project::ProjectQuery,
     machine::MachineQuery,
     #[cfg(feature = "team")] team::TeamQuery,
+    #[cfg(feature = "team")] sign_ins::SignInQuery,
 );

@@ -11,6 +11,8 @@ pub mod project;
 pub mod result;
 pub mod sentiment;
 pub mod session;
+#[cfg(feature = "team")]
+pub mod sign_in;
 pub mod task;
 #[cfg(feature = "team")]
 pub mod team;

@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{api_key, cookie, csrf, tokens};
 use crate::problem::Problem;
+use crate::rates;
 use crate::state::AppState;
 
 /// The credential as it came, not yet verified.
@@ -51,6 +52,11 @@ impl Presented {
 
     /// Verifies it. Of a cookie, [`csrf`] must have approved before.
     pub(crate) async fn verify(&self, state: &AppState) -> Result<Actor, Problem> {
+        let (Self::Bearer(text) | Self::Cookie(text)) = self;
+        rates::checked(state, text.expose_secret(), self.look_up(state)).await
+    }
+
+    async fn look_up(&self, state: &AppState) -> Result<Actor, Problem> {
         match self {
             Self::Bearer(token) if api_key::looks_like_one(token.expose_secret()) => {
                 api_key::verify(state, token.expose_secret()).await

@@ -261,6 +261,10 @@ pub struct Config {
     pub client_dir: Option<PathBuf>,
     /// The app that people sign in through; without one, they sign in by link.
     pub github: Option<GithubConfig>,
+    /// How many times as high as usual limits on the rate of requests are; `None` limits nobody.
+    pub rate_factor: Option<u32>,
+    /// Origins whose pages may read answers.
+    pub cors_origins: Vec<String>,
     /// How many proxies stand in front, each of which adds to `X-Forwarded-For`.
     pub trusted_proxies: usize,
     /// How much of anything is taken.
@@ -282,6 +286,8 @@ impl fmt::Debug for Config {
             .field("client_dir", &self.client_dir)
             .field("github", &self.github)
             .field("trusted_proxies", &self.trusted_proxies)
+            .field("rate_factor", &self.rate_factor)
+            .field("cors_origins", &self.cors_origins)
             .field("limits", &self.limits)
             .field("plans", &self.plans)
             .finish_non_exhaustive()
@@ -360,6 +366,9 @@ impl Reader<'_> {
         let stripe = self.secret("STRIPE_SECRET_KEY");
         let github = self.github();
         let trusted_proxies = self.number("HAN_TRUSTED_PROXIES", 0, 0, 10);
+        let limited = self.one_of("HAN_RATE_LIMITS", true, &[("on", true), ("off", false)]);
+        let factor = self.number("HAN_RATE_FACTOR", 1, 1, 1000);
+        let cors_origins = self.origins("HAN_CORS_ORIGINS");
         let mut notices = Vec::new();
         let secrets = self.secrets(file.as_deref(), entropy, &mut notices)?;
         Some(Config {
@@ -374,6 +383,8 @@ impl Reader<'_> {
             secrets,
             client_dir,
             github,
+            rate_factor: limited.then(|| u32::try_from(factor).unwrap_or(u32::MAX)),
+            cors_origins,
             trusted_proxies,
             limits,
             plans: Plans { billing_configured: stripe.is_some() },
@@ -545,6 +556,21 @@ impl Reader<'_> {
             self.problems.push(format!("{name} is {text:?}: it must be an address such as {default}"));
         }
         text.to_owned()
+    }
+
+    /// Origins, separated by commas.
+    fn origins(&mut self, name: &str) -> Vec<String> {
+        let Some(text) = self.text(name) else { return Vec::new() };
+        let mut origins = Vec::new();
+        for origin in text.split(',') {
+            match PublicUrl::parse(origin) {
+                Ok(url) => origins.push(url.origin().to_owned()),
+                Err(_) => self.problems.push(format!(
+                    "{name} is {text:?}: it must be origins such as https://dashboard.example.com, separated by commas"
+                )),
+            }
+        }
+        origins
     }
 
     /// Names of accounts or organizations at GitHub, separated by commas.

@@ -8,6 +8,7 @@ mod graphql;
 mod matrix;
 mod oauth;
 mod process;
+mod rates;
 mod serving;
 mod sockets;
 mod support;

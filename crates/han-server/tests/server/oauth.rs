@@ -432,6 +432,54 @@ both_databases!(
 );
 
 both_databases!(
+    async fn a_person_sees_where_they_are_signed_in_and_ends_it(db: TestDatabase) {
+        let world = World::start(&db).await;
+        let server = &world.server;
+        let mut browser = Browser::default();
+        browser.sign_in(server, "text/html").await;
+        server.clock.advance_seconds(1);
+        let (access, refresh_token) = pair_of(&world).await;
+        let list = async |token: &str| {
+            let query = "{ mySessions { id kind current } }";
+            answer(server.graphql(token, query).send().await.unwrap()).await.1
+        };
+        let listed = list(&access).await["data"]["mySessions"].clone();
+        let shown: Vec<_> =
+            listed.as_array().unwrap().iter().map(|s| (s["kind"].clone(), s["current"].clone())).collect();
+        assert_eq!(shown, [(json!("PROGRAM"), json!(true)), (json!("BROWSER"), json!(false))]);
+
+        // The browser ends the program: its socket is cut, its tokens are good for nothing.
+        let mut socket = server.socket_as(&access).await;
+        let id = listed[0]["id"].as_str().unwrap();
+        let revoke = |id: &str| {
+            let body =
+                json!({"query": "mutation($id: ID!) { revokeSession(id: $id) }", "variables": {"id": id}});
+            let request = server.post("/graphql").header("cookie", browser.header());
+            request.header("origin", &server.url).json(&body).send()
+        };
+        // Others may neither see nor end it.
+        let eve = server.person("eve").await;
+        let eves = server.jwt.mint(&eve.user_id, None, server.db.entropy()).unwrap();
+        assert_eq!(list(&eves).await["data"]["mySessions"], json!([]));
+        let query = format!("mutation {{ revokeSession(id: {id:?}) }}");
+        let body = answer(server.graphql(&eves, &query).send().await.unwrap()).await.1;
+        assert_eq!(body["errors"][0]["extensions"]["code"], "NOT_FOUND");
+        for query in ["{ mySessions { id } }", query.as_str()] {
+            let body = answer(server.graphql(&eve.key, query).send().await.unwrap()).await.1;
+            assert_eq!(body["errors"][0]["extensions"]["code"], "FORBIDDEN", "an API key");
+        }
+        let done = answer(revoke(id).await.unwrap()).await.1;
+        assert_eq!(done["data"]["revokeSession"], true, "{done}");
+        assert_eq!(socket.hear().await, Err(4403));
+        assert_eq!(who(server, &access).await.0, StatusCode::UNAUTHORIZED);
+        assert_eq!(refresh(server, &refresh_token).await.status(), StatusCode::UNAUTHORIZED);
+        let again = answer(revoke(id).await.unwrap()).await.1;
+        assert_eq!(again["errors"][0]["extensions"]["code"], "NOT_FOUND");
+        world.server.stop().await;
+    }
+);
+
+both_databases!(
     async fn two_refreshes_at_once_are_both_answered(db: TestDatabase) {
         let world = World::start(&db).await;
         let server = &world.server;

@@ -76,6 +76,8 @@ impl TestServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let public_url = PublicUrl::of_listener(listener.local_addr().unwrap());
         let mut config = load(&environment(database.url()));
+        // The clock stands still: what is used up would never come back.
+        config.rate_factor = None;
         change(&mut config);
         let clock = TestClock::default();
         let entropy = Arc::new(OsEntropy::new());
