@@ -11,10 +11,12 @@ use clap::{Args, Parser, Subcommand};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::batch::Limits;
-use crate::client::{Client, ClientConfig};
+use crate::client::{Client, ClientConfig, TokioSleeper};
 use crate::error::Error;
+use crate::login::login;
 use crate::push::{PushOptions, push};
 use crate::report::PushReport;
+use crate::store::Store;
 
 /// The local half of Han Teams.
 #[derive(Debug, Parser)]
@@ -30,12 +32,23 @@ pub struct Cli {
 pub enum Command {
     /// Push transcripts to a team server. Goes on where the last push stopped; pushing twice stores once.
     Push(PushArgs),
+    /// Sign in to a team server: approve in a browser, and later pushes need no API key.
+    Login(LoginArgs),
+}
+
+/// Where to sign in.
+#[derive(Debug, Args)]
+pub struct LoginArgs {
+    /// The team server's address.
+    #[arg(long = "server", env = "HAN_URL", hide_env_values = true)]
+    pub url: Option<String>,
 }
 
 /// The API key is no argument: arguments are shown to everybody on the machine.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The API key is read from HAN_API_KEY, or from the file that HAN_API_KEY_FILE names.\n\
+    after_help = "The API key is read from HAN_API_KEY, or from the file that HAN_API_KEY_FILE names; without one, the \
+                        login of `han-coordinator login` is used.\n\
                         Exit status: 0 when everything was taken in or named as rejected, 1 when something failed, \
                         2 for wrong arguments."
 )]
@@ -69,6 +82,8 @@ pub struct Environment {
     pub api_key: Option<SecretString>,
     /// `HAN_API_KEY_FILE`.
     pub api_key_file: Option<PathBuf>,
+    /// Where logins are kept: `HAN_CONFIG_DIR`, else `han` in `XDG_CONFIG_HOME` or `~/.config`.
+    pub config_dir: Option<PathBuf>,
 }
 
 impl fmt::Debug for Environment {
@@ -86,7 +101,15 @@ impl Environment {
             // Whatever is not Unicode is not a key either, and is refused as such later.
             api_key: set("HAN_API_KEY").map(|key| key.to_string_lossy().into_owned().into()),
             api_key_file: set("HAN_API_KEY_FILE").map(PathBuf::from),
+            config_dir: set("HAN_CONFIG_DIR")
+                .map(PathBuf::from)
+                .or_else(|| set("XDG_CONFIG_HOME").map(|home| PathBuf::from(home).join("han")))
+                .or_else(|| set("HOME").map(|home| PathBuf::from(home).join(".config/han"))),
         }
+    }
+
+    fn store(&self) -> Option<Store> {
+        self.config_dir.as_ref().map(Store::new)
     }
 
     fn key(&self) -> Result<SecretString, Error> {
@@ -108,7 +131,10 @@ impl Environment {
 /// Does what `cli` says; the exit status is 0 where nothing failed and 1 otherwise. The report goes to `out`; where
 /// even that cannot be written, `err` says so.
 pub async fn run(cli: Cli, environment: &Environment, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
-    let Command::Push(args) = cli.command;
+    let args = match cli.command {
+        Command::Push(args) => args,
+        Command::Login(args) => return sign_in(&args, environment, out, err).await,
+    };
     let json = args.json;
     let report = match prepare(&args, environment) {
         Ok(client) => push(&args.dir, &client, &args.options()).await,
@@ -123,10 +149,49 @@ pub async fn run(cli: Cli, environment: &Environment, out: &mut dyn Write, err: 
     u8::from(!report.succeeded())
 }
 
+async fn sign_in(
+    args: &LoginArgs,
+    environment: &Environment,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> u8 {
+    let signed_in = async {
+        let url = given(args.url.as_ref()).ok_or(Error::NoUrl)?;
+        let store = environment.store().ok_or(Error::NoConfigDir)?;
+        login(&url, &store, &TokioSleeper, out).await
+    };
+    match signed_in.await {
+        Ok(()) => 0,
+        Err(error) => {
+            // There is nobody left to tell that this could not be told.
+            let _ = writeln!(err, "han-coordinator: {error}");
+            1
+        }
+    }
+}
+
+fn given(text: Option<&String>) -> Option<String> {
+    text.filter(|text| !text.trim().is_empty()).cloned()
+}
+
+/// A key that was given goes first; without one, a login is used, of the only server where none is named.
 fn prepare(args: &PushArgs, environment: &Environment) -> Result<Client, Error> {
-    let url = args.url.clone().filter(|url| !url.trim().is_empty()).ok_or(Error::NoUrl)?;
-    let team = args.team.clone().filter(|team| !team.is_empty());
-    Client::new(ClientConfig { url, api_key: environment.key()?, team })
+    let team = given(args.team.as_ref());
+    let url = given(args.url.as_ref());
+    match (environment.key(), environment.store()) {
+        (Err(Error::NoKey), Some(store)) => {
+            let url = match (url, &mut store.servers()?[..]) {
+                (Some(url), _) => url,
+                (None, [only]) => std::mem::take(only),
+                (None, _) => return Err(Error::NoUrl),
+            };
+            Client::with_login(&url, store, team)
+        }
+        (key, _) => {
+            let url = url.ok_or(Error::NoUrl)?;
+            Client::new(ClientConfig { url, api_key: key?, team })
+        }
+    }
 }
 
 fn write_json(report: &PushReport, out: &mut dyn Write) -> io::Result<()> {

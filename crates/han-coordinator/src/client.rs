@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use han_types::sync::{PushResponse, SyncStatus};
-use reqwest::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
-};
+use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
+use crate::login::Login;
+use crate::store::Store;
 
 /// How often a request is made before giving up: with the pauses below, about two minutes of trying.
 pub(crate) const MAX_ATTEMPTS: u32 = 8;
@@ -64,8 +64,18 @@ pub struct ClientConfig {
 pub struct Client {
     http: reqwest::Client,
     base: Url,
+    credential: Credential,
     team: Option<String>,
     sleeper: Arc<dyn Sleeper>,
+}
+
+/// What requests are made with.
+#[derive(Clone)]
+enum Credential {
+    /// One API key or access token.
+    Key(HeaderValue),
+    /// A login, whose access tokens end and are replaced.
+    Login(Login),
 }
 
 impl fmt::Debug for Client {
@@ -94,24 +104,27 @@ impl Client {
     /// has no CA certificates.
     pub fn new(config: ClientConfig) -> Result<Self, Error> {
         let base = base_url(&config.url)?;
-        let builder = || -> Result<reqwest::ClientBuilder, Error> {
-            Ok(reqwest::Client::builder()
-                .default_headers(credentials(&config.api_key)?)
-                .user_agent(concat!("han-coordinator/", env!("CARGO_PKG_VERSION")))
-                .redirect(redirect::Policy::none())
-                .connect_timeout(Duration::from_secs(15))
-                .read_timeout(Duration::from_secs(120))
-                .timeout(Duration::from_secs(600)))
-        };
-        let http = match builder()?.build() {
-            Ok(http) => http,
-            // Where no CA certificates are installed (a bare container), plain http must work all the same.
-            Err(_) if base.scheme() == "http" => {
-                builder()?.tls_certs_only([]).build().map_err(|error| Error::Tls { detail: chain(&error) })?
-            }
-            Err(error) => return Err(Error::Tls { detail: chain(&error) }),
-        };
-        Ok(Self { http, base, team: config.team, sleeper: Arc::new(TokioSleeper) })
+        let credential = Credential::Key(bearer(&config.api_key)?);
+        Ok(Self {
+            http: http_client(&base)?,
+            base,
+            credential,
+            team: config.team,
+            sleeper: Arc::new(TokioSleeper),
+        })
+    }
+
+    /// A client of the server at `url`, with the login that `store` keeps for it. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// As for [`Client::new`]; [`Error::NoKey`] where there is no such login.
+    pub fn with_login(url: &str, store: Store, team: Option<String>) -> Result<Self, Error> {
+        let base = base_url(url)?;
+        if store.get(base.as_str())?.is_none() {
+            return Err(Error::NoKey);
+        }
+        let credential = Credential::Login(Login::new(store, base.clone()));
+        Ok(Self { http: http_client(&base)?, base, credential, team, sleeper: Arc::new(TokioSleeper) })
     }
 
     /// The same client, pausing by other means.
@@ -181,8 +194,17 @@ impl Client {
         body: Option<Bytes>,
     ) -> Result<(StatusCode, Bytes), Error> {
         let mut failures = 0;
+        let mut ended = None;
         loop {
-            let (detail, retry_after) = match self.send_once(method, url, body.clone()).await {
+            let (authorization, access) = self.authorization(ended.as_ref()).await?;
+            let (detail, retry_after) = match self.send_once(method, url, authorization, body.clone()).await {
+                // An access token ends every quarter of an hour, also between two requests of one push.
+                Ok(answer)
+                    if answer.status == StatusCode::UNAUTHORIZED && access.is_some() && ended.is_none() =>
+                {
+                    ended = access;
+                    continue;
+                }
                 Ok(answer) if answer.status.is_redirection() => {
                     return Err(Error::Redirected { to: answer.location.unwrap_or_default() });
                 }
@@ -210,8 +232,28 @@ impl Client {
         }
     }
 
-    async fn send_once(&self, method: &Method, url: &Url, body: Option<Bytes>) -> reqwest::Result<Answer> {
-        let mut request = self.http.request(method.clone(), url.clone());
+    /// What to authorize a request with, and the access token in it where that is a login's.
+    async fn authorization(
+        &self,
+        ended: Option<&SecretString>,
+    ) -> Result<(HeaderValue, Option<SecretString>), Error> {
+        match &self.credential {
+            Credential::Key(value) => Ok((value.clone(), None)),
+            Credential::Login(login) => {
+                let token = login.access(&self.http, ended, &*self.sleeper).await?;
+                Ok((bearer(&token)?, Some(token)))
+            }
+        }
+    }
+
+    async fn send_once(
+        &self,
+        method: &Method,
+        url: &Url,
+        authorization: HeaderValue,
+        body: Option<Bytes>,
+    ) -> reqwest::Result<Answer> {
+        let mut request = self.http.request(method.clone(), url.clone()).header(AUTHORIZATION, authorization);
         if let Some(body) = body {
             request =
                 request.header(CONTENT_TYPE, "application/json").header(CONTENT_ENCODING, "zstd").body(body);
@@ -264,7 +306,7 @@ fn accepted<T: DeserializeOwned>(url: &Url, status: StatusCode, body: &[u8]) -> 
 }
 
 /// What an error's body says: problem+json's `detail` or `title` (RFC 9457), else the beginning of its text.
-fn detail_of(body: &[u8]) -> String {
+pub(crate) fn detail_of(body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Problem {
         title: Option<String>,
@@ -279,7 +321,7 @@ fn detail_of(body: &[u8]) -> String {
 }
 
 /// An error with everything beneath it, which reqwest's own text leaves out.
-fn chain(error: &reqwest::Error) -> String {
+pub(crate) fn chain(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut beneath = error.source();
     while let Some(cause) = beneath {
@@ -289,7 +331,7 @@ fn chain(error: &reqwest::Error) -> String {
     text
 }
 
-fn base_url(text: &str) -> Result<Url, Error> {
+pub(crate) fn base_url(text: &str) -> Result<Url, Error> {
     let bad = |reason: &str| Error::BadUrl { reason: reason.to_owned() };
     let url = Url::parse(text.trim()).map_err(|error| bad(&error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
@@ -304,12 +346,30 @@ fn base_url(text: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
-fn credentials(key: &SecretString) -> Result<HeaderMap, Error> {
+fn bearer(key: &SecretString) -> Result<HeaderValue, Error> {
     let key = key.expose_secret().trim();
     if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Error::BadKey);
     }
     let mut value = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| Error::BadKey)?;
     value.set_sensitive(true);
-    Ok(HeaderMap::from_iter([(AUTHORIZATION, value)]))
+    Ok(value)
+}
+
+/// A client that follows nobody and waits for nothing without end.
+pub(crate) fn http_client(base: &Url) -> Result<reqwest::Client, Error> {
+    let builder = || {
+        reqwest::Client::builder()
+            .user_agent(concat!("han-coordinator/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(15))
+            .read_timeout(Duration::from_secs(120))
+            .timeout(Duration::from_secs(600))
+    };
+    let built = match builder().build() {
+        // Where no CA certificates are installed (a bare container), plain http must work all the same.
+        Err(_) if base.scheme() == "http" => builder().tls_certs_only([]).build(),
+        built => built,
+    };
+    built.map_err(|error| Error::Tls { detail: chain(&error) })
 }

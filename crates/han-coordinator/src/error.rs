@@ -22,7 +22,7 @@ pub enum Error {
     /// No API key was given.
     #[error(
         "no API key is given; set HAN_API_KEY, or HAN_API_KEY_FILE to the path of a file that holds it \
-         (make one with `han-server key create`)"
+         (make one with `han-server key create`), or sign in with `han-coordinator login`"
     )]
     NoKey,
     /// The key was given twice, and it is not for us to choose.
@@ -51,6 +51,35 @@ pub enum Error {
     #[error("cannot set up HTTPS: {detail}; install the system's CA certificates (package ca-certificates)")]
     Tls {
         /// What the TLS library says.
+        detail: String,
+    },
+    /// The file of logins cannot be read or written.
+    #[error("cannot use the file of logins {}: {source}", path.display())]
+    Store {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no place for the file of logins.
+    #[error("there is no place to keep the login; set HAN_CONFIG_DIR or HOME")]
+    NoConfigDir,
+    /// Nobody can be told where to approve.
+    #[error("cannot write: {source}")]
+    Output {
+        /// Why.
+        source: io::Error,
+    },
+    /// Somebody has refused the login.
+    #[error("the sign-in was refused in the browser")]
+    LoginRefused,
+    /// Nobody has approved in time.
+    #[error("nobody approved the sign-in in time; run `han-coordinator login` again")]
+    LoginExpired,
+    /// The login has ended: signed out, not used for long, or used by somebody else.
+    #[error("the login has ended (401): {detail}; run `han-coordinator login` again")]
+    LoginEnded {
+        /// The server's own words.
         detail: String,
     },
     /// 401: the server does not know the key.

@@ -9,12 +9,16 @@ pub mod discover;
 mod error;
 mod git;
 pub mod lines;
+pub mod login;
 mod metadata;
 pub mod push;
 mod report;
+mod store;
 mod upload;
 
 pub use client::{Client, ClientConfig, Sleeper, TokioSleeper};
 pub use error::Error;
+pub use login::login;
 pub use push::{PushOptions, push};
 pub use report::{FailedTranscript, OmittedLine, PushReport, RejectedLineReport};
+pub use store::Store;

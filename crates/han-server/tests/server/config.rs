@@ -176,3 +176,45 @@ mod made_secrets {
         assert_eq!(std::fs::read_to_string(&file).unwrap(), kept);
     }
 }
+
+#[test]
+fn an_app_at_github_is_whole_or_not_there() {
+    let wrong = problems(&[
+        ("HAN_GITHUB_CLIENT_ID", "Iv1.x"),
+        ("HAN_GITHUB_URL", "github.acme.example"),
+        ("HAN_GITHUB_ALLOWED_LOGINS", "ada,,grace"),
+        ("HAN_GITHUB_ALLOWED_ORGS", "acme, https://github.com/orchard"),
+        ("HAN_CORS_ORIGINS", "https://ok.example,https://no.example/path"),
+        ("HAN_RATE_LIMITS", "some"),
+        ("HAN_TRUSTED_PROXIES", "-1"),
+    ]);
+    for problem in [
+        "HAN_GITHUB_CLIENT_ID and HAN_GITHUB_CLIENT_SECRET belong together",
+        "HAN_GITHUB_URL is \"github.acme.example\"",
+        "HAN_GITHUB_ALLOWED_LOGINS is \"ada,,grace\"",
+        "HAN_GITHUB_ALLOWED_ORGS is",
+        "HAN_CORS_ORIGINS is",
+        "HAN_RATE_LIMITS is \"some\"",
+        "HAN_TRUSTED_PROXIES is \"-1\"",
+    ] {
+        assert!(wrong.contains(problem), "{problem}: {wrong}");
+    }
+
+    let mut environment = environment("postgres://han@db/han");
+    assert!(load(&environment).github.is_none());
+    for (name, value) in [
+        ("HAN_GITHUB_CLIENT_ID", "Iv1.x"),
+        ("HAN_GITHUB_CLIENT_SECRET", "hunter2"),
+        ("HAN_GITHUB_ALLOWED_ORGS", "acme, orchard"),
+    ] {
+        environment.insert(name.to_owned(), value.to_owned());
+    }
+    let config = load(&environment);
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let app = config.github.unwrap();
+    assert_eq!((app.url.as_str(), app.api_url.as_str()), ("https://github.com", "https://api.github.com"));
+    assert_eq!(app.allowed_orgs, ["acme", "orchard"]);
+    environment.insert("HAN_GITHUB_URL".to_owned(), "https://github.acme.example/".to_owned());
+    let app = load(&environment).github.unwrap();
+    assert_eq!(app.api_url, "https://github.acme.example/api/v3");
+}

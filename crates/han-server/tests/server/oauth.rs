@@ -1,15 +1,20 @@
 //! Signing in through GitHub, against a stand-in that speaks as GitHub does, and what programs get for it.
 
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use han_coordinator::{Client, PushOptions, Sleeper, Store, push};
 use han_db::queries::{identity, sign_ins, token_families};
 use han_server::config::GithubConfig;
-use han_testkit::{FakeGithub, GithubAccount, TestDatabase, Trouble, both_databases};
+use han_testkit::{FakeGithub, GithubAccount, TestClock, TestDatabase, Trouble, both_databases};
 use han_types::Clock as _;
 use reqwest::{Method, Response, StatusCode, Url, header};
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::support::{JWT_SECRET, TestServer, answer, problem};
 
@@ -623,6 +628,97 @@ both_databases!(
             (400, "expired_token".to_owned())
         );
         world.server.stop().await;
+    }
+);
+
+/// Pauses end when the test lets them, and move the server's clock.
+struct Turns(TestClock, Semaphore);
+
+impl Sleeper for Turns {
+    fn sleep(&self, pause: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            self.1.acquire().await.unwrap().forget();
+            self.0.advance_seconds(pause.as_secs().try_into().unwrap());
+        })
+    }
+}
+
+/// What a program prints, readable while it prints.
+#[derive(Clone, Default)]
+struct Printed(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Printed {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(text)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+both_databases!(
+    async fn the_coordinator_signs_in_and_pushes_with_its_login(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let ada = server.person("ada").await;
+        let cookie = server.cookie(&ada.user_id).await;
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::new(home.path().join("config"));
+        assert!(matches!(
+            Client::with_login(&server.url, store.clone(), None),
+            Err(han_coordinator::Error::NoKey)
+        ));
+        let turns = Arc::new(Turns(server.clock.clone(), Semaphore::new(0)));
+        let printed = Printed::default();
+        let mut out = printed.clone();
+        let signing_in = han_coordinator::login(&server.url, &store, &*turns, &mut out);
+        let approving = async {
+            let code = loop {
+                let text = String::from_utf8(printed.0.lock().unwrap().clone()).unwrap();
+                if let Some((_, rest)) = text.split_once("user_code=") {
+                    break rest.split_whitespace().next().unwrap().to_owned();
+                }
+                tokio::task::yield_now().await;
+            };
+            // It asks once in vain.
+            turns.1.add_permits(1);
+            let form = server.post("/auth/device").body(format!("user_code={code}&decision=approve"));
+            let approved = form.header("origin", &server.url).header("cookie", &cookie).send().await.unwrap();
+            assert_eq!(approved.status(), StatusCode::OK);
+            turns.1.add_permits(5);
+        };
+        tokio::join!(signing_in, approving).0.unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(std::fs::metadata(store.path()).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+
+        let project = home.path().join("projects/p");
+        std::fs::create_dir_all(&project).unwrap();
+        let lines = han_testkit::SyntheticSession::new(1).lines(30);
+        let file = project.join("0190aaaa-0000-7000-8000-000000000001.jsonl");
+        std::fs::write(&file, lines[..10].join("\n") + "\n").unwrap();
+        let client =
+            Client::with_login(&server.url, store.clone(), None).unwrap().with_sleeper(turns.clone());
+        let first = push(&project, &client, &PushOptions::default()).await;
+        assert!(first.succeeded(), "{first:?}");
+        assert_eq!(first.stored, 10);
+        // Its access token has ended by now; the same client goes on with the next.
+        server.clock.advance_seconds(900);
+        std::fs::write(&file, lines.join("\n") + "\n").unwrap();
+        let second = push(&project, &client, &PushOptions::default()).await;
+        assert_eq!((second.succeeded(), second.stored), (true, 20), "{second:?}");
+        // Another process begins with what this one has written down.
+        let other = Client::with_login(&server.url, store.clone(), None).unwrap();
+        assert!(push(&project, &other, &PushOptions::default()).await.succeeded());
+
+        let place = sign_ins::live(&server.db, &ada.user_id).await.unwrap();
+        let place = place.iter().find(|place| place.label.as_deref() == Some("han-coordinator")).unwrap();
+        assert!(sign_ins::revoke(&server.db, &ada.user_id, place.means, &place.id).await.unwrap());
+        let ended = push(&project, &other, &PushOptions::default()).await;
+        assert!(matches!(ended.stopped, Some(han_coordinator::Error::LoginEnded { .. })), "{ended:?}");
+        server.stop().await;
     }
 );
 
