@@ -1,6 +1,6 @@
 //! How often somebody may ask: limits per address and per person, by the kind of route, told in `RateLimit` headers
 //! (draft-ietf-httpapi-ratelimit-headers, version 10). Wrong credentials count apart, so that guessing costs the
-//! database nothing. docs/adr/0006 says why this is ours and how memory stays bounded.
+//! database nothing. docs/adr/0007 says why this is ours and how memory stays bounded.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -7,6 +7,7 @@
 //! tells a stranger nothing, `teams` shows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use async_graphql::parser::parse_schema;
 use async_graphql::parser::types::{
@@ -14,9 +15,10 @@ use async_graphql::parser::types::{
 };
 use han_db::queries::identity::{self, Resolved};
 use han_db::queries::invites::{self, Invited};
+use han_db::queries::{device_logins, sign_ins, token_families};
 use han_server::all_routes;
 use han_server::auth::jwt::LIFETIME_SECONDS;
-use han_server::config::Environment;
+use han_server::config::{Environment, GithubConfig};
 use han_testkit::{SyntheticSession, both_databases};
 use han_types::{Actor, Capabilities, Credential, Plans, Role, UserId};
 use reqwest::{Method, RequestBuilder, StatusCode, header};
@@ -57,6 +59,12 @@ struct Case<'a> {
     invite: String,
     code: String,
     link: String,
+    /// The target's: a refresh token, a program that they approved, and where they are signed in.
+    refresh: String,
+    device: String,
+    place: String,
+    /// What a program waits under.
+    user_code: String,
     session: String,
     message: String,
     project: String,
@@ -83,6 +91,11 @@ impl<'a> Case<'a> {
         let invited = invites::create(&scope, &server.db, plans, "new@example.com").await.unwrap();
         let Invited::Done(invite, code) = invited else { panic!("{invited:?}") };
         let link = identity::create_login_link(&server.db, &target.user_id).await.unwrap();
+        let refresh = token_families::begin(&server.db, &target.user_id, "test").await.unwrap();
+        let place = sign_ins::live(&server.db, &target.user_id).await.unwrap().remove(0).id;
+        let device = device_logins::begin(&server.db, "test", "-").await.unwrap().unwrap();
+        assert!(device_logins::decide(&server.db, &device.user_code, Some(&target.user_id)).await.unwrap());
+        let waiting = device_logins::begin(&server.db, "test", "-").await.unwrap().unwrap();
         let callers = vec![
             Credentials::None,
             Credentials::Bearer(expired.to_owned()),
@@ -101,6 +114,10 @@ impl<'a> Case<'a> {
             invite: invite.id.to_string(),
             code: code.expose().to_owned(),
             link: link.expose().to_owned(),
+            refresh: refresh.token.expose().to_owned(),
+            device: device.device_code.expose().to_owned(),
+            place: format!("SignIn:program-{place}"),
+            user_code: waiting.user_code,
             admin,
             target,
             session: "s1".to_owned(),
@@ -139,6 +156,7 @@ impl<'a> Case<'a> {
             ("message", "id") => self.message.clone(),
             ("project", "id") => self.project.clone(),
             ("repo", "id") => self.repo.clone(),
+            ("revokeSession", "id") => self.place.clone(),
             (_, "teamId") => self.admin.team_id.to_string(),
             (_, "userId") => self.target.user_id.to_string(),
             (_, "inviteId") => self.invite.clone(),
@@ -359,6 +377,14 @@ fn request(case: &Case<'_>, method: &Method, path: &str) -> RequestBuilder {
         ("POST", "/api/sync/sessions") => request.json(&json!({ "team_id": team, "sessions": [] })),
         ("GET", "/auth/login-link") => request.query(&[("token", &case.link)]),
         ("POST", "/auth/login-link") => request.body(format!("token={}", case.link)),
+        ("POST", "/auth/refresh") => request.json(&json!({ "refresh_token": case.refresh })),
+        ("POST", "/auth/device/code") => request.body("client_id=test"),
+        ("POST", "/auth/device/token") => request.body(format!(
+            "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code&device_code={}",
+            case.device
+        )),
+        ("GET", "/auth/device") => request.query(&[("user_code", &case.user_code)]),
+        ("POST", "/auth/device") => request.body(format!("user_code={}&decision=approve", case.user_code)),
         ("GET", "/invite") => request.query(&[("code", &case.code)]),
         ("POST", "/invite") => request.body(format!("code={}", case.code)),
         ("GET", path) if path.starts_with("/api/") => request.query(&[("team_id", team)]),
@@ -395,10 +421,26 @@ async fn expired_token(server: &TestServer) -> String {
     token
 }
 
+/// An app at a GitHub that nobody needs to reach: a sign-in only begins.
+fn github() -> GithubConfig {
+    GithubConfig {
+        client_id: "test".to_owned(),
+        client_secret: "test".into(),
+        url: "http://127.0.0.1:1".to_owned(),
+        api_url: "http://127.0.0.1:1".to_owned(),
+        allowed_logins: Vec::new(),
+        allowed_orgs: Vec::new(),
+        timeout: Duration::from_secs(1),
+    }
+}
+
 both_databases!(
     async fn every_route_has_its_row(db: TestDatabase) {
-        let server =
-            TestServer::start_with(&db, |config| config.environment = Environment::Development).await;
+        let server = TestServer::start_with(&db, |config| {
+            config.environment = Environment::Development;
+            config.github = Some(github());
+        })
+        .await;
         let expired = expired_token(&server).await;
         let mut rows = Vec::new();
         for (method, path) in all_routes(Environment::Development) {
