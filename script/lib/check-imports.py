@@ -30,7 +30,7 @@ MAY_IMPORT = {
 ONLY_IN = [
     (re.compile(r"^sea-(orm|query|schema)"), {"han-db"}, "SeaORM types do not leave han-db"),
     (re.compile(r"^sqlx"), {"han-db", "han-testkit", "han-bench"}, "SQL is written in han-db"),
-    (re.compile(r"^axum"), {"han-server", "han-coordinator"}, "axum does not enter db or api"),
+    (re.compile(r"^axum"), {"han-server", "han-coordinator", "han-testkit"}, "axum does not enter db or api"),
     (re.compile(r"^aws-lc-rs$"), {"han-crypto"}, "raw cryptography is private to han-crypto"),
 ]
 
