@@ -1,6 +1,7 @@
 //! What can be asked: the query root, one part per noun.
 
 mod machine;
+mod metrics;
 mod node;
 mod project;
 mod session;
@@ -20,6 +21,7 @@ pub(crate) struct Query(
     session::SessionQuery,
     project::ProjectQuery,
     machine::MachineQuery,
+    metrics::MetricsQuery,
     #[cfg(feature = "team")] team::TeamQuery,
     #[cfg(feature = "team")] sign_ins::SignInQuery,
 );

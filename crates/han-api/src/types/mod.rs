@@ -6,6 +6,7 @@ pub mod file_change;
 pub mod hook;
 pub mod machine;
 pub mod message;
+pub mod metrics;
 pub mod node;
 pub mod project;
 pub mod result;

@@ -9,6 +9,7 @@
 
 mod access;
 mod documents;
+mod figures;
 mod live;
 mod live_work;
 mod messages;

@@ -13,7 +13,7 @@ use han_db::{Db, DbConfig};
 use han_testkit::{TestClock, TestDatabase, fixtures};
 use han_transcript::record::{LineContext, project};
 use han_types::sync::SessionMetadata;
-use han_types::{Actor, Capabilities, Credential, MessageKey, Scope, TranscriptName, UserId};
+use han_types::{Actor, Capabilities, Credential, MessageKey, Role, Scope, TranscriptName, UserId};
 use secrecy::SecretString;
 use serde_json::Value;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -27,7 +27,15 @@ pub struct World {
     _feed: DropGuard,
 }
 
-/// Somebody with a team of their own.
+/// Where a session was held.
+pub struct Place<'a> {
+    /// The directory.
+    pub path: &'a str,
+    /// The repository's remote.
+    pub remote: &'a str,
+}
+
+/// Somebody with a team.
 #[derive(Clone)]
 pub struct Caller {
     pub actor: Actor,
@@ -73,7 +81,19 @@ impl World {
     }
 
     pub async fn push_from(&self, session: &str, transcript: &str, path: &str, lines: &[String]) {
-        let scope = &self.ada.scope;
+        let place = Place { path, remote: "git@example.com:team/orchard.git" };
+        self.push_as(&self.ada.scope, session, transcript, &place, lines).await;
+    }
+
+    /// Stores lines as another person, from another place.
+    pub async fn push_as(
+        &self,
+        scope: &Scope,
+        session: &str,
+        transcript: &str,
+        place: &Place<'_>,
+        lines: &[String],
+    ) {
         let keys = self.db.keys().team(&self.db, scope.team_id()).await.unwrap();
         let transcript: TranscriptName = transcript.parse().unwrap();
         let prepare = |(line, index): (&String, u64)| {
@@ -97,8 +117,8 @@ impl World {
             consumed: lines.len() as u64,
             metadata: SessionMetadata {
                 agent: Some("claude-code".to_owned()),
-                project_path: Some(path.to_owned()),
-                git_remote: Some("git@example.com:team/orchard.git".to_owned()),
+                project_path: Some(place.path.to_owned()),
+                git_remote: Some(place.remote.to_owned()),
                 ..SessionMetadata::default()
             },
             last_line_hash: None,
@@ -107,11 +127,25 @@ impl World {
         assert!(matches!(outcome, Outcome::Stored { .. }), "{outcome:?}");
     }
 
+    /// Another member of Ada's team.
+    pub async fn colleague(&self, name: &str) -> Caller {
+        let user = identity::create_user(&self.db, name).await.unwrap();
+        let team = self.ada.scope.team_id();
+        identity::put_member(&self.db, team, &user.id, Role::Member).await.unwrap();
+        let actor = actor(user.id);
+        let scope = identity::scope_for(&self.db, &actor).await.unwrap().unwrap().scope;
+        Caller { actor, scope }
+    }
+
     /// Stores the sample sessions that the project ships, and gives their ids.
     pub async fn push_samples(&self) -> Vec<String> {
-        let project = fixtures::sample_sessions().join("-home-dev-orchard");
+        self.push_project(&fixtures::sample_sessions().join("-home-dev-orchard")).await
+    }
+
+    /// Stores the sessions of a directory of transcripts, and gives their ids.
+    pub async fn push_project(&self, project: &Path) -> Vec<String> {
         let mut sessions = Vec::new();
-        for (stem, path) in transcripts(&project) {
+        for (stem, path) in transcripts(project) {
             let (session, transcript) = match stem.strip_suffix("-han") {
                 Some(session) => (session, "han"),
                 None => (stem.as_str(), "main"),

@@ -1,0 +1,227 @@
+//! What it cost, at list prices. docs/METRICS.md, "Tokens and money".
+
+use async_graphql::{ComplexObject, SimpleObject};
+use han_db::queries::metrics::{self, CacheStats};
+use han_types::Timestamp;
+
+use super::{names, usd};
+use crate::context::Op;
+use crate::error::Result;
+
+/// What a range cost, in US dollars at list prices. docs/METRICS.md, Tokens and money; what stays null, and why, stands
+/// at its end.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct CostAnalysis {
+    /// The cost; null where there are tokens and none of their models has a price (docs/METRICS.md, Tokens and money).
+    estimated_cost_usd: Option<f64>,
+    /// Tokens of models without a price: no cost holds them.
+    unpriced_tokens: i64,
+    /// Always true: list prices are not an invoice.
+    is_estimated: bool,
+    /// How tokens are paid for: a transcript does not tell, so it is null.
+    billing_type: Option<String>,
+    /// The cost by session begun in the range (docs/METRICS.md, Tokens and money).
+    cost_per_session: Option<f64>,
+    /// The cost by task ended in the range (docs/METRICS.md, Tokens and money).
+    cost_per_completed_task: Option<f64>,
+    /// The share of input tokens that came from the cache, from 0 to 1 (docs/METRICS.md, Tokens and money).
+    cache_hit_rate: Option<f64>,
+    /// What the cache saved; below 0 where writing to it cost more (docs/METRICS.md, Tokens and money).
+    cache_savings_usd: Option<f64>,
+    /// Days with activity, in order.
+    daily_cost_trend: Vec<DailyCost>,
+    /// Weeks with activity, in order.
+    weekly_cost_trend: Vec<WeeklyCost>,
+    /// The ten dearest sessions with activity in the range, by the cost of all their lines (docs/METRICS.md, Tokens and
+    /// money).
+    top_sessions_by_cost: Vec<SessionCost>,
+    /// The largest price of a subscription: how tokens are paid for is not known here, so it is null.
+    max_subscription_cost_usd: Option<f64>,
+    /// How much of a subscription is used: not known here, null.
+    cost_utilization_percent: Option<f64>,
+    /// The daily spending from which a subscription pays: not known here, null.
+    break_even_daily_spend: Option<f64>,
+    /// What a subscription might save: not known here, null.
+    potential_savings_usd: Option<f64>,
+    /// The cost beside subscriptions' prices: not known here, null.
+    subscription_comparisons: Option<Vec<SubscriptionComparison>>,
+    /// By directory of the agent's settings: known on the developer's machine only, null here.
+    config_dir_breakdowns: Option<Vec<ConfigDirCostBreakdown>>,
+}
+
+/// One day's cost. docs/METRICS.md, Tokens and money.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct DailyCost {
+    /// ISO 8601, in the time zone asked for.
+    date: String,
+    /// US dollars; null where none of its tokens has a price.
+    cost_usd: Option<f64>,
+    /// Sessions that began on it.
+    session_count: i64,
+}
+
+/// One week's cost. docs/METRICS.md, Tokens and money.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct WeeklyCost {
+    /// The date of its Monday, ISO 8601.
+    week_start: String,
+    /// Its days for people: `Nov 23 – 29`.
+    week_label: String,
+    /// US dollars; null where none of its tokens has a price.
+    cost_usd: Option<f64>,
+    /// The cost by day of the week that lies in the range (docs/METRICS.md, Tokens and money).
+    avg_daily_cost: Option<f64>,
+    /// Sessions that began in it.
+    session_count: i64,
+}
+
+/// What one session cost, over all of its lines. docs/METRICS.md, Tokens and money.
+#[derive(Clone, Debug, SimpleObject)]
+#[graphql(complex)]
+pub struct SessionCost {
+    /// The session's raw id, as `Session.sessionId` has it.
+    session_id: String,
+    /// When its earliest line was written, RFC 3339 in UTC.
+    started_at: Option<String>,
+    /// Messages.
+    message_count: i64,
+    /// Input tokens that no cache covered.
+    input_tokens: i64,
+    /// Output tokens.
+    output_tokens: i64,
+    /// Tokens read from the cache.
+    cache_read_tokens: i64,
+    /// US dollars; null where none of its models has a price.
+    cost_usd: Option<f64>,
+    #[graphql(skip)]
+    op: Op,
+}
+
+#[ComplexObject]
+impl SessionCost {
+    /// The session's short name.
+    async fn slug(&self) -> Result<Option<String>> {
+        Ok(super::effectiveness::session(&self.op, &self.session_id)
+            .await?
+            .and_then(|session| session.details.slug.as_ref().map(|slug| slug.value.clone())))
+    }
+}
+
+/// What the same tokens would cost under a subscription.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct SubscriptionComparison {
+    /// The subscription.
+    tier_name: String,
+    /// Its price by month.
+    monthly_cost_usd: Option<f64>,
+    /// The cost at list prices by month.
+    api_credit_cost_usd: Option<f64>,
+    /// The difference.
+    savings_usd: Option<f64>,
+    /// The difference as a part of the cost, from 0 to 100.
+    savings_percent: Option<f64>,
+    /// Which of the two to prefer.
+    recommendation: Option<String>,
+}
+
+/// What was spent by way of one directory of the agent's settings. Only the coordinator knows these.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct ConfigDirCostBreakdown {
+    /// The directory's id.
+    config_dir_id: String,
+    /// The directory's name.
+    config_dir_name: Option<String>,
+    /// The cost at list prices.
+    estimated_cost_usd: Option<f64>,
+    /// Whether that is no invoice.
+    is_estimated: bool,
+    /// Sessions.
+    total_sessions: i64,
+    /// Messages.
+    total_messages: i64,
+    /// Models used.
+    model_count: i64,
+    /// The cost by session.
+    cost_per_session: Option<f64>,
+    /// The share of input tokens that came from the cache.
+    cache_hit_rate: Option<f64>,
+    /// What the cache saved.
+    cache_savings_usd: Option<f64>,
+    /// Days with activity, in order.
+    daily_cost_trend: Vec<DailyCost>,
+    /// Weeks with activity, in order.
+    weekly_cost_trend: Vec<WeeklyCost>,
+    /// The dearest sessions.
+    top_sessions_by_cost: Vec<SessionCost>,
+    /// How much of a subscription is used, from 0 to 100.
+    cost_utilization_percent: Option<f64>,
+    /// The daily spending from which a subscription pays.
+    break_even_daily_spend: Option<f64>,
+    /// What a subscription might save.
+    potential_savings_usd: Option<f64>,
+    /// The cost beside subscriptions' prices.
+    subscription_comparisons: Option<Vec<SubscriptionComparison>>,
+}
+
+impl CostAnalysis {
+    pub(super) fn new(op: &Op, cost: metrics::CostAnalysis, cache: &CacheStats) -> Self {
+        let known = usd(&cost.total).is_some();
+        Self {
+            estimated_cost_usd: usd(&cost.total),
+            unpriced_tokens: cost.total.unpriced_tokens,
+            is_estimated: true,
+            billing_type: None,
+            cost_per_session: cost.per_session.filter(|_| known),
+            cost_per_completed_task: cost.per_completed_task.filter(|_| known),
+            cache_hit_rate: cache.hit_rate,
+            cache_savings_usd: known.then_some(cache.savings_usd),
+            daily_cost_trend: cost.days.into_iter().map(DailyCost::from).collect(),
+            weekly_cost_trend: cost.weeks.into_iter().map(WeeklyCost::from).collect(),
+            top_sessions_by_cost: cost
+                .sessions
+                .into_iter()
+                .map(|session| SessionCost::new(op, session))
+                .collect(),
+            max_subscription_cost_usd: None,
+            cost_utilization_percent: None,
+            break_even_daily_spend: None,
+            potential_savings_usd: None,
+            subscription_comparisons: None,
+            config_dir_breakdowns: None,
+        }
+    }
+}
+
+impl From<metrics::DayCost> for DailyCost {
+    fn from(day: metrics::DayCost) -> Self {
+        Self { cost_usd: usd(&day.cost), session_count: day.sessions, date: day.date }
+    }
+}
+
+impl From<metrics::WeekCost> for WeeklyCost {
+    fn from(week: metrics::WeekCost) -> Self {
+        let cost_usd = usd(&week.cost);
+        Self {
+            week_label: names::week(&week.week_start),
+            cost_usd,
+            avg_daily_cost: cost_usd.map(|_| week.per_day),
+            session_count: week.sessions,
+            week_start: week.week_start,
+        }
+    }
+}
+
+impl SessionCost {
+    fn new(op: &Op, session: metrics::SessionCost) -> Self {
+        Self {
+            started_at: session.started_at.map(|at| Timestamp(at).to_rfc3339()),
+            message_count: session.messages,
+            input_tokens: session.tokens.input,
+            output_tokens: session.tokens.output,
+            cache_read_tokens: session.tokens.cache_read,
+            cost_usd: usd(&session.cost),
+            session_id: session.session_id,
+            op: Op::clone(op),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! How models and weeks are called for people.
+
+use han_types::Timestamp;
+
+/// A model's name for people: `Claude Opus 4.6` for `claude-opus-4-6-20260205`. An id of another form is shown as it
+/// stands.
+pub(super) fn model(id: &str) -> String {
+    let short = id.rfind("anthropic").and_then(|at| id.get(at + "anthropic".len() + 1..)).unwrap_or(id);
+    let (short, window) = match short.strip_suffix("[1m]") {
+        Some(short) => (short, " (1M)"),
+        None => (short, ""),
+    };
+    let Some(rest) = short.strip_prefix("claude-") else { return id.to_owned() };
+    let mut name = "Claude".to_owned();
+    let mut number_before = false;
+    for part in rest.split(['-', '@']) {
+        let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        // A release's date, or its revision on another vendor's platform.
+        if (digits && part.len() == 8) || part == "latest" || is_revision(part) {
+            break;
+        }
+        name.push(if digits && number_before { '.' } else { ' ' });
+        number_before = digits;
+        let mut letters = part.chars();
+        name.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        name.push_str(letters.as_str());
+    }
+    name + window
+}
+
+/// `v1:0`
+fn is_revision(part: &str) -> bool {
+    part.strip_prefix('v').is_some_and(|rest| {
+        !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b':')
+    })
+}
+
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// A week for people, by its Monday's ISO 8601 date: `Nov 23 – 29`, `Nov 30 – Dec 6`. A text that is no date is shown
+/// as it stands.
+pub(super) fn week(monday: &str) -> String {
+    let six_days = 6 * 86_400_000;
+    let sunday = Timestamp::parse_rfc3339(&format!("{monday}T00:00:00Z"))
+        .map(|begin| Timestamp(begin.0 + six_days).to_rfc3339());
+    let ends = sunday.and_then(|sunday| Some((day(monday)?, day(&sunday)?)));
+    match ends {
+        Some(((from, first), (to, last))) if from == to => format!("{from} {first} – {last}"),
+        Some(((from, first), (to, last))) => format!("{from} {first} – {to} {last}"),
+        None => monday.to_owned(),
+    }
+}
+
+/// The month and the day of an ISO 8601 date.
+fn day(date: &str) -> Option<(&'static str, u32)> {
+    let month: usize = date.get(5..7)?.parse().ok()?;
+    Some((MONTHS.get(month.checked_sub(1)?)?, date.get(8..10)?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{model, week};
+
+    #[test]
+    fn models_are_called_as_their_maker_calls_them() {
+        for (id, name) in [
+            ("claude-opus-4-6", "Claude Opus 4.6"),
+            ("claude-opus-4-6-20260205", "Claude Opus 4.6"),
+            ("claude-opus-4@20250514", "Claude Opus 4"),
+            ("claude-3-5-sonnet-latest", "Claude 3.5 Sonnet"),
+            ("claude-sonnet-4-5[1m]", "Claude Sonnet 4.5 (1M)"),
+            ("eu.anthropic.claude-haiku-4-5-20251001-v1:0", "Claude Haiku 4.5"),
+            ("<synthetic>", "<synthetic>"),
+            ("gpt-5", "gpt-5"),
+            ("anthropic", "anthropic"),
+            ("", ""),
+        ] {
+            assert_eq!(model(id), name, "{id}");
+        }
+    }
+
+    #[test]
+    fn weeks_are_told_by_their_days() {
+        assert_eq!(week("2026-11-23"), "Nov 23 – 29");
+        assert_eq!(week("2026-11-30"), "Nov 30 – Dec 6");
+        assert_eq!(week("2026-12-28"), "Dec 28 – Jan 3");
+        assert_eq!(week("soon"), "soon");
+    }
+}
