@@ -361,3 +361,75 @@ async fn what_is_pushed_to_one_replica_reaches_the_subscribers_of_the_other() {
     let (status, output) = two.program.wait().await;
     assert!(status.success(), "{output:?}");
 }
+
+/// What dashboards make of everything that is stored.
+async fn figures(url: &str, key: &str) -> Value {
+    let query = "{ activity(days: 3660) { totalSessions totalMessages tokenUsage { totalTokens estimatedCostUsd } \
+         dailyActivity { date filesChanged linesAdded } } dashboardAnalytics(days: 3660) { toolUsage { toolName count } \
+         subagentUsage { subagentType count } hookHealth { hookName totalRuns } topSessions { sessionId score } } \
+         sessions(first: 500) { edges { node { sessionId messageCount turnCount outputTokens } } } }";
+    ask(url, key, query, json!({})).await
+}
+
+/// Leaves the database as one in which nothing but lines was ever kept.
+async fn forget_what_was_derived(database: &TestDatabase) {
+    use sqlx::Connection as _;
+    let mut sql = "UPDATE sessions SET turn_count = 0, output_tokens = 0, tool_use_count = 0;".to_owned();
+    for table in [
+        "rollups",
+        "rollup_counts",
+        "session_usage",
+        "message_usage",
+        "file_changes",
+        "hook_executions",
+        "tool_results",
+        "tasks",
+        "native_tasks",
+        "task_events",
+        "sentiments",
+        "todos",
+        "labels",
+    ] {
+        sql.push_str(&format!("DELETE FROM {table};"));
+    }
+    let sql = sqlx::AssertSqlSafe(sql);
+    if database.is_postgres() {
+        let mut admin = sqlx::PgConnection::connect(database.url()).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut admin).await.unwrap();
+    } else {
+        let mut admin = sqlx::SqliteConnection::connect(database.url()).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut admin).await.unwrap();
+    }
+}
+
+both_databases!(
+    async fn an_operator_derives_everything_anew(db: TestDatabase) {
+        let server = Server::start(&db).await;
+        let ada = key(&db, "ada").await;
+        let report = push(&server.url, &ada, &fixtures::sample_sessions(), 50).await;
+        assert!(report.succeeded(), "{report:?}");
+        let before = figures(&server.url, &ada).await;
+        assert!(before["activity"]["tokenUsage"]["totalTokens"].as_i64().unwrap() > 0, "{before}");
+        let rebuild = async |args: &[&str]| {
+            let args = ["rebuild"].iter().chain(args);
+            Program::start(SERVER, args, environment(&db)).wait().await
+        };
+
+        for args in [&["--all"][..], &["--team", "ada"]] {
+            forget_what_was_derived(&db).await;
+            assert_ne!(figures(&server.url, &ada).await, before);
+            let (status, output) = rebuild(args).await;
+            assert!(status.success(), "{output:?}");
+            assert!(output.line_with("team ada: ").is_some(), "{output:?}");
+            assert_eq!(figures(&server.url, &ada).await, before, "{args:?}");
+        }
+
+        // What is left unsaid, or names nobody, changes nothing and says so.
+        for (args, says) in [(&[][..], "--all"), (&["--team", "nobody"], "no team \"nobody\"")] {
+            let (status, output) = rebuild(args).await;
+            assert!(!status.success() && output.line_with(says).is_some(), "{output:?}");
+        }
+        let (status, _) = rebuild(&["--all", "--team", "ada"]).await;
+        assert!(!status.success());
+    }
+);
