@@ -92,6 +92,8 @@ pub(crate) enum Column {
     Int(&'static str, Vec<i64>),
     NullableInt(&'static str, Vec<i64>),
     Bool(&'static str, Vec<bool>),
+    /// Search terms, separated by spaces: a tsvector without positions (PostgreSQL alone).
+    Terms(&'static str, Vec<String>),
 }
 
 impl Column {
@@ -101,13 +103,14 @@ impl Column {
             | Self::NullableText(name, _)
             | Self::Int(name, _)
             | Self::NullableInt(name, _)
-            | Self::Bool(name, _) => name,
+            | Self::Bool(name, _)
+            | Self::Terms(name, _) => name,
         }
     }
 
     fn len(&self) -> usize {
         match self {
-            Self::Text(_, v) | Self::NullableText(_, v) => v.len(),
+            Self::Text(_, v) | Self::NullableText(_, v) | Self::Terms(_, v) => v.len(),
             Self::Int(_, v) | Self::NullableInt(_, v) => v.len(),
             Self::Bool(_, v) => v.len(),
         }
@@ -115,7 +118,7 @@ impl Column {
 
     fn pg_type(&self) -> &'static str {
         match self {
-            Self::Text(..) | Self::NullableText(..) => "text",
+            Self::Text(..) | Self::NullableText(..) | Self::Terms(..) => "text",
             Self::Int(..) | Self::NullableInt(..) => "bigint",
             Self::Bool(..) => "boolean",
         }
@@ -127,7 +130,7 @@ impl Column {
             Value::Array(ty, Some(Box::new(values.into_iter().map(Into::into).collect())))
         }
         match self {
-            Self::Text(_, v) | Self::NullableText(_, v) => array(ArrayType::String, v),
+            Self::Text(_, v) | Self::NullableText(_, v) | Self::Terms(_, v) => array(ArrayType::String, v),
             Self::Int(_, v) | Self::NullableInt(_, v) => array(ArrayType::BigInt, v),
             Self::Bool(_, v) => array(ArrayType::Bool, v),
         }
@@ -136,7 +139,7 @@ impl Column {
     /// One row's value (SQLite).
     fn take(&mut self, row: usize) -> Value {
         match self {
-            Self::Text(_, v) => std::mem::take(&mut v[row]).into(),
+            Self::Text(_, v) | Self::Terms(_, v) => std::mem::take(&mut v[row]).into(),
             Self::NullableText(_, v) => Some(std::mem::take(&mut v[row])).filter(|s| !s.is_empty()).into(),
             Self::Int(_, v) => v[row].into(),
             Self::NullableInt(_, v) => Some(v[row]).filter(|n| *n != i64::MIN).into(),
@@ -224,6 +227,7 @@ impl BulkInsert {
             let name = format!("c{i}");
             select.push(match column {
                 Column::NullableText(..) => format!("NULLIF({name}, '')"),
+                Column::Terms(..) => format!("array_to_tsvector(string_to_array({name}, ' '))"),
                 Column::NullableInt(..) => format!("NULLIF({name}, '{}'::bigint)", i64::MIN),
                 _ => name.clone(),
             });

@@ -11,6 +11,7 @@ use han_crypto::{
 use han_types::{Entropy, ProjectId, RepoId, TeamId};
 use sea_orm::FromQueryResult;
 
+use crate::dialect::Dialect;
 use crate::tx::Tx;
 use crate::{Db, DbError};
 
@@ -224,6 +225,78 @@ impl KeyStore {
         })
     }
 
+    /// The team's search key, where it has one by now.
+    ///
+    /// # Errors
+    /// Where the database fails, or none of the KEKs at hand opens it.
+    pub(crate) async fn search_key(&self, tx: &Tx, team_id: &TeamId) -> Result<Option<BlindKey>, DbError> {
+        self.read_search_key(tx, team_id, "").await
+    }
+
+    async fn read_search_key(
+        &self,
+        tx: &Tx,
+        team_id: &TeamId,
+        lock: &str,
+    ) -> Result<Option<BlindKey>, DbError> {
+        let sql = format!(
+            "SELECT purpose, version, wrapped, active FROM team_keys WHERE team_id = $1 AND purpose = 'search' \
+             AND active{lock}"
+        );
+        let Some(row) = tx.one::<KeyRow, _>(&sql, [team_id.as_str().into()]).await? else { return Ok(None) };
+        let version =
+            u32::try_from(row.version).map_err(|_| DbError::Malformed { column: "team_keys.version" })?;
+        let name = TeamKeyName { team_id, version, purpose: KeyPurpose::Search };
+        Ok(Some(BlindKey::new(&self.keks.unwrap_team_key(&name, &row.wrapped)?)))
+    }
+
+    /// The team's search key, made where it has none. Until the transaction ends, nobody replaces it.
+    pub(crate) async fn make_search_key(
+        &self,
+        tx: &Tx,
+        db: &Db,
+        team_id: &TeamId,
+    ) -> Result<BlindKey, DbError> {
+        let lock = if tx.dialect() == Dialect::Postgres { " FOR SHARE" } else { "" };
+        if let Some(key) = self.read_search_key(tx, team_id, lock).await? {
+            return Ok(key);
+        }
+        self.insert_search_key(tx, db, team_id, FIRST_VERSION).await?;
+        let key = self.read_search_key(tx, team_id, lock).await?;
+        key.ok_or_else(|| DbError::Missing(format!("team {team_id} has no search key in team_keys")))
+    }
+
+    /// Another search key in the place of the team's. Waits for whoever uses it.
+    pub(crate) async fn replace_search_key(&self, tx: &Tx, db: &Db, team_id: &TeamId) -> Result<(), DbError> {
+        let lock = if tx.dialect() == Dialect::Postgres { " FOR UPDATE" } else { "" };
+        let sql = format!(
+            "SELECT purpose, version, wrapped, active FROM team_keys WHERE team_id = $1 AND purpose = 'search'{lock}"
+        );
+        let rows: Vec<KeyRow> = tx.all(&sql, [team_id.as_str().into()]).await?;
+        let last = rows.iter().filter_map(|row| u32::try_from(row.version).ok()).max();
+        let delete = "DELETE FROM team_keys WHERE team_id = $1 AND purpose = 'search'";
+        tx.execute(delete, [team_id.as_str().into()]).await?;
+        self.insert_search_key(tx, db, team_id, last.map_or(FIRST_VERSION, |last| last + 1)).await
+    }
+
+    async fn insert_search_key(
+        &self,
+        tx: &Tx,
+        db: &Db,
+        team_id: &TeamId,
+        version: u32,
+    ) -> Result<(), DbError> {
+        let ring = self.ring(tx, db).await?;
+        insert_key(
+            &ring,
+            tx,
+            db,
+            &TeamKeyName { team_id, version, purpose: KeyPurpose::Search },
+            " ON CONFLICT DO NOTHING",
+        )
+        .await
+    }
+
     /// The KEK ring, writing with the KEK that `kek_state` names: the first process that ever needs one says which,
     /// afterwards it changes by rotation only, whatever the environment of a replica lists first.
     async fn ring(&self, tx: &Tx, db: &Db) -> Result<KekRing, DbError> {
@@ -254,23 +327,35 @@ impl KeyStore {
         let ring = self.ring(tx, db).await?;
         for purpose in [KeyPurpose::Content, KeyPurpose::Blind] {
             let name = TeamKeyName { team_id, version: FIRST_VERSION, purpose };
-            let wrapped = ring.wrap_team_key(&name, &TeamKey::generate(db.entropy()), db.entropy())?;
-            let kek_id = wrapped_kek_id(&wrapped)?.to_string();
-            tx.execute(
-                "INSERT INTO team_keys (team_id, purpose, version, wrapped, kek_id, active, created_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
-                [
-                    team_id.as_str().into(),
-                    purpose.as_str().into(),
-                    i64::from(FIRST_VERSION).into(),
-                    wrapped.into(),
-                    kek_id.into(),
-                    true.into(),
-                    db.clock().now().0.into(),
-                ],
-            )
-            .await?;
+            insert_key(&ring, tx, db, &name, "").await?;
         }
         Ok(())
     }
+}
+
+/// Makes a key and stores it, wrapped.
+async fn insert_key(
+    ring: &KekRing,
+    tx: &Tx,
+    db: &Db,
+    name: &TeamKeyName<'_>,
+    on_conflict: &str,
+) -> Result<(), DbError> {
+    let wrapped = ring.wrap_team_key(name, &TeamKey::generate(db.entropy()), db.entropy())?;
+    let kek_id = wrapped_kek_id(&wrapped)?.to_string();
+    let sql = format!(
+        "INSERT INTO team_keys (team_id, purpose, version, wrapped, kek_id, active, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7){on_conflict}"
+    );
+    let values = [
+        name.team_id.as_str().into(),
+        name.purpose.as_str().into(),
+        i64::from(name.version).into(),
+        wrapped.into(),
+        kek_id.into(),
+        true.into(),
+        db.clock().now().0.into(),
+    ];
+    tx.execute(&sql, values).await?;
+    Ok(())
 }

@@ -28,7 +28,7 @@ use crate::rates::Rates;
 use crate::state::{AppState, Inner};
 use crate::subscriptions::MAX_UNKNOWN_SOCKETS;
 use crate::sync::memory::Memory;
-use crate::{migrations, server};
+use crate::{jobs, migrations, server};
 
 /// Why a server could not start or had to stop.
 #[derive(Debug, Error)]
@@ -175,6 +175,11 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
         tracing::info!("stopping: finishing what was accepted");
         stopping.cancel();
     };
+    state.tracker.spawn(jobs::search::run(
+        state.db.clone(),
+        changes.sender.subscribe(),
+        state.stopping.clone(),
+    ));
     let served = axum::serve(connections, service).with_graceful_shutdown(begin_to_stop);
     let finished = async {
         let result = served.await;

@@ -16,6 +16,7 @@ pub mod commands;
 pub mod config;
 mod graphql;
 mod health;
+mod jobs;
 mod listener;
 mod migrations;
 mod observe;

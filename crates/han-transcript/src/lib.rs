@@ -18,6 +18,7 @@ pub mod pricing;
 pub mod record;
 pub mod tool;
 pub mod view;
+pub mod words;
 
 pub use kind::{MessageKind, UnknownKind};
 pub use line::line_text;

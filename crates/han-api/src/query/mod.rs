@@ -4,6 +4,7 @@ mod machine;
 mod metrics;
 mod node;
 mod project;
+mod search;
 mod session;
 #[cfg(feature = "team")]
 mod sign_ins;
@@ -20,6 +21,7 @@ pub(crate) struct Query(
     node::NodeQuery,
     session::SessionQuery,
     project::ProjectQuery,
+    search::SearchQuery,
     machine::MachineQuery,
     metrics::MetricsQuery,
     #[cfg(feature = "team")] team::TeamQuery,

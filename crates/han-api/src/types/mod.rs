@@ -10,6 +10,7 @@ pub mod metrics;
 pub mod node;
 pub mod project;
 pub mod result;
+pub(crate) mod search;
 pub mod sentiment;
 pub mod session;
 #[cfg(feature = "team")]

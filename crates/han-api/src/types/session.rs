@@ -6,10 +6,12 @@ use std::sync::Arc;
 use async_graphql::dataloader::Loader;
 use async_graphql::{Context, ID, Object, SimpleObject};
 use han_db::entities;
-use han_db::page::Cursor as _;
+use han_db::page::{Cursor as _, PageRequest};
 use han_db::queries::messages::MessageList;
 use han_db::queries::metrics;
+use han_db::queries::search::{self, Within};
 use han_transcript::fold::TaskStatus;
+use han_transcript::words::Query;
 use han_types::{GlobalId, ProjectId, SessionId, Timestamp};
 
 use crate::connection::{self, FileChangeConnection, MessageConnection, Total};
@@ -24,6 +26,7 @@ use crate::types::file_change::FileChangeEdge;
 use crate::types::hook::HookStats;
 use crate::types::message::MessageEdge;
 use crate::types::project::{Project, worktree_name};
+use crate::types::search::{MessageSearchResult, results as search_results};
 use crate::types::sentiment::FrustrationSummary;
 use crate::types::task::{NativeTask, Task, TaskConnection};
 use crate::types::todo::{Todo, TodoConnection, TodoCounts, TodoStatus};
@@ -298,6 +301,31 @@ impl Session {
             Total::Messages { op: Op::clone(op), of: MessageCountOf { session_id, list } }
         };
         Ok(MessageConnection::new(edges, page.is_some_and(|page| page.has_next), after, total))
+    }
+
+    /// Messages of this session that hold all words of the query, and its phrases in `"` as they stand, newest first.
+    #[graphql(complexity = "20_000 + connection::page_cost(limit, child_complexity)")]
+    async fn search_messages(
+        &self,
+        #[graphql(desc = "Words, and phrases in `\"`.")] query: String,
+        #[graphql(desc = "How many: 1 to 500; 50 where it is not given.")] limit: Option<i32>,
+    ) -> Result<Option<Vec<MessageSearchResult>>> {
+        let query = Query::parse(&query).map_err(|error| ApiError::bad("query", error))?;
+        let op = &self.op;
+        let within = Within { session_id: Some(self.row.session_id.clone()), ..Within::default() };
+        let first = connection::first(limit)?;
+        let mut request = PageRequest { after: None, first };
+        let mut hits = Vec::new();
+        // A page may be short where phrases are rare.
+        loop {
+            let found =
+                search::search(op.scope(), op.db(), op.tx().await?, &query, &within, &request).await?;
+            hits.extend(found.hits);
+            request = PageRequest { first: first - hits.len(), after: found.next };
+            if request.after.is_none() || request.first == 0 {
+                return Ok(Some(search_results(op, hits).await?));
+            }
+        }
     }
 
     /// Han's tasks, by when they began.

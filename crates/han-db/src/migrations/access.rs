@@ -47,6 +47,8 @@ const SYSTEM_TABLES: &[&str] = &[
     "changes",
     "outbox_state",
     "invite_attempts",
+    "search_state",
+    "search_terms",
 ];
 
 /// What an administrator must run where the program's account may not make roles.

@@ -19,6 +19,7 @@ pub mod people;
 pub mod project_lists;
 pub mod projects;
 pub mod rebuild;
+pub mod search;
 pub mod sentiments;
 pub mod sessions;
 pub mod sign_ins;

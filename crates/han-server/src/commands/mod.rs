@@ -3,6 +3,7 @@
 
 mod people;
 mod rebuild;
+mod reindex;
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -39,6 +40,9 @@ enum Command {
     LoginLink(LoginLink),
     /// Derive everything anew from the stored lines: sums, tasks, hooks, file changes. Lines may come in meanwhile.
     Rebuild(Rebuild),
+    /// Make the search index anew, under a new search key. Until it is done, searches find only what is indexed; where it
+    /// is broken off, a running server goes on with it.
+    Reindex(Reindex),
     /// Look after API keys.
     #[command(subcommand)]
     Key(Key),
@@ -59,6 +63,18 @@ struct LoginLink {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct Rebuild {
+    /// One team's, by its id or its slug.
+    #[arg(long)]
+    team: Option<String>,
+    /// Every team's, one after the other.
+    #[arg(long)]
+    all: bool,
+}
+
+/// Whose lines are indexed anew.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Reindex {
     /// One team's, by its id or its slug.
     #[arg(long)]
     team: Option<String>,
@@ -184,6 +200,10 @@ async fn on_database(
         Command::Rebuild(asked) => {
             migrations::prepare(db, config.database.migrate).await?;
             rebuild::run(&asked, db, world).await?;
+        }
+        Command::Reindex(asked) => {
+            migrations::prepare(db, config.database.migrate).await?;
+            reindex::run(&asked, db, world).await?;
         }
         Command::Key(Key::Create(asked)) => {
             migrations::prepare(db, config.database.migrate).await?;

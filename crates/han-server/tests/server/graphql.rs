@@ -129,3 +129,46 @@ both_databases!(
         server.stop().await;
     }
 );
+
+both_databases!(
+    async fn what_was_pushed_is_found_once_it_is_indexed(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let (ada, eve) = (server.person("ada").await, server.person("eve").await);
+        let line = |n: usize, text: &str| {
+            json!({"type": "user", "uuid": format!("u{n}"), "timestamp": format!("2026-01-01T00:00:0{n}Z"),
+                   "message": {"role": "user", "content": text}})
+            .to_string()
+        };
+        let lines = [line(1, "the red build"), line(2, "a build that is green"), line(3, "a red herring")];
+        server.push_lines(&ada.key, "s1", 0, &lines).await;
+        let lag = "{ searchMessages(query: \"x\") { linesToIndex } }";
+        loop {
+            let (_, body) = answer(server.graphql(&ada.key, lag).send().await.unwrap()).await;
+            if body["data"]["searchMessages"]["linesToIndex"] == 0 {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        let query = r#"{ searchMessages(query: "Build") { edges { cursor node { messageId matchContext session { sessionId } } }
+            pageInfo { hasNextPage endCursor } }
+            session(id: "s1") { searchMessages(query: "\"red build\"", limit: 5) { messageId messageIndex preview } } }"#;
+        let (_, body) = answer(server.graphql(&ada.key, query).send().await.unwrap()).await;
+        let hits: Vec<&str> = body["data"]["searchMessages"]["edges"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|edge| edge["node"]["matchContext"].as_str().unwrap())
+            .collect();
+        assert_eq!(hits, ["a build that is green", "the red build"], "{body}");
+        assert_eq!(
+            body["data"]["session"]["searchMessages"],
+            json!([{"messageId": "Message:s1:main:u1", "messageIndex": 0, "preview": "the red build"}])
+        );
+        let (_, body) = answer(server.graphql(&eve.key, query).send().await.unwrap()).await;
+        assert_eq!(body["data"]["searchMessages"]["edges"], json!([]));
+        let empty = r#"{ searchMessages(query: " ") { linesToIndex } }"#;
+        let (_, body) = answer(server.graphql(&ada.key, empty).send().await.unwrap()).await;
+        assert_eq!(body["errors"][0]["extensions"]["code"], "BAD_USER_INPUT");
+        server.stop().await;
+    }
+);

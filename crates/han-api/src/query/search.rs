@@ -1,0 +1,73 @@
+//! Searching across the team's sessions. What a word is says docs/SEARCH.md.
+
+use async_graphql::{Context, ID, InputObject, Object};
+use han_db::queries::search::{self, Within};
+use han_transcript::words::Query;
+use han_types::{GlobalId, Timestamp};
+
+use crate::connection;
+use crate::context::operation;
+use crate::error::{ApiError, Result};
+use crate::types::search::MessageHitConnection;
+
+#[derive(Debug, Default)]
+pub(crate) struct SearchQuery;
+
+/// Where to search.
+#[derive(Debug, Default, InputObject)]
+pub(crate) struct SearchFilter {
+    /// In this session, global or raw id.
+    session_id: Option<ID>,
+    /// In sessions of this project, global or raw id.
+    project_id: Option<ID>,
+    /// In sessions that this person pushed, global or raw id.
+    user_id: Option<ID>,
+    /// In messages from this time on, RFC 3339.
+    since: Option<String>,
+    /// In messages before this time, RFC 3339.
+    until: Option<String>,
+}
+
+impl SearchFilter {
+    fn within(self) -> Result<Within> {
+        let time = |name, text: Option<String>| {
+            let parsed = text.map(|text| {
+                let time = Timestamp::parse_rfc3339(&text);
+                time.map(|time| time.0).ok_or_else(|| {
+                    ApiError::bad(name, "it must be an RFC 3339 time, such as 2026-02-11T20:36:45Z")
+                })
+            });
+            parsed.transpose()
+        };
+        Ok(Within {
+            session_id: self.session_id.map(|id| GlobalId::raw("Session", &id).to_owned()),
+            project_id: self.project_id.map(|id| GlobalId::raw("Project", &id).to_owned()),
+            user_id: self.user_id.map(|id| GlobalId::raw("User", &id).to_owned()),
+            from: time("filter.since", self.since)?,
+            to: time("filter.until", self.until)?,
+        })
+    }
+}
+
+/// Searching.
+#[Object]
+impl SearchQuery {
+    /// Messages that hold all words of the query, and its phrases in `"` as they stand, newest first. New lines are
+    /// indexed in the background: `linesToIndex` says how many are not found yet.
+    #[graphql(complexity = "20_000 + connection::page_cost(first, child_complexity)")]
+    async fn search_messages(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Words, and phrases in `\"`.")] query: String,
+        #[graphql(desc = "How many hits: 1 to 500; 50 where it is not given.")] first: Option<i32>,
+        #[graphql(desc = "The `endCursor` of the page before.")] after: Option<String>,
+        #[graphql(desc = "Only there.")] filter: Option<SearchFilter>,
+    ) -> Result<MessageHitConnection> {
+        let query = Query::parse(&query).map_err(|error| ApiError::bad("query", error))?;
+        let request = connection::page(after.as_deref(), first)?;
+        let within = filter.unwrap_or_default().within()?;
+        let Some(op) = operation(ctx)? else { return Ok(MessageHitConnection::new(None, Vec::new(), None)) };
+        let found = search::search(op.scope(), op.db(), op.tx().await?, &query, &within, &request).await?;
+        Ok(MessageHitConnection::new(Some(op), found.hits, found.next))
+    }
+}

@@ -1,0 +1,189 @@
+//! Hits of a search, and what of their text is shown.
+
+use std::ops::Range;
+
+use async_graphql::{ComplexObject, Context, ID, SimpleObject};
+use han_db::page::Cursor as _;
+use han_db::queries::search::{self, Hit, HitCursor};
+use han_types::{GlobalId, MessageKey};
+
+use crate::context::Op;
+use crate::error::Result;
+use crate::types::message::Message;
+use crate::types::session::Session;
+
+/// How many characters of a message a preview shows, and how many around a match.
+const PREVIEW_CHARS: usize = 200;
+const CONTEXT_CHARS: usize = 80;
+
+/// A message of a session that meets a query. What a word is says docs/SEARCH.md.
+#[derive(Clone, Debug, SimpleObject)]
+pub(crate) struct MessageSearchResult {
+    /// The message's global id.
+    message_id: Option<String>,
+    /// How many messages of the session's list are older; null for a line that nests in another message.
+    message_index: Option<i64>,
+    /// How the message's words begin.
+    preview: Option<String>,
+    /// The words around the first match.
+    match_context: Option<String>,
+}
+
+/// The results of a search in one session, in the order of the hits.
+pub(crate) async fn results(op: &Op, hits: Vec<Hit>) -> Result<Vec<MessageSearchResult>> {
+    let keys: Vec<MessageKey> = hits.iter().map(|hit| hit.message.key.clone()).collect();
+    let indexes = search::list_indexes(op.scope(), op.tx().await?, &keys).await?;
+    let results = hits.into_iter().map(|hit| MessageSearchResult {
+        message_id: Some(GlobalId::Message(hit.message.key.clone()).to_string()),
+        message_index: indexes.get(&hit.message.key).copied(),
+        preview: Some(preview(&hit.text)),
+        match_context: Some(around(&hit.text, &hit.at)),
+    });
+    Ok(results.collect())
+}
+
+/// A hit of a search across sessions.
+#[derive(Clone, Debug, SimpleObject)]
+#[graphql(complex)]
+pub(crate) struct MessageHit {
+    /// The message's global id.
+    message_id: ID,
+    /// How the message's words begin.
+    preview: String,
+    /// The words around the first match.
+    match_context: String,
+    #[graphql(skip)]
+    hit: Hit,
+    #[graphql(skip)]
+    op: Op,
+}
+
+impl MessageHit {
+    fn new(op: &Op, hit: Hit) -> Self {
+        Self {
+            message_id: ID(GlobalId::Message(hit.message.key.clone()).to_string()),
+            preview: preview(&hit.text),
+            match_context: around(&hit.text, &hit.at),
+            hit,
+            op: Op::clone(op),
+        }
+    }
+}
+
+#[ComplexObject]
+impl MessageHit {
+    /// The message.
+    async fn message(&self) -> Message {
+        Message::new(&self.op, &self.hit.message)
+    }
+
+    /// Its session.
+    async fn session(&self, _ctx: &Context<'_>) -> Result<Option<Session>> {
+        Session::load(&self.op, self.hit.message.key.session_id.clone()).await
+    }
+}
+
+/// A hit in its list.
+#[derive(Clone, Debug, SimpleObject)]
+pub(crate) struct MessageHitEdge {
+    /// Its place among the hits.
+    cursor: String,
+    /// The hit.
+    node: MessageHit,
+}
+
+/// Where a page of hits ends.
+#[derive(Clone, Debug, SimpleObject)]
+pub(crate) struct HitPageInfo {
+    /// Whether the search goes on after this page.
+    has_next_page: bool,
+    /// Where it goes on: also after a page that holds no hit.
+    end_cursor: Option<String>,
+}
+
+/// Hits, newest first. A page may hold fewer than asked for, even none, and yet have a next one: where the words of a
+/// phrase are common and the phrase is rare.
+#[derive(Clone, Debug, SimpleObject)]
+#[graphql(complex)]
+pub(crate) struct MessageHitConnection {
+    /// The page's hits.
+    edges: Vec<MessageHitEdge>,
+    /// Where the page ends.
+    page_info: HitPageInfo,
+    #[graphql(skip)]
+    op: Option<Op>,
+}
+
+impl MessageHitConnection {
+    pub(crate) fn new(op: Option<Op>, hits: Vec<Hit>, next: Option<HitCursor>) -> Self {
+        let edges: Vec<MessageHitEdge> = hits
+            .into_iter()
+            .filter_map(|hit| {
+                let cursor = hit.cursor.encode();
+                Some(MessageHitEdge { cursor, node: MessageHit::new(op.as_ref()?, hit) })
+            })
+            .collect();
+        let end =
+            next.as_ref().map(HitCursor::encode).or_else(|| edges.last().map(|edge| edge.cursor.clone()));
+        Self { edges, page_info: HitPageInfo { has_next_page: next.is_some(), end_cursor: end }, op }
+    }
+}
+
+#[ComplexObject]
+impl MessageHitConnection {
+    /// How many of the team's stored lines are not indexed yet, and so cannot be found.
+    async fn lines_to_index(&self) -> Result<i64> {
+        let Some(op) = &self.op else { return Ok(0) };
+        Ok(search::lag(op.scope(), op.db()).await?)
+    }
+}
+
+fn preview(text: &str) -> String {
+    let mut shown = one_line(text.chars().take(PREVIEW_CHARS));
+    if text.chars().nth(PREVIEW_CHARS).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// The text around a match, cut at characters, with `…` where something is left out.
+fn around(text: &str, at: &Range<usize>) -> String {
+    let before = text.get(..at.start).unwrap_or_default();
+    let rest = text.get(at.start..).unwrap_or_default();
+    let from = before.char_indices().rev().nth(CONTEXT_CHARS - 1).map_or(0, |(from, _)| from);
+    let matched = text.get(at.clone()).map_or(0, |matched| matched.chars().count());
+    let to = rest.char_indices().nth(matched + CONTEXT_CHARS).map_or(rest.len(), |(to, _)| to);
+    let shown =
+        before.get(from..).unwrap_or_default().chars().chain(rest.get(..to).unwrap_or_default().chars());
+    let (start, end) = (if from > 0 { "…" } else { "" }, if to < rest.len() { "…" } else { "" });
+    format!("{start}{}{end}", one_line(shown))
+}
+
+fn one_line(chars: impl Iterator<Item = char>) -> String {
+    chars.map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{around, preview};
+
+    #[test]
+    fn a_match_is_shown_with_what_stands_around_it() {
+        assert_eq!(around("the red\nbuild", &(4..7)), "the red build");
+        let long = format!("{}needle{}", "é".repeat(100), "検".repeat(100));
+        let at = long.find("needle").unwrap();
+        let shown = around(&long, &(at..at + 6));
+        assert_eq!(shown, format!("…{}needle{}…", "é".repeat(80), "検".repeat(80)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_can_be_shown(text in "\\PC{0,300}", at in 0usize..400) {
+            let start = text.char_indices().map(|(at, _)| at).nth(at % 301).unwrap_or(0);
+            let _ = around(&text, &(start..text.len()));
+            prop_assert!(preview(&text).chars().count() <= 201);
+        }
+    }
+}

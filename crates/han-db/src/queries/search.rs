@@ -1,0 +1,541 @@
+//! Searching what people and their agents wrote: blind terms find candidates, and each is opened and looked at before it
+//! is a hit. What a word is and what a query means is han-transcript's business (`words`); the index is filled in the
+//! background, after lines are stored.
+//!
+//! A term is 64 bits of the keyed hash of a word under the team's search key. Two words with the same term cost a
+//! needless look and no wrong hit.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
+
+use han_crypto::{BlindKey, FieldContext};
+use han_transcript::line_text;
+use han_transcript::view::search_text;
+use han_transcript::words::{Query, words};
+use han_types::{MessageKey, Scope, SessionId, TeamId};
+use sea_orm::{FromQueryResult, Value};
+
+use crate::dialect::{BulkInsert, Column, Dialect};
+use crate::entities::{Message, Place};
+use crate::keys::TeamKeys;
+use crate::page::{Cursor, PageRequest};
+use crate::queries::messages::{self, Count, parse, unique};
+use crate::{Db, DbError, Tx};
+
+/// How many different words stand in one row of the index: PostgreSQL's tsvector holds a megabyte, a term takes 16 bytes
+/// and its entry four.
+const PART_WORDS: usize = 40_000;
+
+/// How many lines, and how many bytes of them, one transaction indexes; one line it always does.
+const INDEX_LINES: i64 = 500;
+const INDEX_BYTES: i64 = 2 << 20;
+
+/// How many candidates are opened at once, and at most for one page.
+const CANDIDATES: usize = 50;
+const MAX_CANDIDATES: usize = 2_000;
+
+/// A line's term for a word.
+fn term(key: &BlindKey, word: &str) -> String {
+    let mut term = key.blind_id("", "search", word.as_bytes());
+    term.truncate(16);
+    term
+}
+
+/// Where to look.
+#[derive(Clone, Debug, Default)]
+pub struct Within {
+    /// In this session alone.
+    pub session_id: Option<String>,
+    /// In sessions of this project.
+    pub project_id: Option<String>,
+    /// In sessions that this person pushed.
+    pub user_id: Option<String>,
+    /// From this time on, in milliseconds since the epoch.
+    pub from: Option<i64>,
+    /// Before this time, in milliseconds since the epoch.
+    pub to: Option<i64>,
+}
+
+/// A place among hits, newest first: (time, session, transcript, uuid).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HitCursor {
+    at: i64,
+    session_id: String,
+    transcript: String,
+    uuid: String,
+}
+
+impl Cursor for HitCursor {
+    fn encode(&self) -> String {
+        let Self { at, session_id, transcript, uuid } = self;
+        format!("{at}_{}_{}_{session_id}{transcript}{uuid}", session_id.len(), transcript.len())
+    }
+
+    fn decode(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(4, '_');
+        let (at, session, transcript, names) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        if names.contains('\0') {
+            return None;
+        }
+        let (session_id, names) = names.split_at_checked(session.parse().ok()?)?;
+        let (transcript, uuid) = names.split_at_checked(transcript.parse().ok()?)?;
+        let owned = str::to_owned;
+        Some(Self {
+            at: at.parse().ok()?,
+            session_id: owned(session_id),
+            transcript: owned(transcript),
+            uuid: owned(uuid),
+        })
+    }
+}
+
+/// A message that meets a query.
+#[derive(Clone, Debug)]
+pub struct Hit {
+    /// The message.
+    pub message: Arc<Message>,
+    /// Its words, as they stand there.
+    pub text: String,
+    /// The bytes of `text` where the query is met first.
+    pub at: Range<usize>,
+    /// Its place among all hits.
+    pub cursor: HitCursor,
+}
+
+/// A page of hits, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct Hits {
+    /// The hits.
+    pub hits: Vec<Hit>,
+    /// Where the next page goes on; `None` at the end. A page may hold fewer hits than asked for, even none, and yet
+    /// have a next one: where a phrase's words are common and the phrase is rare.
+    pub next: Option<HitCursor>,
+}
+
+#[derive(FromQueryResult)]
+struct Candidate {
+    session_id: String,
+    transcript: String,
+    uuid: String,
+    at: i64,
+}
+
+impl Candidate {
+    fn cursor(&self) -> HitCursor {
+        HitCursor {
+            at: self.at,
+            session_id: self.session_id.clone(),
+            transcript: self.transcript.clone(),
+            uuid: self.uuid.clone(),
+        }
+    }
+
+    fn key(&self) -> Result<MessageKey, DbError> {
+        Ok(MessageKey {
+            session_id: parse(&self.session_id, "search_terms.session_id")?,
+            transcript: parse(&self.transcript, "search_terms.transcript")?,
+            uuid: self.uuid.clone(),
+        })
+    }
+}
+
+/// The messages of the team that meet a query, newest first, as far as they are indexed. A line that cannot be opened
+/// is no hit.
+///
+/// # Errors
+/// Where the database fails, or the transaction may open no more lines at all.
+pub async fn search(
+    scope: &Scope,
+    db: &Db,
+    tx: &Tx,
+    query: &Query,
+    within: &Within,
+    request: &PageRequest<HitCursor>,
+) -> Result<Hits, DbError> {
+    let Some(key) = db.keys().search_key(&db.read_system().await?, scope.team_id()).await? else {
+        return Ok(Hits::default());
+    };
+    let terms: Vec<String> = query.words().map(|word| term(&key, word)).collect();
+    let query = Arc::new(query.clone());
+    let mut found = Hits { hits: Vec::new(), next: request.after.clone() };
+    let (mut looked_at, mut at_once) = (0, CANDIDATES);
+    loop {
+        let candidates = candidates(scope, tx, &terms, within, found.next.as_ref(), at_once).await?;
+        let keys = candidates.iter().map(Candidate::key).collect::<Result<Vec<_>, _>>()?;
+        let messages = match messages::by_keys(scope, db, tx, &keys).await {
+            Ok(messages) => messages,
+            // Large lines are opened one by one, as far as the transaction may.
+            Err(DbError::TooMuch { .. }) if at_once > 1 => {
+                at_once = 1;
+                continue;
+            }
+            Err(DbError::TooMuch { .. }) if looked_at > 0 => return Ok(found),
+            Err(error) => return Err(error),
+        };
+        let mut hits = look(messages, Arc::clone(&query)).await?;
+        for (candidate, key) in candidates.iter().zip(&keys) {
+            found.next = Some(candidate.cursor());
+            if let Some((message, text, at)) = hits.remove(key) {
+                found.hits.push(Hit { message, text, at, cursor: candidate.cursor() });
+                if found.hits.len() == request.first {
+                    return Ok(found);
+                }
+            }
+        }
+        looked_at += candidates.len();
+        if candidates.len() < at_once {
+            found.next = None;
+            return Ok(found);
+        }
+        if looked_at >= MAX_CANDIDATES {
+            return Ok(found);
+        }
+    }
+}
+
+type Looked = HashMap<MessageKey, (Arc<Message>, String, Range<usize>)>;
+
+/// Which of these messages meet the query, off the async threads.
+async fn look(messages: Vec<Message>, query: Arc<Query>) -> Result<Looked, DbError> {
+    let work = move || {
+        let meets = messages.into_iter().filter_map(|message| {
+            let text = search_text(&line_text(message.body.as_deref()?), usize::MAX);
+            let at = query.find(&text)?;
+            Some((message.key.clone(), (Arc::new(message), text, at)))
+        });
+        meets.collect()
+    };
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| DbError::Missing("looking through lines was cut off".to_owned()))
+}
+
+async fn candidates(
+    scope: &Scope,
+    tx: &Tx,
+    terms: &[String],
+    within: &Within,
+    after: Option<&HitCursor>,
+    limit: usize,
+) -> Result<Vec<Candidate>, DbError> {
+    let text = |value: Option<&String>| Value::from(value.cloned());
+    let mut values: Vec<Value> = vec![
+        text(within.session_id.as_ref()),
+        text(within.project_id.as_ref()),
+        text(within.user_id.as_ref()),
+        within.from.into(),
+        within.to.into(),
+        after.map(|after| after.at).into(),
+        text(after.map(|after| &after.session_id)),
+        text(after.map(|after| &after.transcript)),
+        text(after.map(|after| &after.uuid)),
+        i64::try_from(limit).unwrap_or(i64::MAX).into(),
+    ];
+    let sql = match tx.dialect() {
+        Dialect::Postgres => {
+            values.push(tx.dialect().list(terms));
+            "SELECT session_id, transcript, uuid, at FROM han_search($11, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+                .to_owned()
+        }
+        Dialect::Sqlite => {
+            values.push(scope.team_id().as_str().into());
+            values.push(terms.join(" AND ").into());
+            sqlite_candidates(terms, &mut values)
+        }
+    };
+    tx.all(&sql, values).await
+}
+
+/// What `han_search` does on PostgreSQL; `$11` is the team, `$12` the terms together, and from `$13` on each term.
+fn sqlite_candidates(terms: &[String], values: &mut Vec<Value>) -> String {
+    let found = |parts: &str, n: usize| {
+        format!(
+            "SELECT t.session_id, t.transcript, t.uuid, t.at FROM search_fts JOIN search_terms t ON t.id = search_fts.rowid \
+             WHERE search_fts MATCH ${n} AND t.team_id = $11 AND t.parts {parts} AND ($1 IS NULL OR t.session_id = $1)"
+        )
+    };
+    let mut each = Vec::new();
+    for term in terms {
+        values.push(term.as_str().into());
+        // A line counts once for each term, whichever of its rows hold it.
+        each.push(format!("SELECT DISTINCT * FROM ({})", found("> 1", values.len())));
+    }
+    format!(
+        "WITH found AS ({} UNION ALL SELECT session_id, transcript, uuid, at FROM ({}) \
+           GROUP BY session_id, transcript, uuid, at HAVING count(*) = {}) \
+         SELECT f.session_id, f.transcript, f.uuid, f.at FROM found f \
+         JOIN sessions s ON s.team_id = $11 AND s.session_id = f.session_id \
+         WHERE ($2 IS NULL OR s.project_id = $2) AND ($3 IS NULL OR s.user_id = $3) \
+           AND ($4 IS NULL OR f.at >= $4) AND ($5 IS NULL OR f.at < $5) \
+           AND ($6 IS NULL OR (f.at, f.session_id, f.transcript, f.uuid) < ($6, $7, $8, $9)) \
+         ORDER BY f.at DESC, f.session_id DESC, f.transcript DESC, f.uuid DESC LIMIT $10",
+        found("= 1", 12),
+        each.join(" UNION ALL "),
+        terms.len()
+    )
+}
+
+#[derive(FromQueryResult)]
+struct IndexRow {
+    session_id: String,
+    transcript: String,
+    uuid: String,
+    n: i64,
+}
+
+/// Where messages stand in their sessions' lists: how many listed messages are older. Those that are in no list are
+/// left out.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn list_indexes(
+    scope: &Scope,
+    tx: &Tx,
+    keys: &[MessageKey],
+) -> Result<HashMap<MessageKey, i64>, DbError> {
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let dialect = tx.dialect();
+    let sql = format!(
+        "SELECT m.session_id, m.transcript, m.uuid, (SELECT count(*) FROM messages o WHERE o.team_id = m.team_id \
+         AND o.session_id = m.session_id AND o.place = m.place \
+         AND (o.at, o.transcript, o.line, o.uuid) < (m.at, m.transcript, m.line, m.uuid)) AS n \
+         FROM messages m WHERE m.team_id = $1 AND m.place = $2 AND {} AND {}",
+        dialect.is_any("m.session_id", 3),
+        dialect.is_any("m.uuid", 4),
+    );
+    let values = [
+        scope.team_id().as_str().into(),
+        Place::List.code().into(),
+        dialect.list(unique(keys.iter().map(|key| key.session_id.as_str()))),
+        dialect.list(unique(keys.iter().map(|key| key.uuid.as_str()))),
+    ];
+    let rows: Vec<IndexRow> = tx.all(&sql, values).await?;
+    rows.into_iter()
+        .map(|row| {
+            let (session_id, transcript) = (
+                parse(&row.session_id, "messages.session_id")?,
+                parse(&row.transcript, "messages.transcript")?,
+            );
+            Ok((MessageKey { session_id, transcript, uuid: row.uuid }, row.n))
+        })
+        .collect()
+}
+
+/// How many lines of the team are stored and not yet indexed: what a search cannot find as yet.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn lag(scope: &Scope, db: &Db) -> Result<i64, DbError> {
+    let tx = db.read_system().await?;
+    let sql = "SELECT CAST(COALESCE(SUM(sessions.next_ordinal - COALESCE(search_state.indexed_ordinal, 0)), 0) AS bigint) \
+               AS n FROM sessions LEFT JOIN search_state ON search_state.team_id = sessions.team_id \
+               AND search_state.session_id = sessions.session_id WHERE sessions.team_id = $1";
+    Ok(tx.one::<Count, _>(sql, [scope.team_id().as_str().into()]).await?.map_or(0, |row| row.n))
+}
+
+/// A session with lines to be indexed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Due {
+    /// Its team.
+    pub team_id: TeamId,
+    /// The session.
+    pub session_id: SessionId,
+}
+
+#[derive(FromQueryResult)]
+struct DueRow {
+    team_id: String,
+    session_id: String,
+}
+
+/// Sessions of all teams that have lines to be indexed, in order, `limit` at most, those after `after`.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn due(db: &Db, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, DbError> {
+    let tx = db.read_system().await?;
+    let sql = format!(
+        "SELECT sessions.team_id, sessions.session_id FROM sessions LEFT JOIN search_state \
+         ON search_state.team_id = sessions.team_id AND search_state.session_id = sessions.session_id \
+         WHERE sessions.next_ordinal > COALESCE(search_state.indexed_ordinal, 0) \
+         AND (sessions.team_id, sessions.session_id) > ($1, $2) \
+         ORDER BY sessions.team_id, sessions.session_id LIMIT {limit}"
+    );
+    let from = after.map_or(("", ""), |due| (due.team_id.as_str(), due.session_id.as_str()));
+    let rows: Vec<DueRow> = tx.all(&sql, [from.0.into(), from.1.into()]).await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Due {
+                team_id: parse(&row.team_id, "sessions.team_id")?,
+                session_id: parse(&row.session_id, "sessions.session_id")?,
+            })
+        })
+        .collect()
+}
+
+#[derive(FromQueryResult)]
+struct StateRow {
+    indexed_ordinal: i64,
+}
+
+#[derive(FromQueryResult)]
+struct LineRow {
+    transcript: String,
+    uuid: String,
+    ordinal: i64,
+    at: i64,
+    sealed: bool,
+    body: String,
+}
+
+/// A row of the index.
+struct Terms {
+    transcript: String,
+    uuid: String,
+    at: i64,
+    part: i64,
+    parts: i64,
+    terms: String,
+}
+
+/// Indexes a session's next lines, in one transaction, and says whether that was all. Replicas that do the same one wait
+/// for each other; whatever is indexed already changes nothing.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn index(db: &Db, due: &Due) -> Result<bool, DbError> {
+    let keys = db.keys().team(db, &due.team_id).await?;
+    let (keys, team, session) = (&keys, due.team_id.as_str(), due.session_id.as_str());
+    db.run_system_tx("search.index", |tx| async move {
+        let ours = [team.into(), session.into()];
+        let exists = "SELECT count(*) AS n FROM sessions WHERE team_id = $1 AND session_id = $2";
+        if tx.one::<Count, _>(exists, ours.clone()).await?.is_none_or(|row| row.n == 0) {
+            return Ok(true);
+        }
+        let insert = "INSERT INTO search_state (team_id, session_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        tx.execute(insert, ours.clone()).await?;
+        let lock = if tx.dialect() == Dialect::Postgres { " FOR UPDATE" } else { "" };
+        let sql =
+            format!("SELECT indexed_ordinal FROM search_state WHERE team_id = $1 AND session_id = $2{lock}");
+        let from = tx.one::<StateRow, _>(&sql, ours.clone()).await?.map_or(0, |row| row.indexed_ordinal);
+        let key = db.keys().make_search_key(&tx, db, &due.team_id).await?;
+        let lines = next_lines(&tx, team, session, from).await?;
+        let Some(last) = lines.last() else { return Ok(true) };
+        let indexed = last.ordinal + 1;
+        let rows = make_terms(session, Arc::clone(keys), key, lines).await?;
+        store(&tx, team, session, rows).await?;
+        let update = "UPDATE search_state SET indexed_ordinal = $3 WHERE team_id = $1 AND session_id = $2";
+        tx.execute(update, [team.into(), session.into(), indexed.into()]).await?;
+        Ok(false)
+    })
+    .await
+}
+
+async fn next_lines(tx: &Tx, team: &str, session: &str, from: i64) -> Result<Vec<LineRow>, DbError> {
+    tx.all(
+        "WITH next AS (SELECT team_id, session_id, ordinal, bytes FROM messages \
+         WHERE team_id = $1 AND session_id = $2 AND ordinal >= $3 ORDER BY ordinal LIMIT $4), \
+         sized AS (SELECT team_id, session_id, ordinal, \
+         SUM(bytes) OVER (ORDER BY ordinal ROWS UNBOUNDED PRECEDING) - bytes AS before FROM next) \
+         SELECT messages.transcript, messages.uuid, messages.ordinal, messages.at, messages.sealed, messages.body \
+         FROM sized JOIN messages ON messages.team_id = sized.team_id AND messages.session_id = sized.session_id \
+         AND messages.ordinal = sized.ordinal WHERE sized.before < $5 ORDER BY messages.ordinal",
+        [team.into(), session.into(), from.into(), INDEX_LINES.into(), INDEX_BYTES.into()],
+    )
+    .await
+}
+
+/// The terms of lines, off the async threads. A line that cannot be opened has none.
+async fn make_terms(
+    session: &str,
+    keys: Arc<TeamKeys>,
+    key: BlindKey,
+    lines: Vec<LineRow>,
+) -> Result<Vec<Terms>, DbError> {
+    let session = session.to_owned();
+    let work = move || {
+        let mut rows = Vec::new();
+        for line in lines {
+            let row_id = format!("{session}/{}/{}", line.transcript, line.uuid);
+            let context = FieldContext { table: "messages", row_id: &row_id, column: "body" };
+            let Ok(body) = keys.open(line.sealed, context, line.body).inspect_err(
+                |error| tracing::error!(%error, message = row_id, "a line cannot be opened to be indexed"),
+            ) else {
+                continue;
+            };
+            let text = search_text(&line_text(&body), usize::MAX);
+            let words: BTreeSet<String> = words(&text).into_iter().map(|word| word.text).collect();
+            let terms: Vec<String> = words.iter().map(|word| term(&key, word)).collect();
+            let parts = terms.chunks(PART_WORDS);
+            let count = i64::try_from(parts.len()).unwrap_or(i64::MAX);
+            rows.extend((0..).zip(parts).map(|(part, terms)| Terms {
+                transcript: line.transcript.clone(),
+                uuid: line.uuid.clone(),
+                at: line.at,
+                part,
+                parts: count,
+                terms: terms.join(" "),
+            }));
+        }
+        rows
+    };
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| DbError::Missing("indexing lines was cut off".to_owned()))
+}
+
+async fn store(tx: &Tx, team: &str, session: &str, rows: Vec<Terms>) -> Result<(), DbError> {
+    let texts = |value: fn(&Terms) -> &String| rows.iter().map(|row| value(row).clone()).collect::<Vec<_>>();
+    let ints = |value: fn(&Terms) -> i64| rows.iter().map(value).collect::<Vec<_>>();
+    let mut insert = BulkInsert {
+        table: "search_terms",
+        constants: vec![("team_id", team.into()), ("session_id", session.into())],
+        columns: vec![
+            Column::Text("transcript", texts(|row| &row.transcript)),
+            Column::Text("uuid", texts(|row| &row.uuid)),
+            Column::Int("part", ints(|row| row.part)),
+            Column::Int("parts", ints(|row| row.parts)),
+            Column::Int("at", ints(|row| row.at)),
+        ],
+        on_conflict: "(team_id, session_id, transcript, uuid, part) DO NOTHING",
+        returning: "",
+    };
+    if tx.dialect() == Dialect::Postgres {
+        insert.columns.push(Column::Terms("terms", texts(|row| &row.terms)));
+        insert.run(tx).await?;
+        return Ok(());
+    }
+    insert.returning = "id, transcript, uuid, part";
+    let mut terms: HashMap<(String, String, i64), String> =
+        rows.into_iter().map(|row| ((row.transcript, row.uuid, row.part), row.terms)).collect();
+    for row in insert.run(tx).await? {
+        let key = (row.try_get("", "transcript")?, row.try_get("", "uuid")?, row.try_get("", "part")?);
+        let id: i64 = row.try_get("", "id")?;
+        if let Some(terms) = terms.remove(&key) {
+            tx.execute("INSERT INTO search_fts (rowid, terms) VALUES ($1, $2)", [id.into(), terms.into()])
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+/// Forgets the team's index and its search key. Everything is due again, under a new key; until it is indexed, searches
+/// find only what is.
+///
+/// # Errors
+/// Where the database fails; the index is then as it was.
+pub async fn begin_anew(scope: &Scope, db: &Db) -> Result<(), DbError> {
+    let team_id = scope.team_id();
+    db.run_system_tx("search.begin_anew", |tx| async move {
+        // First the key: whoever indexes at this moment holds it, and is waited for.
+        db.keys().replace_search_key(&tx, db, team_id).await?;
+        for table in ["search_state", "search_terms"] {
+            tx.execute(&format!("DELETE FROM {table} WHERE team_id = $1"), [team_id.as_str().into()]).await?;
+        }
+        Ok(())
+    })
+    .await
+}

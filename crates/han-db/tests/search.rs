@@ -1,0 +1,163 @@
+//! Searching finds what a plain scan of the opened text would find, in the team alone, however lines are stored.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use han_db::page::PageRequest;
+use han_db::queries::search::{self, Due, HitCursor, Within};
+use han_db::queries::{deletion, identity};
+use han_testkit::both_databases;
+use han_transcript::view::search_text;
+use han_transcript::words::Query;
+use han_types::Scope;
+use support::{World, push, world};
+
+/// Indexes whatever is due.
+async fn index(world: &World) {
+    let mut after = None;
+    loop {
+        let due = search::due(&world.db, after.as_ref(), 7).await.unwrap();
+        let Some(last) = due.last().cloned() else { return };
+        for due in due {
+            while !search::index(&world.db, &due).await.unwrap() {}
+        }
+        after = Some(last);
+    }
+}
+
+/// Every hit's uuid, by pages.
+async fn found(world: &World, scope: &Scope, query: &str, within: &Within, first: usize) -> Vec<String> {
+    let query = Query::parse(query).unwrap();
+    let mut uuids = Vec::new();
+    let mut after: Option<HitCursor> = None;
+    loop {
+        let tx = world.db.read(scope).await.unwrap();
+        let request = PageRequest { after, first };
+        let page = search::search(scope, &world.db, &tx, &query, within, &request).await.unwrap();
+        for hit in &page.hits {
+            assert_eq!(query.find(&hit.text), Some(hit.at.clone()));
+            uuids.push(hit.message.key.uuid.clone());
+        }
+        let Some(next) = page.next else { return uuids };
+        after = Some(next);
+    }
+}
+
+fn line(uuid: &str, second: usize, text: &str) -> String {
+    let text = serde_json::to_string(text).unwrap();
+    format!(
+        r#"{{"type":"user","uuid":"{uuid}","timestamp":"2026-01-01T00:{:02}:{:02}.000Z","message":{{"role":"user","content":{text}}}}}"#,
+        second / 60,
+        second % 60
+    )
+}
+
+/// Texts over few words, so that queries meet many of them and phrases only some (xorshift64*: the same in every run).
+struct Texts(u64);
+
+impl Texts {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % n
+    }
+
+    fn text(&mut self) -> String {
+        let words =
+            ["red", "Build", "build", "snake_case", "Élan", "elan", "検索", "索", "a-b", "a", "b", "12"];
+        let count = 1 + self.below(5);
+        (0..count).map(|_| words[self.below(words.len())]).collect::<Vec<_>>().join(" ")
+    }
+
+    fn query(&mut self) -> String {
+        let text = self.text();
+        if self.below(2) == 0 { format!("\"{text}\"") } else { text }
+    }
+}
+
+both_databases!(
+    async fn what_is_found_is_what_a_scan_would_find(database: TestDatabase) {
+        let world = world(&database).await;
+        let other = support::team(&world.db, "bob").await;
+        let mut texts = Texts(0x9e37_79b9_7f4a_7c15);
+        let queries: Vec<String> = (0..40).map(|_| texts.query()).collect();
+        let texts: Vec<String> = (0..120).map(|_| texts.text()).collect();
+        let lines: Vec<String> =
+            texts.iter().enumerate().map(|(n, text)| line(&format!("u{n}"), n / 3, text)).collect();
+        for (session, lines) in ["s1", "s2", "s3"].iter().zip(lines.chunks(40)) {
+            push(&world, session, "main", Some(0), lines).await;
+        }
+        index(&world).await;
+        assert_eq!(search::lag(&world.scope, &world.db).await.unwrap(), 0);
+        for query in &queries {
+            let parsed = Query::parse(query).unwrap();
+            let scan: BTreeSet<String> = lines
+                .iter()
+                .enumerate()
+                .filter(|(_, line)| parsed.find(&search_text(line, usize::MAX)).is_some())
+                .map(|(n, _)| format!("u{n}"))
+                .collect();
+            for first in [3, 200] {
+                let hits = found(&world, &world.scope, query, &Within::default(), first).await;
+                assert_eq!(hits.iter().cloned().collect::<BTreeSet<_>>(), scan, "{query}");
+                assert_eq!(hits.len(), scan.len(), "{query}: each once");
+            }
+            assert!(found(&world, &other, query, &Within::default(), 10).await.is_empty());
+            let within = Within { session_id: Some("s2".to_owned()), ..Within::default() };
+            let hits = found(&world, &world.scope, query, &within, 10).await;
+            let in_session =
+                scan.iter().filter(|uuid| (40..80).contains(&uuid[1..].parse::<usize>().unwrap()));
+            assert_eq!(hits.into_iter().collect::<BTreeSet<_>>(), in_session.cloned().collect(), "{query}");
+        }
+    }
+);
+
+both_databases!(
+    async fn words_of_one_message_meet_though_it_has_several_rows(database: TestDatabase) {
+        let world = world(&database).await;
+        let many: String = (0..90_000).map(|n| format!("w{n} ")).collect();
+        push(&world, "s1", "main", Some(0), &[line("u0", 0, &many), line("u1", 1, "w1 w2")]).await;
+        index(&world).await;
+        let everywhere = Within::default();
+        assert_eq!(found(&world, &world.scope, "w1 w50000 w89999", &everywhere, 10).await, ["u0"]);
+        assert_eq!(found(&world, &world.scope, "w2 w1", &everywhere, 10).await, ["u1", "u0"]);
+        assert_eq!(found(&world, &world.scope, "\"w49999 w50000\"", &everywhere, 1).await, ["u0"]);
+        assert!(found(&world, &world.scope, "w1 w90000", &everywhere, 10).await.is_empty());
+    }
+);
+
+both_databases!(
+    async fn the_index_follows_what_is_stored_deleted_and_begun_anew(database: TestDatabase) {
+        let world = world(&database).await;
+        let everywhere = Within::default();
+        push(&world, "s1", "main", Some(0), &[line("u0", 0, "red build")]).await;
+        assert!(found(&world, &world.scope, "red", &everywhere, 10).await.is_empty(), "not indexed yet");
+        assert_eq!(search::lag(&world.scope, &world.db).await.unwrap(), 1);
+        index(&world).await;
+        push(&world, "s1", "main", Some(1), &[line("u1", 1, "red again")]).await;
+        push(&world, "s2", "main", Some(0), &[line("u2", 2, "red, too")]).await;
+        let due = search::due(&world.db, None, 10).await.unwrap();
+        assert_eq!(due.iter().map(|due| due.session_id.as_str()).collect::<Vec<_>>(), ["s1", "s2"]);
+        // Two at once, as two replicas would.
+        let (one, two) = tokio::join!(search::index(&world.db, &due[0]), search::index(&world.db, &due[0]));
+        assert!(one.is_ok() && two.is_ok(), "{one:?} {two:?}");
+        index(&world).await;
+        assert_eq!(found(&world, &world.scope, "red", &everywhere, 10).await, ["u2", "u1", "u0"]);
+        search::begin_anew(&world.scope, &world.db).await.unwrap();
+        assert!(found(&world, &world.scope, "red", &everywhere, 10).await.is_empty());
+        assert_eq!(search::lag(&world.scope, &world.db).await.unwrap(), 3);
+        index(&world).await;
+        assert_eq!(found(&world, &world.scope, "red", &everywhere, 10).await, ["u2", "u1", "u0"]);
+        assert!(deletion::session(&world.scope, &world.db, &"s1".parse().unwrap()).await.unwrap());
+        assert_eq!(found(&world, &world.scope, "red", &everywhere, 10).await, ["u2"]);
+        let left = Due { team_id: world.scope.team_id().clone(), session_id: "s1".parse().unwrap() };
+        assert!(search::index(&world.db, &left).await.unwrap(), "of what is gone nothing is left to do");
+        // Nobody's team has none of it.
+        let (user, _) = identity::create_user_with_team(&world.db, "eve", "eve").await.unwrap();
+        let eve = support::scope(&world.db, user.id).await;
+        assert!(found(&world, &eve, "red", &everywhere, 10).await.is_empty());
+    }
+);

@@ -1,0 +1,32 @@
+//! The command that makes a team's search index anew, under a new search key. What it does to a team is han-db's business.
+
+use han_db::Db;
+use han_db::queries::identity;
+use han_db::queries::search::{self, Due};
+
+use super::{CommandError, Reindex, World};
+
+pub(super) async fn run(asked: &Reindex, db: &Db, world: &mut World<'_>) -> Result<(), CommandError> {
+    let teams = identity::teams_for_operator(db, asked.team.as_deref()).await?;
+    if let (Some(name), true) = (&asked.team, teams.is_empty()) {
+        return Err(CommandError::Refused(format!(
+            "there is no team {name:?} that has an admin: name one by its id or its slug"
+        )));
+    }
+    for team in teams {
+        search::begin_anew(&team.scope, db).await?;
+        let lines = search::lag(&team.scope, db).await?;
+        writeln!(world.err, "han-server: team {}: {lines} lines to index", team.team.slug)?;
+        let mut after: Option<Due> = None;
+        loop {
+            let due = search::due(db, after.as_ref(), 100).await?;
+            let Some(last) = due.last().cloned() else { break };
+            for due in due.iter().filter(|due| due.team_id == team.team.id) {
+                while !search::index(db, due).await? {}
+            }
+            after = Some(last);
+        }
+        writeln!(world.err, "han-server: team {}: indexed anew", team.team.slug)?;
+    }
+    Ok(())
+}
