@@ -151,10 +151,13 @@ both_databases!(
             }
         }
         let stored_words: BTreeSet<&str> = words(&stored).collect();
-        // What stands in clear by design: kinds and types of lines, roles, tool names, models, ids, column names.
+        // What stands in clear by design: kinds and types of lines, roles, tool names, models, ids, column names, and
+        // what the sums are sums of.
+        let mut by_design =
+            dump(&database, "SELECT DISTINCT kind, line_type, role, tool_name, model FROM messages").await;
+        by_design.extend(dump(&database, "SELECT DISTINCT kind FROM rollup_counts").await);
         let clear: BTreeSet<String> =
-            dump(&database, "SELECT DISTINCT kind, line_type, role, tool_name, model FROM messages")
-                .await
+            by_design
                 .iter()
                 .flat_map(|row| words(row).map(str::to_owned).collect::<Vec<_>>())
                 .collect();

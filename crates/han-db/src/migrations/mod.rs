@@ -9,7 +9,7 @@ mod m0002_derived;
 mod m0003_people;
 mod m0004_teams;
 mod m0005_identity;
-mod m0005_search;
+mod m0006_search;
 mod tables;
 
 use sea_orm::{DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
@@ -33,7 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_people::Migration),
             Box::new(m0004_teams::Migration),
             Box::new(m0005_identity::Migration),
-            Box::new(m0005_search::Migration),
+            Box::new(m0006_search::Migration),
         ]
     }
 }
