@@ -157,10 +157,7 @@ both_databases!(
             dump(&database, "SELECT DISTINCT kind, line_type, role, tool_name, model FROM messages").await;
         by_design.extend(dump(&database, "SELECT DISTINCT kind FROM rollup_counts").await);
         let clear: BTreeSet<String> =
-            by_design
-                .iter()
-                .flat_map(|row| words(row).map(str::to_owned).collect::<Vec<_>>())
-                .collect();
+            by_design.iter().flat_map(|row| words(row).map(str::to_owned).collect::<Vec<_>>()).collect();
         let mut leaked = BTreeSet::new();
         for (_, _, lines) in &files {
             for line in lines {

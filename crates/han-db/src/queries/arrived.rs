@@ -192,7 +192,7 @@ impl Read<'_> {
         let mut tool = changes
             .filter(|change| !failed.contains(change.call_id.as_str()))
             .map(|c| c.tool_name.clone())
-            .last();
+            .next_back();
         // A result may say that a change which came earlier did not happen.
         if tool.is_none() && !failed.is_empty() {
             let dialect = self.tx.dialect();
