@@ -361,7 +361,7 @@ both_databases!(
         assert_eq!(api_keys::revoke(ada, db, &of_bob).await.unwrap(), TeamChange::Done);
         assert!(!is_live(db, &token).await);
         let (one, two) = tokio::join!(
-            api_keys::rotate(ada, db, Which::Only, 60),
+            api_keys::rotate(ada, db, Which::Calling(&of_ada), 60),
             api_keys::rotate(ada, db, Which::Calling(&of_ada), 60)
         );
         let outcomes = [one.unwrap(), two.unwrap()];
