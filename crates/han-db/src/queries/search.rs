@@ -411,8 +411,12 @@ pub async fn index(db: &Db, due: &Due) -> Result<bool, DbError> {
     let (keys, team, session) = (&keys, due.team_id.as_str(), due.session_id.as_str());
     db.run_system_tx("search.index", |tx| async move {
         let ours = [team.into(), session.into()];
-        let exists = "SELECT count(*) AS n FROM sessions WHERE team_id = $1 AND session_id = $2";
-        if tx.one::<Count, _>(exists, ours.clone()).await?.is_none_or(|row| row.n == 0) {
+        // Held until the terms are committed: whoever deletes the session meanwhile deletes them, too.
+        let hold = if tx.dialect() == Dialect::Postgres { " FOR KEY SHARE" } else { "" };
+        let exists = format!(
+            "SELECT CAST(1 AS bigint) AS n FROM sessions WHERE team_id = $1 AND session_id = $2{hold}"
+        );
+        if tx.one::<Count, _>(&exists, ours.clone()).await?.is_none() {
             return Ok(true);
         }
         let insert = "INSERT INTO search_state (team_id, session_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
