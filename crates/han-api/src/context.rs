@@ -2,19 +2,17 @@
 
 use std::fmt;
 use std::sync::{Arc, LazyLock, OnceLock};
-use std::time::Duration;
 
 use async_graphql::Context;
-use async_graphql::dataloader::{DataLoader, HashMapCache};
 use futures_util::future::BoxFuture;
 use han_db::{Db, Tx};
 use han_transcript::pricing::PriceTable;
 use han_types::{Actor, Capability, Scope};
 use tokio::sync::{OnceCell, watch};
 
-use crate::drive;
 use crate::error::{ApiError, Result};
 use crate::loaders::Loaders;
+use crate::memo::Memo;
 
 /// Reads an actor's membership again: `true` where its scope still holds.
 pub type Recheck = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
@@ -161,7 +159,7 @@ pub(crate) type Op = Arc<Operation>;
 pub(crate) struct Operation {
     reads: Arc<Reads>,
     team_name: Option<Arc<str>>,
-    loader: DataLoader<Loaders, HashMapCache>,
+    loader: Memo,
 }
 
 impl fmt::Debug for Operation {
@@ -195,11 +193,7 @@ impl Reads {
 impl Operation {
     fn start(db: Db, scope: Scope, team_name: Option<Arc<str>>) -> Op {
         let reads = Arc::new(Reads { db, scope, tx: OnceCell::new() });
-        let loaders = Loaders::new(Arc::clone(&reads));
-        // No delay: whatever can ask has asked before the first load runs.
-        let loader = DataLoader::with_cache(loaders, drive::spawn, HashMapCache::default())
-            .delay(Duration::ZERO)
-            .max_batch_size(usize::MAX);
+        let loader = Memo::new(Loaders::new(Arc::clone(&reads)));
         Arc::new(Self { reads, team_name, loader })
     }
 
@@ -219,7 +213,7 @@ impl Operation {
         self.reads.tx().await
     }
 
-    pub(crate) fn loader(&self) -> &DataLoader<Loaders, HashMapCache> {
+    pub(crate) fn loader(&self) -> &Memo {
         &self.loader
     }
 }

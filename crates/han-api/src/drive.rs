@@ -1,14 +1,17 @@
 //! Runs an operation and the loads that its fields ask for in one task: first every field that can go on goes on,
-//! then what they all ask for is read. So what one level of an answer asks for is always one statement for each kind,
+//! then what they all ask for is read. A library that polls many fields gives way now and then by waking itself; then
+//! some have not yet asked, so loads wait until nothing has woken the operation while it was polled. So what one level of an answer asks for is always one statement for each kind,
 //! neither more where the machine is busy nor later because a timer has to fire.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, Stream, StreamExt as _};
+use futures_util::task::AtomicWaker;
 use tracing::Instrument as _;
 
 tokio::task_local! {
@@ -31,10 +34,25 @@ pub(crate) fn spawn(load: BoxFuture<'static, ()>) {
     }
 }
 
+/// Wakes the task, and remembers that it did.
+#[derive(Default)]
+struct Woken {
+    is: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.is.store(true, Ordering::Release);
+        self.task.wake();
+    }
+}
+
 /// An operation's loads.
 #[derive(Default)]
 struct Loads {
     asked: Asked,
+    woken: Arc<Woken>,
     running: FuturesUnordered<BoxFuture<'static, ()>>,
 }
 
@@ -45,13 +63,24 @@ impl Loads {
         cx: &mut Context<'_>,
         operation: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        let asked = self.asked.clone();
-        let polled = ASKED.sync_scope(asked, || operation(cx));
+        self.woken.task.register(cx.waker());
+        self.woken.is.store(false, Ordering::Release);
+        let waker = Waker::from(Arc::clone(&self.woken));
+        let polled = ASKED.sync_scope(self.asked.clone(), || operation(&mut Context::from_waker(&waker)));
         if polled.is_pending() {
-            let asked = std::mem::take(&mut *self.asked.0.lock().unwrap_or_else(PoisonError::into_inner));
-            self.running.extend(asked);
+            // Loads run in rounds: what fields ask for while one is under way may yet be joined by others' asking.
+            if self.running.is_empty() && !self.woken.is.load(Ordering::Acquire) {
+                let asked = std::mem::take(&mut *self.asked.0.lock().unwrap_or_else(PoisonError::into_inner));
+                self.running.extend(asked);
+            }
             // What ends here wakes the fields that wait for it, and so this task.
             while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {}
+            // Nobody may be left to be woken by what ended; the next round must begin all the same.
+            if self.running.is_empty()
+                && !self.asked.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+            {
+                cx.waker().wake_by_ref();
+            }
         }
         polled
     }

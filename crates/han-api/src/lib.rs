@@ -2,7 +2,7 @@
 //! sockets or SQL: a transport puts a [`RequestContext`] into a request and gives it to a [`HanSchema`].
 //!
 //! * `schema`: the entry points; `context`: what one operation works with; `loaders`: how its reads are batched.
-//! * `drive`: how an operation and the reads it asks for run.
+//! * `drive`, `memo`: how an operation and the reads it asks for run, and that each is asked for once.
 //! * `types`, `query`, `mutation`, `subscription`: the schema, one file per noun.
 //! * `connection`, `filters`: pages and conditions, the same for every list.
 //! * `limits`: what is refused before it is parsed; `error`: what clients are told.
@@ -14,6 +14,7 @@ pub mod error;
 mod filters;
 pub mod limits;
 mod loaders;
+mod memo;
 mod mutation;
 mod query;
 mod schema;

@@ -19,6 +19,9 @@ use crate::changes::Commits;
 use crate::dialect::Dialect;
 use crate::keys::KeyStore;
 
+/// Is told every statement that is run, without its values.
+pub type Observer = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// Which database and how much of it.
 #[derive(Clone)]
 pub struct DbConfig {
@@ -30,6 +33,8 @@ pub struct DbConfig {
     pub acquire_timeout: Duration,
     /// The most bytes of lines that one read transaction opens. What is shown of a line is several times as large.
     pub read_bytes: usize,
+    /// Is told every statement that clients' reads and writes run.
+    pub observer: Option<Observer>,
 }
 
 impl std::fmt::Debug for DbConfig {
@@ -48,6 +53,7 @@ impl DbConfig {
             max_connections: 20,
             acquire_timeout: Duration::from_secs(10),
             read_bytes: 32 << 20,
+            observer: None,
         }
     }
 }
@@ -91,7 +97,7 @@ impl Db {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, DbError> {
-        let (dialect, write, read) = match Dialect::of_url(&config.url)? {
+        let (dialect, mut write, mut read) = match Dialect::of_url(&config.url)? {
             Dialect::Postgres => {
                 let pool = postgres_pool(config).await?;
                 let conn = DatabaseConnection::from(pool);
@@ -102,6 +108,12 @@ impl Db {
                 (Dialect::Sqlite, write, read)
             }
         };
+        if let Some(observer) = &config.observer {
+            for connection in [&mut write, &mut read] {
+                let observer = Arc::clone(observer);
+                connection.set_metric_callback(move |info| observer(&info.statement.sql));
+            }
+        }
         let reads = Arc::new(Semaphore::new((connections(dialect, config) / 2).max(1)));
         Ok(Self {
             inner: Arc::new(Inner {

@@ -19,7 +19,7 @@ pub mod page;
 pub mod queries;
 mod tx;
 
-pub use connection::{Db, DbConfig};
+pub use connection::{Db, DbConfig, Observer};
 pub use dialect::Dialect;
 pub use error::DbError;
 pub use migrations::TENANT_TABLES;

@@ -8,10 +8,14 @@
 )]
 
 mod access;
+mod contract;
+mod corpus;
 mod documents;
 mod figures;
 mod live;
 mod live_work;
 mod messages;
+mod operations;
 mod pages;
+mod statements;
 mod support;
