@@ -22,7 +22,8 @@ struct Answers {
 impl Answers {
     /// Fills a world and asks it everything.
     async fn of(database: &TestDatabase, shapes: &Shapes, with_real: bool) -> Self {
-        let world = World::new(database).await;
+        // The same keys in every world, and so the same ids: rows that tie in a list are told apart by those.
+        let world = World::seeded(database, 1).await;
         let sessions = corpus::push(&world, with_real).await;
         let names = Names::of(&world).await;
         let mut answers = Self { by_operation: BTreeMap::new(), coverage: Coverage::default() };
@@ -323,12 +324,12 @@ fn reason(field: &str) -> Option<&'static str> {
             | "costUtilizationPercent"
             | "breakEvenDailySpend"
             | "potentialSavingsUsd"
-            | "subscriptionComparisons"
-            | "cacheSavingsUsd",
+            | "subscriptionComparisons",
         ) => PAYMENT,
         ("ApiKey" | "TeamInvite", _) | ("Query", "apiKeys" | "teamInvites") => {
             "made by mutations, whose own tests show them"
         }
+        ("SignIn", _) | ("Query", "mySessions") => "who asks here has not signed in, but is given",
         ("Team", "seats") => "without billing a team has as many as it likes",
         ("User", "avatarUrl" | "email") => "people of these tests did not come from GitHub",
         ("FileHistorySnapshotMessage", "searchText") => "it has no words",

@@ -29,6 +29,13 @@ pub async fn push(world: &World, with_real: bool) -> Vec<String> {
             .await;
         sessions.push(id);
     }
+    // Enough for a best and a worst of them.
+    for seed in 10..20 {
+        let mut made = SyntheticSession::new(seed);
+        let id = made.session_id().to_owned();
+        world.push(&id, "main", &made.lines(6)).await;
+        sessions.push(id);
+    }
     world.push(RICH, "main", &rich_lines()).await;
     world.push(RICH, "han", &rich_events()).await;
     world.push(RICH, "agent-a1", &agent_lines()).await;

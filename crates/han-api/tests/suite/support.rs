@@ -10,10 +10,10 @@ use han_crypto::{FieldContext, KekRing, OsEntropy};
 use han_db::queries::identity;
 use han_db::queries::ingest::{self, Batch, Line, Outcome};
 use han_db::{Db, DbConfig};
-use han_testkit::{TestClock, TestDatabase, fixtures};
+use han_testkit::{SeededEntropy, TestClock, TestDatabase, fixtures};
 use han_transcript::record::{LineContext, project};
 use han_types::sync::SessionMetadata;
-use han_types::{Actor, Capabilities, Credential, MessageKey, Role, Scope, TranscriptName, UserId};
+use han_types::{Actor, Capabilities, Credential, Entropy, MessageKey, Role, Scope, TranscriptName, UserId};
 use secrecy::SecretString;
 use serde_json::Value;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -55,12 +55,24 @@ impl World {
 
     /// A world whose database is used as `change` says.
     pub async fn with_config(database: &TestDatabase, change: impl FnOnce(&mut DbConfig)) -> Self {
+        Self::with(database, Arc::new(OsEntropy::new()), change).await
+    }
+
+    /// A world whose keys and ids follow from `seed`.
+    pub async fn seeded(database: &TestDatabase, seed: u64) -> Self {
+        Self::with(database, Arc::new(SeededEntropy::new(seed)), |_| {}).await
+    }
+
+    async fn with(
+        database: &TestDatabase,
+        entropy: Arc<dyn Entropy>,
+        change: impl FnOnce(&mut DbConfig),
+    ) -> Self {
         let clock = TestClock::default();
         let secret = base64::engine::general_purpose::STANDARD.encode([7u8; 32]);
         let keks = KekRing::from_secrets(&SecretString::from(secret), None).unwrap();
         let mut config = DbConfig::new(database.url());
         change(&mut config);
-        let entropy = Arc::new(OsEntropy::new());
         let db = Db::connect(&config, keks, Arc::new(clock.clone()), entropy).await.unwrap();
         db.migrate().await.unwrap();
         let stop = CancellationToken::new();
