@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use han_db::queries::search;
 use han_testkit::{SyntheticSession, fixtures};
 use serde_json::{Value, json};
 
@@ -42,6 +43,9 @@ pub async fn push(world: &World, with_real: bool) -> Vec<String> {
     sessions.push(RICH.to_owned());
     if with_real && let Some(real) = fixtures::real_transcripts() {
         sessions.extend(push_real(world, &real.join("projects")).await);
+    }
+    for due in search::due(&world.db, None, 100).await.unwrap() {
+        while !search::index(&world.db, &due).await.unwrap() {}
     }
     sessions
 }

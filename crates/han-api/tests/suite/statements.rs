@@ -52,7 +52,8 @@ fn arguments(sessions: usize, messages: usize) -> Arguments {
         ("fileChanges.first", "5".to_owned()),
         ("projects.first", "20".to_owned()),
         ("repos.first", "20".to_owned()),
-        ("query", text("trees")),
+        ("Query.searchMessages.query", text("trees")),
+        ("Query.searchMessages.first", "5".to_owned()),
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
