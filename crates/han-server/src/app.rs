@@ -136,7 +136,10 @@ impl App {
                 },
             ),
             access: changes.access.clone(),
-            memory: Memory::of(config.limits.ingest_memory_bytes, config.limits.largest_push()),
+            memory: {
+                let limits = &config.limits;
+                Memory::of(limits.ingest_memory_bytes, limits.largest_body(), limits.largest_store())
+            },
             stores: stores(&config, db.dialect()),
             readiness: Readiness::default(),
             unknown_sockets: Arc::new(Semaphore::new(MAX_UNKNOWN_SOCKETS)),

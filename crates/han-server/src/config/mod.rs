@@ -137,7 +137,7 @@ pub struct Limits {
     pub lines_per_request: usize,
     /// Batches of one push.
     pub sessions_per_request: usize,
-    /// Bytes of all pushes in flight, decompressed.
+    /// Bytes of memory that all pushes in flight take together.
     pub ingest_memory_bytes: usize,
     /// Bytes of one GraphQL request.
     pub graphql_bytes: usize,
@@ -155,10 +155,16 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The most bytes of memory that one push is counted for: as sent and decompressed at once, with the steps that
-    /// both are read in.
-    pub(crate) fn largest_push(&self) -> usize {
+    /// The most bytes of memory that one push's body is counted for: as sent and decompressed at once, with the steps
+    /// that both are read in.
+    pub(crate) fn largest_body(&self) -> usize {
         self.body_bytes + self.decompressed_bytes + 2 * crate::sync::body::STEP
+    }
+
+    /// The most bytes that storing one push is counted for, beside its body.
+    pub(crate) fn largest_store(&self) -> usize {
+        let lines = self.lines_per_request.min(crate::sync::receiver::BATCHES_AT_ONCE * self.lines_per_batch);
+        crate::sync::memory::taken_to_store(self.decompressed_bytes, self.line_bytes, lines)
     }
 }
 
@@ -632,11 +638,11 @@ impl Reader<'_> {
             ),
             ..default
         };
-        let largest = limits.largest_push();
+        let largest = limits.largest_body() + limits.largest_store();
         if limits.ingest_memory_bytes < largest {
             self.problems.push(format!(
                 "HAN_INGEST_MEMORY_BYTES is {}: it must be at least {largest}, which is what a push of \
-                 HAN_MAX_BODY_BYTES and HAN_MAX_DECOMPRESSED_BYTES takes, or the largest push could never be taken",
+                 HAN_MAX_BODY_BYTES and HAN_MAX_DECOMPRESSED_BYTES takes to be stored, or the largest push could never be taken",
                 limits.ingest_memory_bytes
             ));
         }

@@ -58,7 +58,11 @@ pub const VARIABLES: &[Variable] = &[
     plain("HAN_MAX_LINES_PER_BATCH", "10000", "the most lines of one batch of a push"),
     plain("HAN_MAX_LINES_PER_REQUEST", "100000", "the most lines of one push"),
     plain("HAN_MAX_SESSIONS_PER_REQUEST", "1000", "the most batches of one push"),
-    plain("HAN_INGEST_MEMORY_BYTES", "536870912", "the most decompressed bytes of all pushes in flight"),
+    plain(
+        "HAN_INGEST_MEMORY_BYTES",
+        "536870912",
+        "the most bytes of memory that all pushes in flight take together",
+    ),
     plain("HAN_LOG", "info,sqlx=warn", "what is logged, as tracing's EnvFilter reads it; else RUST_LOG"),
     plain("HAN_LOG_FORMAT", "text", "text or json"),
 ];

@@ -136,7 +136,7 @@ pub(crate) fn text(
     bytes: Vec<u8>,
     limits: &Limits,
     memory: &mut Reservation,
-) -> Result<Arc<str>, Problem> {
+) -> Result<Arc<String>, Problem> {
     let plain = match encoding {
         Encoding::Identity => bytes,
         Encoding::Gzip => {
@@ -153,7 +153,8 @@ pub(crate) fn text(
         return Err(decompressed_too_large(limits));
     }
     match String::from_utf8(plain) {
-        Ok(text) => Ok(text.into()),
+        // As it lies there: a body is held once.
+        Ok(text) => Ok(Arc::new(text)),
         Err(err) => Err(Problem::bad_request(format!(
             "the body is not UTF-8: byte {} belongs to no character. Send a line that is not UTF-8 as a JSON string \
              in which such bytes are replaced",

@@ -25,12 +25,15 @@ use crate::auth::middleware::Caller;
 use crate::problem::Problem;
 use crate::state::AppState;
 use crate::sync::body::{self, Encoding};
-use crate::sync::memory::Reservation;
+use crate::sync::memory::{Reservation, taken_to_store};
 use crate::sync::request::{Push, PushedBatch};
 use crate::sync::transformer::{Prepared, Transformer, Unprepared};
 
 /// How many batches of a push are prepared ahead of the one that is being stored.
 const PREPARED_AHEAD: usize = 2;
+
+/// How many batches of a push lie prepared at once: those, and the one that is being stored.
+pub(crate) const BATCHES_AT_ONCE: usize = PREPARED_AHEAD + 1;
 
 /// How long the whole body of a push may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(300);
@@ -110,9 +113,13 @@ async fn take_in(
     let limits = state.config.limits;
     let parse = move || {
         let body = body::text(encoding, bytes, &limits, &mut memory)?;
-        Push::parse(body, &limits).map(|push| (push, memory))
+        let push = Push::parse(body, &limits)?;
+        Ok::<_, Problem>((push, memory))
     };
-    let (push, memory) = blocking(parse).await.map_err(lost)??;
+    let (push, mut memory) = blocking(parse).await.map_err(lost)??;
+    let longest_line = push.longest_line().min(limits.line_bytes);
+    let taken = taken_to_store(push.body.len(), longest_line, push.most_lines(BATCHES_AT_ONCE));
+    memory.grow_to_store(taken).await?;
     let resolved = match &push.team_id {
         Some(named) if *named != resolved.team.id.as_str() => caller.scope(&state, Some(named)).await?,
         _ => resolved,

@@ -17,7 +17,7 @@ use crate::problem::Problem;
 /// A push, whose lines lie in its body.
 #[derive(Debug)]
 pub(crate) struct Push {
-    pub(crate) body: Arc<str>,
+    pub(crate) body: Arc<String>,
     pub(crate) team_id: Option<String>,
     pub(crate) batches: Vec<PushedBatch>,
 }
@@ -37,7 +37,7 @@ pub(crate) struct PushedBatch {
 
 impl Push {
     /// Reads a body. `team_id` may come last.
-    pub(crate) fn parse(body: Arc<str>, limits: &Limits) -> Result<Self, Problem> {
+    pub(crate) fn parse(body: Arc<String>, limits: &Limits) -> Result<Self, Problem> {
         let reader =
             Reader { base: body.as_ptr() as usize, limits, batches: Cell::new(0), lines: Cell::new(0) };
         let mut json = serde_json::Deserializer::from_str(&body);
@@ -63,6 +63,20 @@ impl Push {
             ));
         }
         Ok(Self { body, team_id, batches })
+    }
+}
+
+impl Push {
+    /// The bytes of the longest line.
+    pub(crate) fn longest_line(&self) -> usize {
+        self.batches.iter().flat_map(|batch| &batch.lines).map(Range::len).max().unwrap_or_default()
+    }
+
+    /// The most lines that `batches` batches in a row have.
+    pub(crate) fn most_lines(&self, batches: usize) -> usize {
+        let lines = |batches: &[PushedBatch]| batches.iter().map(|batch| batch.lines.len()).sum();
+        let whole = || lines(&self.batches);
+        self.batches.windows(batches).map(lines).max().unwrap_or_else(whole)
     }
 }
 
@@ -260,7 +274,7 @@ mod tests {
     use crate::config::Limits;
 
     fn parse(body: &str, limits: &Limits) -> Result<Push, String> {
-        Push::parse(Arc::from(body), limits).map_err(|problem| problem.detail().to_owned())
+        Push::parse(Arc::new(body.to_owned()), limits).map_err(|problem| problem.detail().to_owned())
     }
 
     #[test]
@@ -275,6 +289,7 @@ mod tests {
         assert_eq!((first.session_id.as_str(), first.offset, first.count), ("sA", Some(7), 3));
         assert_eq!(first.metadata.agent.as_deref(), Some("x"));
         assert_eq!((push.batches[1].transcript.as_deref(), push.batches[1].count), (None, 0));
+        assert_eq!((push.longest_line(), push.most_lines(1), push.most_lines(3)), (9, 3, 3));
     }
 
     #[test]

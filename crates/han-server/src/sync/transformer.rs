@@ -25,7 +25,7 @@ const MAX_OFFSET: u64 = 1 << 53;
 /// What every batch of a push has in common.
 #[derive(Clone)]
 pub(crate) struct Transformer {
-    pub(crate) body: Arc<str>,
+    pub(crate) body: Arc<String>,
     pub(crate) keys: Arc<TeamKeys>,
     pub(crate) entropy: Arc<dyn Entropy>,
     /// Whether the team's content is sealed.

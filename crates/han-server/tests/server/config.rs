@@ -51,7 +51,7 @@ fn everything_that_is_wrong_is_told_at_once() {
       - PUBLIC_URL must be an address such as https://han.example.com, without a path, not "https://example.com/han"
       - HAN_MAX_BODY_BYTES is "lots": it must be a whole number from 1024 to 1073741824
       - HAN_MAX_LINE_BYTES is "1": it must be a whole number from 1024 to 67108864
-      - HAN_INGEST_MEMORY_BYTES is 1048576: it must be at least 168296448, which is what a push of HAN_MAX_BODY_BYTES and HAN_MAX_DECOMPRESSED_BYTES takes, or the largest push could never be taken
+      - HAN_INGEST_MEMORY_BYTES is 1048576: it must be at least 531726336, which is what a push of HAN_MAX_BODY_BYTES and HAN_MAX_DECOMPRESSED_BYTES takes to be stored, or the largest push could never be taken
       - HAN_CLIENT_DIR is /nowhere, which has no index.html: name the directory of a built dashboard
       - STRIPE_SECRET_KEY_FILE names /nowhere/stripe, which cannot be read: No such file or directory (os error 2)
       - JWT_SECRET_PREVIOUS and JWT_SECRET_PREVIOUS_FILE are both set: set one of them

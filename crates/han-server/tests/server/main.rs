@@ -6,6 +6,7 @@ mod config;
 mod csrf;
 mod graphql;
 mod matrix;
+mod memory;
 mod oauth;
 mod process;
 mod rates;

@@ -19,7 +19,7 @@ use han_crypto::FieldContext;
 use han_transcript::record::{LineRecord, TimeSource};
 use han_types::sync::{BatchError, BatchErrorCode, SessionMetadata, TranscriptStatus};
 use han_types::{Scope, SessionId, Timestamp, TranscriptName, new_row_id};
-use sea_orm::FromQueryResult;
+use sea_orm::{FromQueryResult, QueryResult};
 
 use crate::dialect::{BulkInsert, Column};
 use crate::entities::{Place, ProjectDetails, RepoDetails, SessionDetails, Stamped};
@@ -65,6 +65,10 @@ pub struct Line {
     /// Size of the line as it arrived, in bytes.
     pub bytes: u64,
 }
+
+/// How many bytes of lines one statement carries; a longer line has one of its own. A line's text is held once, sealed,
+/// until its batch is stored: what the driver copies of it on its way to the database is gone with the statement.
+const STATEMENT_BYTES: usize = 1 << 20;
 
 /// What became of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -374,6 +378,17 @@ impl Write<'_> {
         let rows: Vec<(i64, &Placed<'_>)> = (next_ordinal..)
             .zip(placed.iter().zip(&once).filter(|(_, once)| **once).map(|(placed, _)| placed))
             .collect();
+        let mut new = HashSet::new();
+        for rows in statements(&rows) {
+            for row in self.insert_rows(rows).await? {
+                new.insert(Uuid::from_query_result(&row, "")?.uuid);
+            }
+        }
+        Ok(placed.iter().zip(once).map(|(p, once)| once && new.contains(&p.line.record.uuid)).collect())
+    }
+
+    /// One statement's rows; gives the uuids of those that were new.
+    async fn insert_rows(&self, rows: &[(i64, &Placed<'_>)]) -> Result<Vec<QueryResult>, DbError> {
         let texts = |value: &dyn Fn(&LineRecord) -> Option<String>| -> Vec<String> {
             rows.iter().map(|(_, p)| value(&p.line.record).unwrap_or_default()).collect()
         };
@@ -410,11 +425,7 @@ impl Write<'_> {
             on_conflict: "(team_id, session_id, transcript, uuid) DO NOTHING",
             returning: "uuid",
         };
-        let mut new = HashSet::new();
-        for row in insert.run(self.tx).await? {
-            new.insert(Uuid::from_query_result(&row, "")?.uuid);
-        }
-        Ok(placed.iter().zip(once).map(|(p, once)| once && new.contains(&p.line.record.uuid)).collect())
+        insert.run(self.tx).await
     }
 
     fn merge_metadata(&self, details: &mut SessionDetails) {
@@ -629,6 +640,22 @@ impl Write<'_> {
         left.add(-1, &whole);
         owner.add(self.tx, &[("", &left), (project_id.unwrap_or_default(), &whole)]).await
     }
+}
+
+/// Cuts rows into statements.
+fn statements<'a, 'b>(
+    mut rows: &'a [(i64, &'b Placed<'b>)],
+) -> impl Iterator<Item = &'a [(i64, &'b Placed<'b>)]> {
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = rows.iter().take_while(|(_, placed)| {
+            bytes += placed.line.body.len();
+            bytes <= STATEMENT_BYTES
+        });
+        let (statement, rest) = rows.split_at(fits.count().max(1).min(rows.len()));
+        rows = rest;
+        (!statement.is_empty()).then_some(statement)
+    })
 }
 
 /// Refuses the batch, which rolls back what its transaction did so far.

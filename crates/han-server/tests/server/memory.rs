@@ -1,0 +1,82 @@
+//! What a push takes of the server's memory, beside what is reserved for it.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+
+use han_testkit::{Program, SeededEntropy, both_databases};
+use serde_json::json;
+
+const MIB: usize = 1 << 20;
+
+/// What the allocator keeps and what the server takes for anything else, in bytes.
+const SLACK: usize = 24 * MIB;
+
+/// The most bytes of memory that a process had at once since [`forget_peak`] (proc(5): `VmHWM`).
+fn peak(pid: u32) -> usize {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.split_whitespace().next().unwrap().parse::<usize>().unwrap() * 1024
+}
+
+fn forget_peak(pid: u32) {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
+}
+
+/// A line that does not compress.
+fn line(entropy: &SeededEntropy, bytes: usize) -> String {
+    let mut text = String::with_capacity(bytes + 16);
+    while text.len() < bytes {
+        text.push(char::from(b' ' + u8::try_from(entropy.below(94)).unwrap()));
+    }
+    let id = entropy.next_u64();
+    json!({"type": "user", "uuid": format!("u{id}"), "message": {"role": "user", "content": text}})
+        .to_string()
+}
+
+both_databases!(
+    /// The factors of `sync::memory::taken_to_store`: beside its body, one and a half times its size, and six times
+    /// its longest line (or the MiB that one statement carries), and 2 KiB for each line.
+    async fn a_push_takes_no_more_than_is_reserved_for_it(db: TestDatabase) {
+        let dir = tempfile::tempdir().unwrap();
+        let env: Vec<(&str, String)> = vec![
+            ("HAN_DATA_DIR", dir.path().display().to_string()),
+            ("DATABASE_URL", db.url().to_owned()),
+            ("KEK_SECRET", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=".to_owned()),
+            ("JWT_SECRET", "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=".to_owned()),
+            ("PUBLIC_URL", "http://127.0.0.1".to_owned()),
+            ("HAN_LISTEN", "127.0.0.1:0".to_owned()),
+        ];
+        let program = env!("CARGO_BIN_EXE_han-server");
+        let (status, output) = Program::start(program, ["key", "create"], env.clone()).wait().await;
+        assert!(status.success(), "{output:?}");
+        let key = output.stdout[0].clone();
+        let entropy = SeededEntropy::new(1);
+        for (session, lines) in
+            [("many", vec![2048; 10_000]), ("large", vec![MIB; 20]), ("one", vec![15 * MIB])]
+        {
+            // A new one each time: memory that was freed but not given back would hide what is taken.
+            let mut server = Program::start(program, ["serve"], env.clone());
+            let told = server.wait_for_line("listening on http://").await;
+            let url =
+                told.split("listening on ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+            let pid = server.id().unwrap();
+            let http = reqwest::Client::new();
+            let longest = lines.iter().copied().max().unwrap().max(MIB);
+            let lines: Vec<String> = lines.iter().map(|bytes| line(&entropy, *bytes)).collect();
+            let body =
+                format!(r#"{{"sessions":[{{"session_id":"{session}","messages":[{}]}}]}}"#, lines.join(","));
+            let size = body.len();
+            forget_peak(pid);
+            let before = peak(pid);
+            let request = http.post(format!("{url}/api/sync/sessions")).bearer_auth(&key);
+            let answer =
+                request.header("content-type", "application/json").body(body).send().await.unwrap().text();
+            let answer = answer.await.unwrap();
+            assert!(answer.contains(r#""error":null"#) && answer.contains(r#""rejected":[]"#), "{answer}");
+            let taken = peak(pid).saturating_sub(before);
+            let reserved = size + size / 2 * 3 + longest.min(size) * 6 + lines.len() * 2048;
+            println!("{session}: {} KiB of {} KiB", taken >> 10, reserved >> 10);
+            assert!(taken <= reserved + SLACK, "{session}: took {taken} and reserved {reserved} bytes");
+        }
+    }
+);
