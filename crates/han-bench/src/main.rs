@@ -12,9 +12,11 @@
 
 mod cpu;
 mod figure;
+mod history;
 mod hostile;
 mod idle;
 mod ingest;
+mod lists;
 mod live;
 mod target;
 mod watch;
@@ -46,6 +48,8 @@ enum Name {
     Idle(idle::Options),
     /// Documents that ask for too much, beside the smallest that is answered.
     Hostile(hostile::Options),
+    /// Lists and dashboards with thirty times the history, the last page of a long session, sealed pages.
+    Lists(lists::Options),
     /// Subscribers for the other benchmarks.
     #[command(hide = true)]
     Watch(watch::Options),
@@ -61,6 +65,7 @@ async fn main() -> ExitCode {
         Name::Drain(options) => live::drain(options).await,
         Name::Idle(options) => idle::run(options).await,
         Name::Hostile(options) => hostile::run(options).await,
+        Name::Lists(options) => lists::run(options).await,
         Name::Watch(options) => {
             watch::run(options).await;
             return ExitCode::SUCCESS;
