@@ -1,7 +1,10 @@
 //! The history that `lists` reads: a month of sessions, pushed as clients push them; the same month again and again
 //! before it, put straight into the tables; one session of very many messages.
 //!
-//! Bodies of what is copied are cut short: nobody opens them, and only what is pushed is ever read as text.
+//! Bodies of what is copied are cut short, and its words are not in the search index: only what is pushed is ever read
+//! as text.
+
+use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use han_db::page::{Cursor as _, MessageCursor};
@@ -39,6 +42,7 @@ impl History {
         let now: i64 = sqlx::query_scalar(now).fetch_one(&mut target.connect().await).await.expect("a time");
         let history = Self { target, client: reqwest::Client::new(), now };
         history.push_month(lines).await;
+        history.until_indexed().await;
         history.share_out().await;
         if months > 1 {
             history.copy_month(months).await;
@@ -142,6 +146,7 @@ impl History {
         let start = self.now - 3 * day - begin_of(&old);
         self.push(&id, "main", "/home/dev/deep", &shifted(&old, start)).await;
         self.push(&id, "main", "/home/dev/deep", &shifted(&new, start + day)).await;
+        self.until_indexed().await;
         let mut connection = self.target.connect().await;
         let columns: Vec<String> = sqlx::query_scalar(
             "SELECT column_name::text FROM information_schema.columns WHERE table_schema = 'public' \
@@ -168,7 +173,8 @@ impl History {
                (SELECT * FROM messages WHERE session_id = '{id}' AND place = 1 ORDER BY at, line LIMIT 1) AS m \
              WHERE s.session_id = '{id}'; \
              UPDATE sessions SET next_ordinal = next_ordinal + {messages}, line_count = line_count + {messages}, \
-               message_count = {listed} WHERE session_id = '{id}';",
+               message_count = {listed} WHERE session_id = '{id}'; \
+             UPDATE search_state SET indexed_ordinal = indexed_ordinal + {messages} WHERE session_id = '{id}';",
             columns.join(", "),
             values.join(", ")
         ))
@@ -192,6 +198,7 @@ impl History {
         let lines = shifted(&lines, self.now - 5 * 24 * Timestamp::HOUR_MS - begin_of(&lines));
         self.push(&sealed, "main", "/home/dev/twins", &lines).await;
         self.push(&clear, "main", "/home/dev/twins", &lines).await;
+        self.until_indexed().await;
         let mut connection = self.target.connect().await;
         // Lines keep their order: every one was stored.
         sqlx::query(
@@ -210,6 +217,21 @@ impl History {
         assert_eq!(left, 0, "every line of the twin is in clear");
         self.settle().await;
         (sealed, clear)
+    }
+
+    /// Waits for the search index, which is written in the background, so that it is not written beside what is
+    /// measured.
+    async fn until_indexed(&self) {
+        let sql = "SELECT count(*) FROM sessions s LEFT JOIN search_state i ON i.team_id = s.team_id \
+                   AND i.session_id = s.session_id WHERE s.next_ordinal > COALESCE(i.indexed_ordinal, 0)";
+        let mut connection = self.target.connect().await;
+        loop {
+            let due: i64 = sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect("a count");
+            if due == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// Tells the planner what is there now.
