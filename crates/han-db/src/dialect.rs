@@ -157,7 +157,8 @@ pub(crate) struct BulkInsert {
     pub constants: Vec<(&'static str, Value)>,
     /// Columns that differ.
     pub columns: Vec<Column>,
-    /// What stands after `ON CONFLICT`.
+    /// What stands after `ON CONFLICT`; empty where the rows are known to be new: to ask costs PostgreSQL a search of
+    /// the index for each row.
     pub on_conflict: &'static str,
     /// What stands after `RETURNING`; empty for nothing.
     pub returning: &'static str,
@@ -210,7 +211,11 @@ impl BulkInsert {
     }
 
     fn tail(&self) -> String {
-        let mut tail = format!(" ON CONFLICT {}", self.on_conflict);
+        let mut tail = String::new();
+        if !self.on_conflict.is_empty() {
+            tail.push_str(" ON CONFLICT ");
+            tail.push_str(self.on_conflict);
+        }
         if !self.returning.is_empty() {
             tail.push_str(" RETURNING ");
             tail.push_str(self.returning);

@@ -107,6 +107,12 @@ impl DbError {
         }
     }
 
+    /// Whether a row is there already (PostgreSQL's SQLSTATE 23505, SQLite's SQLITE_CONSTRAINT_PRIMARYKEY and
+    /// SQLITE_CONSTRAINT_UNIQUE).
+    pub(crate) fn is_duplicate(&self) -> bool {
+        matches!(self.code().as_deref(), Some("23505" | "1555" | "2067"))
+    }
+
     /// Whether the account lacks a privilege (PostgreSQL's SQLSTATE 42501).
     pub(crate) fn is_denied(&self) -> bool {
         self.code().as_deref() == Some("42501")

@@ -292,6 +292,24 @@ fn prose(line: &str) -> Vec<String> {
 }
 
 both_databases!(
+    /// A batch that goes on where its file ended is stored as if all of it were new; it need not be.
+    async fn a_file_may_repeat_a_line(database: TestDatabase) {
+        let world = world(&database).await;
+        let lines = SyntheticSession::new(6).lines(9);
+        assert_eq!(push(&world, "s1", "main", Some(0), &lines[..6]).await, (6, 0, 6));
+        let next = [&lines[6..7], &lines[2..3], &lines[7..], &lines[7..8]].concat();
+        assert_eq!(push(&world, "s1", "main", Some(6), &next).await, (3, 2, 11));
+        let stored = dump(&database, "SELECT uuid FROM messages").await;
+        assert_eq!(stored.len(), 9);
+        let sums = "SELECT line_count, message_count, input_tokens, output_tokens, next_offset FROM sessions \
+                    JOIN transcripts USING (session_id)";
+        let before = dump(&database, sums).await;
+        han_db::queries::rebuild::rebuild(&world.scope, &world.db).await.unwrap();
+        assert_eq!(dump(&database, sums).await, before);
+    }
+);
+
+both_databases!(
     async fn a_gap_names_the_line_to_go_back_to(database: TestDatabase) {
         let world = world(&database).await;
         let lines = SyntheticSession::new(5).lines(30);

@@ -26,7 +26,7 @@ struct SessionRow {
 /// Where the database fails or a line cannot be opened; nothing is deleted then.
 pub async fn session(scope: &Scope, db: &Db, session_id: &SessionId) -> Result<bool, DbError> {
     let keys = db.keys().team(db, scope.team_id()).await?;
-    let (team, session, keys) = (scope.team_id().as_str(), session_id.as_str(), &*keys);
+    let (team, session, keys) = (scope.team_id().as_str(), session_id.as_str(), &keys);
     let deleted = db
         .run_tx("deletion.session", scope, |tx| async move {
             let lock = if tx.dialect() == Dialect::Postgres { " FOR UPDATE" } else { "" };

@@ -2,6 +2,7 @@
 //! where somebody doubts a sum.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use han_types::Scope;
 use sea_orm::FromQueryResult;
@@ -52,7 +53,7 @@ const SESSIONS: &str =
 /// Where the database fails or a line cannot be opened. What is done by then stays; the sums by hour are as they were.
 pub async fn rebuild(scope: &Scope, db: &Db) -> Result<Rebuilt, DbError> {
     let keys = db.keys().team(db, scope.team_id()).await?;
-    let keys = &*keys;
+    let keys = &keys;
     let tx = db.read(scope).await?;
     let sessions: Vec<SessionRow> = tx.all(SESSIONS, [scope.team_id().as_str().into()]).await?;
     drop(tx);
@@ -92,7 +93,7 @@ async fn session(
     scope: &Scope,
     db: &Db,
     tx: &Tx,
-    keys: &TeamKeys,
+    keys: &Arc<TeamKeys>,
     session_id: &str,
 ) -> Result<Option<Made>, DbError> {
     let lock = if tx.dialect() == Dialect::Postgres { " FOR UPDATE" } else { "" };
@@ -141,7 +142,7 @@ async fn derive(
     scope: &Scope,
     db: &Db,
     tx: &Tx,
-    keys: &TeamKeys,
+    keys: &Arc<TeamKeys>,
     row: &SessionRow,
 ) -> Result<Again, DbError> {
     let (team, session) = (scope.team_id().as_str(), row.session_id.as_str());
@@ -159,7 +160,7 @@ async fn replace(
     scope: &Scope,
     db: &Db,
     tx: &Tx,
-    keys: &TeamKeys,
+    keys: &Arc<TeamKeys>,
     made: &BTreeMap<String, Made>,
     waits: bool,
 ) -> Result<Replaced, DbError> {

@@ -1,6 +1,8 @@
 //! Deriving a session anew from its stored lines: for the rebuild, for a session that moves to another project, for
 //! one that is to be deleted.
 
+use std::sync::Arc;
+
 use han_crypto::FieldContext;
 use han_transcript::record::{LineContext, LineRecord, project};
 use sea_orm::FromQueryResult;
@@ -9,6 +11,7 @@ use super::derive::{Derive, Seen};
 use super::sums::Sums;
 use crate::DbError;
 use crate::entities::Place;
+use crate::keys::TeamKeys;
 
 /// How many lines, and how many bytes of them, are held at once; one line is, however large.
 const CHUNK: i64 = 1000;
@@ -50,6 +53,16 @@ struct StoredLine {
     body: String,
 }
 
+impl StoredLine {
+    fn read(&self, keys: &TeamKeys, session: &str) -> Result<LineRecord, DbError> {
+        let row_id = format!("{session}/{}/{}", self.transcript, self.uuid);
+        let context = FieldContext { table: "messages", row_id: &row_id, column: "body" };
+        let body = keys.open(self.sealed, context, self.body.clone())?;
+        let at = LineContext { session_id: session, transcript: &self.transcript };
+        Ok(LineRecord { uuid: self.uuid.clone(), ..project(&body, &at) })
+    }
+}
+
 impl Derive<'_> {
     /// Forgets what was derived from the session's lines, and derives it again.
     pub(crate) async fn again(&self) -> Result<Again, DbError> {
@@ -73,7 +86,7 @@ impl Derive<'_> {
                 .await?;
             let Some(last) = lines.last() else { return Ok(again) };
             after = last.ordinal;
-            let records = self.read(&lines)?;
+            let (lines, records) = self.read(lines).await?;
             let seen: Vec<Seen<'_>> = lines
                 .iter()
                 .zip(&records)
@@ -91,18 +104,17 @@ impl Derive<'_> {
         }
     }
 
-    /// What each stored line means, under the key it is stored by.
-    fn read(&self, lines: &[StoredLine]) -> Result<Vec<LineRecord>, DbError> {
-        lines
-            .iter()
-            .map(|line| {
-                let row_id = format!("{}/{}/{}", self.session, line.transcript, line.uuid);
-                let context = FieldContext { table: "messages", row_id: &row_id, column: "body" };
-                let body = self.keys.open(line.sealed, context, line.body.clone())?;
-                let at = LineContext { session_id: self.session, transcript: &line.transcript };
-                Ok(LineRecord { uuid: line.uuid.clone(), ..project(&body, &at) })
-            })
-            .collect()
+    /// What each stored line means, under the key it is stored by. Opening them is work for the processor, and is done
+    /// where it holds up nobody else.
+    async fn read(&self, lines: Vec<StoredLine>) -> Result<(Vec<StoredLine>, Vec<LineRecord>), DbError> {
+        let (keys, session) = (Arc::clone(self.keys), self.session.to_owned());
+        let work = move || {
+            let records = lines.iter().map(|line| line.read(&keys, &session)).collect::<Result<_, _>>()?;
+            Ok((lines, records))
+        };
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|_| DbError::Missing("deriving a session anew was cut off".to_owned()))?
     }
 
     pub(crate) async fn forget_derived(&self) -> Result<(), DbError> {

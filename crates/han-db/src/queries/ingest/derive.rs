@@ -2,6 +2,7 @@
 //! that adds to the sums. Taking in lines batch by batch, in any order, comes to the same as taking them in at once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use han_crypto::FieldContext;
 use han_transcript::record::{FileAction, FileChangeRecord, LineRecord, ResultKind, TodoStatus};
@@ -66,7 +67,7 @@ pub(crate) fn label_context(id: &str) -> FieldContext<'_> {
 pub(crate) struct Derive<'a> {
     pub db: &'a Db,
     pub tx: &'a Tx,
-    pub keys: &'a TeamKeys,
+    pub keys: &'a Arc<TeamKeys>,
     pub seals: bool,
     pub team: &'a str,
     pub session: &'a str,
@@ -325,7 +326,8 @@ impl Derive<'_> {
                 Column::Bool("sealed", sealed),
                 Column::Text("path", paths),
             ],
-            on_conflict: "(team_id, session_id, transcript, uuid, n) DO NOTHING",
+            // Keyed by their line, which is new.
+            on_conflict: "",
             returning: "",
         };
         insert.run(self.tx).await?;
@@ -395,7 +397,8 @@ impl Derive<'_> {
                 ),
                 Column::NullableInt("cached", flags(hooks.iter().map(|(_, h)| h.cached))),
             ],
-            on_conflict: "(team_id, session_id, transcript, uuid) DO NOTHING",
+            // Keyed by their line, which is new.
+            on_conflict: "",
             returning: "",
         };
         insert.run(self.tx).await?;
@@ -495,7 +498,8 @@ impl Derive<'_> {
                 Column::Bool("sealed", sealed),
                 Column::Text("signals", signals),
             ],
-            on_conflict: "(team_id, session_id, transcript, uuid) DO NOTHING",
+            // Keyed by their line, which is new.
+            on_conflict: "",
             returning: "",
         };
         insert.run(self.tx).await?;

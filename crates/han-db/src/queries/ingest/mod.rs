@@ -14,6 +14,7 @@ pub(crate) mod tasks;
 mod usage;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use han_crypto::FieldContext;
 use han_transcript::record::{LineRecord, TimeSource};
@@ -95,13 +96,17 @@ pub enum Outcome {
 pub async fn store(scope: &Scope, db: &Db, seals: bool, batch: Batch) -> Result<Outcome, DbError> {
     let keys = db.keys().team(db, scope.team_id()).await?;
     let batch = &batch;
-    let keys = &*keys;
-    let outcome = db
-        .run_tx("ingest.store", scope, |tx| async move {
-            let write = Write { scope, db, tx: &tx, keys, seals, batch, now: db.clock().now().0 };
+    let keys = &keys;
+    let attempt = |expects| {
+        db.run_tx("ingest.store", scope, move |tx| async move {
+            let write = Write { scope, db, tx: &tx, keys, seals, expects, batch, now: db.clock().now().0 };
             write.run().await
         })
-        .await;
+    };
+    let outcome = match attempt(Expects::NewLines).await {
+        Err(error) if error.is_duplicate() => attempt(Expects::Duplicates).await,
+        outcome => outcome,
+    };
     match outcome {
         Ok(outcome) => {
             db.commits().announce();
@@ -157,12 +162,21 @@ impl Placed<'_> {
     }
 }
 
+/// What a batch is taken to hold. One that goes on where its file ended has lines that are not there yet, but for a
+/// file that repeats a line: then the transaction fails, and runs again with an eye on every line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expects {
+    NewLines,
+    Duplicates,
+}
+
 struct Write<'a> {
     scope: &'a Scope,
     db: &'a Db,
     tx: &'a Tx,
-    keys: &'a TeamKeys,
+    keys: &'a Arc<TeamKeys>,
     seals: bool,
+    expects: Expects,
     batch: &'a Batch,
     now: i64,
 }
@@ -175,7 +189,9 @@ impl Write<'_> {
         let end = first_line + int(self.batch.consumed);
 
         let (placed, last_at) = self.place(first_line, &transcript).await?;
-        let stored = self.insert_messages(&placed, session.next_ordinal).await?;
+        let goes_on = self.batch.offset.is_some() && first_line == transcript.next_offset;
+        let all_new = goes_on && self.expects == Expects::NewLines;
+        let stored = self.insert_messages(&placed, session.next_ordinal, all_new).await?;
         let new: Vec<&Placed<'_>> =
             placed.iter().zip(&stored).filter(|(_, stored)| **stored).map(|(line, _)| line).collect();
 
@@ -370,8 +386,14 @@ impl Write<'_> {
         Ok(found)
     }
 
-    /// Appends the lines; says for each whether it was new.
-    async fn insert_messages(&self, placed: &[Placed<'_>], next_ordinal: i64) -> Result<Vec<bool>, DbError> {
+    /// Appends the lines; says for each whether it was new. Where all are to be (`all_new`), it is an error
+    /// ([`DbError::is_duplicate`]) if one is not.
+    async fn insert_messages(
+        &self,
+        placed: &[Placed<'_>],
+        next_ordinal: i64,
+        all_new: bool,
+    ) -> Result<Vec<bool>, DbError> {
         // One statement cannot meet the same key twice, and of identical lines the first counts.
         let mut seen = HashSet::new();
         let once: Vec<bool> = placed.iter().map(|p| seen.insert(p.line.record.uuid.as_str())).collect();
@@ -380,15 +402,22 @@ impl Write<'_> {
             .collect();
         let mut new = HashSet::new();
         for rows in statements(&rows) {
-            for row in self.insert_rows(rows).await? {
+            for row in self.insert_rows(rows, all_new).await? {
                 new.insert(Uuid::from_query_result(&row, "")?.uuid);
             }
+        }
+        if all_new {
+            return Ok(once);
         }
         Ok(placed.iter().zip(once).map(|(p, once)| once && new.contains(&p.line.record.uuid)).collect())
     }
 
-    /// One statement's rows; gives the uuids of those that were new.
-    async fn insert_rows(&self, rows: &[(i64, &Placed<'_>)]) -> Result<Vec<QueryResult>, DbError> {
+    /// One statement's rows; gives the uuids of those that were new, unless all are to be.
+    async fn insert_rows(
+        &self,
+        rows: &[(i64, &Placed<'_>)],
+        all_new: bool,
+    ) -> Result<Vec<QueryResult>, DbError> {
         let texts = |value: &dyn Fn(&LineRecord) -> Option<String>| -> Vec<String> {
             rows.iter().map(|(_, p)| value(&p.line.record).unwrap_or_default()).collect()
         };
@@ -422,8 +451,8 @@ impl Write<'_> {
                 Column::Bool("sealed", rows.iter().map(|(_, p)| p.line.sealed).collect()),
                 Column::Text("body", rows.iter().map(|(_, p)| p.line.body.clone()).collect()),
             ],
-            on_conflict: "(team_id, session_id, transcript, uuid) DO NOTHING",
-            returning: "uuid",
+            on_conflict: if all_new { "" } else { "(team_id, session_id, transcript, uuid) DO NOTHING" },
+            returning: if all_new { "" } else { "uuid" },
         };
         insert.run(self.tx).await
     }
@@ -484,19 +513,27 @@ impl Write<'_> {
         self.tx
             .execute(
                 "INSERT INTO projects (team_id, id, repo_id, details, sealed, created_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6) \
-                 ON CONFLICT (team_id, id) DO UPDATE SET repo_id = excluded.repo_id \
-                 WHERE excluded.repo_id IS NOT NULL AND projects.repo_id IS NULL",
+                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (team_id, id) DO NOTHING",
                 [
                     self.team().into(),
                     id.as_str().into(),
-                    repo_id.into(),
+                    repo_id.clone().into(),
                     stored.into(),
                     sealed.into(),
                     self.now.into(),
                 ],
             )
             .await?;
+        // Apart from it: an upsert would lock the project's row even where it changes nothing, and the first batches
+        // of its sessions would wait for each other.
+        if repo_id.is_some() {
+            self.tx
+                .execute(
+                    "UPDATE projects SET repo_id = $3 WHERE team_id = $1 AND id = $2 AND repo_id IS NULL",
+                    [self.team().into(), id.as_str().into(), repo_id.into()],
+                )
+                .await?;
+        }
         Ok(Some(id.to_string()))
     }
 
