@@ -4,8 +4,6 @@
 //! Bodies of what is copied are cut short, and its words are not in the search index: only what is pushed is ever read
 //! as text.
 
-use std::time::Duration;
-
 use futures_util::{StreamExt as _, stream};
 use han_db::page::{Cursor as _, MessageCursor};
 use han_testkit::SyntheticSession;
@@ -42,7 +40,7 @@ impl History {
         let now: i64 = sqlx::query_scalar(now).fetch_one(&mut target.connect().await).await.expect("a time");
         let history = Self { target, client: reqwest::Client::new(), now };
         history.push_month(lines).await;
-        history.until_indexed().await;
+        history.target.until_indexed().await;
         history.share_out().await;
         if months > 1 {
             history.copy_month(months).await;
@@ -146,7 +144,7 @@ impl History {
         let start = self.now - 3 * day - begin_of(&old);
         self.push(&id, "main", "/home/dev/deep", &shifted(&old, start)).await;
         self.push(&id, "main", "/home/dev/deep", &shifted(&new, start + day)).await;
-        self.until_indexed().await;
+        self.target.until_indexed().await;
         let mut connection = self.target.connect().await;
         let columns: Vec<String> = sqlx::query_scalar(
             "SELECT column_name::text FROM information_schema.columns WHERE table_schema = 'public' \
@@ -198,7 +196,7 @@ impl History {
         let lines = shifted(&lines, self.now - 5 * 24 * Timestamp::HOUR_MS - begin_of(&lines));
         self.push(&sealed, "main", "/home/dev/twins", &lines).await;
         self.push(&clear, "main", "/home/dev/twins", &lines).await;
-        self.until_indexed().await;
+        self.target.until_indexed().await;
         let mut connection = self.target.connect().await;
         // Lines keep their order: every one was stored.
         sqlx::query(
@@ -217,21 +215,6 @@ impl History {
         assert_eq!(left, 0, "every line of the twin is in clear");
         self.settle().await;
         (sealed, clear)
-    }
-
-    /// Waits for the search index, which is written in the background, so that it is not written beside what is
-    /// measured.
-    async fn until_indexed(&self) {
-        let sql = "SELECT count(*) FROM sessions s LEFT JOIN search_state i ON i.team_id = s.team_id \
-                   AND i.session_id = s.session_id WHERE s.next_ordinal > COALESCE(i.indexed_ordinal, 0)";
-        let mut connection = self.target.connect().await;
-        loop {
-            let due: i64 = sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect("a count");
-            if due == 0 {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
     }
 
     /// Tells the planner what is there now.

@@ -7,7 +7,9 @@ use std::time::Instant;
 use clap::Args;
 use futures_util::TryStreamExt as _;
 use futures_util::future::join_all;
+use han_crypto::{FieldContext, OsEntropy, TeamKey, TeamKeyRing};
 use han_testkit::SyntheticSession;
+use han_transcript::record::{LineContext, project};
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 
 use crate::cpu;
@@ -62,6 +64,8 @@ pub(crate) async fn run(options: Options) -> Figure {
         let sessions: Vec<Session> =
             (0..options.writers).map(|writer| Session::new(&options, pair, writer)).collect();
         let http = push(&target, &client, &sessions, lines).await;
+        // The search index is written once nobody pushes, and not beside the baseline.
+        target.until_indexed().await;
         let copy = copy(&target, &options, &sessions, pair, lines).await;
         let ratio = http.lines_per_second / copy.lines_per_second;
         let counted = if pair == 0 { " (warm-up)" } else { "" };
@@ -77,7 +81,33 @@ pub(crate) async fn run(options: Options) -> Figure {
             ratios.push(ratio);
         }
     }
+    stages(&options);
     Figure::at_least("ingest", median(&ratios), 0.5)
+}
+
+/// What the server does with a commit's lines before the database gets them, each stage alone on one core.
+fn stages(options: &Options) {
+    const ROUNDS: usize = 20;
+    let entropy = OsEntropy::default();
+    let lines = SyntheticSession::new(1).lines(options.batch);
+    let body = zstd::bulk::compress(lines.join(",").as_bytes(), 3).expect("a compressed body");
+    let team = "bench".parse().expect("an id");
+    let keys = TeamKeyRing::new(team, 1, [(1, TeamKey::generate(&entropy))]).expect("a ring");
+    let at = LineContext { session_id: "session", transcript: "main" };
+    let seal = |line: &String| {
+        let context = FieldContext { table: "messages", row_id: "session/main/uuid", column: "body" };
+        keys.field(context).encrypt(line.as_bytes(), &entropy).expect("a sealed line")
+    };
+    println!("{:>30} {:>12}", "the server's stages", "ms a commit");
+    let stage = |name: &str, work: &dyn Fn() -> usize| {
+        let start = Instant::now();
+        let done: usize = (0..ROUNDS).map(|_| work()).sum();
+        assert!(done > 0, "{name} did nothing");
+        println!("{name:>30} {:>12.2}", start.elapsed().as_secs_f64() * 1e3 / ROUNDS as f64);
+    };
+    stage("decompress", &|| zstd::stream::decode_all(body.as_slice()).expect("a body").len());
+    stage("read what lines mean", &|| lines.iter().map(|line| project(line, &at).uuid.len()).sum());
+    stage("seal", &|| lines.iter().map(|line| seal(line).len()).sum());
 }
 
 /// A writer's session: its request bodies, made before the clock starts.

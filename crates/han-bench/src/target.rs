@@ -1,6 +1,7 @@
 //! What is measured: a han-server of its own on a fresh database of the benchmark's PostgreSQL.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use base64::Engine as _;
 use han_testkit::{Program, pg};
@@ -81,5 +82,20 @@ impl Target {
     /// A connection to its database, past the server.
     pub(crate) async fn connect(&self) -> PgConnection {
         PgConnection::connect_with(&self.database).await.expect("the database answers")
+    }
+
+    /// Waits for the search index, which is written in the background, so that it is not written beside what is
+    /// measured.
+    pub(crate) async fn until_indexed(&self) {
+        let sql = "SELECT count(*) FROM sessions s LEFT JOIN search_state i ON i.team_id = s.team_id \
+                   AND i.session_id = s.session_id WHERE s.next_ordinal > COALESCE(i.indexed_ordinal, 0)";
+        let mut connection = self.connect().await;
+        loop {
+            let due: i64 = sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect("a count");
+            if due == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 }
