@@ -6,9 +6,11 @@
 //! the feed. Instead a row is delivered as soon as it is visible, its number is remembered in `seen`, and the
 //! point before which nothing can appear any more only tells what may be forgotten:
 //!
-//! * a *checkpoint* is the sequence's last value, read first, and a transaction id taken after it. Whoever took a
-//!   number up to that value had a transaction id before that one. (A snapshot's `xmax` would not do: it is one past
-//!   the last id that has *ended*, and later ones may be running.);
+//! * a *checkpoint* is the greatest number delivered, and a transaction id taken after it. Whoever took a number up to
+//!   that one had a transaction id before that one. (A snapshot's `xmax` would not do: it is one past the last id that
+//!   has *ended*, and later ones may be running. The sequence's last value would not do either: a crash of PostgreSQL
+//!   takes back numbers that only transactions without a durable commit had taken, and hands them out again; one that
+//!   was delivered is durable, and so are all before it.);
 //! * once no transaction before that id is running (`xmin`), a read that began then has seen every such row.
 //!
 //! What woke the reader does not matter to what it delivers: a NOTIFY of another replica, a commit of this process,
@@ -324,7 +326,8 @@ struct Reader {
     settled: i64,
     /// Numbers after `settled` that were delivered.
     seen: BTreeSet<i64>,
-    /// The sequence's last value when the outbox was last read: whatever is trimmed up to here was seen.
+    /// The greatest number that was delivered, or that the sequence had reached at the start: whatever is trimmed up to
+    /// here was seen.
     read_to: i64,
     checkpoint: Option<Checkpoint>,
     recent: Arc<Recent>,
@@ -372,8 +375,7 @@ impl Reader {
     /// Delivers what is visible and was not yet delivered.
     async fn read(&mut self) -> Result<(), DbError> {
         let tx = self.db.read_system_latest().await?;
-        // The order of these reads matters: the last number first, the horizon after it, the rows last.
-        let last = last_seq(&tx).await?;
+        // The order of these reads matters: the horizon first, the rows after it.
         let horizon = match tx.dialect() {
             Dialect::Postgres => {
                 tx.one::<Horizon, _>(
@@ -408,6 +410,7 @@ impl Reader {
             let more = rows.len() == READ_ROWS;
             for row in rows {
                 from = row.seq;
+                self.read_to = self.read_to.max(row.seq);
                 if self.seen.insert(row.seq) {
                     self.deliver(row)?;
                 }
@@ -416,8 +419,7 @@ impl Reader {
                 break;
             }
         }
-        self.read_to = last.max(from);
-        self.settle(&tx, &horizon, last).await
+        self.settle(&tx, &horizon).await
     }
 
     /// The number from which rows must be read: the first gap in what was delivered.
@@ -432,7 +434,7 @@ impl Reader {
         at
     }
 
-    async fn settle(&mut self, tx: &Tx, horizon: &Horizon, last: i64) -> Result<(), DbError> {
+    async fn settle(&mut self, tx: &Tx, horizon: &Horizon) -> Result<(), DbError> {
         if let Some(point) = &self.checkpoint
             && horizon.xmin >= point.before_xid
         {
@@ -441,7 +443,9 @@ impl Reader {
             self.checkpoint = None;
         }
         // An id is taken only where there is something to settle, so that an idle feed uses none up.
-        if self.checkpoint.is_none() && last > self.settled {
+        if self.checkpoint.is_none()
+            && let Some(&last) = self.seen.last()
+        {
             let before_xid = match tx.dialect() {
                 Dialect::Postgres => {
                     let sql = "SELECT pg_current_xact_id()::text::bigint AS xid";
@@ -645,6 +649,39 @@ mod tests {
         assert!(feed.try_recv().is_err(), "told once");
         assert_eq!(reader.settled, 1, "and then forgotten");
         assert!(reader.seen.is_empty());
+    }
+
+    /// A crash of PostgreSQL takes numbers back that nobody durably used. What is written under them afterwards is told
+    /// all the same.
+    #[tokio::test]
+    async fn numbers_that_a_crash_took_back_are_told_when_they_are_used_again() {
+        let database = TestDatabase::postgres().await;
+        let secret = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=".to_owned();
+        let keks = KekRing::from_secrets(&secret.into(), None).unwrap();
+        let (clock, entropy) = (Arc::new(TestClock::default()), Arc::new(OsEntropy::new()));
+        let db = Db::connect(&DbConfig::new(database.url()), keks, clock, entropy).await.unwrap();
+        db.migrate().await.unwrap();
+        let (sender, mut feed) = broadcast::channel(16);
+        let mut reader = Reader::start(db, sender, broadcast::channel(16).0).await.unwrap();
+        let row = "INSERT INTO changes (xid, team_id, table_name, action, session_id, at) \
+                   VALUES (0, 't', 'sessions', 'update', 's', 0)";
+        database.execute(row).await;
+        // These transactions ended, and their numbers are free after a crash.
+        database.execute(&format!("BEGIN; {row}; {row}; ROLLBACK")).await;
+        let settled = async {
+            while reader.settled == 0 {
+                reader.read().await.unwrap();
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(60), settled).await.expect("it settles");
+        for _ in 0..3 {
+            reader.read().await.unwrap();
+        }
+        assert!(feed.try_recv().is_ok() && feed.try_recv().is_err());
+        database.execute("SELECT setval('changes_seq_seq', 1)").await;
+        database.execute(&format!("{row}; {row}")).await;
+        reader.read().await.unwrap();
+        assert!(feed.try_recv().is_ok() && feed.try_recv().is_ok() && feed.try_recv().is_err());
     }
 
     /// A number that was rolled back leaves a gap for good; more delivered rows than one read takes lie behind it.
