@@ -2,6 +2,7 @@
 //! what the configured number of proxies has added is believed.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Once;
 
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
@@ -30,6 +31,15 @@ fn read(entry: &str) -> Option<IpAddr> {
 
 /// The address of a request that is being answered.
 pub(crate) fn of_request(state: &AppState, headers: &HeaderMap, connection: Option<&Connection>) -> IpAddr {
+    static TOLD: Once = Once::new();
+    if state.config.trusted_proxies == 0 && headers.contains_key(FORWARDED) {
+        TOLD.call_once(|| {
+            tracing::warn!(
+                "a request came with X-Forwarded-For, which is not believed: behind a proxy, set HAN_TRUSTED_PROXIES, or \
+                 all its clients share one rate limit"
+            );
+        });
+    }
     let peer = connection.map_or(IpAddr::from([0, 0, 0, 0]), |connection| connection.peer().ip());
     of(peer, headers, state.config.trusted_proxies)
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use han_types::PlanTier;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// Who goes first. Within a class it is who came first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,12 +48,16 @@ struct Shared {
     patience: Duration,
     /// The most that may wait.
     queue: usize,
+    /// All units there are.
+    units: usize,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
     free: usize,
+    /// When units were last given back.
+    last_use: Option<Instant>,
     waiting: [VecDeque<Waiting>; 2],
 }
 
@@ -72,8 +77,15 @@ pub(crate) struct Permit {
 impl Gate {
     /// A gate with `units` to give, before which at most `queue` wait, each for at most `patience`.
     pub(crate) fn new(units: usize, queue: usize, patience: Duration) -> Self {
-        let state = State { free: units.max(1), waiting: [VecDeque::new(), VecDeque::new()] };
-        Self(Arc::new(Shared { patience, queue, state: Mutex::new(state) }))
+        let units = units.max(1);
+        let state = State { free: units, last_use: None, waiting: [VecDeque::new(), VecDeque::new()] };
+        Self(Arc::new(Shared { patience, queue, units, state: Mutex::new(state) }))
+    }
+
+    /// Whether nobody has had or wanted any of it for so long.
+    pub(crate) fn is_quiet_for(&self, time: Duration) -> bool {
+        let state = self.state();
+        state.free == self.0.units && state.last_use.is_none_or(|last| last.elapsed() >= time)
     }
 
     /// Takes `units`, waiting for them if it must.
@@ -121,6 +133,7 @@ impl Gate {
         let mut admitted = Vec::new();
         let mut state = self.state();
         state.free += units;
+        state.last_use = Some(Instant::now());
         // The first of the highest class: whoever needs much is not passed over for whoever needs little.
         while let Some(class) = state.waiting.iter().position(|queue| !queue.is_empty()) {
             let free = state.free;

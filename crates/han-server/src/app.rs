@@ -181,6 +181,7 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
     state.tracker.spawn(jobs::search::run(
         state.db.clone(),
         changes.sender.subscribe(),
+        state.stores.clone(),
         state.stopping.clone(),
     ));
     let served = axum::serve(connections, service).with_graceful_shutdown(begin_to_stop);

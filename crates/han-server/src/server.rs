@@ -57,7 +57,7 @@ fn routes(environment: Environment) -> Vec<Route> {
         route("/auth/device/token", &[Method::POST],             post(device::token)),
         route(device::PATH,        &[Method::GET, Method::POST], get(device::show).post(device::decide)),
         // Joining a team: a page that accepts an invite for who is signed in.
-        route(invite::PATH,        &[Method::GET, Method::POST], get(invite::page).post(invite::accept)),
+        route(invite::PATH,        &[Method::GET, Method::POST], get(invite::show).post(invite::accept)),
         // Data: every handler asks for a Caller.
         route(graphql::PATH,       &[Method::GET, Method::POST], get(graphql::get).post(graphql::post)),
         route("/api/sync/status",  &[Method::GET],               get(receiver::status)),

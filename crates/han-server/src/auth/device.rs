@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::middleware::Presented;
-use super::{csrf, oauth, page, tokens};
+use super::{csrf, page, tokens};
 use crate::address::ClientAddress;
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -231,14 +231,7 @@ async fn signed_in(state: &AppState, headers: &HeaderMap) -> Result<Option<Actor
 fn sign_in_first(state: &AppState, code: Option<&str>) -> Response {
     let back =
         code.map_or_else(|| PATH.to_owned(), |code| format!("{PATH}?user_code={}", show_user_code(code)));
-    let how = if state.github.is_some() {
-        // The place is a path, a question mark and letters: only its question mark and equals sign need escaping.
-        let back = back.replace('?', "%3F").replace('=', "%3D");
-        format!("<p><a href=\"{}?return_to={back}\">Sign in with GitHub</a></p>", oauth::PATH)
-    } else {
-        "<p>Open a sign-in link first (<code>han-server login-link</code> makes one), then come back here.</p>"
-            .to_owned()
-    };
+    let how = page::sign_in(state, &back);
     page::html(
         StatusCode::UNAUTHORIZED,
         &format!("<p>Sign in to this site first: a program waits for your approval.</p>{how}"),

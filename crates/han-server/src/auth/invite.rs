@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::csrf;
 use super::login_link::MAX_FORM_BYTES;
-use super::page::html;
+use super::page::{self, html};
 use crate::auth::middleware::Presented;
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -32,7 +32,7 @@ pub(crate) struct Form {
 }
 
 /// `GET /invite?code=…`: asks for the click, whether or not the invite is still good.
-pub(crate) async fn page(form: Result<Query<Form>, QueryRejection>) -> Response {
+pub(crate) async fn show(form: Result<Query<Form>, QueryRejection>) -> Response {
     let code = form.map(|Query(form)| form.code).unwrap_or_default();
     // Only what has the shape of a code is put into the page.
     if OpaqueToken::parse(INVITE_PREFIX, &code).is_err() {
@@ -55,12 +55,14 @@ pub(crate) async fn accept(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let presented = Presented::read(&state, &headers)?;
-    let Some(presented @ Presented::Cookie(_)) = presented else { return Ok(sign_in_first()) };
+    let Some(presented @ Presented::Cookie(_)) = presented else { return Ok(sign_in_first(&state, &body)) };
     // A form cannot send the JSON that other requests by cookie must be; that it is this server's own, it can show.
     csrf::same_origin(&headers, state.public_url.origin(), true)?;
     let actor = match presented.verify(&state).await {
         Ok(actor) => actor,
-        Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => return Ok(sign_in_first()),
+        Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => {
+            return Ok(sign_in_first(&state, &body));
+        }
         Err(problem) => return Err(problem),
     };
     let code = form_code(&body).unwrap_or_default();
@@ -91,8 +93,11 @@ pub(crate) async fn accept(
     Ok(html(status, told))
 }
 
-fn sign_in_first() -> Response {
-    html(StatusCode::UNAUTHORIZED, "<p>Sign in first, then open the invite again: it is still good.</p>")
+/// Who comes back signed in finds the invite's button again. Only what has the shape of a code is put into the page.
+fn sign_in_first(state: &AppState, body: &[u8]) -> Response {
+    let code = form_code(body).filter(|code| OpaqueToken::parse(INVITE_PREFIX, code).is_ok());
+    let how = code.map(|code| page::sign_in(state, &format!("{PATH}?code={code}"))).unwrap_or_default();
+    html(StatusCode::UNAUTHORIZED, &format!("<p>Sign in first; the invite is still good.</p>{how}"))
 }
 
 /// The code of a form (`application/x-www-form-urlencoded`), which has the syntax of a query.

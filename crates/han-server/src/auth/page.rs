@@ -5,8 +5,11 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
+use reqwest::Url;
 
+use crate::auth::oauth;
 use crate::problem::Problem;
+use crate::state::AppState;
 
 /// Whether an answer is for a program (`Accept: application/json`) or for somebody who looks at a browser.
 pub(crate) fn wants_json(headers: &HeaderMap) -> bool {
@@ -42,6 +45,18 @@ pub(crate) fn html(status: StatusCode, body: &str) -> Response {
         ),
     ];
     (status, headers, page).into_response()
+}
+
+/// What to do to be signed in, and led back to `back` (a path of this site with its query).
+pub(crate) fn sign_in(state: &AppState, back: &str) -> String {
+    if state.github.is_none() {
+        return "<p>Open a sign-in link first (<code>han-server login-link</code> makes one), then come back here.</p>"
+            .to_owned();
+    }
+    // The URL standard writes the value; only its query is needed.
+    let url = Url::parse_with_params(state.public_url.origin(), [("return_to", back)]).ok();
+    let query = url.as_ref().and_then(Url::query).unwrap_or_default();
+    format!("<p><a href=\"{}?{}\">Sign in with GitHub</a></p>", oauth::PATH, escape(query))
 }
 
 /// A problem as a page, followed by more HTML: what to do next.

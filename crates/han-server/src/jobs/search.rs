@@ -1,6 +1,6 @@
 //! The job that indexes new lines for searching. It hears of changed sessions from the change feed and does them one
-//! after another, in small transactions, so that pushes go first; what it did not hear of (before it began, or when it
-//! fell behind) it finds by looking. Every replica runs it: a session that two do at once is done once.
+//! after another, in small transactions, when nobody pushes; what it did not hear of (before it began, or when it fell
+//! behind) it finds by looking. Every replica runs it: a session that two do at once is done once.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,43 +10,61 @@ use han_db::queries::search::{self, Due};
 use han_db::{Db, DbError};
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::admission::Gate;
 
 /// How often it looks for what nobody told it of.
 const LOOK_EVERY: Duration = Duration::from_secs(300);
 
-/// How long it waits after a failure.
-const AFTER_FAILURE: Duration = Duration::from_secs(5);
+/// How long it waits before it tries again what failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(30);
 
 /// How many sessions are listed at once.
 const LISTED: usize = 500;
 
-/// Indexes until told to stop.
-pub(crate) async fn run(db: Db, mut events: Receiver<DbChangeEvent>, stopping: CancellationToken) {
+/// How long nobody may have pushed before it goes on, and how long it waits for that at most: what is pushed without a
+/// pause is indexed slowly, but it is.
+const QUIET: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Indexes until told to stop. `stores` is what pushes are stored through.
+pub(crate) async fn run(
+    db: Db,
+    mut events: Receiver<DbChangeEvent>,
+    stores: Gate,
+    stopping: CancellationToken,
+) {
     let work = async {
         let mut due = BTreeSet::new();
-        let mut look = true;
+        let mut look_at = Instant::now();
         loop {
-            if std::mem::take(&mut look)
-                && let Err(error) = look_for_more(&db, &mut due).await
-            {
-                tracing::warn!(%error, "what is to be indexed could not be listed");
-                tokio::time::sleep(AFTER_FAILURE).await;
-                look = true;
-                continue;
+            if Instant::now() >= look_at {
+                look_at = Instant::now() + LOOK_EVERY;
+                if let Err(error) = look_for_more(&db, &mut due).await {
+                    tracing::warn!(%error, "what is to be indexed could not be listed");
+                    look_at = Instant::now() + AFTER_FAILURE;
+                }
             }
             while let Some(next) = due.pop_first() {
-                if let Err(error) = index(&db, &next).await {
-                    // Its lines are found again by looking.
+                if let Err(error) = index(&db, &next, &stores).await {
                     tracing::warn!(%error, team = %next.team_id, session = %next.session_id, "a session could not be indexed");
-                    tokio::time::sleep(AFTER_FAILURE).await;
+                    // Its lines are found again by looking; others need not wait for it.
+                    look_at = look_at.min(Instant::now() + AFTER_FAILURE);
                 }
-                look |= take_waiting(&mut events, &mut due);
+                if take_waiting(&mut events, &mut due) {
+                    look_at = Instant::now();
+                }
             }
-            match tokio::time::timeout(LOOK_EVERY, events.recv()).await {
-                Ok(Ok(event)) => look |= take(event, &mut due),
-                Ok(Err(RecvError::Lagged(_))) | Err(_) => look = true,
+            let missed = match tokio::time::timeout_at(look_at, events.recv()).await {
+                Ok(Ok(event)) => take(event, &mut due),
+                Ok(Err(RecvError::Lagged(_))) => true,
                 Ok(Err(RecvError::Closed)) => return,
+                Err(_) => false,
+            };
+            if missed {
+                look_at = Instant::now();
             }
         }
     };
@@ -56,9 +74,19 @@ pub(crate) async fn run(db: Db, mut events: Receiver<DbChangeEvent>, stopping: C
     }
 }
 
-async fn index(db: &Db, due: &Due) -> Result<(), DbError> {
-    while !search::index(db, due).await? {}
-    Ok(())
+async fn index(db: &Db, due: &Due, stores: &Gate) -> Result<(), DbError> {
+    loop {
+        let quiet = async {
+            while !stores.is_quiet_for(QUIET) {
+                tokio::time::sleep(QUIET / 4).await;
+            }
+        };
+        // In vain: then it is its turn all the same.
+        let _ = tokio::time::timeout(PATIENCE, quiet).await;
+        if search::index(db, due).await? {
+            return Ok(());
+        }
+    }
 }
 
 async fn look_for_more(db: &Db, due: &mut BTreeSet<Due>) -> Result<(), DbError> {

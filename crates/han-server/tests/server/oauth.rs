@@ -172,6 +172,133 @@ both_databases!(
     }
 );
 
+/// Signs somebody in for a program; gives their tokens.
+async fn tokens_of(world: &World, id: i64, login: &str) -> (String, String) {
+    world.github.sign_in(GithubAccount::new(id, login));
+    pair_of(world).await
+}
+
+/// An access token for one of a person's teams.
+async fn token_in(server: &TestServer, refresh: &str, team_id: &str) -> String {
+    let asked = json!({ "refresh_token": refresh, "team_id": team_id });
+    let (status, body) = answer(server.post("/auth/refresh").json(&asked).send().await.unwrap()).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    body["access_token"].as_str().unwrap().to_owned()
+}
+
+/// An answer's data, which must have no errors.
+async fn asked(server: &TestServer, token: &str, query: &str, variables: Value) -> Value {
+    let request = server.post("/graphql").bearer_auth(token);
+    let request = request.json(&json!({ "query": query, "variables": variables })).send().await.unwrap();
+    let (status, mut body) = answer(request).await;
+    assert!(status == StatusCode::OK && body.get("errors").is_none(), "{status} {body}");
+    body["data"].take()
+}
+
+both_databases!(
+    /// From GitHub's sign-in to a session that those in the team see in every way there is, and nobody else.
+    async fn who_signed_in_at_github_shares_with_their_team_alone(db: TestDatabase) {
+        let world = World::start(&db).await;
+        let server = &world.server;
+        let (ada, of_ada) = tokens_of(&world, 1, "ada").await;
+        let (bob, of_bob) = tokens_of(&world, 2, "bob").await;
+        let (eve, of_eve) = tokens_of(&world, 3, "eve").await;
+        assert_eq!(who(server, &ada).await, (StatusCode::OK, json!("ada")));
+
+        let found = "mutation { createTeam(name: \"Orchard\") { id teamId slug } }";
+        let team = asked(server, &ada, found, json!({})).await["createTeam"].take();
+        let invite =
+            "mutation($team: ID!) { inviteToTeam(teamId: $team, email: \"bob@example.com\") { code } }";
+        let invited = asked(server, &ada, invite, json!({ "team": team["id"] })).await;
+        let accept = "mutation($code: String!) { acceptInvite(code: $code) { slug } }";
+        let joined = asked(server, &bob, accept, json!({ "code": invited["inviteToTeam"]["code"] })).await;
+        assert_eq!(joined["acceptInvite"]["slug"], "orchard");
+
+        let team_id = team["teamId"].as_str().unwrap();
+        // Each has a team of their own besides; a token says which one is meant.
+        let (ada, bob) = (token_in(server, &of_ada, team_id).await, token_in(server, &of_bob, team_id).await);
+        let mut sockets = Vec::new();
+        for token in [&ada, &bob, &eve] {
+            let mut socket = server.socket_as(token).await;
+            socket.subscribe("live", "subscription { sessionAdded { sessionId } }").await;
+            socket.subscribe("ready", "{ __typename }").await;
+            assert_eq!(socket.hear().await.unwrap()["id"], "ready");
+            assert_eq!(socket.hear().await.unwrap()["type"], "complete");
+            sockets.push(socket);
+        }
+        let line = |text: &str| {
+            json!({"type": "user", "uuid": "u1", "timestamp": "2026-01-01T00:00:00Z",
+            "message": {"role": "user", "content": text}})
+        };
+        for (token, session, text) in [(&ada, "apples", "pick the apples"), (&eve, "pears", "pick the pears")]
+        {
+            let body =
+                json!({ "sessions": [{ "session_id": session, "offset": 0, "messages": [line(text)] }] });
+            let (status, body) = answer(server.push(token, &body).send().await.unwrap()).await;
+            assert_eq!((status, &body["sessions"][0]["stored"]), (StatusCode::OK, &json!(1)), "{body}");
+        }
+        for (socket, expected) in sockets.iter_mut().zip(["apples", "apples", "pears"]) {
+            let heard = socket.hear().await.unwrap();
+            assert_eq!(heard["payload"]["data"]["sessionAdded"]["sessionId"], expected);
+        }
+
+        let everything = "query { sessions(first: 9) { totalCount edges { node { sessionId } } } \
+            node(id: \"Session:apples\") { id } session(id: \"apples\") { messageCount } \
+            message(id: \"Message:apples:main:u1\") { rawJson } teamMetrics { totalSessions } \
+            searchMessages(query: \"pick\") { linesToIndex edges { node { matchContext } } } }";
+        for (token, session, text) in [
+            (&ada, "apples", "pick the apples"),
+            (&bob, "apples", "pick the apples"),
+            (&eve, "pears", "pick the pears"),
+        ] {
+            let seen = loop {
+                let seen = asked(server, token, everything, json!({})).await;
+                // Lines are indexed in the background.
+                if seen["searchMessages"]["linesToIndex"] == 0 {
+                    break seen;
+                }
+                tokio::task::yield_now().await;
+            };
+            let sees = session == "apples";
+            assert_eq!(seen["sessions"]["totalCount"], 1);
+            assert_eq!(seen["sessions"]["edges"][0]["node"]["sessionId"], session);
+            assert_eq!(seen["searchMessages"]["edges"], json!([{ "node": { "matchContext": text } }]));
+            assert_eq!(seen["teamMetrics"]["totalSessions"], 1);
+            for field in ["node", "session", "message"] {
+                assert_eq!(seen[field].is_object(), sees, "{field}: {seen}");
+            }
+        }
+        // Naming a team does not let in.
+        let named = json!({ "refresh_token": of_eve, "team_id": team_id });
+        let (_, body) = answer(server.post("/auth/refresh").json(&named).send().await.unwrap()).await;
+        if let Some(token) = body["access_token"].as_str() {
+            let (_, body) = answer(server.graphql(token, everything).send().await.unwrap()).await;
+            assert!(!body.to_string().contains("apples"), "{body}");
+        }
+        world.server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn an_invite_leads_through_the_sign_in_and_back(db: TestDatabase) {
+        let world = World::start(&db).await;
+        let server = &world.server;
+        let code = format!("han_invite_{}", "A".repeat(43));
+        let press = |code: &str| server.post("/invite").body(format!("code={code}")).send();
+        let page = press(&code).await.unwrap().text().await.unwrap();
+        let begin = page.split("href=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        let mut browser = Browser::default();
+        let back = browser.consent(server, &begin).await;
+        let done = browser.go(server, &back, "text/html").await;
+        assert_eq!(location(&done), format!("/invite?code={code}"));
+        // What has not the shape of a code is not written into the page.
+        let page = press("\"><script>").await.unwrap();
+        assert_eq!(page.status(), StatusCode::UNAUTHORIZED);
+        assert!(!page.text().await.unwrap().contains("script"));
+        world.server.stop().await;
+    }
+);
+
 both_databases!(
     async fn whoever_did_not_begin_the_sign_in_does_not_end_it(db: TestDatabase) {
         let world = World::start(&db).await;

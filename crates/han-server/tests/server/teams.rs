@@ -113,7 +113,12 @@ both_databases!(
         assert!(page.text().await.unwrap().contains("<form method=\"post\""));
         let press =
             || server.post("/invite").body(format!("code={code}")).header(header::ORIGIN, &server.url);
-        assert_eq!(press().send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
+        let first = press().send().await.unwrap();
+        assert_eq!(first.status(), StatusCode::UNAUTHORIZED);
+        assert!(
+            first.text().await.unwrap().contains("login-link"),
+            "how to sign in where there is no GitHub app"
+        );
         let elsewhere =
             server.post("/invite").body(format!("code={code}")).header(header::COOKIE, &bob.cookie);
         let elsewhere = elsewhere.header(header::ORIGIN, "https://evil.example").send().await.unwrap();
