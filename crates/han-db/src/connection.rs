@@ -9,6 +9,7 @@ use std::time::Duration;
 use han_crypto::KekRing;
 use han_types::{Clock, Entropy};
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
+use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
@@ -244,6 +245,18 @@ async fn sqlite_pools(config: &DbConfig) -> Result<(DatabaseConnection, Database
     let writer = SqlitePoolOptions::new()
         .max_connections(1)
         .acquire_timeout(config.acquire_timeout)
+        // Where a file cannot be written, SQLite rolls back by itself and the driver's count of open transactions
+        // stays up: from then on it would nest each transaction in one that never commits.
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                connection.ping().await?;
+                let sound = !connection.is_in_transaction();
+                if !sound {
+                    tracing::warn!("a transaction ended in disorder: its connection is replaced");
+                }
+                Ok(sound)
+            })
+        })
         .connect_with(options.clone())
         .await?;
     restrict_to_owner(&file).await?;

@@ -92,10 +92,12 @@ impl DbError {
     pub fn is_unavailable(&self) -> bool {
         if let Some(code) = self.code() {
             // Class 57P: the server is shutting down or was told to end the session; 57014: the statement took
-            // too long; 53: out of resources; SQLite 13: the disk is full.
+            // too long; 53: out of resources, a full disk among them. SQLite's result codes: 13, the disk is full; a
+            // file could not be written (778), flushed (1034), given another length (1546) or, for what readers and the
+            // writer share, another size (4874), as on a disk quota.
             return code.starts_with("57P")
                 || code.starts_with("53")
-                || matches!(code.as_str(), "57014" | "13")
+                || matches!(code.as_str(), "57014" | "13" | "778" | "1034" | "1546" | "4874")
                 || self.is_retryable();
         }
         match self {
