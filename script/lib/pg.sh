@@ -127,6 +127,24 @@ stop() {
     rm -rf "$dir"
 }
 
+crash() {
+    as_owner kill -KILL "$(head -n 1 "$data/postmaster.pid")" </dev/null
+}
+
+# While a backend of the one that was killed still lives, PostgreSQL refuses to start.
+revive() {
+    local attempt
+    for attempt in {1..100}; do
+        if as_owner "$bindir/pg_ctl" start --pgdata="$data" --wait --timeout=60 --silent \
+            --log="$root/server.log" --options="-p $port" >/dev/null 2>&1 </dev/null; then
+            return
+        fi
+        sleep 0.1
+    done
+    tail -n 20 "$root/server.log" >&2
+    return 1
+}
+
 url() {
     echo "postgres://postgres@127.0.0.1:$port/postgres"
 }
@@ -164,7 +182,14 @@ main() {
         start "$durable"
         url
         # Whoever reads the URL holds standard input open; its end is ours.
-        cat >/dev/null
+        local command
+        while read -r command; do
+            case $command in
+            crash) crash ;;
+            revive) revive ;;
+            *) false ;;
+            esac && echo done || echo failed
+        done
         ;;
     bindir)
         find_bindir

@@ -11,6 +11,7 @@
 )]
 
 mod cpu;
+mod faults;
 mod figure;
 mod history;
 mod hostile;
@@ -50,6 +51,8 @@ enum Name {
     Hostile(hostile::Options),
     /// Lists and dashboards with thirty times the history, the last page of a long session, sealed pages.
     Lists(lists::Options),
+    /// Random kills of servers, PostgreSQL, backends and sockets under load.
+    Faults(faults::Options),
     /// Subscribers for the other benchmarks.
     #[command(hide = true)]
     Watch(watch::Options),
@@ -66,6 +69,7 @@ async fn main() -> ExitCode {
         Name::Idle(options) => idle::run(options).await,
         Name::Hostile(options) => hostile::run(options).await,
         Name::Lists(options) => lists::run(options).await,
+        Name::Faults(options) => faults::run(options).await,
         Name::Watch(options) => {
             watch::run(options).await;
             return ExitCode::SUCCESS;

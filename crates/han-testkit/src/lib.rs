@@ -11,7 +11,10 @@
 
 mod clock;
 mod database;
+mod door;
 mod entropy;
+#[cfg(feature = "faults")]
+pub mod faults;
 pub mod fixtures;
 mod github;
 pub mod pg;
@@ -20,6 +23,7 @@ mod synthetic;
 
 pub use clock::TestClock;
 pub use database::TestDatabase;
+pub use door::{Cut, Door};
 pub use entropy::SeededEntropy;
 pub use github::{FakeGithub, GithubAccount, Trouble};
 pub use program::{Output, Program, Signal};

@@ -1,9 +1,9 @@
 //! Throwaway PostgreSQL clusters. How one is made lies in `script/lib/pg.sh`, which the shell scripts use too;
 //! databases within a cluster are [`crate::TestDatabase`]'s.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 
 use thiserror::Error;
@@ -36,6 +36,8 @@ pub struct ClusterError(String);
 pub struct Cluster {
     url: String,
     holder: Option<Child>,
+    /// What the holder answers.
+    answers: Option<BufReader<ChildStdout>>,
 }
 
 impl Cluster {
@@ -60,8 +62,9 @@ impl Cluster {
             .map_err(|e| ClusterError(format!("bash does not start: {e}")))?;
 
         let mut url = String::new();
-        if let Some(out) = holder.stdout.take() {
-            BufReader::new(out).read_line(&mut url).map_err(|e| ClusterError(e.to_string()))?;
+        let mut answers = holder.stdout.take().map(BufReader::new);
+        if let Some(answers) = &mut answers {
+            answers.read_line(&mut url).map_err(|e| ClusterError(e.to_string()))?;
         }
         if !url.ends_with('\n') {
             let mut why = String::new();
@@ -73,7 +76,35 @@ impl Cluster {
         }
         // A full pipe would stop the holder's cleaning up; nobody reads its complaints from here on.
         drop(holder.stderr.take());
-        Ok(Self { url: url.trim().to_owned(), holder: Some(holder) })
+        Ok(Self { url: url.trim().to_owned(), holder: Some(holder), answers })
+    }
+
+    /// Ends the postmaster as by a crash (SIGKILL); its backends follow it. Only a cluster of the caller's own.
+    ///
+    /// # Errors
+    /// It is not our own, or its holder is gone.
+    pub fn crash(&mut self) -> Result<(), ClusterError> {
+        self.tell("crash")
+    }
+
+    /// Starts it again after [`Cluster::crash`], at the same address, and waits until it has recovered.
+    ///
+    /// # Errors
+    /// As for [`Cluster::crash`], or it does not start.
+    pub fn revive(&mut self) -> Result<(), ClusterError> {
+        self.tell("revive")
+    }
+
+    fn tell(&mut self, command: &str) -> Result<(), ClusterError> {
+        let failed = |why: &str| ClusterError(format!("{command}: {why}"));
+        let input = self.holder.as_mut().and_then(|holder| holder.stdin.as_mut());
+        let input = input.ok_or_else(|| failed("the cluster is not this process's own"))?;
+        writeln!(input, "{command}").map_err(|e| failed(&e.to_string()))?;
+        let mut answer = String::new();
+        if let Some(answers) = &mut self.answers {
+            answers.read_line(&mut answer).map_err(|e| failed(&e.to_string()))?;
+        }
+        if answer.trim() == "done" { Ok(()) } else { Err(failed("PostgreSQL did not do it")) }
     }
 
     /// The test run's cluster where [`TEST_VARIABLE`] names one (it then lasts beyond this process), else one
@@ -85,7 +116,7 @@ impl Cluster {
         static SHARED: OnceLock<Result<Cluster, ClusterError>> = OnceLock::new();
         SHARED
             .get_or_init(|| match std::env::var(TEST_VARIABLE) {
-                Ok(url) if !url.is_empty() => Ok(Self { url, holder: None }),
+                Ok(url) if !url.is_empty() => Ok(Self { url, holder: None, answers: None }),
                 _ => Self::start(Durability::None),
             })
             .as_ref()
@@ -133,7 +164,7 @@ mod tests {
             ("postgres://postgres@127.0.0.1:5432", "postgres://postgres@127.0.0.1:5432/x"),
             ("postgres://h/postgres?sslmode=disable", "postgres://h/x?sslmode=disable"),
         ] {
-            let cluster = Cluster { url: given.to_owned(), holder: None };
+            let cluster = Cluster { url: given.to_owned(), holder: None, answers: None };
             assert_eq!(cluster.url_of("x"), wanted);
         }
     }

@@ -1,0 +1,55 @@
+//! Faults: programs, PostgreSQL and connections end at any moment, the disk is full. What was acknowledged is stored
+//! once, what is stored was told, sums are those of a rebuild, and everything comes right by itself. The engine is
+//! `han_testkit::faults`; `script/bench faults` is the long version.
+//!
+//! `HAN_FAULT_SEED` repeats a run whose seed a failure printed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
+
+mod clients;
+mod disk;
+
+use han_testkit::TestDatabase;
+use han_testkit::faults::{Fault, World};
+
+pub(crate) const SERVER: &str = env!("CARGO_BIN_EXE_han-server");
+
+pub(crate) fn seed(own: u64) -> u64 {
+    std::env::var("HAN_FAULT_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(own)
+}
+
+async fn on_postgres(own_seed: u64, faults: &[Fault]) {
+    let mut world = World::postgres(SERVER, seed(own_seed)).await;
+    let reckoning = world.endure("postgres", 3, 2, faults).await;
+    world.assert_whole(&reckoning).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_is_killed_and_loses_nothing() {
+    on_postgres(1, &[Fault::Postmaster, Fault::Backend, Fault::Postmaster, Fault::Backend]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_to_postgres_are_ended_under_the_server() {
+    on_postgres(2, &[Fault::Terminate; 4]).await;
+}
+
+/// The dashboards listen on the one that lives, and then theirs dies too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn either_of_two_replicas_is_killed() {
+    on_postgres(3, &[Fault::Server, Fault::Server, Fault::Listener, Fault::Server, Fault::Listener]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sockets_are_cut_before_and_after_the_commit() {
+    let cuts = [Fault::Request, Fault::Answer, Fault::Dashboard];
+    on_postgres(4, &cuts.repeat(3)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_on_sqlite_is_killed_and_its_sockets_cut() {
+    let database = TestDatabase::sqlite().await;
+    let mut world = World::sqlite(SERVER, database.url(), seed(5)).await;
+    let faults = [Fault::Server, Fault::Request, Fault::Answer, Fault::Dashboard].repeat(2);
+    let reckoning = world.endure("sqlite", 3, 2, &faults).await;
+    world.assert_whole(&reckoning).await;
+}
