@@ -29,7 +29,7 @@ async fn push_through(world: &mut World, faults: &[Fault]) {
     options.limits.batch_lines = 2;
     options.limits.body_bytes = 2048;
     let pushing = {
-        let (client, samples, options) = (client.clone(), samples.clone(), options.clone());
+        let (client, samples) = (client.clone(), samples.clone());
         tokio::spawn(async move { han_coordinator::push(&samples, &client, &options).await })
     };
     for &fault in faults {
