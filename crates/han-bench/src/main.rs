@@ -19,6 +19,7 @@ mod idle;
 mod ingest;
 mod lists;
 mod live;
+mod search;
 mod target;
 mod watch;
 
@@ -53,6 +54,8 @@ enum Name {
     Lists(lists::Options),
     /// Random kills of servers, PostgreSQL, backends and sockets under load.
     Faults(faults::Options),
+    /// Search over sealed lines, beside ILIKE on their plaintext.
+    Search(search::Options),
     /// Subscribers for the other benchmarks.
     #[command(hide = true)]
     Watch(watch::Options),
@@ -69,6 +72,7 @@ async fn main() -> ExitCode {
         Name::Idle(options) => idle::run(options).await,
         Name::Hostile(options) => hostile::run(options).await,
         Name::Lists(options) => lists::run(options).await,
+        Name::Search(options) => search::run(options).await,
         Name::Faults(options) => faults::run(options).await,
         Name::Watch(options) => {
             watch::run(options).await;

@@ -21,6 +21,16 @@ const MAX_TEAMS: usize = 10_000;
 /// The version of a team's first keys.
 const FIRST_VERSION: u32 = 1;
 
+/// The row of a team's search key.
+const SEARCH_KEY: &str = "SELECT purpose, version, wrapped, active FROM team_keys WHERE team_id = $1 \
+     AND purpose = 'search' AND active";
+
+/// A key that search terms are made with.
+pub(crate) struct SearchKey {
+    pub version: u32,
+    pub key: BlindKey,
+}
+
 /// The keys of one team, opened.
 pub struct TeamKeys {
     content: TeamKeyRing,
@@ -225,45 +235,50 @@ impl KeyStore {
         })
     }
 
-    /// The team's search key, where it has one by now.
-    ///
-    /// # Errors
-    /// Where the database fails, or none of the KEKs at hand opens it.
+    /// The key that the team's search terms are made with; `None` where nothing was indexed yet. On PostgreSQL the app
+    /// role reads it through a function that gives it the key of its own team.
     pub(crate) async fn search_key(&self, tx: &Tx, team_id: &TeamId) -> Result<Option<BlindKey>, DbError> {
-        self.read_search_key(tx, team_id, "").await
+        let found = match tx.dialect() {
+            Dialect::Postgres => "SELECT purpose, version, wrapped, active FROM han_search_key()",
+            Dialect::Sqlite => SEARCH_KEY,
+        };
+        let values: &[sea_orm::Value] = match tx.dialect() {
+            Dialect::Postgres => &[],
+            Dialect::Sqlite => &[team_id.as_str().into()],
+        };
+        let row = tx.one::<KeyRow, _>(found, values.to_vec()).await?;
+        Ok(row.map(|row| self.open_search_key(team_id, &row)).transpose()?.map(|key| key.key))
     }
 
-    async fn read_search_key(
-        &self,
-        tx: &Tx,
-        team_id: &TeamId,
-        lock: &str,
-    ) -> Result<Option<BlindKey>, DbError> {
-        let sql = format!(
-            "SELECT purpose, version, wrapped, active FROM team_keys WHERE team_id = $1 AND purpose = 'search' \
-             AND active{lock}"
-        );
-        let Some(row) = tx.one::<KeyRow, _>(&sql, [team_id.as_str().into()]).await? else { return Ok(None) };
+    fn open_search_key(&self, team_id: &TeamId, row: &KeyRow) -> Result<SearchKey, DbError> {
         let version =
             u32::try_from(row.version).map_err(|_| DbError::Malformed { column: "team_keys.version" })?;
         let name = TeamKeyName { team_id, version, purpose: KeyPurpose::Search };
-        Ok(Some(BlindKey::new(&self.keks.unwrap_team_key(&name, &row.wrapped)?)))
+        Ok(SearchKey { version, key: BlindKey::new(&self.keks.unwrap_team_key(&name, &row.wrapped)?) })
     }
 
-    /// The team's search key, made where it has none. Until the transaction ends, nobody replaces it.
-    pub(crate) async fn make_search_key(
-        &self,
-        tx: &Tx,
-        db: &Db,
-        team_id: &TeamId,
-    ) -> Result<BlindKey, DbError> {
-        let lock = if tx.dialect() == Dialect::Postgres { " FOR SHARE" } else { "" };
-        if let Some(key) = self.read_search_key(tx, team_id, lock).await? {
-            return Ok(key);
+    /// The team's search key, made where it has none.
+    pub(crate) async fn make_search_key(&self, db: &Db, team_id: &TeamId) -> Result<SearchKey, DbError> {
+        let tx = db.read_system().await?;
+        if let Some(row) = tx.one::<KeyRow, _>(SEARCH_KEY, [team_id.as_str().into()]).await? {
+            return self.open_search_key(team_id, &row);
         }
-        self.insert_search_key(tx, db, team_id, FIRST_VERSION).await?;
-        let key = self.read_search_key(tx, team_id, lock).await?;
-        key.ok_or_else(|| DbError::Missing(format!("team {team_id} has no search key in team_keys")))
+        drop(tx);
+        db.run_system_tx("search.make_key", |tx| async move {
+            self.insert_search_key(&tx, db, team_id, FIRST_VERSION).await?;
+            let row = tx.one::<KeyRow, _>(SEARCH_KEY, [team_id.as_str().into()]).await?;
+            let row = row
+                .ok_or_else(|| DbError::Missing(format!("team {team_id} has no search key in team_keys")))?;
+            self.open_search_key(team_id, &row)
+        })
+        .await
+    }
+
+    /// The version of the team's search key. Until the transaction ends, nobody replaces it.
+    pub(crate) async fn hold_search_key(&self, tx: &Tx, team_id: &TeamId) -> Result<Option<u32>, DbError> {
+        let lock = if tx.dialect() == Dialect::Postgres { " FOR SHARE" } else { "" };
+        let row = tx.one::<KeyRow, _>(&format!("{SEARCH_KEY}{lock}"), [team_id.as_str().into()]).await?;
+        Ok(row.and_then(|row| u32::try_from(row.version).ok()))
     }
 
     /// Another search key in the place of the team's. Waits for whoever uses it.

@@ -15,17 +15,10 @@ use han_db::queries::teams::{self, TeamChange};
 use han_testkit::both_databases;
 use han_types::{ApiKeyId, Clock as _, Plans, Role, Scope, TeamId, UserId};
 
-use support::{World, dump, scope, world};
+use support::{World, dump, member, scope, world};
 
 const SELF_HOSTED: Plans = Plans { billing_configured: false };
 const BILLED: Plans = Plans { billing_configured: true };
-
-/// A new member of Ada's team. Their only membership is that one, so their scope is for it.
-async fn member(world: &World, name: &str, role: Role) -> Scope {
-    let user = identity::create_user(&world.db, name).await.unwrap();
-    identity::put_member(&world.db, world.scope.team_id(), &user.id, role).await.unwrap();
-    scope(&world.db, user.id).await
-}
 
 async fn roles(world: &World) -> Vec<(String, Role)> {
     let members = teams::members(&world.scope, &world.db, None, 500).await.unwrap();

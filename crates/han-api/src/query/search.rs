@@ -8,7 +8,7 @@ use han_types::{GlobalId, Timestamp};
 use crate::connection;
 use crate::context::operation;
 use crate::error::{ApiError, Result};
-use crate::types::search::MessageHitConnection;
+use crate::types::search::{MessageHitConnection, report_unreadable};
 
 #[derive(Debug, Default)]
 pub(crate) struct SearchQuery;
@@ -68,6 +68,7 @@ impl SearchQuery {
         let within = filter.unwrap_or_default().within()?;
         let Some(op) = operation(ctx)? else { return Ok(MessageHitConnection::new(None, Vec::new(), None)) };
         let found = search::search(op.scope(), op.db(), op.tx().await?, &query, &within, &request).await?;
+        report_unreadable(ctx, found.unreadable);
         Ok(MessageHitConnection::new(Some(op), found.hits, found.next))
     }
 }

@@ -8,7 +8,7 @@ use han_db::queries::search::{self, Hit, HitCursor};
 use han_types::{GlobalId, MessageKey};
 
 use crate::context::Op;
-use crate::error::Result;
+use crate::error::{ApiError, Result, report};
 use crate::types::message::Message;
 use crate::types::session::Session;
 
@@ -27,6 +27,13 @@ pub(crate) struct MessageSearchResult {
     preview: Option<String>,
     /// The words around the first match.
     match_context: Option<String>,
+}
+
+/// An error beside the hits where messages hold the query's words and cannot be opened.
+pub(crate) fn report_unreadable(ctx: &Context<'_>, count: usize) {
+    if count > 0 {
+        report(ctx, &ApiError::ContentUnreadable);
+    }
 }
 
 /// The results of a search in one session, in the order of the hits.
@@ -134,7 +141,7 @@ impl MessageHitConnection {
     /// How many of the team's stored lines are not indexed yet, and so cannot be found.
     async fn lines_to_index(&self) -> Result<i64> {
         let Some(op) = &self.op else { return Ok(0) };
-        Ok(search::lag(op.scope(), op.db()).await?)
+        Ok(search::lag(op.scope(), op.tx().await?).await?)
     }
 }
 

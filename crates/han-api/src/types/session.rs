@@ -26,7 +26,7 @@ use crate::types::file_change::FileChangeEdge;
 use crate::types::hook::HookStats;
 use crate::types::message::MessageEdge;
 use crate::types::project::{Project, worktree_name};
-use crate::types::search::{MessageSearchResult, results as search_results};
+use crate::types::search::{MessageSearchResult, report_unreadable, results as search_results};
 use crate::types::sentiment::FrustrationSummary;
 use crate::types::task::{NativeTask, Task, TaskConnection};
 use crate::types::todo::{Todo, TodoConnection, TodoCounts, TodoStatus};
@@ -307,6 +307,7 @@ impl Session {
     #[graphql(complexity = "20_000 + connection::page_cost(limit, child_complexity)")]
     async fn search_messages(
         &self,
+        ctx: &Context<'_>,
         #[graphql(desc = "Words, and phrases in `\"`.")] query: String,
         #[graphql(desc = "How many: 1 to 500; 50 where it is not given.")] limit: Option<i32>,
     ) -> Result<Option<Vec<MessageSearchResult>>> {
@@ -320,6 +321,7 @@ impl Session {
         loop {
             let found =
                 search::search(op.scope(), op.db(), op.tx().await?, &query, &within, &request).await?;
+            report_unreadable(ctx, found.unreadable);
             hits.extend(found.hits);
             request = PageRequest { first: first - hits.len(), after: found.next };
             if request.after.is_none() || request.first == 0 {

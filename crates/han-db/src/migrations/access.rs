@@ -8,6 +8,7 @@ use crate::{Db, DbError};
 
 /// Tables that hold one team's data: the app role reads and writes them under a policy on `team_id`.
 pub const TENANT_TABLES: &[&str] = &[
+    "search_state",
     "team_members",
     "repos",
     "projects",
@@ -47,7 +48,6 @@ const SYSTEM_TABLES: &[&str] = &[
     "changes",
     "outbox_state",
     "invite_attempts",
-    "search_state",
     "search_terms",
 ];
 

@@ -48,34 +48,48 @@ const POSTGRES: &[&str] = &[
         PRIMARY KEY (team_id, session_id, transcript, uuid, part))",
     "CREATE INDEX search_terms_whole ON search_terms USING gin (terms) WHERE parts = 1",
     "CREATE INDEX search_terms_parts ON search_terms USING gin (terms) WHERE parts > 1",
+    "CREATE INDEX search_terms_recent ON search_terms (team_id, at, session_id, transcript, uuid)
+        WHERE parts = 1",
+    // Planned anew each time, with the words at hand: lines that hold a common word are met by walking from the newest,
+    // those that hold a rare one are looked up and sorted. Which is cheaper PostgreSQL knows from its statistics.
     "CREATE FUNCTION han_search(wanted text[], in_session text, in_project text, by_user text, from_at bigint,
             to_at bigint, after_at bigint, after_session text, after_transcript text, after_uuid text, most bigint)
         RETURNS TABLE (session_id text, transcript text, uuid text, at bigint)
         LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
     DECLARE
-        team text := current_setting('han.team_id', true);
-        all_of tsquery := array_to_string(wanted, ' & ')::tsquery;
+        place text := ' ORDER BY t.at DESC, t.session_id DESC, t.transcript DESC, t.uuid DESC LIMIT $12';
+        columns text := 't.session_id, t.transcript, t.uuid, t.at';
+        wishes text := '';
     BEGIN
-        RETURN QUERY
-        WITH found AS (
-            SELECT t.session_id, t.transcript, t.uuid, t.at FROM search_terms t
-            WHERE t.parts = 1 AND t.terms @@ all_of AND t.team_id = team
-              AND (in_session IS NULL OR t.session_id = in_session)
+        IF in_session IS NOT NULL THEN wishes := wishes || ' AND t.session_id = $3'; END IF;
+        IF in_project IS NOT NULL OR by_user IS NOT NULL THEN
+            wishes := wishes || ' AND EXISTS (SELECT FROM sessions s WHERE s.team_id = $1
+                AND s.session_id = t.session_id AND ($4 IS NULL OR s.project_id = $4)
+                AND ($5 IS NULL OR s.user_id = $5))';
+        END IF;
+        IF from_at IS NOT NULL THEN wishes := wishes || ' AND t.at >= $6'; END IF;
+        IF to_at IS NOT NULL THEN wishes := wishes || ' AND t.at < $7'; END IF;
+        IF after_at IS NOT NULL THEN
+            wishes := wishes || ' AND (t.at, t.session_id, t.transcript, t.uuid) < ($8, $9, $10, $11)';
+        END IF;
+        RETURN QUERY EXECUTE 'SELECT * FROM (
+            (SELECT ' || columns || ' FROM search_terms t
+                WHERE t.parts = 1 AND t.team_id = $1 AND t.terms @@ $2' || wishes || place || ')
             UNION ALL
-            SELECT t.session_id, t.transcript, t.uuid, t.at
-            FROM unnest(wanted) AS w(term) JOIN search_terms t ON t.terms @@ w.term::tsquery
-            WHERE t.parts > 1 AND t.team_id = team AND (in_session IS NULL OR t.session_id = in_session)
-            GROUP BY t.session_id, t.transcript, t.uuid, t.at
-            HAVING count(DISTINCT w.term) = cardinality(wanted))
-        SELECT f.session_id, f.transcript, f.uuid, f.at
-        FROM found f JOIN sessions s ON s.team_id = team AND s.session_id = f.session_id
-        WHERE (in_project IS NULL OR s.project_id = in_project) AND (by_user IS NULL OR s.user_id = by_user)
-          AND (from_at IS NULL OR f.at >= from_at) AND (to_at IS NULL OR f.at < to_at)
-          AND (after_at IS NULL
-            OR (f.at, f.session_id, f.transcript, f.uuid) < (after_at, after_session, after_transcript, after_uuid))
-        ORDER BY f.at DESC, f.session_id COLLATE \"C\" DESC, f.transcript COLLATE \"C\" DESC, f.uuid COLLATE \"C\" DESC
-        LIMIT most;
+            (SELECT ' || columns || ' FROM unnest($13) AS w(term)
+                JOIN search_terms t ON t.parts > 1 AND t.terms @@ w.term::tsquery
+                WHERE t.team_id = $1' || wishes || '
+                GROUP BY ' || columns || ' HAVING count(DISTINCT w.term) = cardinality($13)' || place || ')
+            ) AS t' || place
+        USING current_setting('han.team_id', true), array_to_string(wanted, ' & ')::tsquery, in_session,
+            in_project, by_user, from_at, to_at, after_at, after_session, after_transcript, after_uuid, most, wanted;
     END $$",
+    // A team's own search key, for a role that may read no keys.
+    "CREATE FUNCTION han_search_key() RETURNS TABLE (purpose text, version bigint, wrapped text, active boolean)
+        LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+        SELECT k.purpose, k.version, k.wrapped, k.active FROM team_keys k
+        WHERE k.team_id = current_setting('han.team_id', true) AND k.purpose = 'search' AND k.active
+    $$",
     "CREATE FUNCTION han_search_forget() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
         SET search_path FROM CURRENT AS $$
     BEGIN

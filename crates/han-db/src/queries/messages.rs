@@ -67,17 +67,20 @@ const OLDEST_FIRST: &str = "at, transcript, line, uuid";
 async fn read(
     tx: &Tx,
     condition: &str,
-    values: Vec<Value>,
+    mut values: Vec<Value>,
     order: &str,
     limit: Option<usize>,
     bytes: usize,
 ) -> Result<Vec<MessageRow>, DbError> {
+    // By value: what is left differs from page to page, and a statement is prepared once.
+    values.push(i64::try_from(bytes).unwrap_or(i64::MAX).into());
+    let bytes = values.len();
     let limit = limit.map(|limit| format!(" LIMIT {limit}")).unwrap_or_default();
     let sql = format!(
         "WITH listed AS (SELECT team_id, {COLUMNS} FROM messages WHERE {condition} ORDER BY {order}{limit}), \
          sized AS (SELECT team_id, {COLUMNS}, SUM(bytes) OVER (ORDER BY {order} ROWS UNBOUNDED PRECEDING) AS so_far \
          FROM listed) \
-         SELECT {COLUMNS}, CASE WHEN so_far <= {bytes} THEN (SELECT messages.body FROM messages \
+         SELECT {COLUMNS}, CASE WHEN so_far <= ${bytes} THEN (SELECT messages.body FROM messages \
          WHERE messages.team_id = sized.team_id AND messages.session_id = sized.session_id \
          AND messages.transcript = sized.transcript AND messages.uuid = sized.uuid) END AS body \
          FROM sized ORDER BY {order}"

@@ -5,7 +5,7 @@
 //! A term is 64 bits of the keyed hash of a word under the team's search key. Two words with the same term cost a
 //! needless look and no wrong hit.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -31,8 +31,10 @@ const PART_WORDS: usize = 40_000;
 const INDEX_LINES: i64 = 500;
 const INDEX_BYTES: i64 = 2 << 20;
 
-/// How many candidates are opened at once, and at most for one page.
+/// How many candidates are opened at first, how many times more each time that they do not fill the page, and how many
+/// at most for one page.
 const CANDIDATES: usize = 50;
+const GROWTH: usize = 4;
 const MAX_CANDIDATES: usize = 2_000;
 
 /// A line's term for a word.
@@ -111,6 +113,8 @@ pub struct Hits {
     /// Where the next page goes on; `None` at the end. A page may hold fewer hits than asked for, even none, and yet
     /// have a next one: where a phrase's words are common and the phrase is rare.
     pub next: Option<HitCursor>,
+    /// How many messages hold the query's words and cannot be opened: whether they meet it nobody can say.
+    pub unreadable: usize,
 }
 
 #[derive(FromQueryResult)]
@@ -141,7 +145,7 @@ impl Candidate {
 }
 
 /// The messages of the team that meet a query, newest first, as far as they are indexed. A line that cannot be opened
-/// is no hit.
+/// is no hit, but counted.
 ///
 /// # Errors
 /// Where the database fails, or the transaction may open no more lines at all.
@@ -153,13 +157,11 @@ pub async fn search(
     within: &Within,
     request: &PageRequest<HitCursor>,
 ) -> Result<Hits, DbError> {
-    let Some(key) = db.keys().search_key(&db.read_system().await?, scope.team_id()).await? else {
-        return Ok(Hits::default());
-    };
+    let Some(key) = db.keys().search_key(tx, scope.team_id()).await? else { return Ok(Hits::default()) };
     let terms: Vec<String> = query.words().map(|word| term(&key, word)).collect();
     let query = Arc::new(query.clone());
-    let mut found = Hits { hits: Vec::new(), next: request.after.clone() };
-    let (mut looked_at, mut at_once) = (0, CANDIDATES);
+    let mut found = Hits { next: request.after.clone(), ..Hits::default() };
+    let (mut looked_at, mut at_once) = (0, CANDIDATES.max(request.first));
     loop {
         let candidates = candidates(scope, tx, &terms, within, found.next.as_ref(), at_once).await?;
         let keys = candidates.iter().map(Candidate::key).collect::<Result<Vec<_>, _>>()?;
@@ -173,9 +175,10 @@ pub async fn search(
             Err(DbError::TooMuch { .. }) if looked_at > 0 => return Ok(found),
             Err(error) => return Err(error),
         };
-        let mut hits = look(messages, Arc::clone(&query)).await?;
+        let (mut hits, unreadable) = look(messages, Arc::clone(&query)).await?;
         for (candidate, key) in candidates.iter().zip(&keys) {
             found.next = Some(candidate.cursor());
+            found.unreadable += usize::from(unreadable.contains(key));
             if let Some((message, text, at)) = hits.remove(key) {
                 found.hits.push(Hit { message, text, at, cursor: candidate.cursor() });
                 if found.hits.len() == request.first {
@@ -191,20 +194,29 @@ pub async fn search(
         if looked_at >= MAX_CANDIDATES {
             return Ok(found);
         }
+        if at_once > 1 {
+            at_once = (at_once * GROWTH).min(MAX_CANDIDATES - looked_at);
+        }
     }
 }
 
 type Looked = HashMap<MessageKey, (Arc<Message>, String, Range<usize>)>;
 
-/// Which of these messages meet the query, off the async threads.
-async fn look(messages: Vec<Message>, query: Arc<Query>) -> Result<Looked, DbError> {
+/// Which of these messages meet the query, and which cannot be opened, off the async threads.
+async fn look(messages: Vec<Message>, query: Arc<Query>) -> Result<(Looked, HashSet<MessageKey>), DbError> {
     let work = move || {
-        let meets = messages.into_iter().filter_map(|message| {
-            let text = search_text(&line_text(message.body.as_deref()?), usize::MAX);
-            let at = query.find(&text)?;
-            Some((message.key.clone(), (Arc::new(message), text, at)))
-        });
-        meets.collect()
+        let (mut meet, mut unreadable) = (HashMap::new(), HashSet::new());
+        for message in messages {
+            let Some(body) = message.body.as_deref() else {
+                unreadable.insert(message.key);
+                continue;
+            };
+            let text = search_text(&line_text(body), usize::MAX);
+            if let Some(at) = query.find(&text) {
+                meet.insert(message.key.clone(), (Arc::new(message), text, at));
+            }
+        }
+        (meet, unreadable)
     };
     tokio::task::spawn_blocking(work)
         .await
@@ -298,13 +310,13 @@ pub async fn list_indexes(
         return Ok(HashMap::new());
     }
     let dialect = tx.dialect();
+    // Each session's list is gone through once, however many hits it has.
     let sql = format!(
-        "SELECT m.session_id, m.transcript, m.uuid, (SELECT count(*) FROM messages o WHERE o.team_id = m.team_id \
-         AND o.session_id = m.session_id AND o.place = m.place \
-         AND (o.at, o.transcript, o.line, o.uuid) < (m.at, m.transcript, m.line, m.uuid)) AS n \
-         FROM messages m WHERE m.team_id = $1 AND m.place = $2 AND {} AND {}",
-        dialect.is_any("m.session_id", 3),
-        dialect.is_any("m.uuid", 4),
+        "SELECT session_id, transcript, uuid, n FROM (SELECT session_id, transcript, uuid, \
+         row_number() OVER (PARTITION BY session_id ORDER BY at, transcript, line, uuid) - 1 AS n \
+         FROM messages WHERE team_id = $1 AND place = $2 AND {}) AS list WHERE {}",
+        dialect.is_any("session_id", 3),
+        dialect.is_any("uuid", 4),
     );
     let values = [
         scope.team_id().as_str().into(),
@@ -328,8 +340,7 @@ pub async fn list_indexes(
 ///
 /// # Errors
 /// Where the database fails.
-pub async fn lag(scope: &Scope, db: &Db) -> Result<i64, DbError> {
-    let tx = db.read_system().await?;
+pub async fn lag(scope: &Scope, tx: &Tx) -> Result<i64, DbError> {
     let sql = "SELECT CAST(COALESCE(SUM(sessions.next_ordinal - COALESCE(search_state.indexed_ordinal, 0)), 0) AS bigint) \
                AS n FROM sessions LEFT JOIN search_state ON search_state.team_id = sessions.team_id \
                AND search_state.session_id = sessions.session_id WHERE sessions.team_id = $1";
@@ -401,18 +412,32 @@ struct Terms {
     terms: String,
 }
 
-/// Indexes a session's next lines, in one transaction, and says whether that was all. Replicas that do the same one wait
-/// for each other; whatever is indexed already changes nothing.
+/// Indexes a session's next lines and says whether that was all. They are read and opened before the transaction that
+/// writes their terms, which changes nothing where somebody else was quicker: a replica that does the same, one that
+/// begins the index anew, one that deletes the session.
 ///
 /// # Errors
 /// Where the database fails.
 pub async fn index(db: &Db, due: &Due) -> Result<bool, DbError> {
     let keys = db.keys().team(db, &due.team_id).await?;
-    let (keys, team, session) = (&keys, due.team_id.as_str(), due.session_id.as_str());
+    let (team, session) = (due.team_id.as_str(), due.session_id.as_str());
+    let ours: [Value; 2] = [team.into(), session.into()];
+    let key = db.keys().make_search_key(db, &due.team_id).await?;
+    let reads = db.read_system().await?;
+    let state = "SELECT indexed_ordinal FROM search_state WHERE team_id = $1 AND session_id = $2";
+    let from = reads.one::<StateRow, _>(state, ours.clone()).await?.map_or(0, |row| row.indexed_ordinal);
+    let lines = next_lines(&reads, team, session, from).await?;
+    drop(reads);
+    let Some(last) = lines.last() else { return Ok(true) };
+    let indexed = last.ordinal + 1;
+    let rows = &make_terms(session, keys, key.key, lines).await?;
+    let (ours, version) = (&ours, key.version);
     db.run_system_tx("search.index", |tx| async move {
-        let ours = [team.into(), session.into()];
+        let [hold, lock] = match tx.dialect() {
+            Dialect::Postgres => [" FOR KEY SHARE", " FOR UPDATE"],
+            Dialect::Sqlite => ["", ""],
+        };
         // Held until the terms are committed: whoever deletes the session meanwhile deletes them, too.
-        let hold = if tx.dialect() == Dialect::Postgres { " FOR KEY SHARE" } else { "" };
         let exists = format!(
             "SELECT CAST(1 AS bigint) AS n FROM sessions WHERE team_id = $1 AND session_id = $2{hold}"
         );
@@ -421,15 +446,12 @@ pub async fn index(db: &Db, due: &Due) -> Result<bool, DbError> {
         }
         let insert = "INSERT INTO search_state (team_id, session_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
         tx.execute(insert, ours.clone()).await?;
-        let lock = if tx.dialect() == Dialect::Postgres { " FOR UPDATE" } else { "" };
-        let sql =
-            format!("SELECT indexed_ordinal FROM search_state WHERE team_id = $1 AND session_id = $2{lock}");
-        let from = tx.one::<StateRow, _>(&sql, ours.clone()).await?.map_or(0, |row| row.indexed_ordinal);
-        let key = db.keys().make_search_key(&tx, db, &due.team_id).await?;
-        let lines = next_lines(&tx, team, session, from).await?;
-        let Some(last) = lines.last() else { return Ok(true) };
-        let indexed = last.ordinal + 1;
-        let rows = make_terms(session, Arc::clone(keys), key, lines).await?;
+        let state = tx.one::<StateRow, _>(&format!("{state}{lock}"), ours.clone()).await?;
+        if state.map_or(0, |row| row.indexed_ordinal) != from
+            || db.keys().hold_search_key(&tx, &due.team_id).await? != Some(version)
+        {
+            return Ok(false);
+        }
         store(&tx, team, session, rows).await?;
         let update = "UPDATE search_state SET indexed_ordinal = $3 WHERE team_id = $1 AND session_id = $2";
         tx.execute(update, [team.into(), session.into(), indexed.into()]).await?;
@@ -491,7 +513,7 @@ async fn make_terms(
         .map_err(|_| DbError::Missing("indexing lines was cut off".to_owned()))
 }
 
-async fn store(tx: &Tx, team: &str, session: &str, rows: Vec<Terms>) -> Result<(), DbError> {
+async fn store(tx: &Tx, team: &str, session: &str, rows: &[Terms]) -> Result<(), DbError> {
     let texts = |value: fn(&Terms) -> &String| rows.iter().map(|row| value(row).clone()).collect::<Vec<_>>();
     let ints = |value: fn(&Terms) -> i64| rows.iter().map(value).collect::<Vec<_>>();
     let mut insert = BulkInsert {
@@ -513,14 +535,14 @@ async fn store(tx: &Tx, team: &str, session: &str, rows: Vec<Terms>) -> Result<(
         return Ok(());
     }
     insert.returning = "id, transcript, uuid, part";
-    let mut terms: HashMap<(String, String, i64), String> =
-        rows.into_iter().map(|row| ((row.transcript, row.uuid, row.part), row.terms)).collect();
+    let terms: HashMap<(&str, &str, i64), &String> =
+        rows.iter().map(|row| ((row.transcript.as_str(), row.uuid.as_str(), row.part), &row.terms)).collect();
     for row in insert.run(tx).await? {
-        let key = (row.try_get("", "transcript")?, row.try_get("", "uuid")?, row.try_get("", "part")?);
+        let (transcript, uuid): (String, String) = (row.try_get("", "transcript")?, row.try_get("", "uuid")?);
         let id: i64 = row.try_get("", "id")?;
-        if let Some(terms) = terms.remove(&key) {
-            tx.execute("INSERT INTO search_fts (rowid, terms) VALUES ($1, $2)", [id.into(), terms.into()])
-                .await?;
+        if let Some(terms) = terms.get(&(transcript.as_str(), uuid.as_str(), row.try_get("", "part")?)) {
+            let values = [id.into(), terms.as_str().into()];
+            tx.execute("INSERT INTO search_fts (rowid, terms) VALUES ($1, $2)", values).await?;
         }
     }
     Ok(())

@@ -76,6 +76,13 @@ pub async fn scope(db: &Db, user_id: UserId) -> Scope {
     identity::scope_for(db, &actor).await.unwrap().unwrap().scope
 }
 
+/// A new member of Ada's team. Their only membership is that one, so their scope is for it.
+pub async fn member(world: &World, name: &str, role: han_types::Role) -> Scope {
+    let user = identity::create_user(&world.db, name).await.unwrap();
+    identity::put_member(&world.db, world.scope.team_id(), &user.id, role).await.unwrap();
+    scope(&world.db, user.id).await
+}
+
 /// A batch as the server makes it: projected, and sealed where `seals` says so.
 pub async fn batch(
     world: &World,

@@ -15,7 +15,7 @@ pub(super) async fn run(asked: &Reindex, db: &Db, world: &mut World<'_>) -> Resu
     }
     for team in teams {
         search::begin_anew(&team.scope, db).await?;
-        let lines = search::lag(&team.scope, db).await?;
+        let lines = search::lag(&team.scope, &db.read(&team.scope).await?).await?;
         writeln!(world.err, "han-server: team {}: {lines} lines to index", team.team.slug)?;
         let mut after: Option<Due> = None;
         loop {

@@ -1,8 +1,8 @@
 //! The job that indexes new lines for searching. It hears of changed sessions from the change feed and does them one
-//! after another, in small transactions, when nobody pushes; what it did not hear of (before it began, or when it fell
+//! after another, some lines at a time, when nobody pushes; what it did not hear of (before it began, or when it fell
 //! behind) it finds by looking. Every replica runs it: a session that two do at once is done once.
 
-use std::collections::BTreeSet;
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use han_db::changes::DbChangeEvent;
@@ -37,7 +37,7 @@ pub(crate) async fn run(
     stopping: CancellationToken,
 ) {
     let work = async {
-        let mut due = BTreeSet::new();
+        let mut due = Queue::default();
         let mut look_at = Instant::now();
         loop {
             if Instant::now() >= look_at {
@@ -47,21 +47,28 @@ pub(crate) async fn run(
                     look_at = Instant::now() + AFTER_FAILURE;
                 }
             }
-            while let Some(next) = due.pop_first() {
-                if let Err(error) = index(&db, &next, &stores).await {
-                    tracing::warn!(%error, team = %next.team_id, session = %next.session_id, "a session could not be indexed");
-                    // Its lines are found again by looking; others need not wait for it.
-                    look_at = look_at.min(Instant::now() + AFTER_FAILURE);
+            let missed = match due.take() {
+                Some(next) => {
+                    wait_for_quiet(&stores).await;
+                    match search::index(&db, &next).await {
+                        Ok(true) => {}
+                        // Its other lines have their turn after everybody else's.
+                        Ok(false) => due.put(next),
+                        // Its lines are found again by looking; others need not wait for it.
+                        Err(error) => {
+                            tracing::warn!(%error, team = %next.team_id, session = %next.session_id,
+                                "a session could not be indexed");
+                            look_at = look_at.min(Instant::now() + AFTER_FAILURE);
+                        }
+                    }
+                    take_waiting(&mut events, &mut due)
                 }
-                if take_waiting(&mut events, &mut due) {
-                    look_at = Instant::now();
-                }
-            }
-            let missed = match tokio::time::timeout_at(look_at, events.recv()).await {
-                Ok(Ok(event)) => take(event, &mut due),
-                Ok(Err(RecvError::Lagged(_))) => true,
-                Ok(Err(RecvError::Closed)) => return,
-                Err(_) => false,
+                None => match tokio::time::timeout_at(look_at, events.recv()).await {
+                    Ok(Ok(event)) => take(event, &mut due),
+                    Ok(Err(RecvError::Lagged(_))) => true,
+                    Ok(Err(RecvError::Closed)) => return,
+                    Err(_) => false,
+                },
             };
             if missed {
                 look_at = Instant::now();
@@ -74,28 +81,44 @@ pub(crate) async fn run(
     }
 }
 
-async fn index(db: &Db, due: &Due, stores: &Gate) -> Result<(), DbError> {
-    loop {
-        let quiet = async {
-            while !stores.is_quiet_for(QUIET) {
-                tokio::time::sleep(QUIET / 4).await;
-            }
-        };
-        // In vain: then it is its turn all the same.
-        let _ = tokio::time::timeout(PATIENCE, quiet).await;
-        if search::index(db, due).await? {
-            return Ok(());
+async fn wait_for_quiet(stores: &Gate) {
+    let quiet = async {
+        while !stores.is_quiet_for(QUIET) {
+            tokio::time::sleep(QUIET / 4).await;
         }
+    };
+    // In vain: then it is its turn all the same.
+    let _ = tokio::time::timeout(PATIENCE, quiet).await;
+}
+
+/// Sessions to be indexed, each once, in the order they came: one that is pushed to without a pause holds up no other.
+#[derive(Default)]
+struct Queue {
+    order: VecDeque<Due>,
+    held: HashSet<Due>,
+}
+
+impl Queue {
+    fn put(&mut self, due: Due) {
+        if self.held.insert(due.clone()) {
+            self.order.push_back(due);
+        }
+    }
+
+    fn take(&mut self) -> Option<Due> {
+        let next = self.order.pop_front()?;
+        self.held.remove(&next);
+        Some(next)
     }
 }
 
-async fn look_for_more(db: &Db, due: &mut BTreeSet<Due>) -> Result<(), DbError> {
+async fn look_for_more(db: &Db, due: &mut Queue) -> Result<(), DbError> {
     let mut after = None;
     loop {
         let listed = search::due(db, after.as_ref(), LISTED).await?;
         let whole = listed.len() < LISTED;
         after = listed.last().cloned();
-        due.extend(listed);
+        listed.into_iter().for_each(|session| due.put(session));
         if whole {
             return Ok(());
         }
@@ -103,13 +126,13 @@ async fn look_for_more(db: &Db, due: &mut BTreeSet<Due>) -> Result<(), DbError> 
 }
 
 /// Takes in an event; says whether events may have been missed.
-fn take(event: DbChangeEvent, due: &mut BTreeSet<Due>) -> bool {
+fn take(event: DbChangeEvent, due: &mut Queue) -> bool {
     match event {
         DbChangeEvent::Change(change) => {
             if let Some(session_id) = change.session_id.clone()
                 && change.ordinal_to > change.ordinal_from
             {
-                due.insert(Due { team_id: change.team_id.clone(), session_id });
+                due.put(Due { team_id: change.team_id.clone(), session_id });
             }
             false
         }
@@ -119,7 +142,7 @@ fn take(event: DbChangeEvent, due: &mut BTreeSet<Due>) -> bool {
 }
 
 /// Takes in what has come meanwhile; says whether events may have been missed.
-fn take_waiting(events: &mut Receiver<DbChangeEvent>, due: &mut BTreeSet<Due>) -> bool {
+fn take_waiting(events: &mut Receiver<DbChangeEvent>, due: &mut Queue) -> bool {
     let mut missed = false;
     loop {
         match events.try_recv() {
@@ -127,5 +150,28 @@ fn take_waiting(events: &mut Receiver<DbChangeEvent>, due: &mut BTreeSet<Due>) -
             Err(TryRecvError::Lagged(_)) => missed = true,
             Err(TryRecvError::Empty | TryRecvError::Closed) => return missed,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use han_db::queries::search::Due;
+
+    use super::Queue;
+
+    fn due(session: &str) -> Due {
+        Due { team_id: "team".parse().unwrap(), session_id: session.parse().unwrap() }
+    }
+
+    #[test]
+    fn who_comes_again_waits_for_the_others() {
+        let mut queue = Queue::default();
+        for session in ["a", "b", "a", "c"] {
+            queue.put(due(session));
+        }
+        let first = queue.take().unwrap();
+        queue.put(first);
+        let order: Vec<Due> = std::iter::from_fn(|| queue.take()).collect();
+        assert_eq!(order, ["b", "c", "a"].map(due));
     }
 }

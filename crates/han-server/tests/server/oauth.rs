@@ -244,7 +244,7 @@ both_databases!(
 
         let everything = "query { sessions(first: 9) { totalCount edges { node { sessionId } } } \
             node(id: \"Session:apples\") { id } session(id: \"apples\") { messageCount } \
-            message(id: \"Message:apples:main:u1\") { rawJson } teamMetrics { totalSessions } \
+            message(id: \"Message:apples:main:u1\") { rawJson } teamMetrics(startDate: \"2025-12-01\", endDate: \"2026-02-01\") { totalSessions } \
             searchMessages(query: \"pick\") { linesToIndex edges { node { matchContext } } } }";
         for (token, session, text) in [
             (&ada, "apples", "pick the apples"),

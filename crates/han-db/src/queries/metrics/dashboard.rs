@@ -14,6 +14,7 @@ use super::tasks::{KINDS, TaskMetrics, of_rows};
 use super::{
     By, Cost, CountRow, Range, RollupRow, Within, counts, date, plus, rollups, share, total, week_of,
 };
+use crate::dialect::FirstOfEach;
 use crate::queries::usage::{COLUMNS, SessionUsage, UsageRow};
 use crate::queries::{labels, sentiments};
 use crate::{Db, DbError, Tx};
@@ -21,6 +22,9 @@ use crate::{Db, DbError, Tx};
 /// The most sessions that one dashboard looks at one by one: those with the latest activity. Costs, tools, hooks and
 /// tasks are summed over all.
 pub const MOST_SESSIONS: usize = 10_000;
+
+/// The most models of one session whose tokens are priced.
+const MOST_MODELS: usize = 1_000;
 
 /// How many sessions stand in a list of the best, the worst and the dearest.
 const LISTED: usize = 10;
@@ -226,7 +230,7 @@ pub async fn dashboard(
     let kinds = [KINDS, &["compaction", "hook", "subagent", "tool"]].concat();
     let counted = counts(scope, tx, range, within, By::Whole, &kinds).await?;
     let sessions = sessions(scope, tx, range, within).await?;
-    let usage = usage(scope, tx, range, within).await?;
+    let usage = usage(scope, tx, &sessions).await?;
 
     let of_kind = |kind: &'static str| counted.iter().filter(move |row| row.kind == kind);
     let tasks = of_rows(counted.iter());
@@ -271,25 +275,38 @@ async fn sessions(
     within: &Within,
 ) -> Result<Vec<SessionRow>, DbError> {
     let (active, values) = active(range, within, scope);
+    // Looked up session by session. A join may read the whole table, which grows with the history.
+    let todos = |sum: &str| {
+        format!(
+            "(SELECT {sum} FROM todos WHERE todos.team_id = sessions.team_id \
+             AND todos.session_id = sessions.session_id)"
+        )
+    };
     let sql = format!(
         "SELECT sessions.session_id, sessions.started_at, sessions.last_activity_at, sessions.message_count, \
            sessions.turn_count, sessions.compaction_count, sessions.sentiment_count, sessions.sentiment_sum, \
-           sessions.task_count + COALESCE(todos.pending + todos.in_progress + todos.completed, 0) AS tasks, \
-           sessions.task_done_count + COALESCE(todos.completed, 0) AS tasks_done \
-         FROM sessions LEFT JOIN todos ON todos.team_id = sessions.team_id AND todos.session_id = sessions.session_id \
-         WHERE {active}"
+           sessions.task_count + COALESCE({}, 0) AS tasks, sessions.task_done_count + COALESCE({}, 0) AS tasks_done \
+         FROM sessions WHERE {active}",
+        todos("pending + in_progress + completed"),
+        todos("completed"),
     );
     tx.all(&sql, values).await
 }
 
-async fn usage(scope: &Scope, tx: &Tx, range: &Range, within: &Within) -> Result<Vec<SessionUsage>, DbError> {
-    let (active, values) = active(range, within, scope);
-    let sql = format!(
-        "SELECT {COLUMNS} FROM session_usage JOIN (SELECT sessions.session_id FROM sessions WHERE {active}) AS active \
-           ON active.session_id = session_usage.session_id \
-         WHERE session_usage.team_id = $1 AND session_usage.responses <> 0"
-    );
-    Ok(tx.all::<UsageRow, _>(&sql, values).await?.into_iter().map(SessionUsage::from).collect())
+async fn usage(scope: &Scope, tx: &Tx, sessions: &[SessionRow]) -> Result<Vec<SessionUsage>, DbError> {
+    let rows = FirstOfEach {
+        table: "session_usage",
+        columns: COLUMNS,
+        condition: "session_usage.team_id = $1 AND session_usage.session_id = wanted.id \
+                    AND session_usage.responses <> 0",
+        order: "session_usage.model",
+        limit: MOST_MODELS,
+    };
+    let dialect = tx.dialect();
+    let ids = dialect.list(sessions.iter().map(|session| &session.session_id));
+    let sql = dialect.first_of_each(2, &rows);
+    let rows: Vec<UsageRow> = tx.all(&sql, [scope.team_id().as_str().into(), ids]).await?;
+    Ok(rows.into_iter().map(SessionUsage::from).collect())
 }
 
 impl SessionRow {
