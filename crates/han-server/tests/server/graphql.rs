@@ -141,14 +141,7 @@ both_databases!(
         };
         let lines = [line(1, "the red build"), line(2, "a build that is green"), line(3, "a red herring")];
         server.push_lines(&ada.key, "s1", 0, &lines).await;
-        let lag = "{ searchMessages(query: \"x\") { linesToIndex } }";
-        loop {
-            let (_, body) = answer(server.graphql(&ada.key, lag).send().await.unwrap()).await;
-            if body["data"]["searchMessages"]["linesToIndex"] == 0 {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
+        server.until_indexed(&ada.key).await;
         let query = r#"{ searchMessages(query: "Build") { edges { cursor node { messageId matchContext session { sessionId } } }
             pageInfo { hasNextPage endCursor } }
             session(id: "s1") { searchMessages(query: "\"red build\"", limit: 5) { messageId messageIndex preview } } }"#;

@@ -137,6 +137,8 @@ impl<'a> Case<'a> {
         let body = json!({ "sessions": [{ "session_id": "s1", "offset": 0, "metadata": metadata, "messages": messages }] });
         let pushed = self.server.push(&self.admin.key, &body).send().await.unwrap();
         assert_eq!(pushed.status(), 200);
+        // Else what a search shows would depend on who is quicker.
+        self.server.until_indexed(&self.admin.key).await;
         let query = "{ sessions(first: 1) { edges { node { project { projectId repo { repoId } } \
                      messages(first: 1) { edges { node { id } } } } } } }";
         let (_, body) = answer(self.server.graphql(&self.admin.key, query).send().await.unwrap()).await;

@@ -162,6 +162,18 @@ impl TestServer {
         body["sessions"][0].clone()
     }
 
+    /// Waits until all lines of the key's team are indexed for searching, which is done in the background.
+    pub async fn until_indexed(&self, key: &str) {
+        let lag = "{ searchMessages(query: \"x\") { linesToIndex } }";
+        loop {
+            let (_, body) = answer(self.graphql(key, lag).send().await.unwrap()).await;
+            if body["data"]["searchMessages"]["linesToIndex"] == 0 {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
     pub async fn socket(&self, headers: &[(&'static str, &str)]) -> Result<Socket, tungstenite::Error> {
         let mut request = self.url.replacen("http", "ws", 1).as_str().to_owned();
         request.push_str("/graphql");
