@@ -72,19 +72,8 @@ impl History {
             r#"{{"sessions":[{{"session_id":"{session}","metadata":{{"agent":"claude-code","project_path":"{path}","git_remote":"git@example.com:bench{path}.git"}},"transcript":"{transcript}","messages":[{}]}}]}}"#,
             lines.join(",")
         );
-        let response = self
-            .client
-            .post(format!("{}/api/sync/sessions", self.target.url))
-            .bearer_auth(&self.target.key)
-            .header("Content-Type", "application/json")
-            .header("Content-Encoding", "zstd")
-            .body(zstd::bulk::compress(body.as_bytes(), 1).expect("a compressed body"))
-            .send()
-            .await
-            .expect("the server answers");
-        let status = response.status();
-        let text = response.text().await.expect("an answer");
-        assert!(status.is_success() && text.contains(r#""error":null"#), "{status}: {text}");
+        let body = zstd::bulk::compress(body.as_bytes(), 1).expect("a compressed body");
+        self.target.push(&self.client, Some("zstd"), body).await;
     }
 
     /// Makes several people's work of one person's, by project.

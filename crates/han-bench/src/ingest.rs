@@ -138,18 +138,7 @@ pub(crate) async fn push(target: &Target, client: &reqwest::Client, sessions: &[
     let (server, postgres, start) = (target.cpu(), cpu::of_postgres(), Instant::now());
     join_all(sessions.iter().map(|session| async move {
         for body in &session.bodies {
-            let response = client
-                .post(format!("{}/api/sync/sessions", target.url))
-                .bearer_auth(&target.key)
-                .header("Content-Type", "application/json")
-                .header("Content-Encoding", "zstd")
-                .body(body.clone())
-                .send()
-                .await
-                .expect("the server answers");
-            let status = response.status();
-            let text = response.text().await.expect("an answer");
-            assert!(status.is_success() && text.contains(r#""error":null"#), "{status}: {text}");
+            target.push(client, Some("zstd"), body.clone()).await;
         }
     }))
     .await;

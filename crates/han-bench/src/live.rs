@@ -173,16 +173,7 @@ async fn post(target: &Target, client: &reqwest::Client, session: &str, line: us
     let body = serde_json::json!({"sessions": [{"session_id": session, "offset": line, "messages": [
         {"type": "user", "uuid": format!("{session}-{line}"), "timestamp": "2026-01-01T00:00:00.000Z",
          "message": {"role": "user", "content": text}}]}]});
-    let response = client
-        .post(format!("{}/api/sync/sessions", target.url))
-        .bearer_auth(&target.key)
-        .json(&body)
-        .send()
-        .await
-        .expect("the server answers");
-    let status = response.status();
-    let text = response.text().await.expect("an answer");
-    assert!(status.is_success() && text.contains(r#""error":null"#), "{status}: {text}");
+    target.push(client, None, body.to_string().into_bytes()).await;
 }
 
 /// How `sockets` measures.

@@ -144,17 +144,7 @@ async fn push(target: &Target, client: &reqwest::Client, first: usize, lines: &[
         r#"{{"sessions":[{{"session_id":"s{first}","metadata":{{"agent":"claude-code","project_path":"/bench"}},"offset":0,"messages":[{}]}}]}}"#,
         lines.join(",")
     );
-    let response = client
-        .post(format!("{}/api/sync/sessions", target.url))
-        .bearer_auth(&target.key)
-        .header("Content-Type", "application/json")
-        .body(body)
-        .send()
-        .await
-        .expect("the server answers");
-    let status = response.status();
-    let text = response.text().await.expect("an answer");
-    assert!(status.is_success() && text.contains(r#""error":null"#), "{status}: {text}");
+    target.push(client, None, body.into_bytes()).await;
 }
 
 async fn copy(plain: &mut PgConnection, first: usize, lines: &[String]) {

@@ -84,6 +84,21 @@ impl Target {
         PgConnection::connect_with(&self.database).await.expect("the database answers")
     }
 
+    /// Pushes a body, compressed as `encoding` says; all of it must be taken in.
+    pub(crate) async fn push(&self, client: &reqwest::Client, encoding: Option<&str>, body: Vec<u8>) {
+        let mut request = client
+            .post(format!("{}/api/sync/sessions", self.url))
+            .bearer_auth(&self.key)
+            .header("Content-Type", "application/json");
+        if let Some(encoding) = encoding {
+            request = request.header("Content-Encoding", encoding);
+        }
+        let response = request.body(body).send().await.expect("the server answers");
+        let status = response.status();
+        let text = response.text().await.expect("an answer");
+        assert!(status.is_success() && text.contains(r#""error":null"#), "{status}: {text}");
+    }
+
     /// Waits for the search index, which is written in the background, so that it is not written beside what is
     /// measured.
     pub(crate) async fn until_indexed(&self) {
