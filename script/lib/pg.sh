@@ -97,6 +97,9 @@ start() {
         if [[ $durable == no ]]; then
             echo "fsync = off"
             echo "full_page_writes = off"
+        else
+            # Benchmarks ask when something was committed.
+            echo "track_commit_timestamp = on"
         fi
     } | as_owner tee -a "$data/postgresql.conf" >/dev/null
 

@@ -7,12 +7,13 @@ use async_graphql::Context;
 use futures_util::future::BoxFuture;
 use han_db::{Db, Tx};
 use han_transcript::pricing::PriceTable;
-use han_types::{Actor, Capability, Scope};
+use han_types::{Actor, Capability, Credential, Scope, Timestamp};
 use tokio::sync::{OnceCell, watch};
 
 use crate::error::{ApiError, Result};
 use crate::loaders::Loaders;
 use crate::memo::Memo;
+use crate::shared::Announcer;
 
 /// Reads an actor's membership again: `true` where its scope still holds.
 pub type Recheck = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
@@ -55,13 +56,26 @@ pub struct RequestContext {
     scope: Option<Scope>,
     team_name: Option<Arc<str>>,
     live: Option<Live>,
+    hearing: Hearing,
+}
+
+/// What a subscription hears besides changes, and on whose behalf.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Hearing {
+    /// A caller's own, whose rights it looks after.
+    #[default]
+    Own,
+    /// The same, of a caller who has just missed something.
+    AfterMiss,
+    /// That of many callers, who look after their rights themselves: they are told what may have changed them.
+    Shared(Announcer),
 }
 
 impl RequestContext {
     /// An actor who belongs to no team yet: lists are empty.
     #[must_use]
     pub fn new(actor: Actor) -> Self {
-        Self { actor, scope: None, team_name: None, live: None }
+        Self { actor, scope: None, team_name: None, live: None, hearing: Hearing::Own }
     }
 
     /// With the right to a team's data.
@@ -93,6 +107,29 @@ impl RequestContext {
 
     pub(crate) fn live(&self) -> Option<&Live> {
         self.live.as_ref()
+    }
+
+    pub(crate) fn hearing(&self) -> &Hearing {
+        &self.hearing
+    }
+
+    pub(crate) fn with_hearing(&self, hearing: Hearing) -> Self {
+        Self { hearing, ..self.clone() }
+    }
+
+    /// Whether the credential has ended by itself. A browser's session slides, so only the transport knows its end;
+    /// every other credential carries its own.
+    pub(crate) fn has_expired(&self, now: Timestamp) -> bool {
+        let slides = matches!(self.actor.credential, Credential::WebSession { .. });
+        !slides && self.actor.expires_at.is_some_and(|end| now >= end)
+    }
+
+    /// Whether the scope still holds, read again.
+    pub(crate) async fn still_holds(&self) -> bool {
+        match &self.live {
+            Some(live) => live.still_holds().await,
+            None => true,
+        }
     }
 
     /// The scope that data may be read with: `None` for nobody's team.

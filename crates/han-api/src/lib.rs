@@ -3,6 +3,7 @@
 //!
 //! * `schema`: the entry points; `context`: what one operation works with; `loaders`: how its reads are batched.
 //! * `drive`, `memo`: how an operation and the reads it asks for run, and that each is asked for once.
+//! * `shared`: subscriptions to the same, answered once for all who hold them.
 //! * `types`, `query`, `mutation`, `subscription`: the schema, one file per noun.
 //! * `connection`, `filters`: pages and conditions, the same for every list.
 //! * `limits`: what is refused before it is parsed; `error`: what clients are told.
@@ -18,6 +19,7 @@ mod memo;
 mod mutation;
 mod query;
 mod schema;
+mod shared;
 mod subscription;
 #[cfg(feature = "team")]
 mod team;
@@ -27,5 +29,6 @@ pub use context::{Live, Recheck, RequestContext, request};
 pub use error::{ApiError, Code};
 pub use limits::{LimitError, Limits};
 pub use schema::{HanSchema, schema, sdl, too_slow};
+pub use shared::Begun;
 #[cfg(feature = "team")]
 pub use team::Site;

@@ -6,17 +6,19 @@ use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, Oper
 use async_graphql::{
     BatchRequest, BatchResponse, Data, Executor, Request, Response, Schema, SchemaBuilder, Value,
 };
+use futures_util::FutureExt as _;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use han_db::Db;
 use han_db::changes::DbChangeEvent;
 use tokio::sync::broadcast;
 
-use crate::context::OperationCell;
+use crate::context::{OperationCell, RequestContext};
 use crate::drive;
 use crate::error::{self, ApiError};
 use crate::limits::{self, LimitError, Limits};
 use crate::mutation::MutationRoot;
 use crate::query::Query;
+use crate::shared::{Begun, Question, Shared};
 use crate::subscription::SubscriptionRoot;
 #[cfg(feature = "team")]
 use crate::team::Site;
@@ -30,6 +32,7 @@ type Inner = Schema<Query, MutationRoot, SubscriptionRoot>;
 pub struct HanSchema {
     inner: Inner,
     limits: Limits,
+    shared: Shared,
     #[cfg(feature = "team")]
     site: Arc<Site>,
 }
@@ -50,11 +53,12 @@ pub fn schema(db: Db, changes: broadcast::Sender<DbChangeEvent>, limits: Limits)
         .limit_recursive_depth(limits.nesting)
         .limit_complexity(limits.complexity)
         .limit_directives(limits.directives)
-        .data(db)
+        .data(db.clone())
         .finish();
     HanSchema {
         inner,
         limits,
+        shared: Shared::new(db),
         #[cfg(feature = "team")]
         site: Arc::default(),
     }
@@ -119,6 +123,29 @@ impl HanSchema {
         }
     }
 
+    /// Begins an operation of a connection that lives on: what it asks for is heard from this call on. Subscriptions to
+    /// the same, by callers who may see the same, are answered once for all of them.
+    #[must_use]
+    pub fn begin(&self, mut request: Request, caller: &Arc<RequestContext>) -> Begun {
+        let question = Question::of(&request, caller);
+        if let Some(hub) = question.as_ref().and_then(|question| self.shared.find(question)) {
+            return Begun::Shared(hub.listen(caller));
+        }
+        if !self.is_subscription(&mut request) {
+            return Begun::Query(Box::new(request.data(RequestContext::clone(caller))));
+        }
+        match question {
+            Some(question) => Begun::Shared(self.shared.open(self, question, request, caller)),
+            None => {
+                let mut answers = self.execute_stream(request.data(RequestContext::clone(caller)), None);
+                match answers.next().now_or_never() {
+                    None => Begun::Own(answers),
+                    Some(first) => Begun::Own(stream::iter(first).chain(answers).boxed()),
+                }
+            }
+        }
+    }
+
     /// Whether the operation that a request would run is a query, as HTTP GET demands.
     ///
     /// # Errors
@@ -145,7 +172,7 @@ impl HanSchema {
 
     /// Whether the operation that a request would run is a subscription. What is malformed is none: running it tells
     /// what is wrong.
-    pub fn is_subscription(&self, request: &mut Request) -> bool {
+    fn is_subscription(&self, request: &mut Request) -> bool {
         matches!(self.operation_type(request), Ok(OperationType::Subscription))
     }
 

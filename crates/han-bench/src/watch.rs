@@ -51,8 +51,8 @@ pub(crate) struct Options {
 pub(crate) struct Heard {
     /// The times of events.
     pub arrived: Vec<u64>,
-    /// For events that carry the time they were sent at, how long they took.
-    pub took: Vec<u64>,
+    /// For events that carry a number, it and the time.
+    pub told: Vec<(u64, u64)>,
     /// Events that a socket heard more than once, and that it should have heard and did not.
     pub doubled: usize,
     pub lost: usize,
@@ -93,7 +93,7 @@ pub(crate) async fn run(options: Options) {
     for heard in join_all(watchers.collect::<Vec<_>>()).await {
         let heard = heard.expect("no watcher panics");
         all.arrived.extend(heard.arrived);
-        all.took.extend(heard.took);
+        all.told.extend(heard.told);
         all.doubled += heard.doubled;
         all.lost += heard.lost;
         for (code, count) in heard.closed {
@@ -143,9 +143,9 @@ async fn listen(mut socket: Socket, expect: Option<usize>, heard: &mut Heard) {
             Ok(event) if event["type"] == "next" => {
                 let now = now_micros();
                 assert!(event["payload"].get("errors").is_none(), "{event}");
-                if let Some((sent, number)) = stamp(&event) {
-                    heard.took.push(now.saturating_sub(sent));
-                    if !seen.insert((sent, number)) {
+                if let Some(number) = number(&event) {
+                    heard.told.push((number, now));
+                    if !seen.insert(number) {
                         heard.doubled += 1;
                         continue;
                     }
@@ -161,11 +161,10 @@ async fn listen(mut socket: Socket, expect: Option<usize>, heard: &mut Heard) {
     }
 }
 
-/// The time and number that a benchmark wrote into a message's text: `sent <micros> <number>`.
-fn stamp(event: &Value) -> Option<(u64, u64)> {
+/// The number that a benchmark wrote into a message's text: `sent <number>`.
+fn number(event: &Value) -> Option<u64> {
     let text = event.pointer("/payload/data/sessionMessageAdded/newMessageEdge/node/content")?.as_str()?;
-    let mut words = text.strip_prefix("sent ")?.split(' ');
-    Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
+    text.strip_prefix("sent ")?.parse().ok()
 }
 
 async fn say(socket: &mut Socket, message: Value) {

@@ -1,13 +1,13 @@
 //! GraphQL over WebSocket: the `graphql-transport-ws` protocol (github.com/enisdenjo/graphql-ws, PROTOCOL.md), with
-//! its close codes. One task serves a socket, and one each of its operations. An operation makes its next answer only
-//! after the last one was taken, so a slow client costs little memory: it falls behind on the broadcast channel and is
-//! told to fetch anew. And it holds up nobody else: what an operation holds or loads for many, it does not hold while
-//! it waits for its client.
+//! its close codes. One task serves a socket. It waits for its operations' answers and takes the next one only after
+//! the last was sent, so a slow client costs little memory: it falls behind and is told to fetch anew. And it holds up
+//! nobody else: answers that many get alike are made elsewhere (`han_api::Begun::Shared`), and whatever else loads
+//! something has a task of its own, which does not wait for the client while it holds what others need.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_graphql::{Request, Response as Answer};
@@ -15,9 +15,8 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use futures_util::future::BoxFuture;
-use futures_util::poll;
 use futures_util::stream::{BoxStream, StreamExt as _};
-use han_api::{Live, RequestContext};
+use han_api::{Begun, Live, RequestContext};
 use han_db::changes::DbChangeEvent;
 use han_db::queries::identity::{self, Resolved};
 use han_types::{Actor, Scope};
@@ -54,7 +53,7 @@ const MAX_ID_BYTES: usize = 128;
 pub(crate) const MAX_UNKNOWN_SOCKETS: usize = 1_000;
 
 /// What a socket reads at once, in bytes; the library's 128 KiB would be held by each of thousands.
-const READ_BUFFER: usize = 4 << 10;
+const READ_BUFFER: usize = 1 << 10;
 
 /// How often an idle peer is asked whether it is there, and after how many silent intervals it is not.
 const PING_EVERY: Duration = Duration::from_secs(25);
@@ -112,7 +111,7 @@ pub(crate) fn upgrade(
         } else {
             Some(Close::new(4406, format!("Subprotocol not acceptable: use {PROTOCOL}")))
         };
-        session.finish(close).await;
+        Box::pin(session.finish(close)).await;
     }))
 }
 
@@ -143,26 +142,61 @@ struct Next<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     id: &'a str,
-    payload: &'a Answer,
-}
-
-/// One event of an operation: an answer, as it goes over the wire, or its end.
-struct Event {
-    id: Arc<str>,
-    serial: u64,
-    next: Option<String>,
+    payload: &'a RawValue,
 }
 
 /// An operation, which ends when this is dropped.
 struct Running {
-    serial: u64,
-    _task: AbortOnDropHandle<()>,
+    id: String,
+    answers: Answers,
+}
+
+/// Where an operation's answers come from.
+enum Answers {
+    /// Made for many; polling it loads nothing.
+    Shared(BoxStream<'static, Arc<RawValue>>),
+    /// A subscription's own: one is on its way at a time.
+    Own { answers: mpsc::Receiver<Box<RawValue>>, _task: AbortOnDropHandle<()> },
+    /// A query's only one.
+    Query(AbortOnDropHandle<Option<Answered>>),
+    /// None comes any more.
+    Done,
+}
+
+/// A query's answer. It has its turn until the client has taken it: a client that does not read has few of them
+/// waiting.
+struct Answered {
+    answer: Box<RawValue>,
+    turn: OwnedSemaphorePermit,
+}
+
+/// An answer on its way to the client.
+enum Told {
+    Shared(Arc<RawValue>),
+    Own(Box<RawValue>),
+    Query(Answered),
+}
+
+impl Answers {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Told>> {
+        match self {
+            Self::Shared(answers) => answers.poll_next_unpin(cx).map(|next| next.map(Told::Shared)),
+            Self::Own { answers, .. } => answers.poll_recv(cx).map(|next| next.map(Told::Own)),
+            Self::Query(task) => {
+                let done = std::task::ready!(Pin::new(task).poll(cx));
+                *self = Self::Done;
+                // A task that was lost has no answer: its panic stands in the log.
+                Poll::Ready(done.ok().flatten().map(Told::Query))
+            }
+            Self::Done => Poll::Ready(None),
+        }
+    }
 }
 
 /// A socket whose client has said who it is.
 struct Authenticated {
     actor: Actor,
-    context: RequestContext,
+    context: Arc<RequestContext>,
     /// Ends every subscription when the session does.
     _ended: watch::Sender<bool>,
 }
@@ -176,10 +210,10 @@ struct Session {
     access: broadcast::Receiver<DbChangeEvent>,
     /// Given back once the client has said who it is.
     unknown: Option<OwnedSemaphorePermit>,
-    events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
     queries: Arc<Semaphore>,
-    running: HashMap<Arc<str>, Running>,
-    next_serial: u64,
+    running: Vec<Running>,
+    /// Which of them is asked first for an answer, so that each has its turn.
+    first: usize,
     silent_pings: u32,
 }
 
@@ -197,10 +231,9 @@ impl Session {
             presented,
             who: None,
             unknown: Some(unknown),
-            events: mpsc::channel(1),
             queries: Arc::new(Semaphore::new(MAX_QUERIES)),
-            running: HashMap::new(),
-            next_serial: 0,
+            running: Vec::new(),
+            first: 0,
             silent_pings: 0,
         }
     }
@@ -214,22 +247,32 @@ impl Session {
         let mut recheck = every(limits.socket_recheck);
         loop {
             let expiry = self.expiry();
+            let knows_who = self.who.is_some();
+            let Self { socket, running, first, access, .. } = self;
             let step = tokio::select! {
-                () = stopping.cancelled() => Err(Close::restart()),
-                message = self.socket.recv() => match message {
-                    Some(Ok(message)) => self.hear(message).await,
+                () = stopping.cancelled() => return Some(Close::restart()),
+                message = socket.recv() => match message {
+                    Some(Ok(message)) => Step::Heard(message),
                     Some(Err(_)) | None => return None,
                 },
-                Some(event) = self.events.1.recv() => self.tell(event).await,
-                () = sleep_until(init_deadline), if self.who.is_none() => {
-                    Err(Close::new(4408, "Connection initialisation timeout"))
+                (at, told) = next_answer(running, *first), if !running.is_empty() => Step::Answer(at, told),
+                () = sleep_until(init_deadline), if !knows_who => {
+                    return Some(Close::new(4408, "Connection initialisation timeout"));
                 }
-                () = sleep_until(expiry.unwrap_or(init_deadline)), if expiry.is_some() => self.recheck().await,
-                event = self.access.recv() => self.access_changed(event).await,
-                _ = recheck.tick(), if self.who.is_some() => self.recheck().await,
-                _ = ping.tick() => self.ping().await,
+                () = sleep_until(expiry.unwrap_or(init_deadline)), if expiry.is_some() => Step::Recheck,
+                event = access.recv() => Step::Access(event),
+                _ = recheck.tick(), if knows_who => Step::Recheck,
+                _ = ping.tick() => Step::Ping,
             };
-            if let Err(close) = step {
+            // What is rare is boxed: its state would be held by each of thousands of idle sockets.
+            let done = match step {
+                Step::Answer(at, told) => self.tell(at, told).await,
+                Step::Heard(message) => Box::pin(self.hear(message)).await,
+                Step::Recheck => Box::pin(self.recheck()).await,
+                Step::Access(event) => self.access_changed(event).await,
+                Step::Ping => self.ping().await,
+            };
+            if let Err(close) = done {
                 return Some(close);
             }
         }
@@ -272,7 +315,8 @@ impl Session {
                 self.subscribe(id()?, operation).await
             }
             Kind::Complete => {
-                self.running.remove(id()?.as_str());
+                let id = id()?;
+                self.running.retain(|running| running.id != id);
                 Ok(())
             }
         }
@@ -316,43 +360,60 @@ impl Session {
                 .error(&id, &format!("a socket runs at most {MAX_OPERATIONS} operations: complete one first"))
                 .await;
         }
-        let id: Arc<str> = id.into();
-        let Entry::Vacant(free) = self.running.entry(Arc::clone(&id)) else {
+        if self.running.iter().any(|running| running.id == id) {
             return Err(Close::new(4409, format!("Subscriber for {id} already exists")));
-        };
+        }
         let request = match operation.into_request() {
             Ok(request) => request,
             Err(message) => return self.error(&id, &message).await,
         };
-        let serial = self.next_serial;
-        self.next_serial += 1;
-        let mut request = han_api::request(request, who.context.clone());
-        let answers = Answers { id, serial, events: self.events.0.clone() };
-        let task = if self.state.schema.is_subscription(&mut request) {
-            let mut events = self.state.schema.execute_stream(request, None);
-            // Begun before the next message is heard: whoever asks for something after it was subscribed to hears of
-            // every change to what is answered.
-            let first = poll!(events.next());
-            tokio::spawn(watch_events(events, first, answers).in_current_span())
-        } else {
-            let run = run_query(self.state.clone(), request, Arc::clone(&self.queries), answers);
-            tokio::spawn(run.in_current_span())
+        // Begun before the next message is heard: whoever asks for something after it was subscribed to hears of every
+        // change to what is answered.
+        let answers = match self.state.schema.begin(request, &who.context) {
+            Begun::Shared(answers) => Answers::Shared(answers),
+            Begun::Own(answers) => {
+                let (sender, receiver) = mpsc::channel(1);
+                let task = tokio::spawn(pass_on(answers, sender).in_current_span());
+                Answers::Own { answers: receiver, _task: AbortOnDropHandle::new(task) }
+            }
+            Begun::Query(request) => {
+                let run = run_query(self.state.clone(), *request, Arc::clone(&self.queries));
+                Answers::Query(AbortOnDropHandle::new(tokio::spawn(run.in_current_span())))
+            }
         };
-        let task = AbortOnDropHandle::new(task);
-        free.insert(Running { serial, _task: task });
+        self.running.push(Running { id, answers });
         Ok(())
     }
 
-    /// Passes an operation's event on, unless the client has completed the operation meanwhile.
-    async fn tell(&mut self, event: Event) -> Result<(), Close> {
-        if self.running.get(&event.id).is_none_or(|running| running.serial != event.serial) {
-            return Ok(());
-        }
-        match event.next {
-            Some(next) => self.send_message(Message::text(next)).await,
+    /// Passes on what an operation gave, or that it has ended.
+    async fn tell(&mut self, at: usize, told: Option<Told>) -> Result<(), Close> {
+        self.first = at + 1;
+        let Some(Running { id, .. }) = self.running.get(at) else { return Ok(()) };
+        let next = |payload: &RawValue| {
+            serde_json::to_string(&Next { kind: "next", id, payload })
+                .map_err(|_| Close::new(1011, "Internal error"))
+        };
+        match told {
+            Some(Told::Shared(answer)) => {
+                let text = next(&answer)?;
+                drop(answer);
+                self.send_message(Message::text(text)).await
+            }
+            Some(Told::Own(answer)) => {
+                let text = next(&answer)?;
+                drop(answer);
+                self.send_message(Message::text(text)).await
+            }
+            Some(Told::Query(Answered { answer, turn })) => {
+                let text = next(&answer)?;
+                drop(answer);
+                self.send_message(Message::text(text)).await?;
+                drop(turn);
+                Ok(())
+            }
             None => {
-                self.running.remove(&event.id);
-                self.send(json!({ "type": "complete", "id": &*event.id })).await
+                let Running { id, .. } = self.running.swap_remove(at);
+                self.send(json!({ "type": "complete", "id": id })).await
             }
         }
     }
@@ -378,7 +439,7 @@ impl Session {
             {
                 Ok(())
             }
-            _ => self.recheck().await,
+            _ => Box::pin(self.recheck()).await,
         }
     }
 
@@ -419,56 +480,53 @@ impl Session {
     }
 }
 
-/// Where an operation's answers go: one is on its way at a time.
-struct Answers {
-    id: Arc<str>,
-    serial: u64,
-    events: mpsc::Sender<Event>,
+/// What a socket's task does next.
+enum Step {
+    Heard(Message),
+    /// The operation at that place gave an answer, or ended.
+    Answer(usize, Option<Told>),
+    Access(Result<DbChangeEvent, RecvError>),
+    Recheck,
+    Ping,
 }
 
-impl Answers {
-    /// Whether anybody is there to take it.
-    async fn send(&self, answer: &Answer) -> bool {
-        match serde_json::to_string(&Next { kind: "next", id: &self.id, payload: answer }) {
-            Ok(next) => self.event(Some(next)).await,
-            Err(error) => {
-                tracing::error!(%error, "an answer could not be written");
-                false
+/// The next answer of any operation, or the end of one, with its place in the list; the one at `first` is asked first.
+async fn next_answer(running: &mut [Running], first: usize) -> (usize, Option<Told>) {
+    poll_fn(|cx| {
+        for at in 0..running.len() {
+            let at = (first + at) % running.len();
+            if let Poll::Ready(told) = running[at].answers.poll_next(cx) {
+                return Poll::Ready((at, told));
             }
         }
-    }
+        Poll::Pending
+    })
+    .await
+}
 
-    async fn event(&self, next: Option<String>) -> bool {
-        self.events.send(Event { id: Arc::clone(&self.id), serial: self.serial, next }).await.is_ok()
-    }
+fn written(answer: &Answer) -> Option<Box<RawValue>> {
+    let written = serde_json::value::to_raw_value(answer);
+    written.inspect_err(|error| tracing::error!(%error, "an answer could not be written")).ok()
 }
 
 /// Passes on what a subscription tells, to its end or until the task is aborted.
-async fn watch_events(mut events: BoxStream<'static, Answer>, first: Poll<Option<Answer>>, answers: Answers) {
-    let mut next = match first {
-        Poll::Ready(next) => next,
-        Poll::Pending => events.next().await,
-    };
-    while let Some(answer) = next {
-        if !answers.send(&answer).await {
+async fn pass_on(mut answers: BoxStream<'static, Answer>, to: mpsc::Sender<Box<RawValue>>) {
+    while let Some(answer) = answers.next().await {
+        let Some(answer) = written(&answer) else { return };
+        if to.send(answer).await.is_err() {
             return;
         }
-        next = events.next().await;
     }
-    answers.event(None).await;
 }
 
 /// Runs a query or a mutation.
-async fn run_query(state: AppState, request: Request, queries: Arc<Semaphore>, answers: Answers) {
-    // Held until the client has taken the answer: a client that does not read has few of them waiting.
-    let Ok(_turn) = queries.acquire_owned().await else { return };
+async fn run_query(state: AppState, request: Request, queries: Arc<Semaphore>) -> Option<Answered> {
+    let turn = queries.acquire_owned().await.ok()?;
     let answer = match timeout(REQUEST_DEADLINE, state.schema.execute(request)).await {
         Ok(answer) => answer,
         Err(_) => han_api::too_slow(),
     };
-    if answers.send(&answer).await {
-        answers.event(None).await;
-    }
+    Some(Answered { answer: written(&answer)?, turn })
 }
 
 fn authenticated(state: &AppState, actor: Actor, resolved: Option<Resolved>) -> Authenticated {
@@ -485,7 +543,7 @@ fn authenticated(state: &AppState, actor: Actor, resolved: Option<Resolved>) -> 
     if let Some(resolved) = resolved {
         context = context.with_scope(resolved.scope, Some(resolved.team.name));
     }
-    Authenticated { actor, context, _ended: ended }
+    Authenticated { actor, context: Arc::new(context), _ended: ended }
 }
 
 /// Whether the credential is still good and still leads to the same team, in the same role.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use futures_util::stream::{self, Stream};
 use han_db::Db;
 use han_db::changes::{Change, DbChangeEvent};
-use han_types::{Credential, Scope};
+use han_types::Scope;
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use crate::context::{Op, RequestContext};
+use crate::context::{Hearing, Op, RequestContext};
 use crate::error::{ApiError, Result};
 
 /// The table whose changes are told to clients.
@@ -27,13 +27,15 @@ pub(crate) enum Heard {
 /// One subscriber's end of the feed.
 pub(crate) struct Feed {
     events: broadcast::Receiver<DbChangeEvent>,
+    has_missed: bool,
     caller: RequestContext,
     db: Db,
 }
 
 impl Feed {
     pub(crate) fn new(events: broadcast::Receiver<DbChangeEvent>, caller: RequestContext, db: Db) -> Self {
-        Self { events, caller, db }
+        let has_missed = matches!(caller.hearing(), Hearing::AfterMiss);
+        Self { events, has_missed, caller, db }
     }
 
     pub(crate) fn db(&self) -> &Db {
@@ -56,6 +58,10 @@ impl Feed {
     /// # Errors
     /// `UNAUTHENTICATED` once the right to it has ended.
     pub(crate) async fn next(&mut self) -> Result<Option<Heard>> {
+        if std::mem::take(&mut self.has_missed) {
+            self.recheck().await?;
+            return Ok(Some(Heard::Missed));
+        }
         loop {
             let event = self.receive().await?;
             self.check_expiry()?;
@@ -66,14 +72,19 @@ impl Feed {
                 Ok(DbChangeEvent::Change(_)) => continue,
                 // Before anything later is told: what follows may be no longer theirs.
                 Ok(DbChangeEvent::Access(user_id)) => {
-                    if *user_id == self.caller.actor().user_id {
-                        self.recheck().await?;
+                    match self.caller.hearing() {
+                        Hearing::Shared(all) => all.tell_access(user_id),
+                        _ if *user_id == self.caller.actor().user_id => self.recheck().await?,
+                        _ => {}
                     }
                     continue;
                 }
                 Ok(DbChangeEvent::Resync) | Err(RecvError::Lagged(_)) => {
                     // A change to people or keys may be among what was missed.
-                    self.recheck().await?;
+                    match self.caller.hearing() {
+                        Hearing::Shared(all) => all.tell_missed(),
+                        _ => self.recheck().await?,
+                    }
                     Heard::Missed
                 }
                 Err(RecvError::Closed) => return Ok(None),
@@ -97,19 +108,16 @@ impl Feed {
         self.caller.scope().is_some_and(|scope| *scope.team_id() == change.team_id)
     }
 
-    /// A browser's session slides, so only the transport knows its end; every other credential carries its own.
     fn check_expiry(&self) -> Result<()> {
-        let actor = self.caller.actor();
-        let slides = matches!(actor.credential, Credential::WebSession { .. });
-        let ended = actor.expires_at.is_some_and(|end| self.db.clock().now() >= end);
-        if ended && !slides { Err(ApiError::Unauthenticated) } else { Ok(()) }
+        let shared = matches!(self.caller.hearing(), Hearing::Shared(_));
+        if !shared && self.caller.has_expired(self.db.clock().now()) {
+            return Err(ApiError::Unauthenticated);
+        }
+        Ok(())
     }
 
     async fn recheck(&self) -> Result<()> {
-        match self.caller.live() {
-            Some(live) if !live.still_holds().await => Err(ApiError::Unauthenticated),
-            _ => Ok(()),
-        }
+        if self.caller.still_holds().await { Ok(()) } else { Err(ApiError::Unauthenticated) }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_graphql::{Request, Response, Variables};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
-use han_api::{Limits, Live, RequestContext};
+use han_api::{Begun, Limits, Live, RequestContext};
 use han_db::changes::DbChangeEvent;
 use han_testkit::{SyntheticSession, both_databases};
 use han_types::{Credential, Timestamp};
@@ -25,37 +25,63 @@ const NODE: &str =
     "subscription($id: ID!) { nodeUpdated(id: $id) { node { id ... on Session { messageCount } } } }";
 const MEMORY: &str = "subscription { memoryUpdated { type action path timestamp } }";
 
-/// A subscription's responses.
-pub struct Watch(BoxStream<'static, Response>);
+/// A subscription's answers, as a connection gets them.
+pub struct Watch(BoxStream<'static, Value>);
+
+fn request(query: &str, variables: Value) -> Request {
+    Request::new(query).variables(Variables::from_json(variables))
+}
 
 impl Watch {
-    /// Subscribes. A stream subscribes when it is first asked, so it is asked at once.
+    /// Subscribes, sharing its answers where it may.
     pub async fn start(world: &World, context: RequestContext, query: &str, variables: Value) -> Self {
-        let request = Request::new(query).variables(Variables::from_json(variables));
-        let stream = world.schema.execute_stream(han_api::request(request, context), None);
-        let mut watch = Self(stream.peekable().boxed());
-        assert!(!watch.has_next().await);
-        watch
+        let answers = match world.schema.begin(request(query, variables), &Arc::new(context)) {
+            Begun::Shared(answers) => {
+                answers.map(|answer| serde_json::from_str(answer.get()).unwrap()).boxed()
+            }
+            Begun::Own(answers) => Self::of_responses(answers),
+            Begun::Query(_) => panic!("not a subscription: {query}"),
+        };
+        Self(answers).begun().await
     }
 
-    async fn response(&mut self) -> Option<Response> {
+    /// Subscribes alone.
+    async fn alone(world: &World, context: RequestContext, query: &str, variables: Value) -> Self {
+        let request = han_api::request(request(query, variables), context);
+        // A stream subscribes when it is first asked, so it is asked at once.
+        Self(Self::of_responses(world.schema.execute_stream(request, None))).begun().await
+    }
+
+    fn of_responses(answers: BoxStream<'static, Response>) -> BoxStream<'static, Value> {
+        answers.map(|answer| serde_json::to_value(answer).unwrap()).boxed()
+    }
+
+    async fn begun(mut self) -> Self {
+        assert!(futures_util::poll!(self.0.next()).is_pending());
+        self
+    }
+
+    async fn answer(&mut self) -> Option<Value> {
         tokio::time::timeout(Duration::from_secs(20), self.0.next()).await.expect("nothing was told")
     }
 
     pub async fn next(&mut self, field: &str) -> Value {
-        let response = self.response().await.expect("the stream has ended");
-        assert!(response.errors.is_empty(), "{:?}", response.errors);
-        response.data.into_json().unwrap()[field].take()
+        let mut answer = self.answer().await.expect("the stream has ended");
+        assert!(answer.get("errors").is_none(), "{answer}");
+        answer["data"][field].take()
     }
 
     async fn ends_with(&mut self, code: &str) {
-        let response = self.response().await.expect("an error before the end");
-        assert_eq!(codes(&response), [code]);
-        assert!(self.response().await.is_none(), "an error ends the stream");
+        let answer = self.answer().await.expect("an error before the end");
+        assert_eq!(answer["errors"][0]["extensions"]["code"], code, "{answer}");
+        assert!(self.answer().await.is_none(), "an error ends the stream");
     }
 
-    /// Whether something waits to be read now.
+    /// Whether something waits to be read now, once others who have something to do have done it.
     pub async fn has_next(&mut self) -> bool {
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
         futures_util::poll!(self.0.next()).is_ready()
     }
 }
@@ -118,6 +144,10 @@ both_databases!(
             Watch::start(&world, eve.clone(), MEMORY, json!({})).await,
             Watch::start(&world, eve.clone(), NODE, json!({ "id": format!("Session:{id}") })).await,
             Watch::start(&world, eve.clone(), MESSAGES, json!({ "id": id })).await,
+            Watch::alone(&world, eve.clone(), ADDED, json!({})).await,
+            Watch::alone(&world, eve.clone(), MEMORY, json!({})).await,
+            Watch::alone(&world, eve.clone(), NODE, json!({ "id": format!("Session:{id}") })).await,
+            Watch::alone(&world, eve.clone(), MESSAGES, json!({ "id": id })).await,
         ];
 
         world.push(&id, "main", &made.lines(10)).await;
@@ -213,12 +243,134 @@ both_databases!(
         let mut watch = Watch::start(&world, world.ada.context(), MESSAGES, variables).await;
         world.push(&id, "main", &made.lines(40)).await;
         loop {
-            let response = watch.response().await.unwrap();
-            if !response.errors.is_empty() {
-                assert_eq!(codes(&response), ["RESYNC"]);
+            let answer = watch.answer().await.unwrap();
+            if let Some(errors) = answer.get("errors") {
+                assert_eq!(errors[0]["extensions"]["code"], "RESYNC");
                 break;
             }
         }
-        assert!(watch.response().await.is_none());
+        assert!(watch.answer().await.is_none());
     }
 );
+
+/// A caller's context whose rights are read again as `holds` says then.
+fn with_rights(world: &World, holds: &Arc<AtomicBool>) -> RequestContext {
+    let holds = Arc::clone(holds);
+    let recheck = Arc::new(move || {
+        let holds = holds.load(Ordering::SeqCst);
+        Box::pin(async move { holds }) as futures_util::future::BoxFuture<'static, bool>
+    });
+    // Its transport stays to the end.
+    let (transport, receiver) = watch::channel(false);
+    std::mem::forget(transport);
+    world.ada.context().with_live(Live::new(receiver, recheck))
+}
+
+both_databases!(
+    async fn the_same_question_is_answered_once_for_all_who_may_ask_it(db: TestDatabase) {
+        let world = World::new(&db).await;
+        let mut made = SyntheticSession::new(41);
+        let id = made.session_id().to_owned();
+        world.push(&id, "main", &made.lines(1)).await;
+        let begin = |context: RequestContext, query: &str, variables: &Value| match world
+            .schema
+            .begin(request(query, variables.clone()), &Arc::new(context))
+        {
+            Begun::Shared(answers) => answers,
+            other => panic!("{other:?}"),
+        };
+        let variables = json!({ "id": id });
+        let mut first = begin(world.ada.context(), NODE, &variables);
+        let mut second = begin(world.ada.context(), NODE, &variables);
+        let mut spelled_otherwise = begin(world.ada.context(), &format!("{NODE} "), &variables);
+        world.push(&id, "main", &made.lines(5)).await;
+        let (one, two) = (first.next().await.unwrap(), second.next().await.unwrap());
+        assert!(Arc::ptr_eq(&one, &two));
+        let other = spelled_otherwise.next().await.unwrap();
+        assert!(!Arc::ptr_eq(&one, &other));
+        assert_eq!(one.get(), other.get());
+        // The last who listens ends it; who asks later begins anew.
+        drop((first, second));
+        let mut third = begin(world.ada.context(), NODE, &variables);
+        world.push(&id, "main", &made.lines(5)).await;
+        assert_ne!(third.next().await.unwrap().get(), one.get());
+    }
+);
+
+both_databases!(
+    async fn a_right_that_ends_takes_its_owner_off_a_shared_stream(db: TestDatabase) {
+        let mut world = World::new(&db).await;
+        let (changes, _) = broadcast::channel(16);
+        world.schema = han_api::schema(world.db.clone(), changes.clone(), Limits::default());
+        let (mine, others) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(true)));
+        let mut leaver = Watch::start(&world, with_rights(&world, &mine), MEMORY, json!({})).await;
+        let mut member = Watch::start(&world, with_rights(&world, &others), MEMORY, json!({})).await;
+        let access = DbChangeEvent::Access(Arc::new(world.ada.actor.user_id.clone()));
+        changes.send(access.clone()).unwrap();
+        changes.send(DbChangeEvent::Resync).unwrap();
+        for watch in [&mut leaver, &mut member] {
+            assert_eq!(watch.next("memoryUpdated").await["action"], "resync");
+        }
+        mine.store(false, Ordering::SeqCst);
+        changes.send(access).unwrap();
+        changes.send(DbChangeEvent::Resync).unwrap();
+        leaver.ends_with("UNAUTHENTICATED").await;
+        assert_eq!(member.next("memoryUpdated").await["action"], "resync");
+    }
+);
+
+both_databases!(
+    async fn who_takes_shared_answers_too_slowly_is_told_to_fetch_anew(db: TestDatabase) {
+        let world = World::new(&db).await;
+        let id = "long-lines";
+        let line = |n: usize, text: &str| {
+            json!({ "type": "user", "uuid": format!("u{n}"), "timestamp": "2026-01-01T00:00:00.000Z",
+                    "message": { "role": "user", "content": text } })
+            .to_string()
+        };
+        world.push(id, "main", &[line(0, "begin")]).await;
+        let messages = "subscription($id: ID!) { sessionMessageAdded(sessionId: $id) { newMessageEdge {
+            node { ... on RegularUserMessage { content } } } } }";
+        let ada = || world.ada.context();
+        let variables = json!({ "id": id });
+        let mut slow = Watch::start(&world, ada(), messages, variables.clone()).await;
+        let mut slow_page = Watch::start(&world, ada(), MEMORY, json!({})).await;
+        let mut quick = Watch::start(&world, ada(), messages, variables).await;
+        let content = |told: &Value| told["newMessageEdge"]["node"]["content"].as_str().unwrap().to_owned();
+        // The feed may run behind the pushes: what comes is waited for by its text.
+        let long = "x".repeat(1 << 20);
+        for n in 1..=20 {
+            let long = format!("{n}{long}");
+            world.push(id, "main", &[line(n, &long)]).await;
+            while content(&quick.next("sessionMessageAdded").await) != long {}
+        }
+        slow.ends_with("RESYNC").await;
+        assert_eq!(slow_page.next("memoryUpdated").await["action"], "resync");
+        // It goes on where the others are.
+        world.push(id, "main", &[line(21, "end")]).await;
+        assert_eq!(slow_page.next("memoryUpdated").await["action"], "updated");
+        assert_eq!(content(&quick.next("sessionMessageAdded").await), "end");
+    }
+);
+
+/// Answers of subscriptions go to everyone of a team in one role: what they show must not depend on who asks.
+#[test]
+fn no_type_knows_who_asks() {
+    let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/types")];
+    let mut read = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            read += 1;
+            let source = std::fs::read_to_string(&path).unwrap();
+            for word in ["caller(", "RequestContext", "person(", "manager(", "user_id()", "role()"] {
+                assert!(!source.contains(word), "{}: {word}", path.display());
+            }
+        }
+    }
+    assert!(read > 20);
+}
