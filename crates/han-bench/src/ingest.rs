@@ -25,8 +25,9 @@ pub(crate) struct Options {
     /// Lines a commit.
     #[arg(long, default_value_t = 500)]
     batch: usize,
-    /// Commits of each writer in a run.
-    #[arg(long, default_value_t = 4)]
+    /// Commits of each writer in a run. Too few, and the files that PostgreSQL has just made take in what COPY writes
+    /// before anything has to be written out.
+    #[arg(long, default_value_t = 12)]
     batches: usize,
     /// Pairs of runs; the first is not counted.
     #[arg(long, default_value_t = 5)]

@@ -1,7 +1,7 @@
 //! Counting tokens: each `message.id` once, with the largest of each counter that any of its lines shows, in the
 //! hour of its earliest line, for the session that stored it first.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use han_transcript::fold::TokenTotals;
 use han_transcript::record::Usage;
@@ -167,6 +167,27 @@ impl Derive<'_> {
         if seen.is_empty() {
             return Ok(Vec::new());
         }
+        // Nearly all are new: they are written without being looked for, and only those that were there are read.
+        let written = self.write_answers(&seen, "(team_id, message_id) DO NOTHING").await?;
+        let mut changes = Vec::with_capacity(seen.len());
+        let mut known = BTreeMap::new();
+        for (id, answer) in seen {
+            if written.contains(id) {
+                changes.push(Change { before: None, after: answer });
+            } else {
+                known.insert(id, answer);
+            }
+        }
+        changes.extend(self.change_known(known).await?);
+        Ok(changes)
+    }
+
+    /// Merges into answers that are stored what more lines tell of them. A fork repeats what the session it comes from
+    /// has counted, and changes nothing; so only this session writes to its answers, and it is locked.
+    async fn change_known(&self, seen: BTreeMap<&str, Answer>) -> Result<Vec<Change>, DbError> {
+        if seen.is_empty() {
+            return Ok(Vec::new());
+        }
         let dialect = self.tx.dialect();
         let sql = format!(
             "SELECT message_id, session_id, model, at, input_tokens, output_tokens, cache_read_tokens, \
@@ -175,43 +196,38 @@ impl Derive<'_> {
             dialect.is_any("message_id", 2)
         );
         let rows: Vec<UsageRow> = self.tx.all(&sql, [self.team.into(), dialect.list(seen.keys())]).await?;
-        let mut before: HashMap<String, UsageRow> =
-            rows.into_iter().map(|row| (row.message_id.clone(), row)).collect();
-
-        let mut changes = Vec::new();
-        let mut ids = Vec::new();
-        for (id, answer) in seen {
-            let change = match before.remove(id) {
-                // A fork repeats what the session it comes from has counted.
-                Some(row) if row.session_id != self.session => continue,
-                Some(row) => {
-                    let before = Answer::from(row);
-                    Change { after: before.clone().merge(answer), before: Some(before) }
-                }
-                None => Change { before: None, after: answer },
-            };
-            if change.before.as_ref() != Some(&change.after) {
-                ids.push(id.to_owned());
-                changes.push(change);
+        let (mut changes, mut changed) = (Vec::new(), BTreeMap::new());
+        for row in rows.into_iter().filter(|row| row.session_id == self.session) {
+            let Some((&id, answer)) = seen.get_key_value(row.message_id.as_str()) else { continue };
+            let before = Answer::from(row);
+            let after = before.clone().merge(answer.clone());
+            if before != after {
+                changed.insert(id, after.clone());
+                changes.push(Change { before: Some(before), after });
             }
         }
-        let written = self.write_answers(&ids, &changes).await?;
-        let kept = ids.iter().zip(changes).filter(|(id, _)| written.contains(id.as_str()));
-        Ok(kept.map(|(_, change)| change).collect())
+        let update = "(team_id, message_id) DO UPDATE SET at = excluded.at, model = excluded.model, \
+             input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens, \
+             cache_read_tokens = excluded.cache_read_tokens, \
+             cache_creation_5m_tokens = excluded.cache_creation_5m_tokens, \
+             cache_creation_1h_tokens = excluded.cache_creation_1h_tokens";
+        self.write_answers(&changed, update).await?;
+        Ok(changes)
     }
 
-    /// Writes usage rows; gives the ids that are this session's. One that another session stored a moment ago is
-    /// not.
-    async fn write_answers(&self, ids: &[String], changes: &[Change]) -> Result<HashSet<String>, DbError> {
-        let of = |value: &dyn Fn(&Answer) -> i64| -> Vec<i64> {
-            changes.iter().map(|c| value(&c.after)).collect()
-        };
+    /// Writes usage rows; gives the ids of those that were written.
+    async fn write_answers(
+        &self,
+        answers: &BTreeMap<&str, Answer>,
+        on_conflict: &'static str,
+    ) -> Result<HashSet<String>, DbError> {
+        let of = |value: &dyn Fn(&Answer) -> i64| -> Vec<i64> { answers.values().map(value).collect() };
         let insert = BulkInsert {
             table: "message_usage",
             constants: self.constants(),
             columns: vec![
-                Column::Text("message_id", ids.to_vec()),
-                Column::Text("model", changes.iter().map(|c| c.after.model.clone()).collect()),
+                Column::Text("message_id", answers.keys().map(|id| (*id).to_owned()).collect()),
+                Column::Text("model", answers.values().map(|answer| answer.model.clone()).collect()),
                 Column::Int("at", of(&|a| a.at)),
                 Column::Int("input_tokens", of(&|a| a.tokens.input)),
                 Column::Int("output_tokens", of(&|a| a.tokens.output)),
@@ -219,12 +235,7 @@ impl Derive<'_> {
                 Column::Int("cache_creation_5m_tokens", of(&|a| a.tokens.cache_creation_5m)),
                 Column::Int("cache_creation_1h_tokens", of(&|a| a.tokens.cache_creation_1h)),
             ],
-            on_conflict: "(team_id, message_id) DO UPDATE SET at = excluded.at, model = excluded.model, \
-                 input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens, \
-                 cache_read_tokens = excluded.cache_read_tokens, \
-                 cache_creation_5m_tokens = excluded.cache_creation_5m_tokens, \
-                 cache_creation_1h_tokens = excluded.cache_creation_1h_tokens \
-                 WHERE message_usage.session_id = excluded.session_id",
+            on_conflict,
             returning: "message_id",
         };
         let rows = insert.run(self.tx).await?;
