@@ -52,10 +52,6 @@ pub enum AppError {
     },
 }
 
-/// How long a batch waits for its turn to be stored, and how many wait.
-const STORE_PATIENCE: Duration = Duration::from_secs(20);
-const STORES_WAITING: usize = 2048;
-
 /// How long a shutdown waits for the database's connections to end.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -221,5 +217,5 @@ fn stores(config: &Config, dialect: Dialect) -> Gate {
         Dialect::Postgres => connections * 3 / 10,
         Dialect::Sqlite => 2,
     };
-    Gate::new(at_once.max(1), STORES_WAITING, STORE_PATIENCE)
+    Gate::new(at_once.max(1), config.limits.stores_waiting, config.limits.store_patience)
 }

@@ -79,6 +79,23 @@ impl TestDatabase {
         }
     }
 
+    /// Holds up whoever stores something, until [`WritesHeld::release`].
+    ///
+    /// # Panics
+    /// Where the database cannot be locked.
+    pub async fn hold_writes(&self) -> WritesHeld {
+        if self.is_postgres() {
+            let mut connection = PgConnection::connect(self.url()).await.expect("the database answers");
+            let lock = sqlx::raw_sql("BEGIN; LOCK TABLE sessions IN EXCLUSIVE MODE");
+            lock.execute(&mut connection).await.expect("a lock");
+            WritesHeld::Postgres(connection)
+        } else {
+            let mut connection = SqliteConnection::connect(self.url()).await.expect("the database opens");
+            sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection).await.expect("a lock");
+            WritesHeld::Sqlite(connection)
+        }
+    }
+
     /// A directory for files of the test beside the database; only SQLite has one.
     #[must_use]
     pub fn directory(&self) -> Option<&Path> {
@@ -86,6 +103,30 @@ impl TestDatabase {
             Place::Sqlite { directory } => Some(directory.path()),
             Place::Postgres { .. } => None,
         }
+    }
+}
+
+/// Writes that are held up.
+#[derive(Debug)]
+pub enum WritesHeld {
+    /// By a lock of this connection's.
+    Postgres(PgConnection),
+    /// By a transaction of this connection's.
+    Sqlite(SqliteConnection),
+}
+
+impl WritesHeld {
+    /// Lets them through.
+    ///
+    /// # Panics
+    /// Where the database has gone.
+    pub async fn release(self) {
+        let rollback = sqlx::raw_sql("ROLLBACK");
+        match self {
+            Self::Postgres(mut connection) => rollback.execute(&mut connection).await.map(|_| ()),
+            Self::Sqlite(mut connection) => rollback.execute(&mut connection).await.map(|_| ()),
+        }
+        .expect("the lock ends");
     }
 }
 

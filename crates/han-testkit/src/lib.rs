@@ -22,7 +22,7 @@ mod program;
 mod synthetic;
 
 pub use clock::TestClock;
-pub use database::TestDatabase;
+pub use database::{TestDatabase, WritesHeld};
 pub use door::{Cut, Door};
 pub use entropy::SeededEntropy;
 pub use github::{FakeGithub, GithubAccount, Trouble};

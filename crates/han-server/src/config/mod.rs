@@ -150,6 +150,9 @@ pub struct Limits {
     pub socket_recheck: Duration,
     /// For how long an answer of the database's to `/ready` holds.
     pub readiness_holds: Duration,
+    /// How many batches wait for their turn to be stored, and for how long each.
+    pub stores_waiting: usize,
+    pub store_patience: Duration,
     /// How long an open socket may go without saying who it is.
     pub socket_init: Duration,
 }
@@ -183,6 +186,8 @@ impl Default for Limits {
             shutdown_grace: Duration::from_secs(10),
             socket_recheck: Duration::from_secs(300),
             readiness_holds: Duration::from_secs(1),
+            stores_waiting: 2048,
+            store_patience: Duration::from_secs(20),
             socket_init: Duration::from_secs(10),
         }
     }

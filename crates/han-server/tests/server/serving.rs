@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use han_testkit::{SyntheticSession, TestDatabase, both_databases};
 use reqwest::header;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::{TestServer, batch, problem};
+use crate::support::{TestServer, answer, batch, problem};
 
 both_databases!(
     async fn platforms_learn_whether_it_lives_and_whether_it_is_ready(db: TestDatabase) {
@@ -165,3 +166,43 @@ async fn a_connection_that_sends_no_whole_request_is_closed() {
     assert!(closed.is_err() || nothing.is_empty() || nothing.starts_with(b"HTTP/1.1 408"));
     server.stop().await;
 }
+
+both_databases!(
+    async fn who_finds_no_room_is_told_when_to_come_back_and_finds_it_then(db: TestDatabase) {
+        // Nobody waits for a turn to be stored: one batch at a time on PostgreSQL, two on SQLite.
+        let server = TestServer::start_with(&db, |config| config.limits.stores_waiting = 0).await;
+        let turns = if db.is_postgres() { 1 } else { 2 };
+        let ada = server.person("ada").await;
+        let line = SyntheticSession::new(1).lines(1);
+        let push = |n: usize| {
+            let sent = server.push(&ada.key, &batch(&format!("s{n}"), 0, &line)).send();
+            async move { (n, sent.await.unwrap()) }
+        };
+        let held = db.hold_writes().await;
+        let mut pushes: FuturesUnordered<_> = (0..6).map(push).collect();
+        let mut refused = Vec::new();
+        while refused.len() < 6 - turns {
+            let (n, response) = pushes.next().await.unwrap();
+            let wait = response
+                .headers()
+                .get(header::RETRY_AFTER)
+                .and_then(|wait| wait.to_str().ok()?.parse::<u64>().ok());
+            assert!(wait.is_some_and(|seconds| (1..=60).contains(&seconds)), "{wait:?}");
+            let told = problem(response).await;
+            assert_eq!((told.0, told.1.as_str()), (503, "unavailable"));
+            refused.push(n);
+        }
+        held.release().await;
+        while let Some((_, response)) = pushes.next().await {
+            assert_eq!(response.status(), 200);
+        }
+        for n in refused {
+            let (_, response) = push(n).await;
+            assert_eq!(response.status(), 200, "there is room again");
+        }
+        let all = "{ sessions(first: 10) { edges { node { id } } } }";
+        let (_, body) = answer(server.graphql(&ada.key, all).send().await.unwrap()).await;
+        assert_eq!(body["data"]["sessions"]["edges"].as_array().unwrap().len(), 6);
+        server.stop().await;
+    }
+);
