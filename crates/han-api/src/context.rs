@@ -113,8 +113,18 @@ impl RequestContext {
         &self.hearing
     }
 
-    pub(crate) fn with_hearing(&self, hearing: Hearing) -> Self {
-        Self { hearing, ..self.clone() }
+    pub(crate) fn team_name(&self) -> Option<&Arc<str>> {
+        self.team_name.as_ref()
+    }
+
+    /// For a subscription that many callers share. It outlives this one: their transport does not end it.
+    pub(crate) fn shared(&self, all: Announcer) -> Self {
+        Self { hearing: Hearing::Shared(all), live: None, ..self.clone() }
+    }
+
+    /// For a subscription of this caller's, who has just missed something.
+    pub(crate) fn after_miss(&self) -> Self {
+        Self { hearing: Hearing::AfterMiss, ..self.clone() }
     }
 
     /// Whether the credential has ended by itself. A browser's session slides, so only the transport knows its end;

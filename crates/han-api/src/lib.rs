@@ -29,6 +29,6 @@ pub use context::{Live, Recheck, RequestContext, request};
 pub use error::{ApiError, Code};
 pub use limits::{LimitError, Limits};
 pub use schema::{HanSchema, schema, sdl, too_slow};
-pub use shared::Begun;
+pub use shared::{Begun, SharedAnswer};
 #[cfg(feature = "team")]
 pub use team::Site;

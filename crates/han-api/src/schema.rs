@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, OperationType};
+use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, OperationType, Selection};
 use async_graphql::{
-    BatchRequest, BatchResponse, Data, Executor, Request, Response, Schema, SchemaBuilder, Value,
+    BatchRequest, BatchResponse, Data, Executor, Positioned, Request, Response, Schema, SchemaBuilder, Value,
 };
 use futures_util::FutureExt as _;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
@@ -89,6 +89,8 @@ impl HanSchema {
     #[must_use]
     pub fn at(mut self, site: Site) -> Self {
         self.site = Arc::new(site);
+        // What is open leads to the site that was.
+        self.shared = self.shared.anew();
         self
     }
 
@@ -128,15 +130,17 @@ impl HanSchema {
     #[must_use]
     pub fn begin(&self, mut request: Request, caller: &Arc<RequestContext>) -> Begun {
         let question = Question::of(&request, caller);
-        if let Some(hub) = question.as_ref().and_then(|question| self.shared.find(question)) {
-            return Begun::Shared(hub.listen(caller));
+        let open = question.as_ref().and_then(|question| self.shared.listen(question, caller));
+        if let Some(answers) = open {
+            return Begun::Shared(answers);
         }
-        if !self.is_subscription(&mut request) {
+        let Some(fields) = self.subscribes_to(&mut request) else {
             return Begun::Query(Box::new(request.data(RequestContext::clone(caller))));
-        }
+        };
         match question {
-            Some(question) => Begun::Shared(self.shared.open(self, question, request, caller)),
-            None => {
+            Some(question) if fields == 1 => Begun::Shared(self.shared.open(self, question, request, caller)),
+            // Whoever falls behind on several fields is told so by each of them.
+            _ => {
                 let mut answers = self.execute_stream(request.data(RequestContext::clone(caller)), None);
                 match answers.next().now_or_never() {
                     None => Begun::Own(answers),
@@ -152,28 +156,30 @@ impl HanSchema {
     /// The response to a document that is over a limit, malformed, or has no operation of that name.
     #[expect(clippy::result_large_err, reason = "a response is what every caller makes of the error")]
     pub fn is_query(&self, request: &mut Request) -> Result<bool, Response> {
-        self.operation_type(request).map(|ty| ty == OperationType::Query)
+        self.operation(request).map(|operation| operation.ty == OperationType::Query)
     }
 
     #[expect(clippy::result_large_err, reason = "a response is what every caller makes of the error")]
-    fn operation_type(&self, request: &mut Request) -> Result<OperationType, Response> {
+    fn operation<'r>(&self, request: &'r mut Request) -> Result<&'r OperationDefinition, Response> {
         limits::check(&request.query, &self.limits).map_err(|error| error::response(&error.into()))?;
         let name = request.operation_name.clone();
         let document =
             request.parsed_query().map_err(|error| error::finish(Response::from_errors(vec![error])))?;
-        match named(document, name.as_deref()) {
-            Some(operation) => Ok(operation.ty),
-            None => {
-                let error = ApiError::bad("operationName", "name one of the document's operations");
-                Err(error::response(&error))
-            }
-        }
+        named(document, name.as_deref()).ok_or_else(|| {
+            error::response(&ApiError::bad("operationName", "name one of the document's operations"))
+        })
     }
 
-    /// Whether the operation that a request would run is a subscription. What is malformed is none: running it tells
-    /// what is wrong.
-    fn is_subscription(&self, request: &mut Request) -> bool {
-        matches!(self.operation_type(request), Ok(OperationType::Subscription))
+    /// How many fields a subscription asks for; a fragment may be several. `None` for whatever is none: what is
+    /// malformed says when it is run what is wrong.
+    fn subscribes_to(&self, request: &mut Request) -> Option<usize> {
+        let operation = self.operation(request).ok()?;
+        let fields = |selection: &Positioned<Selection>| match selection.node {
+            Selection::Field(_) => 1,
+            Selection::FragmentSpread(_) | Selection::InlineFragment(_) => 2,
+        };
+        let selected = &operation.selection_set.node.items;
+        (operation.ty == OperationType::Subscription).then(|| selected.iter().map(fields).sum())
     }
 
     /// Counts a request before it is parsed, and gives it an operation of its own.

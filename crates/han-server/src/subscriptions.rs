@@ -16,7 +16,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, StreamExt as _};
-use han_api::{Begun, Live, RequestContext};
+use han_api::{Begun, Live, RequestContext, SharedAnswer};
 use han_db::changes::DbChangeEvent;
 use han_db::queries::identity::{self, Resolved};
 use han_types::{Actor, Scope};
@@ -154,7 +154,7 @@ struct Running {
 /// Where an operation's answers come from.
 enum Answers {
     /// Made for many; polling it loads nothing.
-    Shared(BoxStream<'static, Arc<RawValue>>),
+    Shared(BoxStream<'static, SharedAnswer>),
     /// A subscription's own: one is on its way at a time.
     Own { answers: mpsc::Receiver<Box<RawValue>>, _task: AbortOnDropHandle<()> },
     /// A query's only one.
@@ -172,7 +172,7 @@ struct Answered {
 
 /// An answer on its way to the client.
 enum Told {
-    Shared(Arc<RawValue>),
+    Shared(SharedAnswer),
     Own(Box<RawValue>),
     Query(Answered),
 }

@@ -60,7 +60,7 @@ pub enum Capability {
 }
 
 /// The things a credential may be used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Capabilities {
     read: bool,
     sync_write: bool,

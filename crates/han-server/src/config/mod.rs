@@ -150,8 +150,9 @@ pub struct Limits {
     pub socket_recheck: Duration,
     /// For how long an answer of the database's to `/ready` holds.
     pub readiness_holds: Duration,
-    /// How many batches wait for their turn to be stored, and for how long each.
+    /// How many batches wait for their turn to be stored.
     pub stores_waiting: usize,
+    /// How long a batch waits for its turn to be stored.
     pub store_patience: Duration,
     /// How long an open socket may go without saying who it is.
     pub socket_init: Duration,

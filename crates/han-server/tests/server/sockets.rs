@@ -47,6 +47,28 @@ both_databases!(
 );
 
 both_databases!(
+    /// Who asks the same is answered once for all; nobody depends on who came first.
+    async fn whoever_subscribed_first_may_go(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let ada = server.person("ada").await;
+        let mut sockets = [server.socket_as(&ada.key).await, server.socket_as(&ada.key).await];
+        for socket in &mut sockets {
+            socket.subscribe("1", "subscription { sessionAdded { sessionId } }").await;
+            socket.subscribe("2", "{ __typename }").await;
+            socket.hear().await.unwrap();
+            assert_eq!(socket.hear().await, Ok(json!({"type": "complete", "id": "2"})));
+        }
+        let [mut first, mut second] = sockets;
+        first.send(Message::Close(None)).await;
+        assert!(first.hear().await.is_err());
+        server.push_lines(&ada.key, "s1", 0, &SyntheticSession::new(1).lines(3)).await;
+        let heard = second.hear().await.unwrap();
+        assert_eq!(heard["payload"], json!({"data": {"sessionAdded": {"sessionId": "s1"}}}));
+        server.stop().await;
+    }
+);
+
+both_databases!(
     async fn the_handshake_follows_the_protocol(db: TestDatabase) {
         let server =
             TestServer::start_with(&db, |config| config.limits.socket_init = Duration::from_millis(200))
