@@ -11,7 +11,7 @@ use han_testkit::{both_databases, fixtures};
 use han_transcript::fold::{TokenTotals, pair_hooks};
 use han_transcript::pricing::PriceTable;
 use han_types::{SessionId, Timestamp};
-use support::corpus::{all_files, eventful, execute, files_under, number, push_whole, synthetic_files};
+use support::corpus::{all_files, eventful, files_under, number, push_whole, synthetic_files};
 use support::{World, world};
 
 fn at(text: &str) -> i64 {
@@ -308,7 +308,7 @@ both_databases!(
             let tx = db.read(scope).await.unwrap();
             metrics::dashboard(scope, db, &tx, &range, &Within::Team, &prices).await.unwrap()
         };
-        execute(&database, "DROP TABLE messages").await;
+        database.execute("DROP TABLE messages").await;
         let tx = db.read(scope).await.unwrap();
         let after = metrics::dashboard(scope, db, &tx, &range, &Within::Team, &prices).await.unwrap();
         assert_eq!(after, before);

@@ -8,17 +8,6 @@ use han_db::{DbError, TENANT_TABLES};
 use han_testkit::{TestClock, TestDatabase, both_databases};
 use sqlx::{Connection as _, Row as _};
 
-async fn run(database: &TestDatabase, sql: &str) {
-    let sql = sqlx::AssertSqlSafe(sql.to_owned());
-    if database.is_postgres() {
-        let mut conn = sqlx::PgConnection::connect(database.url()).await.unwrap();
-        sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
-    } else {
-        let mut conn = sqlx::SqliteConnection::connect(database.url()).await.unwrap();
-        sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
-    }
-}
-
 both_databases!(
     async fn two_replicas_may_migrate_at_once(db: TestDatabase) {
         let clock = TestClock::default();
@@ -44,7 +33,9 @@ both_databases!(
     async fn a_newer_schema_is_refused_untouched(database: TestDatabase) {
         let db = support::connect(database.url(), &TestClock::default()).await;
         db.migrate().await.unwrap();
-        run(&database, "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_future', 0)").await;
+        database
+            .execute("INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_future', 0)")
+            .await;
         let error = db.check_ready().await.unwrap_err();
         assert!(matches!(error, DbError::SchemaNewer(_)), "{error}");
         assert!(error.to_string().contains("m9999_future"), "{error}");
@@ -96,14 +87,12 @@ async fn an_account_that_may_make_roles_is_enough() {
     let database = TestDatabase::postgres().await;
     let name = database.url().rsplit('/').next().unwrap().split('?').next().unwrap().to_owned();
     let role = format!("owner_{name}");
-    run(
-        &database,
+    database.execute(
         &format!(
             "CREATE ROLE {role} LOGIN CREATEROLE NOSUPERUSER PASSWORD 'x'; GRANT ALL ON SCHEMA public TO {role}; \
              GRANT ALL ON DATABASE {name} TO {role};"
         ),
-    )
-    .await;
+    )    .await;
     let mut url: sqlx::postgres::PgConnectOptions = database.url().parse().unwrap();
     url = url.username(&role).password("x");
     let url = sqlx::ConnectOptions::to_url_lossy(&url);
@@ -116,7 +105,7 @@ async fn an_account_that_may_make_roles_is_enough() {
         0
     );
     db.close().await;
-    run(&database, &format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role};")).await;
+    database.execute(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role};")).await;
 }
 
 /// An account that may not make roles is told what an administrator must run.
@@ -125,11 +114,11 @@ async fn an_account_without_rights_is_told_what_to_run() {
     let database = TestDatabase::postgres().await;
     let name = database.url().rsplit('/').next().unwrap().split('?').next().unwrap().to_owned();
     let role = format!("poor_{name}");
-    run(
-        &database,
-        &format!("CREATE ROLE {role} LOGIN NOSUPERUSER PASSWORD 'x'; GRANT ALL ON SCHEMA public TO {role};"),
-    )
-    .await;
+    database
+        .execute(&format!(
+            "CREATE ROLE {role} LOGIN NOSUPERUSER PASSWORD 'x'; GRANT ALL ON SCHEMA public TO {role};"
+        ))
+        .await;
     let url: sqlx::postgres::PgConnectOptions = database.url().parse().unwrap();
     let url = sqlx::ConnectOptions::to_url_lossy(&url.username(&role).password("x"));
     let db = support::connect(url.as_str(), &TestClock::default()).await;
@@ -137,7 +126,7 @@ async fn an_account_without_rights_is_told_what_to_run() {
     assert!(matches!(error, DbError::Privileges { .. }), "{error}");
     assert!(error.to_string().contains("CREATE ROLE han_app"), "{error}");
     db.close().await;
-    run(&database, &format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role};")).await;
+    database.execute(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role};")).await;
 }
 
 /// What row-level security holds off even if a query forgets its team.
@@ -175,14 +164,12 @@ async fn an_account_that_may_make_roles_needs_no_administrator() {
     let database = TestDatabase::postgres().await;
     let name = database.url().rsplit('/').next().unwrap().split('?').next().unwrap().to_owned();
     let role = format!("maker_{name}");
-    run(
-        &database,
-        &format!(
+    database
+        .execute(&format!(
             "CREATE ROLE {role} LOGIN CREATEROLE PASSWORD 'x'; GRANT ALL ON SCHEMA public TO {role}; \
              GRANT ALL ON DATABASE {name} TO {role};"
-        ),
-    )
-    .await;
+        ))
+        .await;
     let url: sqlx::postgres::PgConnectOptions = database.url().parse().unwrap();
     let url = sqlx::ConnectOptions::to_url_lossy(&url.username(&role).password("x"));
     let db = support::connect(url.as_str(), &TestClock::default()).await;
@@ -190,7 +177,7 @@ async fn an_account_that_may_make_roles_needs_no_administrator() {
     db.check_ready().await.unwrap();
     db.check_keks().await.unwrap();
     db.close().await;
-    run(&database, &format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role};")).await;
+    database.execute(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role};")).await;
 }
 
 /// Whatever runs with its owner's rights looks into no temporary schema before its own.

@@ -5,9 +5,7 @@ mod support;
 
 use han_db::queries::{deletion, rebuild};
 use han_testkit::both_databases;
-use support::corpus::{
-    File, all_files, assert_same, contents, eventful, execute, number, push_in_pieces, push_whole,
-};
+use support::corpus::{File, all_files, assert_same, contents, eventful, number, push_in_pieces, push_whole};
 use support::{World, dump, push, world};
 
 both_databases!(
@@ -27,9 +25,9 @@ both_databases!(
         for table in
             ["rollups", "rollup_counts", "session_usage", "tasks", "file_changes", "todos", "hook_executions"]
         {
-            execute(&database, &format!("DELETE FROM {table}")).await;
+            database.execute(&format!("DELETE FROM {table}")).await;
         }
-        execute(&database, "UPDATE sessions SET turn_count = 99, output_tokens = 99").await;
+        database.execute("UPDATE sessions SET turn_count = 99, output_tokens = 99").await;
         rebuild::rebuild(&world.scope, &world.db).await.unwrap();
         assert_same(&contents(&database, &world).await, &before);
     }

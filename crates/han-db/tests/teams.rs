@@ -41,15 +41,8 @@ async fn accept(world: &World, user: &UserId, code: &str) -> Accepted {
 }
 
 async fn plan(database: &han_testkit::TestDatabase, team: &TeamId, tier: &str) {
-    use sqlx::Connection as _;
-    let sql = sqlx::AssertSqlSafe(format!("UPDATE teams SET plan_tier = '{tier}' WHERE id = '{team}'"));
-    if database.is_postgres() {
-        let mut conn = sqlx::PgConnection::connect(database.url()).await.unwrap();
-        sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
-    } else {
-        let mut conn = sqlx::SqliteConnection::connect(database.url()).await.unwrap();
-        sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
-    }
+    let sql = format!("UPDATE teams SET plan_tier = '{tier}' WHERE id = '{team}'");
+    database.execute(&sql).await;
 }
 
 both_databases!(

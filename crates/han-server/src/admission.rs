@@ -91,7 +91,8 @@ impl Gate {
     /// Takes `units`, waiting for them if it must.
     ///
     /// # Errors
-    /// Where too many wait already, or the wait was too long.
+    /// Where too many wait already and none of them of a lower class, where a higher class took the place, or where the
+    /// wait was too long.
     pub(crate) async fn admit(&self, units: usize, priority: Priority) -> Result<Permit, Saturated> {
         let turn = match self.ask(units, priority)? {
             Ok(permit) => return Ok(permit),
@@ -122,7 +123,9 @@ impl Gate {
             return Ok(Ok(Permit { gate: self.clone(), units }));
         }
         if state.waiting.iter().map(VecDeque::len).sum::<usize>() >= self.0.queue {
-            return Err(Saturated);
+            // Whoever came last of a lower class makes room, and is told to come again.
+            let lower = state.waiting.iter_mut().skip(priority.class() + 1).rev();
+            lower.filter_map(VecDeque::pop_back).next().ok_or(Saturated)?;
         }
         let (admit, turn) = oneshot::channel();
         state.waiting[priority.class()].push_back(Waiting { units, admit });
@@ -226,9 +229,13 @@ mod tests {
         let one = patient.admit(1, Priority::First).await.unwrap();
         let mut waiting = std::pin::pin!(patient.admit(1, Priority::Normal));
         assert!((&mut waiting).now_or_never().is_none());
+        assert_eq!(patient.admit(1, Priority::Normal).await.unwrap_err(), Saturated);
+        let mut higher = std::pin::pin!(patient.admit(1, Priority::First));
+        assert!((&mut higher).now_or_never().is_none());
+        assert_eq!((&mut waiting).now_or_never().unwrap().unwrap_err(), Saturated);
         assert_eq!(patient.admit(1, Priority::First).await.unwrap_err(), Saturated);
         drop(one);
-        assert!((&mut waiting).now_or_never().unwrap().is_ok());
+        assert!((&mut higher).now_or_never().unwrap().is_ok());
         drop(held);
         assert_eq!(gate.admit(2, Priority::Normal).await.unwrap().units(), 2);
     }

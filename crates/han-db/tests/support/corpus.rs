@@ -221,15 +221,3 @@ pub fn assert_same(after: &[String], before: &[String]) {
     }
     assert_eq!(after.len(), before.len());
 }
-
-pub async fn execute(database: &TestDatabase, sql: &str) {
-    use sqlx::Connection as _;
-    let sql = sqlx::AssertSqlSafe(sql.to_owned());
-    if database.is_postgres() {
-        let mut conn = sqlx::PgConnection::connect(database.url()).await.unwrap();
-        sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
-    } else {
-        let mut conn = sqlx::SqliteConnection::connect(database.url()).await.unwrap();
-        sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
-    }
-}

@@ -8,6 +8,7 @@ use han_testkit::{SyntheticSession, TestDatabase, both_databases};
 use reqwest::header;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::support::{TestServer, answer, batch, problem};
 
@@ -203,6 +204,38 @@ both_databases!(
         let all = "{ sessions(first: 10) { edges { node { id } } } }";
         let (_, body) = answer(server.graphql(&ada.key, all).send().await.unwrap()).await;
         assert_eq!(body["data"]["sessions"]["edges"].as_array().unwrap().len(), 6);
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn a_higher_plan_finds_room_where_a_lower_one_waits(db: TestDatabase) {
+        let server = TestServer::start_with(&db, |config| {
+            config.limits.stores_waiting = 1;
+            config.limits.store_patience = Duration::from_secs(3600);
+            config.plans.billing_configured = true;
+        })
+        .await;
+        let turns = if db.is_postgres() { 1 } else { 2 };
+        let (free, pro) = (server.person("ada").await, server.person("bob").await);
+        db.execute(&format!("UPDATE teams SET plan_tier = 'pro' WHERE id = '{}'", pro.team_id)).await;
+        let line = SyntheticSession::new(1).lines(1);
+        let held = db.hold_writes().await;
+        // One is being stored by turn, one waits, one is refused: with that the others have their places.
+        let mut lower: FuturesUnordered<_> = (0..turns + 2)
+            .map(|n| server.push(&free.key, &batch(&format!("s{n}"), 0, &line)).send())
+            .collect();
+        assert_eq!(lower.next().await.unwrap().unwrap().status(), 503);
+        let higher = server.push(&pro.key, &batch("first", 0, &line)).send();
+        let higher = AbortOnDropHandle::new(tokio::spawn(higher));
+        let displaced = lower.next().await.unwrap().unwrap();
+        assert!(displaced.headers().contains_key(header::RETRY_AFTER));
+        assert_eq!(displaced.status(), 503);
+        held.release().await;
+        assert_eq!(higher.await.unwrap().unwrap().status(), 200);
+        while let Some(response) = lower.next().await {
+            assert_eq!(response.unwrap().status(), 200);
+        }
         server.stop().await;
     }
 );
