@@ -14,7 +14,8 @@ use async_graphql::{Request, Response as Answer};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt as _};
+use futures_util::sink::SinkExt as _;
 use futures_util::stream::{BoxStream, StreamExt as _};
 use han_api::{Begun, Live, RequestContext, SharedAnswer};
 use han_db::changes::DbChangeEvent;
@@ -25,6 +26,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
@@ -54,6 +56,15 @@ pub(crate) const MAX_UNKNOWN_SOCKETS: usize = 1_000;
 
 /// What a socket reads at once, in bytes; the library's 128 KiB would be held by each of thousands.
 const READ_BUFFER: usize = 1 << 10;
+
+/// What is written at once, in bytes: answers that are ready together go together. Longer ones go by themselves.
+const WRITE_BUFFER: usize = 4 << 10;
+
+/// For how long a socket that was just told something of a shared subscription is told nothing more, and how many
+/// answers it is told then at once. A session that grows fast would have everyone who watches written to for each line;
+/// so it is some twenty-five times a second, which is more than anybody sees.
+const QUIET: Duration = Duration::from_millis(40);
+const AT_ONCE: usize = 64;
 
 /// How often an idle peer is asked whether it is there, and after how many silent intervals it is not.
 const PING_EVERY: Duration = Duration::from_secs(25);
@@ -97,7 +108,7 @@ pub(crate) fn upgrade(
     })?;
     let limit = state.config.limits.graphql_bytes;
     // Most of them are idle: small buffers, of which a larger message makes larger ones.
-    let socket = socket.read_buffer_size(READ_BUFFER).write_buffer_size(0);
+    let socket = socket.read_buffer_size(READ_BUFFER).write_buffer_size(WRITE_BUFFER);
     let socket = socket.protocols([PROTOCOL]).max_message_size(limit).max_frame_size(limit);
     let spoken = socket.selected_protocol().is_some();
     let token = state.tracker.token();
@@ -214,6 +225,8 @@ struct Session {
     running: Vec<Running>,
     /// Which of them is asked first for an answer, so that each has its turn.
     first: usize,
+    /// Until when shared subscriptions wait.
+    quiet: Option<Instant>,
     silent_pings: u32,
 }
 
@@ -234,6 +247,7 @@ impl Session {
             queries: Arc::new(Semaphore::new(MAX_QUERIES)),
             running: Vec::new(),
             first: 0,
+            quiet: None,
             silent_pings: 0,
         }
     }
@@ -248,6 +262,7 @@ impl Session {
         loop {
             let expiry = self.expiry();
             let knows_who = self.who.is_some();
+            let quiet = self.quiet.filter(|until| *until > Instant::now());
             let Self { socket, running, first, access, .. } = self;
             let step = tokio::select! {
                 () = stopping.cancelled() => return Some(Close::restart()),
@@ -255,7 +270,10 @@ impl Session {
                     Some(Ok(message)) => Step::Heard(message),
                     Some(Err(_)) | None => return None,
                 },
-                (at, told) = next_answer(running, *first), if !running.is_empty() => Step::Answer(at, told),
+                (at, told) = next_answer(running, *first, quiet.is_none()), if !running.is_empty() => {
+                    Step::Answer(at, told)
+                }
+                () = sleep_until(quiet.unwrap_or(init_deadline)), if quiet.is_some() => continue,
                 () = sleep_until(init_deadline), if !knows_who => {
                     return Some(Close::new(4408, "Connection initialisation timeout"));
                 }
@@ -266,7 +284,7 @@ impl Session {
             };
             // What is rare is boxed: its state would be held by each of thousands of idle sockets.
             let done = match step {
-                Step::Answer(at, told) => self.tell(at, told).await,
+                Step::Answer(at, told) => self.tell_ready(at, told).await,
                 Step::Heard(message) => Box::pin(self.hear(message)).await,
                 Step::Recheck => Box::pin(self.recheck()).await,
                 Step::Access(event) => self.access_changed(event).await,
@@ -385,7 +403,27 @@ impl Session {
         Ok(())
     }
 
-    /// Passes on what an operation gave, or that it has ended.
+    /// Passes on what an operation gave, and whatever else is ready, in one go.
+    async fn tell_ready(&mut self, at: usize, told: Option<Told>) -> Result<(), Close> {
+        let is_quiet = self.quiet.is_some_and(|until| until > Instant::now());
+        let mut next = Some((at, told));
+        let mut left = AT_ONCE;
+        while let Some((at, told)) = next {
+            if matches!(told, Some(Told::Shared(_))) {
+                self.quiet = Some(Instant::now() + QUIET);
+            }
+            self.tell(at, told).await?;
+            left -= 1;
+            next = match left {
+                0 => None,
+                // Nobody is woken by what is not ready: it is asked again, when the others are or after the quiet.
+                _ => next_answer(&mut self.running, self.first, !is_quiet).now_or_never(),
+            };
+        }
+        taken(timeout(SEND_PATIENCE, self.socket.flush()).await)
+    }
+
+    /// Passes on what an operation gave, or that it has ended; it may wait to be flushed.
     async fn tell(&mut self, at: usize, told: Option<Told>) -> Result<(), Close> {
         self.first = at + 1;
         let Some(Running { id, .. }) = self.running.get(at) else { return Ok(()) };
@@ -397,12 +435,12 @@ impl Session {
             Some(Told::Shared(answer)) => {
                 let text = next(&answer)?;
                 drop(answer);
-                self.send_message(Message::text(text)).await
+                self.feed_message(Message::text(text)).await
             }
             Some(Told::Own(answer)) => {
                 let text = next(&answer)?;
                 drop(answer);
-                self.send_message(Message::text(text)).await
+                self.feed_message(Message::text(text)).await
             }
             Some(Told::Query(Answered { answer, turn })) => {
                 let text = next(&answer)?;
@@ -471,12 +509,21 @@ impl Session {
     }
 
     async fn send_message(&mut self, message: Message) -> Result<(), Close> {
-        match timeout(SEND_PATIENCE, self.socket.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            // Whoever is closed with this is no longer there to read it.
-            Ok(Err(_)) => Err(Close::new(1001, "Going away")),
-            Err(_) => Err(Close::new(1008, "Too slow: messages were not taken")),
-        }
+        taken(timeout(SEND_PATIENCE, self.socket.send(message)).await)
+    }
+
+    /// As [`Session::send_message`], but it may wait for the next flush.
+    async fn feed_message(&mut self, message: Message) -> Result<(), Close> {
+        taken(timeout(SEND_PATIENCE, self.socket.feed(message)).await)
+    }
+}
+
+fn taken<E>(sent: Result<Result<(), E>, Elapsed>) -> Result<(), Close> {
+    match sent {
+        Ok(Ok(())) => Ok(()),
+        // Whoever is closed with this is no longer there to read it.
+        Ok(Err(_)) => Err(Close::new(1001, "Going away")),
+        Err(_) => Err(Close::new(1008, "Too slow: messages were not taken")),
     }
 }
 
@@ -490,11 +537,15 @@ enum Step {
     Ping,
 }
 
-/// The next answer of any operation, or the end of one, with its place in the list; the one at `first` is asked first.
-async fn next_answer(running: &mut [Running], first: usize) -> (usize, Option<Told>) {
+/// The next answer of any operation, or the end of one, with its place in the list; the one at `first` is asked first,
+/// and those that are shared only where they may be.
+async fn next_answer(running: &mut [Running], first: usize, shared: bool) -> (usize, Option<Told>) {
     poll_fn(|cx| {
         for at in 0..running.len() {
             let at = (first + at) % running.len();
+            if !shared && matches!(running[at].answers, Answers::Shared(_)) {
+                continue;
+            }
             if let Poll::Ready(told) = running[at].answers.poll_next(cx) {
                 return Poll::Ready((at, told));
             }

@@ -5,12 +5,12 @@ use std::time::Duration;
 use han_db::queries::identity;
 use han_testkit::{SyntheticSession, both_databases};
 use han_types::Role;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::support::TestServer;
+use crate::support::{TestServer, answer};
 
-fn init(authorization: &str) -> serde_json::Value {
+fn init(authorization: &str) -> Value {
     json!({"type": "connection_init", "payload": {"Authorization": authorization}})
 }
 
@@ -64,6 +64,47 @@ both_databases!(
         server.push_lines(&ada.key, "s1", 0, &SyntheticSession::new(1).lines(3)).await;
         let heard = second.hear().await.unwrap();
         assert_eq!(heard["payload"], json!({"data": {"sessionAdded": {"sessionId": "s1"}}}));
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    /// Answers that come fast go together, now and then; none is lost, none waits for the next, in each one's order.
+    async fn what_comes_fast_arrives_whole(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let ada = server.person("ada").await;
+        let mut made = SyntheticSession::new(1);
+        server.push_lines(&ada.key, "s1", 0, &made.lines(1)).await;
+        let mut socket = server.socket_as(&ada.key).await;
+        for id in ["1", "2"] {
+            socket
+                .subscribe(id, "subscription { sessionMessageAdded(sessionId: \"s1\") { messageIndex } }")
+                .await;
+        }
+        socket.subscribe("3", "{ __typename }").await;
+        while socket.hear().await.unwrap()["type"] != "complete" {}
+        let mut last = [0, 0];
+        for (offset, lines) in [(1, 200), (201, 1), (202, 300)] {
+            server.push_lines(&ada.key, "s1", offset, &made.lines(lines)).await;
+            // Queries go between them as they come.
+            socket.subscribe(&format!("q{offset}"), "{ __typename }").await;
+            let count = "{ session(id: \"s1\") { messageCount } }";
+            let (_, body) = answer(server.graphql(&ada.key, count).send().await.unwrap()).await;
+            let count = body["data"]["session"]["messageCount"].as_i64().unwrap();
+            let mut completed = false;
+            while last != [count - 1, count - 1] || !completed {
+                let heard = socket.hear().await.unwrap();
+                completed |= heard["type"] == "complete";
+                if let Some(index) =
+                    heard.pointer("/payload/data/sessionMessageAdded/messageIndex").and_then(Value::as_i64)
+                {
+                    let last = &mut last[usize::from(heard["id"] == "2")];
+                    // The first line may be told of as well.
+                    assert!(index == *last + 1 || (index, *last) == (0, 0), "{index} after {last}");
+                    *last = index;
+                }
+            }
+        }
         server.stop().await;
     }
 );
