@@ -60,8 +60,8 @@ const READ_BUFFER: usize = 1 << 10;
 /// What is written at once, in bytes: answers that are ready together go together. Longer ones go by themselves.
 const WRITE_BUFFER: usize = 4 << 10;
 
-/// For how long a socket that was just told something of a shared subscription is told nothing more, and how many
-/// answers it is told then at once. A session that grows fast would have everyone who watches written to for each line;
+/// For how long a socket that was just told all there was of shared subscriptions is told nothing more of them, and how
+/// many answers it is told at once. A session that grows fast would have everyone who watches written to for each line;
 /// so it is some twenty-five times a second, which is more than anybody sees.
 const QUIET: Duration = Duration::from_millis(40);
 const AT_ONCE: usize = 64;
@@ -407,11 +407,9 @@ impl Session {
     async fn tell_ready(&mut self, at: usize, told: Option<Told>) -> Result<(), Close> {
         let is_quiet = self.quiet.is_some_and(|until| until > Instant::now());
         let mut next = Some((at, told));
-        let mut left = AT_ONCE;
+        let (mut left, mut was_shared) = (AT_ONCE, false);
         while let Some((at, told)) = next {
-            if matches!(told, Some(Told::Shared(_))) {
-                self.quiet = Some(Instant::now() + QUIET);
-            }
+            was_shared |= matches!(told, Some(Told::Shared(_)));
             self.tell(at, told).await?;
             left -= 1;
             next = match left {
@@ -419,6 +417,10 @@ impl Session {
                 // Nobody is woken by what is not ready: it is asked again, when the others are or after the quiet.
                 _ => next_answer(&mut self.running, self.first, !is_quiet).now_or_never(),
             };
+        }
+        // Where more is ready than goes at once, it is next.
+        if was_shared && left > 0 {
+            self.quiet = Some(Instant::now() + QUIET);
         }
         taken(timeout(SEND_PATIENCE, self.socket.flush()).await)
     }
