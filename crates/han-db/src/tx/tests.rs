@@ -14,7 +14,7 @@ use tracing::instrument::WithSubscriber as _;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::{ScopedTx, Tx};
+use super::{ATTEMPTS, ScopedTx, Tx};
 use crate::queries::identity;
 use crate::{Db, DbConfig, DbError, TransactionStats};
 
@@ -144,7 +144,7 @@ both_databases!(
         let done: Result<(), _> =
             db.write(&scope, "test.hopeless", |_tx| async move { Err(conflict()) }).await;
         assert!(done.unwrap_err().is_retryable(), "the last conflict is reported");
-        assert_eq!(outcomes(&db, "test.hopeless"), (0, u64::from(super::ATTEMPTS) - 1, 1, 0));
+        assert_eq!(outcomes(&db, "test.hopeless"), (0, u64::from(ATTEMPTS) - 1, 1, 0));
     }
 );
 
