@@ -200,10 +200,10 @@ impl KekRing {
         Ok(wrapped.to_text())
     }
 
-    /// Opens a team key as `team_keys` stores it.
+    /// Unwraps a team key from `team_keys`.
     ///
     /// # Errors
-    /// [`CryptoError::Malformed`], [`CryptoError::UnknownKek`], or [`CryptoError::NotAuthentic`] when the text was
+    /// [`CryptoError::Malformed`], [`CryptoError::UnknownKek`], or [`CryptoError::NotAuthentic`] if the text was
     /// changed or belongs to another team, version or purpose.
     pub fn unwrap_team_key(&self, name: &TeamKeyName<'_>, wrapped: &str) -> Result<TeamKey, CryptoError> {
         let wrapped = WrappedKey::parse(WRAPPED_TEAM_KEY, wrapped)?;
