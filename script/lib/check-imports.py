@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Holds the workspace to its layers, as docs/ARCHITECTURE.md draws them.
+"""Checks that the crates import each other only as docs/ARCHITECTURE.md allows.
 
-Reads `cargo metadata` for what each crate names in its Cargo.toml, and `cargo tree` for what is really built
-(metadata also lists optional dependencies that no feature turns on). Dev-dependencies are exempt: tests may
-reach anywhere. Reads han-db's source for what may not stand beside a transaction, too. Exits 1 and names each edge that breaks a
-rule.
+Reads the dependencies of each crate from `cargo metadata`, and the crates that are built from `cargo tree` (metadata also
+lists optional dependencies that no feature enables). Dev-dependencies are exempt: tests may import any crate. Also
+reads the source of han-db for functions that take a transaction together with a scope or a database. Exits with status 1
+and prints each violation.
 """
 
 import json
@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 
-# Each crate of the workspace and the ones it may import. A crate that is not listed fails.
+# Each crate of the workspace, and the crates that it may import. A crate without an entry is an error.
 MAY_IMPORT = {
     "han-types": set(),
     "han-transcript": {"han-types"},
@@ -22,12 +22,12 @@ MAY_IMPORT = {
     "han-api": {"han-types", "han-transcript", "han-db"},
     "han-server": {"han-types", "han-transcript", "han-crypto", "han-db", "han-api"},
     "han-coordinator": {"han-types", "han-transcript", "han-crypto", "han-db", "han-api"},
-    # Dev-only crates: nothing that ships may import them.
+    # Dev-only crates: no product crate may import them.
     "han-testkit": {"han-types"},
     "han-bench": {"han-types", "han-transcript", "han-crypto", "han-db", "han-api", "han-testkit"},
 }
 
-# External crates that only some of ours may name, and why.
+# External crates that only some crates may import, with the reason.
 ONLY_IN = [
     (re.compile(r"^sea-(orm|query|schema)"), {"han-db"}, "SeaORM types do not leave han-db"),
     (re.compile(r"^sqlx"), {"han-db", "han-testkit", "han-bench"}, "SQL is written in han-db"),
@@ -35,7 +35,7 @@ ONLY_IN = [
     (re.compile(r"^aws-lc-rs$"), {"han-crypto"}, "raw cryptography is private to han-crypto"),
 ]
 
-# Crates without I/O may not name what does it.
+# Crates without I/O must not import crates that do I/O.
 PURE = {"han-types", "han-transcript", "han-crypto"}
 DOES_IO = re.compile(r"^(tokio|hyper|reqwest|sqlx|sea-orm|axum|notify)(-|$)")
 
@@ -50,12 +50,12 @@ def cargo(*arguments):
 
 
 def broken_edges(packages):
-    """Yields a sentence for each import that breaks a rule."""
+    """Yields a message for each import that breaks a rule."""
     ours = {package["name"] for package in packages}
     for package in packages:
         name = package["name"]
         if name not in MAY_IMPORT:
-            yield f"{name} has no row in MAY_IMPORT: say there what it may import"
+            yield f"{name} has no entry in MAY_IMPORT: add one with the crates that it may import"
             continue
         for dependency in package["dependencies"]:
             other = dependency["name"]
@@ -67,11 +67,11 @@ def broken_edges(packages):
                 if pattern.search(other) and name not in allowed:
                     yield f"{name} imports {other}: {why}"
             if name in PURE and DOES_IO.search(other):
-                yield f"{name} imports {other}: it does no I/O"
+                yield f"{name} imports {other}: {name} must not do I/O"
 
 
 def banned_crates():
-    """Yields a sentence for each banned crate that is built for any platform."""
+    """Yields a message for each banned crate that is built for any platform."""
     tree = cargo("tree", "--workspace", "--edges", "normal,build", "--prefix", "none", "--target", "all", "--format", "{p}")
     built = {line.split()[0] for line in tree.splitlines() if line.strip()}
     for name in sorted(NEVER & built):
@@ -79,14 +79,14 @@ def banned_crates():
 
 
 def source_leaks(packages):
-    """Yields a sentence where a public signature of han-db speaks SeaORM: re-exports are the way it would leak."""
+    """Yields a message for each re-export of SeaORM, sqlx or sea-query from han-db."""
     for package in packages:
         if package["name"] != "han-db":
             continue
         for file in sorted(pathlib.Path(package["manifest_path"]).parent.glob("src/**/*.rs")):
             for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
                 if re.match(r"\s*pub use (::)?(sea_orm|sqlx|sea_query)", line):
-                    yield f"{file}:{number} re-exports what may not leave han-db: {line.strip()}"
+                    yield f"{file}:{number} re-exports a type that must stay in han-db: {line.strip()}"
 
 
 # What has a list of parameters or of fields.
@@ -143,8 +143,8 @@ def loose_contexts(packages):
 def main():
     packages = json.loads(cargo("metadata", "--format-version", "1", "--no-deps"))["packages"]
     wrong = [*broken_edges(packages), *banned_crates(), *source_leaks(packages), *loose_contexts(packages)]
-    for sentence in wrong:
-        print(f"error: {sentence}", file=sys.stderr)
+    for message in wrong:
+        print(f"error: {message}", file=sys.stderr)
     return 1 if wrong else 0
 
 

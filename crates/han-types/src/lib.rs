@@ -1,5 +1,5 @@
-//! The words every crate shares: typed ids, roles, plans, actors, scopes, the clock, entropy and the
-//! sync protocol's wire types. Nothing here does I/O, and nothing here knows a database or a socket.
+//! Types that every crate shares: ids, roles, plans, actors, scopes, clock, entropy, and the wire types of the sync
+//! protocol. No I/O.
 
 mod actor;
 mod clock;

@@ -1,7 +1,7 @@
 //! A full disk under SQLite: pushes are refused as for the moment, reads go on, and once there is room everything goes
 //! on without a restart.
 
-use han_testkit::faults::{environment, give_room, with_little_room};
+use han_testkit::faults::{environment, lift_file_size_limit, with_file_size_limit};
 use han_testkit::{Program, TestDatabase};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ impl Small {
         assert!(status.success(), "{output:?}");
         let key = output.stdout.iter().flat_map(|line| line.split_whitespace());
         let key = key.clone().find(|word| word.starts_with("han_key_")).unwrap().to_owned();
-        let (program, args) = with_little_room(SERVER, kib);
+        let (program, args) = with_file_size_limit(SERVER, kib);
         let mut program = Program::start(program, args, environment);
         let line = program.wait_for_line("listening on ").await;
         let url = line.split("listening on ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
@@ -84,7 +84,7 @@ async fn a_full_disk_refuses_pushes_for_the_moment_and_takes_them_in_once_there_
         assert!(stored < 1000, "there is no end to the room");
     }
     assert!(stored > 0);
-    if !give_room(&server.program) {
+    if !lift_file_size_limit(&server.program) {
         eprintln!("SKIPPED: there is no prlimit (util-linux), so no room can be given to a running program");
         return;
     }

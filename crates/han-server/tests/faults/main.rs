@@ -9,7 +9,7 @@ mod clients;
 mod disk;
 
 use han_testkit::TestDatabase;
-use han_testkit::faults::{Fault, World};
+use han_testkit::faults::{Deployment, Fault};
 
 pub(crate) const SERVER: &str = env!("CARGO_BIN_EXE_han-server");
 
@@ -18,9 +18,9 @@ pub(crate) fn seed(own: u64) -> u64 {
 }
 
 async fn on_postgres(own_seed: u64, faults: &[Fault]) {
-    let mut world = World::postgres(SERVER, seed(own_seed)).await;
-    let reckoning = world.endure("postgres", 3, 2, faults).await;
-    world.assert_whole(&reckoning).await;
+    let mut deployment = Deployment::postgres(SERVER, seed(own_seed)).await;
+    let report = deployment.run_with_faults("postgres", 3, 2, faults).await;
+    deployment.assert_consistent(&report).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -41,15 +41,15 @@ async fn either_of_two_replicas_is_killed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sockets_are_cut_before_and_after_the_commit() {
-    let cuts = [Fault::Request, Fault::Answer, Fault::Dashboard];
+    let cuts = [Fault::Request, Fault::Response, Fault::Dashboard];
     on_postgres(4, &cuts.repeat(3)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_on_sqlite_is_killed_and_its_sockets_cut() {
     let database = TestDatabase::sqlite().await;
-    let mut world = World::sqlite(SERVER, database.url(), seed(5)).await;
-    let faults = [Fault::Server, Fault::Request, Fault::Answer, Fault::Dashboard].repeat(2);
-    let reckoning = world.endure("sqlite", 3, 2, &faults).await;
-    world.assert_whole(&reckoning).await;
+    let mut deployment = Deployment::sqlite(SERVER, database.url(), seed(5)).await;
+    let faults = [Fault::Server, Fault::Request, Fault::Response, Fault::Dashboard].repeat(2);
+    let report = deployment.run_with_faults("sqlite", 3, 2, &faults).await;
+    deployment.assert_consistent(&report).await;
 }

@@ -56,7 +56,7 @@ fn everything_that_is_wrong_is_told_at_once() {
       - STRIPE_SECRET_KEY_FILE names /nowhere/stripe, which cannot be read: No such file or directory (os error 2)
       - JWT_SECRET_PREVIOUS and JWT_SECRET_PREVIOUS_FILE are both set: set one of them
       - JWT_SECRET is too short: it must have at least 32 bytes, made with `openssl rand -base64 48`
-      - KEK_SECRET is not base64 of exactly 32 bytes (it has another length); generate one with `openssl rand -base64 32`
+      - KEK_SECRET is not base64 of exactly 32 bytes (it has a wrong length); generate one with `openssl rand -base64 32`
     "#);
 }
 

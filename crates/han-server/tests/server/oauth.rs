@@ -6,10 +6,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use han_coordinator::{Client, PushOptions, Sleeper, Store, push};
+use han_coordinator::{Client, LoginStore, PushOptions, Sleeper, push};
 use han_db::queries::{identity, sign_ins, token_families};
 use han_server::config::GithubConfig;
-use han_testkit::{FakeGithub, GithubAccount, TestClock, TestDatabase, Trouble, both_databases};
+use han_testkit::{FakeGithub, GithubAccount, GithubFault, TestClock, TestDatabase, both_databases};
 use han_types::Clock as _;
 use reqwest::{Method, Response, StatusCode, Url, header};
 use secrecy::SecretString;
@@ -386,15 +386,15 @@ both_databases!(
         let now = server.clock.now().seconds();
         let mut told = Vec::new();
         for trouble in [
-            Trouble::Down,
-            Trouble::Silent,
-            Trouble::Pages,
-            Trouble::Redirects,
-            Trouble::RateLimited(now + 90),
-            Trouble::SecondaryLimit(30),
+            GithubFault::Down,
+            GithubFault::Silent,
+            GithubFault::Pages,
+            GithubFault::Redirects,
+            GithubFault::RateLimited(now + 90),
+            GithubFault::SecondaryLimit(30),
         ] {
             let mut browser = Browser::default();
-            world.github.set_trouble(Some(trouble));
+            world.github.set_fault(Some(trouble));
             let response = browser.sign_in(server, "application/json").await;
             let wait =
                 response.headers().get(header::RETRY_AFTER).map(|wait| wait.to_str().unwrap().to_owned());
@@ -406,16 +406,16 @@ both_databases!(
             assert!(page.text().await.unwrap().contains("<a href=\"/auth/github\">"));
             assert!(!browser.is_signed_in());
         }
-        world.github.set_trouble(None);
+        world.github.set_fault(None);
         let mut browser = Browser::default();
         let back = browser.consent(server, "/auth/github").await;
         world.github.expire_codes();
         let expired = problem(browser.go(server, &back, "application/json").await).await;
         told.push(format!("an expired code: {expired:?}"));
-        world.github.set_refuses(true);
+        world.github.set_denies(true);
         let refused = problem(Browser::default().sign_in(server, "application/json").await).await;
         told.push(format!("refused: {refused:?}"));
-        world.github.set_refuses(false);
+        world.github.set_denies(false);
         let mut unverified = GithubAccount::new(7, "unverified");
         unverified.emails[0].2 = false;
         world.github.sign_in(unverified);
@@ -441,12 +441,12 @@ both_databases!(
 both_databases!(
     async fn an_app_that_is_not_told_addresses_signs_in_all_the_same(db: TestDatabase) {
         let world = World::start(&db).await;
-        world.github.set_trouble(Some(Trouble::NoEmails));
+        world.github.set_fault(Some(GithubFault::NoEmails));
         assert_eq!(Browser::default().sign_in(&world.server, "*/*").await.status(), StatusCode::SEE_OTHER);
         let person = identity::users_named(&world.server.db, "octocat").await.unwrap().remove(0);
         assert_eq!(person.email, None);
         // Of several addresses it is the primary one, if it is verified.
-        world.github.set_trouble(None);
+        world.github.set_fault(None);
         let mut account = GithubAccount::new(583_231, "octocat");
         account.emails.insert(0, ("other@example.com".to_owned(), false, true));
         world.github.sign_in(account);
@@ -790,10 +790,10 @@ both_databases!(
         let ada = server.person("ada").await;
         let cookie = server.cookie(&ada.user_id).await;
         let home = tempfile::tempdir().unwrap();
-        let store = Store::new(home.path().join("config"));
+        let store = LoginStore::new(home.path().join("config"));
         assert!(matches!(
             Client::with_login(&server.url, store.clone(), None),
-            Err(han_coordinator::Error::NoKey)
+            Err(han_coordinator::Error::MissingKey)
         ));
         let turns = Arc::new(Turns(server.clock.clone(), Semaphore::new(0)));
         let printed = Printed::default();

@@ -179,7 +179,7 @@ both_databases!(
             let sent = server.push(&ada.key, &batch(&format!("s{n}"), 0, &line)).send();
             async move { (n, sent.await.unwrap()) }
         };
-        let held = db.hold_writes().await;
+        let held = db.block_writes().await;
         let mut pushes: FuturesUnordered<_> = (0..6).map(push).collect();
         let mut refused = Vec::new();
         while refused.len() < 6 - turns {
@@ -220,7 +220,7 @@ both_databases!(
         let (free, pro) = (server.person("ada").await, server.person("bob").await);
         db.execute(&format!("UPDATE teams SET plan_tier = 'pro' WHERE id = '{}'", pro.team_id)).await;
         let line = SyntheticSession::new(1).lines(1);
-        let held = db.hold_writes().await;
+        let held = db.block_writes().await;
         // One is being stored by turn, one waits, one is refused: with that the others have their places.
         let mut lower: FuturesUnordered<_> = (0..turns + 2)
             .map(|n| server.push(&free.key, &batch(&format!("s{n}"), 0, &line)).send())
