@@ -130,6 +130,12 @@ impl DbError {
     }
 }
 
+impl han_types::StorageError for DbError {
+    fn is_unavailable(&self) -> bool {
+        Self::is_unavailable(self)
+    }
+}
+
 fn is_io(err: &sqlx::Error) -> bool {
     matches!(
         err,

@@ -12,6 +12,7 @@ use han_db::queries::device_logins::{
     self, DEVICE_PREFIX, DEVICE_SECONDS, POLL_SECONDS, Polled, WaitingLogin, read_user_code, show_user_code,
 };
 use han_db::queries::identity;
+use han_http::Problem;
 use han_types::{Actor, Credential};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -20,7 +21,6 @@ use serde_json::json;
 use super::middleware::Presented;
 use super::{csrf, page, tokens};
 use crate::address::ClientAddress;
-use crate::problem::Problem;
 use crate::state::AppState;
 
 /// Where a person approves; short enough to be typed.

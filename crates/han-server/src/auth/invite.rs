@@ -10,6 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use han_crypto::OpaqueToken;
 use han_db::queries::invites::{self, Accepted, INVITE_PREFIX};
 use han_db::queries::{identity, teams};
+use han_http::Problem;
 use han_types::Credential;
 use serde::Deserialize;
 
@@ -17,7 +18,6 @@ use super::csrf;
 use super::login_link::MAX_FORM_BYTES;
 use super::page::{self, html};
 use crate::auth::middleware::Presented;
-use crate::problem::Problem;
 use crate::state::AppState;
 
 /// Where links lead.

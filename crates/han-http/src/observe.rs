@@ -1,6 +1,8 @@
-//! What every request leaves behind: an id that its answer and its log lines share, one line in the log, and the
-//! headers that keep browsers careful.
+//! Request ids and request logging: each request has an id that its response and its log lines share, one line in the
+//! log, and response headers that restrict what a browser does with the response.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
@@ -8,17 +10,41 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYP
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
+use han_types::{Clock, Entropy};
 use tracing::Instrument as _;
 
-use crate::state::AppState;
+/// The header that carries a request's id.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Names a request, in its answer and in the log.
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Makes the ids of requests that have none.
+#[derive(Clone)]
+pub struct RequestIds {
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
 
-/// Gives a request its id, runs it in a span of its own, and logs how it went. The query string is left out: a login
-/// link's token stands there.
-pub(crate) async fn observe(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let id = given_id(request.headers()).unwrap_or_else(|| new_id(&state));
+impl fmt::Debug for RequestIds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestIds").finish_non_exhaustive()
+    }
+}
+
+impl RequestIds {
+    /// Ids that begin with the time, so that they sort by it.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        Self { clock, entropy }
+    }
+
+    fn next(&self) -> String {
+        han_types::new_row_id(&*self.clock, &*self.entropy)
+    }
+}
+
+/// Gives a request its id, runs it in a span of its own, and logs its status and duration. The query string is not
+/// logged: that of a sign-in link contains a token.
+pub async fn observe(State(ids): State<RequestIds>, request: Request, next: Next) -> Response {
+    let id = given_id(request.headers()).unwrap_or_else(|| ids.next());
     let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str);
     let span = tracing::info_span!("request", id, method = %request.method(), route);
     let begun = Instant::now();
@@ -44,13 +70,9 @@ pub(crate) async fn observe(State(state): State<AppState>, request: Request, nex
     response
 }
 
-/// The id that a proxy gave the request, where it is one that can stand in a log.
+/// The id that the client or a proxy gave the request, if it is safe to log.
 fn given_id(headers: &HeaderMap) -> Option<String> {
     let id = headers.get(REQUEST_ID)?.to_str().ok()?;
     let plain = id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     ((8..=64).contains(&id.len()) && plain).then(|| id.to_owned())
-}
-
-fn new_id(state: &AppState) -> String {
-    han_types::new_row_id(&*state.clock, &*state.entropy)
 }
