@@ -3,8 +3,8 @@
 
 Reads `cargo metadata` for what each crate names in its Cargo.toml, and `cargo tree` for what is really built
 (metadata also lists optional dependencies that no feature turns on). Dev-dependencies are exempt: tests may
-import anything. Within a crate it reads the paths in the sources: files of different folders may not import each
-other in a circle. Exits 1 and names each import that breaks a rule.
+import anything. Within a crate it reads the paths in the sources: there may be no import cycle between files of
+different folders. Exits 1 and names each import that breaks a rule.
 """
 
 import collections
@@ -97,7 +97,7 @@ NO_CODE = re.compile(
 )
 TEST_MODULE = re.compile(r"#\[cfg\(test\)\]\s*mod\s+\w+\s*\{")
 USE = re.compile(r"\buse\s+([^;]+);")
-PATH = re.compile(r"(?<![\w:$])((?:crate|self|super)(?:\s*::\s*\w+)+)")
+PATH = re.compile(r"(?<![\w:$])(\w+(?:\s*::\s*\w+)+)")
 ITEM = re.compile(r"\b(?:fn|struct|enum|union|trait|type|const|static|macro_rules!)\s+(\w+)")
 
 
@@ -218,8 +218,8 @@ class Crate:
         return self.files[module].relative_to(self.root).as_posix()
 
 
-def shortest_circle(edges, module, other):
-    """The shortest circle that begins with the import of one module by another; `None` if there is none."""
+def shortest_cycle(edges, module, other):
+    """The shortest cycle that begins with the import of `other` by `module`; `None` if there is none."""
     came_from, queue = {other: module}, collections.deque([other])
     while queue and module not in came_from:
         step = queue.popleft()
@@ -229,14 +229,17 @@ def shortest_circle(edges, module, other):
                 queue.append(following)
     if module not in came_from:
         return None
-    circle = [module]
-    while len(circle) == 1 or circle[-1] != module:
-        circle.append(came_from[circle[-1]])
-    return circle[::-1]
+    cycle = [module]
+    while len(cycle) == 1 or cycle[-1] != module:
+        cycle.append(came_from[cycle[-1]])
+    return cycle[::-1]
 
 
-def circles(packages):
-    """Yields a sentence for each circle of imports between folders: the shortest first, without what breaks it next."""
+def import_cycles(packages):
+    """Yields a sentence for each import cycle between folders, the shortest first.
+
+    The first import of a reported cycle is left out of account afterwards: another cycle through it is not reported.
+    """
     for package in packages:
         crate = Crate(pathlib.Path(package["manifest_path"]).parent / "src")
         edges = crate.imports()
@@ -247,18 +250,18 @@ def circles(packages):
                 for other in sorted(edges[module])
                 if crate.folder(module) != crate.folder(other)
             ]
-            found = [circle for edge in between if (circle := shortest_circle(edges, *edge))]
+            found = [cycle for edge in between if (cycle := shortest_cycle(edges, *edge))]
             if not found:
                 break
-            circle = min(found, key=len)
-            edges[circle[0]].remove(circle[1])
-            names = " -> ".join(crate.name(module) for module in circle)
-            yield f"{package['name']}: files of different folders import each other: {names}"
+            cycle = min(found, key=len)
+            edges[cycle[0]].remove(cycle[1])
+            names = " -> ".join(crate.name(module) for module in cycle)
+            yield f"{package['name']}: import cycle between folders: {names}"
 
 
 def main():
     packages = json.loads(cargo("metadata", "--format-version", "1", "--no-deps"))["packages"]
-    wrong = [*broken_edges(packages), *banned_crates(), *source_leaks(packages), *circles(packages)]
+    wrong = [*broken_edges(packages), *banned_crates(), *source_leaks(packages), *import_cycles(packages)]
     for sentence in wrong:
         print(f"error: {sentence}", file=sys.stderr)
     return 1 if wrong else 0
