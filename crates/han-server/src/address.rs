@@ -7,8 +7,8 @@ use std::sync::Once;
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use han_http::Connection;
 
-use crate::listener::Connection;
 use crate::state::AppState;
 
 const FORWARDED: &str = "x-forwarded-for";

@@ -6,11 +6,11 @@ use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Json, Response};
 use han_db::Db;
+use han_http::Problem;
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::problem::Problem;
 use crate::state::AppState;
 
 /// What the database last answered. Whoever asks meanwhile waits for that answer.
@@ -46,7 +46,7 @@ pub(crate) async fn health() -> Response {
 
 /// `GET /ready`: the database is reached, its schema is this program's, and the server is not stopping.
 pub(crate) async fn ready(State(state): State<AppState>) -> Result<Response, Problem> {
-    if state.stopping.is_cancelled() {
+    if state.lifecycle.stopping.is_cancelled() {
         return Err(Problem::unavailable("the server is stopping"));
     }
     if !state.readiness.check(&state.db, state.config.limits.readiness_holds).await {

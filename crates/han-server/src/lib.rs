@@ -3,9 +3,8 @@
 //!
 //! * `config`: what the environment says; `commands`: the command line.
 //! * `app`: a server as a value; `server`: every route on one page; `state`: what requests can reach.
-//! * `auth`: who asks; `sync`: taking sessions in; `graphql`, `subscriptions`: reading them.
-//! * `client`: the dashboard's files; `health`; `migrations`.
-//! * `listener`, `observe`, `problem`: connections, log lines and errors.
+//! * `auth`: who calls; `sync`: storing pushed sessions; `subscriptions`: how GraphQL requests and sockets authenticate.
+//! * `client`: what is shown at the dashboard's paths; `health`; `migrations`. The transports are han-http's.
 
 mod address;
 mod admission;
@@ -14,13 +13,9 @@ pub mod auth;
 mod client;
 pub mod commands;
 pub mod config;
-mod graphql;
 mod health;
 mod jobs;
-mod listener;
 mod migrations;
-mod observe;
-mod problem;
 mod rates;
 mod server;
 mod state;

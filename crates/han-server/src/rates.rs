@@ -12,13 +12,12 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use han_http::{Connection, Problem};
 use han_types::{Actor, Timestamp, UserId};
 use sha2::{Digest as _, Sha256};
 
 use crate::address;
 use crate::auth::{device, invite, login_link, oauth, page};
-use crate::listener::Connection;
-use crate::problem::Problem;
 use crate::state::AppState;
 
 /// The headers, for clients of other origins to be let see.

@@ -3,28 +3,24 @@
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::DefaultBodyLimit;
 use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderValue, Method, StatusCode};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::{HeaderValue, Method};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, get, post};
+use han_http::graphql;
+use han_http::layers::{catch_panic, method_not_allowed, within_deadline};
+use han_http::observe::{REQUEST_ID, observe};
 use tower::ServiceBuilder;
 use tower::util::option_layer;
-use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::auth::{device, invite, login_link, oauth, tokens};
 use crate::config::Environment;
-use crate::observe::{REQUEST_ID, observe};
-use crate::problem::Problem;
 use crate::state::AppState;
 use crate::sync::receiver;
-use crate::{client, graphql, health, rates};
-
-/// How long a request may take that is not a push.
-pub(crate) const REQUEST_DEADLINE: Duration = Duration::from_secs(60);
+use crate::{client, health, rates};
 
 /// How long a browser may remember what another origin may do.
 const CORS_HOLDS: Duration = Duration::from_secs(600);
@@ -59,7 +55,7 @@ fn routes(environment: Environment) -> Vec<Route> {
         // Joining a team: a page that accepts an invite for who is signed in.
         route(invite::PATH,        &[Method::GET, Method::POST], get(invite::show).post(invite::accept)),
         // Data: every handler asks for a Caller.
-        route(graphql::PATH,       &[Method::GET, Method::POST], get(graphql::get).post(graphql::post)),
+        route(graphql::PATH,       &[Method::GET, Method::POST], graphql::methods()),
         route("/api/sync/status",  &[Method::GET],               get(receiver::status)),
     ];
     if environment == Environment::Development {
@@ -99,11 +95,11 @@ pub(crate) fn router(state: &AppState) -> Router {
         .layer(
             // The first sees a request first.
             ServiceBuilder::new()
-                .layer(from_fn_with_state(state.clone(), observe))
+                .layer(from_fn_with_state(state.request_ids.clone(), observe))
                 .layer(option_layer(cors(&state.config.cors_origins)))
                 .layer(from_fn_with_state(state.clone(), rates::limit))
                 .layer(CompressionLayer::new())
-                .layer(CatchPanicLayer::custom(panicked)),
+                .layer(catch_panic()),
         )
         .with_state(state.clone())
 }
@@ -120,28 +116,4 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
             .expose_headers(rates::HEADERS.into_iter().chain([RETRY_AFTER, REQUEST_ID]).collect::<Vec<_>>())
             .max_age(CORS_HOLDS)
     })
-}
-
-async fn method_not_allowed() -> Problem {
-    Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method_not_allowed",
-        "The route has no such method",
-        "see the answer's Allow header for the methods that it has",
-    )
-}
-
-async fn within_deadline(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(REQUEST_DEADLINE, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            Problem::unavailable("the answer took too long: ask for less, or try again").into_response()
-        }
-    }
-}
-
-fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
-    // The panic's own text is on standard error already.
-    tracing::error!("a handler panicked");
-    Problem::internal().into_response()
 }

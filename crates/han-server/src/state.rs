@@ -1,16 +1,16 @@
 //! What every request can reach: the database, the keys of tokens, the schema, the clock.
 
 use std::ops::Deref;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use han_api::HanSchema;
 use han_db::Db;
 use han_db::changes::DbChangeEvent;
+use han_http::Lifecycle;
+use han_http::client::Client;
+use han_http::graphql::Endpoint;
+use han_http::observe::RequestIds;
 use han_types::{Clock, Entropy};
-use tokio::sync::{Semaphore, broadcast};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio::sync::broadcast;
 
 use crate::admission::Gate;
 use crate::auth::github::Github;
@@ -30,12 +30,13 @@ pub(crate) struct Inner {
     pub(crate) db: Db,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) request_ids: RequestIds,
     pub(crate) jwt: JwtKeys,
     /// How often somebody may ask; `None` where that is not limited.
     pub(crate) rates: Option<Rates>,
     /// The app that people sign in through, if there is one.
     pub(crate) github: Option<Github>,
-    pub(crate) schema: HanSchema,
+    pub(crate) graphql: Endpoint,
     /// Tells whose rights have changed.
     pub(crate) access: broadcast::Sender<DbChangeEvent>,
     /// What pushes may take together.
@@ -44,21 +45,10 @@ pub(crate) struct Inner {
     pub(crate) stores: Gate,
     /// What is known of being ready.
     pub(crate) readiness: Readiness,
-    /// The sockets whose clients have not yet said who they are.
-    pub(crate) unknown_sockets: Arc<Semaphore>,
-    /// Work that a shutdown waits for.
-    pub(crate) tracker: TaskTracker,
-    /// Cancelled when the server begins to stop.
-    pub(crate) stopping: CancellationToken,
+    /// How work learns that the server stops, and which work a shutdown waits for.
+    pub(crate) lifecycle: Lifecycle,
+    /// The dashboard to serve.
     pub(crate) client: Option<Client>,
-}
-
-/// The dashboard to serve.
-pub(crate) struct Client {
-    pub(crate) dir: PathBuf,
-    pub(crate) index: String,
-    /// The Content-Security-Policy of its pages.
-    pub(crate) policy: String,
 }
 
 impl AppState {

@@ -4,6 +4,7 @@
 mod actor;
 mod clock;
 mod entropy;
+mod error;
 mod global_id;
 mod id;
 mod plan;
@@ -12,6 +13,7 @@ pub mod sync;
 pub use actor::{Actor, Capabilities, Capability, Credential, Membership, RequestId, Role, Scope};
 pub use clock::{Clock, Timestamp};
 pub use entropy::Entropy;
+pub use error::StorageError;
 pub use global_id::{GlobalId, GlobalIdError};
 pub use id::{
     ApiKeyId, IdError, InviteId, MessageKey, ProjectId, RepoId, SessionId, TeamId, TokenFamilyId,

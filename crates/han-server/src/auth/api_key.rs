@@ -2,9 +2,9 @@
 
 use han_crypto::ApiKeyToken;
 use han_db::queries::identity;
+use han_http::Problem;
 use han_types::{Actor, Credential, RequestId};
 
-use crate::problem::Problem;
 use crate::state::AppState;
 
 const REFUSED: &str = "the API key is unknown, revoked or expired: make another with `han-server key create`";
@@ -32,7 +32,7 @@ pub(crate) async fn verify(state: &AppState, text: &str, request_id: &RequestId)
     };
     // Off the request's way, and nothing worth failing it for.
     let db = state.db.clone();
-    state.tracker.spawn(async move {
+    state.lifecycle.tasks.spawn(async move {
         if let Err(error) = identity::touch_api_key(&db, &key).await {
             tracing::warn!(%error, api_key = %key.id, "the key's last use was not recorded");
         }

@@ -4,10 +4,10 @@ use axum::http::HeaderMap;
 use axum::http::header::COOKIE;
 use han_crypto::OpaqueToken;
 use han_db::queries::identity::{self, WEB_SESSION_PREFIX, WEB_SESSION_SECONDS};
+use han_http::Problem;
 use han_types::{Actor, Capabilities, Credential, RequestId};
 
 use crate::config::PublicUrl;
-use crate::problem::Problem;
 use crate::state::AppState;
 
 const REFUSED: &str = "the session has ended: sign in again";

@@ -3,10 +3,10 @@
 //!
 //! `Sec-Fetch-Site` is Fetch Metadata (w3.org/TR/fetch-metadata), `Origin` RFC 6454; scripts can set neither.
 
-use axum::http::header::{CONTENT_TYPE, ORIGIN};
+use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, Method};
-
-use crate::problem::Problem;
+use han_http::Problem;
+use han_http::headers::{is_json, single as text};
 
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
@@ -70,19 +70,6 @@ fn neither() -> Problem {
     Problem::cross_site(
         "a request signed in by its cookie must show Origin or Sec-Fetch-Site: use a current browser, or an API key",
     )
-}
-
-/// A header's text; one that stands twice or is no text counts as a value that matches nothing.
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next()?;
-    Some(if values.next().is_some() { "" } else { first.to_str().unwrap_or("") })
-}
-
-pub(crate) fn is_json(headers: &HeaderMap) -> bool {
-    text(headers, CONTENT_TYPE.as_str())
-        .and_then(|value| value.split(';').next())
-        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
 }
 
 #[cfg(test)]

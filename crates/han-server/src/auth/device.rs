@@ -12,6 +12,7 @@ use han_db::queries::device_logins::{
     self, DEVICE_PREFIX, DEVICE_SECONDS, POLL_SECONDS, Polled, WaitingLogin, read_user_code, show_user_code,
 };
 use han_db::queries::identity;
+use han_http::Problem;
 use han_types::{Actor, Credential};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -20,8 +21,6 @@ use serde_json::json;
 use super::middleware::Presented;
 use super::{csrf, page, tokens};
 use crate::address::ClientAddress;
-use crate::observe::request_id;
-use crate::problem::Problem;
 use crate::state::AppState;
 
 /// Where a person approves; short enough to be typed.
@@ -221,7 +220,7 @@ pub(crate) async fn decide(
 /// it changes nothing, and no other site can read it.
 async fn signed_in(state: &AppState, headers: &HeaderMap) -> Result<Option<Actor>, Problem> {
     let Some(presented @ Presented::Cookie(_)) = Presented::read(state, headers)? else { return Ok(None) };
-    match presented.verify(state, &request_id(state, headers)).await {
+    match presented.verify(state, &state.request_ids.of(headers)).await {
         Ok(actor) if matches!(actor.credential, Credential::WebSession { .. }) => Ok(Some(actor)),
         Ok(_) => Ok(None),
         Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => Ok(None),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, StatusCode};
 use han_db::queries::sign_ins::GithubPerson;
+use han_http::Problem;
 use han_types::Timestamp;
 use oauth2::basic::{BasicClient, BasicErrorResponseType};
 use oauth2::{
@@ -23,7 +24,6 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::config::GithubConfig;
-use crate::problem::Problem;
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use han_crypto::OpaqueToken;
 use han_db::queries::invites::{self, Accepted, INVITE_PREFIX};
 use han_db::queries::{identity, teams};
+use han_http::Problem;
 use han_types::Credential;
 use serde::Deserialize;
 
@@ -17,8 +18,6 @@ use super::csrf;
 use super::login_link::MAX_FORM_BYTES;
 use super::page::{self, html};
 use crate::auth::middleware::Presented;
-use crate::observe::request_id;
-use crate::problem::Problem;
 use crate::state::AppState;
 
 /// Where links lead.
@@ -59,7 +58,7 @@ pub(crate) async fn accept(
     let Some(presented @ Presented::Cookie(_)) = presented else { return Ok(sign_in_first(&state, &body)) };
     // A form cannot send the JSON that other requests by cookie must be; that it is this server's own, it can show.
     csrf::same_origin(&headers, state.public_url.origin(), true)?;
-    let actor = match presented.verify(&state, &request_id(&state, &headers)).await {
+    let actor = match presented.verify(&state, &state.request_ids.of(&headers)).await {
         Ok(actor) => actor,
         Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => {
             return Ok(sign_in_first(&state, &body));

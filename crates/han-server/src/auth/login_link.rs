@@ -9,12 +9,12 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use han_crypto::OpaqueToken;
 use han_db::queries::identity::{self, LOGIN_LINK_PREFIX};
+use han_http::Problem;
 use serde::Deserialize;
 
 use super::page::html;
 use super::{cookie, csrf};
 use crate::config::PublicUrl;
-use crate::problem::Problem;
 use crate::state::AppState;
 
 /// Where links lead.

@@ -6,13 +6,13 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use han_db::queries::identity::{self, Resolved};
+use han_http::Problem;
+use han_http::authenticate::{authenticate, two_credentials};
 use han_types::{Actor, Capability, RequestId};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{api_key, cookie, csrf, tokens};
-use crate::observe::request_id;
-use crate::problem::Problem;
+use super::{api_key, cookie, tokens};
 use crate::rates;
 use crate::state::AppState;
 
@@ -68,12 +68,6 @@ impl Presented {
     }
 }
 
-pub(crate) fn two_credentials() -> Problem {
-    Problem::bad_request(
-        "two credentials came with the request: send one, an Authorization header or the cookie",
-    )
-}
-
 /// The token of `Bearer <token>`; the scheme's case does not matter (RFC 9110, section 11.1).
 pub(crate) fn bearer_token(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
@@ -86,11 +80,7 @@ pub(crate) struct Caller(pub(crate) Actor);
 
 impl Caller {
     pub(crate) async fn of(state: &AppState, method: &Method, headers: &HeaderMap) -> Result<Self, Problem> {
-        let presented = Presented::read(state, headers)?.ok_or_else(Problem::no_credential)?;
-        if matches!(presented, Presented::Cookie(_)) {
-            csrf::check(method, headers, state.public_url.origin())?;
-        }
-        Ok(Self(presented.verify(state, &request_id(state, headers)).await?))
+        Ok(Self(authenticate(state, method, headers).await?))
     }
 
     /// Refuses a credential that may be used for none of `wanted`.

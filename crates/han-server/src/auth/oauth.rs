@@ -15,6 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use han_crypto::OpaqueToken;
 use han_db::queries::sign_ins::{self, SIGN_IN_PREFIX, SIGN_IN_SECONDS};
 use han_db::queries::token_families;
+use han_http::Problem;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -22,7 +23,6 @@ use subtle::ConstantTimeEq as _;
 use super::github::Github;
 use super::{page, return_to, tokens};
 use crate::config::PublicUrl;
-use crate::problem::Problem;
 use crate::state::AppState;
 
 /// Where signing in begins.

@@ -5,10 +5,10 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
+use han_http::Problem;
 use reqwest::Url;
 
 use crate::auth::oauth;
-use crate::problem::Problem;
 use crate::state::AppState;
 
 /// Whether an answer is for a program (`Accept: application/json`) or for somebody who looks at a browser.

@@ -10,13 +10,14 @@ use han_crypto::OpaqueToken;
 use han_db::queries::identity;
 use han_db::queries::sign_ins;
 use han_db::queries::token_families::{self, IssuedToken, REFRESH_PREFIX, Refreshed};
+use han_http::Problem;
+use han_http::headers::is_json;
 use han_types::{Actor, Credential, RequestId, TeamId, UserId};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::middleware::Caller;
-use super::{cookie, csrf, jwt};
-use crate::problem::Problem;
+use super::{cookie, jwt};
 use crate::state::AppState;
 
 /// The longest body that is read, in bytes.
@@ -64,7 +65,7 @@ struct RefreshBody {
 
 fn body_of(headers: &HeaderMap, body: &[u8]) -> Result<RefreshBody, Problem> {
     let shape = "send {\"refresh_token\": \"…\"} as Content-Type: application/json";
-    if !csrf::is_json(headers) || body.len() > MAX_BODY_BYTES {
+    if !is_json(headers) || body.len() > MAX_BODY_BYTES {
         return Err(Problem::bad_request(shape));
     }
     // What the parser says is left out: it may quote the token.

@@ -2,9 +2,7 @@
 //! nobody starts a server five times to learn of five missing variables. Nothing here opens a database.
 
 mod reference;
-mod secrets_file;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,6 +10,8 @@ use std::time::Duration;
 
 use axum::http::Uri;
 use han_crypto::KekRing;
+use han_http::secrets_file::SecretsFile;
+use han_http::system::LogFormat;
 use han_types::{Entropy, Plans};
 use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
@@ -20,6 +20,10 @@ pub use reference::{VARIABLES, Variable, help};
 
 /// The shortest `JWT_SECRET` taken: HS256 wants a key as long as its hash (RFC 7518, section 3.2).
 pub const MIN_JWT_SECRET_BYTES: usize = 32;
+
+/// The secrets that are made for a server on SQLite.
+const SECRETS_FILE: SecretsFile =
+    SecretsFile { program: "han-server", names: &["KEK_SECRET", "JWT_SECRET"], kek: "KEK_SECRET" };
 
 /// Where GitHub is, unless it is an Enterprise Server.
 const GITHUB: &str = "https://github.com";
@@ -40,15 +44,6 @@ pub enum Environment {
     Development,
     /// Nothing is served that only developers need.
     Production,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// Which database.
@@ -677,11 +672,11 @@ impl Reader<'_> {
                 .filter(|(_, s)| s.is_none())
                 .map(|(n, _)| *n)
                 .collect();
-            match secrets_file::read_or_make(file, &missing, entropy) {
-                Ok((mut found, notice)) => {
-                    notices.extend(notice);
-                    kek = kek.or_else(|| take(&mut found, "KEK_SECRET"));
-                    jwt = jwt.or_else(|| take(&mut found, "JWT_SECRET"));
+            match SECRETS_FILE.read_or_make(file, &missing, entropy) {
+                Ok(mut found) => {
+                    notices.extend(found.notice);
+                    kek = kek.or_else(|| found.secrets.remove("KEK_SECRET"));
+                    jwt = jwt.or_else(|| found.secrets.remove("JWT_SECRET"));
                 }
                 Err(problem) => {
                     self.problems.push(problem);
@@ -719,10 +714,6 @@ impl Reader<'_> {
         }
         Some(Secrets { kek: kek?, kek_previous, jwt: jwt?, jwt_previous })
     }
-}
-
-fn take(found: &mut BTreeMap<String, SecretString>, name: &str) -> Option<SecretString> {
-    found.remove(name)
 }
 
 /// The file of a SQLite URL without its scheme; `None` for a database in memory.

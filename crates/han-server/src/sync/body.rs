@@ -9,10 +9,10 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use axum::http::{HeaderMap, StatusCode};
 use flate2::read::MultiGzDecoder;
+use han_http::Problem;
 use http_body_util::BodyExt as _;
 
 use crate::config::Limits;
-use crate::problem::Problem;
 use crate::sync::memory::Reservation;
 
 /// The largest window that a zstd frame may ask for: 8 MiB, as RFC 9659 has it for HTTP.

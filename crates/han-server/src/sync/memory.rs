@@ -6,11 +6,11 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use han_http::Problem;
 use han_types::TeamId;
 use tokio::runtime::Handle;
 
 use crate::admission::{Gate, Permit, Priority};
-use crate::problem::Problem;
 
 /// What is given out at once.
 const UNIT: usize = 64 << 10;

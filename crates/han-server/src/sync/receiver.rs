@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
 use han_db::queries::identity::Resolved;
 use han_db::queries::ingest::{self, Outcome};
+use han_http::Problem;
 use han_types::Capability;
 use han_types::sync::{BatchError, BatchErrorCode, PushResponse, PushResult, SyncStatus};
 use serde::Deserialize;
@@ -22,7 +23,6 @@ use tracing::Instrument as _;
 
 use crate::admission::{Priority, Saturated};
 use crate::auth::middleware::Caller;
-use crate::problem::Problem;
 use crate::state::AppState;
 use crate::sync::body::{self, Encoding};
 use crate::sync::memory::{Reservation, taken_to_store};
@@ -80,7 +80,7 @@ async fn accept(
         .map_err(|_| Problem::unavailable("the body took too long to arrive: send smaller batches"))??;
     // From here on the push is accepted.
     let accepted = take_in(state.clone(), caller, resolved, encoding, bytes, memory);
-    state.tracker.spawn(accepted.in_current_span()).await.map_err(lost)?
+    state.lifecycle.tasks.spawn(accepted.in_current_span()).await.map_err(lost)?
 }
 
 /// `GET /api/sync/status?team_id=`.

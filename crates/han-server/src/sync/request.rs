@@ -6,13 +6,13 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use han_http::Problem;
 use han_types::sync::SessionMetadata;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::config::Limits;
-use crate::problem::Problem;
 
 /// A push, whose lines lie in its body.
 #[derive(Debug)]
