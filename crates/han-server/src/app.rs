@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admission::Gate;
+use crate::admission::PrioritySemaphore;
 use crate::auth::github::{Github, GithubError};
 use crate::auth::invite;
 use crate::auth::jwt::JwtKeys;
@@ -27,7 +27,7 @@ use crate::listener::{Connections, count_requests};
 use crate::rates::Rates;
 use crate::state::{AppState, Inner};
 use crate::subscriptions::MAX_UNKNOWN_SOCKETS;
-use crate::sync::memory::Memory;
+use crate::sync::memory_budget::MemoryBudget;
 use crate::{jobs, migrations, server};
 
 /// Why a server could not start or had to stop.
@@ -103,7 +103,7 @@ impl App {
         // It outlives the listener: what is still being answered may still change something.
         let feed = CancellationToken::new();
         let changes = db.start_changes(feed.clone()).await?;
-        let client = match &config.client_dir {
+        let client = match &config.http.client_dir {
             Some(dir) => Some(client::load(dir, &public_url).map_err(|error| AppError::Io {
                 what: format!("the dashboard in {} cannot be read", dir.display()),
                 error,
@@ -123,7 +123,7 @@ impl App {
                 Arc::clone(&clock),
             ),
             github,
-            rates: config.rate_factor.map(Rates::new),
+            rates: config.http.rate_factor.map(Rates::new),
             schema: han_api::schema(db.clone(), changes.sender.clone(), han_api::Limits::default()).at(
                 han_api::Site {
                     origin: public_url.origin().to_owned(),
@@ -134,7 +134,7 @@ impl App {
             access: changes.access.clone(),
             memory: {
                 let limits = &config.limits;
-                Memory::of(limits.ingest_memory_bytes, limits.largest_body(), limits.largest_store())
+                MemoryBudget::new(limits.ingest_memory_bytes, limits.largest_body(), limits.largest_store())
             },
             stores: stores(&config, db.dialect()),
             readiness: Readiness::default(),
@@ -211,11 +211,11 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
 
 /// What batches are stored through. On PostgreSQL some of the connections, so that reads and authentication keep
 /// theirs; on SQLite, which has one writer, the one that writes and the one that is next.
-fn stores(config: &Config, dialect: Dialect) -> Gate {
+fn stores(config: &Config, dialect: Dialect) -> PrioritySemaphore {
     let connections = config.database.max_connections as usize;
     let at_once = match dialect {
         Dialect::Postgres => connections * 3 / 10,
         Dialect::Sqlite => 2,
     };
-    Gate::new(at_once.max(1), config.limits.stores_waiting, config.limits.store_patience)
+    PrioritySemaphore::new(at_once.max(1), config.limits.stores_waiting, config.limits.store_patience)
 }
