@@ -15,8 +15,8 @@ use sha2::{Digest as _, Sha256};
 use tower::ServiceExt as _;
 use tower_http::services::ServeDir;
 
-use crate::auth::page;
 use crate::config::PublicUrl;
+use crate::page;
 use crate::problem::Problem;
 use crate::state::{AppState, Client};
 
