@@ -20,10 +20,10 @@ fn problems(environment: &[(&str, &str)]) -> String {
 #[test]
 fn all_missing_variables_are_reported_together() {
     insta::assert_snapshot!(problems(&[("DATABASE_URL", "postgres://han@db/han")]), @r#"
-    the configuration is not complete:
-      - PUBLIC_URL is missing: set it to the address browsers reach this server at, such as https://han.example.com
-      - KEK_SECRET is missing: set it (or KEK_SECRET_FILE) to 32 random bytes in base64, made with `openssl rand -base64 32`, and keep a copy: without it the content cannot be read
-      - JWT_SECRET is missing: set it (or JWT_SECRET_FILE) to at least 32 random bytes, made with `openssl rand -base64 48`
+    the configuration is not valid:
+      - PUBLIC_URL is missing: set it to the address that browsers reach this server at, such as https://han.example.com
+      - KEK_SECRET is missing: set it (or KEK_SECRET_FILE) to 32 random bytes in base64, generated with `openssl rand -base64 32`, and keep a copy: without it the content cannot be read
+      - JWT_SECRET is missing: set it (or JWT_SECRET_FILE) to at least 32 random bytes, generated with `openssl rand -base64 48`
     "#);
 }
 
@@ -44,18 +44,18 @@ fn all_invalid_variables_are_reported_together() {
         ("JWT_SECRET_PREVIOUS_FILE", "y"),
         ("STRIPE_SECRET_KEY_FILE", "/nowhere/stripe"),
     ]), @r#"
-    the configuration is not complete:
-      - HAN_ENV is "staging": it must be development or production
-      - DATABASE_URL must start with postgres:// or sqlite: (leave it unset for ./han-data/han.db)
+    the configuration is not valid:
+      - DATABASE_URL must start with postgres:// or sqlite: (without it, the database is han.db in HAN_DATA_DIR)
+      - STRIPE_SECRET_KEY_FILE is "/nowhere/stripe": the file cannot be read (No such file or directory (os error 2)), name one that can
+      - HAN_ENV is "staging": it must be production or development
       - HAN_LISTEN is "here": it must be an address and port, such as 0.0.0.0:8787
-      - PUBLIC_URL must be an address such as https://han.example.com, without a path, not "https://example.com/han"
+      - PUBLIC_URL is "https://example.com/han": it must be an address such as https://han.example.com, without a path
+      - HAN_CLIENT_DIR is "/nowhere": it must be the directory of a built dashboard, which contains index.html
       - HAN_MAX_BODY_BYTES is "lots": it must be a whole number from 1024 to 1073741824
       - HAN_MAX_LINE_BYTES is "1": it must be a whole number from 1024 to 67108864
-      - HAN_INGEST_MEMORY_BYTES is 1048576: it must be at least 531726336, which is what a push of HAN_MAX_BODY_BYTES and HAN_MAX_DECOMPRESSED_BYTES takes to be stored, or the largest push could never be taken
-      - HAN_CLIENT_DIR is /nowhere, which has no index.html: name the directory of a built dashboard
-      - STRIPE_SECRET_KEY_FILE names /nowhere/stripe, which cannot be read: No such file or directory (os error 2)
+      - HAN_INGEST_MEMORY_BYTES is 1048576: it must be at least 531726336, the memory for one push of HAN_MAX_BODY_BYTES and HAN_MAX_DECOMPRESSED_BYTES; raise it, or lower those
       - JWT_SECRET_PREVIOUS and JWT_SECRET_PREVIOUS_FILE are both set: set one of them
-      - JWT_SECRET is too short: it must have at least 32 bytes, made with `openssl rand -base64 48`
+      - JWT_SECRET is too short: it must have at least 32 bytes, generated with `openssl rand -base64 48`
       - KEK_SECRET is not base64 of exactly 32 bytes (it has another length); generate one with `openssl rand -base64 32`
     "#);
 }
