@@ -18,7 +18,7 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::Gate;
+use crate::admission::PrioritySemaphore;
 use crate::auth::github::{Github, GithubError};
 use crate::auth::invite;
 use crate::auth::jwt::JwtKeys;
@@ -28,7 +28,7 @@ use crate::config::{Config, PublicUrl};
 use crate::health::Readiness;
 use crate::rates::Rates;
 use crate::state::{AppState, Inner};
-use crate::sync::memory::Memory;
+use crate::sync::memory_budget::MemoryBudget;
 use crate::{jobs, migrations, server};
 
 /// Why a server could not start or had to stop.
@@ -104,7 +104,7 @@ impl App {
         // It outlives the listener: what is still being answered may still change something.
         let feed = CancellationToken::new();
         let changes = db.start_changes(feed.clone()).await?;
-        let client = match &config.client_dir {
+        let client = match &config.http.client_dir {
             Some(dir) => Some(Client::load(dir, public_url.origin(), client::API).map_err(|error| {
                 AppError::Io { what: format!("the dashboard in {} cannot be read", dir.display()), error }
             })?),
@@ -135,12 +135,12 @@ impl App {
                 Arc::clone(&clock),
             ),
             github,
-            rates: config.rate_factor.map(Rates::new),
+            rates: config.http.rate_factor.map(Rates::new),
             graphql: Endpoint::new(schema, limits, Arc::clone(&clock), lifecycle.clone()),
             access: changes.access.clone(),
             memory: {
                 let limits = &config.limits;
-                Memory::of(limits.ingest_memory_bytes, limits.largest_body(), limits.largest_store())
+                MemoryBudget::new(limits.ingest_memory_bytes, limits.largest_body(), limits.largest_store())
             },
             stores: stores(&config, db.dialect()),
             readiness: Readiness::default(),
@@ -193,11 +193,11 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
 
 /// What batches are stored through. On PostgreSQL some of the connections, so that reads and authentication keep
 /// theirs; on SQLite, which has one writer, the one that writes and the one that is next.
-fn stores(config: &Config, dialect: Dialect) -> Gate {
+fn stores(config: &Config, dialect: Dialect) -> PrioritySemaphore {
     let connections = config.database.max_connections as usize;
     let at_once = match dialect {
         Dialect::Postgres => connections * 3 / 10,
         Dialect::Sqlite => 2,
     };
-    Gate::new(at_once.max(1), config.limits.stores_waiting, config.limits.store_patience)
+    PrioritySemaphore::new(at_once.max(1), config.limits.stores_waiting, config.limits.store_patience)
 }

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use han_http::client;
 
-use crate::auth::page;
+use crate::page;
 use crate::state::AppState;
 
 /// The path prefixes of this server's own routes: the dashboard has no pages there.

@@ -1,4 +1,4 @@
-//! The real coordinator, while its connections are cut and its server dies.
+//! The real coordinator, while its connections are cut and its server is killed.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 
 use crate::{SERVER, seed};
 
-/// Pauses as long as a server needs to come back, rather than minutes.
-struct Briefly;
+/// Pauses about as long as a server needs to restart, instead of minutes.
+struct ShortSleeper;
 
-impl Sleeper for Briefly {
+impl Sleeper for ShortSleeper {
     fn sleep(&self, _: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(tokio::time::sleep(Duration::from_millis(500)))
     }
@@ -24,8 +24,8 @@ async fn push_through(deployment: &mut Deployment, faults: &[Fault]) {
     let samples = fixtures::sample_sessions();
     let config =
         ClientConfig { url: deployment.url(), api_key: deployment.key().to_owned().into(), team: None };
-    let client = Client::new(config).unwrap().with_sleeper(Arc::new(Briefly));
-    // Many small requests, so that there is something to cut.
+    let client = Client::new(config).unwrap().with_sleeper(Arc::new(ShortSleeper));
+    // Many small requests, so that faults hit some of them.
     let mut options = PushOptions::default();
     options.limits.batch_lines = 2;
     options.limits.body_bytes = 2048;
@@ -41,7 +41,7 @@ async fn push_through(deployment: &mut Deployment, faults: &[Fault]) {
     let lines = report.lines_sent;
     assert_eq!(report.stored + report.duplicates, lines, "{report:?}");
 
-    // Everything once more from line 0, by nobody's memory of what was sent: there is nothing to add.
+    // A second push from line 0, without memory of the first one, stores nothing.
     let again = han_coordinator::push(&samples, &client, &PushOptions::default()).await;
     assert!(again.succeeded() && again.stored == 0, "{again:?}");
     let query = json!({ "query": "{ sessions(first: 50) { edges { node { lineCount } } } }" });
@@ -57,22 +57,16 @@ async fn push_through(deployment: &mut Deployment, faults: &[Fault]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_coordinator_pushes_on_through_faults_on_sqlite() {
+async fn the_coordinator_pushes_through_faults_on_sqlite() {
     let database = TestDatabase::sqlite().await;
     let mut deployment = Deployment::sqlite(SERVER, database.url(), seed(6)).await;
     push_through(&mut deployment, &[Fault::Response, Fault::Request, Fault::Server, Fault::Response]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_coordinator_pushes_on_through_faults_on_postgres() {
+async fn the_coordinator_pushes_through_faults_on_postgres() {
     let mut deployment = Deployment::postgres(SERVER, seed(7)).await;
-    let faults = [
-        Fault::Response,
-        Fault::Terminate,
-        Fault::Request,
-        Fault::Postmaster,
-        Fault::Server,
-        Fault::Response,
-    ];
+    let faults =
+        [Fault::Response, Fault::Terminate, Fault::Request, Fault::Postmaster, Fault::Server, Fault::Response];
     push_through(&mut deployment, &faults).await;
 }
