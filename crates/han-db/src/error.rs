@@ -188,6 +188,12 @@ impl DbError {
     }
 }
 
+impl han_types::StorageError for DbError {
+    fn is_unavailable(&self) -> bool {
+        Self::is_unavailable(self)
+    }
+}
+
 /// Runs work for the processor where it holds up no async thread. `what` says what it is for.
 ///
 /// # Errors
@@ -198,10 +204,6 @@ where
     F: FnOnce() -> T + Send + 'static,
 {
     tokio::task::spawn_blocking(work).await.map_err(|source| DbError::TaskLost { what, source })
-impl han_types::StorageError for DbError {
-    fn is_unavailable(&self) -> bool {
-        Self::is_unavailable(self)
-    }
 }
 
 fn is_io(err: &sqlx::Error) -> bool {

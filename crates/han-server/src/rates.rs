@@ -17,10 +17,10 @@ use han_types::{Actor, Timestamp, UserId};
 use sha2::{Digest as _, Sha256};
 
 use crate::address;
-use han_http::Connection;
 use crate::page;
-use han_http::Problem;
 use crate::state::AppState;
+use han_http::Connection;
+use han_http::Problem;
 
 /// The response headers, so that CORS can expose them to other origins.
 pub(crate) const HEADERS: [HeaderName; 2] =

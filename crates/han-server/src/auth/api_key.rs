@@ -4,8 +4,8 @@ use han_crypto::ApiKeyToken;
 use han_db::queries::identity;
 use han_types::{Actor, Credential, RequestId};
 
-use han_http::Problem;
 use crate::state::AppState;
+use han_http::Problem;
 
 const REFUSED: &str =
     "the API key is unknown, revoked or expired: create another with `han-server key create`";

@@ -7,8 +7,8 @@ use han_db::queries::identity::{self, WEB_SESSION_PREFIX, WEB_SESSION_SECONDS};
 use han_types::{Actor, Capabilities, Credential, RequestId};
 
 use crate::config::PublicUrl;
-use han_http::Problem;
 use crate::state::AppState;
+use han_http::Problem;
 
 const REFUSED: &str = "the session has ended: sign in again";
 

@@ -20,8 +20,8 @@ use super::middleware::Presented;
 use super::{csrf, oauth, tokens};
 use crate::address::ClientAddress;
 use crate::page;
-use han_http::Problem;
 use crate::state::AppState;
+use han_http::Problem;
 
 /// The path of the approval page; short enough to be typed.
 pub(crate) const PATH: &str = "/auth/device";

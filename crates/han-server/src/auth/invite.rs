@@ -17,8 +17,8 @@ use super::login_link::MAX_FORM_BYTES;
 use super::middleware::Presented;
 use super::{csrf, oauth};
 use crate::page::html;
-use han_http::Problem;
 use crate::state::AppState;
+use han_http::Problem;
 
 /// The path of invite links.
 pub(crate) const PATH: &str = "/invite";
@@ -66,9 +66,7 @@ pub(crate) async fn accept(
         }
         Err(problem) => return Err(problem),
     };
-    let (status, message) = match invites::accept(&state.db, state.config.plans, &actor, &code)
-        .await?
-    {
+    let (status, message) = match invites::accept(&state.db, state.config.plans, &actor, &code).await? {
         Accepted::Done(team) | Accepted::AlreadyMember(team) => {
             tracing::info!(team = %team.id, user = %actor.user_id, "an invite was accepted");
             let resolved = identity::scope_in(&state.db, &actor, &team.id).await?;

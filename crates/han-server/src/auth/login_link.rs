@@ -14,8 +14,8 @@ use super::form::SmallForm;
 use super::{cookie, csrf};
 use crate::config::PublicUrl;
 use crate::page::html;
-use han_http::Problem;
 use crate::state::AppState;
+use han_http::Problem;
 
 /// The path of sign-in links.
 pub(crate) const PATH: &str = "/auth/login-link";

@@ -24,8 +24,8 @@ use super::github::Github;
 use super::{return_to, tokens};
 use crate::config::PublicUrl;
 use crate::page;
-use han_http::Problem;
 use crate::state::AppState;
+use han_http::Problem;
 
 /// The path where signing in starts.
 pub(crate) const PATH: &str = "/auth/github";

@@ -16,9 +16,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::middleware::Caller;
-use super::{cookie, csrf, jwt};
-use han_http::Problem;
+use super::{cookie, jwt};
 use crate::state::AppState;
+use han_http::Problem;
 
 /// The longest body that is accepted, in bytes.
 const MAX_BODY_BYTES: usize = 4096;

@@ -13,8 +13,8 @@ use http_body_util::BodyExt as _;
 
 use crate::config::ServerLimits;
 use crate::config::push_memory::READ_STEP;
-use han_http::Problem;
 use crate::sync::memory_budget::Reservation;
+use han_http::Problem;
 
 /// The largest window that a zstd frame may use: 8 MiB, the limit of RFC 9659 for HTTP.
 const ZSTD_WINDOW_LOG: u32 = 23;

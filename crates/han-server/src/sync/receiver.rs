@@ -23,12 +23,12 @@ use crate::admission::{Priority, Saturated};
 use crate::auth::middleware::Caller;
 use crate::blocking;
 use crate::config::push_memory::{BATCHES_AT_ONCE, PREPARED_AHEAD, bytes_to_store};
-use han_http::Problem;
 use crate::state::AppState;
 use crate::sync::body::{self, Encoding};
 use crate::sync::memory_budget::Reservation;
 use crate::sync::request::{Push, PushedBatch};
 use crate::sync::transformer::{Prepared, Transformer, Unprepared};
+use han_http::Problem;
 
 /// How long the whole body of a push may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(300);

@@ -66,7 +66,13 @@ async fn the_coordinator_pushes_through_faults_on_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_coordinator_pushes_through_faults_on_postgres() {
     let mut deployment = Deployment::postgres(SERVER, seed(7)).await;
-    let faults =
-        [Fault::Response, Fault::Terminate, Fault::Request, Fault::Postmaster, Fault::Server, Fault::Response];
+    let faults = [
+        Fault::Response,
+        Fault::Terminate,
+        Fault::Request,
+        Fault::Postmaster,
+        Fault::Server,
+        Fault::Response,
+    ];
     push_through(&mut deployment, &faults).await;
 }
