@@ -109,6 +109,19 @@ impl DbError {
         }
     }
 
+    /// What went wrong, without anything that a statement or a row may have brought into the database's message: for the
+    /// places that keep an error where operators of all teams read it.
+    pub(crate) fn summary(&self) -> String {
+        match (self, self.code()) {
+            (Self::Database(_) | Self::Driver(_), Some(code)) => format!("database error {code}"),
+            (Self::Database(_) | Self::Driver(_), None) if self.is_unavailable() => {
+                "the database could not be reached".to_owned()
+            }
+            (Self::Database(_) | Self::Driver(_), None) => "database error".to_owned(),
+            _ => self.to_string(),
+        }
+    }
+
     /// Whether a row is there already (PostgreSQL's SQLSTATE 23505, SQLite's SQLITE_CONSTRAINT_PRIMARYKEY and
     /// SQLITE_CONSTRAINT_UNIQUE).
     pub(crate) fn is_duplicate(&self) -> bool {

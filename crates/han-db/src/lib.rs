@@ -6,6 +6,7 @@
 //! * `keys`: teams' key rings, as `team_keys` keeps them.
 //! * `entities`: what a row holds; `queries`: one file per noun, each function taking a [`Scope`](han_types::Scope)
 //!   first; look-ups made before a team is known are in `queries::identity` alone.
+//! * `jobs`: background work, of which each kind runs on one replica at a time.
 //! * `changes`: the outbox and the live feed that subscriptions read.
 
 pub mod changes;
@@ -13,6 +14,7 @@ mod connection;
 mod dialect;
 pub mod entities;
 mod error;
+pub mod jobs;
 pub mod keys;
 mod migrations;
 pub mod page;

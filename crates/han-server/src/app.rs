@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use han_db::changes::Changes;
+use han_db::jobs::{Registry, SearchIndex};
 use han_db::{Db, DbConfig, DbError, Dialect};
 use han_types::{Clock, Entropy};
 use secrecy::ExposeSecret as _;
@@ -28,7 +29,7 @@ use crate::rates::Rates;
 use crate::state::{AppState, Inner};
 use crate::subscriptions::MAX_UNKNOWN_SOCKETS;
 use crate::sync::memory::Memory;
-use crate::{jobs, migrations, server};
+use crate::{migrations, server};
 
 /// Why a server could not start or had to stop.
 #[derive(Debug, Error)]
@@ -174,12 +175,7 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
         tracing::info!("stopping: finishing what was accepted");
         stopping.cancel();
     };
-    state.tracker.spawn(jobs::search::run(
-        state.db.clone(),
-        changes.sender.subscribe(),
-        state.stores.clone(),
-        state.stopping.clone(),
-    ));
+    state.tracker.spawn(jobs(&state, &changes).run(state.stopping.clone()));
     let served = axum::serve(connections, service).with_graceful_shutdown(begin_to_stop);
     let finished = async {
         let result = served.await;
@@ -207,6 +203,13 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
         tracing::warn!("stopped while the database still worked on something: it rolls that back");
     }
     result
+}
+
+/// Every background job of the server.
+fn jobs(state: &AppState, changes: &Changes) -> Registry {
+    let stores = state.stores.clone();
+    let search_index = SearchIndex::new(changes.sender.clone(), move |time| stores.is_quiet_for(time));
+    Registry::new(state.db.clone()).with(search_index)
 }
 
 /// What batches are stored through. On PostgreSQL some of the connections, so that reads and authentication keep

@@ -16,7 +16,6 @@ pub mod commands;
 pub mod config;
 mod graphql;
 mod health;
-mod jobs;
 mod listener;
 mod migrations;
 mod observe;
