@@ -1,6 +1,7 @@
 //! The command line: what each command does, given the environment, a clock and somewhere to write. What is meant
 //! for programs goes to standard output, one line; what is meant for people goes to standard error or the log.
 
+mod jobs;
 mod people;
 mod rebuild;
 mod reindex;
@@ -43,6 +44,9 @@ enum Command {
     /// Make the search index anew, under a new search key. Until it is done, searches find only what is indexed; where it
     /// is broken off, a running server goes on with it.
     Reindex(Reindex),
+    /// List the background jobs: which replica runs each, how far it is, and what went wrong last. Servers may run
+    /// meanwhile.
+    Jobs(Jobs),
     /// Look after API keys.
     #[command(subcommand)]
     Key(Key),
@@ -81,6 +85,14 @@ struct Reindex {
     /// Every team's, one after the other.
     #[arg(long)]
     all: bool,
+}
+
+/// How the jobs are listed.
+#[derive(Debug, Args)]
+struct Jobs {
+    /// As one line of JSON instead of a table.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -204,6 +216,11 @@ async fn on_database(
         Command::Reindex(asked) => {
             migrations::prepare(db, config.database.migrate).await?;
             reindex::run(&asked, db, world).await?;
+        }
+        Command::Jobs(asked) => {
+            // Only a look: it must not change the schema under servers of an older version.
+            db.check_ready().await?;
+            jobs::run(&asked, db, world).await?;
         }
         Command::Key(Key::Create(asked)) => {
             migrations::prepare(db, config.database.migrate).await?;
