@@ -158,3 +158,21 @@ fn runtime(err: &DbErr) -> Option<&sqlx::Error> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{DbErr, RuntimeErr};
+
+    use super::DbError;
+
+    #[test]
+    fn a_summary_quotes_nothing_of_the_database() {
+        let quoting = DbErr::Type("invalid input: 'what a line said'".to_owned());
+        assert_eq!(DbError::from(quoting).summary(), "database error");
+        let url = sqlx::Error::Configuration("postgres://ada:secret@db".into());
+        assert_eq!(DbError::from(url).summary(), "database error");
+        let closed = DbErr::Conn(RuntimeErr::SqlxError(sqlx::Error::PoolClosed.into()));
+        assert_eq!(DbError::from(closed).summary(), "the database could not be reached");
+        assert_eq!(DbError::Busy.summary(), "too many reads at once");
+    }
+}

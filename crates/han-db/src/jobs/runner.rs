@@ -135,9 +135,9 @@ impl Runner {
         loop {
             let renewal = async {
                 sleep_until(renew_at).await;
-                let told = report.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let reported = report.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let sent = Instant::now();
-                (sent, jobs::renew(&self.db, lease, &told).await, told)
+                (sent, jobs::renew(&self.db, lease, &reported).await, reported)
             };
             tokio::select! {
                 biased;
@@ -149,12 +149,12 @@ impl Runner {
                     asked_to_stop.cancel();
                     patience_until = Some(Instant::now() + self.lease / 5);
                 }
-                (sent, renewed, told) = renewal => match renewed {
+                (sent, renewed, reported) = renewal => match renewed {
                     Ok(true) => {
                         renew_at = sent + self.lease / 3;
                         relied_on_until = sent + self.relied_on();
                         let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
-                        if report.error == told.error {
+                        if report.error == reported.error {
                             report.error = None;
                         }
                     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use han_db::Db;
-use han_db::entities::{JobStatus, Progress};
+use han_db::entities::{JobStatus, Progress, RunOutcome};
 use han_db::queries::jobs;
 use han_types::Timestamp;
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ fn json(job: &JobStatus) -> Value {
         "lastStartedAt": time(job.last_started_at),
         "lastFinishedAt": time(job.last_finished_at),
         "durationMs": job.duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
-        "lastOutcome": job.last_outcome.map(han_db::entities::RunOutcome::as_str),
+        "lastOutcome": job.last_outcome.map(RunOutcome::as_str),
         "lastError": job.last_error,
         "lastErrorAt": time(job.last_error_at),
         "progress": job.progress,
@@ -155,12 +155,16 @@ mod tests {
 
     #[test]
     fn a_table_has_a_line_for_each_job() {
-        insta::assert_snapshot!(table(&[failed(), running()]), @"");
+        insta::assert_snapshot!(table(&[failed(), running()]), @r"
+        JOB           SCHEDULE    STATE    HOLDER        LAST START                DURATION  PROGRESS      LAST ERROR
+        retention     every 1d    failed   -             2026-11-02T09:00:00.000Z  340ms     -             2026-11-02T09:00:00.340Z the database could not be reached
+        search-index  continuous  running  0a1b2c3d4e5f  2026-11-02T09:00:00.000Z  1m 1s     3/5 sessions  -
+        ");
     }
 
     #[test]
     fn json_has_every_column() {
-        insta::assert_snapshot!(serde_json::to_string_pretty(&json(&running())).unwrap(), @"");
+        insta::assert_snapshot!(json(&running()), @r#"{"dueAt":"2026-11-02T09:00:00.000Z","durationMs":61000,"failures":0,"holder":"0a1b2c3d4e5f","lastError":null,"lastErrorAt":null,"lastFinishedAt":null,"lastOutcome":null,"lastStartedAt":"2026-11-02T09:00:00.000Z","leaseUntil":"2026-11-02T09:00:15.000Z","name":"search-index","progress":{"cursor":null,"done":3,"total":5,"unit":"sessions"},"runs":1,"scheduleSeconds":null,"state":"running"}"#);
     }
 
     #[test]
