@@ -30,3 +30,9 @@ if ! has cargo && [[ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]]; then
     PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
     export PATH
 fi
+
+# script/bootstrap installs Node here if the machine's own is too old.
+if [[ -x .node/bin/node ]]; then
+    PATH=$PWD/.node/bin:$PATH
+    export PATH
+fi
