@@ -13,6 +13,12 @@ die() {
     exit 1
 }
 
+# npm_ci DIRECTORY: installs the packages that its lock file names, unless they are installed.
+npm_ci() {
+    [[ $1/node_modules/.package-lock.json -nt $1/package-lock.json ]] || npm --prefix "$1" ci --silent ||
+        die "npm could not install the packages of $1"
+}
+
 has() { command -v "$1" >/dev/null 2>&1; }
 
 # Prints the comment at the top of the calling script, and ends, where its first argument asks for help.
