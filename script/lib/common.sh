@@ -12,6 +12,12 @@ die() {
     exit 1
 }
 
+# npm_ci DIRECTORY: installs the packages that its lock file names, unless they are installed.
+npm_ci() {
+    [[ $1/node_modules/.package-lock.json -nt $1/package-lock.json ]] || npm --prefix "$1" ci --silent ||
+        die "npm could not install the packages of $1"
+}
+
 has() { command -v "$1" >/dev/null 2>&1; }
 
 # Prints the comment at the top of the calling script and exits if its first argument asks for help.
@@ -50,3 +56,8 @@ use_installed_toolchain() {
     done
 }
 use_installed_toolchain
+# script/bootstrap installs Node here if the machine's own is too old.
+if [[ -x .node/bin/node ]]; then
+    PATH=$PWD/.node/bin:$PATH
+    export PATH
+fi

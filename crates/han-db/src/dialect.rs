@@ -83,8 +83,8 @@ impl Dialect {
             Self::Postgres => {
                 // Not now(): that is the time at which the transaction began.
                 let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS ms";
-                let row = tx.rows(sql, []).await?.into_iter().next();
-                let row = row.ok_or_else(|| DbError::Missing("the database gave no time".to_owned()))?;
+                let missing = || DbError::RowMissing { table: "clock_timestamp", row: "ms".to_owned() };
+                let row = tx.rows(sql, []).await?.into_iter().next().ok_or_else(missing)?;
                 Ok(row.try_get("", "ms")?)
             }
             Self::Sqlite => Ok(clock.now().0),

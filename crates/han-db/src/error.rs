@@ -175,6 +175,7 @@ impl DbError {
                 "the database could not be reached".to_owned()
             }
             (Self::Database(_) | Self::Driver(_), None) => "database error".to_owned(),
+            (Self::TeamKeys(error), _) => error.summary(),
             _ => self.to_string(),
         }
     }

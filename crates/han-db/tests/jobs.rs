@@ -83,7 +83,7 @@ impl Job for Scripted {
         context.progress(progress(1));
         match act.unwrap() {
             Act::Return(outcome) => Ok(outcome),
-            Act::Fail => Err(DbError::Missing("é".repeat(400))),
+            Act::Fail => Err(DbError::RowMissing { table: "jobs", row: "é".repeat(400) }),
             Act::Panic => panic!("what a line said"),
             Act::Wait => {
                 context.stopping().await;
@@ -373,7 +373,7 @@ fn line(n: usize) -> String {
 
 async fn until_indexed(world: &World) {
     let waits = async {
-        while search::lag(&world.scope, &world.db.read(&world.scope).await.unwrap()).await.unwrap() > 0 {
+        while search::lag(&world.db.read(&world.scope, "search.lag").await.unwrap()).await.unwrap() > 0 {
             tokio::task::yield_now().await;
         }
     };
@@ -381,10 +381,10 @@ async fn until_indexed(world: &World) {
 }
 
 async fn hits(world: &World) -> usize {
-    let tx = world.db.read(&world.scope).await.unwrap();
+    let tx = world.db.read(&world.scope, "search.hits").await.unwrap();
     let (query, request) = (Query::parse("red").unwrap(), PageRequest { after: None, first: 100 });
     let within = search::Within::default();
-    search::search(&world.scope, &world.db, &tx, &query, &within, &request).await.unwrap().hits.len()
+    search::search(&tx, &query, &within, &request).await.unwrap().hits.len()
 }
 
 both_databases!(

@@ -87,7 +87,7 @@ struct WaitRow {
 /// A lease that `holder` itself still has is given again: its earlier run has ended.
 ///
 /// # Errors
-/// [`DbError::Missing`] where the job is not registered.
+/// [`DbError::RowMissing`] where the job is not registered.
 pub(crate) async fn acquire(
     db: &Db,
     name: &'static str,
@@ -119,7 +119,7 @@ pub(crate) async fn acquire(
         }
         let select = "SELECT due_at, lease_until FROM jobs WHERE name = $1";
         let Some(row) = tx.one::<WaitRow, _>(select, [name.into()]).await? else {
-            return Err(DbError::Missing(format!("the job {name} is not registered")));
+            return Err(DbError::RowMissing { table: "jobs", row: name.to_owned() });
         };
         let free_at = row.due_at.max(row.lease_until.unwrap_or(i64::MIN));
         Ok(Turn::NotBefore(Duration::from_millis(u64::try_from(free_at - now).unwrap_or_default())))
