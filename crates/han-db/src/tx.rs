@@ -316,17 +316,17 @@ impl Db {
     /// # Errors
     /// [`DbError::Busy`] where as many reads run as may, and none ends in time.
     pub async fn read(&self, scope: &Scope, name: &'static str) -> Result<ScopedTx, DbError> {
+        // Keys first: opening sealed columns must not wait for a second connection while this one is held. With a full
+        // pool, readers would wait for each other.
+        let keys = self.team_keys(scope).await;
         let opening = Opening::app(name, scope);
         let measure = Measure::read(self, name, opening.team);
         let opened = async {
-            // Keys first: opening sealed columns must not wait for a second connection while this one is held. With a
-            // full pool, readers would wait for each other.
-            let keys = self.team_keys(scope).await;
             let slot = self.read_slot().await?;
             let tx = self.begin(&opening, Mode::Snapshot).await?;
-            Ok((Tx { _slot: Some(slot), ..tx }, keys))
+            Ok(Tx { _slot: Some(slot), ..tx })
         };
-        let (tx, keys) = measured(&measure, opened).await?;
+        let tx = measured(&measure, opened).await?;
         Ok(ScopedTx { tx: Tx { measure: Some(measure), ..tx }, scope: scope.clone(), keys })
     }
 
