@@ -124,12 +124,15 @@ impl App {
             ),
             github,
             rates: config.rate_factor.map(Rates::new),
-            schema: han_api::schema(db.clone(), changes.sender.clone(), han_api::Limits::default()).at(
+            schema: han_api::schema::team(
                 han_api::Site {
                     origin: public_url.origin().to_owned(),
                     invite_path: invite::PATH,
                     plans: config.plans,
                 },
+                db.clone(),
+                changes.sender.clone(),
+                han_api::QueryLimits::default(),
             ),
             access: changes.access.clone(),
             memory: {

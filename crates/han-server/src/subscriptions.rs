@@ -1,7 +1,7 @@
 //! GraphQL over WebSocket: the `graphql-transport-ws` protocol (github.com/enisdenjo/graphql-ws, PROTOCOL.md), with
 //! its close codes. One task serves a socket. It waits for its operations' answers and takes the next one only after
 //! the last was sent, so a slow client costs little memory: it falls behind and is told to fetch anew. And it holds up
-//! nobody else: answers that many get alike are made elsewhere (`han_api::Begun::Shared`), and whatever else loads
+//! nobody else: answers that many get alike are made elsewhere (`han_api::StartedOperation::Shared`), and whatever else loads
 //! something has a task of its own, which does not wait for the client while it holds what others need.
 
 use std::future::poll_fn;
@@ -17,7 +17,7 @@ use axum::response::Response;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::sink::SinkExt as _;
 use futures_util::stream::{BoxStream, StreamExt as _};
-use han_api::{Begun, Live, RequestContext, SharedAnswer};
+use han_api::{Live, RequestContext, SharedAnswer, StartedOperation};
 use han_db::changes::DbChangeEvent;
 use han_db::queries::identity::{self, Resolved};
 use han_types::{Actor, Scope};
@@ -388,13 +388,13 @@ impl Session {
         // Begun before the next message is heard: whoever asks for something after it was subscribed to hears of every
         // change to what is answered.
         let answers = match self.state.schema.begin(request, &who.context) {
-            Begun::Shared(answers) => Answers::Shared(answers),
-            Begun::Own(answers) => {
+            StartedOperation::Shared(answers) => Answers::Shared(answers),
+            StartedOperation::Own(answers) => {
                 let (sender, receiver) = mpsc::channel(1);
                 let task = tokio::spawn(pass_on(answers, sender).in_current_span());
                 Answers::Own { answers: receiver, _task: AbortOnDropHandle::new(task) }
             }
-            Begun::Query(request) => {
+            StartedOperation::Query(request) => {
                 let run = run_query(self.state.clone(), *request, Arc::clone(&self.queries));
                 Answers::Query(AbortOnDropHandle::new(tokio::spawn(run.in_current_span())))
             }

@@ -164,7 +164,7 @@ impl std::fmt::Debug for World<'_> {
 pub async fn run(cli: Cli, mut world: World<'_>) -> Result<(), CommandError> {
     if let Some(Command::Schema) = cli.command {
         // Schemas end with a line feed; so do files.
-        writeln!(world.out, "{}", han_api::sdl().trim_end())?;
+        writeln!(world.out, "{}", han_api::schema::team_sdl().trim_end())?;
         return Ok(());
     }
     let config = Config::load(world.lookup, &*world.entropy)?;
