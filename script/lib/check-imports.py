@@ -3,7 +3,8 @@
 
 Reads `cargo metadata` for what each crate names in its Cargo.toml, and `cargo tree` for what is really built
 (metadata also lists optional dependencies that no feature turns on). Dev-dependencies are exempt: tests may
-reach anywhere. Exits 1 and names each edge that breaks a rule.
+reach anywhere. Reads han-db's source for what may not stand beside a transaction, too. Exits 1 and names each edge that breaks a
+rule.
 """
 
 import json
@@ -88,9 +89,60 @@ def source_leaks(packages):
                     yield f"{file}:{number} re-exports what may not leave han-db: {line.strip()}"
 
 
+# What has a list of parameters or of fields.
+NAMED = re.compile(r"\b(fn|struct)\s+(\w+)")
+TRANSACTION = re.compile(r"\b(ScopedTx|SystemTx|ActingTx|Tx)\b")
+CARRIED = re.compile(r"\b(Scope|Db)\b")
+
+
+def balanced(text, start, opening, closing):
+    """The end of what begins with `opening` at `start`."""
+    depth = 0
+    for end in range(start, len(text)):
+        depth += {opening: 1, closing: -1}.get(text[end], 0)
+        if depth == 0:
+            return end + 1
+    return len(text)
+
+
+def beside_a_transaction(source):
+    """Yields (offset, kind, name, type) for each function's parameters, or struct's fields, that have a transaction
+    and what a transaction carries."""
+    # Of the same length, without what is no code and without arrows, which are no brackets.
+    source = re.sub(r"//[^\n]*", lambda comment: " " * len(comment[0]), source).replace("->", "  ")
+    for found in NAMED.finditer(source):
+        start = found.end()
+        if source.startswith("<", start):
+            start = balanced(source, start, "<", ">")
+        start += len(source[start:]) - len(source[start:].lstrip())
+        if source[start : start + 1] not in ("(", "{"):
+            continue
+        pair = "()" if source[start] == "(" else "{}"
+        listed = source[start : balanced(source, start, *pair)]
+        if TRANSACTION.search(listed):
+            for carried in sorted(set(CARRIED.findall(listed))):
+                yield found.start(), found[1], found[2], carried
+
+
+def loose_contexts(packages):
+    """Yields a sentence for each function or struct of han-db that has a transaction and a scope or a database: the
+    transaction carries both, and the two could disagree. What a transaction consists of is defined in tx.rs."""
+    for package in packages:
+        if package["name"] != "han-db":
+            continue
+        sources = pathlib.Path(package["manifest_path"]).parent / "src"
+        for file in sorted(sources.glob("**/*.rs")):
+            source = file.read_text(encoding="utf-8")
+            for offset, kind, name, carried in beside_a_transaction(source):
+                if kind == "struct" and file == sources / "tx.rs":
+                    continue
+                line = source.count("\n", 0, offset) + 1
+                yield f"{file}:{line} {kind} {name} has a transaction and a {carried}: take it from the transaction"
+
+
 def main():
     packages = json.loads(cargo("metadata", "--format-version", "1", "--no-deps"))["packages"]
-    wrong = [*broken_edges(packages), *banned_crates(), *source_leaks(packages)]
+    wrong = [*broken_edges(packages), *banned_crates(), *source_leaks(packages), *loose_contexts(packages)]
     for sentence in wrong:
         print(f"error: {sentence}", file=sys.stderr)
     return 1 if wrong else 0

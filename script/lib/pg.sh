@@ -184,7 +184,7 @@ main() {
         trap 'exit 143' INT TERM HUP
         start "$durable"
         url
-        # Whoever reads the URL holds standard input open; its end is ours.
+        # The process that reads the URL holds standard input open; when it ends, the cluster ends.
         local command
         while read -r command; do
             case $command in

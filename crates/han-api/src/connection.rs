@@ -68,9 +68,7 @@ impl Total {
     pub(crate) async fn count(&self) -> Result<i64> {
         Ok(match self {
             Self::Known(total) => *total,
-            Self::Sessions { op, filter } => {
-                sessions::count(op.scope(), op.tx().await?, filter.as_ref()).await?
-            }
+            Self::Sessions { op, filter } => sessions::count(op.tx().await?, filter.as_ref()).await?,
             Self::Messages { op, of } => op.loader().load_one(of.clone()).await?.unwrap_or_default(),
             Self::FileChanges { op, session_id } => {
                 let counts = op.loader().load_one(CountsOf(session_id.clone())).await?;

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 
 use async_graphql::Context;
 use futures_util::future::BoxFuture;
-use han_db::{Db, Tx};
+use han_db::{Db, ScopedTx};
 use han_transcript::pricing::PriceTable;
 use han_types::{Actor, Capability, Credential, Scope, Timestamp};
 use tokio::sync::{OnceCell, watch};
@@ -219,7 +219,7 @@ impl fmt::Debug for Operation {
 pub(crate) struct Reads {
     db: Db,
     scope: Scope,
-    tx: OnceCell<Tx>,
+    tx: OnceCell<ScopedTx>,
 }
 
 impl Reads {
@@ -232,8 +232,8 @@ impl Reads {
     }
 
     /// The operation's transaction, opened by the first read.
-    pub(crate) async fn tx(&self) -> Result<&Tx> {
-        Ok(self.tx.get_or_try_init(|| self.db.read(&self.scope)).await?)
+    pub(crate) async fn tx(&self) -> Result<&ScopedTx> {
+        Ok(self.tx.get_or_try_init(|| self.db.read(&self.scope, "graphql.operation")).await?)
     }
 }
 
@@ -256,7 +256,7 @@ impl Operation {
         self.team_name.as_deref()
     }
 
-    pub(crate) async fn tx(&self) -> Result<&Tx> {
+    pub(crate) async fn tx(&self) -> Result<&ScopedTx> {
         self.reads.tx().await
     }
 

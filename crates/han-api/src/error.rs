@@ -163,7 +163,7 @@ impl From<DbError> for ApiError {
         if let DbError::TooMuch { limit } = error {
             return Self::TooMuch(limit);
         }
-        if let DbError::Crypto(_) = error {
+        if error.is_unreadable() {
             tracing::error!(%error, "stored content cannot be decrypted");
             return Self::ContentUnreadable;
         }

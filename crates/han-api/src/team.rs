@@ -75,7 +75,7 @@ pub(crate) async fn teams_of(db: &Db, actor: &Actor) -> Result<Vec<TeamMembershi
     let bound = match &actor.credential {
         Credential::ApiKey { team_id, .. } => Some(team_id),
         Credential::Jwt { team_id, .. } => team_id.as_ref(),
-        Credential::WebSession { .. } | Credential::Local => None,
+        Credential::WebSession { .. } | Credential::Local | Credential::Operator => None,
     };
     if let Some(bound) = bound {
         teams.retain(|found| found.team.id == *bound);

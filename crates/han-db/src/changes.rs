@@ -31,7 +31,9 @@ use crate::entities::Session;
 use crate::queries::arrived::{self, Arrived};
 use crate::queries::messages::{self, IndexedMessage};
 use crate::queries::sessions;
-use crate::{Db, DbError, Tx};
+use crate::stored::stored;
+use crate::tx::SystemTx;
+use crate::{Db, DbError};
 
 /// The channel of LISTEN and NOTIFY.
 const CHANNEL: &str = "db_changes";
@@ -139,15 +141,14 @@ impl Recent {
 impl Change {
     /// The session that changed, as it is now; `None` for a scope of another team, or where it is gone.
     ///
-    /// # Errors
-    /// Where the database fails; the next one who asks tries again.
+    /// Where the load fails, the next caller tries again.
     pub async fn session(&self, scope: &Scope, db: &Db) -> Result<Option<Arc<Session>>, DbError> {
         let Some(id) = self.session_id.as_ref().filter(|_| *scope.team_id() == self.team_id) else {
             return Ok(None);
         };
         let load = || async {
-            let tx = db.read(scope).await?;
-            let found = sessions::by_ids(scope, db, &tx, std::slice::from_ref(id)).await?;
+            let tx = db.read(scope, "changes.session").await?;
+            let found = sessions::by_ids(&tx, std::slice::from_ref(id)).await?;
             Ok::<_, DbError>(found.into_iter().next().map(Arc::new))
         };
         self.session.get_or_try_init(load).await.cloned()
@@ -156,8 +157,7 @@ impl Change {
     /// The listed messages that came with it, oldest first; none for a scope of another team. `None` where they are
     /// too much to be held at once: fetch them by pages.
     ///
-    /// # Errors
-    /// Where the database fails; the next one who asks tries again.
+    /// Where the load fails, the next caller tries again.
     pub async fn messages(&self, scope: &Scope, db: &Db) -> Result<Option<Batch>, DbError> {
         let Some(id) = self.session_id.as_ref().filter(|_| *scope.team_id() == self.team_id) else {
             return Ok(Some(Arc::default()));
@@ -179,8 +179,8 @@ impl Change {
             }
             Loaded::NotYet => {}
         }
-        let tx = db.read(scope).await?;
-        let batch = match messages::taken_in(scope, db, &tx, id, from, to).await {
+        let tx = db.read(scope, "changes.messages").await?;
+        let batch = match messages::taken_in(&tx, id, from, to).await {
             Ok(messages) => Arc::new(messages),
             Err(DbError::TooMuch { .. }) => {
                 *loaded = Loaded::TooMuch;
@@ -196,8 +196,7 @@ impl Change {
     /// Results, hooks, file changes and to-dos that came with it; nothing for a scope of another team, and `None`
     /// where too much came at once for it to be told.
     ///
-    /// # Errors
-    /// Where the database fails; the next one who asks tries again.
+    /// Where the load fails, the next caller tries again.
     pub async fn arrived(&self, scope: &Scope, db: &Db) -> Result<Option<Arc<Arrived>>, DbError> {
         let Some(id) = self.session_id.as_ref().filter(|_| *scope.team_id() == self.team_id) else {
             return Ok(Some(Arc::default()));
@@ -210,8 +209,8 @@ impl Change {
             return Ok(None);
         }
         let load = || async {
-            let tx = db.read(scope).await?;
-            match arrived::between(scope, db, &tx, id, from, to).await {
+            let tx = db.read(scope, "changes.derived").await?;
+            match arrived::between(&tx, id, from, to).await {
                 Ok(arrived) => Ok(Some(Arc::new(arrived))),
                 Err(DbError::TooMuch { .. }) => Ok(None),
                 Err(error) => Err(error),
@@ -230,7 +229,7 @@ pub(crate) struct Commits {
 
 impl Commits {
     /// Says that something was committed.
-    pub(crate) fn announce(&self) {
+    pub(crate) fn notify(&self) {
         self.reader.notify_one();
         self.notifier.notify_one();
     }
@@ -339,7 +338,7 @@ impl Reader {
         sender: broadcast::Sender<DbChangeEvent>,
         access: broadcast::Sender<DbChangeEvent>,
     ) -> Result<Self, DbError> {
-        let tx = db.read_system_latest().await?;
+        let tx = db.read_system_latest("changes.start").await?;
         let last = last_seq(&tx).await?;
         let trimmed = tx
             .one::<Last, _>("SELECT trimmed_seq AS seq FROM outbox_state", [])
@@ -374,7 +373,7 @@ impl Reader {
 
     /// Delivers what is visible and was not yet delivered.
     async fn read(&mut self) -> Result<(), DbError> {
-        let tx = self.db.read_system_latest().await?;
+        let tx = self.db.read_system_latest("changes.read").await?;
         // The order of these reads matters: the horizon first, the rows after it.
         let horizon = match tx.dialect() {
             Dialect::Postgres => {
@@ -390,7 +389,8 @@ impl Reader {
                 tx.one("SELECT 1 AS xmin, (SELECT trimmed_seq FROM outbox_state) AS trimmed", []).await?
             }
         };
-        let horizon = horizon.ok_or_else(|| DbError::Missing("outbox_state has no row".to_owned()))?;
+        let missing = || DbError::RowMissing { table: "outbox_state", row: "1".to_owned() };
+        let horizon = horizon.ok_or_else(missing)?;
         if horizon.trimmed > self.read_to {
             tracing::warn!("the outbox was trimmed past what was read of it: subscribers fetch anew");
             self.settled = self.settled.max(horizon.trimmed);
@@ -434,7 +434,7 @@ impl Reader {
         at
     }
 
-    async fn settle(&mut self, tx: &Tx, horizon: &Horizon) -> Result<(), DbError> {
+    async fn settle(&mut self, tx: &SystemTx, horizon: &Horizon) -> Result<(), DbError> {
         if let Some(point) = &self.checkpoint
             && horizon.xmin >= point.before_xid
         {
@@ -459,9 +459,8 @@ impl Reader {
     }
 
     fn deliver(&self, row: ChangeRow) -> Result<(), DbError> {
-        let malformed = |column| DbError::Malformed { column };
         if let Some(user_id) = row.user_id {
-            let user_id: UserId = user_id.parse().map_err(|_| malformed("changes.user_id"))?;
+            let user_id: UserId = stored(&user_id, "changes", "user_id", row.seq)?;
             let event = DbChangeEvent::Access(Arc::new(user_id));
             let _ = self.sender.send(event.clone());
             let _ = self.access.send(event);
@@ -469,18 +468,15 @@ impl Reader {
         }
         let change = Change {
             seq: row.seq,
-            team_id: row.team_id.parse().map_err(|_| malformed("changes.team_id"))?,
+            team_id: stored(&row.team_id, "changes", "team_id", row.seq)?,
             table: row.table_name,
             action: match row.action.as_str() {
                 "insert" => Action::Insert,
                 "update" => Action::Update,
                 "delete" => Action::Delete,
-                _ => return Err(malformed("changes.action")),
+                _ => return Err(DbError::malformed("changes", "action", row.seq)),
             },
-            session_id: row
-                .session_id
-                .map(|id| id.parse().map_err(|_| malformed("changes.session_id")))
-                .transpose()?,
+            session_id: row.session_id.map(|id| stored(&id, "changes", "session_id", row.seq)).transpose()?,
             ordinal_from: row.ordinal_from.unwrap_or_default(),
             ordinal_to: row.ordinal_to.unwrap_or_default(),
             session: OnceCell::new(),
@@ -495,7 +491,7 @@ impl Reader {
 }
 
 /// The last number that the outbox handed out.
-async fn last_seq(tx: &Tx) -> Result<i64, DbError> {
+async fn last_seq(tx: &SystemTx) -> Result<i64, DbError> {
     let sql = match tx.dialect() {
         Dialect::Postgres => {
             "SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS seq FROM changes_seq_seq"
@@ -549,7 +545,7 @@ async fn notify(db: Db) {
         db.commits().notifier.notified().await;
         tokio::time::sleep(COALESCE).await;
         let told = db
-            .run_system_tx("changes.notify", |tx| async move {
+            .write_system("changes.notify", |tx| async move {
                 let sql =
                     "SELECT pg_notify($1, json_build_object('seq', last_value)::text) FROM changes_seq_seq";
                 tx.rows(sql, [CHANNEL.into()]).await.map(|_| ())
@@ -574,11 +570,8 @@ async fn trim(db: Db) {
 
 impl Db {
     /// Deletes outbox rows written before `before` (milliseconds since the epoch) and gives their number.
-    ///
-    /// # Errors
-    /// Where the database fails.
     pub async fn trim_changes(&self, before: i64) -> Result<u64, DbError> {
-        self.run_system_tx("changes.trim", |tx| async move {
+        self.write_system("changes.trim", |tx| async move {
             let last = tx
                 .one::<Last, _>(
                     "SELECT COALESCE(MAX(seq), 0) AS seq FROM changes WHERE at < $1",

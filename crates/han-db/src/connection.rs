@@ -19,6 +19,7 @@ use crate::DbError;
 use crate::changes::Commits;
 use crate::dialect::Dialect;
 use crate::keys::KeyStore;
+use crate::stats::TransactionCounters;
 
 /// Is told every statement that is run, without its values.
 pub type Observer = Arc<dyn Fn(&str) + Send + Sync>;
@@ -74,6 +75,7 @@ struct Inner {
     entropy: Arc<dyn Entropy>,
     keys: KeyStore,
     commits: Commits,
+    transactions: TransactionCounters,
     /// Of the connections, those that clients' reads may hold at once: the others are left to pushes, to the look-ups
     /// that authenticate, and to the change feed.
     reads: Arc<Semaphore>,
@@ -126,6 +128,7 @@ impl Db {
                 entropy,
                 keys: KeyStore::new(keks),
                 commits: Commits::default(),
+                transactions: TransactionCounters::default(),
                 reads,
                 patience: config.acquire_timeout,
                 read_bytes: config.read_bytes,
@@ -157,9 +160,14 @@ impl Db {
         &self.inner.keys
     }
 
-    /// Wakes whoever reads the outbox after a commit of this process.
+    /// Wakes the reader of the outbox after a commit of this process.
     pub(crate) fn commits(&self) -> &Commits {
         &self.inner.commits
+    }
+
+    /// What became of transactions so far.
+    pub(crate) fn transaction_counters(&self) -> &TransactionCounters {
+        &self.inner.transactions
     }
 
     /// The most bytes of lines that one read opens.

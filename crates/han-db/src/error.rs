@@ -1,6 +1,10 @@
 //! What can go wrong with the database, told apart by what a caller can do about it.
 
+use std::fmt::Display;
+use std::sync::Arc;
+
 use han_crypto::CryptoError;
+use han_types::{IdError, TeamId};
 use sea_orm::{DbErr, RuntimeErr};
 use thiserror::Error;
 
@@ -16,11 +20,51 @@ pub enum DbError {
     /// A sealed field could not be opened or made.
     #[error("sealed content: {0}")]
     Crypto(#[from] CryptoError),
-    /// A stored value is not what the program wrote. The text names the column.
-    #[error("stored value of {column} is malformed")]
+    /// A team's keys could not be read or opened.
+    #[error("the team's keys: {0}")]
+    TeamKeys(#[source] Arc<DbError>),
+    /// A stored value is not what the program wrote.
+    #[error("{table}.{column} of the row {row:?} is malformed")]
     Malformed {
-        /// Table and column.
+        /// The table.
+        table: &'static str,
+        /// The column.
         column: &'static str,
+        /// The row's id.
+        row: String,
+    },
+    /// An id that the program made is not valid.
+    #[error("an id that was made here is not valid: {0}")]
+    Id(#[from] IdError),
+    /// A key that a team must have is not stored.
+    #[error("team_keys has no {purpose} key of the team {team}")]
+    KeyMissing {
+        /// The team.
+        team: TeamId,
+        /// What the key is for.
+        purpose: &'static str,
+    },
+    /// A row that must exist does not.
+    #[error("{table} has no row {row:?}")]
+    RowMissing {
+        /// The table.
+        table: &'static str,
+        /// The row's id.
+        row: String,
+    },
+    /// The work of a transaction kept a handle to it beyond its end: it was not committed.
+    #[error("the transaction {name} was still in use when it was to be committed")]
+    TransactionInUse {
+        /// The transaction's name.
+        name: &'static str,
+    },
+    /// A task off the async threads panicked, or the runtime shut down before it ran.
+    #[error("{what} did not end: {source}")]
+    TaskLost {
+        /// What it was for.
+        what: &'static str,
+        /// How it ended.
+        source: tokio::task::JoinError,
     },
     /// The database's schema was made by a newer program.
     #[error(
@@ -70,9 +114,6 @@ pub enum DbError {
         /// How many it may hold.
         limit: usize,
     },
-    /// A key or a row that must exist does not.
-    #[error("{0}")]
-    Missing(String),
 }
 
 impl DbError {
@@ -101,12 +142,28 @@ impl DbError {
                 || self.is_retryable();
         }
         match self {
+            Self::TeamKeys(error) => error.is_unavailable(),
             Self::Database(DbErr::ConnectionAcquire(_) | DbErr::Conn(_)) => true,
             Self::Database(err) => runtime(err).is_some_and(is_io),
             Self::Driver(err) => is_io(err),
             Self::Busy => true,
             _ => false,
         }
+    }
+
+    /// Whether stored content could not be opened: it was sealed for another place, with a key that is not held, or
+    /// changed since.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        match self {
+            Self::TeamKeys(error) => error.is_unreadable(),
+            error => matches!(error, Self::Crypto(_)),
+        }
+    }
+
+    /// That the value of a table's column is not what the program wrote.
+    pub(crate) fn malformed(table: &'static str, column: &'static str, row: impl Display) -> Self {
+        Self::Malformed { table, column, row: row.to_string() }
     }
 
     /// Whether a row is there already (PostgreSQL's SQLSTATE 23505, SQLite's SQLITE_CONSTRAINT_PRIMARYKEY and
@@ -124,10 +181,23 @@ impl DbError {
         let err = match self {
             Self::Database(err) => runtime(err)?,
             Self::Driver(err) => err,
+            Self::TeamKeys(error) => return error.code(),
             _ => return None,
         };
         Some(err.as_database_error()?.code()?.into_owned())
     }
+}
+
+/// Runs work for the processor where it holds up no async thread. `what` says what it is for.
+///
+/// # Errors
+/// [`DbError::TaskLost`] where it panics, or the runtime shuts down first.
+pub(crate) async fn blocking<T, F>(what: &'static str, work: F) -> Result<T, DbError>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    tokio::task::spawn_blocking(work).await.map_err(|source| DbError::TaskLost { what, source })
 }
 
 fn is_io(err: &sqlx::Error) -> bool {

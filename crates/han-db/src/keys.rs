@@ -12,10 +12,10 @@ use han_types::{Entropy, ProjectId, RepoId, TeamId};
 use sea_orm::FromQueryResult;
 
 use crate::dialect::Dialect;
-use crate::tx::Tx;
+use crate::tx::{ScopedTx, SystemTx};
 use crate::{Db, DbError};
 
-/// How many teams' keys are held open at most; past it the store begins anew.
+/// How many teams' keys are held open at most; past it all are read again.
 const MAX_TEAMS: usize = 10_000;
 
 /// The version of a team's first keys.
@@ -82,26 +82,24 @@ impl TeamKeys {
     }
 
     /// Whether `stored` was sealed with a key that is not among these.
-    fn lacks(&self, stored: &str) -> bool {
+    pub(crate) fn lacks(&self, stored: &str) -> bool {
         sealed_key_id(stored).is_ok_and(|version| !self.versions.contains(&version))
     }
 
     /// The id of the project at `path`: a keyed hash, so that the path can be sealed and guesses cannot be tried.
     ///
     /// # Errors
-    /// Never in practice: a keyed hash is always an id.
+    /// [`DbError::Id`], never in practice: a keyed hash is always an id.
     pub fn project_id(&self, path: &str) -> Result<ProjectId, DbError> {
-        let id = self.blind.blind_id("prj_", "project", path.as_bytes());
-        id.try_into().map_err(|_| DbError::Malformed { column: "projects.id" })
+        Ok(self.blind.blind_id("prj_", "project", path.as_bytes()).try_into()?)
     }
 
     /// The id of the repository with `remote`.
     ///
     /// # Errors
-    /// Never in practice: a keyed hash is always an id.
+    /// [`DbError::Id`], never in practice: a keyed hash is always an id.
     pub fn repo_id(&self, remote: &str) -> Result<RepoId, DbError> {
-        let id = self.blind.blind_id("rep_", "repo", remote.as_bytes());
-        id.try_into().map_err(|_| DbError::Malformed { column: "repos.id" })
+        Ok(self.blind.blind_id("rep_", "repo", remote.as_bytes()).try_into()?)
     }
 
     /// The id of a name that lists and sums are kept by, but that is somebody's own words: a hook's, a plugin's, a
@@ -132,6 +130,13 @@ struct KeyRow {
     active: bool,
 }
 
+impl KeyRow {
+    fn version(&self, team_id: &TeamId) -> Result<u32, DbError> {
+        let row = format_args!("{team_id}/{}/{}", self.purpose, self.version);
+        u32::try_from(self.version).map_err(|_| DbError::malformed("team_keys", "version", row))
+    }
+}
+
 #[derive(FromQueryResult)]
 struct KekRow {
     kek_id: String,
@@ -142,11 +147,11 @@ impl Db {
     /// teams nothing, so it refuses to serve.
     ///
     /// # Errors
-    /// [`DbError::KekMissing`], or where the database fails.
+    /// [`DbError::KekMissing`] where it does not.
     pub async fn check_keks(&self) -> Result<(), DbError> {
         let keys = self.keys();
-        self.run_system_tx("check keks", |tx| async move {
-            keys.ring(&tx, self).await?;
+        self.write_system("keks.check", |tx| async move {
+            keys.ring(&tx).await?;
             let used: Vec<KekRow> =
                 tx.all("SELECT DISTINCT kek_id FROM team_keys ORDER BY kek_id", []).await?;
             let held: Vec<String> = keys.keks.ids().map(|id| id.to_string()).collect();
@@ -175,21 +180,19 @@ impl KeyStore {
         self.load(db, team_id).await
     }
 
-    /// The keys of a team, read again where one of the `stored` columns was sealed with a key that another replica
-    /// made since they were read.
-    pub(crate) async fn team_for<'a>(
+    /// The keys of a team, read again if one of the `sealed` texts was sealed with a key that is not among them.
+    pub(crate) async fn team_with(
         &self,
         db: &Db,
         team_id: &TeamId,
-        stored: impl Iterator<Item = (bool, &'a str)>,
+        sealed: &[&str],
     ) -> Result<Arc<TeamKeys>, DbError> {
         let keys = self.team(db, team_id).await?;
-        let mut sealed = stored.filter(|(sealed, _)| *sealed);
-        if sealed.any(|(_, text)| keys.lacks(text)) { self.load(db, team_id).await } else { Ok(keys) }
+        if sealed.iter().any(|text| keys.lacks(text)) { self.load(db, team_id).await } else { Ok(keys) }
     }
 
     async fn load(&self, db: &Db, team_id: &TeamId) -> Result<Arc<TeamKeys>, DbError> {
-        let tx = db.read_system().await?;
+        let tx = db.read_system("team_keys.load").await?;
         let rows: Vec<KeyRow> = tx
             .all(
                 "SELECT purpose, version, wrapped, active FROM team_keys WHERE team_id = $1",
@@ -206,11 +209,10 @@ impl KeyStore {
     }
 
     fn unwrap(&self, team_id: &TeamId, rows: &[KeyRow]) -> Result<TeamKeys, DbError> {
-        let missing = |what: &str| DbError::Missing(format!("team {team_id} has no {what} key in team_keys"));
+        let missing = |purpose| DbError::KeyMissing { team: team_id.clone(), purpose };
         let (mut content, mut active, mut blind) = (Vec::new(), None, None);
         for row in rows {
-            let version =
-                u32::try_from(row.version).map_err(|_| DbError::Malformed { column: "team_keys.version" })?;
+            let version = row.version(team_id)?;
             let purpose = match row.purpose.as_str() {
                 "content" => KeyPurpose::Content,
                 "blind" => KeyPurpose::Blind,
@@ -237,52 +239,52 @@ impl KeyStore {
 
     /// The key that the team's search terms are made with; `None` where nothing was indexed yet. On PostgreSQL the app
     /// role reads it through a function that gives it the key of its own team.
-    pub(crate) async fn search_key(&self, tx: &Tx, team_id: &TeamId) -> Result<Option<BlindKey>, DbError> {
-        let found = match tx.dialect() {
-            Dialect::Postgres => "SELECT purpose, version, wrapped, active FROM han_search_key()",
-            Dialect::Sqlite => SEARCH_KEY,
+    pub(crate) async fn search_key(&self, tx: &ScopedTx) -> Result<Option<BlindKey>, DbError> {
+        let (sql, values) = match tx.dialect() {
+            Dialect::Postgres => ("SELECT purpose, version, wrapped, active FROM han_search_key()", vec![]),
+            Dialect::Sqlite => (SEARCH_KEY, vec![tx.team()]),
         };
-        let values: &[sea_orm::Value] = match tx.dialect() {
-            Dialect::Postgres => &[],
-            Dialect::Sqlite => &[team_id.as_str().into()],
-        };
-        let row = tx.one::<KeyRow, _>(found, values.to_vec()).await?;
-        Ok(row.map(|row| self.open_search_key(team_id, &row)).transpose()?.map(|key| key.key))
+        let row = tx.one::<KeyRow, _>(sql, values).await?;
+        Ok(row.map(|row| self.open_search_key(tx.team_id(), &row)).transpose()?.map(|key| key.key))
     }
 
     fn open_search_key(&self, team_id: &TeamId, row: &KeyRow) -> Result<SearchKey, DbError> {
-        let version =
-            u32::try_from(row.version).map_err(|_| DbError::Malformed { column: "team_keys.version" })?;
+        let version = row.version(team_id)?;
         let name = TeamKeyName { team_id, version, purpose: KeyPurpose::Search };
         Ok(SearchKey { version, key: BlindKey::new(&self.keks.unwrap_team_key(&name, &row.wrapped)?) })
     }
 
     /// The team's search key, made where it has none.
     pub(crate) async fn make_search_key(&self, db: &Db, team_id: &TeamId) -> Result<SearchKey, DbError> {
-        let tx = db.read_system().await?;
+        let tx = db.read_system("search_keys.find").await?;
         if let Some(row) = tx.one::<KeyRow, _>(SEARCH_KEY, [team_id.as_str().into()]).await? {
             return self.open_search_key(team_id, &row);
         }
         drop(tx);
-        db.run_system_tx("search.make_key", |tx| async move {
-            self.insert_search_key(&tx, db, team_id, FIRST_VERSION).await?;
+        db.write_system("search_keys.make", |tx| async move {
+            self.insert_search_key(&tx, team_id, FIRST_VERSION).await?;
             let row = tx.one::<KeyRow, _>(SEARCH_KEY, [team_id.as_str().into()]).await?;
-            let row = row
-                .ok_or_else(|| DbError::Missing(format!("team {team_id} has no search key in team_keys")))?;
+            let missing = || DbError::KeyMissing { team: team_id.clone(), purpose: "search" };
+            let row = row.ok_or_else(missing)?;
             self.open_search_key(team_id, &row)
         })
         .await
     }
 
-    /// The version of the team's search key. Until the transaction ends, nobody replaces it.
-    pub(crate) async fn hold_search_key(&self, tx: &Tx, team_id: &TeamId) -> Result<Option<u32>, DbError> {
+    /// The version of the team's search key. It is not replaced before the transaction
+    /// ends.
+    pub(crate) async fn hold_search_key(
+        &self,
+        tx: &SystemTx,
+        team_id: &TeamId,
+    ) -> Result<Option<u32>, DbError> {
         let lock = if tx.dialect() == Dialect::Postgres { " FOR SHARE" } else { "" };
         let row = tx.one::<KeyRow, _>(&format!("{SEARCH_KEY}{lock}"), [team_id.as_str().into()]).await?;
         Ok(row.and_then(|row| u32::try_from(row.version).ok()))
     }
 
-    /// Another search key in the place of the team's. Waits for whoever uses it.
-    pub(crate) async fn replace_search_key(&self, tx: &Tx, db: &Db, team_id: &TeamId) -> Result<(), DbError> {
+    /// Replaces the team's search key. Waits for the transactions that use it.
+    pub(crate) async fn replace_search_key(&self, tx: &SystemTx, team_id: &TeamId) -> Result<(), DbError> {
         let lock = if tx.dialect() == Dialect::Postgres { " FOR UPDATE" } else { "" };
         let sql = format!(
             "SELECT purpose, version, wrapped, active FROM team_keys WHERE team_id = $1 AND purpose = 'search'{lock}"
@@ -291,38 +293,27 @@ impl KeyStore {
         let last = rows.iter().filter_map(|row| u32::try_from(row.version).ok()).max();
         let delete = "DELETE FROM team_keys WHERE team_id = $1 AND purpose = 'search'";
         tx.execute(delete, [team_id.as_str().into()]).await?;
-        self.insert_search_key(tx, db, team_id, last.map_or(FIRST_VERSION, |last| last + 1)).await
+        self.insert_search_key(tx, team_id, last.map_or(FIRST_VERSION, |last| last + 1)).await
     }
 
-    async fn insert_search_key(
-        &self,
-        tx: &Tx,
-        db: &Db,
-        team_id: &TeamId,
-        version: u32,
-    ) -> Result<(), DbError> {
-        let ring = self.ring(tx, db).await?;
-        insert_key(
-            &ring,
-            tx,
-            db,
-            &TeamKeyName { team_id, version, purpose: KeyPurpose::Search },
-            " ON CONFLICT DO NOTHING",
-        )
-        .await
+    async fn insert_search_key(&self, tx: &SystemTx, team_id: &TeamId, version: u32) -> Result<(), DbError> {
+        let ring = self.ring(tx).await?;
+        let name = TeamKeyName { team_id, version, purpose: KeyPurpose::Search };
+        insert_key(&ring, tx, &name, " ON CONFLICT DO NOTHING").await
     }
 
     /// The KEK ring, writing with the KEK that `kek_state` names: the first process that ever needs one says which,
     /// afterwards it changes by rotation only, whatever the environment of a replica lists first.
-    async fn ring(&self, tx: &Tx, db: &Db) -> Result<KekRing, DbError> {
+    async fn ring(&self, tx: &SystemTx) -> Result<KekRing, DbError> {
         tx.execute(
             "INSERT INTO kek_state (id, active_id, changed_at) VALUES (1, $1, $2) ON CONFLICT (id) DO NOTHING",
-            [self.keks.active_id().to_string().into(), db.clock().now().0.into()],
+            [self.keks.active_id().to_string().into(), tx.clock().now().0.into()],
         )
         .await?;
         let active =
             tx.one::<KekRow, _>("SELECT active_id AS kek_id FROM kek_state WHERE id = 1", []).await?;
-        let active = active.ok_or_else(|| DbError::Missing("kek_state has no row".to_owned()))?.kek_id;
+        let missing = || DbError::RowMissing { table: "kek_state", row: "1".to_owned() };
+        let active = active.ok_or_else(missing)?.kek_id;
         match self.keks.ids().find(|id| id.to_string() == active) {
             Some(id) => Ok(self.keks.with_active(id)?),
             None => Err(self.missing(active, "new team keys are wrapped with it")),
@@ -338,11 +329,11 @@ impl KeyStore {
     ///
     /// # Errors
     /// Where the team has keys already.
-    pub(crate) async fn insert_team_keys(&self, tx: &Tx, db: &Db, team_id: &TeamId) -> Result<(), DbError> {
-        let ring = self.ring(tx, db).await?;
+    pub(crate) async fn insert_team_keys(&self, tx: &SystemTx, team_id: &TeamId) -> Result<(), DbError> {
+        let ring = self.ring(tx).await?;
         for purpose in [KeyPurpose::Content, KeyPurpose::Blind] {
             let name = TeamKeyName { team_id, version: FIRST_VERSION, purpose };
-            insert_key(&ring, tx, db, &name, "").await?;
+            insert_key(&ring, tx, &name, "").await?;
         }
         Ok(())
     }
@@ -351,12 +342,11 @@ impl KeyStore {
 /// Makes a key and stores it, wrapped.
 async fn insert_key(
     ring: &KekRing,
-    tx: &Tx,
-    db: &Db,
+    tx: &SystemTx,
     name: &TeamKeyName<'_>,
     on_conflict: &str,
 ) -> Result<(), DbError> {
-    let wrapped = ring.wrap_team_key(name, &TeamKey::generate(db.entropy()), db.entropy())?;
+    let wrapped = ring.wrap_team_key(name, &TeamKey::generate(tx.entropy()), tx.entropy())?;
     let kek_id = wrapped_kek_id(&wrapped)?.to_string();
     let sql = format!(
         "INSERT INTO team_keys (team_id, purpose, version, wrapped, kek_id, active, created_at) \
@@ -369,7 +359,7 @@ async fn insert_key(
         wrapped.into(),
         kek_id.into(),
         true.into(),
-        db.clock().now().0.into(),
+        tx.clock().now().0.into(),
     ];
     tx.execute(&sql, values).await?;
     Ok(())

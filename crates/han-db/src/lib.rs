@@ -1,12 +1,21 @@
 //! What is stored, and every query on it, on SQLite and PostgreSQL alike. SeaORM's types do not leave this crate.
 //!
-//! * `connection`, `tx`: the database and its scoped transactions.
+//! * `connection`, `tx`, `stats`: the database, its transactions, and what becomes of them.
 //! * `dialect`: everything in which the two databases differ.
 //! * `migrations`: how the schema came to be.
 //! * `keys`: teams' key rings, as `team_keys` keeps them.
-//! * `entities`: what a row holds; `queries`: one file per noun, each function taking a [`Scope`](han_types::Scope)
-//!   first; look-ups made before a team is known are in `queries::identity` alone.
+//! * `entities`: what a row holds; `queries`: one file per noun.
 //! * `changes`: the outbox and the live feed that subscriptions read.
+//!
+//! A query on a team's data takes a [`ScopedTx`] first, which carries the [`Scope`](han_types::Scope) that it was
+//! opened with; no function takes both a scope and a transaction. Look-ups made before a team is known run in a
+//! transaction of the system's, inside this crate.
+//!
+//! # Errors
+//!
+//! Every function that takes a transaction or a [`Db`] returns a [`DbError`] where the database fails; a write that
+//! fails has changed nothing, unless its documentation says otherwise. An `# Errors` section of a function names
+//! further errors only.
 
 pub mod changes;
 mod connection;
@@ -17,10 +26,13 @@ pub mod keys;
 mod migrations;
 pub mod page;
 pub mod queries;
+mod stats;
+mod stored;
 mod tx;
 
 pub use connection::{Db, DbConfig, Observer};
 pub use dialect::Dialect;
 pub use error::DbError;
 pub use migrations::TENANT_TABLES;
-pub use tx::Tx;
+pub use stats::TransactionStats;
+pub use tx::ScopedTx;

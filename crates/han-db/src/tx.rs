@@ -1,31 +1,62 @@
-//! Transactions: scoped to one team, or of the system's own look-ups; read-only or retried on conflict.
+//! Transactions: on one team's data, or of the system's own look-ups; read-only, or retried on conflict.
 //!
-//! On PostgreSQL each opens by taking on a role to which row-level security applies and by naming the team, both
-//! for this transaction only, so that a pooler in transaction mode is safe.
+//! A [`ScopedTx`] carries its scope, the team's keys, the clock and the entropy, so that these cannot disagree. On
+//! PostgreSQL each transaction opens by taking on a role to which row-level security applies and by naming the team,
+//! both for this transaction only, so that a pooler in transaction mode is safe.
+//!
+//! Each transaction has a name, `noun.verb`: of its span, and of its counters (`stats`).
 
-use std::future::Future;
+use std::ops::Deref;
+use std::sync::Arc;
 
-use han_types::Scope;
+use han_types::{Clock, Entropy, Scope, TeamId};
 use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseTransaction, FromQueryResult, IsolationLevel, QueryResult,
+    AccessMode, ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, IsolationLevel, QueryResult,
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
-
 use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit};
+use tracing::Instrument as _;
 
 use crate::dialect::{Dialect, Role};
+use crate::keys::{KeyStore, TeamKeys};
+use crate::stats::Measure;
 use crate::{Db, DbError};
 
 /// How often a transaction is tried before its conflict is reported.
 const ATTEMPTS: u32 = 5;
 
-/// An open transaction. Dropped without [`Tx::commit`], it is rolled back.
+/// An open transaction without a team: what [`ScopedTx`] and [`SystemTx`] have in common. Dropped without
+/// [`Tx::commit`], it is rolled back.
 pub struct Tx {
     inner: DatabaseTransaction,
-    dialect: Dialect,
+    db: Db,
+    budget: Mutex<Budget>,
+    /// A read's; a write is measured from outside, together with its commit.
+    measure: Option<Measure>,
     /// A client's read holds its place among those that may run at once.
     _slot: Option<OwnedSemaphorePermit>,
-    budget: Mutex<Budget>,
+}
+
+/// An open transaction on one team's data, with everything that queries on it need.
+pub struct ScopedTx {
+    tx: Tx,
+    scope: Scope,
+    keys: Keys,
+}
+
+/// A team's keys, or why there are none: that is the business of those who need them only. Most queries do not.
+type Keys = Result<Arc<TeamKeys>, Arc<DbError>>;
+
+/// An open transaction of the system's own look-ups and writes. It sees every team.
+pub(crate) struct SystemTx {
+    tx: Tx,
+}
+
+/// An open transaction of the system's own writes on behalf of a member: the app role may not touch users, teams and
+/// credentials. It sees every team; the scope says who acts.
+pub(crate) struct ActingTx {
+    tx: SystemTx,
+    scope: Scope,
 }
 
 /// How many bytes of lines a transaction may still open.
@@ -47,7 +78,7 @@ impl Budget {
     /// Takes `bytes` of it.
     ///
     /// # Errors
-    /// Where less is left.
+    /// [`DbError::TooMuch`] where less is left.
     pub(crate) fn take(&mut self, bytes: usize) -> Result<(), DbError> {
         self.left = self.left.checked_sub(bytes).ok_or(self.passed())?;
         Ok(())
@@ -60,17 +91,145 @@ impl Budget {
 
 impl std::fmt::Debug for Tx {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tx").field("dialect", &self.dialect).finish_non_exhaustive()
+        f.debug_struct("Tx").field("dialect", &self.dialect()).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for ScopedTx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ScopedTx").field("scope", &self.scope).finish_non_exhaustive()
+    }
+}
+
+impl Deref for ScopedTx {
+    type Target = Tx;
+
+    fn deref(&self) -> &Tx {
+        &self.tx
+    }
+}
+
+impl Deref for SystemTx {
+    type Target = Tx;
+
+    fn deref(&self) -> &Tx {
+        &self.tx
+    }
+}
+
+impl Deref for ActingTx {
+    type Target = SystemTx;
+
+    fn deref(&self) -> &SystemTx {
+        &self.tx
+    }
+}
+
+impl From<ScopedTx> for Tx {
+    fn from(tx: ScopedTx) -> Self {
+        tx.tx
+    }
+}
+
+impl From<SystemTx> for Tx {
+    fn from(tx: SystemTx) -> Self {
+        tx.tx
+    }
+}
+
+impl From<ActingTx> for Tx {
+    fn from(tx: ActingTx) -> Self {
+        tx.tx.tx
+    }
+}
+
+impl ScopedTx {
+    /// The right that the transaction was opened with: whose data it sees, and who acts.
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The team whose data it sees.
+    #[must_use]
+    pub fn team_id(&self) -> &TeamId {
+        self.scope.team_id()
+    }
+
+    /// The team's id as a statement's parameter.
+    pub(crate) fn team(&self) -> Value {
+        self.team_id().as_str().into()
+    }
+
+    /// The team's keys, as they were when the transaction was opened.
+    ///
+    /// # Errors
+    /// [`DbError::TeamKeys`] where there are none (the team was deleted, which shreds its content), or no KEK at hand
+    /// opens them.
+    pub(crate) fn keys(&self) -> Result<&Arc<TeamKeys>, DbError> {
+        self.keys.as_ref().map_err(|error| DbError::TeamKeys(Arc::clone(error)))
+    }
+
+    /// The team's keys, read again where one of the `stored` columns was sealed with a key that another replica made
+    /// since the transaction was opened.
+    ///
+    /// # Errors
+    /// As [`ScopedTx::keys`].
+    pub(crate) async fn keys_for<'a>(
+        &self,
+        stored: impl Iterator<Item = (bool, &'a str)>,
+    ) -> Result<Arc<TeamKeys>, DbError> {
+        let keys = self.keys()?;
+        let newer: Vec<&str> =
+            stored.filter(|(sealed, text)| *sealed && keys.lacks(text)).map(|s| s.1).collect();
+        if newer.is_empty() {
+            return Ok(Arc::clone(keys));
+        }
+        self.tx.db.keys().team_with(&self.tx.db, self.team_id(), &newer).await
+    }
+}
+
+impl ActingTx {
+    /// Who acts, for which team.
+    pub(crate) fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The team that is acted for.
+    pub(crate) fn team_id(&self) -> &TeamId {
+        self.scope.team_id()
     }
 }
 
 impl Tx {
     pub(crate) fn dialect(&self) -> Dialect {
-        self.dialect
+        self.db.dialect()
+    }
+
+    /// The clock that stamps rows.
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        self.db.clock()
+    }
+
+    /// The source of ids and keys.
+    pub(crate) fn entropy(&self) -> &dyn Entropy {
+        self.db.entropy()
+    }
+
+    /// The key rings of teams.
+    pub(crate) fn key_store(&self) -> &KeyStore {
+        self.db.keys()
     }
 
     fn statement<I: IntoIterator<Item = Value>>(&self, sql: &str, values: I) -> Statement {
-        Statement::from_sql_and_values(self.dialect.backend(), sql, values)
+        Statement::from_sql_and_values(self.dialect().backend(), sql, values)
+    }
+
+    /// Runs a statement inside the span of a read. A write's span is entered for the whole of it.
+    async fn run<T>(&self, statement: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbError> {
+        let Some(measure) = &self.measure else { return Ok(statement.await?) };
+        let done = statement.instrument(measure.span().clone()).await.map_err(DbError::from);
+        done.inspect_err(|error| measure.note(error))
     }
 
     /// Runs `sql` (placeholders `$1`, `$2`, … on both databases) and gives the number of rows it touched.
@@ -79,7 +238,7 @@ impl Tx {
         I: IntoIterator<Item = Value>,
     {
         let statement = self.statement(sql, values);
-        Ok(self.inner.execute_raw(statement).await?.rows_affected())
+        Ok(self.run(self.inner.execute_raw(statement)).await?.rows_affected())
     }
 
     pub(crate) async fn rows<I>(&self, sql: &str, values: I) -> Result<Vec<QueryResult>, DbError>
@@ -87,7 +246,7 @@ impl Tx {
         I: IntoIterator<Item = Value>,
     {
         let statement = self.statement(sql, values);
-        Ok(self.inner.query_all_raw(statement).await?)
+        self.run(self.inner.query_all_raw(statement)).await
     }
 
     pub(crate) async fn all<T, I>(&self, sql: &str, values: I) -> Result<Vec<T>, DbError>
@@ -105,7 +264,7 @@ impl Tx {
         I: IntoIterator<Item = Value>,
     {
         let statement = self.statement(sql, values);
-        match self.inner.query_one_raw(statement).await? {
+        match self.run(self.inner.query_one_raw(statement)).await? {
             Some(row) => Ok(Some(T::from_query_result(&row, "")?)),
             None => Ok(None),
         }
@@ -117,129 +276,200 @@ impl Tx {
     }
 
     /// Makes everything this transaction wrote durable and visible.
-    pub(crate) async fn commit(self) -> Result<(), DbError> {
+    async fn commit(self) -> Result<(), DbError> {
         Ok(self.inner.commit().await?)
+    }
+}
+
+/// How a transaction is opened.
+#[derive(Clone, Copy)]
+enum Mode {
+    /// Read-only; all reads see one moment.
+    Snapshot,
+    /// Read-only; each read sees what is committed by then.
+    Latest,
+    Write,
+}
+
+/// What a transaction is opened as.
+#[derive(Clone, Copy)]
+struct Opening<'a> {
+    name: &'static str,
+    role: Role,
+    team: Option<&'a TeamId>,
+}
+
+impl<'a> Opening<'a> {
+    fn app(name: &'static str, scope: &'a Scope) -> Self {
+        Self { name, role: Role::App, team: Some(scope.team_id()) }
+    }
+
+    fn system(name: &'static str) -> Self {
+        Self { name, role: Role::System, team: None }
     }
 }
 
 impl Db {
     /// Opens a read-only transaction on one team's data: a GraphQL operation's, shared by its loaders. All its
-    /// reads see one moment. Only so many run at once; whoever holds one must not wait for another.
+    /// reads see one moment. Only so many run at once; its holder must not wait for another.
     ///
     /// # Errors
-    /// Where no connection is to be had.
-    pub async fn read(&self, scope: &Scope) -> Result<Tx, DbError> {
-        // Opening sealed columns later must not wait for a second connection while this one is held: with a full
-        // pool, readers would wait for each other. Keys that cannot be had are reported by whoever needs them.
-        let _ = self.keys().team(self, scope.team_id()).await;
-        let slot = self.read_slot().await?;
-        let tx = self.begin(true, Role::App, scope.team_id().as_str()).await?;
-        Ok(Tx { _slot: Some(slot), ..tx })
+    /// [`DbError::Busy`] where as many reads run as may, and none ends in time.
+    pub async fn read(&self, scope: &Scope, name: &'static str) -> Result<ScopedTx, DbError> {
+        let opening = Opening::app(name, scope);
+        let measure = Measure::read(self, name, opening.team);
+        let opened = async {
+            // Keys first: opening sealed columns must not wait for a second connection while this one is held. With a
+            // full pool, readers would wait for each other.
+            let keys = self.team_keys(scope).await;
+            let slot = self.read_slot().await?;
+            let tx = self.begin(&opening, Mode::Snapshot).await?;
+            Ok((Tx { _slot: Some(slot), ..tx }, keys))
+        };
+        let (tx, keys) = measured(&measure, opened).await?;
+        Ok(ScopedTx { tx: Tx { measure: Some(measure), ..tx }, scope: scope.clone(), keys })
     }
 
-    /// Opens a read-only transaction of `role` that sees no team.
-    pub(crate) async fn begin_as(&self, role: Role) -> Result<Tx, DbError> {
-        self.begin(true, role, "").await
+    /// Runs `work` in a transaction on one team's data and commits it; a serialization failure or a deadlock rolls it
+    /// back and runs `work` again. `work` gives its handle back by ending: where it kept one, nothing is committed.
+    ///
+    /// It is an `Arc` because an `AsyncFn(&ScopedTx)` that borrows anything makes a future of which the compiler cannot
+    /// prove that it is `Send` (Rust 1.95).
+    ///
+    /// # Errors
+    /// What `work` returns, the last conflict after several tries, or [`DbError::TransactionInUse`].
+    pub async fn write<T, F, Fut>(&self, scope: &Scope, name: &'static str, work: F) -> Result<T, DbError>
+    where
+        F: Fn(Arc<ScopedTx>) -> Fut,
+        Fut: Future<Output = Result<T, DbError>>,
+    {
+        let keys = self.team_keys(scope).await;
+        let scoped = |tx| ScopedTx { tx, scope: scope.clone(), keys: keys.clone() };
+        self.retry(&Opening::app(name, scope), scoped, work).await
     }
 
     /// Opens a read-only transaction for the system's own look-ups.
-    pub(crate) async fn read_system(&self) -> Result<Tx, DbError> {
-        self.begin(true, Role::System, "").await
+    pub(crate) async fn read_system(&self, name: &'static str) -> Result<SystemTx, DbError> {
+        Ok(SystemTx { tx: self.open_read(&Opening::system(name), Mode::Snapshot).await? })
     }
 
-    /// Opens a transaction for the system's own look-ups in which every statement sees what is committed by then,
-    /// not what was when the transaction began.
-    pub(crate) async fn read_system_latest(&self) -> Result<Tx, DbError> {
-        let conn = self.reader();
-        let tx = self.tx(conn.begin().await?);
-        self.dialect().take_role(&tx, Role::System, "", true).await?;
-        Ok(tx)
+    /// As [`Db::read_system`], but every statement sees what is committed by then, not what was when the transaction
+    /// began.
+    pub(crate) async fn read_system_latest(&self, name: &'static str) -> Result<SystemTx, DbError> {
+        Ok(SystemTx { tx: self.open_read(&Opening::system(name), Mode::Latest).await? })
     }
 
-    /// Runs `work` in a transaction on one team's data and commits it; a serialization failure or a deadlock
-    /// runs it again. `name` stands in the log.
-    ///
-    /// # Errors
-    /// What `work` returns, or the last conflict after several tries.
-    pub async fn run_tx<T, F, Fut>(&self, name: &'static str, scope: &Scope, work: F) -> Result<T, DbError>
+    /// Opens a read-only transaction of `role` that sees no team.
+    pub(crate) async fn read_as(&self, role: Role, name: &'static str) -> Result<Tx, DbError> {
+        self.open_read(&Opening { name, role, team: None }, Mode::Snapshot).await
+    }
+
+    /// As [`Db::write`], for the system's own writes.
+    pub(crate) async fn write_system<T, F, Fut>(&self, name: &'static str, work: F) -> Result<T, DbError>
     where
-        F: Fn(std::sync::Arc<Tx>) -> Fut,
+        F: Fn(Arc<SystemTx>) -> Fut,
         Fut: Future<Output = Result<T, DbError>>,
     {
-        self.run(name, Role::App, scope.team_id().as_str(), work).await
+        self.retry(&Opening::system(name), |tx| SystemTx { tx }, work).await
     }
 
-    /// As [`Db::run_tx`], for the system's own look-ups and writes.
-    pub(crate) async fn run_system_tx<T, F, Fut>(&self, name: &'static str, work: F) -> Result<T, DbError>
+    /// As [`Db::write_system`], on behalf of a member.
+    pub(crate) async fn write_system_for<T, F, Fut>(
+        &self,
+        scope: &Scope,
+        name: &'static str,
+        work: F,
+    ) -> Result<T, DbError>
     where
-        F: Fn(std::sync::Arc<Tx>) -> Fut,
+        F: Fn(Arc<ActingTx>) -> Fut,
         Fut: Future<Output = Result<T, DbError>>,
     {
-        self.run(name, Role::System, "", work).await
+        let acting = |tx| ActingTx { tx: SystemTx { tx }, scope: scope.clone() };
+        self.retry(&Opening::system(name), acting, work).await
     }
 
-    async fn run<T, F, Fut>(&self, name: &'static str, role: Role, team: &str, work: F) -> Result<T, DbError>
+    /// The keys of the scope's team, read before a transaction is opened.
+    async fn team_keys(&self, scope: &Scope) -> Keys {
+        self.keys().team(self, scope.team_id()).await.map_err(Arc::new)
+    }
+
+    async fn open_read(&self, opening: &Opening<'_>, mode: Mode) -> Result<Tx, DbError> {
+        let measure = Measure::read(self, opening.name, opening.team);
+        let tx = measured(&measure, self.begin(opening, mode)).await?;
+        Ok(Tx { measure: Some(measure), ..tx })
+    }
+
+    async fn retry<T, C, W, F, Fut>(&self, opening: &Opening<'_>, wrap: W, work: F) -> Result<T, DbError>
     where
-        F: Fn(std::sync::Arc<Tx>) -> Fut,
+        C: Into<Tx>,
+        W: Fn(Tx) -> C,
+        F: Fn(Arc<C>) -> Fut,
         Fut: Future<Output = Result<T, DbError>>,
     {
         let mut attempt = 1;
         loop {
-            match self.attempt(role, team, &work).await {
-                Err(err) if err.is_retryable() && attempt < ATTEMPTS => {
-                    tracing::debug!(transaction = name, attempt, error = %err, "transaction conflicted, trying again");
+            let measure = Measure::write(self, opening.name, opening.team);
+            let once = async {
+                let tx = Arc::new(wrap(self.begin(opening, Mode::Write).await?));
+                let value = work(Arc::clone(&tx)).await?;
+                let tx = Arc::into_inner(tx).ok_or(DbError::TransactionInUse { name: opening.name })?;
+                tx.into().commit().await?;
+                Ok(value)
+            };
+            match once.instrument(measure.span().clone()).await {
+                Ok(value) => {
+                    measure.committed();
+                    return Ok(value);
+                }
+                Err(error) if attempt < ATTEMPTS && DbError::is_retryable(&error) => {
+                    let name = opening.name;
+                    tracing::debug!(transaction = name, attempt, %error, "transaction conflicted, trying again");
+                    measure.retried(&error);
                     attempt += 1;
                 }
-                other => return other,
+                Err(error) => {
+                    measure.failed(&error);
+                    return Err(error);
+                }
             }
         }
     }
 
-    async fn attempt<T, F, Fut>(&self, role: Role, team: &str, work: &F) -> Result<T, DbError>
-    where
-        F: Fn(std::sync::Arc<Tx>) -> Fut,
-        Fut: Future<Output = Result<T, DbError>>,
-    {
-        let tx = std::sync::Arc::new(self.begin(false, role, team).await?);
-        let value = work(std::sync::Arc::clone(&tx)).await?;
-        // `work` is done with its handle: where it kept one, nothing may be committed behind its back.
-        let Ok(tx) = std::sync::Arc::try_unwrap(tx) else {
-            return Err(DbError::Missing(
-                "a transaction was still in use when it was to be committed".to_owned(),
-            ));
-        };
-        tx.commit().await?;
-        Ok(value)
-    }
-
-    fn tx(&self, inner: DatabaseTransaction) -> Tx {
-        let budget = Mutex::new(Budget::of(self.read_bytes()));
-        Tx { inner, dialect: self.dialect(), _slot: None, budget }
-    }
-
-    async fn begin(&self, read_only: bool, role: Role, team: &str) -> Result<Tx, DbError> {
+    async fn begin(&self, opening: &Opening<'_>, mode: Mode) -> Result<Tx, DbError> {
         let dialect = self.dialect();
-        let (conn, options) = match (dialect, read_only) {
-            (Dialect::Postgres, true) => (
-                self.reader(),
-                TransactionOptions {
-                    isolation_level: Some(IsolationLevel::RepeatableRead),
-                    access_mode: Some(AccessMode::ReadOnly),
-                    ..TransactionOptions::default()
-                },
-            ),
-            (Dialect::Postgres, false) => (self.writer(), TransactionOptions::default()),
-            (Dialect::Sqlite, true) => (self.reader(), TransactionOptions::default()),
-            (Dialect::Sqlite, false) => (
-                self.writer(),
-                TransactionOptions {
-                    sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-                    ..TransactionOptions::default()
-                },
-            ),
+        let conn = match mode {
+            Mode::Snapshot | Mode::Latest => self.reader(),
+            Mode::Write => self.writer(),
         };
-        let tx = self.tx(conn.begin_with_options(options).await?);
-        dialect.take_role(&tx, role, team, read_only).await?;
+        let options = match (dialect, mode) {
+            (Dialect::Postgres, Mode::Snapshot) => TransactionOptions {
+                isolation_level: Some(IsolationLevel::RepeatableRead),
+                access_mode: Some(AccessMode::ReadOnly),
+                ..TransactionOptions::default()
+            },
+            (Dialect::Sqlite, Mode::Write) => TransactionOptions {
+                sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+                ..TransactionOptions::default()
+            },
+            (Dialect::Postgres, Mode::Latest | Mode::Write)
+            | (Dialect::Sqlite, Mode::Snapshot | Mode::Latest) => TransactionOptions::default(),
+        };
+        let inner = conn.begin_with_options(options).await?;
+        let budget = Mutex::new(Budget::of(self.read_bytes()));
+        let tx = Tx { inner, db: self.clone(), budget, measure: None, _slot: None };
+        let team = opening.team.map_or("", TeamId::as_str);
+        dialect.take_role(&tx, opening.role, team, !matches!(mode, Mode::Write)).await?;
         Ok(tx)
     }
 }
+
+/// Opens a read inside its span, and notes why it could not be opened.
+async fn measured<T>(
+    measure: &Measure,
+    opening: impl Future<Output = Result<T, DbError>>,
+) -> Result<T, DbError> {
+    opening.instrument(measure.span().clone()).await.inspect_err(|error| measure.note(error))
+}
+
+#[cfg(test)]
+mod tests;

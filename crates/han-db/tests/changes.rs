@@ -244,12 +244,10 @@ both_databases!(
             }
             told += 1;
             let id = change.session_id.clone().unwrap();
-            let tx = world.db.read(&world.scope).await.unwrap();
+            let tx = world.db.read(&world.scope, "test.read").await.unwrap();
             let request = han_db::page::PageRequest { after: None, first: 500 };
             let list = han_db::queries::messages::MessageList::default();
-            let page = han_db::queries::messages::page(&world.scope, &world.db, &tx, &id, &list, &request)
-                .await
-                .unwrap();
+            let page = han_db::queries::messages::page(&tx, &id, &list, &request).await.unwrap();
             let oldest_first: Vec<_> = page.rows.iter().rev().map(|message| message.key.clone()).collect();
             for message in change.messages(&world.scope, &world.db).await.unwrap().unwrap().iter() {
                 let at = oldest_first.iter().position(|key| *key == message.message.key).unwrap();

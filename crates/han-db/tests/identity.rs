@@ -3,18 +3,24 @@
 
 mod support;
 
-use han_crypto::{ApiKeyToken, OpaqueToken};
+use han_crypto::{ApiKeyToken, OpaqueToken, OsEntropy};
 use han_db::Db;
 use han_db::queries::identity::{self, NewApiKey, Resolved};
 use han_testkit::both_databases;
 use han_types::{
-    Actor, Capabilities, Capability, Clock as _, Credential, Role, TeamId, UserId, WebSessionId,
+    Actor, Capabilities, Capability, Clock as _, Credential, RequestId, Role, TeamId, UserId, WebSessionId,
 };
 
 use support::{connect, dump, world};
 
 fn actor(user_id: &UserId, credential: Credential) -> Actor {
-    Actor { user_id: user_id.clone(), credential, capabilities: Capabilities::PERSON, expires_at: None }
+    Actor {
+        user_id: user_id.clone(),
+        credential,
+        capabilities: Capabilities::PERSON,
+        expires_at: None,
+        request_id: han_testkit::request_id(),
+    }
 }
 
 fn jwt(team_id: Option<&TeamId>) -> Credential {
@@ -73,6 +79,41 @@ both_databases!(
         assert_eq!(in_team(jwt(Some(&first.id)), &second.id).await, None, "a token names one team");
         assert_eq!(in_team(key(&first.id), &second.id).await, None, "a key is bound to one team");
         assert_eq!(in_team(jwt(None), &foreign.id).await, None);
+    }
+);
+
+both_databases!(
+    async fn a_scope_says_who_acts_with_which_credential_in_which_request(db: TestDatabase) {
+        let world = world(&db).await;
+        let db = &world.db;
+        let (ada, team) = identity::create_user_with_team(db, "ada", "orchard").await.unwrap();
+        let new =
+            NewApiKey { team_id: &team.id, user_id: &ada.id, name: "", scopes: "read", expires_at: None };
+        let (id, token) = identity::create_api_key(db, &new).await.unwrap();
+        let holder = actor(&ada.id, Credential::ApiKey { id, team_id: team.id.clone() });
+        for found in [identity::scope_for(db, &holder).await, identity::scope_in(db, &holder, &team.id).await]
+        {
+            let scope = found.unwrap().unwrap().scope;
+            assert_eq!(scope.user_id(), &ada.id);
+            assert_eq!(scope.credential(), &holder.credential);
+            assert_eq!(scope.request_id(), &holder.request_id);
+            let shown = format!("{scope:?} {holder:?}");
+            assert!(!shown.contains(token.expose()) && !shown.contains(&token.hash().to_hex()), "{shown}");
+        }
+        let command = RequestId::generate(&world.clock, &OsEntropy::new());
+        let teams = identity::teams_for_operator(db, &command, Some("orchard")).await.unwrap();
+        assert_eq!(teams[0].scope.credential(), &Credential::Operator);
+        assert_eq!(teams[0].scope.request_id(), &command);
+    }
+);
+
+both_databases!(
+    async fn a_malformed_value_is_reported_with_its_table_column_and_row(database: TestDatabase) {
+        let world = world(&database).await;
+        let (_, team) = identity::create_user_with_team(&world.db, "bob", "orchard").await.unwrap();
+        database.execute("UPDATE teams SET plan_tier = 'odd' WHERE slug = 'orchard'").await;
+        let error = identity::team_by_slug(&world.db, "orchard").await.unwrap_err().to_string();
+        assert!(error.contains("teams.plan_tier") && error.contains(team.id.as_str()), "{error}");
     }
 );
 

@@ -17,11 +17,10 @@ use support::{World, batch, dump, push, world};
 
 /// Checks that every line pushed is given back as it was.
 async fn assert_all_given_back(world: &World, files: &[File]) {
-    let tx = world.db.read(&world.scope).await.unwrap();
+    let tx = world.db.read(&world.scope, "test.read").await.unwrap();
     for (session, transcript, lines) in files {
         let (session, transcript) = (session.parse().unwrap(), transcript.parse().unwrap());
-        let stored =
-            messages::lines(&world.scope, &world.db, &tx, &session, &transcript, 0, 100_000).await.unwrap();
+        let stored = messages::lines(&tx, &session, &transcript, 0, 100_000).await.unwrap();
         let stored: Vec<&str> = stored.iter().map(|message| message.body.as_deref().unwrap()).collect();
         assert_eq!(stored, lines.iter().map(String::as_str).collect::<Vec<_>>(), "{session} {transcript}");
     }
@@ -364,6 +363,7 @@ both_databases!(
             },
             capabilities: han_types::Capabilities::PERSON,
             expires_at: None,
+            request_id: han_testkit::request_id(),
         };
         let colleague = han_db::queries::identity::scope_for(&world.db, &actor).await.unwrap().unwrap().scope;
         assert_eq!(colleague.team_id(), world.scope.team_id());
@@ -456,19 +456,19 @@ both_databases!(
         for (session, ..) in &files {
             by_session.insert(session, ());
         }
-        let tx = world.db.read(&world.scope).await.unwrap();
+        let tx = world.db.read(&world.scope, "test.read").await.unwrap();
         for session in by_session.keys() {
             let session = session.parse().unwrap();
             for include_progress in [false, true] {
                 let list = MessageList { include_progress, ..MessageList::default() };
-                let whole = page(&world, &tx, &session, &list, 500).await;
-                let count = messages::count(&world.scope, &tx, &session, &list).await.unwrap();
+                let whole = page(&tx, &session, &list, 500).await;
+                let count = messages::count(&tx, &session, &list).await.unwrap();
                 assert_eq!(whole.len() as i64, count);
                 let mut sorted = whole.clone();
                 sorted.sort_by(|a, b| b.cmp(a));
                 assert_eq!(whole, sorted, "newest first");
                 for size in [1, 2, 3, 7, 50] {
-                    assert_eq!(page(&world, &tx, &session, &list, size).await, whole, "pages of {size}");
+                    assert_eq!(page(&tx, &session, &list, size).await, whole, "pages of {size}");
                 }
             }
         }
@@ -477,8 +477,7 @@ both_databases!(
 
 /// All pages of a list, put together.
 async fn page(
-    world: &World,
-    tx: &han_db::Tx,
+    tx: &han_db::ScopedTx,
     session: &han_types::SessionId,
     list: &MessageList,
     size: usize,
@@ -487,7 +486,7 @@ async fn page(
     let mut after = None;
     loop {
         let request = PageRequest { after, first: size };
-        let page = messages::page(&world.scope, &world.db, tx, session, list, &request).await.unwrap();
+        let page = messages::page(tx, session, list, &request).await.unwrap();
         all.extend(page.rows.iter().map(han_db::entities::Message::cursor));
         if !page.has_next {
             return all;

@@ -12,7 +12,7 @@ use han_transcript::fold::{TokenTotals, pair_hooks};
 use han_transcript::pricing::PriceTable;
 use han_types::{SessionId, Timestamp};
 use support::corpus::{all_files, eventful, files_under, number, push_whole, synthetic_files};
-use support::{World, world};
+use support::world;
 
 fn at(text: &str) -> i64 {
     Timestamp::parse_rfc3339(text).unwrap().0
@@ -47,11 +47,11 @@ both_databases!(
         push_whole(&world, &files_under(&root.join("projects"))).await;
         let right = [2_776, 79_267, 31_179_675, 670_956];
         let prices = PriceTable::default();
-        let (scope, tx) = (&world.scope, world.db.read(&world.scope).await.unwrap());
+        let tx = world.db.read(&world.scope, "test.read").await.unwrap();
         let (mut money, mut messages) = (Vec::new(), Vec::new());
         for offset in [0, 330, -480] {
             let range = year(offset);
-            let activity = metrics::activity(scope, &tx, &range, &Within::Team, &prices).await.unwrap();
+            let activity = metrics::activity(&tx, &range, &Within::Team, &prices).await.unwrap();
             assert_eq!(billed(&activity.tokens), right);
             assert_eq!(sum(activity.days.iter().map(|day| &day.tokens)), right);
             assert_eq!(sum(activity.models.iter().map(|model| &model.tokens)), right);
@@ -64,8 +64,7 @@ both_databases!(
             messages.push(activity.messages);
 
             for period in [Period::Day, Period::Week, Period::Month] {
-                let team =
-                    metrics::team_metrics(scope, &tx, &range, &Within::Team, period, &prices).await.unwrap();
+                let team = metrics::team_metrics(&tx, &range, &Within::Team, period, &prices).await.unwrap();
                 assert_eq!(billed(&team.tokens), right);
                 assert_eq!(sum(team.periods.iter().map(|period| &period.tokens)), right);
                 assert_eq!(sum(team.projects.iter().map(|project| &project.tokens)), right);
@@ -73,8 +72,7 @@ both_databases!(
                 money.push(team.cost.usd);
                 messages.push(team.messages);
             }
-            let board =
-                metrics::dashboard(scope, &world.db, &tx, &range, &Within::Team, &prices).await.unwrap();
+            let board = metrics::dashboard(&tx, &range, &Within::Team, &prices).await.unwrap();
             assert_eq!(sum(board.cost.models.iter().map(|model| &model.tokens)), right);
             assert_eq!(sum(board.cost.sessions.iter().map(|session| &session.tokens)), right);
             money.push(board.cost.total.usd);
@@ -93,14 +91,14 @@ both_databases!(
         let listed = number(&database, "SELECT sum(message_count) FROM sessions").await;
         assert!(messages.iter().all(|n| *n == listed), "{messages:?} {listed}");
 
-        let ids: Vec<SessionId> = sessions::page(scope, &world.db, &tx, None, &all())
+        let ids: Vec<SessionId> = sessions::page(&tx, None, &all())
             .await
             .unwrap()
             .rows
             .iter()
             .map(|session| session.session_id.parse().unwrap())
             .collect();
-        let usage = usage::by_sessions(scope, &tx, &ids).await.unwrap();
+        let usage = usage::by_sessions(&tx, &ids).await.unwrap();
         assert_eq!(sum(usage.iter().map(|row| &row.tokens)), right);
         let of_models: f64 = usage.iter().filter_map(|row| prices.cost(&row.model, &row.tokens)).sum();
         close(of_models, money[0]);
@@ -120,13 +118,13 @@ both_databases!(
         let world = world(&database).await;
         push_whole(&world, &all_files()).await;
         let (scope, db, prices) = (&world.scope, &world.db, PriceTable::default());
-        let tx = db.read(scope).await.unwrap();
-        let whole = metrics::dashboard(scope, db, &tx, &year(60), &Within::Team, &prices).await.unwrap();
+        let tx = db.read(scope, "test.read").await.unwrap();
+        let whole = metrics::dashboard(&tx, &year(60), &Within::Team, &prices).await.unwrap();
         let middle = at("2026-11-02T09:00:00Z");
         let (early, late) = (Range { to: middle, ..year(60) }, Range { from: middle, ..year(60) });
         let mut parts = Vec::new();
         for range in [early, late] {
-            parts.push(metrics::dashboard(scope, db, &tx, &range, &Within::Team, &prices).await.unwrap());
+            parts.push(metrics::dashboard(&tx, &range, &Within::Team, &prices).await.unwrap());
         }
         close(parts.iter().map(|part| part.cost.total.usd).sum(), whole.cost.total.usd);
         let uses =
@@ -145,17 +143,17 @@ both_databases!(
             number(&database, "SELECT sum(compaction_count) FROM sessions").await
         );
 
-        let projects = project_lists::recent_projects(scope, db, &tx, None, 100).await.unwrap();
+        let projects = project_lists::recent_projects(&tx, None, 100).await.unwrap();
         let mut by_project = 0.0;
         for (project, _) in &projects {
             let within = Within::Project(project.id.clone());
-            by_project += metrics::activity(scope, &tx, &year(0), &within, &prices).await.unwrap().cost.usd;
+            by_project += metrics::activity(&tx, &year(0), &within, &prices).await.unwrap().cost.usd;
         }
         close(by_project, whole.cost.total.usd);
-        let repos = project_lists::recent_repos(scope, db, &tx, None, 100).await.unwrap();
+        let repos = project_lists::recent_repos(&tx, None, 100).await.unwrap();
         assert_eq!(repos.len(), 1);
         let within = Within::Repo(repos[0].0.id.clone());
-        let of_repo = metrics::activity(scope, &tx, &year(0), &within, &prices).await.unwrap();
+        let of_repo = metrics::activity(&tx, &year(0), &within, &prices).await.unwrap();
         close(of_repo.cost.usd, whole.cost.total.usd);
         let sessions = number(&database, "SELECT count(*) FROM sessions").await;
         assert_eq!(projects.iter().map(|(_, activity)| activity.sessions).sum::<i64>(), sessions);
@@ -164,8 +162,8 @@ both_databases!(
 
         // Another team sees nothing of it.
         let stranger = support::team(db, "bob").await;
-        let tx = db.read(&stranger).await.unwrap();
-        let none = metrics::dashboard(&stranger, db, &tx, &year(0), &within, &prices).await.unwrap();
+        let tx = db.read(&stranger, "test.read").await.unwrap();
+        let none = metrics::dashboard(&tx, &year(0), &within, &prices).await.unwrap();
         assert_eq!(none, metrics::DashboardAnalytics::default());
     }
 );
@@ -175,8 +173,8 @@ both_databases!(
         let world = world(&database).await;
         push_whole(&world, &eventful()).await;
         let (scope, db) = (&world.scope, &world.db);
-        let tx = db.read(scope).await.unwrap();
-        let metrics = metrics::metrics(scope, &tx, &year(0), &Within::Team).await.unwrap();
+        let tx = db.read(scope, "test.read").await.unwrap();
+        let metrics = metrics::metrics(&tx, &year(0), &Within::Team).await.unwrap();
         assert_eq!((metrics.begun, metrics.ended, metrics.native_begun, metrics.native_done), (2, 1, 1, 1));
         assert_eq!(metrics.by_type, [("fix".to_owned(), 1), ("other".to_owned(), 1)]);
         assert_eq!((metrics.success_rate, metrics.succeeded), (Some(1.0), 1));
@@ -186,26 +184,24 @@ both_databases!(
         assert_eq!(metrics.average_seconds, Some(1200.0));
 
         let ids: [SessionId; 1] = ["eventful".parse().unwrap()];
-        let han = tasks::by_sessions(scope, db, &tx, &ids).await.unwrap();
+        let han = tasks::by_sessions(&tx, &ids).await.unwrap();
         let named: Vec<_> =
             han.iter().map(|task| (task.task_id.as_str(), task.details.task_type.as_deref())).collect();
         assert_eq!(named, [("task-7", Some("fix")), ("h3", Some("gardening"))]);
         assert_eq!(han[0].details.description.as_deref(), Some("Prune"));
         assert_eq!(han[0].confidence, Some(0.8));
-        let native = tasks::native_by_sessions(scope, db, &tx, &ids).await.unwrap();
+        let native = tasks::native_by_sessions(&tx, &ids).await.unwrap();
         assert_eq!(native.len(), 1);
         assert_eq!(
             (native[0].details.subject.as_str(), native[0].details.status.as_str()),
             ("Graft the pear", "completed")
         );
         assert!(native[0].uuid.ends_with("000005"), "{}", native[0].uuid);
-        let lists = todos::by_sessions(scope, db, &tx, &ids).await.unwrap();
+        let lists = todos::by_sessions(&tx, &ids).await.unwrap();
         assert_eq!(lists[0].items.len(), 2);
-        let counted = todos::counts_by_sessions(scope, &tx, &ids).await.unwrap()[0].1;
+        let counted = todos::counts_by_sessions(&tx, &ids).await.unwrap()[0].1;
         assert_eq!((counted.pending, counted.in_progress, counted.completed), (0, 1, 1));
-        let board = metrics::dashboard(scope, db, &tx, &year(0), &Within::Team, &PriceTable::default())
-            .await
-            .unwrap();
+        let board = metrics::dashboard(&tx, &year(0), &Within::Team, &PriceTable::default()).await.unwrap();
         // Of Han's two, the agent's one and two to-dos, one each was done.
         assert_eq!(board.top_sessions[0].completion, Some(0.6));
         assert_eq!(started(&board), [(Some("gardener"), 2), (None, 1)]);
@@ -221,25 +217,25 @@ both_databases!(
         push_whole(&world, &synthetic_files()).await;
         push_whole(&world, &eventful()).await;
         let (scope, db) = (&world.scope, &world.db);
-        let tx = db.read(scope).await.unwrap();
-        let ids: Vec<SessionId> = sessions::page(scope, db, &tx, None, &all())
+        let tx = db.read(scope, "test.read").await.unwrap();
+        let ids: Vec<SessionId> = sessions::page(&tx, None, &all())
             .await
             .unwrap()
             .rows
             .iter()
             .map(|session| session.session_id.parse().unwrap())
             .collect();
-        let counts = usage::counts_by_sessions(scope, &tx, &ids).await.unwrap();
+        let counts = usage::counts_by_sessions(&tx, &ids).await.unwrap();
         for id in &ids {
-            let whole = changes(&world, &tx, id, 500).await;
+            let whole = changes(&tx, id, 500).await;
             for size in [1, 2] {
-                assert_eq!(changes(&world, &tx, id, size).await, whole, "pages of {size}");
+                assert_eq!(changes(&tx, id, size).await, whole, "pages of {size}");
             }
             let counted = counts.iter().find(|(session, _)| session == id.as_str()).unwrap().1;
             assert_eq!(counted.file_changes, whole.len() as i64);
             assert!(whole.iter().all(|change| change.path.starts_with("/home/dev/orchard/")), "{whole:?}");
         }
-        let events = hooks::by_sessions(scope, db, &tx, &ids).await.unwrap();
+        let events = hooks::by_sessions(&tx, &ids).await.unwrap();
         let of_first: Vec<_> = events
             .iter()
             .filter(|event| event.session_id.starts_with("5b1f0c52"))
@@ -249,14 +245,14 @@ both_databases!(
         assert_eq!(names, ["hook_datetime", "hook_reference", "test", "test", "lint", "hook_script"]);
         let paired = pair_hooks(&of_first);
         assert_eq!(paired.iter().filter(|hook| hook.run.is_some() && hook.outcome.is_some()).count(), 1);
-        let stats = hooks::stats_by_sessions(scope, db, &tx, &ids).await.unwrap();
+        let stats = hooks::stats_by_sessions(&tx, &ids).await.unwrap();
         let first = stats.iter().find(|stats| stats.session_id.starts_with("5b1f0c52")).unwrap();
         assert_eq!((first.total, first.passed, first.failed), (5, 3, 1));
         assert!(
             first.by_type.iter().any(|of| (of.hook_type.as_str(), of.total, of.passed) == ("Stop", 2, 1))
         );
         let session: SessionId = first.session_id.parse().unwrap();
-        let changed = changes(&world, &tx, &session, 500).await;
+        let changed = changes(&tx, &session, 500).await;
         let checked = file_changes::validations(&changed, &events);
         assert!(
             checked.iter().any(|one| one.passed.iter().any(|(check, _)| check.hook == "test")),
@@ -270,7 +266,7 @@ both_databases!(
             checked.iter().any(|one| one.missing.iter().any(|check| check.hook == "lint")),
             "{checked:?}"
         );
-        let moods = sentiments::by_sessions(scope, db, &tx, &ids).await.unwrap();
+        let moods = sentiments::by_sessions(&tx, &ids).await.unwrap();
         assert_eq!(
             (moods.len(), moods[0].sentiment, moods[0].frustration_level.as_deref()),
             (1, Some(-0.5), Some("low"))
@@ -281,8 +277,7 @@ both_databases!(
 
 /// All pages of a session's file changes, put together.
 async fn changes(
-    world: &World,
-    tx: &han_db::Tx,
+    tx: &han_db::ScopedTx,
     session: &SessionId,
     size: usize,
 ) -> Vec<han_db::entities::FileChange> {
@@ -290,7 +285,7 @@ async fn changes(
     loop {
         let after = all.last().map(|change| change.cursor.clone());
         let request = PageRequest { after, first: size };
-        let page = file_changes::page(&world.scope, &world.db, tx, session, &request).await.unwrap();
+        let page = file_changes::page(tx, session, &request).await.unwrap();
         all.extend(page.rows);
         if !page.has_next {
             return all;
@@ -305,17 +300,15 @@ both_databases!(
         let (scope, db, prices) = (&world.scope, &world.db, PriceTable::default());
         let range = year(0);
         let before = {
-            let tx = db.read(scope).await.unwrap();
-            metrics::dashboard(scope, db, &tx, &range, &Within::Team, &prices).await.unwrap()
+            let tx = db.read(scope, "test.read").await.unwrap();
+            metrics::dashboard(&tx, &range, &Within::Team, &prices).await.unwrap()
         };
         database.execute("DROP TABLE messages").await;
-        let tx = db.read(scope).await.unwrap();
-        let after = metrics::dashboard(scope, db, &tx, &range, &Within::Team, &prices).await.unwrap();
+        let tx = db.read(scope, "test.read").await.unwrap();
+        let after = metrics::dashboard(&tx, &range, &Within::Team, &prices).await.unwrap();
         assert_eq!(after, before);
-        assert!(
-            total(&metrics::activity(scope, &tx, &range, &Within::Team, &prices).await.unwrap().tokens) > 0
-        );
-        metrics::team_metrics(scope, &tx, &range, &Within::Team, Period::Week, &prices).await.unwrap();
-        metrics::metrics(scope, &tx, &range, &Within::Team).await.unwrap();
+        assert!(total(&metrics::activity(&tx, &range, &Within::Team, &prices).await.unwrap().tokens) > 0);
+        metrics::team_metrics(&tx, &range, &Within::Team, Period::Week, &prices).await.unwrap();
+        metrics::metrics(&tx, &range, &Within::Team).await.unwrap();
     }
 );

@@ -101,7 +101,7 @@ async fn an_account_that_may_make_roles_is_enough() {
     db.check_ready().await.unwrap();
     let scope = support::team(&db, "ada").await;
     assert_eq!(
-        han_db::queries::sessions::count(&scope, &db.read(&scope).await.unwrap(), None).await.unwrap(),
+        han_db::queries::sessions::count(&db.read(&scope, "test.read").await.unwrap(), None).await.unwrap(),
         0
     );
     db.close().await;

@@ -28,7 +28,7 @@ async fn index(world: &World) {
 }
 
 async fn lag(world: &World) -> i64 {
-    search::lag(&world.scope, &world.db.read(&world.scope).await.unwrap()).await.unwrap()
+    search::lag(&world.db.read(&world.scope, "test.read").await.unwrap()).await.unwrap()
 }
 
 /// Every hit's uuid, by pages.
@@ -37,9 +37,9 @@ async fn found(world: &World, scope: &Scope, query: &str, within: &Within, first
     let mut uuids = Vec::new();
     let mut after: Option<HitCursor> = None;
     loop {
-        let tx = world.db.read(scope).await.unwrap();
+        let tx = world.db.read(scope, "test.read").await.unwrap();
         let request = PageRequest { after, first };
-        let page = search::search(scope, &world.db, &tx, &query, within, &request).await.unwrap();
+        let page = search::search(&tx, &query, within, &request).await.unwrap();
         for hit in &page.hits {
             assert_eq!(query.find(&hit.text), Some(hit.at.clone()));
             uuids.push(hit.message.key.uuid.clone());
@@ -184,9 +184,9 @@ both_databases!(
         let damage =
             "UPDATE messages SET body = substr(body, 1, length(body) - 9) WHERE uuid IN ('u1', 'u2')";
         database.execute(damage).await;
-        let tx = world.db.read(&world.scope).await.unwrap();
+        let tx = world.db.read(&world.scope, "test.read").await.unwrap();
         let (query, request) = (Query::parse("red").unwrap(), PageRequest { after: None, first: 10 });
-        let page = search::search(&world.scope, &world.db, &tx, &query, &Within::default(), &request).await;
+        let page = search::search(&tx, &query, &Within::default(), &request).await;
         let page = page.unwrap();
         assert_eq!(page.hits.iter().map(|hit| hit.message.key.uuid.as_str()).collect::<Vec<_>>(), ["u0"]);
         assert_eq!(page.unreadable, 1);

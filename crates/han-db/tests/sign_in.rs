@@ -127,6 +127,7 @@ both_databases!(
             },
             capabilities: Capabilities::PERSON,
             expires_at: None,
+            request_id: han_testkit::request_id(),
         };
         assert!(identity::credential_is_live(&world.db, &holder).await.unwrap());
         // A thief had copied the second one.

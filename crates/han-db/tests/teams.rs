@@ -37,7 +37,7 @@ async fn invite(world: &World, plans: Plans, email: &str) -> OpaqueToken {
 }
 
 async fn accept(world: &World, user: &UserId, code: &str) -> Accepted {
-    invites::accept(&world.db, SELF_HOSTED, user, code).await.unwrap()
+    invites::accept(&world.db, SELF_HOSTED, &support::actor(user.clone()), code).await.unwrap()
 }
 
 async fn plan(database: &han_testkit::TestDatabase, team: &TeamId, tier: &str) {
@@ -209,9 +209,10 @@ both_databases!(
         let mut codes = Vec::new();
         for n in 0..3 {
             let code = invite(&world, BILLED, &format!("p{n}@example.com")).await;
-            codes.push((person(&world, &format!("p{n}")).await, code));
+            codes.push((support::actor(person(&world, &format!("p{n}")).await), code));
         }
-        let tried = codes.iter().map(|(user, code)| invites::accept(&world.db, BILLED, user, code.expose()));
+        let tried =
+            codes.iter().map(|(actor, code)| invites::accept(&world.db, BILLED, actor, code.expose()));
         let outcomes = futures_util::future::join_all(tried).await;
         let outcomes: Vec<Accepted> = outcomes.into_iter().map(Result::unwrap).collect();
         assert_eq!(outcomes.iter().filter(|o| matches!(o, Accepted::Done(_))).count(), 1, "{outcomes:?}");
@@ -222,7 +223,7 @@ both_databases!(
         // Without billing no plan binds: the same code is good.
         let (user, code) =
             codes.iter().zip(&outcomes).find(|(_, o)| matches!(o, Accepted::Full(_))).unwrap().0;
-        assert!(matches!(accept(&world, user, code.expose()).await, Accepted::Done(_)));
+        assert!(matches!(accept(&world, &user.user_id, code.expose()).await, Accepted::Done(_)));
         plan(&database, world.scope.team_id(), "free").await;
         let refused = invites::create(&world.scope, &world.db, BILLED, "x@example.com").await.unwrap();
         assert!(matches!(refused, Invited::Full(1)), "{refused:?}");

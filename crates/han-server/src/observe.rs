@@ -8,6 +8,7 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYP
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
+use han_types::RequestId;
 use tracing::Instrument as _;
 
 use crate::state::AppState;
@@ -17,10 +18,14 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 
 /// Gives a request its id, runs it in a span of its own, and logs how it went. The query string is left out: a login
 /// link's token stands there.
-pub(crate) async fn observe(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let id = given_id(request.headers()).unwrap_or_else(|| new_id(&state));
+pub(crate) async fn observe(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+    let id = request_id(&state, request.headers());
+    let header = HeaderValue::from_str(id.as_str()).ok();
+    if let Some(id) = &header {
+        request.headers_mut().insert(REQUEST_ID, id.clone());
+    }
     let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str);
-    let span = tracing::info_span!("request", id, method = %request.method(), route);
+    let span = tracing::info_span!("request", %id, method = %request.method(), route);
     let begun = Instant::now();
     let mut response = async {
         let response = next.run(request).await;
@@ -31,7 +36,7 @@ pub(crate) async fn observe(State(state): State<AppState>, request: Request, nex
     .instrument(span)
     .await;
     let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(&id) {
+    if let Some(id) = header {
         headers.insert(REQUEST_ID, id);
     }
     for (name, value) in [
@@ -44,13 +49,8 @@ pub(crate) async fn observe(State(state): State<AppState>, request: Request, nex
     response
 }
 
-/// The id that a proxy gave the request, where it is one that can stand in a log.
-fn given_id(headers: &HeaderMap) -> Option<String> {
-    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
-    let plain = id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    ((8..=64).contains(&id.len()) && plain).then(|| id.to_owned())
-}
-
-fn new_id(state: &AppState) -> String {
-    han_types::new_row_id(&*state.clock, &*state.entropy)
+/// The id of a request: what a proxy or [`observe`] gave it, where it is one that can stand in a log, else a new one.
+pub(crate) fn request_id(state: &AppState, headers: &HeaderMap) -> RequestId {
+    let given = headers.get(REQUEST_ID).and_then(|id| RequestId::given(id.to_str().ok()?));
+    given.unwrap_or_else(|| RequestId::generate(&*state.clock, &*state.entropy))
 }

@@ -20,7 +20,7 @@ use futures_util::stream::{BoxStream, StreamExt as _};
 use han_api::{Live, RequestContext, SharedAnswer, StartedOperation};
 use han_db::changes::DbChangeEvent;
 use han_db::queries::identity::{self, Resolved};
-use han_types::{Actor, Scope};
+use han_types::{Actor, RequestId, Scope};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -35,6 +35,7 @@ use crate::auth::csrf;
 use crate::auth::middleware::{Presented, bearer_token, two_credentials};
 use crate::graphql::Operation;
 use crate::listener::Connection;
+use crate::observe::request_id;
 use crate::problem::Problem;
 use crate::server::REQUEST_DEADLINE;
 use crate::state::AppState;
@@ -100,6 +101,7 @@ pub(crate) fn upgrade(
     socket: WebSocketUpgrade,
 ) -> Result<Response, Problem> {
     let presented = Presented::read(&state, headers)?;
+    let request_id = request_id(&state, headers);
     if matches!(presented, Some(Presented::Cookie(_))) {
         csrf::check_socket(headers, state.public_url.origin())?;
     }
@@ -116,7 +118,7 @@ pub(crate) fn upgrade(
         // A shutdown waits for the closing handshake, and the listener must not call the connection idle.
         let _token = token;
         let _busy = connection.map(|connection| connection.busy());
-        let mut session = Session::new(state, socket, presented, unknown);
+        let mut session = Session::new(state, socket, request_id, presented, unknown);
         let close = if spoken {
             session.run().await
         } else {
@@ -215,6 +217,8 @@ struct Authenticated {
 struct Session {
     state: AppState,
     socket: WebSocket,
+    /// The handshake's.
+    request_id: RequestId,
     presented: Option<Presented>,
     who: Option<Authenticated>,
     /// Whose rights change, from before its client said who it is.
@@ -234,6 +238,7 @@ impl Session {
     fn new(
         state: AppState,
         socket: WebSocket,
+        request_id: RequestId,
         presented: Option<Presented>,
         unknown: OwnedSemaphorePermit,
     ) -> Self {
@@ -241,6 +246,7 @@ impl Session {
             access: state.access.subscribe(),
             state,
             socket,
+            request_id,
             presented,
             who: None,
             unknown: Some(unknown),
@@ -360,7 +366,7 @@ impl Session {
         }
         let presented = bearer.or_else(|| self.presented.take());
         let presented = presented.ok_or_else(|| Close::new(4401, "Unauthorized: no credential"))?;
-        let actor = presented.verify(&self.state).await.map_err(refused)?;
+        let actor = presented.verify(&self.state, &self.request_id).await.map_err(refused)?;
         let resolved =
             identity::scope_for(&self.state.db, &actor).await.map_err(|err| refused(err.into()))?;
         self.who = Some(authenticated(&self.state, actor, resolved));

@@ -28,3 +28,9 @@ pub use entropy::SeededEntropy;
 pub use github::{FakeGithub, GithubAccount, Trouble};
 pub use program::{Output, Program, Signal};
 pub use synthetic::{SyntheticSession, transcript_text};
+
+/// The id of the request that a test's actor acts in.
+#[must_use]
+pub fn request_id() -> han_types::RequestId {
+    han_types::RequestId::given("test-request").unwrap()
+}

@@ -1,12 +1,14 @@
 //! Who asks, and for which team. An [`Actor`] is a verified credential; a [`Scope`] is an actor whose
-//! membership in exactly one team has been read from the database. Queries on tenant data take a `Scope`.
+//! membership in exactly one team has been read from the database. Transactions on tenant data are opened with a
+//! `Scope` and carry it.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ApiKeyId, TeamId, Timestamp, TokenFamilyId, UserId, WebSessionId};
+use crate::{ApiKeyId, Clock, Entropy, TeamId, Timestamp, TokenFamilyId, UserId, WebSessionId, new_row_id};
 
 /// What a member may do in a team.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -90,7 +92,8 @@ impl Capabilities {
     }
 }
 
-/// The verified credential an actor came with.
+/// The verified credential an actor came with: the ids of what was verified, never a secret, so that it can be logged
+/// and written to an audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// `Authorization: Bearer han_key_…`; bound to one team.
@@ -118,9 +121,49 @@ pub enum Credential {
     },
     /// The local coordinator's only user.
     Local,
+    /// An operator's command, run where the database is.
+    Operator,
 }
 
-/// A verified credential: who, by what, for what, until when.
+/// Names the request, the socket or the command on whose behalf something is done: in its answer, in the log, and in
+/// what is recorded of it. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId(Arc<str>);
+
+impl RequestId {
+    /// The longest id that a client may give, in bytes.
+    pub const MAX_BYTES: usize = 64;
+    /// The shortest id that a client may give, in bytes: a shorter one names too many requests.
+    pub const MIN_BYTES: usize = 8;
+
+    /// The id of a request that gave none, or of a command.
+    #[must_use]
+    pub fn generate(clock: &dyn Clock, entropy: &dyn Entropy) -> Self {
+        Self(new_row_id(clock, entropy).into())
+    }
+
+    /// An id that a client or a proxy gave: [`Self::MIN_BYTES`] to [`Self::MAX_BYTES`] letters, digits, `-`, `_` and
+    /// `.`; `None` for any other text, which must not get into a log.
+    #[must_use]
+    pub fn given(text: &str) -> Option<Self> {
+        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+        ((Self::MIN_BYTES..=Self::MAX_BYTES).contains(&text.len()) && plain).then(|| Self(text.into()))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A verified credential: who, by what, for what, until when, in which request.
 #[derive(Clone, Debug)]
 pub struct Actor {
     /// The person.
@@ -131,6 +174,8 @@ pub struct Actor {
     pub capabilities: Capabilities,
     /// When the credential ends by itself.
     pub expires_at: Option<Timestamp>,
+    /// The request, the socket's handshake or the command that it came with.
+    pub request_id: RequestId,
 }
 
 impl Actor {
@@ -140,7 +185,7 @@ impl Actor {
         match &self.credential {
             Credential::ApiKey { team_id, .. } => Some(team_id),
             Credential::Jwt { team_id, .. } | Credential::WebSession { team_id, .. } => team_id.as_ref(),
-            Credential::Local => None,
+            Credential::Local | Credential::Operator => None,
         }
     }
 }
@@ -158,19 +203,27 @@ pub struct Membership {
 
 /// The right to one team's data: an actor together with a membership that was read from the database.
 ///
-/// Every query on tenant data takes one as its first argument, and it names exactly one team.
+/// It names exactly one team, and who acts there, with which credential and in which request. Every transaction on
+/// tenant data is opened with one.
 #[derive(Clone, Debug)]
 pub struct Scope {
     membership: Membership,
     capabilities: Capabilities,
+    credential: Credential,
+    request_id: RequestId,
 }
 
 impl Scope {
     /// Makes a scope. The caller vouches that `membership` was read from the database just now for the person
-    /// behind `capabilities`; clippy.toml bans the call outside the one module that reads memberships.
+    /// behind `actor`; clippy.toml bans the call outside the one module that reads memberships.
     #[must_use]
-    pub fn assume_verified(membership: Membership, capabilities: Capabilities) -> Self {
-        Self { membership, capabilities }
+    pub fn assume_verified(membership: Membership, actor: &Actor) -> Self {
+        Self {
+            membership,
+            capabilities: actor.capabilities,
+            credential: actor.credential.clone(),
+            request_id: actor.request_id.clone(),
+        }
     }
 
     /// The team whose data may be touched.
@@ -196,11 +249,35 @@ impl Scope {
     pub fn allows(&self, capability: Capability) -> bool {
         self.capabilities.allow(capability)
     }
+
+    /// The credential that the person acts with.
+    #[must_use]
+    pub fn credential(&self) -> &Credential {
+        &self.credential
+    }
+
+    /// The request, the socket's handshake or the command that they act in.
+    #[must_use]
+    pub fn request_id(&self) -> &RequestId {
+        &self.request_id
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Capabilities, Capability};
+    use super::{Capabilities, Capability, RequestId};
+
+    #[test]
+    fn a_given_request_id_is_taken_only_if_it_can_stand_in_a_log() {
+        let longest = "x".repeat(RequestId::MAX_BYTES);
+        for good in ["01980b5c-7d3a", "a.b_c-d9", &longest] {
+            assert_eq!(RequestId::given(good).expect(good).as_str(), good);
+        }
+        let too_long = "x".repeat(RequestId::MAX_BYTES + 1);
+        for bad in ["", "short", "with space", "line\nbreak", "quote\"quote", "größer als", &too_long] {
+            assert_eq!(RequestId::given(bad), None, "{bad:?}");
+        }
+    }
 
     #[test]
     fn a_key_can_never_manage() {

@@ -9,7 +9,7 @@ mod id;
 mod plan;
 pub mod sync;
 
-pub use actor::{Actor, Capabilities, Capability, Credential, Membership, Role, Scope};
+pub use actor::{Actor, Capabilities, Capability, Credential, Membership, RequestId, Role, Scope};
 pub use clock::{Clock, Timestamp};
 pub use entropy::Entropy;
 pub use global_id::{GlobalId, GlobalIdError};

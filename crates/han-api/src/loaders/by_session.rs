@@ -16,7 +16,7 @@ use crate::error::{ApiError, Result};
 
 /// Defines a key for one kind of record of a session, and its loader. `$found` is a map by session id.
 macro_rules! by_session {
-    ($($(#[$doc:meta])* $key:ident => $value:ty, |$db:ident, $scope:ident, $tx:ident, $ids:ident| $found:expr;)*) => {$(
+    ($($(#[$doc:meta])* $key:ident => $value:ty, |$tx:ident, $ids:ident| $found:expr;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         pub(crate) struct $key(pub(crate) SessionId);
@@ -26,8 +26,7 @@ macro_rules! by_session {
             type Error = ApiError;
 
             async fn load(&self, keys: &[$key]) -> Result<HashMap<$key, $value>> {
-                let ($db, $scope, $tx) = (self.0.db(), self.0.scope(), self.0.tx().await?);
-                let _ = $db;
+                let $tx = self.0.tx().await?;
                 let ids: Vec<SessionId> = keys.iter().map(|key| key.0.clone()).collect();
                 let $ids = ids.as_slice();
                 let found: HashMap<String, $value> = $found;
@@ -39,32 +38,32 @@ macro_rules! by_session {
 
 by_session! {
     /// Han's tasks of a session, in the order of their start.
-    TasksOf => Arc<Vec<Task>>, |db, scope, tx, ids|
-        grouped(tasks::by_sessions(scope, db, tx, ids).await?, |task| &task.session_id);
+    TasksOf => Arc<Vec<Task>>, |tx, ids|
+        grouped(tasks::by_sessions(tx, ids).await?, |task| &task.session_id);
     /// The agent's own tasks of a session, in the order of their creation.
-    NativeTasksOf => Arc<Vec<NativeTask>>, |db, scope, tx, ids|
-        grouped(tasks::native_by_sessions(scope, db, tx, ids).await?, |task| &task.session_id);
+    NativeTasksOf => Arc<Vec<NativeTask>>, |tx, ids|
+        grouped(tasks::native_by_sessions(tx, ids).await?, |task| &task.session_id);
     /// The latest to-do list of a session.
-    TodosOf => Arc<Todos>, |db, scope, tx, ids|
-        one_each(todos::by_sessions(scope, db, tx, ids).await?, |todos| &todos.session_id);
+    TodosOf => Arc<Todos>, |tx, ids|
+        one_each(todos::by_sessions(tx, ids).await?, |todos| &todos.session_id);
     /// The number of to-dos of a session per status.
-    TodoCountsOf => TodoCounts, |db, scope, tx, ids|
-        todos::counts_by_sessions(scope, tx, ids).await?.into_iter().collect();
+    TodoCountsOf => TodoCounts, |tx, ids|
+        todos::counts_by_sessions(tx, ids).await?.into_iter().collect();
     /// The hook events of a session, in order.
-    HooksOf => Arc<Vec<HookEvent>>, |db, scope, tx, ids|
-        grouped(hooks::by_sessions(scope, db, tx, ids).await?, |hook| &hook.session_id);
+    HooksOf => Arc<Vec<HookEvent>>, |tx, ids|
+        grouped(hooks::by_sessions(tx, ids).await?, |hook| &hook.session_id);
     /// The totals of a session's hooks.
-    HookStatsOf => Arc<HookStats>, |db, scope, tx, ids|
-        one_each(hooks::stats_by_sessions(scope, db, tx, ids).await?, |stats| &stats.session_id);
+    HookStatsOf => Arc<HookStats>, |tx, ids|
+        one_each(hooks::stats_by_sessions(tx, ids).await?, |stats| &stats.session_id);
     /// The sentiments that Han detected in a session's prompts, in order.
-    SentimentsOf => Arc<Vec<Sentiment>>, |db, scope, tx, ids|
-        grouped(sentiments::by_sessions(scope, db, tx, ids).await?, |sentiment| &sentiment.session_id);
+    SentimentsOf => Arc<Vec<Sentiment>>, |tx, ids|
+        grouped(sentiments::by_sessions(tx, ids).await?, |sentiment| &sentiment.session_id);
     /// A session's tokens by model.
-    UsageOf => Arc<Vec<SessionUsage>>, |db, scope, tx, ids|
-        grouped(usage::by_sessions(scope, tx, ids).await?, |usage| &usage.session_id);
+    UsageOf => Arc<Vec<SessionUsage>>, |tx, ids|
+        grouped(usage::by_sessions(tx, ids).await?, |usage| &usage.session_id);
     /// The counters of a session that its totals do not hold.
-    CountsOf => SessionCounts, |db, scope, tx, ids|
-        usage::counts_by_sessions(scope, tx, ids).await?.into_iter().collect();
+    CountsOf => SessionCounts, |tx, ids|
+        usage::counts_by_sessions(tx, ids).await?.into_iter().collect();
 }
 
 /// Groups rows by session.

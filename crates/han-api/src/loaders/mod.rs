@@ -43,7 +43,7 @@ impl Loader<SessionId> for Loaders {
     type Error = ApiError;
 
     async fn load(&self, keys: &[SessionId]) -> Result<HashMap<SessionId, Arc<Session>>> {
-        let found = sessions::by_ids(self.0.scope(), self.0.db(), self.0.tx().await?, keys).await?;
+        let found = sessions::by_ids(self.0.tx().await?, keys).await?;
         Ok(found.into_iter().filter_map(|row| Some((row.session_id.parse().ok()?, Arc::new(row)))).collect())
     }
 }
@@ -53,7 +53,7 @@ impl Loader<MessageKey> for Loaders {
     type Error = ApiError;
 
     async fn load(&self, keys: &[MessageKey]) -> Result<HashMap<MessageKey, Arc<Message>>> {
-        let found = messages::by_keys(self.0.scope(), self.0.db(), self.0.tx().await?, keys).await?;
+        let found = messages::by_keys(self.0.tx().await?, keys).await?;
         Ok(found.into_iter().map(|row| (row.key.clone(), Arc::new(row))).collect())
     }
 }
@@ -64,7 +64,7 @@ impl Loader<ProjectId> for Loaders {
 
     async fn load(&self, keys: &[ProjectId]) -> Result<HashMap<ProjectId, Arc<Project>>> {
         let ids: Vec<String> = keys.iter().map(ToString::to_string).collect();
-        let found = projects::by_ids(self.0.scope(), self.0.db(), self.0.tx().await?, &ids).await?;
+        let found = projects::by_ids(self.0.tx().await?, &ids).await?;
         Ok(found.into_iter().filter_map(|row| Some((row.id.parse().ok()?, Arc::new(row)))).collect())
     }
 }
@@ -75,7 +75,7 @@ impl Loader<RepoId> for Loaders {
 
     async fn load(&self, keys: &[RepoId]) -> Result<HashMap<RepoId, Arc<Repo>>> {
         let ids: Vec<String> = keys.iter().map(ToString::to_string).collect();
-        let found = projects::repos_by_ids(self.0.scope(), self.0.db(), self.0.tx().await?, &ids).await?;
+        let found = projects::repos_by_ids(self.0.tx().await?, &ids).await?;
         Ok(found.into_iter().filter_map(|row| Some((row.id.parse().ok()?, Arc::new(row)))).collect())
     }
 }
@@ -86,7 +86,7 @@ impl Loader<Call> for Loaders {
     type Error = ApiError;
 
     async fn load(&self, keys: &[Call]) -> Result<HashMap<Call, Arc<Vec<ToolResult>>>> {
-        let found = tool_results::by_calls(self.0.scope(), self.0.db(), self.0.tx().await?, keys).await?;
+        let found = tool_results::by_calls(self.0.tx().await?, keys).await?;
         let mut results: HashMap<Call, Vec<ToolResult>> = HashMap::new();
         for (call, result) in found {
             results.entry(call).or_default().push(result);
@@ -102,7 +102,7 @@ impl Loader<AgentOf> for Loaders {
 
     async fn load(&self, keys: &[AgentOf]) -> Result<HashMap<AgentOf, String>> {
         let calls: Vec<_> = keys.iter().map(|key| (key.session_id.clone(), key.call_id.clone())).collect();
-        let found = tool_results::agents_by_calls(self.0.scope(), self.0.tx().await?, &calls).await?;
+        let found = tool_results::agents_by_calls(self.0.tx().await?, &calls).await?;
         Ok(found
             .into_iter()
             .map(|(session_id, call_id, agent)| (AgentOf { session_id, call_id }, agent))

@@ -44,19 +44,16 @@ impl Loader<MessagesOf> for Loaders {
     type Error = ApiError;
 
     async fn load(&self, keys: &[MessagesOf]) -> Result<HashMap<MessagesOf, Self::Value>> {
-        let (scope, db, tx) = (self.0.scope(), self.0.db(), self.0.tx().await?);
+        let tx = self.0.tx().await?;
         let mut found = HashMap::new();
         for (asked, sessions) in alike(keys, |key| (Arc::clone(&key.list), key.request.clone())) {
             let (list, request) = &asked;
             let mut pages = match sessions.as_slice() {
                 [session] => {
-                    let page = messages::page(scope, db, tx, &session.session_id, list, request).await?;
+                    let page = messages::page(tx, &session.session_id, list, request).await?;
                     HashMap::from([(session.session_id.to_string(), page)])
                 }
-                _ => {
-                    message_pages::pages(scope, db, tx, &ids(&sessions, |key| &key.session_id), list, request)
-                        .await?
-                }
+                _ => message_pages::pages(tx, &ids(&sessions, |key| &key.session_id), list, request).await?,
             };
             for key in sessions {
                 if let Some(page) = pages.remove(key.session_id.as_str()) {
@@ -74,11 +71,10 @@ impl Loader<MessageCountOf> for Loaders {
     type Error = ApiError;
 
     async fn load(&self, keys: &[MessageCountOf]) -> Result<HashMap<MessageCountOf, i64>> {
-        let (scope, tx) = (self.0.scope(), self.0.tx().await?);
+        let tx = self.0.tx().await?;
         let mut found = HashMap::new();
         for (list, sessions) in alike(keys, |key| Arc::clone(&key.list)) {
-            let counts =
-                message_pages::counts(scope, tx, &ids(&sessions, |key| &key.session_id), &list).await?;
+            let counts = message_pages::counts(tx, &ids(&sessions, |key| &key.session_id), &list).await?;
             found.extend(
                 sessions
                     .into_iter()
@@ -94,11 +90,11 @@ impl Loader<FileChangesOf> for Loaders {
     type Error = ApiError;
 
     async fn load(&self, keys: &[FileChangesOf]) -> Result<HashMap<FileChangesOf, Self::Value>> {
-        let (scope, db, tx) = (self.0.scope(), self.0.db(), self.0.tx().await?);
+        let tx = self.0.tx().await?;
         let mut found = HashMap::new();
         for (request, sessions) in alike(keys, |key| key.request.clone()) {
             let ids = ids(&sessions, |key| &key.session_id);
-            let mut pages = file_changes::pages(scope, db, tx, &ids, &request).await?;
+            let mut pages = file_changes::pages(tx, &ids, &request).await?;
             for key in sessions {
                 if let Some(page) = pages.remove(key.session_id.as_str()) {
                     found.insert(key.clone(), Arc::new(page));

@@ -39,7 +39,7 @@ impl Loader<UserId> for Loaders {
     type Error = ApiError;
 
     async fn load(&self, keys: &[UserId]) -> Result<HashMap<UserId, UserRow>> {
-        let found = people::by_ids(self.0.scope(), self.0.tx().await?, keys).await?;
+        let found = people::by_ids(self.0.tx().await?, keys).await?;
         Ok(found.into_iter().map(|row| (row.id.clone(), row)).collect())
     }
 }
@@ -50,7 +50,7 @@ impl Loader<ProjectActivity> for Loaders {
 
     async fn load(&self, keys: &[ProjectActivity]) -> Result<HashMap<ProjectActivity, Activity>> {
         let ids: Vec<String> = keys.iter().map(|key| key.0.to_string()).collect();
-        let found = project_lists::activity_by_projects(self.0.scope(), self.0.tx().await?, &ids).await?;
+        let found = project_lists::activity_by_projects(self.0.tx().await?, &ids).await?;
         Ok(with_keys(keys, |key| key.0.as_str(), &found.into_iter().collect()))
     }
 }
@@ -61,7 +61,7 @@ impl Loader<RepoActivity> for Loaders {
 
     async fn load(&self, keys: &[RepoActivity]) -> Result<HashMap<RepoActivity, Activity>> {
         let ids: Vec<String> = keys.iter().map(|key| key.0.to_string()).collect();
-        let found = project_lists::activity_by_repos(self.0.scope(), self.0.tx().await?, &ids).await?;
+        let found = project_lists::activity_by_repos(self.0.tx().await?, &ids).await?;
         Ok(with_keys(keys, |key| key.0.as_str(), &found.into_iter().collect()))
     }
 }
@@ -71,12 +71,12 @@ impl Loader<ProjectsOf> for Loaders {
     type Error = ApiError;
 
     async fn load(&self, keys: &[ProjectsOf]) -> Result<HashMap<ProjectsOf, Self::Value>> {
-        let (scope, db, tx) = (self.0.scope(), self.0.db(), self.0.tx().await?);
+        let tx = self.0.tx().await?;
         let ids: Vec<String> = keys.iter().map(|key| key.0.to_string()).collect();
-        let pairs = project_lists::projects_of_repos(scope, tx, &ids).await?;
+        let pairs = project_lists::projects_of_repos(tx, &ids).await?;
         let ids: Vec<String> = pairs.into_iter().map(|(_, project)| project).collect();
         let mut repos: HashMap<String, Vec<Arc<Project>>> = HashMap::new();
-        for project in projects::by_ids(scope, db, tx, &ids).await? {
+        for project in projects::by_ids(tx, &ids).await? {
             if let Some(repo) = project.repo_id.clone() {
                 repos.entry(repo).or_default().push(Arc::new(project));
             }
@@ -96,7 +96,7 @@ impl Loader<SentimentOf> for Loaders {
 
     async fn load(&self, keys: &[SentimentOf]) -> Result<HashMap<SentimentOf, Self::Value>> {
         let prompts: Vec<_> = keys.iter().map(|key| (key.session_id.clone(), key.prompt.clone())).collect();
-        let found = sentiments::by_prompts(self.0.scope(), self.0.db(), self.0.tx().await?, &prompts).await?;
+        let found = sentiments::by_prompts(self.0.tx().await?, &prompts).await?;
         let mut by_prompt = HashMap::new();
         for sentiment in found {
             if let (Ok(session_id), Some(prompt)) =

@@ -107,7 +107,7 @@ impl TeamsMutation {
     async fn accept_invite(&self, ctx: &Context<'_>, code: String) -> Result<Option<Team>> {
         let (actor, db) = (team::person(ctx)?, database(ctx)?);
         let site = team::site(ctx);
-        let joined = match invites::accept(db, site.plans, &actor.user_id, &code).await? {
+        let joined = match invites::accept(db, site.plans, actor, &code).await? {
             Accepted::Done(team) => team,
             Accepted::Malformed => {
                 return Err(ApiError::bad(

@@ -41,7 +41,7 @@ impl MetricsQuery {
         let (offset, within) = (offset(utc_offset_minutes)?, within(project_id, repo_id));
         let Some(op) = operation(ctx)? else { return Ok(None) };
         let range = last_days(&op, days.unwrap_or(ACTIVITY_DAYS), offset)?;
-        let data = metrics::activity(op.scope(), op.tx().await?, &range, &within, prices(ctx)).await?;
+        let data = metrics::activity(op.tx().await?, &range, &within, prices(ctx)).await?;
         Ok(Some(data.into()))
     }
 
@@ -59,8 +59,7 @@ impl MetricsQuery {
         let (offset, within) = (offset(utc_offset_minutes)?, within(project_id, repo_id));
         let Some(op) = operation(ctx)? else { return Ok(None) };
         let range = last_days(&op, days.unwrap_or(DEFAULT_DAYS), offset)?;
-        let board =
-            metrics::dashboard(op.scope(), op.db(), op.tx().await?, &range, &within, prices(ctx)).await?;
+        let board = metrics::dashboard(op.tx().await?, &range, &within, prices(ctx)).await?;
         Ok(Some(DashboardAnalytics::new(&op, board)))
     }
 
@@ -79,7 +78,7 @@ impl MetricsQuery {
         let Some(op) = operation(ctx)? else { return Ok(None) };
         let days = period.unwrap_or(MetricsPeriod::Month).days();
         let range = Range::days(op.db().clock().now(), days, offset);
-        Ok(Some(metrics::metrics(op.scope(), op.tx().await?, &range, &within).await?.into()))
+        Ok(Some(metrics::metrics(op.tx().await?, &range, &within).await?.into()))
     }
 
     /// The team's work by period, by project and by contributor. docs/METRICS.md.
@@ -103,7 +102,7 @@ impl MetricsQuery {
         let range = between(first, last, op.db().clock().now(), offset)?;
         let period = granularity.unwrap_or_default().into();
         let tx = op.tx().await?;
-        let team = metrics::team_metrics(op.scope(), tx, &range, &Within::Team, period, prices(ctx)).await?;
+        let team = metrics::team_metrics(tx, &range, &Within::Team, period, prices(ctx)).await?;
         Ok(Some(TeamMetrics::new(&op, team)))
     }
 }

@@ -42,8 +42,8 @@ impl ProjectQuery {
         let first = connection::first(first)?;
         let filter = filter.map(ProjectFilter::filter).transpose()?;
         let Some(op) = operation(ctx)? else { return Ok(Vec::new()) };
-        let (scope, db, tx) = (op.scope(), op.db(), op.tx().await?);
-        let found = project_lists::recent_projects(scope, db, tx, filter.as_ref(), first).await?;
+        let tx = op.tx().await?;
+        let found = project_lists::recent_projects(tx, filter.as_ref(), first).await?;
         Ok(found.into_iter().map(|(row, _)| Project::new(&op, Arc::new(row))).collect())
     }
 
@@ -58,8 +58,8 @@ impl ProjectQuery {
         let first = connection::first(first)?;
         let filter = filter.map(RepoFilter::filter).transpose()?;
         let Some(op) = operation(ctx)? else { return Ok(Vec::new()) };
-        let (scope, db, tx) = (op.scope(), op.db(), op.tx().await?);
-        let found = project_lists::recent_repos(scope, db, tx, filter.as_ref(), first).await?;
+        let tx = op.tx().await?;
+        let found = project_lists::recent_repos(tx, filter.as_ref(), first).await?;
         Ok(found.into_iter().map(|(row, _)| Repo::new(&op, Arc::new(row))).collect())
     }
 

@@ -67,7 +67,7 @@ impl SearchQuery {
         let request = connection::page(after.as_deref(), first)?;
         let within = filter.unwrap_or_default().within()?;
         let Some(op) = operation(ctx)? else { return Ok(MessageHitConnection::new(None, Vec::new(), None)) };
-        let found = search::search(op.scope(), op.db(), op.tx().await?, &query, &within, &request).await?;
+        let found = search::search(op.tx().await?, &query, &within, &request).await?;
         report_unreadable(ctx, found.unreadable);
         Ok(MessageHitConnection::new(Some(op), found.hits, found.next))
     }

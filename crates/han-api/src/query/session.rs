@@ -43,7 +43,7 @@ impl SessionQuery {
         let request = connection::page::<SessionCursor>(after.as_deref(), first)?;
         let filter = filter.map(SessionFilter::filter).transpose()?;
         let Some(op) = operation(ctx)? else { return Ok(SessionConnection::empty()) };
-        let page = sessions::page(op.scope(), op.db(), op.tx().await?, filter.as_ref(), &request).await?;
+        let page = sessions::page(op.tx().await?, filter.as_ref(), &request).await?;
         let edges = page.rows.into_iter().map(|row| SessionEdge::new(&op, Arc::new(row))).collect();
         let total = Total::Sessions { op, filter };
         Ok(SessionConnection::new(edges, page.has_next, request.after.is_some(), total))

@@ -39,7 +39,7 @@ pub(crate) fn report_unreadable(ctx: &Context<'_>, count: usize) {
 /// The results of a search in one session, in the order of the hits.
 pub(crate) async fn results(op: &Op, hits: Vec<Hit>) -> Result<Vec<MessageSearchResult>> {
     let keys: Vec<MessageKey> = hits.iter().map(|hit| hit.message.key.clone()).collect();
-    let indexes = search::list_indexes(op.scope(), op.tx().await?, &keys).await?;
+    let indexes = search::list_indexes(op.tx().await?, &keys).await?;
     let results = hits.into_iter().map(|hit| MessageSearchResult {
         message_id: Some(GlobalId::Message(hit.message.key.clone()).to_string()),
         message_index: indexes.get(&hit.message.key).copied(),
@@ -141,7 +141,7 @@ impl MessageHitConnection {
     /// The number of stored lines of the team that are not indexed yet and cannot be found.
     async fn lines_to_index(&self) -> Result<i64> {
         let Some(op) = &self.op else { return Ok(0) };
-        Ok(search::lag(op.scope(), op.tx().await?).await?)
+        Ok(search::lag(op.tx().await?).await?)
     }
 }
 

@@ -330,8 +330,7 @@ impl Session {
         let mut hits = Vec::new();
         // A page may be short if a phrase is rare.
         loop {
-            let found =
-                search::search(op.scope(), op.db(), op.tx().await?, &query, &within, &request).await?;
+            let found = search::search(op.tx().await?, &query, &within, &request).await?;
             report_unreadable(ctx, found.unreadable);
             hits.extend(found.hits);
             request = PageRequest { first: first - hits.len(), after: found.next };

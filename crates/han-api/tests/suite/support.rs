@@ -200,7 +200,13 @@ async fn caller(db: &Db, name: &str) -> Caller {
 }
 
 pub fn actor(user_id: UserId) -> Actor {
-    Actor { user_id, credential: Credential::Local, capabilities: Capabilities::PERSON, expires_at: None }
+    Actor {
+        user_id,
+        credential: Credential::Local,
+        capabilities: Capabilities::PERSON,
+        expires_at: None,
+        request_id: han_testkit::request_id(),
+    }
 }
 
 /// The codes of a response's errors.

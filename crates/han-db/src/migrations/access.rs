@@ -150,7 +150,7 @@ pub(super) async fn grant(tx: &DatabaseTransaction) -> Result<(), DbErr> {
 /// Whether a transaction of the app role is really bound by row-level security.
 pub(super) async fn check_bound(db: &Db) -> Result<(), DbError> {
     for role in [Role::App, Role::System] {
-        let tx = db.begin_as(role).await.map_err(|error| {
+        let tx = db.read_as(role, "roles.check").await.map_err(|error| {
             if !error.is_denied() {
                 return error;
             }
@@ -164,9 +164,8 @@ pub(super) async fn check_bound(db: &Db) -> Result<(), DbError> {
                 [],
             )
             .await?;
-        let row = rows
-            .first()
-            .ok_or_else(|| DbError::Missing("pg_roles does not list the current role".to_owned()))?;
+        let missing = || DbError::RowMissing { table: "pg_roles", row: role.name().to_owned() };
+        let row = rows.first().ok_or_else(missing)?;
         let (name, unbound): (String, bool) = (row.try_get("", "name")?, row.try_get("", "unbound")?);
         if unbound || name != role.name() {
             return Err(DbError::Privileges {

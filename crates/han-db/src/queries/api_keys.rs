@@ -1,15 +1,14 @@
 //! The API keys of a team, for whoever looks after them: list, make, revoke, rotate. How a key is found by the hash
 //! that a request brings is in `identity`.
 
-use std::sync::Arc;
-
 use han_crypto::ApiKeyToken;
-use han_types::{ApiKeyId, Role, Scope, Timestamp, UserId, new_row_id};
+use han_types::{ApiKeyId, Role, Scope, TeamId, Timestamp, UserId};
 use sea_orm::FromQueryResult;
 
-use crate::queries::identity::{UserRecord, UserRow, stored};
+use crate::queries::identity::{UserRecord, UserRow, new_id};
 use crate::queries::teams::{self, TeamChange};
-use crate::tx::Tx;
+use crate::stored::stored_id;
+use crate::tx::{ActingTx, SystemTx};
 use crate::{Db, DbError};
 
 /// The most live keys that a person may have in one team.
@@ -92,7 +91,7 @@ impl TryFrom<KeyRecord> for KeyRow {
 
     fn try_from(row: KeyRecord) -> Result<Self, DbError> {
         Ok(Self {
-            id: stored(row.key_id, "api_keys.id")?,
+            id: stored_id(&row.key_id, "api_keys", "id")?,
             name: row.name,
             scopes: row.scopes,
             owner: row.owner.try_into()?,
@@ -110,33 +109,22 @@ const LIVE_KEY: &str = "SELECT k.id AS key_id, k.name, k.scopes, k.created_at AS
      WHERE k.team_id = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2)";
 
 /// The team's live keys, the newest first: all of them for an admin, one's own for a member.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn list(scope: &Scope, db: &Db) -> Result<Vec<KeyRow>, DbError> {
-    let tx = db.read_system().await?;
+    let tx = db.read_system("api_keys.list").await?;
     let owner = (scope.role() != Role::Admin).then(|| scope.user_id());
-    live(&tx, scope, db.clock().now(), owner).await
+    live(&tx, scope.team_id(), owner).await
 }
 
-async fn live(
-    tx: &Tx,
-    scope: &Scope,
-    now: Timestamp,
-    owner: Option<&UserId>,
-) -> Result<Vec<KeyRow>, DbError> {
+async fn live(tx: &SystemTx, team_id: &TeamId, owner: Option<&UserId>) -> Result<Vec<KeyRow>, DbError> {
     let own = if owner.is_some() { " AND k.user_id = $3" } else { "" };
     let sql = format!("{LIVE_KEY}{own} ORDER BY k.created_at DESC, k.id DESC");
-    let values = [scope.team_id().as_str().into(), now.0.into()];
+    let values = [team_id.as_str().into(), tx.clock().now().0.into()];
     let owner = owner.map(|id| id.as_str().into());
     let rows: Vec<KeyRecord> = tx.all(&sql, values.into_iter().chain(owner)).await?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
 /// Makes a key of the person's own.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn create(
     scope: &Scope,
     db: &Db,
@@ -144,18 +132,18 @@ pub async fn create(
     scopes: &str,
     expires_at: Option<Timestamp>,
 ) -> Result<Minted, DbError> {
-    let (id, token, now) = (new_id(db)?, ApiKeyToken::mint(db.entropy()), db.clock().now());
+    let (id, token) = (new_id(db)?, ApiKeyToken::mint(db.entropy()));
     let new = &NewKey { id: &id, hash: &token.hash().to_hex(), name, scopes, expires_at };
     let made = db
-        .run_system_tx("api_keys.create", |tx| async move {
+        .write_system_for(scope, "api_keys.create", |tx| async move {
             teams::lock(&tx, scope.team_id()).await?;
             if teams::role_of(&tx, scope.team_id(), scope.user_id()).await?.is_none() {
                 return Ok(Err(Minted::NotAllowed));
             }
-            if live(&tx, scope, now, Some(scope.user_id())).await?.len() >= MAX_KEYS {
+            if live(&tx, tx.team_id(), Some(scope.user_id())).await?.len() >= MAX_KEYS {
                 return Ok(Err(Minted::TooMany));
             }
-            insert(&tx, scope, new, now).await.map(Ok)
+            insert(&tx, new).await.map(Ok)
         })
         .await?;
     Ok(match made {
@@ -165,13 +153,10 @@ pub async fn create(
 }
 
 /// Ends a key: an admin any of the team, a member one of their own.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn revoke(scope: &Scope, db: &Db, id: &ApiKeyId) -> Result<TeamChange, DbError> {
     let (team, now) = (scope.team_id(), db.clock().now());
     let revoked = db
-        .run_system_tx("api_keys.revoke", |tx| async move {
+        .write_system_for(scope, "api_keys.revoke", |tx| async move {
             let owner = if teams::is_admin(&tx, team, scope.user_id()).await? { "" } else { " AND user_id = $4" };
             let sql = format!(
                 "UPDATE api_keys SET revoked_at = $1 WHERE team_id = $2 AND id = $3 AND revoked_at IS NULL{owner}"
@@ -181,15 +166,12 @@ pub async fn revoke(scope: &Scope, db: &Db, id: &ApiKeyId) -> Result<TeamChange,
             tx.execute(&sql, values.into_iter().chain(user)).await
         })
         .await?;
-    db.commits().announce();
+    db.commits().notify();
     Ok(if revoked > 0 { TeamChange::Done } else { TeamChange::NotFound })
 }
 
 /// Puts a new key in an old one's place, with its name and scopes. The old one ends at once, or may be used for
 /// `grace_seconds` more (never longer than before). Of two rotations of one key, one succeeds.
-///
-/// # Errors
-/// Where the database fails; the old key is then as it was.
 pub async fn rotate(
     scope: &Scope,
     db: &Db,
@@ -199,9 +181,9 @@ pub async fn rotate(
     let (id, token, now) = (new_id(db)?, ApiKeyToken::mint(db.entropy()), db.clock().now());
     let (id, hash) = (&id, &token.hash().to_hex());
     let rotated = db
-        .run_system_tx("api_keys.rotate", |tx| async move {
+        .write_system_for(scope, "api_keys.rotate", |tx| async move {
             teams::lock(&tx, scope.team_id()).await?;
-            let old = match find(&tx, scope, which, now).await? {
+            let old = match find(&tx, which).await? {
                 Ok(old) => old,
                 Err(refused) => return Ok(Err(refused)),
             };
@@ -211,25 +193,20 @@ pub async fn rotate(
                     old.expires_at.map(|end| Timestamp(now.0 + (end.0 - old.created_at.0)))
                 }
             };
-            replace(&tx, scope, &old, id, now, grace_seconds).await?;
+            replace(&tx, &old, id, grace_seconds).await?;
             let new = NewKey { id, hash, name: &old.name, scopes: &old.scopes, expires_at };
-            insert(&tx, scope, &new, now).await.map(Ok)
+            insert(&tx, &new).await.map(Ok)
         })
         .await?;
-    db.commits().announce();
+    db.commits().notify();
     Ok(match rotated {
         Ok(row) => Rotated::Done(Box::new(row), token),
         Err(refused) => refused,
     })
 }
 
-async fn find(
-    tx: &Arc<Tx>,
-    scope: &Scope,
-    which: Which<'_>,
-    now: Timestamp,
-) -> Result<Result<KeyRow, Rotated>, DbError> {
-    let mut own = live(tx, scope, now, Some(scope.user_id())).await?;
+async fn find(tx: &ActingTx, which: Which<'_>) -> Result<Result<KeyRow, Rotated>, DbError> {
+    let mut own = live(tx, tx.team_id(), Some(tx.scope().user_id())).await?;
     match which {
         Which::Calling(id) | Which::Named(id) => own.retain(|key| key.id == *id),
         Which::Only => own.retain(|key| !key.is_replaced),
@@ -242,14 +219,8 @@ async fn find(
     })
 }
 
-async fn replace(
-    tx: &Arc<Tx>,
-    scope: &Scope,
-    old: &KeyRow,
-    new: &ApiKeyId,
-    now: Timestamp,
-    grace_seconds: i64,
-) -> Result<(), DbError> {
+async fn replace(tx: &ActingTx, old: &KeyRow, new: &ApiKeyId, grace_seconds: i64) -> Result<(), DbError> {
+    let now = tx.clock().now();
     let ends = now.plus_seconds(grace_seconds);
     let ends = old.expires_at.map_or(ends, |end| end.min(ends));
     let revoked_at = (grace_seconds <= 0).then_some(now.0);
@@ -259,7 +230,7 @@ async fn replace(
             new.as_str().into(),
             revoked_at.into(),
             ends.0.into(),
-            scope.team_id().as_str().into(),
+            tx.team_id().as_str().into(),
             old.id.as_str().into(),
         ],
     )
@@ -275,15 +246,16 @@ struct NewKey<'a> {
     expires_at: Option<Timestamp>,
 }
 
-async fn insert(tx: &Arc<Tx>, scope: &Scope, new: &NewKey<'_>, now: Timestamp) -> Result<KeyRow, DbError> {
+async fn insert(tx: &ActingTx, new: &NewKey<'_>) -> Result<KeyRow, DbError> {
+    let (team, user, now) = (tx.team_id().as_str(), tx.scope().user_id().as_str(), tx.clock().now());
     tx.execute(
         "INSERT INTO api_keys (team_id, id, key_hash, user_id, name, scopes, created_at, expires_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         [
-            scope.team_id().as_str().into(),
+            team.into(),
             new.id.as_str().into(),
             new.hash.into(),
-            scope.user_id().as_str().into(),
+            user.into(),
             new.name.into(),
             new.scopes.into(),
             now.0.into(),
@@ -292,11 +264,8 @@ async fn insert(tx: &Arc<Tx>, scope: &Scope, new: &NewKey<'_>, now: Timestamp) -
     )
     .await?;
     let sql = format!("{LIVE_KEY} AND k.id = $3");
-    let values = [scope.team_id().as_str().into(), now.0.into(), new.id.as_str().into()];
+    let values = [team.into(), now.0.into(), new.id.as_str().into()];
     let row: Option<KeyRecord> = tx.one(&sql, values).await?;
-    row.ok_or_else(|| DbError::Missing("the key's owner is gone".to_owned()))?.try_into()
-}
-
-fn new_id(db: &Db) -> Result<ApiKeyId, DbError> {
-    new_row_id(db.clock(), db.entropy()).try_into().map_err(|_| DbError::Malformed { column: "a new id" })
+    // The statement joins the key with its owner.
+    row.ok_or_else(|| DbError::RowMissing { table: "users", row: user.to_owned() })?.try_into()
 }

@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use han_transcript::MessageKind;
 use han_transcript::fold::{Place, pair_hooks};
 use han_transcript::record::{LineContext, LineRecord, ResultKind, project};
-use han_types::{Scope, SessionId, Timestamp};
+use han_types::{SessionId, Timestamp};
 use sea_orm::FromQueryResult;
 
 use crate::entities::{Message, SessionCounts, TodoCounts};
 use crate::queries::{hooks, messages, todos, usage};
-use crate::{Db, DbError, Tx};
+use crate::{DbError, ScopedTx};
 
 /// What came with one change, each sort in the order of its lines.
 #[derive(Clone, Debug, Default)]
@@ -61,18 +61,11 @@ pub struct ArrivedHook {
 /// What the lines that a session took in from ordinal `from` up to, not including, `to` tell.
 ///
 /// # Errors
-/// Where the database fails, a line cannot be opened, or they are more than the transaction may open.
-pub async fn between(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
-    session_id: &SessionId,
-    from: i64,
-    to: i64,
-) -> Result<Arrived, DbError> {
-    let lines = lines(scope, db, tx, session_id, from, to).await?;
+/// Where a line cannot be opened, or they are more than the transaction may open.
+pub async fn between(tx: &ScopedTx, session_id: &SessionId, from: i64, to: i64) -> Result<Arrived, DbError> {
+    let lines = lines(tx, session_id, from, to).await?;
     let records: Vec<(&Message, LineRecord)> = lines.iter().map(|line| (line, record(line))).collect();
-    let read = Read { scope, db, tx, session_id };
+    let read = Read { tx, session_id };
     Ok(Arrived {
         results: results(&records),
         hooks: read.hooks(&records).await?,
@@ -82,21 +75,14 @@ pub async fn between(
 }
 
 /// The lines that may tell something of the sort; of the rest nothing is opened.
-async fn lines(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
-    session_id: &SessionId,
-    from: i64,
-    to: i64,
-) -> Result<Vec<Message>, DbError> {
+async fn lines(tx: &ScopedTx, session_id: &SessionId, from: i64, to: i64) -> Result<Vec<Message>, DbError> {
     let condition = "messages.team_id = $1 AND messages.session_id = $2 AND messages.ordinal >= $3 \
          AND messages.ordinal < $4 \
          AND messages.kind NOT IN ('SystemMessage', 'SummaryMessage', 'FileHistorySnapshotMessage', \
            'QueueOperationMessage', 'UnknownEventMessage') \
          AND (messages.kind <> 'AssistantMessage' OR messages.tool_name IS NOT NULL)";
-    let values = vec![scope.team_id().as_str().into(), session_id.as_str().into(), from.into(), to.into()];
-    messages::whole(scope, db, tx, condition, values).await
+    let values = vec![tx.team(), session_id.as_str().into(), from.into(), to.into()];
+    messages::whole(tx, condition, values).await
 }
 
 fn record(message: &Message) -> LineRecord {
@@ -137,9 +123,7 @@ struct ToolName {
 }
 
 struct Read<'a> {
-    scope: &'a Scope,
-    db: &'a Db,
-    tx: &'a Tx,
+    tx: &'a ScopedTx,
     session_id: &'a SessionId,
 }
 
@@ -177,7 +161,7 @@ impl Read<'_> {
     /// The runs that the session's results answer, by where the results stand.
     async fn runs(&self) -> Result<BTreeMap<Place, String>, DbError> {
         let sessions = std::slice::from_ref(self.session_id);
-        let events = hooks::by_sessions(self.scope, self.db, self.tx, sessions).await?;
+        let events = hooks::by_sessions(self.tx, sessions).await?;
         let events: Vec<_> = events.into_iter().map(|event| (event.place, event.hook)).collect();
         let pairs = pair_hooks(&events).into_iter();
         Ok(pairs.filter_map(|pair| Some((pair.outcome?.0, pair.run?.1.run_id?))).collect())
@@ -206,16 +190,13 @@ impl Read<'_> {
                 .flat_map(|(_, record)| &record.file_changes)
                 .map(|change| change.call_id.as_str())
                 .collect();
-            let values = [
-                self.scope.team_id().as_str().into(),
-                self.session_id.as_str().into(),
-                dialect.list(failed.difference(&own)),
-            ];
+            let values =
+                [self.tx.team(), self.session_id.as_str().into(), dialect.list(failed.difference(&own))];
             tool = self.tx.one::<ToolName, _>(&sql, values).await?.map(|row| row.tool_name);
         }
         let Some(tool) = tool else { return Ok(None) };
         let sessions = std::slice::from_ref(self.session_id);
-        let counts = usage::counts_by_sessions(self.scope, self.tx, sessions).await?;
+        let counts = usage::counts_by_sessions(self.tx, sessions).await?;
         Ok(counts.into_iter().next().map(|(_, counts)| (tool, counts)))
     }
 
@@ -224,7 +205,7 @@ impl Read<'_> {
             return Ok(None);
         }
         let sessions = std::slice::from_ref(self.session_id);
-        let counts = todos::counts_by_sessions(self.scope, self.tx, sessions).await?;
+        let counts = todos::counts_by_sessions(self.tx, sessions).await?;
         Ok(counts.into_iter().next().map(|(_, counts)| counts))
     }
 }

@@ -23,48 +23,47 @@ struct SessionRow {
 /// answers are kept, without their figures.
 ///
 /// # Errors
-/// Where the database fails or a line cannot be opened; nothing is deleted then.
+/// Where a line cannot be opened; nothing is deleted then.
 pub async fn session(scope: &Scope, db: &Db, session_id: &SessionId) -> Result<bool, DbError> {
-    let keys = db.keys().team(db, scope.team_id()).await?;
-    let (team, session, keys) = (scope.team_id().as_str(), session_id.as_str(), &keys);
+    let session = session_id.as_str();
     let deleted = db
-        .run_tx("deletion.session", scope, |tx| async move {
+        .write(scope, "deletion.session", |tx| async move {
             let lock = if tx.dialect() == Dialect::Postgres { " FOR UPDATE" } else { "" };
             let sql = format!(
                 "SELECT user_id, project_id, sealed FROM sessions WHERE team_id = $1 AND session_id = $2{lock}"
             );
-            let Some(row) = tx.one::<SessionRow, _>(&sql, [team.into(), session.into()]).await? else {
+            let Some(row) = tx.one::<SessionRow, _>(&sql, [tx.team(), session.into()]).await? else {
                 return Ok(false);
             };
-            let derive = Derive { db, tx: &tx, keys, seals: row.sealed, team, session };
+            let derive = Derive { tx: &tx, keys: tx.keys()?, seals: row.sealed, session };
             let whole = derive.again().await?.sums;
             tx.execute(
                 "UPDATE message_usage SET at = 0, input_tokens = 0, output_tokens = 0, cache_read_tokens = 0, \
                    cache_creation_5m_tokens = 0, cache_creation_1h_tokens = 0, model = '' \
                  WHERE team_id = $1 AND session_id = $2",
-                [team.into(), session.into()],
+                [tx.team(), session.into()],
             )
             .await?;
             let derived = DERIVED.iter().filter(|table| **table != "message_usage");
             for table in derived.chain(&["messages", "transcripts", "sessions"]) {
                 let sql = format!("DELETE FROM {table} WHERE team_id = $1 AND session_id = $2");
-                tx.execute(&sql, [team.into(), session.into()]).await?;
+                tx.execute(&sql, [tx.team(), session.into()]).await?;
             }
             tx.execute(
                 "INSERT INTO deleted_sessions (team_id, session_id, deleted_at) VALUES ($1, $2, $3) \
                  ON CONFLICT (team_id, session_id) DO NOTHING",
-                [team.into(), session.into(), db.clock().now().0.into()],
+                [tx.team(), session.into(), tx.clock().now().0.into()],
             )
             .await?;
             let mut left = Sums::default();
             left.add(-1, &whole);
-            let owner = Owner { team, user: &row.user_id, session };
+            let owner = Owner { user: &row.user_id, session };
             owner.add(&tx, &[(row.project_id.as_deref().unwrap_or_default(), &left)]).await?;
             Ok(true)
         })
         .await?;
     if deleted {
-        db.commits().announce();
+        db.commits().notify();
     }
     Ok(deleted)
 }

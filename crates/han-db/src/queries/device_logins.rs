@@ -5,9 +5,9 @@ use han_crypto::{OpaqueToken, TokenHash};
 use han_types::{Timestamp, UserId};
 use sea_orm::FromQueryResult;
 
-use super::identity;
 use super::sign_ins::clip;
 use super::token_families::{IssuedToken, NewFamily};
+use crate::stored::stored_id;
 use crate::{Db, DbError};
 
 /// What every device code begins with.
@@ -112,16 +112,13 @@ struct Count {
 }
 
 /// Lets a program wait. `None` where too many wait already. Logins that ended a while ago are forgotten.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn begin(db: &Db, client: &str, asked_from: &str) -> Result<Option<NewDeviceLogin>, DbError> {
     let device_code = OpaqueToken::mint(DEVICE_PREFIX, db.entropy());
     // Of three codes one is free, unless the odds are one in many millions of millions of millions.
     let codes = [mint_user_code(db), mint_user_code(db), mint_user_code(db)];
     let (hash, codes, now) = (&device_code.hash().to_hex(), &codes, db.clock().now());
     let user_code = db
-        .run_system_tx("device_logins.begin", |tx| async move {
+        .write_system("device_logins.begin", |tx| async move {
             tx.execute("DELETE FROM device_logins WHERE expires_at < $1", [now.plus_seconds(-600).0.into()])
                 .await?;
             let waiting: Option<Count> = tx
@@ -169,11 +166,8 @@ struct WaitingRecord {
 }
 
 /// The login that waits under a user code, as [`read_user_code`] gives it.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn waiting(db: &Db, user_code: &str) -> Result<Option<WaitingLogin>, DbError> {
-    let tx = db.read_system().await?;
+    let tx = db.read_system("device_logins.find").await?;
     let row: Option<WaitingRecord> = tx
         .one(
             "SELECT user_code, client, asked_from, created_at FROM device_logins \
@@ -190,13 +184,10 @@ pub async fn waiting(db: &Db, user_code: &str) -> Result<Option<WaitingLogin>, D
 }
 
 /// Decides: `Some` approves as that person, `None` refuses. `false` where nothing waits under that code (any more).
-///
-/// # Errors
-/// Where the database fails.
 pub async fn decide(db: &Db, user_code: &str, approve_as: Option<&UserId>) -> Result<bool, DbError> {
     let now = db.clock().now();
     let decided = db
-        .run_system_tx("device_logins.decide", |tx| async move {
+        .write_system("device_logins.decide", |tx| async move {
             tx.execute(
                 "UPDATE device_logins SET decided_at = $1, user_id = $2 \
                  WHERE user_code = $3 AND decided_at IS NULL AND expires_at > $1",
@@ -220,9 +211,6 @@ struct DeviceRecord {
 }
 
 /// Answers a program that asks. An approval is handed out once.
-///
-/// # Errors
-/// Where the database fails; the program may ask again.
 pub async fn poll(db: &Db, hash: &TokenHash) -> Result<Polled, DbError> {
     if !exists(db, hash).await? {
         return Ok(Polled::Unknown);
@@ -230,7 +218,7 @@ pub async fn poll(db: &Db, hash: &TokenHash) -> Result<Polled, DbError> {
     let family = NewFamily::mint(db)?;
     let (hash, new, now) = (&hash.to_hex(), &family, db.clock().now());
     let answer = db
-        .run_system_tx("device_logins.poll", |tx| async move {
+        .write_system("device_logins.poll", |tx| async move {
             // Writes nothing new, but whoever asks at the same time waits here.
             let login: Option<DeviceRecord> = tx
                 .one(
@@ -243,7 +231,7 @@ pub async fn poll(db: &Db, hash: &TokenHash) -> Result<Polled, DbError> {
             let verdict = login.verdict(now);
             match verdict {
                 Verdict::Approved(user_id) => {
-                    let user_id: UserId = identity::stored(user_id, "device_logins.user_id")?;
+                    let user_id: UserId = stored_id(&user_id, "device_logins", "user_id")?;
                     tx.execute(
                         "UPDATE device_logins SET redeemed_at = $1 WHERE device_hash = $2",
                         [now.0.into(), hash.as_str().into()],
@@ -303,7 +291,7 @@ impl DeviceRecord {
 }
 
 async fn exists(db: &Db, hash: &TokenHash) -> Result<bool, DbError> {
-    let tx = db.read_system().await?;
+    let tx = db.read_system("device_logins.check").await?;
     let rows =
         tx.rows("SELECT 1 AS one FROM device_logins WHERE device_hash = $1", [hash.to_hex().into()]).await?;
     Ok(!rows.is_empty())

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use han_types::{Scope, SessionId};
+use han_types::SessionId;
 use sea_orm::{FromQueryResult, Value};
 
 use crate::dialect::FirstOfEach;
 use crate::entities::{FileChange, FileChangeKey, HookEvent};
 use crate::page::{Cursor, MessageCursor, Page, PageRequest};
 use crate::queries::ingest::derive::{numbered_row_id, path_context};
-use crate::{Db, DbError, Tx};
+use crate::stored::stored;
+use crate::{DbError, ScopedTx};
 
 impl Cursor for FileChangeKey {
     fn encode(&self) -> String {
@@ -46,33 +47,29 @@ const COLUMNS: &str = "session_id, transcript, uuid, n, line, at, call_id, tool_
 /// among the session's counters.
 ///
 /// # Errors
-/// Where the database fails or a path cannot be opened.
+/// Where a path cannot be opened.
 pub async fn page(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
+    tx: &ScopedTx,
     session_id: &SessionId,
     request: &PageRequest<FileChangeKey>,
 ) -> Result<Page<FileChange>, DbError> {
-    let mut pages = pages(scope, db, tx, std::slice::from_ref(session_id), request).await?;
+    let mut pages = pages(tx, std::slice::from_ref(session_id), request).await?;
     Ok(pages.remove(session_id.as_str()).unwrap_or(Page { rows: Vec::new(), has_next: false }))
 }
 
 /// The same page of several sessions' file changes, by session; those without any are left out.
 ///
 /// # Errors
-/// Where the database fails or a path cannot be opened.
+/// Where a path cannot be opened.
 pub async fn pages(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
+    tx: &ScopedTx,
     sessions: &[SessionId],
     request: &PageRequest<FileChangeKey>,
 ) -> Result<HashMap<String, Page<FileChange>>, DbError> {
     if sessions.is_empty() {
         return Ok(HashMap::new());
     }
-    let mut values: Vec<Value> = vec![scope.team_id().as_str().into(), tx.dialect().list(sessions)];
+    let mut values: Vec<Value> = vec![tx.team(), tx.dialect().list(sessions)];
     let mut after = String::new();
     if let Some(key) = &request.after {
         after.push_str(" AND (at, transcript, line, uuid, n) < ($3, $4, $5, $6, $7)");
@@ -95,23 +92,19 @@ pub async fn pages(
             limit: request.first + 1,
         },
     );
-    let mut rows = open(scope, db, tx.all(&sql, values).await?).await?;
+    let mut rows = open(tx, tx.all(&sql, values).await?).await?;
     rows.sort_by(|a, b| b.cursor.cmp(&a.cursor));
     Ok(Page::cut_each(rows, |row| &row.session_id, request.first))
 }
 
-async fn open(scope: &Scope, db: &Db, rows: Vec<ChangeRow>) -> Result<Vec<FileChange>, DbError> {
-    let stored = rows.iter().map(|row| (row.sealed, row.path.as_str()));
-    let keys = db.keys().team_for(db, scope.team_id(), stored).await?;
+async fn open(tx: &ScopedTx, rows: Vec<ChangeRow>) -> Result<Vec<FileChange>, DbError> {
+    let keys = tx.keys_for(rows.iter().map(|row| (row.sealed, row.path.as_str()))).await?;
     rows.into_iter()
         .map(|row| {
             let row_id = numbered_row_id(&row.session_id, &row.transcript, row.n, &row.uuid);
             Ok(FileChange {
                 path: keys.open(row.sealed, path_context(&row_id), row.path)?,
-                action: row
-                    .action
-                    .parse()
-                    .map_err(|_| DbError::Malformed { column: "file_changes.action" })?,
+                action: stored(&row.action, "file_changes", "action", &row_id)?,
                 cursor: FileChangeKey {
                     line: MessageCursor {
                         at: row.at,

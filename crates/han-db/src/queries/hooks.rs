@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use han_transcript::fold::Place;
 use han_transcript::record::HookRecord;
-use han_types::{Scope, SessionId, Timestamp};
+use han_types::{SessionId, Timestamp};
 use sea_orm::FromQueryResult;
 
 use crate::entities::HookEvent;
 use crate::queries::labels;
-use crate::{Db, DbError, Tx};
+use crate::{DbError, ScopedTx};
 
 #[derive(FromQueryResult)]
 struct HookRow {
@@ -34,13 +34,8 @@ struct HookRow {
 /// results together.
 ///
 /// # Errors
-/// Where the database fails or a name cannot be opened.
-pub async fn by_sessions(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
-    sessions: &[SessionId],
-) -> Result<Vec<HookEvent>, DbError> {
+/// Where a name cannot be opened.
+pub async fn by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<HookEvent>, DbError> {
     if sessions.is_empty() {
         return Ok(Vec::new());
     }
@@ -51,13 +46,13 @@ pub async fn by_sessions(
          FROM hook_executions WHERE team_id = $1 AND {} ORDER BY session_id, at, transcript, line",
         dialect.is_any("session_id", 2)
     );
-    let rows: Vec<HookRow> = tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(sessions)]).await?;
+    let rows: Vec<HookRow> = tx.all(&sql, [tx.team(), dialect.list(sessions)]).await?;
     let ids = rows.iter().flat_map(|row| {
         [Some(&row.hook), row.plugin.as_ref(), row.hook_type.as_ref(), row.directory.as_ref()]
             .into_iter()
             .flatten()
     });
-    let names = labels::by_ids(scope, db, tx, ids).await?;
+    let names = labels::by_ids(tx, ids).await?;
     let name = |id: Option<String>| id.and_then(|id| names.get(&id).cloned()).filter(|name| !name.is_empty());
     let events = rows.into_iter().map(|row| HookEvent {
         place: Place {
@@ -124,13 +119,8 @@ struct StatsRow {
 /// What the hooks of sessions come to; sessions without any are left out.
 ///
 /// # Errors
-/// Where the database fails or a name cannot be opened.
-pub async fn stats_by_sessions(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
-    sessions: &[SessionId],
-) -> Result<Vec<HookStats>, DbError> {
+/// Where a name cannot be opened.
+pub async fn stats_by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<HookStats>, DbError> {
     if sessions.is_empty() {
         return Ok(Vec::new());
     }
@@ -142,8 +132,8 @@ pub async fn stats_by_sessions(
          FROM hook_executions WHERE team_id = $1 AND {} AND NOT is_run GROUP BY session_id, hook_type",
         dialect.is_any("session_id", 2)
     );
-    let rows: Vec<StatsRow> = tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(sessions)]).await?;
-    let names = labels::by_ids(scope, db, tx, rows.iter().filter_map(|row| row.hook_type.as_ref())).await?;
+    let rows: Vec<StatsRow> = tx.all(&sql, [tx.team(), dialect.list(sessions)]).await?;
+    let names = labels::by_ids(tx, rows.iter().filter_map(|row| row.hook_type.as_ref())).await?;
     let mut stats: BTreeMap<String, HookStats> = BTreeMap::new();
     for row in rows {
         let session = stats

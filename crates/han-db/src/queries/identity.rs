@@ -1,16 +1,15 @@
 //! Look-ups and writes made before a team is known: who a token belongs to, which teams a person is in, and how
 //! people, teams and credentials come to be. The only place that makes a [`Scope`]. Nothing here reads a session.
 
-use std::sync::Arc;
-
 use han_crypto::{ApiKeyToken, OpaqueToken, TokenHash};
 use han_types::{
-    Actor, ApiKeyId, Capabilities, Credential, Membership, PlanTier, Role, Scope, TeamId, Timestamp, UserId,
-    WebSessionId, new_row_id,
+    Actor, ApiKeyId, Capabilities, Credential, IdError, Membership, PlanTier, RequestId, Role, Scope, TeamId,
+    Timestamp, UserId, WebSessionId, new_row_id,
 };
 use sea_orm::FromQueryResult;
 
-use crate::tx::Tx;
+use crate::stored::{stored, stored_id};
+use crate::tx::SystemTx;
 use crate::{Db, DbError};
 
 /// What every web session's token begins with.
@@ -164,9 +163,6 @@ pub struct OpenedWebSession {
 /// What `actor` may touch: the team its credential names, where its user is a member; else, for a browser or a
 /// token that names none, the oldest membership. `None` where there is no such membership: such an actor sees
 /// empty lists.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn scope_for(db: &Db, actor: &Actor) -> Result<Option<Resolved>, DbError> {
     let found = match (&actor.credential, actor.named_team()) {
         // A browser's team is a preference, not a claim: who has left it is shown another.
@@ -174,38 +170,32 @@ pub async fn scope_for(db: &Db, actor: &Actor) -> Result<Option<Resolved>, DbErr
         (_, Some(team_id)) => membership(db, &actor.user_id, team_id).await?,
         (_, None) => preferred_team(db, &actor.user_id, None).await?,
     };
-    Ok(found.map(|found| resolve(found, actor.capabilities)))
+    Ok(found.map(|found| resolve(found, actor)))
 }
 
 /// What `actor` may touch of the team `team_id`, for requests that name one. `None` where the credential is bound
 /// to another team or its user is no member, just as where there is no such team.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn scope_in(db: &Db, actor: &Actor, team_id: &TeamId) -> Result<Option<Resolved>, DbError> {
     let bound_elsewhere = match &actor.credential {
         Credential::ApiKey { team_id: bound, .. } => bound != team_id,
         Credential::Jwt { team_id: named, .. } => named.as_ref().is_some_and(|named| named != team_id),
-        Credential::WebSession { .. } | Credential::Local => false,
+        Credential::WebSession { .. } | Credential::Local | Credential::Operator => false,
     };
     if bound_elsewhere {
         return Ok(None);
     }
     let found = membership(db, &actor.user_id, team_id).await?;
-    Ok(found.map(|found| resolve(found, actor.capabilities)))
+    Ok(found.map(|found| resolve(found, actor)))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the membership was read from the database by the caller")]
-fn resolve(found: TeamMembership, capabilities: Capabilities) -> Resolved {
-    Resolved { scope: Scope::assume_verified(found.membership, capabilities), team: found.team }
+fn resolve(found: TeamMembership, actor: &Actor) -> Resolved {
+    Resolved { scope: Scope::assume_verified(found.membership, actor), team: found.team }
 }
 
 /// Whether the credential itself may still be used: a key or a session that was revoked or has ended may not, nor a
 /// browser's session that has switched to another team meanwhile. An access token has ended with the sign-in it came
 /// of; by its own time otherwise.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn credential_is_live(db: &Db, actor: &Actor) -> Result<bool, DbError> {
     let now = db.clock().now();
     if actor.expires_at.is_some_and(|end| now >= end) {
@@ -228,9 +218,9 @@ pub async fn credential_is_live(db: &Db, actor: &Actor) -> Result<bool, DbError>
             "SELECT expires_at FROM token_families WHERE id = $1 AND revoked_at IS NULL",
             vec![id.as_str().into()],
         ),
-        Credential::Jwt { family: None, .. } | Credential::Local => return Ok(true),
+        Credential::Jwt { family: None, .. } | Credential::Local | Credential::Operator => return Ok(true),
     };
-    let tx = db.read_system().await?;
+    let tx = db.read_system("credentials.check").await?;
     let found: Option<Lifetime> = tx.one(sql, values).await?;
     Ok(found.is_some_and(|row| row.expires_at.is_none_or(|end| now.0 < end)))
 }
@@ -257,8 +247,9 @@ impl TryFrom<MembershipRecord> for TeamMembership {
     type Error = DbError;
 
     fn try_from(row: MembershipRecord) -> Result<Self, DbError> {
-        let role: Role = stored(row.role, "team_members.role")?;
-        let user_id = stored(row.user_id, "team_members.user_id")?;
+        let member = format_args!("{}/{}", row.id, row.user_id);
+        let role: Role = stored(&row.role, "team_members", "role", member)?;
+        let user_id = stored(&row.user_id, "team_members", "user_id", member)?;
         let team = TeamRow::try_from(TeamRecord {
             id: row.id,
             slug: row.slug,
@@ -274,15 +265,12 @@ const MEMBERSHIP: &str = "SELECT m.user_id, m.role, t.id, t.slug, t.name, t.plan
      FROM team_members m JOIN teams t ON t.id = m.team_id WHERE m.user_id = $1";
 
 /// The membership of a person in a team.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn membership(
     db: &Db,
     user_id: &UserId,
     team_id: &TeamId,
 ) -> Result<Option<TeamMembership>, DbError> {
-    let tx = db.read_system().await?;
+    let tx = db.read_system("memberships.find").await?;
     let row: Option<MembershipRecord> = tx
         .one(&format!("{MEMBERSHIP} AND m.team_id = $2"), [user_id.as_str().into(), team_id.as_str().into()])
         .await?;
@@ -294,7 +282,7 @@ async fn preferred_team(
     user_id: &UserId,
     preferred: Option<&TeamId>,
 ) -> Result<Option<TeamMembership>, DbError> {
-    let tx = db.read_system().await?;
+    let tx = db.read_system("memberships.prefer").await?;
     let row: Option<MembershipRecord> = tx
         .one(
             &format!(
@@ -307,31 +295,40 @@ async fn preferred_team(
 }
 
 /// Every team that a person is a member of, the oldest membership first.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn memberships(db: &Db, user_id: &UserId) -> Result<Vec<TeamMembership>, DbError> {
-    let tx = db.read_system().await?;
+    let tx = db.read_system("memberships.list").await?;
     let rows: Vec<MembershipRecord> =
         tx.all(&format!("{MEMBERSHIP} ORDER BY m.joined_at, m.team_id"), [user_id.as_str().into()]).await?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
 /// Teams as their longest-standing admin may touch them, by slug: for the operator's own commands, which run where the
-/// database is and on behalf of nobody who signed in. `team`, an id or a slug, leaves all others out. A team without
-/// any admin is left out.
-///
-/// # Errors
-/// Where the database fails.
-pub async fn teams_for_operator(db: &Db, team: Option<&str>) -> Result<Vec<Resolved>, DbError> {
-    let tx = db.read_system().await?;
+/// database is and for no one who signed in. `request_id` names the command. `team`, an id or a slug, leaves all
+/// others out. A team without any admin is left out.
+pub async fn teams_for_operator(
+    db: &Db,
+    request_id: &RequestId,
+    team: Option<&str>,
+) -> Result<Vec<Resolved>, DbError> {
+    let tx = db.read_system("teams.list").await?;
     let sql = "SELECT m.user_id, m.role, t.id, t.slug, t.name, t.plan_tier, t.created_at FROM teams t \
          JOIN team_members m ON m.team_id = t.id AND m.user_id = (SELECT a.user_id FROM team_members a \
            WHERE a.team_id = t.id AND a.role = $2 ORDER BY a.joined_at, a.user_id LIMIT 1) \
          WHERE $1 IN ('', t.id, t.slug) ORDER BY t.slug";
     let rows: Vec<MembershipRecord> =
         tx.all(sql, [team.unwrap_or_default().into(), Role::Admin.as_str().into()]).await?;
-    rows.into_iter().map(|row| Ok(resolve(row.try_into()?, Capabilities::PERSON))).collect()
+    let resolved = |row: MembershipRecord| {
+        let found = TeamMembership::try_from(row)?;
+        let actor = Actor {
+            user_id: found.membership.user_id.clone(),
+            credential: Credential::Operator,
+            capabilities: Capabilities::PERSON,
+            expires_at: None,
+            request_id: request_id.clone(),
+        };
+        Ok(resolve(found, &actor))
+    };
+    rows.into_iter().map(resolved).collect()
 }
 
 // ---- people and teams ---------------------------------------------------------------------------------------
@@ -350,7 +347,7 @@ impl TryFrom<UserRecord> for UserRow {
 
     fn try_from(row: UserRecord) -> Result<Self, DbError> {
         Ok(Self {
-            id: stored(row.id, "users.id")?,
+            id: stored_id(&row.id, "users", "id")?,
             username: row.username,
             avatar_url: row.avatar_url,
             email: row.email,
@@ -373,10 +370,10 @@ impl TryFrom<TeamRecord> for TeamRow {
 
     fn try_from(row: TeamRecord) -> Result<Self, DbError> {
         Ok(Self {
-            id: stored(row.id, "teams.id")?,
+            plan_tier: stored(&row.plan_tier, "teams", "plan_tier", &row.id)?,
+            id: stored_id(&row.id, "teams", "id")?,
             slug: row.slug,
             name: row.name,
-            plan_tier: stored(row.plan_tier, "teams.plan_tier")?,
             created_at: Timestamp(row.created_at),
         })
     }
@@ -385,21 +382,15 @@ impl TryFrom<TeamRecord> for TeamRow {
 pub(super) const USER: &str = "SELECT id, username, avatar_url, email, created_at FROM users";
 
 /// A person by id.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn user(db: &Db, id: &UserId) -> Result<Option<UserRow>, DbError> {
-    let tx = db.read_system().await?;
+    let tx = db.read_system("users.find").await?;
     let row: Option<UserRecord> = tx.one(&format!("{USER} WHERE id = $1"), [id.as_str().into()]).await?;
     row.map(TryInto::try_into).transpose()
 }
 
 /// Everybody of that name, the oldest first, at most ten.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn users_named(db: &Db, username: &str) -> Result<Vec<UserRow>, DbError> {
-    let tx = db.read_system().await?;
+    let tx = db.read_system("users.find_named").await?;
     let rows: Vec<UserRecord> = tx
         .all(&format!("{USER} WHERE username = $1 ORDER BY created_at, id LIMIT 10"), [username.into()])
         .await?;
@@ -407,22 +398,16 @@ pub async fn users_named(db: &Db, username: &str) -> Result<Vec<UserRow>, DbErro
 }
 
 /// The first `limit` people, the oldest first.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn oldest_users(db: &Db, limit: u32) -> Result<Vec<UserRow>, DbError> {
-    let tx = db.read_system().await?;
+    let tx = db.read_system("users.list").await?;
     let rows: Vec<UserRecord> =
         tx.all(&format!("{USER} ORDER BY created_at, id LIMIT $1"), [i64::from(limit).into()]).await?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
 /// A team by its slug.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn team_by_slug(db: &Db, slug: &str) -> Result<Option<TeamRow>, DbError> {
-    let tx = db.read_system().await?;
+    let tx = db.read_system("teams.find").await?;
     let row: Option<TeamRecord> = tx
         .one("SELECT id, slug, name, plan_tier, created_at FROM teams WHERE slug = $1", [slug.into()])
         .await?;
@@ -430,9 +415,6 @@ pub async fn team_by_slug(db: &Db, slug: &str) -> Result<Option<TeamRow>, DbErro
 }
 
 /// Makes a person who signs in by link.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn create_user(db: &Db, username: &str) -> Result<UserRow, DbError> {
     let user = UserRow {
         id: new_id(db)?,
@@ -442,25 +424,19 @@ pub async fn create_user(db: &Db, username: &str) -> Result<UserRow, DbError> {
         created_at: db.clock().now(),
     };
     let row = &user;
-    db.run_system_tx("identity.create_user", |tx| async move { insert_user(&tx, row).await }).await?;
+    db.write_system("users.create", |tx| async move { insert_user(&tx, row).await }).await?;
     Ok(user)
 }
 
 /// Makes a team with its keys and its first admin. The slug comes from the name; where another team has it, a
 /// number follows.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn create_team(db: &Db, name: &str, admin: &UserId) -> Result<TeamRow, DbError> {
     let team = new_team(db, name)?;
     let row = &team;
-    db.run_system_tx("identity.create_team", |tx| async move { insert_team(db, &tx, row, admin).await }).await
+    db.write_system("teams.create", |tx| async move { insert_team(&tx, row, admin).await }).await
 }
 
 /// Makes a person and their team in one transaction: how an empty database begins.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn create_user_with_team(
     db: &Db,
     username: &str,
@@ -476,28 +452,23 @@ pub async fn create_user_with_team(
     let team = new_team(db, team)?;
     let (user_row, team_row) = (&user, &team);
     let team = db
-        .run_system_tx("identity.create_user_with_team", |tx| async move {
+        .write_system("teams.create_with_user", |tx| async move {
             insert_user(&tx, user_row).await?;
-            insert_team(db, &tx, team_row, &user_row.id).await
+            insert_team(&tx, team_row, &user_row.id).await
         })
         .await?;
     Ok((user, team))
 }
 
 /// Makes a person a member of a team, or gives a member another role.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn put_member(db: &Db, team_id: &TeamId, user_id: &UserId, role: Role) -> Result<(), DbError> {
-    db.run_system_tx("identity.put_member", |tx| async move {
-        insert_member(&tx, team_id, user_id, role, db.clock().now()).await
-    })
-    .await?;
-    db.commits().announce();
+    db.write_system("memberships.put", |tx| async move { insert_member(&tx, team_id, user_id, role).await })
+        .await?;
+    db.commits().notify();
     Ok(())
 }
 
-pub(super) async fn insert_user(tx: &Arc<Tx>, user: &UserRow) -> Result<(), DbError> {
+pub(super) async fn insert_user(tx: &SystemTx, user: &UserRow) -> Result<(), DbError> {
     tx.execute(
         "INSERT INTO users (id, username, avatar_url, email, created_at) VALUES ($1, $2, $3, $4, $5)",
         [
@@ -513,12 +484,12 @@ pub(super) async fn insert_user(tx: &Arc<Tx>, user: &UserRow) -> Result<(), DbEr
 }
 
 pub(crate) async fn insert_member(
-    tx: &Arc<Tx>,
+    tx: &SystemTx,
     team_id: &TeamId,
     user_id: &UserId,
     role: Role,
-    now: Timestamp,
 ) -> Result<(), DbError> {
+    let now = tx.clock().now();
     tx.execute(
         "INSERT INTO team_members (team_id, user_id, role, joined_at) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (team_id, user_id) DO UPDATE SET role = EXCLUDED.role",
@@ -538,12 +509,7 @@ pub(super) fn new_team(db: &Db, name: &str) -> Result<TeamRow, DbError> {
     })
 }
 
-pub(super) async fn insert_team(
-    db: &Db,
-    tx: &Arc<Tx>,
-    team: &TeamRow,
-    admin: &UserId,
-) -> Result<TeamRow, DbError> {
+pub(super) async fn insert_team(tx: &SystemTx, team: &TeamRow, admin: &UserId) -> Result<TeamRow, DbError> {
     let mut team = team.clone();
     let base = std::mem::take(&mut team.slug);
     for attempt in 1.. {
@@ -569,8 +535,8 @@ pub(super) async fn insert_team(
             break;
         }
     }
-    insert_member(tx, &team.id, admin, Role::Admin, team.created_at).await?;
-    db.keys().insert_team_keys(tx, db, &team.id).await?;
+    insert_member(tx, &team.id, admin, Role::Admin).await?;
+    tx.key_store().insert_team_keys(tx, &team.id).await?;
     Ok(team)
 }
 
@@ -607,10 +573,10 @@ impl TryFrom<ApiKeyRecord> for ApiKeyRow {
 
     fn try_from(row: ApiKeyRecord) -> Result<Self, DbError> {
         Ok(Self {
-            id: stored(row.id, "api_keys.id")?,
-            hash: stored(row.key_hash, "api_keys.key_hash")?,
-            team_id: stored(row.team_id, "api_keys.team_id")?,
-            user_id: stored(row.user_id, "api_keys.user_id")?,
+            id: stored_id(&row.id, "api_keys", "id")?,
+            hash: stored(&row.key_hash, "api_keys", "key_hash", &row.id)?,
+            team_id: stored(&row.team_id, "api_keys", "team_id", &row.id)?,
+            user_id: stored(&row.user_id, "api_keys", "user_id", &row.id)?,
             capabilities: Capabilities::from_key_scopes(&row.scopes),
             expires_at: row.expires_at.map(Timestamp),
             last_used_at: row.last_used_at.map(Timestamp),
@@ -620,11 +586,8 @@ impl TryFrom<ApiKeyRecord> for ApiKeyRow {
 }
 
 /// The API key of that hash, live or not.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn api_key(db: &Db, hash: &TokenHash) -> Result<Option<ApiKeyRow>, DbError> {
-    let tx = db.read_system().await?;
+    let tx = db.read_system("api_keys.find").await?;
     let row: Option<ApiKeyRecord> = tx
         .one(
             "SELECT team_id, id, key_hash, user_id, scopes, expires_at, last_used_at, revoked_at \
@@ -636,15 +599,12 @@ pub async fn api_key(db: &Db, hash: &TokenHash) -> Result<Option<ApiKeyRow>, DbE
 }
 
 /// Makes an API key. The key itself is in the answer and nowhere else.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn create_api_key(db: &Db, new: &NewApiKey<'_>) -> Result<(ApiKeyId, ApiKeyToken), DbError> {
     let id: ApiKeyId = new_id(db)?;
     let token = ApiKeyToken::mint(db.entropy());
     let (row_id, hash, now) = (&id, token.hash().to_hex(), db.clock().now());
     let hash = &hash;
-    db.run_system_tx("identity.create_api_key", |tx| async move {
+    db.write_system("api_keys.create", |tx| async move {
         tx.execute(
             "INSERT INTO api_keys (team_id, id, key_hash, user_id, name, scopes, created_at, expires_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -667,16 +627,13 @@ pub async fn create_api_key(db: &Db, new: &NewApiKey<'_>) -> Result<(ApiKeyId, A
 
 /// Notes that a key was used just now, at most once every [`USE_RECORDED_EVERY_SECONDS`]: in between, nothing is
 /// written.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn touch_api_key(db: &Db, key: &ApiKeyRow) -> Result<(), DbError> {
     let now = db.clock().now();
     let due = now.plus_seconds(-USE_RECORDED_EVERY_SECONDS);
     if key.last_used_at.is_some_and(|last| last > due) {
         return Ok(());
     }
-    db.run_system_tx("identity.touch_api_key", |tx| async move {
+    db.write_system("api_keys.touch", |tx| async move {
         // Many requests may find it due at once; the condition lets one of them write.
         tx.execute(
             "UPDATE api_keys SET last_used_at = $1 \
@@ -690,13 +647,10 @@ pub async fn touch_api_key(db: &Db, key: &ApiKeyRow) -> Result<(), DbError> {
 }
 
 /// Ends a key for good. `false` where the team has no such live key.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn revoke_api_key(db: &Db, team_id: &TeamId, id: &ApiKeyId) -> Result<bool, DbError> {
     let now = db.clock().now();
     let revoked = db
-        .run_system_tx("identity.revoke_api_key", |tx| async move {
+        .write_system("api_keys.revoke", |tx| async move {
             tx.execute(
                 "UPDATE api_keys SET revoked_at = $1 WHERE team_id = $2 AND id = $3 AND revoked_at IS NULL",
                 [now.0.into(), team_id.as_str().into(), id.as_str().into()],
@@ -704,7 +658,7 @@ pub async fn revoke_api_key(db: &Db, team_id: &TeamId, id: &ApiKeyId) -> Result<
             .await
         })
         .await?;
-    db.commits().announce();
+    db.commits().notify();
     Ok(revoked > 0)
 }
 
@@ -726,12 +680,12 @@ impl TryFrom<WebSessionRecord> for WebSessionRow {
 
     fn try_from(row: WebSessionRecord) -> Result<Self, DbError> {
         Ok(Self {
-            id: stored(row.id, "web_sessions.id")?,
-            hash: stored(row.token_hash, "web_sessions.token_hash")?,
-            user_id: stored(row.user_id, "web_sessions.user_id")?,
+            id: stored_id(&row.id, "web_sessions", "id")?,
+            hash: stored(&row.token_hash, "web_sessions", "token_hash", &row.id)?,
+            user_id: stored(&row.user_id, "web_sessions", "user_id", &row.id)?,
             active_team_id: row
                 .active_team_id
-                .map(|id| stored(id, "web_sessions.active_team_id"))
+                .map(|id| stored(&id, "web_sessions", "active_team_id", &row.id))
                 .transpose()?,
             last_seen_at: Timestamp(row.last_seen_at),
             expires_at: Timestamp(row.expires_at),
@@ -741,11 +695,8 @@ impl TryFrom<WebSessionRecord> for WebSessionRow {
 }
 
 /// The browser session of that hash, live or not.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn web_session(db: &Db, hash: &TokenHash) -> Result<Option<WebSessionRow>, DbError> {
-    let tx = db.read_system().await?;
+    let tx = db.read_system("web_sessions.find").await?;
     let row: Option<WebSessionRecord> = tx
         .one(
             "SELECT id, token_hash, user_id, active_team_id, last_seen_at, expires_at, revoked_at \
@@ -758,9 +709,6 @@ pub async fn web_session(db: &Db, hash: &TokenHash) -> Result<Option<WebSessionR
 
 /// Notes that a browser was seen just now and moves its session's end, at most once every
 /// [`USE_RECORDED_EVERY_SECONDS`]. Says when the session ends now.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn touch_web_session(db: &Db, session: &WebSessionRow) -> Result<Timestamp, DbError> {
     let now = db.clock().now();
     let due = now.plus_seconds(-USE_RECORDED_EVERY_SECONDS);
@@ -768,7 +716,7 @@ pub async fn touch_web_session(db: &Db, session: &WebSessionRow) -> Result<Times
         return Ok(session.expires_at);
     }
     let end = now.plus_seconds(WEB_SESSION_SECONDS);
-    db.run_system_tx("identity.touch_web_session", |tx| async move {
+    db.write_system("web_sessions.touch", |tx| async move {
         tx.execute(
             "UPDATE web_sessions SET last_seen_at = $1, expires_at = $2 \
              WHERE id = $3 AND revoked_at IS NULL AND last_seen_at <= $4",
@@ -781,12 +729,9 @@ pub async fn touch_web_session(db: &Db, session: &WebSessionRow) -> Result<Times
 }
 
 /// Ends a browser's session for good.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn revoke_web_session(db: &Db, id: &WebSessionId) -> Result<(), DbError> {
     let now = db.clock().now();
-    db.run_system_tx("identity.revoke_web_session", |tx| async move {
+    db.write_system("web_sessions.revoke", |tx| async move {
         tx.execute(
             "UPDATE web_sessions SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL",
             [now.0.into(), id.as_str().into()],
@@ -794,20 +739,17 @@ pub async fn revoke_web_session(db: &Db, id: &WebSessionId) -> Result<(), DbErro
         .await
     })
     .await?;
-    db.commits().announce();
+    db.commits().notify();
     Ok(())
 }
 
 /// Makes a link that signs `user_id` in once, within [`LOGIN_LINK_SECONDS`]. Links that ended a day ago are
 /// forgotten on the way.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn create_login_link(db: &Db, user_id: &UserId) -> Result<OpaqueToken, DbError> {
     let token = OpaqueToken::mint(LOGIN_LINK_PREFIX, db.entropy());
     let (hash, now) = (token.hash().to_hex(), db.clock().now());
     let hash = &hash;
-    db.run_system_tx("identity.create_login_link", |tx| async move {
+    db.write_system("login_links.create", |tx| async move {
         tx.execute("DELETE FROM login_links WHERE expires_at < $1", [now.plus_seconds(-86_400).0.into()])
             .await?;
         tx.execute(
@@ -832,15 +774,12 @@ struct LinkOwner {
 
 /// Uses a login link up and opens a browser session for whom it was made. `None` where there is no such link, it
 /// has ended, or it was used: of two who try at once, one gets in.
-///
-/// # Errors
-/// Where the database fails; the link is then still good.
 pub async fn redeem_login_link(db: &Db, hash: &TokenHash) -> Result<Option<OpenedWebSession>, DbError> {
     let token = OpaqueToken::mint(WEB_SESSION_PREFIX, db.entropy());
     let id: WebSessionId = new_id(db)?;
     let (link, session, id, now) = (&hash.to_hex(), &token.hash().to_hex(), &id, db.clock().now());
-    let owner = db
-        .run_system_tx("identity.redeem_login_link", |tx| async move {
+    let user_id: Option<UserId> = db
+        .write_system("login_links.redeem", |tx| async move {
             let owner: Option<LinkOwner> = tx
                 .one(
                     "UPDATE login_links SET used_at = $1 \
@@ -849,6 +788,7 @@ pub async fn redeem_login_link(db: &Db, hash: &TokenHash) -> Result<Option<Opene
                 )
                 .await?;
             let Some(owner) = owner else { return Ok(None) };
+            let user_id = stored_id(&owner.user_id, "login_links", "user_id")?;
             tx.execute(
                 "INSERT INTO web_sessions (id, token_hash, user_id, created_at, last_seen_at, expires_at) \
                  VALUES ($1, $2, $3, $4, $4, $5)",
@@ -861,23 +801,16 @@ pub async fn redeem_login_link(db: &Db, hash: &TokenHash) -> Result<Option<Opene
                 ],
             )
             .await?;
-            Ok(Some(owner.user_id))
+            Ok(Some(user_id))
         })
         .await?;
-    owner
-        .map(|user_id| Ok(OpenedWebSession { user_id: stored(user_id, "login_links.user_id")?, token }))
-        .transpose()
+    Ok(user_id.map(|user_id| OpenedWebSession { user_id, token }))
 }
 
 // ---- helpers ------------------------------------------------------------------------------------------------
 
-/// Reads a stored value that this program wrote.
-pub(crate) fn stored<T: std::str::FromStr>(text: String, column: &'static str) -> Result<T, DbError> {
-    text.parse().map_err(|_| DbError::Malformed { column })
-}
-
-pub(super) fn new_id<T: TryFrom<String>>(db: &Db) -> Result<T, DbError> {
-    new_row_id(db.clock(), db.entropy()).try_into().map_err(|_| DbError::Malformed { column: "a new id" })
+pub(super) fn new_id<T: TryFrom<String, Error = IdError>>(db: &Db) -> Result<T, DbError> {
+    Ok(new_row_id(db.clock(), db.entropy()).try_into()?)
 }
 
 #[cfg(test)]

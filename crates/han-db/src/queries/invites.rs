@@ -1,16 +1,15 @@
 //! Invites: links that let somebody into a team once. Making, listing and revoking them takes a scope; accepting one
 //! is a look-up before a team is known, its code being the right to it.
 
-use std::sync::Arc;
-
 use han_crypto::OpaqueToken;
-use han_types::{InviteId, Plans, Role, Scope, TeamId, Timestamp, UserId, new_row_id};
+use han_types::{Actor, InviteId, Plans, Role, Scope, TeamId, Timestamp, UserId};
 use sea_orm::FromQueryResult;
 
 use crate::dialect::Dialect;
-use crate::queries::identity::{self, TeamRow, UserRecord, UserRow, insert_member, stored};
+use crate::queries::identity::{self, TeamRow, UserRecord, UserRow, insert_member};
 use crate::queries::teams::{self, TeamChange};
-use crate::tx::Tx;
+use crate::stored::{stored, stored_id};
+use crate::tx::SystemTx;
 use crate::{Db, DbError};
 
 /// What every invite's code begins with.
@@ -97,7 +96,7 @@ impl TryFrom<InviteRecord> for InviteRow {
 
     fn try_from(row: InviteRecord) -> Result<Self, DbError> {
         Ok(Self {
-            id: stored(row.invite_id, "team_invites.id")?,
+            id: stored_id(&row.invite_id, "team_invites", "id")?,
             email: row.invited,
             invited_by: row.invited_by.try_into()?,
             created_at: Timestamp(row.made_at),
@@ -112,16 +111,12 @@ struct Count {
 }
 
 /// Makes an invite. An earlier one for the same address ends, so that the last link is the one that works.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn create(scope: &Scope, db: &Db, plans: Plans, email: &str) -> Result<Invited, DbError> {
     let code = OpaqueToken::mint(INVITE_PREFIX, db.entropy());
     let now = db.clock().now();
-    let id = new_row_id(db.clock(), db.entropy());
     let Some(invited_by) = identity::user(db, scope.user_id()).await? else { return Ok(Invited::NotAllowed) };
     let invite = InviteRow {
-        id: id.try_into().map_err(|_| DbError::Malformed { column: "a new id" })?,
+        id: identity::new_id(db)?,
         email: email.to_owned(),
         invited_by,
         created_at: now,
@@ -129,7 +124,7 @@ pub async fn create(scope: &Scope, db: &Db, plans: Plans, email: &str) -> Result
     };
     let (row, hash) = (&invite, &code.hash().to_hex());
     let refused = db
-        .run_system_tx("invites.create", |tx| async move {
+        .write_system_for(scope, "invites.create", |tx| async move {
             let team = teams::lock(&tx, scope.team_id()).await?;
             if !teams::is_admin(&tx, &team.id, scope.user_id()).await? {
                 return Ok(Some(Invited::NotAllowed));
@@ -144,7 +139,7 @@ pub async fn create(scope: &Scope, db: &Db, plans: Plans, email: &str) -> Result
 }
 
 async fn insert(
-    tx: &Arc<Tx>,
+    tx: &SystemTx,
     team: &TeamId,
     row: &InviteRow,
     hash: &str,
@@ -189,18 +184,15 @@ async fn insert(
 }
 
 /// The number of seats, where all of them are taken.
-async fn full(tx: &Arc<Tx>, plans: Plans, team: &TeamRow) -> Result<Option<u32>, DbError> {
+async fn full(tx: &SystemTx, plans: Plans, team: &TeamRow) -> Result<Option<u32>, DbError> {
     let Some(seats) = plans.effective(team.plan_tier).max_members() else { return Ok(None) };
     let taken = teams::member_count(tx, &team.id).await?;
     Ok((taken >= i64::from(seats)).then_some(seats))
 }
 
 /// The team's open invites, the newest first; there are at most [`MAX_OPEN_INVITES`].
-///
-/// # Errors
-/// Where the database fails.
 pub async fn open(scope: &Scope, db: &Db) -> Result<Vec<InviteRow>, DbError> {
-    let tx = db.read_system().await?;
+    let tx = db.read_system("invites.list").await?;
     let rows: Vec<InviteRecord> = tx
         .all(
             "SELECT i.id AS invite_id, i.email AS invited, i.created_at AS made_at, i.expires_at, \
@@ -215,12 +207,9 @@ pub async fn open(scope: &Scope, db: &Db) -> Result<Vec<InviteRow>, DbError> {
 }
 
 /// Ends an open invite.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn revoke(scope: &Scope, db: &Db, id: &InviteId) -> Result<TeamChange, DbError> {
     let (team, now) = (scope.team_id(), db.clock().now());
-    db.run_tx("invites.revoke", scope, |tx| async move {
+    db.write(scope, "invites.revoke", |tx| async move {
         if !teams::is_admin(&tx, team, scope.user_id()).await? {
             return Ok(TeamChange::NotAllowed);
         }
@@ -242,18 +231,15 @@ struct Code {
     id: String,
 }
 
-/// Lets `user_id` into the team that a code stands for: once, while a seat is free. Of several who bring one code at
+/// Lets the actor into the team that a code stands for: once, while a seat is free. Of several who bring one code at
 /// once, one gets in; of several codes for one seat, one is taken.
 ///
 /// Wrong codes are counted in the database, so that neither a second replica nor a restart gives new attempts. One
 /// attempt of a person is looked at at a time.
-///
-/// # Errors
-/// Where the database fails; nothing has happened then.
-pub async fn accept(db: &Db, plans: Plans, user_id: &UserId, code: &str) -> Result<Accepted, DbError> {
+pub async fn accept(db: &Db, plans: Plans, actor: &Actor, code: &str) -> Result<Accepted, DbError> {
     let Ok(code) = OpaqueToken::parse(INVITE_PREFIX, code.trim()) else { return Ok(Accepted::Malformed) };
-    let (hash, now) = (&code.hash().to_hex(), db.clock().now());
-    db.run_system_tx("invites.accept", |tx| async move {
+    let (user_id, hash, now) = (&actor.user_id, &code.hash().to_hex(), db.clock().now());
+    db.write_system("invites.accept", |tx| async move {
         if let Some(until) = locked_until(&tx, user_id, now).await? {
             return Ok(Accepted::Locked(until));
         }
@@ -262,14 +248,14 @@ pub async fn accept(db: &Db, plans: Plans, user_id: &UserId, code: &str) -> Resu
             count_failure(&tx, user_id, now).await?;
             return Ok(Accepted::Unknown);
         };
-        let team: TeamId = stored(found.team_id, "team_invites.team_id")?;
+        let team: TeamId = stored(&found.team_id, "team_invites", "team_id", &found.id)?;
         take(&tx, plans, &team, &found.id, user_id, now).await
     })
     .await
 }
 
 async fn take(
-    tx: &Arc<Tx>,
+    tx: &SystemTx,
     plans: Plans,
     team: &TeamId,
     invite: &str,
@@ -299,7 +285,7 @@ async fn take(
     if used == 0 {
         return Ok(Accepted::Ended);
     }
-    insert_member(tx, &team.id, user_id, Role::Member, now).await?;
+    insert_member(tx, &team.id, user_id, Role::Member).await?;
     Ok(Accepted::Done(team))
 }
 
@@ -309,7 +295,7 @@ struct Attempts {
 }
 
 /// Until when this person's codes are not looked at. Holds back their other attempts until this one has ended.
-async fn locked_until(tx: &Arc<Tx>, user_id: &UserId, now: Timestamp) -> Result<Option<Timestamp>, DbError> {
+async fn locked_until(tx: &SystemTx, user_id: &UserId, now: Timestamp) -> Result<Option<Timestamp>, DbError> {
     if tx.dialect() == Dialect::Postgres {
         tx.rows("SELECT id FROM users WHERE id = $1 FOR UPDATE", [user_id.as_str().into()]).await?;
     }
@@ -318,7 +304,7 @@ async fn locked_until(tx: &Arc<Tx>, user_id: &UserId, now: Timestamp) -> Result<
     Ok(row.and_then(|row| row.locked_until).map(Timestamp).filter(|until| *until > now))
 }
 
-async fn count_failure(tx: &Arc<Tx>, user_id: &UserId, now: Timestamp) -> Result<(), DbError> {
+async fn count_failure(tx: &SystemTx, user_id: &UserId, now: Timestamp) -> Result<(), DbError> {
     // Of an older window nothing counts any more.
     tx.execute(
         "INSERT INTO invite_attempts (user_id, failures, began_at) VALUES ($1, 1, $2) \

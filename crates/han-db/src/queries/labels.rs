@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 
-use han_types::Scope;
 use sea_orm::FromQueryResult;
 
 use crate::queries::ingest::derive::label_context;
-use crate::{Db, DbError, Tx};
+use crate::{DbError, ScopedTx};
 
 #[derive(FromQueryResult)]
 struct LabelRow {
@@ -18,11 +17,9 @@ struct LabelRow {
 /// The texts of labels by id; those that are not the team's are left out.
 ///
 /// # Errors
-/// Where the database fails or a label cannot be opened.
+/// Where a label cannot be opened.
 pub async fn by_ids<S: AsRef<str>>(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
+    tx: &ScopedTx,
     ids: impl IntoIterator<Item = S>,
 ) -> Result<HashMap<String, String>, DbError> {
     let mut ids: Vec<S> = ids.into_iter().collect();
@@ -34,9 +31,9 @@ pub async fn by_ids<S: AsRef<str>>(
     let dialect = tx.dialect();
     let sql =
         format!("SELECT id, sealed, label FROM labels WHERE team_id = $1 AND {}", dialect.is_any("id", 2));
-    let rows: Vec<LabelRow> = tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(ids)]).await?;
+    let rows: Vec<LabelRow> = tx.all(&sql, [tx.team(), dialect.list(ids)]).await?;
     let stored = rows.iter().map(|row| (row.sealed, row.label.as_str()));
-    let keys = db.keys().team_for(db, scope.team_id(), stored).await?;
+    let keys = tx.keys_for(stored).await?;
     rows.into_iter()
         .map(|row| {
             let text = keys.open(row.sealed, label_context(&row.id), row.label)?;

@@ -4,14 +4,15 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use han_types::{MessageKey, Scope, SessionId};
+use han_types::{MessageKey, SessionId};
 use sea_orm::{FromQueryResult, Value};
 
 use crate::dialect::FirstOfEach;
 use crate::entities::{Message, Place};
 use crate::page::{MessageCursor, Page, PageRequest};
-use crate::queries::messages::{self, MessageList, parse};
-use crate::{Db, DbError, Tx};
+use crate::queries::messages::{self, MessageList};
+use crate::stored::message_key;
+use crate::{DbError, ScopedTx};
 
 #[derive(FromQueryResult)]
 struct KeyRow {
@@ -25,11 +26,9 @@ struct KeyRow {
 /// A page of each of several sessions' messages, newest first, by session; those without any are left out.
 ///
 /// # Errors
-/// Where the database fails, a body cannot be opened, or they are more than the transaction may open.
+/// Where a body cannot be opened, or they are more than the transaction may open.
 pub async fn pages(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
+    tx: &ScopedTx,
     sessions: &[SessionId],
     list: &MessageList,
     request: &PageRequest<MessageCursor>,
@@ -39,7 +38,7 @@ pub async fn pages(
     }
     let mut rows = Vec::new();
     for place in list.places() {
-        rows.extend(rows_of(scope, tx, sessions, list, place, request).await?);
+        rows.extend(rows_of(tx, sessions, list, place, request).await?);
     }
     rows.sort_by(|a: &KeyRow, b| {
         (b.at, &b.transcript, b.line, &b.uuid).cmp(&(a.at, &a.transcript, a.line, &a.uuid))
@@ -49,7 +48,7 @@ pub async fn pages(
     let keys: Vec<MessageKey> =
         pages.values().flat_map(|page| &page.rows).map(key).collect::<Result<_, _>>()?;
     let mut found: HashMap<String, Vec<Message>> = HashMap::new();
-    for message in messages::by_keys(scope, db, tx, &keys).await? {
+    for message in messages::by_keys(tx, &keys).await? {
         found.entry(message.key.session_id.to_string()).or_default().push(message);
     }
     let opened = pages.into_iter().map(|(session, page)| {
@@ -61,14 +60,13 @@ pub async fn pages(
 }
 
 async fn rows_of(
-    scope: &Scope,
-    tx: &Tx,
+    tx: &ScopedTx,
     sessions: &[SessionId],
     list: &MessageList,
     place: Place,
     request: &PageRequest<MessageCursor>,
 ) -> Result<Vec<KeyRow>, DbError> {
-    let (mut condition, mut values) = condition(scope, tx, sessions, "= wanted.id", list, place);
+    let (mut condition, mut values) = condition(tx, sessions, "= wanted.id", list, place);
     if let Some(after) = &request.after {
         let n = values.len();
         condition.push_str(&format!(
@@ -96,11 +94,7 @@ async fn rows_of(
 }
 
 fn key(row: &KeyRow) -> Result<MessageKey, DbError> {
-    Ok(MessageKey {
-        session_id: parse(&row.session_id, "messages.session_id")?,
-        transcript: parse(&row.transcript, "messages.transcript")?,
-        uuid: row.uuid.clone(),
-    })
+    message_key("messages", &row.session_id, &row.transcript, &row.uuid)
 }
 
 #[derive(FromQueryResult)]
@@ -110,12 +104,8 @@ struct CountRow {
 }
 
 /// How many messages the same list of several sessions has, by session; those without any are left out.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn counts(
-    scope: &Scope,
-    tx: &Tx,
+    tx: &ScopedTx,
     sessions: &[SessionId],
     list: &MessageList,
 ) -> Result<HashMap<String, i64>, DbError> {
@@ -125,7 +115,7 @@ pub async fn counts(
     }
     let is_any = tx.dialect().is_any("", 2);
     for place in list.places() {
-        let (condition, values) = condition(scope, tx, sessions, &is_any, list, place);
+        let (condition, values) = condition(tx, sessions, &is_any, list, place);
         let sql = format!(
             "SELECT messages.session_id, count(*) AS n FROM messages WHERE {condition} GROUP BY messages.session_id"
         );
@@ -137,15 +127,13 @@ pub async fn counts(
 }
 
 fn condition(
-    scope: &Scope,
-    tx: &Tx,
+    tx: &ScopedTx,
     sessions: &[SessionId],
     is_wanted: &str,
     list: &MessageList,
     place: Place,
 ) -> (String, Vec<Value>) {
-    let mut values: Vec<Value> =
-        vec![scope.team_id().as_str().into(), tx.dialect().list(sessions), place.code().into()];
+    let mut values: Vec<Value> = vec![tx.team(), tx.dialect().list(sessions), place.code().into()];
     let mut sql =
         format!("messages.team_id = $1 AND messages.session_id {is_wanted} AND messages.place = $3");
     messages::narrow(tx, list, &mut sql, &mut values);

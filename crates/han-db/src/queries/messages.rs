@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use han_crypto::FieldContext;
-use han_types::{MessageKey, Scope, SessionId, TranscriptName};
+use han_types::{MessageKey, SessionId, TranscriptName};
 use sea_orm::{FromQueryResult, Value};
 
 use crate::entities::{Message, Place};
+use crate::error::blocking;
 use crate::keys::TeamKeys;
 use crate::page::{MessageCursor, Page, PageRequest};
 use crate::queries::filter::Filter;
+use crate::stored::message_key;
 use crate::tx::Budget;
-use crate::{Db, DbError, Tx};
+use crate::{DbError, ScopedTx};
 
 /// Beyond so many bytes, sealed bodies are opened off the async threads.
 const INLINE_BYTES: usize = 256 << 10;
@@ -65,7 +67,7 @@ const OLDEST_FIRST: &str = "at, transcript, line, uuid";
 /// Reads the messages that meet a condition, in `order`, with the bodies of the first that have no more than `bytes`
 /// together: what is too much is not even read.
 async fn read(
-    tx: &Tx,
+    tx: &ScopedTx,
     condition: &str,
     mut values: Vec<Value>,
     order: &str,
@@ -117,11 +119,9 @@ fn all_or_none(rows: &mut Vec<MessageRow>, budget: &mut Budget) -> Result<(), Db
 /// where its lines are so large that the transaction may not open more of them; the next page goes on there.
 ///
 /// # Errors
-/// Where the database fails, a body cannot be opened, or the transaction may open no more at all.
+/// Where a body cannot be opened, or the transaction may open no more at all.
 pub async fn page(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
+    tx: &ScopedTx,
     session_id: &SessionId,
     list: &MessageList,
     request: &PageRequest<MessageCursor>,
@@ -130,25 +130,24 @@ pub async fn page(
     let mut budget = tx.budget().await;
     let mut rows = Vec::new();
     for place in list.places() {
-        rows.extend(rows_of(scope, tx, session_id, list, place, request, budget.left()).await?);
+        rows.extend(rows_of(tx, session_id, list, place, request, budget.left()).await?);
     }
     rows.sort_by(|a: &MessageRow, b| b.place_in_list().cmp(&a.place_in_list()));
     let mut page = Page::cut(rows, request.first);
     let shortened = afford(&mut page.rows, &mut budget)?;
     drop(budget);
-    Ok(Page { rows: open(scope, db, page.rows).await?, has_next: page.has_next || shortened })
+    Ok(Page { rows: open(tx, page.rows).await?, has_next: page.has_next || shortened })
 }
 
 async fn rows_of(
-    scope: &Scope,
-    tx: &Tx,
+    tx: &ScopedTx,
     session_id: &SessionId,
     list: &MessageList,
     place: Place,
     request: &PageRequest<MessageCursor>,
     bytes: usize,
 ) -> Result<Vec<MessageRow>, DbError> {
-    let (mut sql, mut values) = condition(scope, tx, session_id, list, place);
+    let (mut sql, mut values) = condition(tx, session_id, list, place);
     if let Some(after) = &request.after {
         let n = values.len();
         sql.push_str(&format!(
@@ -169,21 +168,19 @@ async fn rows_of(
 }
 
 fn condition(
-    scope: &Scope,
-    tx: &Tx,
+    tx: &ScopedTx,
     session_id: &SessionId,
     list: &MessageList,
     place: Place,
 ) -> (String, Vec<Value>) {
-    let mut values: Vec<Value> =
-        vec![scope.team_id().as_str().into(), session_id.as_str().into(), place.code().into()];
+    let mut values: Vec<Value> = vec![tx.team(), session_id.as_str().into(), place.code().into()];
     let mut sql = "messages.team_id = $1 AND messages.session_id = $2 AND messages.place = $3".to_owned();
     narrow(tx, list, &mut sql, &mut values);
     (sql, values)
 }
 
 /// Adds what a list asks for besides its sessions and places.
-pub(crate) fn narrow(tx: &Tx, list: &MessageList, sql: &mut String, values: &mut Vec<Value>) {
+pub(crate) fn narrow(tx: &ScopedTx, list: &MessageList, sql: &mut String, values: &mut Vec<Value>) {
     if let Some(agent) = &list.agent_id {
         values.push(agent.replace('\0', "").into());
         sql.push_str(&format!(" AND messages.agent_id = ${}", values.len()));
@@ -195,18 +192,10 @@ pub(crate) fn narrow(tx: &Tx, list: &MessageList, sql: &mut String, values: &mut
 }
 
 /// How many messages a list has. Where the session's own counter tells, ask that instead.
-///
-/// # Errors
-/// Where the database fails.
-pub async fn count(
-    scope: &Scope,
-    tx: &Tx,
-    session_id: &SessionId,
-    list: &MessageList,
-) -> Result<i64, DbError> {
+pub async fn count(tx: &ScopedTx, session_id: &SessionId, list: &MessageList) -> Result<i64, DbError> {
     let mut total = 0;
     for place in list.places() {
-        let (sql, values) = condition(scope, tx, session_id, list, place);
+        let (sql, values) = condition(tx, session_id, list, place);
         let sql = format!("SELECT count(*) AS n FROM messages WHERE {sql}");
         total += tx.one::<Count, _>(&sql, values).await?.map_or(0, |row| row.n);
     }
@@ -221,8 +210,8 @@ pub(crate) struct Count {
 /// Messages by their keys; those that do not exist are left out.
 ///
 /// # Errors
-/// Where the database fails, a body cannot be opened, or they are more than the transaction may open.
-pub async fn by_keys(scope: &Scope, db: &Db, tx: &Tx, keys: &[MessageKey]) -> Result<Vec<Message>, DbError> {
+/// Where a body cannot be opened, or they are more than the transaction may open.
+pub async fn by_keys(tx: &ScopedTx, keys: &[MessageKey]) -> Result<Vec<Message>, DbError> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
@@ -237,7 +226,7 @@ pub async fn by_keys(scope: &Scope, db: &Db, tx: &Tx, keys: &[MessageKey]) -> Re
     let wanted: std::collections::HashSet<(&str, &str, &str)> =
         keys.iter().map(|k| (k.session_id.as_str(), k.transcript.as_str(), k.uuid.as_str())).collect();
     let values = vec![
-        scope.team_id().as_str().into(),
+        tx.team(),
         dialect.list(unique(keys.iter().map(|k| k.session_id.as_str()))),
         dialect.list(unique(keys.iter().map(|k| k.transcript.as_str()))),
         dialect.list(
@@ -249,7 +238,7 @@ pub async fn by_keys(scope: &Scope, db: &Db, tx: &Tx, keys: &[MessageKey]) -> Re
     rows.retain(|r| wanted.contains(&(r.session_id.as_str(), r.transcript.as_str(), r.uuid.as_str())));
     all_or_none(&mut rows, &mut budget)?;
     drop(budget);
-    open(scope, db, rows).await
+    open(tx, rows).await
 }
 
 /// Each text once, in order, so that a statement's parameter does not grow with repetition.
@@ -262,9 +251,7 @@ pub(crate) fn unique<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
 
 /// All the messages that meet a condition, oldest first.
 pub(crate) async fn whole(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
+    tx: &ScopedTx,
     condition: &str,
     values: Vec<Value>,
 ) -> Result<Vec<Message>, DbError> {
@@ -272,7 +259,7 @@ pub(crate) async fn whole(
     let mut rows = read(tx, condition, values, OLDEST_FIRST, None, budget.left()).await?;
     all_or_none(&mut rows, &mut budget)?;
     drop(budget);
-    open(scope, db, rows).await
+    open(tx, rows).await
 }
 
 /// A message of a session's list, and its index there: 0 for the oldest.
@@ -287,35 +274,28 @@ pub struct IndexedMessage {
 /// The listed messages that a session took in from ordinal `from` up to, not including, `to`, oldest first.
 ///
 /// # Errors
-/// Where the database fails, a body cannot be opened, or they are more than the transaction may open.
+/// Where a body cannot be opened, or they are more than the transaction may open.
 pub async fn taken_in(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
+    tx: &ScopedTx,
     session_id: &SessionId,
     from: i64,
     to: i64,
 ) -> Result<Vec<IndexedMessage>, DbError> {
-    let values = vec![
-        scope.team_id().as_str().into(),
-        session_id.as_str().into(),
-        from.into(),
-        to.into(),
-        Place::List.code().into(),
-    ];
+    let values =
+        vec![tx.team(), session_id.as_str().into(), from.into(), to.into(), Place::List.code().into()];
     let condition = "messages.team_id = $1 AND messages.session_id = $2 AND messages.ordinal >= $3 \
                      AND messages.ordinal < $4 AND messages.place = $5";
-    let messages = whole(scope, db, tx, condition, values).await?;
+    let messages = whole(tx, condition, values).await?;
     let Some(first) = messages.first().map(Message::cursor) else {
         return Ok(Vec::new());
     };
     // New messages stand at the end of a list nearly always, so those behind the first are few: counting from the
     // end costs the same in a long session as in a short one.
-    let behind = behind(scope, tx, session_id, &first).await?;
+    let behind = behind(tx, session_id, &first).await?;
     let total = tx
         .one::<Count, _>(
             "SELECT message_count AS n FROM sessions WHERE team_id = $1 AND session_id = $2",
-            [scope.team_id().as_str().into(), session_id.as_str().into()],
+            [tx.team(), session_id.as_str().into()],
         )
         .await?
         .map_or(0, |row| row.n);
@@ -337,8 +317,7 @@ struct CursorRow {
 
 /// The places of the listed messages after `first`, oldest first.
 async fn behind(
-    scope: &Scope,
-    tx: &Tx,
+    tx: &ScopedTx,
     session_id: &SessionId,
     first: &MessageCursor,
 ) -> Result<Vec<MessageCursor>, DbError> {
@@ -347,7 +326,7 @@ async fn behind(
             "SELECT at, transcript, line, uuid FROM messages WHERE team_id = $1 AND session_id = $2 AND place = $3 \
              AND (at, transcript, line, uuid) > ($4, $5, $6, $7) ORDER BY at, transcript, line, uuid",
             [
-                scope.team_id().as_str().into(),
+                tx.team(),
                 session_id.as_str().into(),
                 Place::List.code().into(),
                 first.at.into(),
@@ -367,11 +346,9 @@ async fn behind(
 /// they are so large that the transaction may not open more; none only at the end.
 ///
 /// # Errors
-/// Where the database fails, a body cannot be opened, or the transaction may open no more at all.
+/// Where a body cannot be opened, or the transaction may open no more at all.
 pub async fn lines(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
+    tx: &ScopedTx,
     session_id: &SessionId,
     transcript: &TranscriptName,
     from: i64,
@@ -379,35 +356,25 @@ pub async fn lines(
 ) -> Result<Vec<Message>, DbError> {
     let condition = "messages.team_id = $1 AND messages.session_id = $2 AND messages.transcript = $3 \
                      AND messages.line >= $4";
-    let values = vec![
-        scope.team_id().as_str().into(),
-        session_id.as_str().into(),
-        transcript.as_str().into(),
-        from.into(),
-    ];
+    let values = vec![tx.team(), session_id.as_str().into(), transcript.as_str().into(), from.into()];
     let mut budget = tx.budget().await;
     let mut rows = read(tx, condition, values, "line, ordinal", Some(limit), budget.left()).await?;
     afford(&mut rows, &mut budget)?;
     drop(budget);
-    open(scope, db, rows).await
+    open(tx, rows).await
 }
 
 /// Opens rows with the team's keys.
-pub(crate) async fn open(scope: &Scope, db: &Db, rows: Vec<MessageRow>) -> Result<Vec<Message>, DbError> {
+pub(crate) async fn open(tx: &ScopedTx, rows: Vec<MessageRow>) -> Result<Vec<Message>, DbError> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let keys = db
-        .keys()
-        .team_for(db, scope.team_id(), rows.iter().map(|r| (r.sealed, r.body.as_deref().unwrap_or_default())))
-        .await?;
+    let keys = tx.keys_for(rows.iter().map(|r| (r.sealed, r.body.as_deref().unwrap_or_default()))).await?;
     if rows.iter().filter_map(|row| Some(row.body.as_ref()?.len())).sum::<usize>() <= INLINE_BYTES {
         return rows.into_iter().map(|row| row.open(&keys)).collect();
     }
     let work = move || rows.into_iter().map(|row| row.open(&keys)).collect();
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| DbError::Missing("opening sealed messages was cut off".to_owned()))?
+    blocking("opening sealed messages", work).await?
 }
 
 impl MessageRow {
@@ -416,17 +383,13 @@ impl MessageRow {
     }
 
     fn key(&self) -> Result<MessageKey, DbError> {
-        Ok(MessageKey {
-            session_id: parse(&self.session_id, "messages.session_id")?,
-            transcript: parse(&self.transcript, "messages.transcript")?,
-            uuid: self.uuid.clone(),
-        })
+        message_key("messages", &self.session_id, &self.transcript, &self.uuid)
     }
 
     fn open(self, keys: &TeamKeys) -> Result<Message, DbError> {
         let key = self.key()?;
         let context = FieldContext { table: "messages", row_id: &key.row_id(), column: "body" };
-        let stored = self.body.ok_or(DbError::Malformed { column: "messages.body" })?;
+        let stored = self.body.ok_or_else(|| DbError::malformed("messages", "body", key.row_id()))?;
         // One line that cannot be opened must not hide the others.
         let body = keys
             .open(self.sealed, context, stored)
@@ -443,8 +406,4 @@ impl MessageRow {
             body,
         })
     }
-}
-
-pub(crate) fn parse<T: std::str::FromStr>(text: &str, column: &'static str) -> Result<T, DbError> {
-    text.parse().map_err(|_| DbError::Malformed { column })
 }

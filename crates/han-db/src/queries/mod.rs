@@ -1,5 +1,5 @@
-//! Every query, one file per noun. Tenant data is asked for with a [`Scope`](han_types::Scope) first, and each
-//! statement names its team even where row-level security would: SQLite has only that.
+//! Every query, one file per noun. A query on a team's data takes a [`ScopedTx`](crate::ScopedTx) first, and each of its
+//! statements names the transaction's team even where row-level security would: SQLite has only that.
 
 pub mod api_keys;
 pub mod arrived;

@@ -1,16 +1,13 @@
 //! The people whose names a team's data shows: its members, and whoever pushed sessions to it before they left.
 
-use han_types::{Scope, UserId};
+use han_types::UserId;
 
 use crate::dialect::Dialect;
 use crate::queries::identity::{UserRecord, UserRow};
-use crate::{DbError, Tx};
+use crate::{DbError, ScopedTx};
 
 /// People by id; whoever is neither a member of the team nor behind one of its sessions is left out.
-///
-/// # Errors
-/// Where the database fails.
-pub async fn by_ids(scope: &Scope, tx: &Tx, ids: &[UserId]) -> Result<Vec<UserRow>, DbError> {
+pub async fn by_ids(tx: &ScopedTx, ids: &[UserId]) -> Result<Vec<UserRow>, DbError> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -28,7 +25,7 @@ pub async fn by_ids(scope: &Scope, tx: &Tx, ids: &[UserId]) -> Result<Vec<UserRo
                    OR EXISTS (SELECT 1 FROM sessions s WHERE s.team_id = $1 AND s.user_id = u.id))",
                 dialect.is_any("u.id", 2)
             );
-            tx.all(&sql, [scope.team_id().as_str().into(), ids]).await?
+            tx.all(&sql, [tx.team(), ids]).await?
         }
     };
     rows.into_iter().map(TryInto::try_into).collect()

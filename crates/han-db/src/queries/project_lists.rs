@@ -1,12 +1,11 @@
 //! Lists of projects and repositories, with how many sessions they have and when they were last worked on.
 
-use han_types::Scope;
 use sea_orm::{FromQueryResult, Value};
 
 use crate::entities::{Project, Repo};
 use crate::queries::filter::Filter;
 use crate::queries::projects;
-use crate::{Db, DbError, Tx};
+use crate::{DbError, ScopedTx};
 
 /// How much went on in a project or a repository.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,14 +30,7 @@ impl ActivityRow {
 }
 
 /// The activity of projects by id; those without a session are left out.
-///
-/// # Errors
-/// Where the database fails.
-pub async fn activity_by_projects(
-    scope: &Scope,
-    tx: &Tx,
-    ids: &[String],
-) -> Result<Vec<(String, Activity)>, DbError> {
+pub async fn activity_by_projects(tx: &ScopedTx, ids: &[String]) -> Result<Vec<(String, Activity)>, DbError> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -48,19 +40,12 @@ pub async fn activity_by_projects(
          WHERE team_id = $1 AND {} GROUP BY project_id",
         dialect.is_any("project_id", 2)
     );
-    let rows: Vec<ActivityRow> = tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(ids)]).await?;
+    let rows: Vec<ActivityRow> = tx.all(&sql, [tx.team(), dialect.list(ids)]).await?;
     Ok(rows.into_iter().map(ActivityRow::split).collect())
 }
 
 /// The activity of repositories by id; those without a session are left out.
-///
-/// # Errors
-/// Where the database fails.
-pub async fn activity_by_repos(
-    scope: &Scope,
-    tx: &Tx,
-    ids: &[String],
-) -> Result<Vec<(String, Activity)>, DbError> {
+pub async fn activity_by_repos(tx: &ScopedTx, ids: &[String]) -> Result<Vec<(String, Activity)>, DbError> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -71,22 +56,20 @@ pub async fn activity_by_repos(
          WHERE p.team_id = $1 AND {} GROUP BY p.repo_id",
         dialect.is_any("p.repo_id", 2)
     );
-    let rows: Vec<ActivityRow> = tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(ids)]).await?;
+    let rows: Vec<ActivityRow> = tx.all(&sql, [tx.team(), dialect.list(ids)]).await?;
     Ok(rows.into_iter().map(ActivityRow::split).collect())
 }
 
 /// The team's projects that meet a condition, the one last worked on first: at most `first`.
 ///
 /// # Errors
-/// Where the database fails or a sealed column cannot be opened.
+/// Where a sealed column cannot be opened.
 pub async fn recent_projects(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
+    tx: &ScopedTx,
     filter: Option<&Filter>,
     first: usize,
 ) -> Result<Vec<(Project, Activity)>, DbError> {
-    let (condition, values) = condition(scope, tx, filter);
+    let (condition, values) = condition(tx, filter);
     let sql = format!(
         "SELECT projects.id, count(s.session_id) AS sessions, max(s.last_activity_at) AS last_activity_at FROM projects \
          LEFT JOIN sessions s ON s.team_id = projects.team_id AND s.project_id = projects.id \
@@ -96,22 +79,20 @@ pub async fn recent_projects(
     let rows: Vec<ActivityRow> = tx.all(&sql, values).await?;
     let listed: Vec<(String, Activity)> = rows.into_iter().map(ActivityRow::split).collect();
     let ids: Vec<String> = listed.iter().map(|(id, _)| id.clone()).collect();
-    let found = projects::by_ids(scope, db, tx, &ids).await?;
+    let found = projects::by_ids(tx, &ids).await?;
     Ok(in_order(listed, found, |project| &project.id))
 }
 
 /// The team's repositories that meet a condition, the one last worked on first: at most `first`.
 ///
 /// # Errors
-/// Where the database fails or a sealed column cannot be opened.
+/// Where a sealed column cannot be opened.
 pub async fn recent_repos(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
+    tx: &ScopedTx,
     filter: Option<&Filter>,
     first: usize,
 ) -> Result<Vec<(Repo, Activity)>, DbError> {
-    let (condition, values) = condition(scope, tx, filter);
+    let (condition, values) = condition(tx, filter);
     let sql = format!(
         "SELECT repos.id, count(s.session_id) AS sessions, max(s.last_activity_at) AS last_activity_at FROM repos \
          LEFT JOIN projects p ON p.team_id = repos.team_id AND p.repo_id = repos.id \
@@ -122,19 +103,12 @@ pub async fn recent_repos(
     let rows: Vec<ActivityRow> = tx.all(&sql, values).await?;
     let listed: Vec<(String, Activity)> = rows.into_iter().map(ActivityRow::split).collect();
     let ids: Vec<String> = listed.iter().map(|(id, _)| id.clone()).collect();
-    let found = projects::repos_by_ids(scope, db, tx, &ids).await?;
+    let found = projects::repos_by_ids(tx, &ids).await?;
     Ok(in_order(listed, found, |repo| &repo.id))
 }
 
 /// The ids of the projects of repositories, as (repository, project) pairs.
-///
-/// # Errors
-/// Where the database fails.
-pub async fn projects_of_repos(
-    scope: &Scope,
-    tx: &Tx,
-    repos: &[String],
-) -> Result<Vec<(String, String)>, DbError> {
+pub async fn projects_of_repos(tx: &ScopedTx, repos: &[String]) -> Result<Vec<(String, String)>, DbError> {
     #[derive(FromQueryResult)]
     struct Pair {
         repo_id: String,
@@ -148,13 +122,13 @@ pub async fn projects_of_repos(
         "SELECT repo_id, id FROM projects WHERE team_id = $1 AND {} ORDER BY repo_id, id",
         dialect.is_any("repo_id", 2)
     );
-    let rows: Vec<Pair> = tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(repos)]).await?;
+    let rows: Vec<Pair> = tx.all(&sql, [tx.team(), dialect.list(repos)]).await?;
     Ok(rows.into_iter().map(|pair| (pair.repo_id, pair.id)).collect())
 }
 
 /// What follows the condition on the team, and the values of both.
-fn condition(scope: &Scope, tx: &Tx, filter: Option<&Filter>) -> (String, Vec<Value>) {
-    let mut values = vec![scope.team_id().as_str().into()];
+fn condition(tx: &ScopedTx, filter: Option<&Filter>) -> (String, Vec<Value>) {
+    let mut values = vec![tx.team()];
     let condition = filter.map(|filter| format!(" AND ({})", filter.to_sql(tx.dialect(), &mut values)));
     (condition.unwrap_or_default(), values)
 }

@@ -1,12 +1,11 @@
 //! Reading projects and repositories.
 
 use han_crypto::FieldContext;
-use han_types::Scope;
 use sea_orm::FromQueryResult;
 
 use crate::entities::{Project, Repo};
 use crate::queries::sessions::or_unreadable;
-use crate::{Db, DbError, Tx};
+use crate::{DbError, ScopedTx};
 
 #[derive(FromQueryResult)]
 struct ProjectRow {
@@ -28,8 +27,8 @@ struct RepoRow {
 /// Projects by id; those that are not the team's are left out.
 ///
 /// # Errors
-/// Where the database fails or a sealed column cannot be opened.
-pub async fn by_ids(scope: &Scope, db: &Db, tx: &Tx, ids: &[String]) -> Result<Vec<Project>, DbError> {
+/// Where a sealed column cannot be opened.
+pub async fn by_ids(tx: &ScopedTx, ids: &[String]) -> Result<Vec<Project>, DbError> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -38,14 +37,13 @@ pub async fn by_ids(scope: &Scope, db: &Db, tx: &Tx, ids: &[String]) -> Result<V
         "SELECT id, repo_id, details, sealed, created_at FROM projects WHERE team_id = $1 AND {}",
         dialect.is_any("id", 2)
     );
-    let rows = tx.all::<ProjectRow, _>(&sql, [scope.team_id().as_str().into(), dialect.list(ids)]).await?;
-    let keys =
-        db.keys().team_for(db, scope.team_id(), rows.iter().map(|r| (r.sealed, r.details.as_str()))).await?;
+    let rows = tx.all::<ProjectRow, _>(&sql, [tx.team(), dialect.list(ids)]).await?;
+    let keys = tx.keys_for(rows.iter().map(|r| (r.sealed, r.details.as_str()))).await?;
     rows.into_iter()
         .map(|row| {
             let opened = keys.open(row.sealed, project_context(&row.id), row.details);
             let opened = opened.map_err(DbError::from).and_then(|json| {
-                serde_json::from_str(&json).map_err(|_| DbError::Malformed { column: "projects.details" })
+                serde_json::from_str(&json).map_err(|_| DbError::malformed("projects", "details", &row.id))
             });
             let (details, readable) = or_unreadable("projects.details", &row.id, opened)?;
             Ok(Project { details, readable, id: row.id, repo_id: row.repo_id, created_at: row.created_at })
@@ -56,8 +54,8 @@ pub async fn by_ids(scope: &Scope, db: &Db, tx: &Tx, ids: &[String]) -> Result<V
 /// Repositories by id; those that are not the team's are left out.
 ///
 /// # Errors
-/// Where the database fails or a sealed column cannot be opened.
-pub async fn repos_by_ids(scope: &Scope, db: &Db, tx: &Tx, ids: &[String]) -> Result<Vec<Repo>, DbError> {
+/// Where a sealed column cannot be opened.
+pub async fn repos_by_ids(tx: &ScopedTx, ids: &[String]) -> Result<Vec<Repo>, DbError> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -66,14 +64,13 @@ pub async fn repos_by_ids(scope: &Scope, db: &Db, tx: &Tx, ids: &[String]) -> Re
         "SELECT id, details, sealed, created_at FROM repos WHERE team_id = $1 AND {}",
         dialect.is_any("id", 2)
     );
-    let rows = tx.all::<RepoRow, _>(&sql, [scope.team_id().as_str().into(), dialect.list(ids)]).await?;
-    let keys =
-        db.keys().team_for(db, scope.team_id(), rows.iter().map(|r| (r.sealed, r.details.as_str()))).await?;
+    let rows = tx.all::<RepoRow, _>(&sql, [tx.team(), dialect.list(ids)]).await?;
+    let keys = tx.keys_for(rows.iter().map(|r| (r.sealed, r.details.as_str()))).await?;
     rows.into_iter()
         .map(|row| {
             let opened = keys.open(row.sealed, repo_context(&row.id), row.details);
             let opened = opened.map_err(DbError::from).and_then(|json| {
-                serde_json::from_str(&json).map_err(|_| DbError::Malformed { column: "repos.details" })
+                serde_json::from_str(&json).map_err(|_| DbError::malformed("repos", "details", &row.id))
             });
             let (details, readable) = or_unreadable("repos.details", &row.id, opened)?;
             Ok(Repo { details, readable, id: row.id, created_at: row.created_at })

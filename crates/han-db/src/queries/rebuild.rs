@@ -2,17 +2,15 @@
 //! where somebody doubts a sum.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use han_types::Scope;
 use sea_orm::FromQueryResult;
 
 use crate::dialect::Dialect;
-use crate::keys::TeamKeys;
 use crate::queries::ingest::again::Again;
 use crate::queries::ingest::derive::Derive;
 use crate::queries::ingest::sums::Owner;
-use crate::{Db, DbError, Tx};
+use crate::{Db, DbError, ScopedTx};
 
 /// How often sessions that grew meanwhile are done again before their writers have to wait.
 const ROUNDS: u32 = 5;
@@ -50,12 +48,10 @@ const SESSIONS: &str =
 /// end, do other writers wait, for as long as it takes to write them.
 ///
 /// # Errors
-/// Where the database fails or a line cannot be opened. What is done by then stays; the sums by hour are as they were.
+/// Where a line cannot be opened. What is done by then stays; the sums by hour are as they were.
 pub async fn rebuild(scope: &Scope, db: &Db) -> Result<Rebuilt, DbError> {
-    let keys = db.keys().team(db, scope.team_id()).await?;
-    let keys = &keys;
-    let tx = db.read(scope).await?;
-    let sessions: Vec<SessionRow> = tx.all(SESSIONS, [scope.team_id().as_str().into()]).await?;
+    let tx = db.read(scope, "rebuild.list").await?;
+    let sessions: Vec<SessionRow> = tx.all(SESSIONS, [tx.team()]).await?;
     drop(tx);
     let mut made = BTreeMap::new();
     let mut due: Vec<String> = sessions.into_iter().map(|row| row.session_id).collect();
@@ -63,12 +59,7 @@ pub async fn rebuild(scope: &Scope, db: &Db) -> Result<Rebuilt, DbError> {
     loop {
         for id in &due {
             let id = id.as_str();
-            let one =
-                db.run_tx(
-                    "rebuild.session",
-                    scope,
-                    |tx| async move { session(scope, db, &tx, keys, id).await },
-                );
+            let one = db.write(scope, "rebuild.session", |tx| async move { session(&tx, id).await });
             if let Some(one) = one.await? {
                 made.insert(id.to_owned(), one);
             }
@@ -76,10 +67,7 @@ pub async fn rebuild(scope: &Scope, db: &Db) -> Result<Rebuilt, DbError> {
         let known = &made;
         let waits = round == ROUNDS;
         let replaced =
-            db.run_tx("rebuild.sums", scope, |tx| async move {
-                replace(scope, db, &tx, keys, known, waits).await
-            })
-            .await?;
+            db.write(scope, "rebuild.sums", |tx| async move { replace(&tx, known, waits).await }).await?;
         match replaced {
             Replaced::Done(rebuilt) => return Ok(rebuilt),
             Replaced::Behind(sessions) => due = sessions,
@@ -89,20 +77,13 @@ pub async fn rebuild(scope: &Scope, db: &Db) -> Result<Rebuilt, DbError> {
 }
 
 /// Takes the session's lock and derives it anew; nothing where it is gone.
-async fn session(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
-    keys: &Arc<TeamKeys>,
-    session_id: &str,
-) -> Result<Option<Made>, DbError> {
+async fn session(tx: &ScopedTx, session_id: &str) -> Result<Option<Made>, DbError> {
     let lock = if tx.dialect() == Dialect::Postgres { " FOR UPDATE" } else { "" };
     let sql = format!("{SESSIONS} AND session_id = $2{lock}");
-    let team = scope.team_id().as_str();
-    let Some(row) = tx.one::<SessionRow, _>(&sql, [team.into(), session_id.into()]).await? else {
+    let Some(row) = tx.one::<SessionRow, _>(&sql, [tx.team(), session_id.into()]).await? else {
         return Ok(None);
     };
-    let again = derive(scope, db, tx, keys, &row).await?;
+    let again = derive(tx, &row).await?;
     let sums = again.sums.of_session();
     tx.execute(
         "UPDATE sessions SET line_count = $3, message_count = $4, turn_count = $5, compaction_count = $6, \
@@ -112,7 +93,7 @@ async fn session(
            sentiment_sum = $19, started_at = COALESCE($20, started_at) \
          WHERE team_id = $1 AND session_id = $2",
         [
-            team.into(),
+            tx.team(),
             session_id.into(),
             again.lines.into(),
             sums.messages.into(),
@@ -138,15 +119,8 @@ async fn session(
     Ok(Some(Made { next_ordinal: row.next_ordinal, project_id: row.project_id, again }))
 }
 
-async fn derive(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
-    keys: &Arc<TeamKeys>,
-    row: &SessionRow,
-) -> Result<Again, DbError> {
-    let (team, session) = (scope.team_id().as_str(), row.session_id.as_str());
-    Derive { db, tx, keys, seals: row.sealed, team, session }.again().await
+async fn derive(tx: &ScopedTx, row: &SessionRow) -> Result<Again, DbError> {
+    Derive { tx, keys: tx.keys()?, seals: row.sealed, session: &row.session_id }.again().await
 }
 
 /// Whether the sums could be replaced.
@@ -156,21 +130,13 @@ enum Replaced {
     Behind(Vec<String>),
 }
 
-async fn replace(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
-    keys: &Arc<TeamKeys>,
-    made: &BTreeMap<String, Made>,
-    waits: bool,
-) -> Result<Replaced, DbError> {
-    let team = scope.team_id().as_str();
+async fn replace(tx: &ScopedTx, made: &BTreeMap<String, Made>, waits: bool) -> Result<Replaced, DbError> {
     if tx.dialect() == Dialect::Postgres {
         // Whoever has added sums and not committed is waited for; whoever is about to, waits. A session is seen here
         // with its sums or without both.
         tx.execute("LOCK TABLE rollups, rollup_counts IN SHARE ROW EXCLUSIVE MODE", []).await?;
     }
-    let sessions: Vec<SessionRow> = tx.all(SESSIONS, [team.into()]).await?;
+    let sessions: Vec<SessionRow> = tx.all(SESSIONS, [tx.team()]).await?;
     let current = |row: &SessionRow| {
         let made = made.get(&row.session_id)?;
         (made.next_ordinal == row.next_ordinal && made.project_id == row.project_id).then_some(&made.again)
@@ -181,16 +147,16 @@ async fn replace(
         return Ok(Replaced::Behind(behind));
     }
     for table in ["rollups", "rollup_counts"] {
-        tx.execute(&format!("DELETE FROM {table} WHERE team_id = $1"), [team.into()]).await?;
+        tx.execute(&format!("DELETE FROM {table} WHERE team_id = $1"), [tx.team()]).await?;
     }
     let mut rebuilt = Rebuilt::default();
     for row in &sessions {
-        let owner = Owner { team, user: &row.user_id, session: &row.session_id };
+        let owner = Owner { user: &row.user_id, session: &row.session_id };
         let late;
         let again = match current(row) {
             Some(again) => again,
             None => {
-                late = derive(scope, db, tx, keys, row).await?;
+                late = derive(tx, row).await?;
                 &late
             }
         };

@@ -18,10 +18,13 @@ use sea_orm::{FromQueryResult, Value};
 
 use crate::dialect::{BulkInsert, Column, Dialect};
 use crate::entities::{Message, Place};
+use crate::error::blocking;
 use crate::keys::TeamKeys;
 use crate::page::{Cursor, PageRequest};
-use crate::queries::messages::{self, Count, parse, unique};
-use crate::{Db, DbError, Tx};
+use crate::queries::messages::{self, Count, unique};
+use crate::stored::{message_key, stored, stored_id};
+use crate::tx::SystemTx;
+use crate::{Db, DbError, ScopedTx};
 
 /// How many different words stand in one row of the index: PostgreSQL's tsvector holds a megabyte, a term takes 16 bytes
 /// and its entry four.
@@ -136,11 +139,7 @@ impl Candidate {
     }
 
     fn key(&self) -> Result<MessageKey, DbError> {
-        Ok(MessageKey {
-            session_id: parse(&self.session_id, "search_terms.session_id")?,
-            transcript: parse(&self.transcript, "search_terms.transcript")?,
-            uuid: self.uuid.clone(),
-        })
+        message_key("search_terms", &self.session_id, &self.transcript, &self.uuid)
     }
 }
 
@@ -148,24 +147,22 @@ impl Candidate {
 /// is no hit, but counted.
 ///
 /// # Errors
-/// Where the database fails, or the transaction may open no more lines at all.
+/// Where the transaction may open no more lines at all.
 pub async fn search(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
+    tx: &ScopedTx,
     query: &Query,
     within: &Within,
     request: &PageRequest<HitCursor>,
 ) -> Result<Hits, DbError> {
-    let Some(key) = db.keys().search_key(tx, scope.team_id()).await? else { return Ok(Hits::default()) };
+    let Some(key) = tx.key_store().search_key(tx).await? else { return Ok(Hits::default()) };
     let terms: Vec<String> = query.words().map(|word| term(&key, word)).collect();
     let query = Arc::new(query.clone());
     let mut found = Hits { next: request.after.clone(), ..Hits::default() };
     let (mut looked_at, mut at_once) = (0, CANDIDATES.max(request.first));
     loop {
-        let candidates = candidates(scope, tx, &terms, within, found.next.as_ref(), at_once).await?;
+        let candidates = candidates(tx, &terms, within, found.next.as_ref(), at_once).await?;
         let keys = candidates.iter().map(Candidate::key).collect::<Result<Vec<_>, _>>()?;
-        let messages = match messages::by_keys(scope, db, tx, &keys).await {
+        let messages = match messages::by_keys(tx, &keys).await {
             Ok(messages) => messages,
             // Large lines are opened one by one, as far as the transaction may.
             Err(DbError::TooMuch { .. }) if at_once > 1 => {
@@ -218,14 +215,11 @@ async fn look(messages: Vec<Message>, query: Arc<Query>) -> Result<(Looked, Hash
         }
         (meet, unreadable)
     };
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| DbError::Missing("looking through lines was cut off".to_owned()))
+    blocking("looking through lines", work).await
 }
 
 async fn candidates(
-    scope: &Scope,
-    tx: &Tx,
+    tx: &ScopedTx,
     terms: &[String],
     within: &Within,
     after: Option<&HitCursor>,
@@ -251,7 +245,7 @@ async fn candidates(
                 .to_owned()
         }
         Dialect::Sqlite => {
-            values.push(scope.team_id().as_str().into());
+            values.push(tx.team());
             values.push(terms.join(" AND ").into());
             sqlite_candidates(terms, &mut values)
         }
@@ -298,14 +292,7 @@ struct IndexRow {
 
 /// Where messages stand in their sessions' lists: how many listed messages are older. Those that are in no list are
 /// left out.
-///
-/// # Errors
-/// Where the database fails.
-pub async fn list_indexes(
-    scope: &Scope,
-    tx: &Tx,
-    keys: &[MessageKey],
-) -> Result<HashMap<MessageKey, i64>, DbError> {
+pub async fn list_indexes(tx: &ScopedTx, keys: &[MessageKey]) -> Result<HashMap<MessageKey, i64>, DbError> {
     if keys.is_empty() {
         return Ok(HashMap::new());
     }
@@ -319,7 +306,7 @@ pub async fn list_indexes(
         dialect.is_any("uuid", 4),
     );
     let values = [
-        scope.team_id().as_str().into(),
+        tx.team(),
         Place::List.code().into(),
         dialect.list(unique(keys.iter().map(|key| key.session_id.as_str()))),
         dialect.list(unique(keys.iter().map(|key| key.uuid.as_str()))),
@@ -327,24 +314,18 @@ pub async fn list_indexes(
     let rows: Vec<IndexRow> = tx.all(&sql, values).await?;
     rows.into_iter()
         .map(|row| {
-            let (session_id, transcript) = (
-                parse(&row.session_id, "messages.session_id")?,
-                parse(&row.transcript, "messages.transcript")?,
-            );
-            Ok((MessageKey { session_id, transcript, uuid: row.uuid }, row.n))
+            let key = message_key("messages", &row.session_id, &row.transcript, &row.uuid)?;
+            Ok((key, row.n))
         })
         .collect()
 }
 
 /// How many lines of the team are stored and not yet indexed: what a search cannot find as yet.
-///
-/// # Errors
-/// Where the database fails.
-pub async fn lag(scope: &Scope, tx: &Tx) -> Result<i64, DbError> {
+pub async fn lag(tx: &ScopedTx) -> Result<i64, DbError> {
     let sql = "SELECT CAST(COALESCE(SUM(sessions.next_ordinal - COALESCE(search_state.indexed_ordinal, 0)), 0) AS bigint) \
                AS n FROM sessions LEFT JOIN search_state ON search_state.team_id = sessions.team_id \
                AND search_state.session_id = sessions.session_id WHERE sessions.team_id = $1";
-    Ok(tx.one::<Count, _>(sql, [scope.team_id().as_str().into()]).await?.map_or(0, |row| row.n))
+    Ok(tx.one::<Count, _>(sql, [tx.team()]).await?.map_or(0, |row| row.n))
 }
 
 /// A session with lines to be indexed.
@@ -363,11 +344,8 @@ struct DueRow {
 }
 
 /// Sessions of all teams that have lines to be indexed, in order, `limit` at most, those after `after`.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn due(db: &Db, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, DbError> {
-    let tx = db.read_system().await?;
+    let tx = db.read_system("search.due").await?;
     let sql = format!(
         "SELECT sessions.team_id, sessions.session_id FROM sessions LEFT JOIN search_state \
          ON search_state.team_id = sessions.team_id AND search_state.session_id = sessions.session_id \
@@ -380,8 +358,8 @@ pub async fn due(db: &Db, after: Option<&Due>, limit: usize) -> Result<Vec<Due>,
     rows.into_iter()
         .map(|row| {
             Ok(Due {
-                team_id: parse(&row.team_id, "sessions.team_id")?,
-                session_id: parse(&row.session_id, "sessions.session_id")?,
+                team_id: stored(&row.team_id, "sessions", "team_id", &row.session_id)?,
+                session_id: stored_id(&row.session_id, "sessions", "session_id")?,
             })
         })
         .collect()
@@ -415,15 +393,12 @@ struct Terms {
 /// Indexes a session's next lines and says whether that was all. They are read and opened before the transaction that
 /// writes their terms, which changes nothing where somebody else was quicker: a replica that does the same, one that
 /// begins the index anew, one that deletes the session.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn index(db: &Db, due: &Due) -> Result<bool, DbError> {
     let keys = db.keys().team(db, &due.team_id).await?;
     let (team, session) = (due.team_id.as_str(), due.session_id.as_str());
     let ours: [Value; 2] = [team.into(), session.into()];
     let key = db.keys().make_search_key(db, &due.team_id).await?;
-    let reads = db.read_system().await?;
+    let reads = db.read_system("search.lines").await?;
     let state = "SELECT indexed_ordinal FROM search_state WHERE team_id = $1 AND session_id = $2";
     let from = reads.one::<StateRow, _>(state, ours.clone()).await?.map_or(0, |row| row.indexed_ordinal);
     let lines = next_lines(&reads, team, session, from).await?;
@@ -432,7 +407,7 @@ pub async fn index(db: &Db, due: &Due) -> Result<bool, DbError> {
     let indexed = last.ordinal + 1;
     let rows = &make_terms(session, keys, key.key, lines).await?;
     let (ours, version) = (&ours, key.version);
-    db.run_system_tx("search.index", |tx| async move {
+    db.write_system("search.index", |tx| async move {
         let [hold, lock] = match tx.dialect() {
             Dialect::Postgres => [" FOR KEY SHARE", " FOR UPDATE"],
             Dialect::Sqlite => ["", ""],
@@ -448,7 +423,7 @@ pub async fn index(db: &Db, due: &Due) -> Result<bool, DbError> {
         tx.execute(insert, ours.clone()).await?;
         let state = tx.one::<StateRow, _>(&format!("{state}{lock}"), ours.clone()).await?;
         if state.map_or(0, |row| row.indexed_ordinal) != from
-            || db.keys().hold_search_key(&tx, &due.team_id).await? != Some(version)
+            || tx.key_store().hold_search_key(&tx, &due.team_id).await? != Some(version)
         {
             return Ok(false);
         }
@@ -460,7 +435,7 @@ pub async fn index(db: &Db, due: &Due) -> Result<bool, DbError> {
     .await
 }
 
-async fn next_lines(tx: &Tx, team: &str, session: &str, from: i64) -> Result<Vec<LineRow>, DbError> {
+async fn next_lines(tx: &SystemTx, team: &str, session: &str, from: i64) -> Result<Vec<LineRow>, DbError> {
     tx.all(
         "WITH next AS (SELECT team_id, session_id, ordinal, bytes FROM messages \
          WHERE team_id = $1 AND session_id = $2 AND ordinal >= $3 ORDER BY ordinal LIMIT $4), \
@@ -508,12 +483,10 @@ async fn make_terms(
         }
         rows
     };
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| DbError::Missing("indexing lines was cut off".to_owned()))
+    blocking("indexing lines", work).await
 }
 
-async fn store(tx: &Tx, team: &str, session: &str, rows: &[Terms]) -> Result<(), DbError> {
+async fn store(tx: &SystemTx, team: &str, session: &str, rows: &[Terms]) -> Result<(), DbError> {
     let texts = |value: fn(&Terms) -> &String| rows.iter().map(|row| value(row).clone()).collect::<Vec<_>>();
     let ints = |value: fn(&Terms) -> i64| rows.iter().map(value).collect::<Vec<_>>();
     let mut insert = BulkInsert {
@@ -550,16 +523,13 @@ async fn store(tx: &Tx, team: &str, session: &str, rows: &[Terms]) -> Result<(),
 
 /// Forgets the team's index and its search key. Everything is due again, under a new key; until it is indexed, searches
 /// find only what is.
-///
-/// # Errors
-/// Where the database fails; the index is then as it was.
 pub async fn begin_anew(scope: &Scope, db: &Db) -> Result<(), DbError> {
-    let team_id = scope.team_id();
-    db.run_system_tx("search.begin_anew", |tx| async move {
+    db.write_system_for(scope, "search.begin_anew", |tx| async move {
         // First the key: whoever indexes at this moment holds it, and is waited for.
-        db.keys().replace_search_key(&tx, db, team_id).await?;
+        tx.key_store().replace_search_key(&tx, tx.team_id()).await?;
         for table in ["search_state", "search_terms"] {
-            tx.execute(&format!("DELETE FROM {table} WHERE team_id = $1"), [team_id.as_str().into()]).await?;
+            tx.execute(&format!("DELETE FROM {table} WHERE team_id = $1"), [tx.team_id().as_str().into()])
+                .await?;
         }
         Ok(())
     })

@@ -1,12 +1,12 @@
 //! Reading moods, for many sessions at once.
 
-use han_types::{Scope, SessionId};
+use han_types::SessionId;
 use sea_orm::FromQueryResult;
 
 use crate::entities::Sentiment;
 use crate::queries::ingest::derive::{numbered_row_id, signals_context};
 use crate::queries::messages::unique;
-use crate::{Db, DbError, Tx};
+use crate::{DbError, ScopedTx};
 
 #[derive(FromQueryResult)]
 struct SentimentRow {
@@ -29,13 +29,8 @@ const COLUMNS: &str = "session_id, transcript, uuid, at, message_id, sentiment, 
 /// The moods that Han read from prompts of sessions, each session's in order.
 ///
 /// # Errors
-/// Where the database fails or a sealed column cannot be opened.
-pub async fn by_sessions(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
-    sessions: &[SessionId],
-) -> Result<Vec<Sentiment>, DbError> {
+/// Where a sealed column cannot be opened.
+pub async fn by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<Sentiment>, DbError> {
     if sessions.is_empty() {
         return Ok(Vec::new());
     }
@@ -44,20 +39,15 @@ pub async fn by_sessions(
         "SELECT {COLUMNS} FROM sentiments WHERE team_id = $1 AND {} ORDER BY session_id, at, transcript, line",
         dialect.is_any("session_id", 2)
     );
-    let rows = tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(sessions)]).await?;
-    open(scope, db, rows).await
+    let rows = tx.all(&sql, [tx.team(), dialect.list(sessions)]).await?;
+    open(tx, rows).await
 }
 
 /// The moods that Han read from certain prompts, each named by its session and its uuid, in order.
 ///
 /// # Errors
-/// Where the database fails or a sealed column cannot be opened.
-pub async fn by_prompts(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
-    prompts: &[(SessionId, String)],
-) -> Result<Vec<Sentiment>, DbError> {
+/// Where a sealed column cannot be opened.
+pub async fn by_prompts(tx: &ScopedTx, prompts: &[(SessionId, String)]) -> Result<Vec<Sentiment>, DbError> {
     if prompts.is_empty() {
         return Ok(Vec::new());
     }
@@ -69,26 +59,26 @@ pub async fn by_prompts(
         dialect.is_any("message_id", 3)
     );
     let values = [
-        scope.team_id().as_str().into(),
+        tx.team(),
         dialect.list(unique(prompts.iter().map(|(session, _)| session.as_str()))),
         dialect.list(
             unique(prompts.iter().map(|(_, uuid)| uuid.as_str())).into_iter().filter(|id| !id.contains('\0')),
         ),
     ];
     let rows = tx.all(&sql, values).await?;
-    open(scope, db, rows).await
+    open(tx, rows).await
 }
 
-async fn open(scope: &Scope, db: &Db, rows: Vec<SentimentRow>) -> Result<Vec<Sentiment>, DbError> {
+async fn open(tx: &ScopedTx, rows: Vec<SentimentRow>) -> Result<Vec<Sentiment>, DbError> {
     let stored = rows.iter().map(|row| (row.sealed, row.signals.as_str()));
-    let keys = db.keys().team_for(db, scope.team_id(), stored).await?;
+    let keys = tx.keys_for(stored).await?;
     rows.into_iter()
         .map(|row| {
             let row_id = numbered_row_id(&row.session_id, &row.transcript, 0, &row.uuid);
             let json = keys.open(row.sealed, signals_context(&row_id), row.signals)?;
             Ok(Sentiment {
                 signals: serde_json::from_str(&json)
-                    .map_err(|_| DbError::Malformed { column: "sentiments.signals" })?,
+                    .map_err(|_| DbError::malformed("sentiments", "signals", row_id))?,
                 session_id: row.session_id,
                 transcript: row.transcript,
                 uuid: row.uuid,

@@ -1,7 +1,7 @@
 //! Reading sessions: a page of a team's, by id, counted.
 
 use han_crypto::FieldContext;
-use han_types::{Scope, SessionId};
+use han_types::SessionId;
 use sea_orm::{FromQueryResult, Value};
 
 use crate::entities::{Session, SessionDetails, Totals};
@@ -9,7 +9,7 @@ use crate::keys::TeamKeys;
 use crate::page::{Page, PageRequest, SessionCursor};
 use crate::queries::filter::Filter;
 use crate::queries::messages::Count;
-use crate::{Db, DbError, Tx};
+use crate::{DbError, ScopedTx};
 
 #[derive(FromQueryResult)]
 struct SessionRow {
@@ -43,15 +43,13 @@ const COLUMNS: &str = "sessions.id, sessions.session_id, sessions.user_id, sessi
 /// A page of the team's sessions, the one with the latest activity first.
 ///
 /// # Errors
-/// Where the database fails or a sealed column cannot be opened.
+/// Where a sealed column cannot be opened.
 pub async fn page(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
+    tx: &ScopedTx,
     filter: Option<&Filter>,
     request: &PageRequest<SessionCursor>,
 ) -> Result<Page<Session>, DbError> {
-    let (mut sql, mut values) = condition(scope, tx, filter);
+    let (mut sql, mut values) = condition(tx, filter);
     if let Some(after) = &request.after {
         let n = values.len();
         sql.push_str(&format!(
@@ -67,11 +65,11 @@ pub async fn page(
         request.first + 1
     );
     let page = Page::cut(tx.all::<SessionRow, _>(&sql, values).await?, request.first);
-    Ok(Page { rows: open(scope, db, page.rows).await?, has_next: page.has_next })
+    Ok(Page { rows: open(tx, page.rows).await?, has_next: page.has_next })
 }
 
-fn condition(scope: &Scope, tx: &Tx, filter: Option<&Filter>) -> (String, Vec<Value>) {
-    let mut values: Vec<Value> = vec![scope.team_id().as_str().into()];
+fn condition(tx: &ScopedTx, filter: Option<&Filter>) -> (String, Vec<Value>) {
+    let mut values: Vec<Value> = vec![tx.team()];
     let mut sql = "sessions.team_id = $1".to_owned();
     if let Some(filter) = filter {
         let filter = filter.to_sql(tx.dialect(), &mut values);
@@ -81,11 +79,8 @@ fn condition(scope: &Scope, tx: &Tx, filter: Option<&Filter>) -> (String, Vec<Va
 }
 
 /// How many sessions meet a condition.
-///
-/// # Errors
-/// Where the database fails.
-pub async fn count(scope: &Scope, tx: &Tx, filter: Option<&Filter>) -> Result<i64, DbError> {
-    let (sql, values) = condition(scope, tx, filter);
+pub async fn count(tx: &ScopedTx, filter: Option<&Filter>) -> Result<i64, DbError> {
+    let (sql, values) = condition(tx, filter);
     let sql = format!("SELECT count(*) AS n FROM sessions WHERE {sql}");
     Ok(tx.one::<Count, _>(&sql, values).await?.map_or(0, |row| row.n))
 }
@@ -93,8 +88,8 @@ pub async fn count(scope: &Scope, tx: &Tx, filter: Option<&Filter>) -> Result<i6
 /// Sessions by id; those that are not the team's are left out.
 ///
 /// # Errors
-/// Where the database fails or a sealed column cannot be opened.
-pub async fn by_ids(scope: &Scope, db: &Db, tx: &Tx, ids: &[SessionId]) -> Result<Vec<Session>, DbError> {
+/// Where a sealed column cannot be opened.
+pub async fn by_ids(tx: &ScopedTx, ids: &[SessionId]) -> Result<Vec<Session>, DbError> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -103,16 +98,15 @@ pub async fn by_ids(scope: &Scope, db: &Db, tx: &Tx, ids: &[SessionId]) -> Resul
         "SELECT {COLUMNS} FROM sessions WHERE sessions.team_id = $1 AND {}",
         dialect.is_any("sessions.session_id", 2)
     );
-    let rows = tx.all::<SessionRow, _>(&sql, [scope.team_id().as_str().into(), dialect.list(ids)]).await?;
-    open(scope, db, rows).await
+    let rows = tx.all::<SessionRow, _>(&sql, [tx.team(), dialect.list(ids)]).await?;
+    open(tx, rows).await
 }
 
-async fn open(scope: &Scope, db: &Db, rows: Vec<SessionRow>) -> Result<Vec<Session>, DbError> {
+async fn open(tx: &ScopedTx, rows: Vec<SessionRow>) -> Result<Vec<Session>, DbError> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let keys =
-        db.keys().team_for(db, scope.team_id(), rows.iter().map(|r| (r.sealed, r.metadata.as_str()))).await?;
+    let keys = tx.keys_for(rows.iter().map(|r| (r.sealed, r.metadata.as_str()))).await?;
     rows.into_iter().map(|row| row.open(&keys)).collect()
 }
 
@@ -174,5 +168,5 @@ pub(crate) fn open_details(
     stored: String,
 ) -> Result<SessionDetails, DbError> {
     let json = keys.open(sealed, details_context(session_id), stored)?;
-    serde_json::from_str(&json).map_err(|_| DbError::Malformed { column: "sessions.metadata" })
+    serde_json::from_str(&json).map_err(|_| DbError::malformed("sessions", "metadata", session_id))
 }

@@ -1,14 +1,12 @@
 //! Signing in through GitHub: attempts that are under way, and the people who come back from one. Listing and ending
 //! what a sign-in opened is here, too; refresh tokens themselves are in `token_families`.
 
-use std::sync::Arc;
-
 use han_crypto::{OpaqueToken, TokenHash};
 use han_types::{Credential, Timestamp, TokenFamilyId, UserId, WebSessionId};
 use sea_orm::FromQueryResult;
 
 use super::identity::{self, UserRow, WEB_SESSION_PREFIX, WEB_SESSION_SECONDS};
-use crate::tx::Tx;
+use crate::stored::stored_id;
 use crate::{Db, DbError};
 
 /// What the token of every attempt begins with.
@@ -71,13 +69,10 @@ pub struct SignInRow {
 // ---- attempts -----------------------------------------------------------------------------------------------
 
 /// Begins an attempt; its token goes into the browser's cookie. Attempts that ended an hour ago are forgotten.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn begin(db: &Db, return_to: &str) -> Result<OpaqueToken, DbError> {
     let token = OpaqueToken::mint(SIGN_IN_PREFIX, db.entropy());
     let (hash, now) = (&token.hash().to_hex(), db.clock().now());
-    db.run_system_tx("sign_ins.begin", |tx| async move {
+    db.write_system("sign_ins.begin", |tx| async move {
         tx.execute("DELETE FROM sign_ins WHERE expires_at < $1", [now.plus_seconds(-3600).0.into()]).await?;
         tx.execute(
             "INSERT INTO sign_ins (token_hash, return_to, created_at, expires_at) VALUES ($1, $2, $3, $4)",
@@ -101,12 +96,9 @@ struct Attempt {
 
 /// Uses an attempt up and gives where its browser wanted to go. `None` where there is no such attempt, it has ended,
 /// or it was used: of two who try at once, one goes on.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn finish(db: &Db, hash: &TokenHash) -> Result<Option<String>, DbError> {
     let (hash, now) = (&hash.to_hex(), db.clock().now());
-    db.run_system_tx("sign_ins.finish", |tx| async move {
+    db.write_system("sign_ins.finish", |tx| async move {
         let attempt: Option<Attempt> = tx
             .one(
                 "UPDATE sign_ins SET used_at = $1 \
@@ -128,15 +120,12 @@ struct KnownId {
 
 /// The person with that GitHub account; whoever comes for the first time is made, with a team of their own. Name,
 /// picture and address become what GitHub says now. Nobody is ever found by name or address: those change hands.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn upsert_github_person(db: &Db, person: &GithubPerson) -> Result<SignedIn, DbError> {
     let new_id: UserId = identity::new_id(db)?;
     let team = identity::new_team(db, &person.login)?;
     let (id, team, now) = (&new_id, &team, db.clock().now());
     let user = db
-        .run_system_tx("sign_ins.upsert_github_person", |tx| async move {
+        .write_system("users.upsert_github", |tx| async move {
             // Two may come for the first time at once: the second to write finds the first.
             let known: Option<KnownId> = tx
                 .one(
@@ -154,9 +143,10 @@ pub async fn upsert_github_person(db: &Db, person: &GithubPerson) -> Result<Sign
                     ],
                 )
                 .await?;
-            let known: UserId = identity::stored(known.map(|row| row.id).unwrap_or_default(), "users.id")?;
+            let known = known.map(|row| row.id).unwrap_or_default();
+            let known: UserId = stored_id(&known, "users", "id")?;
             if known == *id {
-                identity::insert_team(db, &tx, team, &known).await?;
+                identity::insert_team(&tx, team, &known).await?;
             }
             Ok(known)
         })
@@ -164,19 +154,16 @@ pub async fn upsert_github_person(db: &Db, person: &GithubPerson) -> Result<Sign
     let is_new = user == new_id;
     let user = identity::user(db, &user)
         .await?
-        .ok_or_else(|| DbError::Missing("the person who has just signed in is gone".to_owned()))?;
+        .ok_or_else(|| DbError::RowMissing { table: "users", row: user.to_string() })?;
     Ok(SignedIn { user, is_new })
 }
 
 /// Opens a browser session. `label` is what the browser calls itself.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn open_web_session(db: &Db, user_id: &UserId, label: &str) -> Result<OpaqueToken, DbError> {
     let token = OpaqueToken::mint(WEB_SESSION_PREFIX, db.entropy());
     let id: WebSessionId = identity::new_id(db)?;
     let (id, hash, label, now) = (&id, &token.hash().to_hex(), &clip(label), db.clock().now());
-    db.run_system_tx("sign_ins.open_web_session", |tx| async move {
+    db.write_system("web_sessions.open", |tx| async move {
         tx.execute(
             "INSERT INTO web_sessions (id, token_hash, user_id, label, created_at, last_seen_at, expires_at) \
              VALUES ($1, $2, $3, $4, $5, $5, $6)",
@@ -213,11 +200,8 @@ struct SignInRecord {
 }
 
 /// Everywhere that a person is signed in, the one last seen first, at most 200.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn live(db: &Db, user_id: &UserId) -> Result<Vec<SignInRow>, DbError> {
-    let tx = db.read_system().await?;
+    let tx = db.read_system("sign_ins.list").await?;
     let rows: Vec<SignInRecord> = tx
         .all(
             "SELECT 'browser' AS means, id, label, created_at, last_seen_at, expires_at FROM web_sessions \
@@ -241,9 +225,6 @@ pub async fn live(db: &Db, user_id: &UserId) -> Result<Vec<SignInRow>, DbError> 
 }
 
 /// Signs a person out in one place. `false` where they are not signed in there (any more).
-///
-/// # Errors
-/// Where the database fails.
 pub async fn revoke(db: &Db, user_id: &UserId, means: Means, id: &str) -> Result<bool, DbError> {
     let now = db.clock().now();
     let sql = match means {
@@ -255,11 +236,11 @@ pub async fn revoke(db: &Db, user_id: &UserId, means: Means, id: &str) -> Result
         }
     };
     let revoked = db
-        .run_system_tx("sign_ins.revoke", |tx: Arc<Tx>| async move {
+        .write_system("sign_ins.revoke", |tx| async move {
             tx.execute(sql, [now.0.into(), id.into(), user_id.as_str().into()]).await
         })
         .await?;
-    db.commits().announce();
+    db.commits().notify();
     Ok(revoked > 0)
 }
 
@@ -271,6 +252,6 @@ pub fn place_of(credential: &Credential) -> Option<(Means, &str)> {
         Credential::Jwt { family, .. } => {
             family.as_ref().map(|id: &TokenFamilyId| (Means::Tokens, id.as_str()))
         }
-        Credential::ApiKey { .. } | Credential::Local => None,
+        Credential::ApiKey { .. } | Credential::Local | Credential::Operator => None,
     }
 }

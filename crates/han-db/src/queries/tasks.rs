@@ -1,12 +1,12 @@
 //! Reading tasks, Han's and the agent's own, for many sessions at once.
 
 use han_transcript::fold::TaskStatus;
-use han_types::{Scope, SessionId};
+use han_types::SessionId;
 use sea_orm::FromQueryResult;
 
 use crate::entities::{NativeTask, Task};
 use crate::queries::ingest::tasks::{native_task_context, task_context};
-use crate::{Db, DbError, Tx};
+use crate::{DbError, ScopedTx};
 
 #[derive(FromQueryResult)]
 struct TaskRow {
@@ -24,13 +24,8 @@ struct TaskRow {
 /// Han's tasks of sessions, each session's by when they began.
 ///
 /// # Errors
-/// Where the database fails or a sealed column cannot be opened.
-pub async fn by_sessions(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
-    sessions: &[SessionId],
-) -> Result<Vec<Task>, DbError> {
+/// Where a sealed column cannot be opened.
+pub async fn by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<Task>, DbError> {
     if sessions.is_empty() {
         return Ok(Vec::new());
     }
@@ -40,27 +35,27 @@ pub async fn by_sessions(
          WHERE team_id = $1 AND {} ORDER BY session_id, started_at, task_id",
         dialect.is_any("session_id", 2)
     );
-    let rows: Vec<TaskRow> = tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(sessions)]).await?;
+    let rows: Vec<TaskRow> = tx.all(&sql, [tx.team(), dialect.list(sessions)]).await?;
     let stored = rows.iter().map(|row| (row.sealed, row.details.as_str()));
-    let keys = db.keys().team_for(db, scope.team_id(), stored).await?;
+    let keys = tx.keys_for(stored).await?;
     rows.into_iter()
         .map(|row| {
             let row_id = format!("{}/{}", row.session_id, row.task_id);
             let json = keys.open(row.sealed, task_context(&row_id), row.details)?;
-            let malformed = |column| DbError::Malformed { column };
+            let malformed = |column| DbError::malformed("tasks", column, &row_id);
             Ok(Task {
                 status: match row.status.as_str() {
                     "ACTIVE" => TaskStatus::Active,
                     "COMPLETED" => TaskStatus::Completed,
                     "FAILED" => TaskStatus::Failed,
-                    _ => return Err(malformed("tasks.status")),
+                    _ => return Err(malformed("status")),
                 },
                 outcome: row
                     .outcome
-                    .map(|outcome| outcome.parse().map_err(|()| malformed("tasks.outcome")))
+                    .map(|outcome| outcome.parse().map_err(|()| malformed("outcome")))
                     .transpose()?,
                 confidence: row.confidence.map(|confidence| confidence as f64 / 1e6),
-                details: serde_json::from_str(&json).map_err(|_| malformed("tasks.details"))?,
+                details: serde_json::from_str(&json).map_err(|_| malformed("details"))?,
                 session_id: row.session_id,
                 task_id: row.task_id,
                 started_at: row.started_at,
@@ -86,13 +81,8 @@ struct NativeRow {
 /// The agent's own tasks of sessions, each session's by when they were created.
 ///
 /// # Errors
-/// Where the database fails or a sealed column cannot be opened.
-pub async fn native_by_sessions(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
-    sessions: &[SessionId],
-) -> Result<Vec<NativeTask>, DbError> {
+/// Where a sealed column cannot be opened.
+pub async fn native_by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<NativeTask>, DbError> {
     if sessions.is_empty() {
         return Ok(Vec::new());
     }
@@ -102,17 +92,16 @@ pub async fn native_by_sessions(
          FROM native_tasks WHERE team_id = $1 AND {} ORDER BY session_id, created_at, task_id",
         dialect.is_any("session_id", 2)
     );
-    let rows: Vec<NativeRow> =
-        tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(sessions)]).await?;
+    let rows: Vec<NativeRow> = tx.all(&sql, [tx.team(), dialect.list(sessions)]).await?;
     let stored = rows.iter().map(|row| (row.sealed, row.details.as_str()));
-    let keys = db.keys().team_for(db, scope.team_id(), stored).await?;
+    let keys = tx.keys_for(stored).await?;
     rows.into_iter()
         .map(|row| {
             let row_id = format!("{}/{}", row.session_id, row.task_id);
             let json = keys.open(row.sealed, native_task_context(&row_id), row.details)?;
             Ok(NativeTask {
                 details: serde_json::from_str(&json)
-                    .map_err(|_| DbError::Malformed { column: "native_tasks.details" })?,
+                    .map_err(|_| DbError::malformed("native_tasks", "details", row_id))?,
                 session_id: row.session_id,
                 task_id: row.task_id,
                 transcript: row.transcript,

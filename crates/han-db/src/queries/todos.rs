@@ -1,11 +1,11 @@
 //! Reading to-dos, for many sessions at once.
 
-use han_types::{Scope, SessionId};
+use han_types::SessionId;
 use sea_orm::FromQueryResult;
 
 use crate::entities::{TodoCounts, Todos};
 use crate::queries::ingest::derive::todos_context;
-use crate::{Db, DbError, Tx};
+use crate::{DbError, ScopedTx};
 
 #[derive(FromQueryResult)]
 struct TodosRow {
@@ -18,13 +18,8 @@ struct TodosRow {
 /// The latest to-do lists of sessions; those that never had one are left out.
 ///
 /// # Errors
-/// Where the database fails or a list cannot be opened.
-pub async fn by_sessions(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
-    sessions: &[SessionId],
-) -> Result<Vec<Todos>, DbError> {
+/// Where a list cannot be opened.
+pub async fn by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<Todos>, DbError> {
     if sessions.is_empty() {
         return Ok(Vec::new());
     }
@@ -33,14 +28,14 @@ pub async fn by_sessions(
         "SELECT session_id, at, sealed, items FROM todos WHERE team_id = $1 AND {}",
         dialect.is_any("session_id", 2)
     );
-    let rows: Vec<TodosRow> = tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(sessions)]).await?;
+    let rows: Vec<TodosRow> = tx.all(&sql, [tx.team(), dialect.list(sessions)]).await?;
     let stored = rows.iter().map(|row| (row.sealed, row.items.as_str()));
-    let keys = db.keys().team_for(db, scope.team_id(), stored).await?;
+    let keys = tx.keys_for(stored).await?;
     rows.into_iter()
         .map(|row| {
             let json = keys.open(row.sealed, todos_context(&row.session_id), row.items)?;
-            let items =
-                serde_json::from_str(&json).map_err(|_| DbError::Malformed { column: "todos.items" })?;
+            let items = serde_json::from_str(&json)
+                .map_err(|_| DbError::malformed("todos", "items", &row.session_id))?;
             Ok(Todos { session_id: row.session_id, at: row.at, items })
         })
         .collect()
@@ -55,12 +50,8 @@ struct CountsRow {
 }
 
 /// How many to-dos of sessions stand where, without opening them; sessions that never had any are left out.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn counts_by_sessions(
-    scope: &Scope,
-    tx: &Tx,
+    tx: &ScopedTx,
     sessions: &[SessionId],
 ) -> Result<Vec<(String, TodoCounts)>, DbError> {
     if sessions.is_empty() {
@@ -71,8 +62,7 @@ pub async fn counts_by_sessions(
         "SELECT session_id, pending, in_progress, completed FROM todos WHERE team_id = $1 AND {}",
         dialect.is_any("session_id", 2)
     );
-    let rows: Vec<CountsRow> =
-        tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(sessions)]).await?;
+    let rows: Vec<CountsRow> = tx.all(&sql, [tx.team(), dialect.list(sessions)]).await?;
     let counts = |row: &CountsRow| TodoCounts {
         pending: row.pending,
         in_progress: row.in_progress,

@@ -2,15 +2,14 @@
 //! two hold it, and the family ends (RFC 9700, section 4.14.2) — unless it is the retry of a request whose answer
 //! was lost.
 
-use std::sync::Arc;
-
 use han_crypto::{OpaqueToken, TokenHash};
 use han_types::{Timestamp, TokenFamilyId, UserId};
 use sea_orm::FromQueryResult;
 
 use super::identity;
 use super::sign_ins::clip;
-use crate::tx::Tx;
+use crate::stored::{stored, stored_id};
+use crate::tx::SystemTx;
 use crate::{Db, DbError};
 
 /// What every refresh token begins with.
@@ -47,13 +46,10 @@ pub enum Refreshed {
 }
 
 /// Begins a family for a person who has just signed in. `label` is what their program calls itself.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn begin(db: &Db, user_id: &UserId, label: &str) -> Result<IssuedToken, DbError> {
     let new = NewFamily::mint(db)?;
     let family = &new;
-    db.run_system_tx("token_families.begin", |tx| async move { family.insert(&tx, user_id, label).await })
+    db.write_system("token_families.begin", |tx| async move { family.insert(&tx, user_id, label).await })
         .await?;
     Ok(new.issued(user_id.clone()))
 }
@@ -72,7 +68,7 @@ impl NewFamily {
     }
 
     /// Stores it; families that ended a month ago are forgotten on the way.
-    pub(super) async fn insert(&self, tx: &Arc<Tx>, user_id: &UserId, label: &str) -> Result<(), DbError> {
+    pub(super) async fn insert(&self, tx: &SystemTx, user_id: &UserId, label: &str) -> Result<(), DbError> {
         let long_ago = self.now.plus_seconds(-FAMILY_SECONDS).0;
         tx.execute(
             "DELETE FROM refresh_tokens WHERE family_id IN (SELECT id FROM token_families WHERE expires_at < $1)",
@@ -102,7 +98,7 @@ impl NewFamily {
 }
 
 async fn insert_token(
-    tx: &Arc<Tx>,
+    tx: &SystemTx,
     hash: &str,
     family: &TokenFamilyId,
     parent: Option<&str>,
@@ -139,29 +135,23 @@ struct Count {
 }
 
 /// The family of a token, used or not.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn family_of(db: &Db, hash: &TokenHash) -> Result<Option<TokenFamilyId>, DbError> {
-    let tx = db.read_system().await?;
+    let tx = db.read_system("refresh_tokens.find").await?;
     let found: Option<FamilyOf> =
         tx.one("SELECT family_id FROM refresh_tokens WHERE token_hash = $1", [hash.to_hex().into()]).await?;
-    found.map(|row| identity::stored(row.family_id, "refresh_tokens.family_id")).transpose()
+    found.map(|row| stored_id(&row.family_id, "refresh_tokens", "family_id")).transpose()
 }
 
 /// Uses a refresh token up and gives the next of its family. Of two who use one at once, each gets a token of its
 /// own, as after a lost answer: only one of these will be good for more, and using the other ends the family. What
 /// nobody ever issued costs one read and no write.
-///
-/// # Errors
-/// Where the database fails; the token is then still good.
 pub async fn refresh(db: &Db, hash: &TokenHash) -> Result<Refreshed, DbError> {
     let Some(family) = family_of(db, hash).await? else { return Ok(Refreshed::Refused) };
     let next = OpaqueToken::mint(REFRESH_PREFIX, db.entropy());
     let (used, next_hash, id, now) = (&hash.to_hex(), &next.hash().to_hex(), &family, db.clock().now());
     let end = now.plus_seconds(FAMILY_SECONDS);
     let outcome = db
-        .run_system_tx("token_families.refresh", |tx| async move {
+        .write_system("token_families.refresh", |tx| async move {
             // This row is the family's lock: what follows happens one refresh after another.
             let owner: Option<Owner> = tx
                 .one(
@@ -186,11 +176,11 @@ pub async fn refresh(db: &Db, hash: &TokenHash) -> Result<Refreshed, DbError> {
     Ok(match outcome {
         None => Refreshed::Refused,
         Some((_, false)) => {
-            db.commits().announce();
+            db.commits().notify();
             Refreshed::Reused(family)
         }
         Some((user_id, true)) => Refreshed::Issued(IssuedToken {
-            user_id: identity::stored(user_id, "token_families.user_id")?,
+            user_id: stored(&user_id, "token_families", "user_id", &family)?,
             family,
             token: next,
             expires_at: end,
@@ -199,7 +189,7 @@ pub async fn refresh(db: &Db, hash: &TokenHash) -> Result<Refreshed, DbError> {
 }
 
 /// Whether the token may be used now; notes that it was.
-async fn use_up(tx: &Arc<Tx>, family: &TokenFamilyId, hash: &str, now: Timestamp) -> Result<bool, DbError> {
+async fn use_up(tx: &SystemTx, family: &TokenFamilyId, hash: &str, now: Timestamp) -> Result<bool, DbError> {
     let token: Option<TokenRecord> = tx
         .one(
             "SELECT parent_hash, used_at, superseded_at FROM refresh_tokens WHERE token_hash = $1",
@@ -242,13 +232,10 @@ async fn use_up(tx: &Arc<Tx>, family: &TokenFamilyId, hash: &str, now: Timestamp
 }
 
 /// Ends the family of a token, used or not. What nobody ever issued costs one read and no write.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn revoke_by_token(db: &Db, hash: &TokenHash) -> Result<(), DbError> {
     let Some(family) = family_of(db, hash).await? else { return Ok(()) };
     let (family, now) = (&family, db.clock().now());
-    db.run_system_tx("token_families.revoke", |tx| async move {
+    db.write_system("token_families.revoke", |tx| async move {
         tx.execute(
             "UPDATE token_families SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL",
             [now.0.into(), family.as_str().into()],
@@ -256,6 +243,6 @@ pub async fn revoke_by_token(db: &Db, hash: &TokenHash) -> Result<(), DbError> {
         .await
     })
     .await?;
-    db.commits().announce();
+    db.commits().notify();
     Ok(())
 }

@@ -1,12 +1,13 @@
 //! Results, by the call they answer: they nest under it wherever it is shown.
 
 use han_transcript::record::ResultKind;
-use han_types::{MessageKey, Scope, SessionId};
+use han_types::SessionId;
 use sea_orm::FromQueryResult;
 
 use crate::entities::ToolResult;
-use crate::queries::messages::{self, parse, unique};
-use crate::{Db, DbError, Tx};
+use crate::queries::messages::{self, unique};
+use crate::stored::{message_key, stored};
+use crate::{DbError, ScopedTx};
 
 /// Results stored under this kind name no run: `call_id` is the keyed hash of the hook's name, and the run they
 /// answer is that hook's last open one before them.
@@ -62,18 +63,13 @@ struct ResultRow {
 /// several.
 ///
 /// # Errors
-/// Where the database fails or a body cannot be opened.
-pub async fn by_calls(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
-    calls: &[Call],
-) -> Result<Vec<(Call, ToolResult)>, DbError> {
+/// Where a body cannot be opened.
+pub async fn by_calls(tx: &ScopedTx, calls: &[Call]) -> Result<Vec<(Call, ToolResult)>, DbError> {
     if calls.is_empty() {
         return Ok(Vec::new());
     }
     // A hook's name is text, so it is stored as a label's keyed hash.
-    let team = db.keys().team(db, scope.team_id()).await?;
+    let team = tx.keys()?;
     let stored: Vec<String> = calls
         .iter()
         .map(|call| match call.kind {
@@ -81,16 +77,12 @@ pub async fn by_calls(
             CallKind::Named(_) => call.call_id.clone(),
         })
         .collect();
-    let rows = rows(scope, tx, calls, &stored).await?;
+    let rows = rows(tx, calls, &stored).await?;
     let mut keys = Vec::with_capacity(rows.len());
     for row in &rows {
-        keys.push(MessageKey {
-            session_id: parse(&row.session_id, "tool_results.session_id")?,
-            transcript: parse(&row.transcript, "tool_results.transcript")?,
-            uuid: row.uuid.clone(),
-        });
+        keys.push(message_key("tool_results", &row.session_id, &row.transcript, &row.uuid)?);
     }
-    let messages = messages::by_keys(scope, db, tx, &keys).await?;
+    let messages = messages::by_keys(tx, &keys).await?;
     let messages: std::collections::HashMap<_, _> = messages.iter().map(|m| (&m.key, m)).collect();
     let wanted: std::collections::HashMap<(&str, &str, &str), &Call> = calls
         .iter()
@@ -115,7 +107,7 @@ pub async fn by_calls(
     Ok(found)
 }
 
-async fn rows(scope: &Scope, tx: &Tx, calls: &[Call], stored: &[String]) -> Result<Vec<ResultRow>, DbError> {
+async fn rows(tx: &ScopedTx, calls: &[Call], stored: &[String]) -> Result<Vec<ResultRow>, DbError> {
     let dialect = tx.dialect();
     let sql = format!(
         "SELECT session_id, kind, call_id, transcript, uuid, success, duration_ms, agent_id FROM tool_results \
@@ -125,7 +117,7 @@ async fn rows(scope: &Scope, tx: &Tx, calls: &[Call], stored: &[String]) -> Resu
         dialect.is_any("call_id", 4),
     );
     let values = [
-        scope.team_id().as_str().into(),
+        tx.team(),
         dialect.list(unique(calls.iter().map(|c| c.session_id.as_str()))),
         dialect.list(unique(calls.iter().map(|c| c.kind.as_str()))),
         dialect.list(unique(stored.iter().map(String::as_str)).into_iter().filter(|id| !id.contains('\0'))),
@@ -134,12 +126,8 @@ async fn rows(scope: &Scope, tx: &Tx, calls: &[Call], stored: &[String]) -> Resu
 }
 
 /// The subagents that tool uses of a session started, as (call id, subagent) pairs.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn agents_by_calls(
-    scope: &Scope,
-    tx: &Tx,
+    tx: &ScopedTx,
     calls: &[(SessionId, String)],
 ) -> Result<Vec<(SessionId, String, String)>, DbError> {
     if calls.is_empty() {
@@ -153,7 +141,7 @@ pub async fn agents_by_calls(
         dialect.is_any("call_id", 3),
     );
     let values = [
-        scope.team_id().as_str().into(),
+        tx.team(),
         dialect.list(unique(calls.iter().map(|(session, _)| session.as_str()))),
         dialect.list(
             unique(calls.iter().map(|(_, call)| call.as_str())).into_iter().filter(|id| !id.contains('\0')),
@@ -163,7 +151,11 @@ pub async fn agents_by_calls(
     let mut found = Vec::new();
     for row in rows {
         if let Some(agent) = row.agent_id {
-            found.push((parse(&row.session_id, "tool_results.session_id")?, row.call_id, agent));
+            found.push((
+                stored(&row.session_id, "tool_results", "session_id", &row.call_id)?,
+                row.call_id,
+                agent,
+            ));
         }
     }
     found.sort();

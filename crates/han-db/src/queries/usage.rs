@@ -1,11 +1,11 @@
 //! Reading sessions' tokens by model, and their counters.
 
 use han_transcript::fold::TokenTotals;
-use han_types::{Scope, SessionId};
+use han_types::SessionId;
 use sea_orm::FromQueryResult;
 
 use crate::entities::SessionCounts;
-use crate::{DbError, Tx};
+use crate::{DbError, ScopedTx};
 
 /// The tokens of one session and one model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,14 +54,7 @@ impl From<UsageRow> for SessionUsage {
 }
 
 /// The tokens of sessions by model, from which their cost follows.
-///
-/// # Errors
-/// Where the database fails.
-pub async fn by_sessions(
-    scope: &Scope,
-    tx: &Tx,
-    sessions: &[SessionId],
-) -> Result<Vec<SessionUsage>, DbError> {
+pub async fn by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<SessionUsage>, DbError> {
     if sessions.is_empty() {
         return Ok(Vec::new());
     }
@@ -70,7 +63,7 @@ pub async fn by_sessions(
         "SELECT {COLUMNS} FROM session_usage WHERE team_id = $1 AND {} AND responses <> 0 ORDER BY session_id, model",
         dialect.is_any("session_id", 2)
     );
-    let rows: Vec<UsageRow> = tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(sessions)]).await?;
+    let rows: Vec<UsageRow> = tx.all(&sql, [tx.team(), dialect.list(sessions)]).await?;
     Ok(rows.into_iter().map(SessionUsage::from).collect())
 }
 
@@ -88,12 +81,8 @@ struct CountsRow {
 }
 
 /// The counters of sessions.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn counts_by_sessions(
-    scope: &Scope,
-    tx: &Tx,
+    tx: &ScopedTx,
     sessions: &[SessionId],
 ) -> Result<Vec<(String, SessionCounts)>, DbError> {
     if sessions.is_empty() {
@@ -105,8 +94,7 @@ pub async fn counts_by_sessions(
            task_done_count, sentiment_count, sentiment_sum FROM sessions WHERE team_id = $1 AND {}",
         dialect.is_any("session_id", 2)
     );
-    let rows: Vec<CountsRow> =
-        tx.all(&sql, [scope.team_id().as_str().into(), dialect.list(sessions)]).await?;
+    let rows: Vec<CountsRow> = tx.all(&sql, [tx.team(), dialect.list(sessions)]).await?;
     let counts = |row: &CountsRow| SessionCounts {
         tool_uses: row.tool_use_count,
         file_changes: row.file_change_count,

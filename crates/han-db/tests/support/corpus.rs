@@ -89,9 +89,9 @@ pub async fn contents(database: &TestDatabase, world: &World) -> Vec<String> {
         rows.extend(dump(database, sql).await);
     }
     // What is sealed of a session, opened.
-    let tx = world.db.read(&world.scope).await.unwrap();
+    let tx = world.db.read(&world.scope, "test.read").await.unwrap();
     let request = PageRequest { after: None, first: 100 };
-    let page = sessions::page(&world.scope, &world.db, &tx, None, &request).await.unwrap();
+    let page = sessions::page(&tx, None, &request).await.unwrap();
     rows.extend(page.rows.iter().map(|session| format!("{} {:?}", session.session_id, session.details)));
     rows
 }

@@ -66,14 +66,19 @@ pub async fn team(db: &Db, name: &str) -> Scope {
     scope(db, user.id).await
 }
 
-pub async fn scope(db: &Db, user_id: UserId) -> Scope {
-    let actor = Actor {
+/// Somebody who has signed in.
+pub fn actor(user_id: UserId) -> Actor {
+    Actor {
         user_id,
         credential: Credential::Local,
         capabilities: Capabilities::PERSON,
         expires_at: None,
-    };
-    identity::scope_for(db, &actor).await.unwrap().unwrap().scope
+        request_id: han_testkit::request_id(),
+    }
+}
+
+pub async fn scope(db: &Db, user_id: UserId) -> Scope {
+    identity::scope_for(db, &actor(user_id)).await.unwrap().unwrap().scope
 }
 
 /// A new member of Ada's team. Their only membership is that one, so their scope is for it.

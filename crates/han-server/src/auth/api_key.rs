@@ -2,7 +2,7 @@
 
 use han_crypto::ApiKeyToken;
 use han_db::queries::identity;
-use han_types::{Actor, Credential};
+use han_types::{Actor, Credential, RequestId};
 
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -15,7 +15,7 @@ pub(crate) fn looks_like_one(token: &str) -> bool {
 }
 
 /// The actor behind a key.
-pub(crate) async fn verify(state: &AppState, text: &str) -> Result<Actor, Problem> {
+pub(crate) async fn verify(state: &AppState, text: &str, request_id: &RequestId) -> Result<Actor, Problem> {
     let token = ApiKeyToken::parse(text).map_err(|_| Problem::bad_credential(REFUSED))?;
     let hash = token.hash();
     let key = identity::api_key(&state.db, &hash)
@@ -28,6 +28,7 @@ pub(crate) async fn verify(state: &AppState, text: &str) -> Result<Actor, Proble
         credential: Credential::ApiKey { id: key.id.clone(), team_id: key.team_id.clone() },
         capabilities: key.capabilities,
         expires_at: key.expires_at,
+        request_id: request_id.clone(),
     };
     // Off the request's way, and nothing worth failing it for.
     let db = state.db.clone();

@@ -4,7 +4,7 @@ use axum::http::HeaderMap;
 use axum::http::header::COOKIE;
 use han_crypto::OpaqueToken;
 use han_db::queries::identity::{self, WEB_SESSION_PREFIX, WEB_SESSION_SECONDS};
-use han_types::{Actor, Capabilities, Credential};
+use han_types::{Actor, Capabilities, Credential, RequestId};
 
 use crate::config::PublicUrl;
 use crate::problem::Problem;
@@ -62,7 +62,7 @@ fn secure(public_url: &PublicUrl) -> &'static str {
 }
 
 /// The actor behind a session token.
-pub(crate) async fn verify(state: &AppState, text: &str) -> Result<Actor, Problem> {
+pub(crate) async fn verify(state: &AppState, text: &str, request_id: &RequestId) -> Result<Actor, Problem> {
     let refused = || Problem::bad_credential(REFUSED);
     let hash = OpaqueToken::parse(WEB_SESSION_PREFIX, text).map_err(|_| refused())?.hash();
     let session = identity::web_session(&state.db, &hash)
@@ -82,5 +82,6 @@ pub(crate) async fn verify(state: &AppState, text: &str) -> Result<Actor, Proble
         credential: Credential::WebSession { id: session.id, team_id: session.active_team_id },
         capabilities: Capabilities::PERSON,
         expires_at: Some(expires_at),
+        request_id: request_id.clone(),
     })
 }

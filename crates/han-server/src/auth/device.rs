@@ -20,6 +20,7 @@ use serde_json::json;
 use super::middleware::Presented;
 use super::{csrf, page, tokens};
 use crate::address::ClientAddress;
+use crate::observe::request_id;
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -220,7 +221,7 @@ pub(crate) async fn decide(
 /// it changes nothing, and no other site can read it.
 async fn signed_in(state: &AppState, headers: &HeaderMap) -> Result<Option<Actor>, Problem> {
     let Some(presented @ Presented::Cookie(_)) = Presented::read(state, headers)? else { return Ok(None) };
-    match presented.verify(state).await {
+    match presented.verify(state, &request_id(state, headers)).await {
         Ok(actor) if matches!(actor.credential, Credential::WebSession { .. }) => Ok(Some(actor)),
         Ok(_) => Ok(None),
         Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => Ok(None),

@@ -17,6 +17,7 @@ use super::csrf;
 use super::login_link::MAX_FORM_BYTES;
 use super::page::{self, html};
 use crate::auth::middleware::Presented;
+use crate::observe::request_id;
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -58,7 +59,7 @@ pub(crate) async fn accept(
     let Some(presented @ Presented::Cookie(_)) = presented else { return Ok(sign_in_first(&state, &body)) };
     // A form cannot send the JSON that other requests by cookie must be; that it is this server's own, it can show.
     csrf::same_origin(&headers, state.public_url.origin(), true)?;
-    let actor = match presented.verify(&state).await {
+    let actor = match presented.verify(&state, &request_id(&state, &headers)).await {
         Ok(actor) => actor,
         Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => {
             return Ok(sign_in_first(&state, &body));
@@ -66,7 +67,7 @@ pub(crate) async fn accept(
         Err(problem) => return Err(problem),
     };
     let code = form_code(&body).unwrap_or_default();
-    let (status, told) = match invites::accept(&state.db, state.config.plans, &actor.user_id, &code).await? {
+    let (status, told) = match invites::accept(&state.db, state.config.plans, &actor, &code).await? {
         Accepted::Done(team) | Accepted::AlreadyMember(team) => {
             tracing::info!(team = %team.id, user = %actor.user_id, "an invite was accepted");
             let resolved = identity::scope_in(&state.db, &actor, &team.id).await?;

@@ -4,7 +4,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use han_types::{Actor, Capabilities, Clock, Credential, Entropy, TeamId, Timestamp, TokenFamilyId, UserId};
+use han_types::{
+    Actor, Capabilities, Clock, Credential, Entropy, RequestId, TeamId, Timestamp, TokenFamilyId, UserId,
+};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -131,7 +133,7 @@ impl JwtKeys {
     /// The actor behind a token; `None` for whatever is not a good one of ours. Why is nobody's business. Whether its
     /// sign-in still holds only the database knows.
     #[must_use]
-    pub fn verify(&self, token: &str) -> Option<Actor> {
+    pub fn verify(&self, token: &str, request_id: &RequestId) -> Option<Actor> {
         if token.len() > MAX_BYTES {
             return None;
         }
@@ -146,6 +148,7 @@ impl JwtKeys {
             credential: Credential::Jwt { id: claims.jti, family: claims.sid, team_id: claims.team_id },
             capabilities: Capabilities::PERSON,
             expires_at: Some(Timestamp(claims.exp.saturating_mul(1000))),
+            request_id: request_id.clone(),
         })
     }
 

@@ -6,11 +6,12 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use han_db::queries::identity::{self, Resolved};
-use han_types::{Actor, Capability};
+use han_types::{Actor, Capability, RequestId};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{api_key, cookie, csrf, tokens};
+use crate::observe::request_id;
 use crate::problem::Problem;
 use crate::rates;
 use crate::state::AppState;
@@ -50,19 +51,19 @@ impl Presented {
         Self::Cookie(SecretString::from(token))
     }
 
-    /// Verifies it. Of a cookie, [`csrf`] must have approved before.
-    pub(crate) async fn verify(&self, state: &AppState) -> Result<Actor, Problem> {
+    /// Verifies it, for the request or the socket of that id. Of a cookie, [`csrf`] must have approved before.
+    pub(crate) async fn verify(&self, state: &AppState, request_id: &RequestId) -> Result<Actor, Problem> {
         let (Self::Bearer(text) | Self::Cookie(text)) = self;
-        rates::checked(state, text.expose_secret(), self.look_up(state)).await
+        rates::checked(state, text.expose_secret(), self.look_up(state, request_id)).await
     }
 
-    async fn look_up(&self, state: &AppState) -> Result<Actor, Problem> {
+    async fn look_up(&self, state: &AppState, request_id: &RequestId) -> Result<Actor, Problem> {
         match self {
             Self::Bearer(token) if api_key::looks_like_one(token.expose_secret()) => {
-                api_key::verify(state, token.expose_secret()).await
+                api_key::verify(state, token.expose_secret(), request_id).await
             }
-            Self::Bearer(token) => tokens::verify(state, token.expose_secret()).await,
-            Self::Cookie(token) => cookie::verify(state, token.expose_secret()).await,
+            Self::Bearer(token) => tokens::verify(state, token.expose_secret(), request_id).await,
+            Self::Cookie(token) => cookie::verify(state, token.expose_secret(), request_id).await,
         }
     }
 }
@@ -89,7 +90,7 @@ impl Caller {
         if matches!(presented, Presented::Cookie(_)) {
             csrf::check(method, headers, state.public_url.origin())?;
         }
-        Ok(Self(presented.verify(state).await?))
+        Ok(Self(presented.verify(state, &request_id(state, headers)).await?))
     }
 
     /// Refuses a credential that may be used for none of `wanted`.

@@ -10,7 +10,7 @@ use han_crypto::OpaqueToken;
 use han_db::queries::identity;
 use han_db::queries::sign_ins;
 use han_db::queries::token_families::{self, IssuedToken, REFRESH_PREFIX, Refreshed};
-use han_types::{Actor, Credential, TeamId, UserId};
+use han_types::{Actor, Credential, RequestId, TeamId, UserId};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -25,8 +25,8 @@ const MAX_BODY_BYTES: usize = 4096;
 const ENDED: &str = "the access token is malformed or has ended: get a new one";
 
 /// The actor behind an access token. One that came of a sign-in costs a read, so that signing out ends it at once.
-pub(crate) async fn verify(state: &AppState, text: &str) -> Result<Actor, Problem> {
-    let actor = state.jwt.verify(text).ok_or_else(|| Problem::bad_credential(ENDED))?;
+pub(crate) async fn verify(state: &AppState, text: &str, request_id: &RequestId) -> Result<Actor, Problem> {
+    let actor = state.jwt.verify(text, request_id).ok_or_else(|| Problem::bad_credential(ENDED))?;
     let of_sign_in = matches!(actor.credential, Credential::Jwt { family: Some(_), .. });
     if of_sign_in && !identity::credential_is_live(&state.db, &actor).await? {
         return Err(Problem::bad_credential(ENDED));

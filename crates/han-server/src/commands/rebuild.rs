@@ -2,11 +2,13 @@
 
 use han_db::Db;
 use han_db::queries::{identity, rebuild};
+use han_types::RequestId;
 
 use super::{CommandError, Rebuild, World};
 
 pub(super) async fn run(asked: &Rebuild, db: &Db, world: &mut World<'_>) -> Result<(), CommandError> {
-    let teams = identity::teams_for_operator(db, asked.team.as_deref()).await?;
+    let request_id = RequestId::generate(&*world.clock, &*world.entropy);
+    let teams = identity::teams_for_operator(db, &request_id, asked.team.as_deref()).await?;
     if let (Some(name), true) = (&asked.team, teams.is_empty()) {
         return Err(CommandError::Refused(format!(
             "there is no team {name:?} that has an admin: name one by its id or its slug"

@@ -3,11 +3,13 @@
 use han_db::Db;
 use han_db::queries::identity;
 use han_db::queries::search::{self, Due};
+use han_types::RequestId;
 
 use super::{CommandError, Reindex, World};
 
 pub(super) async fn run(asked: &Reindex, db: &Db, world: &mut World<'_>) -> Result<(), CommandError> {
-    let teams = identity::teams_for_operator(db, asked.team.as_deref()).await?;
+    let request_id = RequestId::generate(&*world.clock, &*world.entropy);
+    let teams = identity::teams_for_operator(db, &request_id, asked.team.as_deref()).await?;
     if let (Some(name), true) = (&asked.team, teams.is_empty()) {
         return Err(CommandError::Refused(format!(
             "there is no team {name:?} that has an admin: name one by its id or its slug"
@@ -15,7 +17,7 @@ pub(super) async fn run(asked: &Reindex, db: &Db, world: &mut World<'_>) -> Resu
     }
     for team in teams {
         search::begin_anew(&team.scope, db).await?;
-        let lines = search::lag(&team.scope, &db.read(&team.scope).await?).await?;
+        let lines = search::lag(&db.read(&team.scope, "search.lag").await?).await?;
         writeln!(world.err, "han-server: team {}: {lines} lines to index", team.team.slug)?;
         let mut after: Option<Due> = None;
         loop {

@@ -178,6 +178,7 @@ async fn scope_of(server: &TestServer, user_id: &UserId) -> Resolved {
         credential: Credential::Local,
         capabilities: Capabilities::PERSON,
         expires_at: None,
+        request_id: han_testkit::request_id(),
     };
     identity::scope_for(&server.db, &actor).await.unwrap().unwrap()
 }

@@ -11,6 +11,7 @@ use super::derive::{Derive, Seen};
 use super::sums::Sums;
 use crate::DbError;
 use crate::entities::Place;
+use crate::error::blocking;
 use crate::keys::TeamKeys;
 
 /// How many lines, and how many bytes of them, are held at once; one line is, however large.
@@ -81,7 +82,7 @@ impl Derive<'_> {
                      messages.place, messages.sealed, messages.body FROM sized JOIN messages \
                      ON messages.team_id = sized.team_id AND messages.session_id = sized.session_id \
                      AND messages.ordinal = sized.ordinal WHERE sized.before < $5 ORDER BY messages.ordinal",
-                    [self.team.into(), self.session.into(), after.into(), CHUNK.into(), CHUNK_BYTES.into()],
+                    [self.tx.team(), self.session.into(), after.into(), CHUNK.into(), CHUNK_BYTES.into()],
                 )
                 .await?;
             let Some(last) = lines.last() else { return Ok(again) };
@@ -112,15 +113,13 @@ impl Derive<'_> {
             let records = lines.iter().map(|line| line.read(&keys, &session)).collect::<Result<_, _>>()?;
             Ok((lines, records))
         };
-        tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|_| DbError::Missing("deriving a session anew was cut off".to_owned()))?
+        blocking("deriving a session again", work).await?
     }
 
     pub(crate) async fn forget_derived(&self) -> Result<(), DbError> {
         for table in DERIVED {
             let sql = format!("DELETE FROM {table} WHERE team_id = $1 AND session_id = $2");
-            self.tx.execute(&sql, [self.team.into(), self.session.into()]).await?;
+            self.tx.execute(&sql, [self.tx.team(), self.session.into()]).await?;
         }
         Ok(())
     }

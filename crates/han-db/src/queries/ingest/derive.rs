@@ -14,7 +14,7 @@ use crate::dialect::{BulkInsert, Column};
 use crate::entities::Place;
 use crate::keys::TeamKeys;
 use crate::queries::tool_results::{AGENT, UNNAMED_HOOK};
-use crate::{Db, DbError, Tx};
+use crate::{DbError, ScopedTx};
 
 /// A line that was not stored before.
 #[derive(Clone, Copy)]
@@ -65,11 +65,9 @@ pub(crate) fn label_context(id: &str) -> FieldContext<'_> {
 
 /// Deriving the lines of one session, whose row is locked.
 pub(crate) struct Derive<'a> {
-    pub db: &'a Db,
-    pub tx: &'a Tx,
+    pub tx: &'a ScopedTx,
     pub keys: &'a Arc<TeamKeys>,
     pub seals: bool,
-    pub team: &'a str,
     pub session: &'a str,
 }
 
@@ -122,11 +120,11 @@ impl Derive<'_> {
     }
 
     pub(super) fn constants(&self) -> Vec<(&'static str, Value)> {
-        vec![("team_id", self.team.into()), ("session_id", self.session.into())]
+        vec![("team_id", self.tx.team()), ("session_id", self.session.into())]
     }
 
     pub(super) fn seal(&self, context: FieldContext<'_>, text: &str) -> Result<(String, bool), DbError> {
-        Ok(self.keys.seal(self.seals, context, text, self.db.entropy())?)
+        Ok(self.keys.seal(self.seals, context, text, self.tx.entropy())?)
     }
 
     /// Files what answers a call under that call.
@@ -197,7 +195,7 @@ impl Derive<'_> {
                AND (success = 0 OR file_action IS NOT NULL)",
             dialect.is_any("call_id", 3)
         );
-        let values = [self.team.into(), self.session.into(), dialect.list(calls)];
+        let values = [self.tx.team(), self.session.into(), dialect.list(calls)];
         for row in self.tx.all::<OutcomeRow, _>(&sql, values).await? {
             let outcome = outcomes.entry(row.call_id).or_default();
             outcome.failed |= row.success == Some(0);
@@ -238,7 +236,7 @@ impl Derive<'_> {
              WHERE team_id = $1 AND session_id = $2 AND {}",
             dialect.is_any("call_id", 3)
         );
-        self.tx.all(&sql, [self.team.into(), self.session.into(), dialect.list(calls)]).await
+        self.tx.all(&sql, [self.tx.team(), self.session.into(), dialect.list(calls)]).await
     }
 
     /// Brings stored changes in line with the results that came after them.
@@ -271,7 +269,7 @@ impl Derive<'_> {
                 dialect.is_any("call_id", 5)
             );
             let values = [
-                self.team.into(),
+                self.tx.team(),
                 self.session.into(),
                 failed.into(),
                 action.map(str::to_owned).into(),
@@ -430,7 +428,7 @@ impl Derive<'_> {
         }
         let mut constants = self.constants();
         constants.pop();
-        constants.push(("created_at", self.db.clock().now().0.into()));
+        constants.push(("created_at", self.tx.clock().now().0.into()));
         let insert = BulkInsert {
             table: "labels",
             constants,
@@ -525,7 +523,7 @@ impl Derive<'_> {
                    completed = excluded.completed, sealed = excluded.sealed, items = excluded.items \
                  WHERE (excluded.at, excluded.transcript, excluded.line) > (todos.at, todos.transcript, todos.line)",
                 [
-                    self.team.into(),
+                    self.tx.team(),
                     self.session.into(),
                     line.at.into(),
                     line.transcript.into(),

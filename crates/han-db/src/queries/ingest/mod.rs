@@ -28,7 +28,7 @@ use crate::keys::TeamKeys;
 use crate::page::MessageCursor;
 use crate::queries::projects::{project_context, repo_context};
 use crate::queries::sessions::{details_context, open_details};
-use crate::{Db, DbError, Tx};
+use crate::{Db, DbError, ScopedTx};
 
 use derive::{Derive, Seen};
 use sums::{Owner, Sums};
@@ -91,15 +91,12 @@ pub enum Outcome {
 
 /// Stores a batch; when this returns, it is durable. `seals` says whether what is not yet sealed of it must be.
 ///
-/// # Errors
-/// Where the database fails; nothing is stored then, and the same batch may be sent again.
+/// Where this fails, nothing is stored, and the same batch may be sent again.
 pub async fn store(scope: &Scope, db: &Db, seals: bool, batch: Batch) -> Result<Outcome, DbError> {
-    let keys = db.keys().team(db, scope.team_id()).await?;
     let batch = &batch;
-    let keys = &keys;
     let attempt = |expects| {
-        db.run_tx("ingest.store", scope, move |tx| async move {
-            let write = Write { scope, db, tx: &tx, keys, seals, expects, batch, now: db.clock().now().0 };
+        db.write(scope, "ingest.store", move |tx| async move {
+            let write = Write { tx: &tx, keys: tx.keys()?, seals, expects, batch, now: tx.clock().now().0 };
             write.run().await
         })
     };
@@ -109,7 +106,7 @@ pub async fn store(scope: &Scope, db: &Db, seals: bool, batch: Batch) -> Result<
     };
     match outcome {
         Ok(outcome) => {
-            db.commits().announce();
+            db.commits().notify();
             Ok(outcome)
         }
         // Refusals roll the transaction back, so they travel as errors.
@@ -171,9 +168,7 @@ enum Expects {
 }
 
 struct Write<'a> {
-    scope: &'a Scope,
-    db: &'a Db,
-    tx: &'a Tx,
+    tx: &'a ScopedTx,
     keys: &'a Arc<TeamKeys>,
     seals: bool,
     expects: Expects,
@@ -221,7 +216,7 @@ impl Write<'_> {
     }
 
     fn team(&self) -> &str {
-        self.scope.team_id().as_str()
+        self.tx.team_id().as_str()
     }
 
     fn session(&self) -> &str {
@@ -246,8 +241,8 @@ impl Write<'_> {
                 [
                     self.team().into(),
                     self.session().into(),
-                    new_row_id(self.db.clock(), self.db.entropy()).into(),
-                    self.scope.user_id().as_str().into(),
+                    new_row_id(self.tx.clock(), self.tx.entropy()).into(),
+                    self.tx.scope().user_id().as_str().into(),
                     empty.0.into(),
                     empty.1.into(),
                     self.now.into(),
@@ -256,8 +251,8 @@ impl Write<'_> {
                 ],
             )
             .await?
-            .ok_or_else(|| DbError::Missing("the session's row was not given back".to_owned()))?;
-        if row.user_id != self.scope.user_id().as_str() {
+            .ok_or_else(|| DbError::RowMissing { table: "sessions", row: self.session().to_owned() })?;
+        if row.user_id != self.tx.scope().user_id().as_str() {
             return Err(refuse(
                 BatchErrorCode::SessionOwned,
                 "another member of the team pushed this session id first; only they can add to it",
@@ -288,7 +283,8 @@ impl Write<'_> {
                 [self.team().into(), self.session().into(), self.transcript().into(), false.into()],
             )
             .await?;
-        row.ok_or_else(|| DbError::Missing("the transcript's row was not given back".to_owned()))
+        let row_id = || format!("{}/{}", self.session(), self.transcript());
+        row.ok_or_else(|| DbError::RowMissing { table: "transcripts", row: row_id() })
     }
 
     /// The physical line of the batch's first line.
@@ -489,7 +485,7 @@ impl Write<'_> {
                 let repo_id = self.keys.repo_id(remote)?;
                 let json = serde_json::json!(RepoDetails { remote: remote.clone() }).to_string();
                 let (stored, sealed) =
-                    self.keys.seal(self.seals, repo_context(repo_id.as_str()), &json, self.db.entropy())?;
+                    self.keys.seal(self.seals, repo_context(repo_id.as_str()), &json, self.tx.entropy())?;
                 self.tx
                     .execute(
                         "INSERT INTO repos (team_id, id, details, sealed, created_at) VALUES ($1, $2, $3, $4, $5) \
@@ -509,7 +505,7 @@ impl Write<'_> {
         };
         let json = serde_json::json!(ProjectDetails { path: path.clone() }).to_string();
         let (stored, sealed) =
-            self.keys.seal(self.seals, project_context(id.as_str()), &json, self.db.entropy())?;
+            self.keys.seal(self.seals, project_context(id.as_str()), &json, self.tx.entropy())?;
         self.tx
             .execute(
                 "INSERT INTO projects (team_id, id, repo_id, details, sealed, created_at) \
@@ -555,7 +551,7 @@ impl Write<'_> {
         let (hash, sealed) = match &self.batch.last_line_hash {
             Some(hash) => {
                 let (stored, sealed) =
-                    self.keys.seal(self.seals, hash_context(&row_id), hash, self.db.entropy())?;
+                    self.keys.seal(self.seals, hash_context(&row_id), hash, self.tx.entropy())?;
                 (Some(stored), sealed)
             }
             None => (None, false),
@@ -580,7 +576,7 @@ impl Write<'_> {
 
     fn seal_details(&self, details: &SessionDetails) -> Result<(String, bool), DbError> {
         let json = serde_json::json!(details).to_string();
-        Ok(self.keys.seal(self.seals, details_context(self.session()), &json, self.db.entropy())?)
+        Ok(self.keys.seal(self.seals, details_context(self.session()), &json, self.tx.entropy())?)
     }
 
     async fn update_session(
@@ -648,14 +644,7 @@ impl Write<'_> {
     }
 
     fn derive(&self) -> Derive<'_> {
-        Derive {
-            db: self.db,
-            tx: self.tx,
-            keys: self.keys,
-            seals: self.seals,
-            team: self.team(),
-            session: self.session(),
-        }
+        Derive { tx: self.tx, keys: self.keys, seals: self.seals, session: self.session() }
     }
 
     /// Adds what is new to the sums of the session's project. Where the project has only now become known, what was
@@ -667,7 +656,7 @@ impl Write<'_> {
         project_id: Option<&str>,
         sums: Sums,
     ) -> Result<(), DbError> {
-        let owner = Owner { team: self.team(), user: self.scope.user_id().as_str(), session: self.session() };
+        let owner = Owner { user: self.tx.scope().user_id().as_str(), session: self.session() };
         let moves = project_id.is_some() && session.project_id.is_none() && session.started_at.is_some();
         if !moves {
             return owner.add(self.tx, &[(project_id.unwrap_or_default(), &sums)]).await;
@@ -759,19 +748,19 @@ struct StatusRow {
 /// How far each transcript that the asking person pushed has been taken in.
 ///
 /// # Errors
-/// Where the database fails or a hash cannot be opened.
+/// Where a hash cannot be opened.
 pub async fn status(scope: &Scope, db: &Db) -> Result<Vec<TranscriptStatus>, DbError> {
-    let tx = db.read(scope).await?;
+    let tx = db.read(scope, "ingest.status").await?;
     let rows: Vec<StatusRow> = tx
         .all(
             "SELECT t.session_id, t.transcript, t.next_offset, t.last_line_hash, t.sealed \
              FROM transcripts t JOIN sessions s ON s.team_id = t.team_id AND s.session_id = t.session_id \
              WHERE t.team_id = $1 AND s.user_id = $2 ORDER BY t.session_id, t.transcript",
-            [scope.team_id().as_str().into(), scope.user_id().as_str().into()],
+            [tx.team(), scope.user_id().as_str().into()],
         )
         .await?;
     let stored = rows.iter().map(|row| (row.sealed, row.last_line_hash.as_deref().unwrap_or_default()));
-    let keys = db.keys().team_for(db, scope.team_id(), stored).await?;
+    let keys = tx.keys_for(stored).await?;
     rows.into_iter()
         .map(|row| {
             let row_id = format!("{}/{}", row.session_id, row.transcript);

@@ -7,7 +7,7 @@ use sea_orm::Value;
 
 use super::usage::Tokens;
 use crate::dialect::{BulkInsert, Column};
-use crate::{DbError, Tx};
+use crate::{DbError, ScopedTx};
 
 /// Over how many rows the writers of one hour are spread. Readers sum over them.
 const SHARDS: u64 = 8;
@@ -209,7 +209,6 @@ impl Sums {
 
 /// Whose sums they are.
 pub(crate) struct Owner<'a> {
-    pub team: &'a str,
     pub user: &'a str,
     pub session: &'a str,
 }
@@ -217,7 +216,7 @@ pub(crate) struct Owner<'a> {
 impl Owner<'_> {
     /// Adds a session's sums to those of its hours, each under the project that it names. One statement for each of
     /// the two tables, none where there is nothing to add; rows are locked in the order of their keys.
-    pub(crate) async fn add(&self, tx: &Tx, parts: &[(&str, &Sums)]) -> Result<(), DbError> {
+    pub(crate) async fn add(&self, tx: &ScopedTx, parts: &[(&str, &Sums)]) -> Result<(), DbError> {
         let mut rollups = BTreeMap::new();
         let mut counts = BTreeMap::new();
         for (project, sums) in parts {
@@ -236,20 +235,20 @@ impl Owner<'_> {
         self.add_counts(tx, &counts).await
     }
 
-    fn constants(&self) -> Vec<(&'static str, Value)> {
-        vec![
-            ("team_id", self.team.into()),
-            ("user_id", self.user.into()),
-            ("shard", shard(self.session).into()),
-        ]
+    fn constants(&self, tx: &ScopedTx) -> Vec<(&'static str, Value)> {
+        vec![("team_id", tx.team()), ("user_id", self.user.into()), ("shard", shard(self.session).into())]
     }
 
-    async fn add_rollups(&self, tx: &Tx, rows: &BTreeMap<(i64, &str, &str), &Rollup>) -> Result<(), DbError> {
+    async fn add_rollups(
+        &self,
+        tx: &ScopedTx,
+        rows: &BTreeMap<(i64, &str, &str), &Rollup>,
+    ) -> Result<(), DbError> {
         let of =
             |value: &dyn Fn(&Rollup) -> i64| -> Vec<i64> { rows.values().map(|row| value(row)).collect() };
         let insert = BulkInsert {
             table: "rollups",
-            constants: self.constants(),
+            constants: self.constants(tx),
             columns: vec![
                 Column::Int("hour", rows.keys().map(|key| key.0).collect()),
                 Column::Text("project_id", rows.keys().map(|key| key.1.to_owned()).collect()),
@@ -282,14 +281,14 @@ impl Owner<'_> {
 
     async fn add_counts(
         &self,
-        tx: &Tx,
+        tx: &ScopedTx,
         rows: &BTreeMap<(i64, &str, &str, &str), &Counts>,
     ) -> Result<(), DbError> {
         let of =
             |value: &dyn Fn(&Counts) -> i64| -> Vec<i64> { rows.values().map(|row| value(row)).collect() };
         let insert = BulkInsert {
             table: "rollup_counts",
-            constants: self.constants(),
+            constants: self.constants(tx),
             columns: vec![
                 Column::Int("hour", rows.keys().map(|key| key.0).collect()),
                 Column::Text("project_id", rows.keys().map(|key| key.1.to_owned()).collect()),

@@ -138,7 +138,7 @@ impl Derive<'_> {
             "SELECT count(*) AS n FROM task_events WHERE team_id = $1 AND session_id = $2 AND {}",
             dialect.is_any("call_id", 3)
         );
-        let values = [self.team.into(), self.session.into(), dialect.list(failed)];
+        let values = [self.tx.team(), self.session.into(), dialect.list(failed)];
         Ok(self.tx.one::<Found, _>(&sql, values).await?.is_some_and(|found| found.n > 0))
     }
 
@@ -183,15 +183,15 @@ impl Derive<'_> {
                  AS so_far FROM task_events WHERE team_id = $1 AND session_id = $2) \
                  SELECT kind, transcript, uuid, n, line, at, call_id, sealed, event FROM sized WHERE so_far <= $3 \
                  ORDER BY at, transcript, line, n, uuid, kind",
-                [self.team.into(), self.session.into(), MAX_EVENT_BYTES.into()],
+                [self.tx.team(), self.session.into(), MAX_EVENT_BYTES.into()],
             )
             .await?;
-        let malformed = |_| DbError::Malformed { column: "task_events.event" };
         let mut events = Events::default();
         for row in rows {
             let row_id = numbered_row_id(self.session, &row.transcript, row.n, &row.uuid);
             let row_id = format!("{}/{row_id}", row.kind);
             let json = self.keys.open(row.sealed, event_context(&row_id), row.event)?;
+            let malformed = |_| DbError::malformed("task_events", "event", &row_id);
             let place = fold::Place {
                 time: Timestamp(row.at),
                 transcript: row.transcript.clone(),
@@ -214,7 +214,7 @@ impl Derive<'_> {
             .all(
                 "SELECT task_id, task_type, status, outcome, confidence, started_at, completed_at, sealed, details \
                  FROM tasks WHERE team_id = $1 AND session_id = $2",
-                [self.team.into(), self.session.into()],
+                [self.tx.team(), self.session.into()],
             )
             .await?;
         let mut before: HashMap<String, TaskRow> =
@@ -274,7 +274,7 @@ impl Derive<'_> {
             .all(
                 "SELECT task_id, status, created_at, updated_at, completed_at, transcript, uuid, sealed, details \
                  FROM native_tasks WHERE team_id = $1 AND session_id = $2",
-                [self.team.into(), self.session.into()],
+                [self.tx.team(), self.session.into()],
             )
             .await?;
         let mut before: HashMap<String, NativeRow> =
@@ -332,7 +332,7 @@ impl Derive<'_> {
                 "DELETE FROM {table} WHERE team_id = $1 AND session_id = $2 AND {}",
                 dialect.is_any("task_id", 3)
             );
-            self.tx.execute(&sql, [self.team.into(), self.session.into(), dialect.list(ids)]).await?;
+            self.tx.execute(&sql, [self.tx.team(), self.session.into(), dialect.list(ids)]).await?;
         }
         Ok(())
     }

@@ -195,7 +195,7 @@ impl Derive<'_> {
              FROM message_usage WHERE team_id = $1 AND {}",
             dialect.is_any("message_id", 2)
         );
-        let rows: Vec<UsageRow> = self.tx.all(&sql, [self.team.into(), dialect.list(seen.keys())]).await?;
+        let rows: Vec<UsageRow> = self.tx.all(&sql, [self.tx.team(), dialect.list(seen.keys())]).await?;
         let (mut changes, mut changed) = (Vec::new(), BTreeMap::new());
         for row in rows.into_iter().filter(|row| row.session_id == self.session) {
             let Some((&id, answer)) = seen.get_key_value(row.message_id.as_str()) else { continue };

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use han_transcript::fold::TokenTotals;
 use han_transcript::pricing::PriceTable;
-use han_types::Scope;
 use sea_orm::{FromQueryResult, Value};
 
 use super::{By, Cost, Range, RollupRow, Within, counts, date, plus, rollups, total};
-use crate::{DbError, Tx};
+use crate::{DbError, ScopedTx};
 
 /// How much went on in a range.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -92,18 +91,14 @@ pub struct ModelUsage {
 }
 
 /// How much went on. Four statements.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn activity(
-    scope: &Scope,
-    tx: &Tx,
+    tx: &ScopedTx,
     range: &Range,
     within: &Within,
     prices: &PriceTable,
 ) -> Result<ActivityData, DbError> {
-    let rows = rollups(scope, tx, range, within, By::Day, true).await?;
-    let files = counts(scope, tx, range, within, By::Day, &["file"]).await?;
+    let rows = rollups(tx, range, within, By::Day, true).await?;
+    let files = counts(tx, range, within, By::Day, &["file"]).await?;
     let mut data = ActivityData { models: by_model(&rows, prices), ..ActivityData::default() };
     let mut days: BTreeMap<i64, Day> = (range.first_day()..=range.last_day())
         .map(|day| (day, Day { date: date(day), ..Day::default() }))
@@ -134,8 +129,8 @@ pub async fn activity(
     // The last day may still become active.
     let skip = usize::from(!data.days.last().is_some_and(active));
     data.streak_days = data.days.iter().rev().skip(skip).take_while(|day| active(day)).count() as i64;
-    data.hours = hours(scope, tx, range, within).await?;
-    data.first_session_date = first_session(scope, tx, within).await?.map(|hour| date(range.day_of(hour)));
+    data.hours = hours(tx, range, within).await?;
+    data.first_session_date = first_session(tx, within).await?.map(|hour| date(range.day_of(hour)));
     Ok(data)
 }
 
@@ -167,9 +162,9 @@ fn day_models(rows: &[RollupRow]) -> Vec<DayModels> {
     days.into_values().collect()
 }
 
-async fn hours(scope: &Scope, tx: &Tx, range: &Range, within: &Within) -> Result<Vec<Hour>, DbError> {
+async fn hours(tx: &ScopedTx, range: &Range, within: &Within) -> Result<Vec<Hour>, DbError> {
     let mut hours: Vec<Hour> = (0..24).map(|hour| Hour { hour, ..Hour::default() }).collect();
-    for row in rollups(scope, tx, range, within, By::HourOfDay, false).await? {
+    for row in rollups(tx, range, within, By::HourOfDay, false).await? {
         if let Some(hour) = usize::try_from(row.bucket).ok().and_then(|hour| hours.get_mut(hour)) {
             hour.sessions += row.sessions;
             hour.messages += row.messages;
@@ -179,12 +174,12 @@ async fn hours(scope: &Scope, tx: &Tx, range: &Range, within: &Within) -> Result
 }
 
 /// The hour in which the first session began.
-async fn first_session(scope: &Scope, tx: &Tx, within: &Within) -> Result<Option<i64>, DbError> {
+async fn first_session(tx: &ScopedTx, within: &Within) -> Result<Option<i64>, DbError> {
     #[derive(FromQueryResult)]
     struct First {
         hour: i64,
     }
-    let mut values: Vec<Value> = vec![scope.team_id().as_str().into()];
+    let mut values: Vec<Value> = vec![tx.team()];
     let within = within.condition("project_id", &mut values);
     let sql =
         format!("SELECT hour FROM rollups WHERE team_id = $1 AND sessions > 0{within} ORDER BY hour LIMIT 1");

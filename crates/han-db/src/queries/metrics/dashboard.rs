@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use han_transcript::fold::TokenTotals;
 use han_transcript::pricing::PriceTable;
-use han_types::{Scope, SessionId};
+use han_types::SessionId;
 use sea_orm::{FromQueryResult, Value};
 
 use super::activity::{ModelUsage, by_model};
@@ -17,7 +17,7 @@ use super::{
 use crate::dialect::FirstOfEach;
 use crate::queries::usage::{COLUMNS, SessionUsage, UsageRow};
 use crate::queries::{labels, sentiments};
-use crate::{Db, DbError, Tx};
+use crate::{DbError, ScopedTx};
 
 /// The most sessions that one dashboard looks at one by one: those with the latest activity. Costs, tools, hooks and
 /// tasks are summed over all.
@@ -217,20 +217,18 @@ struct SessionRow {
 /// What the dashboard shows. Six statements.
 ///
 /// # Errors
-/// Where the database fails or a name cannot be opened.
+/// Where a name cannot be opened.
 pub async fn dashboard(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
+    tx: &ScopedTx,
     range: &Range,
     within: &Within,
     prices: &PriceTable,
 ) -> Result<DashboardAnalytics, DbError> {
-    let rows = rollups(scope, tx, range, within, By::Day, true).await?;
+    let rows = rollups(tx, range, within, By::Day, true).await?;
     let kinds = [KINDS, &["compaction", "hook", "subagent", "tool"]].concat();
-    let counted = counts(scope, tx, range, within, By::Whole, &kinds).await?;
-    let sessions = sessions(scope, tx, range, within).await?;
-    let usage = usage(scope, tx, &sessions).await?;
+    let counted = counts(tx, range, within, By::Whole, &kinds).await?;
+    let sessions = sessions(tx, range, within).await?;
+    let usage = usage(tx, &sessions).await?;
 
     let of_kind = |kind: &'static str| counted.iter().filter(move |row| row.kind == kind);
     let tasks = of_rows(counted.iter());
@@ -238,10 +236,10 @@ pub async fn dashboard(
         of_kind("tool").map(|row| ToolUsage { tool: row.key.clone(), uses: row.count }).collect();
     tools.sort_by(|a, b| b.uses.cmp(&a.uses).then_with(|| a.tool.cmp(&b.tool)));
     let labelled = counted.iter().filter(|row| matches!(row.kind.as_str(), "hook" | "subagent"));
-    let names = labels::by_ids(scope, db, tx, labelled.map(|row| &row.key)).await?;
+    let names = labels::by_ids(tx, labelled.map(|row| &row.key)).await?;
     let ai_seconds = sessions.iter().map(SessionRow::ai_seconds).sum();
     let measured: Vec<SessionEffectiveness> = sessions.iter().map(SessionRow::measure).collect();
-    let (top_sessions, bottom_sessions) = best_and_worst(scope, db, tx, &measured).await?;
+    let (top_sessions, bottom_sessions) = best_and_worst(tx, &measured).await?;
     Ok(DashboardAnalytics {
         cost: cost(range, &rows, &sessions, &usage, tasks.completed(), prices),
         cache: cache(&rows, prices),
@@ -258,8 +256,8 @@ pub async fn dashboard(
 }
 
 /// The condition on sessions that have activity in the range.
-fn active(range: &Range, within: &Within, scope: &Scope) -> (String, Vec<Value>) {
-    let mut values: Vec<Value> = vec![scope.team_id().as_str().into(), range.from.into(), range.to.into()];
+fn active(tx: &ScopedTx, range: &Range, within: &Within) -> (String, Vec<Value>) {
+    let mut values: Vec<Value> = vec![tx.team(), range.from.into(), range.to.into()];
     let within = within.condition("sessions.project_id", &mut values);
     let sql = format!(
         "sessions.team_id = $1 AND sessions.last_activity_at >= $2 AND sessions.started_at < $3{within} \
@@ -268,13 +266,8 @@ fn active(range: &Range, within: &Within, scope: &Scope) -> (String, Vec<Value>)
     (sql, values)
 }
 
-async fn sessions(
-    scope: &Scope,
-    tx: &Tx,
-    range: &Range,
-    within: &Within,
-) -> Result<Vec<SessionRow>, DbError> {
-    let (active, values) = active(range, within, scope);
+async fn sessions(tx: &ScopedTx, range: &Range, within: &Within) -> Result<Vec<SessionRow>, DbError> {
+    let (active, values) = active(tx, range, within);
     // Looked up session by session. A join may read the whole table, which grows with the history.
     let todos = |sum: &str| {
         format!(
@@ -293,7 +286,7 @@ async fn sessions(
     tx.all(&sql, values).await
 }
 
-async fn usage(scope: &Scope, tx: &Tx, sessions: &[SessionRow]) -> Result<Vec<SessionUsage>, DbError> {
+async fn usage(tx: &ScopedTx, sessions: &[SessionRow]) -> Result<Vec<SessionUsage>, DbError> {
     let rows = FirstOfEach {
         table: "session_usage",
         columns: COLUMNS,
@@ -305,7 +298,7 @@ async fn usage(scope: &Scope, tx: &Tx, sessions: &[SessionRow]) -> Result<Vec<Se
     let dialect = tx.dialect();
     let ids = dialect.list(sessions.iter().map(|session| &session.session_id));
     let sql = dialect.first_of_each(2, &rows);
-    let rows: Vec<UsageRow> = tx.all(&sql, [scope.team_id().as_str().into(), ids]).await?;
+    let rows: Vec<UsageRow> = tx.all(&sql, [tx.team(), ids]).await?;
     Ok(rows.into_iter().map(SessionUsage::from).collect())
 }
 
@@ -457,9 +450,7 @@ fn hooks<'r>(rows: impl Iterator<Item = &'r CountRow>, names: &HashMap<String, S
 
 /// The sessions at both ends that have a score, with the trend of their moods. No session stands in both lists.
 async fn best_and_worst(
-    scope: &Scope,
-    db: &Db,
-    tx: &Tx,
+    tx: &ScopedTx,
     measured: &[SessionEffectiveness],
 ) -> Result<(Vec<SessionEffectiveness>, Vec<SessionEffectiveness>), DbError> {
     let mut ranked: Vec<&SessionEffectiveness> =
@@ -473,7 +464,7 @@ async fn best_and_worst(
     let mut bottom: Vec<SessionEffectiveness> = ranked.iter().skip(worst).rev().copied().cloned().collect();
     let ids: Vec<SessionId> =
         top.iter().chain(&bottom).filter_map(|session| session.session_id.parse().ok()).collect();
-    let moods = sentiments::by_sessions(scope, db, tx, &ids).await?;
+    let moods = sentiments::by_sessions(tx, &ids).await?;
     for session in top.iter_mut().chain(&mut bottom) {
         let of_session: Vec<_> = moods.iter().filter(|mood| mood.session_id == session.session_id).collect();
         session.trend = SentimentTrend::of(&of_session);

@@ -13,7 +13,7 @@ mod team;
 
 use han_transcript::fold::TokenTotals;
 use han_transcript::pricing::PriceTable;
-use han_types::{Scope, Timestamp};
+use han_types::Timestamp;
 use sea_orm::{FromQueryResult, Value};
 
 pub use activity::{ActivityData, Day, DayModels, Hour, ModelUsage, activity};
@@ -26,7 +26,7 @@ pub use human_time::{CategoryTime, HumanTime, ToolTime};
 pub use tasks::{TaskMetrics, metrics};
 pub use team::{ContributorSums, Period, PeriodSums, ProjectSums, TeamMetrics, team_metrics};
 
-use crate::{DbError, Tx};
+use crate::{DbError, ScopedTx};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -206,14 +206,13 @@ impl RollupRow {
 }
 
 async fn rollups(
-    scope: &Scope,
-    tx: &Tx,
+    tx: &ScopedTx,
     range: &Range,
     within: &Within,
     by: By,
     models: bool,
 ) -> Result<Vec<RollupRow>, DbError> {
-    let mut values: Vec<Value> = vec![scope.team_id().as_str().into(), range.from.into(), range.to.into()];
+    let mut values: Vec<Value> = vec![tx.team(), range.from.into(), range.to.into()];
     let within = within.condition("project_id", &mut values);
     let (bucket, name) = by.sql(range);
     let (model, group) = if models { ("model", "1, 2, 3") } else { ("''", "1, 2") };
@@ -250,16 +249,14 @@ struct CountRow {
 }
 
 async fn counts(
-    scope: &Scope,
-    tx: &Tx,
+    tx: &ScopedTx,
     range: &Range,
     within: &Within,
     by: By,
     kinds: &[&str],
 ) -> Result<Vec<CountRow>, DbError> {
     let dialect = tx.dialect();
-    let mut values: Vec<Value> =
-        vec![scope.team_id().as_str().into(), range.from.into(), range.to.into(), dialect.list(kinds)];
+    let mut values: Vec<Value> = vec![tx.team(), range.from.into(), range.to.into(), dialect.list(kinds)];
     let kinds = dialect.is_any("kind", 4);
     let within = within.condition("project_id", &mut values);
     let (bucket, name) = by.sql(range);

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use han_types::Scope;
-
 use super::{By, CountRow, Range, Within, counts, share};
-use crate::{DbError, Tx};
+use crate::{DbError, ScopedTx};
 
 /// What tasks came to in a range. Han's tasks tell type and outcome; the agent's own only that they were done.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,11 +57,8 @@ impl TaskMetrics {
 pub(super) const KINDS: &[&str] = &["native_begun", "native_done", "sentiment", "task_begun", "task_ended"];
 
 /// What tasks came to. One statement.
-///
-/// # Errors
-/// Where the database fails.
-pub async fn metrics(scope: &Scope, tx: &Tx, range: &Range, within: &Within) -> Result<TaskMetrics, DbError> {
-    let rows = counts(scope, tx, range, within, By::Whole, KINDS).await?;
+pub async fn metrics(tx: &ScopedTx, range: &Range, within: &Within) -> Result<TaskMetrics, DbError> {
+    let rows = counts(tx, range, within, By::Whole, KINDS).await?;
     Ok(of_rows(rows.iter()))
 }
 

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use han_transcript::fold::TokenTotals;
 use han_transcript::pricing::PriceTable;
-use han_types::Scope;
 
 use super::tasks::{KINDS, TaskMetrics, of_rows};
 use super::{By, Cost, CountRow, Range, RollupRow, Within, counts, date, plus, rollups, week_of};
-use crate::{DbError, Tx};
+use crate::{DbError, ScopedTx};
 
 /// How long a period is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,19 +102,15 @@ pub struct ContributorSums {
 }
 
 /// A team's work. Six statements.
-///
-/// # Errors
-/// Where the database fails.
 pub async fn team_metrics(
-    scope: &Scope,
-    tx: &Tx,
+    tx: &ScopedTx,
     range: &Range,
     within: &Within,
     period: Period,
     prices: &PriceTable,
 ) -> Result<TeamMetrics, DbError> {
-    let by_day = rollups(scope, tx, range, within, By::Day, true).await?;
-    let tasks_by_day = counts(scope, tx, range, within, By::Day, KINDS).await?;
+    let by_day = rollups(tx, range, within, By::Day, true).await?;
+    let tasks_by_day = counts(tx, range, within, By::Day, KINDS).await?;
     let mut metrics = TeamMetrics { tasks: of_rows(tasks_by_day.iter()), ..TeamMetrics::default() };
     for row in &by_day {
         metrics.sessions += row.sessions;
@@ -125,8 +120,8 @@ pub async fn team_metrics(
     }
     metrics.periods = periods(&by_day, &tasks_by_day, period);
 
-    let by_project = rollups(scope, tx, range, within, By::Project, false).await?;
-    let tasks_by_project = counts(scope, tx, range, within, By::Project, KINDS).await?;
+    let by_project = rollups(tx, range, within, By::Project, false).await?;
+    let tasks_by_project = counts(tx, range, within, By::Project, KINDS).await?;
     metrics.projects = named(&by_project, &tasks_by_project)
         .map(|(name, row, tasks)| ProjectSums {
             project_id: Some(name.to_owned()).filter(|id| !id.is_empty()),
@@ -139,8 +134,8 @@ pub async fn team_metrics(
         .collect();
     metrics.projects.sort_by_key(|project| std::cmp::Reverse((project.sessions, project.messages)));
 
-    let by_user = rollups(scope, tx, range, within, By::User, false).await?;
-    let tasks_by_user = counts(scope, tx, range, within, By::User, KINDS).await?;
+    let by_user = rollups(tx, range, within, By::User, false).await?;
+    let tasks_by_user = counts(tx, range, within, By::User, KINDS).await?;
     metrics.contributors = named(&by_user, &tasks_by_user)
         .map(|(name, row, tasks)| ContributorSums {
             user_id: name.to_owned(),
