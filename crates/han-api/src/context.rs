@@ -8,11 +8,12 @@ use futures_util::future::BoxFuture;
 use han_db::{Db, ScopedTx};
 use han_transcript::pricing::PriceTable;
 use han_types::{Actor, Capability, Credential, Scope, Timestamp};
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::watch;
 
 use crate::error::{ApiError, Result};
 use crate::loaders::Loaders;
 use crate::memo::Memo;
+use crate::reads::Reads;
 use crate::shared::queue::Publisher;
 
 /// Reads an actor's membership again: `true` if its scope is still valid.
@@ -215,31 +216,9 @@ impl fmt::Debug for Operation {
     }
 }
 
-/// The part of an operation that its loaders share.
-pub(crate) struct Reads {
-    db: Db,
-    scope: Scope,
-    tx: OnceCell<ScopedTx>,
-}
-
-impl Reads {
-    pub(crate) fn db(&self) -> &Db {
-        &self.db
-    }
-
-    pub(crate) fn scope(&self) -> &Scope {
-        &self.scope
-    }
-
-    /// The operation's transaction, opened by the first read.
-    pub(crate) async fn tx(&self) -> Result<&ScopedTx> {
-        Ok(self.tx.get_or_try_init(|| self.db.read(&self.scope, "graphql.operation")).await?)
-    }
-}
-
 impl Operation {
     fn start(db: Db, scope: Scope, team_name: Option<Arc<str>>) -> Op {
-        let reads = Arc::new(Reads { db, scope, tx: OnceCell::new() });
+        let reads = Arc::new(Reads::new(db, scope));
         let loader = Memo::new(Loaders::new(Arc::clone(&reads)));
         Arc::new(Self { reads, team_name, loader })
     }

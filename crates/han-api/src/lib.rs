@@ -2,7 +2,7 @@
 //! puts a [`RequestContext`] into a request and passes it to a [`HanSchema`].
 //!
 //! * `schema`: the entry points `local` and `team`; `executor`: how an operation runs.
-//! * `context`: what one operation works with; `loaders`: how its reads are batched; `drive`, `memo`: when these run, and
+//! * `context`, `reads`: what one operation works with; `loaders`: how its reads are batched; `drive`, `memo`: when these run, and
 //!   that each key is loaded once (docs/adr/0011).
 //! * `shared`: equal subscriptions, which share one stream of responses (docs/adr/0010).
 //! * `types`, `query`, `mutation`, `subscription`: the schema, one file per noun.
@@ -26,6 +26,7 @@ pub mod machine;
 mod memo;
 mod mutation;
 mod query;
+mod reads;
 pub mod schema;
 mod shared;
 mod subscription;

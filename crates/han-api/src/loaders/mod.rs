@@ -13,8 +13,8 @@ use han_db::queries::tool_results::{self, Call};
 use han_db::queries::{messages, projects, sessions};
 use han_types::{MessageKey, ProjectId, RepoId, SessionId};
 
-use crate::context::Reads;
 use crate::error::{ApiError, Result};
+use crate::reads::Reads;
 
 pub(crate) use by_session::{
     CountsOf, HookStatsOf, HooksOf, NativeTasksOf, SentimentsOf, TasksOf, TodoCountsOf, TodosOf, UsageOf,
