@@ -16,7 +16,7 @@ use han_testkit::both_databases;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
-use crate::operations::{SDL, Shapes};
+use crate::operations::Shapes;
 use crate::support::{World, codes};
 
 const ROOTS: [&str; 3] = ["Query", "MutationRoot", "SubscriptionRoot"];
@@ -48,11 +48,6 @@ fn the_local_schema_has_no_type_of_the_team_schema() {
         assert!(schema::team_sdl().contains(&format!(" {ty} {{")), "{ty}");
         assert!(!local.contains(&format!(" {ty} {{")), "{ty}");
     }
-}
-
-#[test]
-fn the_team_schema_is_checked_in() {
-    assert_eq!(schema::team_sdl().trim_end(), SDL.trim_end(), "script/lib/drift --write");
 }
 
 fn local(world: &World, machine: impl Machine) -> HanSchema {
