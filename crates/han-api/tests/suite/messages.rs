@@ -92,15 +92,15 @@ fn assert_sample(name: &str, value: &str) {
     settings.bind(|| insta::assert_snapshot!(name, value));
 }
 
-/// What the snapshots of one kind of message have in common: the type or, for the model's answers, what they consist of.
+/// The kind of a message: its type and, for an answer of the model, its last block.
 fn variant(node: &Value) -> String {
     let kind = node["__typename"].as_str().unwrap();
     let blocks = node["contentBlocks"].as_array().filter(|_| kind == "AssistantMessage");
-    let parts = blocks.into_iter().flatten().map(|block| match block["name"].as_str() {
+    let mut parts = blocks.into_iter().flatten().map(|block| match block["name"].as_str() {
         Some(tool) => format!("{kind}_{tool}"),
         None => format!("{kind}_{}", block["__typename"].as_str().unwrap()),
     });
-    parts.last().unwrap_or_else(|| kind.to_owned())
+    parts.next_back().unwrap_or_else(|| kind.to_owned())
 }
 
 both_databases!(
