@@ -1,41 +1,43 @@
 #!/usr/bin/env python3
-"""Holds the workspace to its layers, as docs/ARCHITECTURE.md draws them.
+"""Checks that the crates import each other only as docs/ARCHITECTURE.md allows.
 
-Reads `cargo metadata` for what each crate names in its Cargo.toml, and `cargo tree` for what is really built
-(metadata also lists optional dependencies that no feature turns on). Dev-dependencies are exempt: tests may
-reach anywhere. Reads han-db's source for what may not stand beside a transaction, too. Exits 1 and names each edge that breaks a
-rule.
+Reads the dependencies of each crate from `cargo metadata`, and the crates that are built from `cargo tree` (metadata also
+lists optional dependencies that no feature enables). Dev-dependencies are exempt: tests may import any crate. Also
+reads the sources: no import cycle may exist between files in different folders of a crate, and no function of han-db
+takes a transaction together with a scope or a database. Exits with status 1 and prints each violation.
 """
 
+import collections
 import json
 import pathlib
 import re
 import subprocess
 import sys
 
-# Each crate of the workspace and the ones it may import. A crate that is not listed fails.
+# Each crate of the workspace, and the crates that it may import. A crate without an entry is an error.
 MAY_IMPORT = {
     "han-types": set(),
     "han-transcript": {"han-types"},
     "han-crypto": {"han-types"},
     "han-db": {"han-types", "han-transcript", "han-crypto"},
     "han-api": {"han-types", "han-transcript", "han-db"},
-    "han-server": {"han-types", "han-transcript", "han-crypto", "han-db", "han-api"},
-    "han-coordinator": {"han-types", "han-transcript", "han-crypto", "han-db", "han-api"},
-    # Dev-only crates: nothing that ships may import them.
+    "han-http": {"han-types", "han-api"},
+    "han-server": {"han-types", "han-transcript", "han-crypto", "han-db", "han-api", "han-http"},
+    "han-coordinator": {"han-types", "han-transcript", "han-crypto", "han-db", "han-api", "han-http"},
+    # Dev-only crates: no product crate may import them.
     "han-testkit": {"han-types"},
     "han-bench": {"han-types", "han-transcript", "han-crypto", "han-db", "han-api", "han-testkit"},
 }
 
-# External crates that only some of ours may name, and why.
+# External crates that only some crates may import, with the reason.
 ONLY_IN = [
     (re.compile(r"^sea-(orm|query|schema)"), {"han-db"}, "SeaORM types do not leave han-db"),
     (re.compile(r"^sqlx"), {"han-db", "han-testkit", "han-bench"}, "SQL is written in han-db"),
-    (re.compile(r"^axum"), {"han-server", "han-coordinator", "han-testkit"}, "axum does not enter db or api"),
+    (re.compile(r"^axum"), {"han-http", "han-server", "han-coordinator", "han-testkit"}, "axum does not enter db or api"),
     (re.compile(r"^aws-lc-rs$"), {"han-crypto"}, "raw cryptography is private to han-crypto"),
 ]
 
-# Crates without I/O may not name what does it.
+# Crates without I/O must not import crates that do I/O.
 PURE = {"han-types", "han-transcript", "han-crypto"}
 DOES_IO = re.compile(r"^(tokio|hyper|reqwest|sqlx|sea-orm|axum|notify)(-|$)")
 
@@ -50,12 +52,12 @@ def cargo(*arguments):
 
 
 def broken_edges(packages):
-    """Yields a sentence for each import that breaks a rule."""
+    """Yields a message for each import that breaks a rule."""
     ours = {package["name"] for package in packages}
     for package in packages:
         name = package["name"]
         if name not in MAY_IMPORT:
-            yield f"{name} has no row in MAY_IMPORT: say there what it may import"
+            yield f"{name} has no entry in MAY_IMPORT: add one with the crates that it may import"
             continue
         for dependency in package["dependencies"]:
             other = dependency["name"]
@@ -67,11 +69,11 @@ def broken_edges(packages):
                 if pattern.search(other) and name not in allowed:
                     yield f"{name} imports {other}: {why}"
             if name in PURE and DOES_IO.search(other):
-                yield f"{name} imports {other}: it does no I/O"
+                yield f"{name} imports {other}: {name} must not do I/O"
 
 
 def banned_crates():
-    """Yields a sentence for each banned crate that is built for any platform."""
+    """Yields a message for each banned crate that is built for any platform."""
     tree = cargo("tree", "--workspace", "--edges", "normal,build", "--prefix", "none", "--target", "all", "--format", "{p}")
     built = {line.split()[0] for line in tree.splitlines() if line.strip()}
     for name in sorted(NEVER & built):
@@ -79,14 +81,14 @@ def banned_crates():
 
 
 def source_leaks(packages):
-    """Yields a sentence where a public signature of han-db speaks SeaORM: re-exports are the way it would leak."""
+    """Yields a message for each re-export of SeaORM, sqlx or sea-query from han-db."""
     for package in packages:
         if package["name"] != "han-db":
             continue
         for file in sorted(pathlib.Path(package["manifest_path"]).parent.glob("src/**/*.rs")):
             for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
                 if re.match(r"\s*pub use (::)?(sea_orm|sqlx|sea_query)", line):
-                    yield f"{file}:{number} re-exports what may not leave han-db: {line.strip()}"
+                    yield f"{file}:{number} re-exports a type that must stay in han-db: {line.strip()}"
 
 
 # What has a list of parameters or of fields.
@@ -140,11 +142,185 @@ def loose_contexts(packages):
                 yield f"{file}:{line} {kind} {name} has a transaction and a {carried}: take it from the transaction"
 
 
+# What may stand in a source and is no import: comments, strings, characters.
+NO_CODE = re.compile(
+    r"//[^\n]*|/\*.*?\*/|\bb?r(#*)\".*?\"\1|\"(?:\\.|[^\"\\])*\"|'(?:\\.[^']*|[^'\\])'", re.DOTALL
+)
+TEST_MODULE = re.compile(r"#\[cfg\(test\)\]\s*mod\s+\w+\s*\{")
+USE = re.compile(r"\buse\s+([^;]+);")
+PATH = re.compile(r"(?<![\w:$])(\w+(?:\s*::\s*\w+)+)")
+ITEM = re.compile(r"\b(?:fn|struct|enum|union|trait|type|const|static|macro_rules!)\s+(\w+)")
+
+
+def code_of(file):
+    """A source without comments, strings and test modules."""
+    code = NO_CODE.sub(" ", file.read_text(encoding="utf-8"))
+    while found := TEST_MODULE.search(code):
+        end, depth = found.end(), 1
+        while depth and end < len(code):
+            depth += {"{": 1, "}": -1}.get(code[end], 0)
+            end += 1
+        code = code[: found.start()] + code[end:]
+    return code
+
+
+def leaves(tree, prefix=()):
+    """Yields (path, name) for each name that a `use` tree brings in; the name of a glob is `*`."""
+    tree = tree.strip()
+    head, brace, rest = tree.partition("{")
+    if not brace:
+        path, _, alias = (part.strip() for part in tree.partition(" as "))
+        path = prefix + tuple(part.strip() for part in path.split("::") if part.strip())
+        if path and path[-1] == "self" and len(path) > 1:
+            path = path[:-1]
+        if path:
+            yield path, alias or path[-1]
+        return
+    prefix += tuple(part.strip() for part in head.split("::") if part.strip())
+    part, depth = "", 0
+    for character in rest[: rest.rindex("}")] + ",":
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        if character == "," and depth == 0:
+            if part.strip():
+                yield from leaves(part, prefix)
+            part = ""
+        else:
+            part += character
+
+
+class Crate:
+    """The modules of a crate, and which file imports what from which."""
+
+    def __init__(self, root):
+        self.root = root
+        self.files = {}
+        for file in sorted(root.rglob("*.rs")):
+            module = file.relative_to(root).with_suffix("").parts
+            if module[-1] in ("mod", "lib") or (module == ("main",) and not (root / "lib.rs").exists()):
+                module = module[:-1]
+            if module[:1] not in (("bin",), ("main",)):
+                self.files[module] = file
+        self.code = {module: code_of(file) for module, file in self.files.items()}
+        self.names = {
+            module: [
+                (self.absolute(module, path), name)
+                for tree in USE.findall(code)
+                for path, name in leaves(tree)
+                if self.absolute(module, path) is not None
+            ]
+            for module, code in self.code.items()
+        }
+
+    def absolute(self, module, path):
+        """A path from the root of the crate; `None` for one that leads to another crate."""
+        first, rest = path[0], path[1:]
+        if first == "crate":
+            return rest
+        if first == "self":
+            return module + rest
+        if first == "super":
+            if not module:
+                return None
+            return self.absolute(module[:-1], ("self", *rest) if rest[:1] != ("super",) else rest)
+        return module + path if module + path[:1] in self.files else None
+
+    def defining(self, path, seen=frozenset()):
+        """The module that defines what a path names, past re-exports; `None` where that is another crate."""
+        if path in seen:
+            return None
+        seen |= {path}
+        depth = next(n for n in range(len(path), -1, -1) if path[:n] in self.files)
+        module, rest = path[:depth], path[depth:]
+        if not rest or rest[0] == "*":
+            return module
+        if rest[0] in ITEM.findall(self.code[module]):
+            return module
+        globs = []
+        for target, name in self.names[module]:
+            if name == rest[0]:
+                return self.defining(target + rest[1:], seen)
+            if name == "*":
+                globs.append(target[:-1])
+        for target in globs:
+            found = self.defining(target + rest, seen)
+            if found is not None and rest[0] in ITEM.findall(self.code[found]):
+                return found
+        return module
+
+    def imports(self):
+        """For each module the modules whose items it names."""
+        edges = {}
+        for module, code in self.code.items():
+            paths = [target for target, _ in self.names[module]]
+            for text in PATH.findall(USE.sub(" ", code)):
+                path = self.absolute(module, tuple(part.strip() for part in text.split("::")))
+                if path is not None:
+                    paths.append(path)
+            edges[module] = {self.defining(path) for path in paths} - {None, module}
+        return edges
+
+    def folder(self, module):
+        """The folder that a module belongs to; `noun.rs` belongs to `noun/` where there is one."""
+        file = self.files[module]
+        own = file.with_suffix("")
+        return own if own.is_dir() else file.parent
+
+    def name(self, module):
+        return self.files[module].relative_to(self.root).as_posix()
+
+
+def shortest_cycle(edges, module, other):
+    """The shortest cycle that begins with the import of `other` by `module`; `None` if there is none."""
+    came_from, queue = {other: module}, collections.deque([other])
+    while queue and module not in came_from:
+        step = queue.popleft()
+        for following in sorted(edges[step]):
+            if following not in came_from:
+                came_from[following] = step
+                queue.append(following)
+    if module not in came_from:
+        return None
+    cycle = [module]
+    while len(cycle) == 1 or cycle[-1] != module:
+        cycle.append(came_from[cycle[-1]])
+    return cycle[::-1]
+
+
+def import_cycles(packages):
+    """Yields a sentence for each import cycle between folders, the shortest first.
+
+    The first import of a reported cycle is left out of account afterwards: another cycle through it is not reported.
+    """
+    for package in packages:
+        crate = Crate(pathlib.Path(package["manifest_path"]).parent / "src")
+        edges = crate.imports()
+        while True:
+            between = [
+                (module, other)
+                for module in sorted(edges)
+                for other in sorted(edges[module])
+                if crate.folder(module) != crate.folder(other)
+            ]
+            found = [cycle for edge in between if (cycle := shortest_cycle(edges, *edge))]
+            if not found:
+                break
+            cycle = min(found, key=len)
+            edges[cycle[0]].remove(cycle[1])
+            names = " -> ".join(crate.name(module) for module in cycle)
+            yield f"{package['name']}: import cycle between folders: {names}"
+
+
 def main():
     packages = json.loads(cargo("metadata", "--format-version", "1", "--no-deps"))["packages"]
-    wrong = [*broken_edges(packages), *banned_crates(), *source_leaks(packages), *loose_contexts(packages)]
-    for sentence in wrong:
-        print(f"error: {sentence}", file=sys.stderr)
+    wrong = [
+        *broken_edges(packages),
+        *banned_crates(),
+        *source_leaks(packages),
+        *loose_contexts(packages),
+        *import_cycles(packages),
+    ]
+    for message in wrong:
+        print(f"error: {message}", file=sys.stderr)
     return 1 if wrong else 0
 
 

@@ -1,9 +1,8 @@
 # shellcheck shell=bash
-# What every script here begins with: strictness, the repository as working directory, and plain messages.
-# Sourced, never run.
+# Sourced at the start of every script: strict mode, the repository as working directory, and plain messages.
 set -euo pipefail
 
-# Scripts work from wherever they are called.
+# Scripts work from any directory.
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 say() { printf '==> %s\n' "$*"; }
@@ -15,7 +14,7 @@ die() {
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
-# Prints the comment at the top of the calling script, and ends, where its first argument asks for help.
+# Prints the comment at the top of the calling script and exits if its first argument asks for help.
 help_if_asked() {
     case ${1:-} in
     -h | --help)
@@ -25,8 +24,29 @@ help_if_asked() {
     esac
 }
 
-# rustup puts cargo where login shells look, which scripts started by a service do not.
+# The directory of cargo is in the PATH of login shells, but not of scripts that a service starts.
 if ! has cargo && [[ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]]; then
     PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
-    export PATH
 fi
+
+# script/bootstrap installs missing lint tools here. It is last, so that installed programs take precedence.
+readonly TOOLS=target/tools
+PATH="$PATH:$PWD/$TOOLS/bin"
+export PATH
+
+# rustup downloads the toolchain of rust-toolchain.toml unless it is installed under that name. A machine without access
+# to the download may have the same version under another name: use that one.
+use_installed_toolchain() {
+    local pinned name names
+    if [[ -n ${RUSTUP_TOOLCHAIN:-} ]] || ! has rustup; then return 0; fi
+    pinned=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+    names=$(rustup toolchain list | cut -d ' ' -f 1)
+    [[ $'\n'$names != *$'\n'"$pinned"* ]] || return 0
+    for name in $names; do
+        if [[ $(rustup run "$name" rustc --version 2>/dev/null) == "rustc $pinned "* ]]; then
+            export RUSTUP_TOOLCHAIN=$name
+            return 0
+        fi
+    done
+}
+use_installed_toolchain

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Throwaway PostgreSQL clusters: makes one in a temporary directory, and takes it away again whatever happens.
-# Tests (script/test, han-testkit) and benchmarks (script/bench) get theirs here; nothing else starts one.
+# Throwaway PostgreSQL clusters: creates a cluster in a temporary directory and always deletes it at the end. Tests
+# (script/test, han-testkit) and benchmarks (script/bench) use it.
 set -euo pipefail
 
 usage() {
@@ -9,23 +9,24 @@ usage: script/lib/pg.sh with [--durable] VARIABLE COMMAND [ARGUMENT…]
        script/lib/pg.sh hold [--durable]
        script/lib/pg.sh bindir
 
-  with    starts a cluster, exports its superuser URL as VARIABLE, runs COMMAND, stops the cluster and ends
+  with    starts a cluster, exports the URL of its superuser as VARIABLE, runs COMMAND, stops the cluster and exits
           with COMMAND's exit status
-  hold    starts a cluster, prints its superuser URL as one line, and stops it once standard input closes: a
-          program that ends, however it ends, takes its cluster with it
-  bindir  prints where PostgreSQL's programs lie
+  hold    starts a cluster, prints the URL of its superuser as one line, and stops the cluster when standard input
+          closes, which happens when the calling program exits for any reason; reads the commands "crash" and
+          "restart" from standard input, and prints "done" or "failed" after each
+  bindir  prints the directory of PostgreSQL's programs
 
---durable waits for the disk as a production server does (fsync on); without it a crash of the machine may
-lose data, which a test can bear and a benchmark cannot.
+--durable turns fsync on, as in production. Without it, a crash of the machine may lose data, which is acceptable for
+tests but would distort benchmarks.
 
-HAN_PG_BINDIR names the directory of PostgreSQL's programs where they lie in an unusual place.
+Set HAN_PG_BINDIR to the directory of PostgreSQL's programs if they are not in a standard place.
 TEXT
 }
 
 readonly OLDEST=15
 bindir='' root='' data='' port=''
 
-# The oldest supported version is preferred: what works there works on newer ones.
+# Prefers the oldest supported version, because code that works there also works on newer versions.
 find_bindir() {
     local candidates=() dir version
     [[ -n "${HAN_PG_BINDIR:-}" ]] && candidates+=("$HAN_PG_BINDIR")
@@ -45,7 +46,7 @@ find_bindir() {
     return 3
 }
 
-# PostgreSQL refuses to run as root, so root lends the work to the account that the package made.
+# PostgreSQL refuses to run as root, so root runs it as the user that the package created.
 as_owner() {
     if ((EUID != 0)); then
         "$@"
@@ -62,8 +63,8 @@ make_root() {
         return 3
     fi
     local parent
-    # A socket's path may have 107 bytes, and a private TMPDIR may be closed to the account that runs the
-    # cluster: /tmp serves then.
+    # Fall back to /tmp if TMPDIR is too long (a socket's path may have 107 bytes) or not accessible to the user that runs
+    # the cluster.
     for parent in "${TMPDIR:-/tmp}" /tmp; do
         [[ ${#parent} -le 60 ]] || continue
         root=$(mktemp -d "$parent/han-pg.XXXXXXXX")
@@ -73,7 +74,7 @@ make_root() {
         fi
         rm -rf "$root"
     done
-    echo "No temporary directory that PostgreSQL may write to." >&2
+    echo "PostgreSQL has no writable temporary directory: set TMPDIR to one." >&2
     return 1
 }
 
@@ -98,13 +99,13 @@ start() {
             echo "fsync = off"
             echo "full_page_writes = off"
         else
-            # Benchmarks ask when something was committed.
+            # Benchmarks read commit times.
             echo "track_commit_timestamp = on"
         fi
     } | as_owner tee -a "$data/postgresql.conf" >/dev/null
 
-    # Ports below the ephemeral range, so that no outgoing connection holds one; PostgreSQL itself finds out
-    # whether the port is free, which leaves no gap between looking and taking.
+    # Ports below the ephemeral range, so that no outgoing connection uses them. PostgreSQL itself detects whether the
+    # port is free, which avoids a race between checking and binding.
     for attempt in 1 2 3 4 5 6 7 8 9 10; do
         port=$((15433 + (RANDOM * 7 + $$ + attempt) % 16000))
         if as_owner "$bindir/pg_ctl" start --pgdata="$data" --wait --timeout=60 --silent \
@@ -123,7 +124,7 @@ stop() {
     root=''
     [[ -n $dir ]] || return 0
     cd /
-    # Nothing in it is worth a checkpoint.
+    # The data is deleted, so skip the checkpoint.
     if [[ -e $dir/data/postmaster.pid ]]; then
         as_owner "$bindir/pg_ctl" stop --pgdata="$dir/data" --mode=immediate --silent >/dev/null 2>&1 || true
     fi
@@ -134,8 +135,8 @@ crash() {
     as_owner kill -KILL "$(head -n 1 "$data/postmaster.pid")" </dev/null
 }
 
-# While a backend of the one that was killed still lives, PostgreSQL refuses to start.
-revive() {
+# PostgreSQL refuses to start while a backend of the killed postmaster is alive.
+restart() {
     local attempt
     for attempt in {1..100}; do
         if as_owner "$bindir/pg_ctl" start --pgdata="$data" --wait --timeout=60 --silent \
@@ -146,6 +147,15 @@ revive() {
     done
     tail -n 20 "$root/server.log" >&2
     return 1
+}
+
+# Runs a command that `hold` has read.
+control() {
+    case $1 in
+    crash) crash ;;
+    restart) restart ;;
+    *) return 1 ;;
+    esac
 }
 
 url() {
@@ -170,7 +180,7 @@ main() {
         start "$durable"
         cd "$from"
         export "$variable=$(url)"
-        # In the background, so that a signal reaches the traps at once rather than after the command's end.
+        # In the background, so that the traps run at once on a signal, not after the command.
         "$@" <&0 &
         command=$!
         trap 'kill -INT "$command" 2>/dev/null; wait "$command"; exit 130' INT
@@ -184,14 +194,10 @@ main() {
         trap 'exit 143' INT TERM HUP
         start "$durable"
         url
-        # The process that reads the URL holds standard input open; when it ends, the cluster ends.
+        # The calling program keeps standard input open.
         local command
         while read -r command; do
-            case $command in
-            crash) crash ;;
-            revive) revive ;;
-            *) false ;;
-            esac && echo done || echo failed
+            if control "$command"; then echo "done"; else echo "failed"; fi
         done
         ;;
     bindir)

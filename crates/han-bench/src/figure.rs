@@ -1,4 +1,4 @@
-//! What a benchmark comes to: a figure, its goal, and the line that says both.
+//! The result of a benchmark: its figure, its goal, and its last output line.
 
 use std::process::ExitCode;
 
@@ -7,48 +7,43 @@ pub(crate) struct Figure {
     name: &'static str,
     figure: String,
     goal: String,
-    holds: bool,
+    met: bool,
 }
 
 impl Figure {
-    /// A ratio to the baseline that must not be lower.
+    /// A ratio to the baseline, with a lower limit.
     pub(crate) fn at_least(name: &'static str, ratio: f64, goal: f64) -> Self {
         Self {
             name,
             figure: format!("{ratio:.2}x"),
             goal: format!("at least {goal:.2}x"),
-            holds: ratio >= goal,
+            met: ratio >= goal,
         }
     }
 
-    /// A ratio to the baseline that must not be higher.
+    /// A ratio to the baseline, with an upper limit.
     pub(crate) fn at_most(name: &'static str, ratio: f64, goal: f64) -> Self {
-        Self {
-            name,
-            figure: format!("{ratio:.2}x"),
-            goal: format!("at most {goal:.2}x"),
-            holds: ratio <= goal,
-        }
+        Self { name, figure: format!("{ratio:.2}x"), goal: format!("at most {goal:.2}x"), met: ratio <= goal }
     }
 
-    /// Several figures at once, in words.
-    pub(crate) fn of(name: &'static str, figure: String, goal: &str, holds: bool) -> Self {
-        Self { name, figure, goal: goal.to_owned(), holds }
+    /// Any figure as text, such as several values.
+    pub(crate) fn new(name: &'static str, figure: String, goal: &str, met: bool) -> Self {
+        Self { name, figure, goal: goal.to_owned(), met }
     }
 
-    /// Prints the last line and says whether the goal holds.
+    /// Prints the last line; the exit code is a failure if the goal is missed.
     pub(crate) fn report(&self) -> ExitCode {
         println!("{}: {} (goal {})", self.name, self.figure, self.goal);
-        if self.holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        if self.met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }
 
-/// The middle value; of an even number, the lower of the two in the middle.
+/// The median; of an even number of values, the lower of the middle two.
 pub(crate) fn median(values: &[f64]) -> f64 {
     percentile(values, 50.0)
 }
 
-/// The value that `percent` of them do not exceed (the nearest rank).
+/// The percentile, by nearest rank.
 pub(crate) fn percentile(values: &[f64], percent: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

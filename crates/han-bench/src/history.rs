@@ -1,8 +1,7 @@
-//! The history that `lists` reads: a month of sessions, pushed as clients push them; the same month again and again
-//! before it, put straight into the tables; one session of very many messages.
+//! Creates the data that `lists` reads: a month of sessions, pushed as by clients; copies of that month in earlier
+//! months, inserted directly into the tables; and one session with very many messages.
 //!
-//! Bodies of what is copied are cut short, and its words are not in the search index: only what is pushed is ever read
-//! as text.
+//! Copied bodies are truncated and not in the search index, because only pushed messages are read as text.
 
 use futures_util::{StreamExt as _, stream};
 use han_db::page::{Cursor as _, MessageCursor};
@@ -13,14 +12,14 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use crate::target::Target;
 
-/// How far the months lie apart.
+/// The length of a month, in milliseconds.
 const MONTH_MS: i64 = 30 * 86_400_000;
-/// Lines of a session's main file, and of Han's own events.
+/// The number of lines in a session's main file, and of Han's events.
 const SESSION_LINES: usize = 466;
 const SESSION_EVENTS: usize = 34;
 const PROJECTS: usize = 20;
 const PEOPLE: usize = 10;
-/// Writers at once.
+/// The number of concurrent writers.
 const WRITERS: usize = 8;
 
 /// A server with a history.
@@ -28,24 +27,24 @@ pub(crate) struct History {
     /// The server.
     pub target: Target,
     client: reqwest::Client,
-    /// The time at which the last month ends.
+    /// The end of the last month, in milliseconds since the epoch.
     now: i64,
 }
 
 impl History {
-    /// A server whose team pushed `lines` in the last month, and as many in each of the `months - 1` before.
-    pub(crate) async fn make(name: &str, lines: usize, months: usize) -> Self {
+    /// Starts a server with `lines` lines in the last month, and as many in each of the `months - 1` earlier months.
+    pub(crate) async fn create(name: &str, lines: usize, months: usize) -> Self {
         let target = Target::start(name).await;
         let now = "SELECT CAST(extract(epoch FROM now()) * 1000 AS bigint)";
         let now: i64 = sqlx::query_scalar(now).fetch_one(&mut target.connect().await).await.expect("a time");
         let history = Self { target, client: reqwest::Client::new(), now };
         history.push_month(lines).await;
         history.target.until_indexed().await;
-        history.share_out().await;
+        history.distribute_among_users().await;
         if months > 1 {
             history.copy_month(months).await;
         }
-        history.settle().await;
+        history.analyze().await;
         history
     }
 
@@ -54,19 +53,19 @@ impl History {
         let pushes = (0..sessions).map(|n| async move {
             let mut session = SyntheticSession::new(n as u64 + 1);
             let id = session.session_id().to_owned();
-            // The first begins two hours ago, the last nearly a month ago.
+            // The first session starts two hours ago, the last nearly a month ago.
             let span = MONTH_MS - 6 * Timestamp::HOUR_MS;
             let start = self.now - 2 * Timestamp::HOUR_MS - span * n as i64 / sessions as i64;
             let path = format!("/home/dev/project-{}", n % PROJECTS);
             let (main, han) = (session.lines(SESSION_LINES), session.han_events(SESSION_EVENTS));
-            let first = begin_of(&main);
+            let first = first_timestamp(&main);
             self.push(&id, "main", &path, &shifted(&main, start - first)).await;
             self.push(&id, "han", &path, &shifted(&han, start - first)).await;
         });
         stream::iter(pushes).buffer_unordered(WRITERS).collect::<Vec<()>>().await;
     }
 
-    /// Pushes lines that follow those before them in the file.
+    /// Pushes lines without an offset, which appends them.
     pub(crate) async fn push(&self, session: &str, transcript: &str, path: &str, lines: &[String]) {
         let body = format!(
             r#"{{"sessions":[{{"session_id":"{session}","metadata":{{"agent":"claude-code","project_path":"{path}","git_remote":"git@example.com:bench{path}.git"}},"transcript":"{transcript}","messages":[{}]}}]}}"#,
@@ -76,8 +75,8 @@ impl History {
         self.target.push(&self.client, Some("zstd"), body).await;
     }
 
-    /// Makes several people's work of one person's, by project.
-    async fn share_out(&self) {
+    /// Distributes the sessions among several users, by project.
+    async fn distribute_among_users(&self) {
         let person = format!("'person-' || (abs(hashtext(project_id)) % {PEOPLE})");
         let mut sql = format!(
             "INSERT INTO users (id, username, created_at) SELECT 'person-' || n, 'person ' || n, 0 \
@@ -89,7 +88,7 @@ impl History {
         self.execute(&sql).await;
     }
 
-    /// Puts the month's rows in again, once for each month before.
+    /// Inserts copies of the month's rows, one per earlier month.
     async fn copy_month(&self, months: usize) {
         let mut connection = self.target.connect().await;
         let tables: Vec<String> = sqlx::query_scalar(
@@ -100,7 +99,7 @@ impl History {
         .fetch_all(&mut connection)
         .await
         .expect("the tables");
-        // Nobody listens to what is copied: no triggers.
+        // Copies need no change events, so triggers are off.
         let mut sql = "SET session_replication_role = replica;".to_owned();
         for table in &tables {
             let columns = sqlx::query(
@@ -112,7 +111,7 @@ impl History {
             .await
             .expect("the columns");
             let columns: Vec<String> = columns.iter().map(|row| row.get(0)).collect();
-            let values: Vec<String> = columns.iter().map(|column| earlier(table, column)).collect();
+            let values: Vec<String> = columns.iter().map(|column| in_earlier_month(table, column)).collect();
             sql.push_str(&format!(
                 "INSERT INTO {table} ({}) SELECT {} FROM {table} t, generate_series(1, {}) AS month;",
                 columns.join(", "),
@@ -123,14 +122,14 @@ impl History {
         self.execute(&sql).await;
     }
 
-    /// A session of exactly `messages` listed messages, of which the newest and the oldest can be read. Gives its id
-    /// and the cursor before its last page of `page`.
+    /// Creates a session with exactly `messages` listed messages, of which the newest and the oldest can be opened.
+    /// Returns its id and the cursor before its last page of `page` messages.
     pub(crate) async fn deep_session(&self, messages: i64, page: i64) -> (String, String) {
-        let mut made = SyntheticSession::new(1_000_001);
-        let id = made.session_id().to_owned();
-        let (old, new) = (made.lines(400), made.lines(400));
+        let mut synthetic = SyntheticSession::new(1_000_001);
+        let id = synthetic.session_id().to_owned();
+        let (old, new) = (synthetic.lines(400), synthetic.lines(400));
         let day = 24 * Timestamp::HOUR_MS;
-        let start = self.now - 3 * day - begin_of(&old);
+        let start = self.now - 3 * day - first_timestamp(&old);
         self.push(&id, "main", "/home/dev/deep", &shifted(&old, start)).await;
         self.push(&id, "main", "/home/dev/deep", &shifted(&new, start + day)).await;
         self.target.until_indexed().await;
@@ -166,7 +165,7 @@ impl History {
             values.join(", ")
         ))
         .await;
-        self.settle().await;
+        self.analyze().await;
         let last = format!(
             "SELECT at, transcript, line, uuid FROM messages WHERE session_id = '{id}' AND place = 1 \
              ORDER BY at, transcript, line, uuid OFFSET {page} LIMIT 1"
@@ -177,37 +176,40 @@ impl History {
         (id, cursor.encode())
     }
 
-    /// Two sessions of the same lines, one sealed and one in clear.
-    pub(crate) async fn twins(&self) -> (String, String) {
-        let mut made = SyntheticSession::new(1_000_002);
-        let (sealed, clear) = ("twin-sealed".to_owned(), "twin-clear".to_owned());
-        let lines = made.lines(300);
-        let lines = shifted(&lines, self.now - 5 * 24 * Timestamp::HOUR_MS - begin_of(&lines));
+    /// Creates two sessions with the same lines, one sealed and one in plaintext, and returns their ids.
+    pub(crate) async fn sealed_and_plaintext_sessions(&self) -> (String, String) {
+        let mut synthetic = SyntheticSession::new(1_000_002);
+        let (sealed, plaintext) = ("twin-sealed".to_owned(), "twin-plaintext".to_owned());
+        let lines = synthetic.lines(300);
+        let lines = shifted(&lines, self.now - 5 * 24 * Timestamp::HOUR_MS - first_timestamp(&lines));
         self.push(&sealed, "main", "/home/dev/twins", &lines).await;
-        self.push(&clear, "main", "/home/dev/twins", &lines).await;
+        self.push(&plaintext, "main", "/home/dev/twins", &lines).await;
         self.target.until_indexed().await;
         let mut connection = self.target.connect().await;
-        // Lines keep their order: every one was stored.
+        // Every line was stored, so line numbers equal list positions.
         sqlx::query(
             "UPDATE messages SET sealed = false, body = u.body \
              FROM unnest($1::text[]) WITH ORDINALITY AS u(body, n) \
              WHERE session_id = $2 AND line = n - 1",
         )
         .bind(&lines)
-        .bind(&clear)
+        .bind(&plaintext)
         .execute(&mut connection)
         .await
-        .expect("bodies in clear");
+        .expect("bodies in plaintext");
         let sealed_left = "SELECT count(*) FROM messages WHERE session_id = $1 AND sealed";
-        let left: i64 =
-            sqlx::query_scalar(sealed_left).bind(&clear).fetch_one(&mut connection).await.expect("a count");
-        assert_eq!(left, 0, "every line of the twin is in clear");
-        self.settle().await;
-        (sealed, clear)
+        let left: i64 = sqlx::query_scalar(sealed_left)
+            .bind(&plaintext)
+            .fetch_one(&mut connection)
+            .await
+            .expect("a count");
+        assert_eq!(left, 0, "every line is in plaintext");
+        self.analyze().await;
+        (sealed, plaintext)
     }
 
-    /// Tells the planner what is there now.
-    async fn settle(&self) {
+    /// Updates the planner's statistics.
+    async fn analyze(&self) {
         self.execute("VACUUM (ANALYZE) messages").await;
         self.execute("ANALYZE").await;
     }
@@ -219,39 +221,39 @@ impl History {
             .unwrap_or_else(|error| panic!("{error}: {sql}"));
     }
 
-    /// How many messages it has.
+    /// The number of messages.
     pub(crate) async fn messages(&self) -> i64 {
         let sql = "SELECT count(*) FROM messages";
         sqlx::query_scalar(sql).fetch_one(&mut self.target.connect().await).await.expect("a count")
     }
 
-    /// Asks a GraphQL question and gives the answer's text and how many milliseconds it took.
-    pub(crate) async fn ask(&self, question: &Question) -> (String, f64) {
-        let begin = std::time::Instant::now();
+    /// Executes a GraphQL operation; returns the response's text and the time in milliseconds.
+    pub(crate) async fn execute_graphql(&self, operation: &Operation) -> (String, f64) {
+        let start = std::time::Instant::now();
         let response = self
             .client
             .post(format!("{}/graphql", self.target.url))
             .bearer_auth(&self.target.key)
-            .json(&json!({ "query": question.query, "variables": question.variables }))
+            .json(&json!({ "query": operation.query, "variables": operation.variables }))
             .send()
             .await
             .expect("the server answers");
         let text = response.text().await.expect("an answer");
-        (text, begin.elapsed().as_secs_f64() * 1e3)
+        (text, start.elapsed().as_secs_f64() * 1e3)
     }
 }
 
-/// What is asked.
+/// A GraphQL operation.
 #[derive(Clone)]
-pub(crate) struct Question {
+pub(crate) struct Operation {
     /// The document.
     pub query: &'static str,
     /// Its variables.
     pub variables: serde_json::Value,
 }
 
-/// The value of a column in an earlier month.
-fn earlier(table: &str, column: &str) -> String {
+/// The SQL expression for a column's value in an earlier month.
+fn in_earlier_month(table: &str, column: &str) -> String {
     match (table, column) {
         (_, "session_id") | ("sessions", "id") | ("message_usage", "message_id") => {
             format!("t.{column} || '-' || month")
@@ -270,16 +272,16 @@ const STAMP: &str = r#""timestamp":""#;
 /// `2026-11-23T12:00:00.000Z`
 const STAMP_BYTES: usize = 24;
 
-fn stamp(line: &str) -> Option<i64> {
+fn timestamp(line: &str) -> Option<i64> {
     let from = line.find(STAMP)? + STAMP.len();
     Timestamp::parse_rfc3339(line.get(from..from + STAMP_BYTES)?).map(|at| at.0)
 }
 
-fn begin_of(lines: &[String]) -> i64 {
-    lines.iter().find_map(|line| stamp(line)).expect("a line with a time")
+fn first_timestamp(lines: &[String]) -> i64 {
+    lines.iter().find_map(|line| timestamp(line)).expect("a line with a time")
 }
 
-/// The lines, so many milliseconds later.
+/// The lines with timestamps moved by `by` milliseconds.
 fn shifted(lines: &[String], by: i64) -> Vec<String> {
     let shift = |line: &String| {
         let mut parts = line.split(STAMP);

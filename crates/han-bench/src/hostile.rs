@@ -1,4 +1,4 @@
-//! `hostile`: what it takes to refuse a document that asks for too much, beside the smallest one that is answered.
+//! `hostile`: the time to reject documents over the limits, compared with the smallest valid document.
 
 use std::time::Instant;
 
@@ -8,10 +8,10 @@ use serde_json::json;
 use crate::figure::{Figure, median};
 use crate::target::Target;
 
-/// How `hostile` measures.
+/// Options of `hostile`.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Requests of each sort.
+    /// The number of requests of each kind.
     #[arg(long, default_value_t = 400)]
     requests: usize,
 }
@@ -29,7 +29,7 @@ pub(crate) async fn run(options: Options) -> Figure {
         ("1,000 operations", serde_json::Value::Array(vec![one; 1000]).to_string()),
     ];
     let mut times = vec![Vec::with_capacity(options.requests); bodies.len()];
-    // In turns, so that all of them see the same machine.
+    // Alternate, so that load on the machine affects all kinds equally.
     for _ in 0..options.requests {
         for ((_, body), times) in bodies.iter().zip(&mut times) {
             let start = Instant::now();

@@ -1,4 +1,4 @@
-//! `idle`: what a han-server on its embedded database takes when it has nothing to do, and how soon it is ready.
+//! `idle`: memory and start time of an idle han-server on SQLite.
 
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,13 @@ use crate::cpu;
 use crate::figure::{Figure, median};
 use crate::target::server_path;
 
-/// How `idle` measures.
+/// Options of `idle`.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Starts, each on a new database; the first is not counted.
+    /// The number of starts, each on a new database, after one warm-up.
     #[arg(long, default_value_t = 5)]
     starts: usize,
-    /// Seconds of idling before memory is read.
+    /// The idle time before memory is measured, in seconds.
     #[arg(long, default_value_t = 5)]
     seconds: u64,
 }
@@ -54,6 +54,6 @@ pub(crate) async fn run(options: Options) -> Figure {
     let (start, restart, resident) = (median(&starts), median(&restarts), median(&resident));
     let figure =
         format!("{resident:.1} MiB resident, {start:.2} s to ready ({restart:.2} s on an existing database)");
-    let holds = resident <= 50.0 && start <= 1.0 && restart <= 1.0;
-    Figure::of("idle", figure, "at most 50 MiB, at most 1 s", holds)
+    let met = resident <= 50.0 && start <= 1.0 && restart <= 1.0;
+    Figure::new("idle", figure, "at most 50 MiB, at most 1 s", met)
 }

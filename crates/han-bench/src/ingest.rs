@@ -1,6 +1,6 @@
-//! `ingest`: lines a second from HTTP request to durable, sealed commit, beside binary COPY of the very same rows
-//! (ciphertext and all) into a table of the same columns and primary key, at the same commit size and with as many
-//! writers. Every pair of runs uses new sessions; the ratio is the median over the pairs.
+//! `ingest`: lines per second from HTTP request to durable, sealed commit, compared with binary COPY of the same rows
+//! (ciphertext included) into a table with the same columns and primary key, with the same commit size and number of
+//! writers. Each pair of runs uses new sessions; the ratio is the median over the pairs.
 
 use std::time::Instant;
 
@@ -16,32 +16,32 @@ use crate::cpu;
 use crate::figure::{Figure, median};
 use crate::target::Target;
 
-/// How `ingest` measures.
+/// Options of `ingest`.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Writers at once, each with a session of its own.
+    /// The number of concurrent writers, each with its own session.
     #[arg(long, default_value_t = 32)]
     pub(crate) writers: usize,
-    /// Lines a commit.
+    /// Lines per commit.
     #[arg(long, default_value_t = 500)]
     batch: usize,
-    /// Commits of each writer in a run. Too few, and the files that PostgreSQL has just made take in what COPY writes
-    /// before anything has to be written out.
+    /// Commits per writer and run. With too few, PostgreSQL's new files absorb the writes of COPY before they have to
+    /// reach the disk, and COPY is faster than in a steady state.
     #[arg(long, default_value_t = 12)]
     batches: usize,
-    /// Pairs of runs; the first is not counted.
+    /// The number of pairs of runs, after one warm-up.
     #[arg(long, default_value_t = 5)]
     pub(crate) pairs: usize,
 }
 
 impl Options {
-    /// How many lines a run has.
+    /// The number of lines per run.
     pub(crate) fn lines(&self) -> f64 {
         (self.writers * self.batches * self.batch) as f64
     }
 }
 
-/// One run's figures.
+/// The result of a run.
 pub(crate) struct Run {
     pub(crate) lines_per_second: f64,
     pub(crate) server_cpu: f64,
@@ -53,7 +53,7 @@ pub(crate) async fn run(options: Options) -> Figure {
     let client = reqwest::Client::new();
     let lines = options.lines();
     println!(
-        "{} writers, {} commits each of {} lines: {lines} lines a run",
+        "{} writers, {} commits each of {} lines: {lines} lines per run",
         options.writers, options.batches, options.batch
     );
     println!(
@@ -65,7 +65,7 @@ pub(crate) async fn run(options: Options) -> Figure {
         let sessions: Vec<Session> =
             (0..options.writers).map(|writer| Session::new(&options, pair, writer)).collect();
         let http = push(&target, &client, &sessions, lines).await;
-        // The search index is written once nobody pushes, and not beside the baseline.
+        // The background job writes the search index after the pushes; it must not run during the baseline.
         target.until_indexed().await;
         let copy = copy(&target, &options, &sessions, pair, lines).await;
         let ratio = http.lines_per_second / copy.lines_per_second;
@@ -86,7 +86,7 @@ pub(crate) async fn run(options: Options) -> Figure {
     Figure::at_least("ingest", median(&ratios), 0.5)
 }
 
-/// What the server does with a commit's lines before the database gets them, each stage alone on one core.
+/// Measures the server's processing of a commit's lines before the database, each stage alone on one core.
 fn stages(options: &Options) {
     const ROUNDS: usize = 20;
     let entropy = OsEntropy::default();
@@ -99,7 +99,7 @@ fn stages(options: &Options) {
         let context = FieldContext { table: "messages", row_id: "session/main/uuid", column: "body" };
         keys.field(context).encrypt(line.as_bytes(), &entropy).expect("a sealed line")
     };
-    println!("{:>30} {:>12}", "the server's stages", "ms a commit");
+    println!("{:>30} {:>12}", "stage of the server", "ms/commit");
     let stage = |name: &str, work: &dyn Fn() -> usize| {
         let start = Instant::now();
         let done: usize = (0..ROUNDS).map(|_| work()).sum();
@@ -107,11 +107,11 @@ fn stages(options: &Options) {
         println!("{name:>30} {:>12.2}", start.elapsed().as_secs_f64() * 1e3 / ROUNDS as f64);
     };
     stage("decompress", &|| zstd::stream::decode_all(body.as_slice()).expect("a body").len());
-    stage("read what lines mean", &|| lines.iter().map(|line| project(line, &at).uuid.len()).sum());
+    stage("parse and project lines", &|| lines.iter().map(|line| project(line, &at).uuid.len()).sum());
     stage("seal", &|| lines.iter().map(|line| seal(line).len()).sum());
 }
 
-/// A writer's session: its request bodies, made before the clock starts.
+/// A writer's session, with request bodies that are built before the measurement.
 pub(crate) struct Session {
     id: String,
     bodies: Vec<Vec<u8>>,
@@ -151,7 +151,7 @@ pub(crate) async fn push(target: &Target, client: &reqwest::Client, sessions: &[
     }
 }
 
-/// Copies the same rows, as the server stored them, into a table of their columns and key.
+/// Copies the same rows, as the server stored them, into a table with the same columns and key.
 async fn copy(target: &Target, options: &Options, sessions: &[Session], pair: usize, lines: f64) -> Run {
     let mut connection = target.connect().await;
     let table = format!("copy_{pair}");
@@ -184,9 +184,9 @@ async fn copy(target: &Target, options: &Options, sessions: &[Session], pair: us
         async move {
             let mut copied = 0;
             for chunk in chunks {
-                let mut copy = connection.copy_in_raw(sql).await.expect("COPY begins");
-                copy.send(chunk.as_slice()).await.expect("COPY goes on");
-                copied += copy.finish().await.expect("COPY ends");
+                let mut copy = connection.copy_in_raw(sql).await.expect("COPY starts");
+                copy.send(chunk.as_slice()).await.expect("COPY accepts rows");
+                copied += copy.finish().await.expect("COPY finishes");
             }
             copied
         }

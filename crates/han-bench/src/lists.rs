@@ -1,26 +1,27 @@
-//! `lists`: what lists and dashboards cost with thirty times the history beside a month of it (the same people,
-//! projects and density, longer in time); the last page of a very long session beside its first; a page of sealed
-//! messages beside the same in clear. Each is asked through HTTP and GraphQL, in turns with its baseline.
+//! `lists`: response times of lists and dashboards with thirty months of history, compared with one month of the same
+//! people, projects and density; of the last page of a very long session, compared with its first; and of a page of
+//! sealed messages, compared with the same messages in plaintext. Requests use GraphQL over HTTP and alternate with
+//! their baseline.
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use crate::figure::{Figure, median, percentile};
-use crate::history::{History, Question};
+use crate::history::{History, Operation};
 
-/// How `lists` measures.
+/// Options of `lists`.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Messages of the shorter history, which lasts a month: 30,000 at least, so that a page of sessions is full.
+    /// The number of messages in the one-month history: at least 30,000, so that a page of sessions is full.
     #[arg(long, default_value_t = 100_000)]
     messages: usize,
-    /// How many months the longer one lasts.
+    /// The number of months in the longer history.
     #[arg(long, default_value_t = 30)]
     months: usize,
-    /// Messages of the long session.
+    /// The number of messages in the long session.
     #[arg(long, default_value_t = 1_000_000)]
     deep: i64,
-    /// How often each question is asked.
+    /// How often each operation is executed.
     #[arg(long, default_value_t = 200)]
     rounds: usize,
 }
@@ -58,9 +59,9 @@ const ACTIVITY: &str =
     tokenUsage { totalTokens estimatedCostUsd } streakDays totalActiveDays firstSessionDate } }";
 
 pub(crate) async fn run(options: Options) -> Figure {
-    assert!(options.messages >= 30_000, "--messages: a month of fewer has no full page of sessions");
-    let short = History::make("han_bench_lists_short", options.messages, 1).await;
-    let long = History::make("han_bench_lists_long", options.messages, options.months).await;
+    assert!(options.messages >= 30_000, "--messages: a full page of sessions needs at least 30,000");
+    let short = History::create("han_bench_lists_short", options.messages, 1).await;
+    let long = History::create("han_bench_lists_long", options.messages, options.months).await;
     println!(
         "short: {} messages in a month; long: {} in {} months",
         short.messages().await,
@@ -72,7 +73,7 @@ pub(crate) async fn run(options: Options) -> Figure {
         "", "baseline p50 / p99 ms", "p50 / p99 ms", "ratio", "goal"
     );
 
-    let plain = |query| Question { query, variables: json!({}) };
+    let plain = |query| Operation { query, variables: json!({}) };
     let mut growth: f64 = 0.0;
     for (name, query) in [
         ("session list (50)", SESSIONS),
@@ -80,57 +81,60 @@ pub(crate) async fn run(options: Options) -> Figure {
         ("teamMetrics", TEAM),
         ("activity", ACTIVITY),
     ] {
-        let question = plain(query);
-        growth = growth.max(pair(name, (&short, &question), (&long, &question), options.rounds, 1.2).await);
+        let operation = plain(query);
+        growth = growth.max(pair(name, (&short, &operation), (&long, &operation), options.rounds, 1.2).await);
     }
-    let page =
-        |id: &str, after: Value| Question { query: MESSAGES, variables: json!({ "id": id, "after": after }) };
-    let question = page(&newest(&short).await, Value::Null);
+    let page = |id: &str, after: Value| Operation {
+        query: MESSAGES,
+        variables: json!({ "id": id, "after": after }),
+    };
+    let operation = page(&newest(&short).await, Value::Null);
     let of_long = page(&newest(&long).await, Value::Null);
     growth = growth
-        .max(pair("message page (100)", (&short, &question), (&long, &of_long), options.rounds, 1.2).await);
+        .max(pair("message page (100)", (&short, &operation), (&long, &of_long), options.rounds, 1.2).await);
 
     let (id, cursor) = long.deep_session(options.deep, PAGE).await;
     let (first, last) = (page(&id, Value::Null), page(&id, Value::from(cursor)));
-    let name = format!("page {} beside page 1", options.deep / PAGE);
+    let name = format!("page {} / page 1", options.deep / PAGE);
     let deep = pair(&name, (&long, &first), (&long, &last), options.rounds, 1.2).await;
 
-    let (sealed, clear) = short.twins().await;
-    let (sealed, clear) = (page(&sealed, Value::Null), page(&clear, Value::Null));
-    let opened =
-        pair("sealed page beside clear", (&short, &clear), (&short, &sealed), options.rounds, 1.15).await;
+    let (sealed, plaintext) = short.sealed_and_plaintext_sessions().await;
+    let (sealed, plaintext) = (page(&sealed, Value::Null), page(&plaintext, Value::Null));
+    let decrypted =
+        pair("sealed page / plaintext page", (&short, &plaintext), (&short, &sealed), options.rounds, 1.15)
+            .await;
 
     let figure = format!(
-        "{growth:.2}x with {} times the history, {deep:.2}x at the last page, {opened:.2}x decrypted",
+        "{growth:.2}x with {} times the history, {deep:.2}x at the last page, {decrypted:.2}x decrypted",
         options.months
     );
-    let holds = growth <= 1.2 && deep <= 1.2 && opened <= 1.15;
-    Figure::of("lists", figure, "at most 1.20x, 1.20x, 1.15x", holds)
+    let met = growth <= 1.2 && deep <= 1.2 && decrypted <= 1.15;
+    Figure::new("lists", figure, "at most 1.20x, 1.20x, 1.15x", met)
 }
 
-/// The session with the latest activity.
+/// The id of the session with the latest activity.
 async fn newest(history: &History) -> String {
-    let question = Question { query: SESSIONS, variables: json!({}) };
-    let answer: Value = serde_json::from_str(&history.ask(&question).await.0).expect("JSON");
+    let operation = Operation { query: SESSIONS, variables: json!({}) };
+    let answer: Value = serde_json::from_str(&history.execute_graphql(&operation).await.0).expect("JSON");
     let id = answer["data"]["sessions"]["edges"][0]["node"]["sessionId"].as_str();
     id.unwrap_or_else(|| panic!("no session: {answer}")).to_owned()
 }
 
-/// Asks both in turns; prints their times and gives the ratio of the medians.
+/// Executes both operations alternately; prints their times and returns the ratio of the medians.
 async fn pair(
     name: &str,
-    baseline: (&History, &Question),
-    measured: (&History, &Question),
+    baseline: (&History, &Operation),
+    measured: (&History, &Operation),
     rounds: usize,
     goal: f64,
 ) -> f64 {
     let mut times = [Vec::new(), Vec::new()];
     let warm_up = rounds.div_ceil(10);
     for round in 0..warm_up + rounds {
-        // Which of the two goes first changes from round to round.
+        // The order changes from round to round.
         for side in [round % 2, 1 - round % 2] {
-            let (history, question) = if side == 0 { baseline } else { measured };
-            let (answer, ms) = history.ask(question).await;
+            let (history, operation) = if side == 0 { baseline } else { measured };
+            let (answer, ms) = history.execute_graphql(operation).await;
             assert!(
                 answer.starts_with(r#"{"data""#) && !answer.contains(r#""errors""#),
                 "{name}: {answer:.2000}"

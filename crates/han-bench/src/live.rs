@@ -1,5 +1,5 @@
-//! What live dashboards cost and how soon they hear: `push`, `fanout`, `sockets` and `drain`. Subscribers run in a
-//! process of their own (`watch`).
+//! Cost and latency of subscriptions: `push`, `fanout`, `sockets` and `drain`. Subscribers run in a separate process
+//! (`watch`).
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::cpu;
 use crate::figure::{Figure, median, percentile};
 use crate::ingest::{self, Session};
 use crate::target::Target;
-use crate::watch::{Heard, now_micros};
+use crate::watch::{Received, now_micros};
 
 const MEMORY: &str = "subscription { memoryUpdated { type action } }";
 const ADDED: &str =
@@ -18,7 +18,7 @@ const ADDED: &str =
 const MESSAGES: &str = "subscription($id: ID!) { sessionMessageAdded(sessionId: $id) { messageIndex newMessageEdge { \
                         node { ... on RegularUserMessage { id content } } } } }";
 
-/// Subscribers in a process of their own, each with its subscriptions in place.
+/// A process of subscribers, all with active subscriptions.
 struct Watchers(Program);
 
 impl Watchers {
@@ -36,10 +36,10 @@ impl Watchers {
         Self(program)
     }
 
-    /// What all heard, once they are done.
-    async fn heard(mut self) -> Heard {
-        let line = self.0.wait_for_line("heard ").await;
-        serde_json::from_str(line.trim_start_matches("heard ")).expect("what watch prints")
+    /// The events that all subscribers received; waits until they are done.
+    async fn received(mut self) -> Received {
+        let line = self.0.wait_for_line("received ").await;
+        serde_json::from_str(line.trim_start_matches("received ")).expect("what watch prints")
     }
 
     fn cpu(&self) -> f64 {
@@ -47,22 +47,22 @@ impl Watchers {
     }
 }
 
-/// How `push` measures.
+/// Options of `push`.
 #[derive(Args)]
 pub(crate) struct PushOptions {
     #[command(flatten)]
     ingest: ingest::Options,
-    /// Dashboards that watch.
+    /// The number of subscribed dashboards.
     #[arg(long, default_value_t = 100)]
     dashboards: usize,
 }
 
-/// Ingest with dashboards that listen / without, in turns on the same server.
+/// Ingest with and without subscribed dashboards, alternating on the same server.
 pub(crate) async fn push(options: PushOptions) -> Figure {
     let target = Target::start("han_bench_push").await;
     let client = reqwest::Client::new();
     let lines = options.ingest.lines();
-    println!("{} dashboards; {lines} lines a run", options.dashboards);
+    println!("{} dashboards; {lines} lines per run", options.dashboards);
     println!(
         "{:>5} {:>14} {:>16} {:>7} {:>13} {:>13} {:>12}",
         "pair", "alone lines/s", "watched lines/s", "ratio", "alone srv s", "watched srv s", "watchers s"
@@ -74,7 +74,7 @@ pub(crate) async fn push(options: PushOptions) -> Figure {
             (0..options.ingest.writers).map(|writer| Session::new(&options.ingest, seed, writer)).collect()
         };
         let (first, second) = (sessions(0), sessions(1));
-        // Whoever comes first has the smaller database: they take turns.
+        // The first run of a pair has the smaller database, so the order alternates.
         let (mut alone, mut watched, mut watchers_cpu) = (None, None, 0.0);
         for (turn, sessions) in [&first, &second].into_iter().enumerate() {
             if (turn + pair) % 2 == 0 {
@@ -100,24 +100,24 @@ pub(crate) async fn push(options: PushOptions) -> Figure {
     Figure::at_least("push", median(&ratios), 0.9)
 }
 
-/// How `fanout` measures.
+/// Options of `fanout`.
 #[derive(Args)]
 pub(crate) struct FanoutOptions {
-    /// Subscribers in all.
+    /// The number of subscribers.
     #[arg(long, default_value_t = 1_000)]
     subscribers: usize,
-    /// Sessions, each watched by as many of them.
+    /// The number of sessions; subscribers are distributed evenly.
     #[arg(long, default_value_t = 10)]
     sessions: usize,
-    /// Commits a second, over all sessions.
+    /// Commits per second over all sessions.
     #[arg(long, default_value_t = 10)]
     rate: usize,
-    /// Seconds.
+    /// The duration in seconds.
     #[arg(long, default_value_t = 30)]
     seconds: usize,
 }
 
-/// From a commit to each who watches its session.
+/// Latency from a commit to each subscriber of its session.
 pub(crate) async fn fanout(options: FanoutOptions) -> Figure {
     let target = Target::start("han_bench_fanout").await;
     let client = reqwest::Client::new();
@@ -142,14 +142,14 @@ pub(crate) async fn fanout(options: FanoutOptions) -> Figure {
         answered.push((now_micros() - sent) as f64 / 1000.0);
     }
     let cpu = (target.cpu() - server, watchers.cpu() - watching);
-    let heard = watchers.heard().await;
+    let received = watchers.received().await;
     let committed_at = commit_times(&target, &ids, sent_at.len()).await;
     let since = |times: &[u64]| -> Vec<f64> {
         let took = |(number, at): &(u64, u64)| {
             let number = usize::try_from(*number).expect("a small number");
             at.saturating_sub(times[number]) as f64 / 1000.0
         };
-        heard.told.iter().map(took).collect()
+        received.numbered.iter().map(took).collect()
     };
     let (from_sent, from_commit) = (since(&sent_at), since(&committed_at));
     println!(
@@ -161,7 +161,7 @@ pub(crate) async fn fanout(options: FanoutOptions) -> Figure {
     );
     println!("{:>34} {:>9} {:>9} {:>9}", "", "p50 ms", "p99 ms", "max ms");
     for (what, values) in [
-        ("push sent to answered (durable)", &answered),
+        ("push sent to response (durable)", &answered),
         ("push sent to each subscriber", &from_sent),
         ("commit to each subscriber", &from_commit),
     ] {
@@ -173,15 +173,15 @@ pub(crate) async fn fanout(options: FanoutOptions) -> Figure {
         );
     }
     println!("CPU: server {:.1} s, subscribers {:.1} s", cpu.0, cpu.1);
-    println!("delivered {} of {}", heard.arrived.len(), each * options.subscribers);
+    println!("delivered {} of {}", received.arrived.len(), each * options.subscribers);
     let p99 = percentile(&from_commit, 99.0);
-    let figure = format!("p99 {p99:.1} ms, {} lost, {} doubled", heard.lost, heard.doubled);
-    let holds = p99 <= 50.0 && heard.lost == 0 && heard.doubled == 0;
-    Figure::of("fanout", figure, "p99 at most 50 ms, 0 lost, 0 doubled", holds)
+    let figure = format!("p99 {p99:.1} ms, {} lost, {} duplicated", received.lost, received.duplicated);
+    let met = p99 <= 50.0 && received.lost == 0 && received.duplicated == 0;
+    Figure::new("fanout", figure, "p99 at most 50 ms, 0 lost, 0 duplicated", met)
 }
 
-/// When PostgreSQL committed each push, by its number: the time it writes into the commit's record, before that is made
-/// durable (https://www.postgresql.org/docs/15/functions-info.html#FUNCTIONS-INFO-COMMIT-TIMESTAMP).
+/// The commit times of the pushes, indexed by their number. PostgreSQL writes the time into the commit record, before
+/// that is durable (https://www.postgresql.org/docs/15/functions-info.html#FUNCTIONS-INFO-COMMIT-TIMESTAMP).
 async fn commit_times(target: &Target, ids: &[String], commits: usize) -> Vec<u64> {
     let sql = "SELECT session_id, line, (extract(epoch FROM pg_xact_commit_timestamp(xmin)) * 1000000)::bigint \
                FROM messages WHERE line > 0";
@@ -205,18 +205,18 @@ async fn post(target: &Target, client: &reqwest::Client, session: &str, line: us
     target.push(client, None, body.to_string().into_bytes()).await;
 }
 
-/// How `sockets` measures.
+/// Options of `sockets`.
 #[derive(Args)]
 pub(crate) struct SocketsOptions {
-    /// Sockets, each with one subscription.
+    /// The number of sockets, each with one subscription.
     #[arg(long, default_value_t = 10_000)]
     sockets: usize,
-    /// Commits that all of them hear of.
+    /// The number of commits, each delivered to all sockets.
     #[arg(long, default_value_t = 5)]
     commits: usize,
 }
 
-/// Many sockets held: how soon all hear, and what each costs in memory.
+/// Delivery time and memory with many open sockets.
 pub(crate) async fn sockets(options: SocketsOptions) -> Figure {
     let target = Target::start("han_bench_sockets").await;
     let client = reqwest::Client::new();
@@ -231,8 +231,8 @@ pub(crate) async fn sockets(options: SocketsOptions) -> Figure {
         post(&target, &client, "first", commit + 1, "more").await;
         tokio::time::sleep(Duration::from_secs(3)).await;
     }
-    let heard = watchers.heard().await;
-    let took: Vec<f64> = heard
+    let received = watchers.received().await;
+    let took: Vec<f64> = received
         .arrived
         .iter()
         .filter_map(|at| Some((at - sent.iter().rev().find(|sent| *sent <= at)?) as f64 / 1e6))
@@ -241,25 +241,25 @@ pub(crate) async fn sockets(options: SocketsOptions) -> Figure {
     let each = (held as f64 - empty as f64) / options.sockets as f64;
     println!("{} sockets; resident: {empty} KiB without, {held} KiB with", options.sockets);
     println!(
-        "delivery: mean {mean:.3} s, p99 {:.3} s; heard {} of {}",
+        "delivery: mean {mean:.3} s, p99 {:.3} s; received {} of {}",
         percentile(&took, 99.0),
         took.len(),
         options.sockets * options.commits
     );
-    let figure = format!("mean delivery {mean:.2} s, {each:.1} KiB a socket, {} lost", heard.lost);
-    let holds = mean < 1.0 && each < 20.0 && heard.lost == 0;
-    Figure::of("sockets", figure, "under 1 s, under 20 KiB, 0 lost", holds)
+    let figure = format!("mean delivery {mean:.2} s, {each:.1} KiB per socket, {} lost", received.lost);
+    let met = mean < 1.0 && each < 20.0 && received.lost == 0;
+    Figure::new("sockets", figure, "under 1 s, under 20 KiB, 0 lost", met)
 }
 
-/// How `drain` measures.
+/// Options of `drain`.
 #[derive(Args)]
 pub(crate) struct DrainOptions {
-    /// Sockets that are open when the server is told to stop.
+    /// The number of open sockets when the server receives SIGTERM.
     #[arg(long, default_value_t = 1_000)]
     sockets: usize,
 }
 
-/// SIGTERM with open sockets: how long until the server has ended, and with which code each socket was closed.
+/// SIGTERM with open sockets: the time until the server has exited, and the close code of each socket.
 pub(crate) async fn drain(options: DrainOptions) -> Figure {
     let target = Target::start("han_bench_drain").await;
     let watchers = Watchers::start(&target, options.sockets, &[MEMORY], &[]).await;
@@ -267,11 +267,11 @@ pub(crate) async fn drain(options: DrainOptions) -> Figure {
     target.server.signal(Signal::Terminate).await;
     let (status, _) = target.server.wait().await;
     let seconds = start.elapsed().as_secs_f64();
-    let heard = watchers.heard().await;
+    let received = watchers.received().await;
     let closed: usize =
-        heard.closed.iter().filter(|(code, _)| **code == 1012 || **code == 1001).map(|(_, n)| n).sum();
-    println!("{} sockets; exit {status}; codes {:?}", options.sockets, heard.closed);
+        received.closed.iter().filter(|(code, _)| **code == 1012 || **code == 1001).map(|(_, n)| n).sum();
+    println!("{} sockets; exit {status}; codes {:?}", options.sockets, received.closed);
     let figure = format!("{seconds:.2} s, {closed} of {} with a close code", options.sockets);
-    let holds = seconds <= 5.0 && closed == options.sockets && status.success();
-    Figure::of("drain", figure, "drained in 5 s, each with a close code", holds)
+    let met = seconds <= 5.0 && closed == options.sockets && status.success();
+    Figure::new("drain", figure, "drained in 5 s, each with a close code", met)
 }

@@ -1,13 +1,13 @@
-//! The benchmarks that docs/benchmarks.md quotes. Each measures beside its baseline, in the same run, and ends with
-//! one line `NAME: FIGURE (goal GOAL)`; the exit status says whether the goal holds.
+//! The benchmarks that docs/benchmarks.md quotes. Each measures a baseline in the same run. Its last line is
+//! `NAME: FIGURE (goal GOAL)`, and the exit status is 0 if the goal is met.
 //!
-//! `script/bench NAME` builds what is measured and starts the PostgreSQL it is measured on.
+//! `script/bench NAME` builds the server and starts PostgreSQL for the benchmark.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "a benchmark prints its table, and ends where it cannot measure"
+    reason = "a benchmark prints its table, and aborts if it cannot measure"
 )]
 
 mod cpu;
@@ -36,25 +36,25 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Name {
-    /// HTTP to durable, sealed commit, beside binary COPY of the same ciphertext.
+    /// From HTTP request to durable, sealed commit, compared with binary COPY of the same ciphertext.
     Ingest(ingest::Options),
-    /// Ingest with dashboards that listen, beside ingest without.
+    /// Ingest with subscribed dashboards, compared with ingest without.
     Push(live::PushOptions),
-    /// From a commit to a thousand subscribers.
+    /// Latency from a commit to a thousand subscribers.
     Fanout(live::FanoutOptions),
-    /// Ten thousand sockets held: memory and delivery.
+    /// Ten thousand open sockets: memory and delivery.
     Sockets(live::SocketsOptions),
     /// SIGTERM with a thousand sockets open.
     Drain(live::DrainOptions),
-    /// Memory and start of a server with nothing to do, on SQLite.
+    /// Memory and start time of an idle server on SQLite.
     Idle(idle::Options),
-    /// Documents that ask for too much, beside the smallest that is answered.
+    /// Rejection of documents over the limits, compared with the smallest valid document.
     Hostile(hostile::Options),
-    /// Lists and dashboards with thirty times the history, the last page of a long session, sealed pages.
+    /// Lists and dashboards with thirty times the history, the last page of a long session, and sealed pages.
     Lists(lists::Options),
     /// Random kills of servers, PostgreSQL, backends and sockets under load.
     Faults(faults::Options),
-    /// Search over sealed lines, beside ILIKE on their plaintext.
+    /// Search over sealed lines, compared with ILIKE on their plaintext.
     Search(search::Options),
     /// Subscribers for the other benchmarks.
     #[command(hide = true)]

@@ -1,6 +1,6 @@
-//! `search`: a page of fifty hits over HTTP, found by blind terms, opened and checked, beside `ILIKE` on the plaintext of
-//! the very same lines in a table of PostgreSQL's own that has an index on the list's order. Several kinds of query; each
-//! is asked of both sides in turn, with other words each time.
+//! `search`: the time for a page of fifty hits over HTTP (found by blind terms, decrypted and checked), compared with
+//! `ILIKE` on the plaintext of the same lines in a PostgreSQL table with an index on the list's order. There are
+//! several kinds of query; both sides alternate and use different words in each round.
 
 use std::time::Instant;
 
@@ -11,29 +11,29 @@ use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 use crate::figure::{Figure, median};
 use crate::target::Target;
 
-/// How `search` measures.
+/// Options of `search`.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Lines in all.
+    /// The number of lines.
     #[arg(long, default_value_t = 100_000)]
     lines: usize,
-    /// Lines of a session, and of a push.
+    /// The number of lines per session, which is one push.
     #[arg(long, default_value_t = 500)]
     session: usize,
-    /// How often each kind of query is asked; the first time is not counted.
+    /// The number of rounds per kind of query, after one warm-up.
     #[arg(long, default_value_t = 15)]
     rounds: usize,
 }
 
-/// Words of a line.
+/// The number of words per line.
 const WORDS: usize = 80;
-/// Different words, the nth as frequent as 1/n, as words are.
+/// The number of different words. The frequency of the nth is proportional to 1/n, as in natural language.
 const VOCABULARY: usize = 20_000;
 
-/// A kind of query: its name and the ranks of the words that it takes in a round.
+/// A kind of query: its name, and the frequency ranks of its words by round.
 struct Kind {
     name: &'static str,
-    /// `None` for a word that is nowhere.
+    /// `None` is a word that no line contains.
     ranks: fn(usize) -> Vec<Option<usize>>,
     phrase: bool,
 }
@@ -80,7 +80,7 @@ pub(crate) async fn run(options: Options) -> Figure {
                 (kind.ranks)(round).into_iter().map(|rank| rank.map_or("nowhere".to_owned(), word)).collect();
             let (ms, found) = search(&target, &client, &words, kind.phrase).await;
             let (plain_ms, plain_found) = ilike(&mut plain, &words, kind.phrase).await;
-            assert_eq!(found, plain_found, "{}: both find the same: {words:?}", kind.name);
+            assert_eq!(found, plain_found, "{}: both sides have the same hits: {words:?}", kind.name);
             if round > 0 {
                 ours.push(ms);
                 theirs.push(plain_ms);
@@ -100,10 +100,10 @@ pub(crate) async fn run(options: Options) -> Figure {
     }
     let ratio = ours_in_all / theirs_in_all;
     let figure = format!("{ratio:.2}x over one query of each kind, {worst:.2}x for the worst kind");
-    Figure::of("search", figure, "at most 3.00x over one query of each kind", ratio <= 3.0)
+    Figure::new("search", figure, "at most 3.00x over one query of each kind", ratio <= 3.0)
 }
 
-/// The word of a rank: letters alone, no two of which are one within the other.
+/// The word of a rank. It consists of letters, and no word contains another one.
 fn word(rank: usize) -> String {
     let mut text = String::from("w");
     let mut rest = rank;
@@ -115,7 +115,7 @@ fn word(rank: usize) -> String {
     text
 }
 
-/// The nth line, the same every time.
+/// The nth line, which is deterministic.
 fn line(n: usize) -> String {
     let mut state = (n as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mut random = || {
@@ -124,7 +124,7 @@ fn line(n: usize) -> String {
         state ^= state << 17;
         (state >> 11) as f64 / (1u64 << 53) as f64
     };
-    // The inverse of how often words of up to a rank occur.
+    // Inverse transform sampling of the frequency distribution.
     let words: Vec<String> = (0..WORDS).map(|_| word((VOCABULARY as f64).powf(random()) as usize)).collect();
     let time = format!(
         "2026-{:02}-{:02}T{:02}:{:02}:{:02}Z",
@@ -173,14 +173,14 @@ async fn graphql(target: &Target, client: &reqwest::Client, query: &str, variabl
     body["data"].clone()
 }
 
-/// Milliseconds for a page of fifty, and how many were on it.
+/// Searches for a page of fifty; returns the time in milliseconds and the number of hits.
 async fn search(target: &Target, client: &reqwest::Client, words: &[String], phrase: bool) -> (f64, usize) {
     let query = "query($query: String!, $after: String) { searchMessages(query: $query, first: 50, after: $after) { \
                  pageInfo { hasNextPage endCursor } edges { node { messageId matchContext } } } }";
     let text = if phrase { format!("\"{}\"", words.join(" ")) } else { words.join(" ") };
     let start = Instant::now();
     let (mut found, mut after) = (0, Value::Null);
-    // A page that did its share before it was full is asked on.
+    // The server limits its work per request, so a page may need several requests.
     loop {
         let data = graphql(target, client, query, json!({ "query": text, "after": after })).await;
         let page = &data["searchMessages"];

@@ -1,4 +1,4 @@
-//! What is measured: a han-server of its own on a fresh database of the benchmark's PostgreSQL.
+//! The server under test: a han-server on a new database of the benchmark's PostgreSQL.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,19 +8,19 @@ use han_testkit::{Program, pg};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 
-/// A running server, its database, and a key to it.
+/// A running server, its database, and an API key.
 pub(crate) struct Target {
-    /// Where it listens.
+    /// Its URL.
     pub url: String,
     /// Its database.
     pub database: PgConnectOptions,
-    /// A key that may push and read.
+    /// An API key with the scopes `read` and `sync:write`.
     pub key: String,
-    /// The program.
+    /// Its process.
     pub server: Program,
 }
 
-/// The server that was built beside this program.
+/// The path of han-server, which is built into the same directory as this program.
 pub(crate) fn server_path() -> PathBuf {
     let mut path = std::env::current_exe().expect("this program's path");
     path.set_file_name("han-server");
@@ -28,7 +28,7 @@ pub(crate) fn server_path() -> PathBuf {
 }
 
 impl Target {
-    /// Starts one.
+    /// Starts a server on a new database with this name.
     pub(crate) async fn start(name: &str) -> Self {
         let cluster = std::env::var(pg::BENCH_VARIABLE)
             .unwrap_or_else(|_| panic!("{} is not set: run this through script/bench", pg::BENCH_VARIABLE));
@@ -69,22 +69,22 @@ impl Target {
         Self { url, database, key: key.expect("a key").to_owned(), server }
     }
 
-    /// CPU seconds of the server so far.
+    /// The CPU seconds that the server has used.
     pub(crate) fn cpu(&self) -> f64 {
         self.server.id().map(crate::cpu::of_process).unwrap_or_default()
     }
 
-    /// Its resident memory, in KiB.
+    /// The server's resident memory, in KiB.
     pub(crate) fn resident_kib(&self) -> u64 {
         self.server.id().map(crate::cpu::resident_kib).unwrap_or_default()
     }
 
-    /// A connection to its database, past the server.
+    /// A direct connection to the database.
     pub(crate) async fn connect(&self) -> PgConnection {
         PgConnection::connect_with(&self.database).await.expect("the database answers")
     }
 
-    /// Pushes a body, compressed as `encoding` says; all of it must be taken in.
+    /// Pushes a body with this `Content-Encoding`. Every line must be accepted.
     pub(crate) async fn push(&self, client: &reqwest::Client, encoding: Option<&str>, body: Vec<u8>) {
         let mut request = client
             .post(format!("{}/api/sync/sessions", self.url))
@@ -99,8 +99,7 @@ impl Target {
         assert!(status.is_success() && text.contains(r#""error":null"#), "{status}: {text}");
     }
 
-    /// Waits for the search index, which is written in the background, so that it is not written beside what is
-    /// measured.
+    /// Waits until the background job has written the search index, so that it does not run during a measurement.
     pub(crate) async fn until_indexed(&self) {
         let sql = "SELECT count(*) FROM sessions s LEFT JOIN search_state i ON i.team_id = s.team_id \
                    AND i.session_id = s.session_id WHERE s.next_ordinal > COALESCE(i.indexed_ordinal, 0)";

@@ -1,27 +1,26 @@
-//! Request bodies, assembled by hand so that a line travels as the bytes it was read as. Counts bytes and lines;
-//! knows nothing of files or HTTP.
+//! Builds request bodies without a serializer, so that lines are sent byte for byte. Not here: files and HTTP.
 
 use std::fmt::Write as _;
 
 use han_types::sync::SessionMetadata;
 
-/// How large a request and a batch may become.
+/// Size limits of requests and batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of a request's body before compression. A single line that is larger goes alone.
+pub struct BatchLimits {
+    /// The maximum size of a request's body before compression, in bytes. A larger line gets a request of its own.
     pub body_bytes: usize,
-    /// Lines of one batch (which the server stores in one transaction); at least 1.
+    /// The maximum number of lines in a batch, which the server stores in one transaction; at least 1.
     pub batch_lines: usize,
 }
 
 /// Consecutive lines of one transcript within a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batch<K> {
-    /// Whose lines these are, in the caller's own terms.
+    /// The caller's key of the transcript.
     pub owner: K,
-    /// The first line's number.
+    /// The number of the first line.
     pub first: u64,
-    /// How many lines.
+    /// The number of lines.
     pub lines: u64,
 }
 
@@ -32,10 +31,10 @@ impl<K> Batch<K> {
     }
 }
 
-/// Which transcript of which session a line belongs to, as the request names it.
+/// The transcript that a line belongs to.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a, K> {
-    /// In the caller's own terms.
+    /// The caller's key of the transcript.
     pub owner: K,
     /// The session's id.
     pub session_id: &'a str,
@@ -43,39 +42,38 @@ pub struct Source<'a, K> {
     pub transcript: &'a str,
 }
 
-/// A body under construction, and what it holds.
+/// Builds the body of a request.
 #[derive(Debug)]
 pub struct RequestBuilder<K> {
-    limits: Limits,
+    limits: BatchLimits,
     body: String,
     batches: Vec<Batch<K>>,
     /// The open batch's closing text, with the metadata as of its last line.
     tail: Option<String>,
 }
 
-/// A request holds no more batches than this, so that small batches do not add up to more than a server looks at in
-/// one request (han-server takes 1,000 unless configured otherwise).
+/// The maximum number of batches in a request. It is below the limit of the server (1,000 by default in han-server).
 const MAX_BATCHES: usize = 500;
 
 /// Closes `sessions` and the request.
 const END: &str = "]}";
 
 impl<K: Copy + PartialEq> RequestBuilder<K> {
-    /// An empty request to `team` (none: the credential's own team).
+    /// An empty request to `team`; `None` means the credential's team.
     #[must_use]
-    pub fn new(limits: Limits, team: Option<&str>) -> Self {
+    pub fn new(limits: BatchLimits, team: Option<&str>) -> Self {
         let team = team.map(|team| format!("\"team_id\":{},", json_string(team))).unwrap_or_default();
         Self { limits, body: format!("{{{team}\"sessions\":["), batches: Vec::new(), tail: None }
     }
 
-    /// Whether no line has been taken.
+    /// Whether the request has no line.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.batches.is_empty()
     }
 
-    /// Takes line `number` of `source`, whose JSON is `wire`, or says no: it would not fit any more. The first line
-    /// always fits. Lines that follow one another join in a batch; a full batch is followed by another.
+    /// Adds line `number` of `source`, with `wire` as its JSON. Returns false if it does not fit; the first line always
+    /// fits. Consecutive lines share a batch, until the batch is full.
     pub fn add(
         &mut self,
         source: Source<'_, K>,
@@ -105,7 +103,7 @@ impl<K: Copy + PartialEq> RequestBuilder<K> {
         true
     }
 
-    /// What ends the batch before, if there is one, and begins the next.
+    /// The text that closes the open batch, if there is one, and opens the next.
     fn opening(&self, source: Source<'_, K>, number: u64) -> String {
         let mut text = String::new();
         if let Some(tail) = &self.tail {
@@ -122,7 +120,7 @@ impl<K: Copy + PartialEq> RequestBuilder<K> {
         text
     }
 
-    /// The finished body and its batches, in the order in which the server answers them.
+    /// The finished body and its batches, in the order of the server's results.
     #[must_use]
     pub fn finish(mut self) -> (String, Vec<Batch<K>>) {
         if let Some(tail) = &self.tail {
@@ -133,7 +131,7 @@ impl<K: Copy + PartialEq> RequestBuilder<K> {
     }
 }
 
-/// Metadata stands after the lines, because the branch is known only when the batch's last line has been seen.
+/// The closing text of a batch. Metadata comes after the lines, because the branch is known only after the last line.
 fn tail(metadata: &SessionMetadata) -> String {
     // Five optional strings always serialise.
     let metadata = serde_json::to_string(metadata).unwrap_or_else(|_| "{}".to_owned());

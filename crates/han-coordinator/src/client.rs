@@ -1,4 +1,4 @@
-//! The two requests of the sync protocol over HTTP: addresses, headers, compression, retries. Knows nothing of files.
+//! The HTTP client of the sync protocol: URLs, headers, compression, retries. Not here: files.
 
 use std::error::Error as _;
 use std::fmt;
@@ -17,28 +17,28 @@ use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 use crate::login::Login;
-use crate::store::Store;
+use crate::store::LoginStore;
 
-/// How often a request is made before giving up: with the pauses below, about two minutes of trying.
+/// The maximum number of attempts per request; with the pauses below, about two minutes.
 pub(crate) const MAX_ATTEMPTS: u32 = 8;
-/// The pause after the first failure; each later one is twice as long.
+/// The pause after the first failure; each later pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// No pause of our own is longer.
+/// The longest pause that the client chooses itself.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// A `Retry-After` is honoured up to here. Whoever asks for more is told to come back by hand.
+/// The longest `Retry-After` that the client waits for. For a longer one, the push stops and the user retries.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
-/// An answer is read up to here: a status of some 300,000 transcripts.
-const MAX_ANSWER_BYTES: usize = 64 << 20;
-/// zstd's own default: transcripts shrink about fivefold, faster than any uplink takes them.
+/// The maximum size of a response: the status of about 300,000 transcripts.
+const MAX_RESPONSE_BYTES: usize = 64 << 20;
+/// zstd's default: compresses transcripts about fivefold, faster than any uplink.
 const ZSTD_LEVEL: i32 = 3;
 
-/// How pauses are made; tests bring one that only counts.
+/// Waits between attempts. Tests use one that only records the pauses.
 pub trait Sleeper: Send + Sync {
-    /// Comes back after `pause`.
+    /// Returns after `pause`.
     fn sleep(&self, pause: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
-/// Pauses on tokio's timer.
+/// Waits on tokio's timer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokioSleeper;
 
@@ -48,18 +48,18 @@ impl Sleeper for TokioSleeper {
     }
 }
 
-/// Which server, as whom.
+/// The server and the credential.
 #[derive(Debug)]
 pub struct ClientConfig {
-    /// The server's address, with or without a path in front of `/api`.
+    /// The server's address, optionally with a path before `/api`.
     pub url: String,
     /// The API key or access token.
     pub api_key: SecretString,
-    /// The team to push to; without it, the credential's own.
+    /// The team to push to; by default, the credential's team.
     pub team: Option<String>,
 }
 
-/// A team server, as the sync protocol sees it.
+/// A client of a team server's sync protocol.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -69,12 +69,12 @@ pub struct Client {
     sleeper: Arc<dyn Sleeper>,
 }
 
-/// What requests are made with.
+/// The credential of requests.
 #[derive(Clone)]
 enum Credential {
     /// One API key or access token.
     Key(HeaderValue),
-    /// A login, whose access tokens end and are replaced.
+    /// A login, whose access tokens expire and are refreshed.
     Login(Login),
 }
 
@@ -87,21 +87,21 @@ impl fmt::Debug for Client {
     }
 }
 
-/// What became of a push.
+/// The response to a push request.
 #[derive(Debug)]
-pub(crate) enum Pushed {
-    /// The server's word on each batch.
+pub(crate) enum PushOutcome {
+    /// The results of the batches.
     Answered(PushResponse),
-    /// 413: the body is over the server's limit, in its own words.
+    /// 413: the body exceeds the server's limit. Contains the server's message.
     TooLarge(String),
 }
 
 impl Client {
-    /// A client of the server at `config.url`. Nothing is sent yet.
+    /// A client of the server at `config.url`. Sends no request.
     ///
     /// # Errors
-    /// [`Error::BadUrl`], [`Error::BadKey`], and [`Error::Tls`] where an https address is given to a machine that
-    /// has no CA certificates.
+    /// [`Error::BadUrl`], [`Error::BadKey`], and [`Error::Tls`] for an https address on a machine without CA
+    /// certificates.
     pub fn new(config: ClientConfig) -> Result<Self, Error> {
         let base = base_url(&config.url)?;
         let credential = Credential::Key(bearer(&config.api_key)?);
@@ -114,68 +114,68 @@ impl Client {
         })
     }
 
-    /// A client of the server at `url`, with the login that `store` keeps for it. Nothing is sent yet.
+    /// A client of the server at `url`, with its login in `store`. Sends no request.
     ///
     /// # Errors
-    /// As for [`Client::new`]; [`Error::NoKey`] where there is no such login.
-    pub fn with_login(url: &str, store: Store, team: Option<String>) -> Result<Self, Error> {
+    /// As for [`Client::new`]; [`Error::MissingKey`] if `store` has no login for the server.
+    pub fn with_login(url: &str, store: LoginStore, team: Option<String>) -> Result<Self, Error> {
         let base = base_url(url)?;
         if store.get(base.as_str())?.is_none() {
-            return Err(Error::NoKey);
+            return Err(Error::MissingKey);
         }
         let credential = Credential::Login(Login::new(store, base.clone()));
         Ok(Self { http: http_client(&base)?, base, credential, team, sleeper: Arc::new(TokioSleeper) })
     }
 
-    /// The same client, pausing by other means.
+    /// The same client with another sleeper.
     #[must_use]
     pub fn with_sleeper(mut self, sleeper: Arc<dyn Sleeper>) -> Self {
         self.sleeper = sleeper;
         self
     }
 
-    /// The team that was named, if one was.
+    /// The team to push to, if one was given.
     #[must_use]
     pub fn team(&self) -> Option<&str> {
         self.team.as_deref()
     }
 
-    /// Whether the key would travel readable by others: plain http to anything but this machine.
+    /// Whether the API key is sent unencrypted over a network: plain http to another host than localhost.
     #[must_use]
     pub fn is_exposed(&self) -> bool {
         let host = self.base.host_str().unwrap_or_default();
         self.base.scheme() == "http" && !matches!(host, "localhost" | "127.0.0.1" | "[::1]")
     }
 
-    /// `GET /api/sync/status`: how far each transcript has been taken in.
+    /// `GET /api/sync/status`: how far each transcript has been stored.
     ///
     /// # Errors
-    /// Every [`Error`] that concerns a request.
+    /// Any [`Error`] of a request.
     pub async fn status(&self) -> Result<SyncStatus, Error> {
         let mut url = self.endpoint("api/sync/status");
         if let Some(team) = &self.team {
             url.query_pairs_mut().append_pair("team_id", team);
         }
         let (status, body) = self.send(&Method::GET, &url, None).await?;
-        accepted(&url, status, &body)
+        parse_response(&url, status, &body)
     }
 
     /// `POST /api/sync/sessions` with this body.
-    pub(crate) async fn push(&self, body: &str) -> Result<Pushed, Error> {
+    pub(crate) async fn push(&self, body: &str) -> Result<PushOutcome, Error> {
         let url = self.endpoint("api/sync/sessions");
         let compressed = zstd::bulk::compress(body.as_bytes(), ZSTD_LEVEL)
             .map_err(|error| Error::Protocol { detail: format!("zstd: {error}") })?;
-        let (status, answer) = self.send(&Method::POST, &url, Some(compressed.into())).await?;
+        let (status, response) = self.send(&Method::POST, &url, Some(compressed.into())).await?;
         if status == StatusCode::PAYLOAD_TOO_LARGE {
-            return Ok(Pushed::TooLarge(detail_of(&answer)));
+            return Ok(PushOutcome::TooLarge(detail_of(&response)));
         }
-        accepted(&url, status, &answer).map(Pushed::Answered)
+        parse_response(&url, status, &response).map(PushOutcome::Answered)
     }
 
-    /// Waits as one waits after that many failures in a row.
+    /// Waits after that many consecutive failures.
     pub(crate) async fn pause(&self, detail: &str, failures: u32) {
         let pause = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_PAUSE);
-        tracing::warn!("{detail}; trying again in {} s", pause.as_secs());
+        tracing::warn!("{detail}; retrying in {} s", pause.as_secs());
         self.sleeper.sleep(pause).await;
     }
 
@@ -185,8 +185,8 @@ impl Client {
         url
     }
 
-    /// Asks until there is an answer that does not say "try again". Pushing twice stores once, so a lost answer is
-    /// simply asked for again.
+    /// Sends the request until the response is no retryable error. Requests are idempotent, so a request whose response
+    /// is lost is sent again.
     async fn send(
         &self,
         method: &Method,
@@ -194,37 +194,41 @@ impl Client {
         body: Option<Bytes>,
     ) -> Result<(StatusCode, Bytes), Error> {
         let mut failures = 0;
-        let mut ended = None;
+        let mut expired = None;
         loop {
-            let (authorization, access) = self.authorization(ended.as_ref()).await?;
+            let (authorization, access) = self.authorization(expired.as_ref()).await?;
             let (detail, retry_after) = match self.send_once(method, url, authorization, body.clone()).await {
-                // An access token ends every quarter of an hour, also between two requests of one push.
-                Ok(answer)
-                    if answer.status == StatusCode::UNAUTHORIZED && access.is_some() && ended.is_none() =>
+                // An access token expires after a quarter of an hour, also between two requests of one push.
+                Ok(response)
+                    if response.status == StatusCode::UNAUTHORIZED
+                        && access.is_some()
+                        && expired.is_none() =>
                 {
-                    ended = access;
+                    expired = access;
                     continue;
                 }
-                Ok(answer) if answer.status.is_redirection() => {
-                    return Err(Error::Redirected { to: answer.location.unwrap_or_default() });
+                Ok(response) if response.status.is_redirection() => {
+                    return Err(Error::Redirected { to: response.location.unwrap_or_default() });
                 }
-                Ok(answer) if !try_again(answer.status) => return Ok((answer.status, answer.body)),
-                Ok(Answer { status, retry_after, body, .. }) => {
+                Ok(response) if !is_retryable(response.status) => {
+                    return Ok((response.status, response.body));
+                }
+                Ok(HttpResponse { status, retry_after, body, .. }) => {
                     let (status, detail) = (status.as_u16(), detail_of(&body));
                     if let Some(pause) = retry_after.filter(|pause| *pause > LONGEST_RETRY_AFTER) {
-                        return Err(Error::ComeBackLater { status, seconds: pause.as_secs(), detail });
+                        return Err(Error::RetryLater { status, seconds: pause.as_secs(), detail });
                     }
-                    (format!("the server answers {status}: {detail}"), retry_after)
+                    (format!("the server responds with {status}: {detail}"), retry_after)
                 }
-                Err(error) => (chain(&error), None),
+                Err(error) => (error_chain(&error), None),
             };
             failures += 1;
             if failures == MAX_ATTEMPTS {
-                return Err(Error::GaveUp { attempts: failures, detail });
+                return Err(Error::RetriesExhausted { attempts: failures, detail });
             }
             match retry_after {
                 Some(pause) => {
-                    tracing::warn!("{detail}; trying again in {} s, as it asks", pause.as_secs());
+                    tracing::warn!("{detail}; retrying in {} s (Retry-After)", pause.as_secs());
                     self.sleeper.sleep(pause).await;
                 }
                 None => self.pause(&detail, failures).await,
@@ -232,15 +236,15 @@ impl Client {
         }
     }
 
-    /// What to authorize a request with, and the access token in it where that is a login's.
+    /// The `Authorization` header, and the access token in it if the credential is a login.
     async fn authorization(
         &self,
-        ended: Option<&SecretString>,
+        expired: Option<&SecretString>,
     ) -> Result<(HeaderValue, Option<SecretString>), Error> {
         match &self.credential {
             Credential::Key(value) => Ok((value.clone(), None)),
             Credential::Login(login) => {
-                let token = login.access(&self.http, ended, &*self.sleeper).await?;
+                let token = login.access(&self.http, expired, &*self.sleeper).await?;
                 Ok((bearer(&token)?, Some(token)))
             }
         }
@@ -252,7 +256,7 @@ impl Client {
         url: &Url,
         authorization: HeaderValue,
         body: Option<Bytes>,
-    ) -> reqwest::Result<Answer> {
+    ) -> reqwest::Result<HttpResponse> {
         let mut request = self.http.request(method.clone(), url.clone()).header(AUTHORIZATION, authorization);
         if let Some(body) = body {
             request =
@@ -260,38 +264,38 @@ impl Client {
         }
         let mut response = request.send().await?;
         let header = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        // Our servers give seconds; a date (RFC 9110, section 10.2.3) is answered with our own pause.
+        // han-server sends seconds; for a date (RFC 9110, section 10.2.3), the client chooses the pause.
         let retry_after =
             header(RETRY_AFTER).and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
         let location = header(LOCATION).map(str::to_owned);
         let status = response.status();
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await? {
-            let room = MAX_ANSWER_BYTES - body.len();
+            let room = MAX_RESPONSE_BYTES - body.len();
             body.extend_from_slice(&chunk[..chunk.len().min(room)]);
             if chunk.len() > room {
                 break;
             }
         }
-        Ok(Answer { status, retry_after, location, body: body.freeze() })
+        Ok(HttpResponse { status, retry_after, location, body: body.freeze() })
     }
 }
 
-struct Answer {
+struct HttpResponse {
     status: StatusCode,
     retry_after: Option<Duration>,
     location: Option<String>,
     body: Bytes,
 }
 
-/// Statuses that speak of the moment, not of the request.
-fn try_again(status: StatusCode) -> bool {
+/// Whether the status reports a temporary condition of the server.
+fn is_retryable(status: StatusCode) -> bool {
     status == StatusCode::TOO_MANY_REQUESTS
         || status == StatusCode::REQUEST_TIMEOUT
         || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED)
 }
 
-fn accepted<T: DeserializeOwned>(url: &Url, status: StatusCode, body: &[u8]) -> Result<T, Error> {
+fn parse_response<T: DeserializeOwned>(url: &Url, status: StatusCode, body: &[u8]) -> Result<T, Error> {
     match status {
         StatusCode::OK => {
             serde_json::from_slice(body).map_err(|error| Error::Protocol { detail: error.to_string() })
@@ -299,34 +303,34 @@ fn accepted<T: DeserializeOwned>(url: &Url, status: StatusCode, body: &[u8]) -> 
         StatusCode::UNAUTHORIZED => Err(Error::Unauthorised { detail: detail_of(body) }),
         StatusCode::FORBIDDEN => Err(Error::Forbidden { detail: detail_of(body) }),
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
-            Err(Error::NotAServer { url: url.to_string(), status: status.as_u16() })
+            Err(Error::WrongServer { url: url.to_string(), status: status.as_u16() })
         }
         other => Err(Error::Refused { status: other.as_u16(), detail: detail_of(body) }),
     }
 }
 
-/// What an error's body says: problem+json's `detail` or `title` (RFC 9457), else the beginning of its text.
+/// The message in an error's body: `detail` or `title` of problem+json (RFC 9457), else the start of its text.
 pub(crate) fn detail_of(body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Problem {
         title: Option<String>,
         detail: Option<String>,
     }
-    let said =
+    let text =
         serde_json::from_slice::<Problem>(body).ok().and_then(|problem| problem.detail.or(problem.title));
-    let said = said.unwrap_or_else(|| String::from_utf8_lossy(&body[..body.len().min(800)]).into_owned());
-    // It goes to a terminal: one line, no control sequences.
-    let said: String = said.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect();
-    if said.trim().is_empty() { "it gives no reason".to_owned() } else { said.trim().to_owned() }
+    let text = text.unwrap_or_else(|| String::from_utf8_lossy(&body[..body.len().min(800)]).into_owned());
+    // For the terminal: one line, no control sequences.
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect();
+    if text.trim().is_empty() { "no reason given".to_owned() } else { text.trim().to_owned() }
 }
 
-/// An error with everything beneath it, which reqwest's own text leaves out.
-pub(crate) fn chain(error: &reqwest::Error) -> String {
+/// The error's message with the messages of its sources, which reqwest omits.
+pub(crate) fn error_chain(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
-    let mut beneath = error.source();
-    while let Some(cause) = beneath {
+    let mut source = error.source();
+    while let Some(cause) = source {
         text = format!("{text}: {cause}");
-        beneath = cause.source();
+        source = cause.source();
     }
     text
 }
@@ -356,7 +360,7 @@ fn bearer(key: &SecretString) -> Result<HeaderValue, Error> {
     Ok(value)
 }
 
-/// A client that follows nobody and waits for nothing without end.
+/// A client that follows no redirects and has timeouts.
 pub(crate) fn http_client(base: &Url) -> Result<reqwest::Client, Error> {
     let builder = || {
         reqwest::Client::builder()
@@ -367,9 +371,9 @@ pub(crate) fn http_client(base: &Url) -> Result<reqwest::Client, Error> {
             .timeout(Duration::from_secs(600))
     };
     let built = match builder().build() {
-        // Where no CA certificates are installed (a bare container), plain http must work all the same.
+        // Plain http must work on a machine without CA certificates (a minimal container).
         Err(_) if base.scheme() == "http" => builder().tls_certs_only([]).build(),
         built => built,
     };
-    built.map_err(|error| Error::Tls { detail: chain(&error) })
+    built.map_err(|error| Error::Tls { detail: error_chain(&error) })
 }

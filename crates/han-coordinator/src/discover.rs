@@ -1,5 +1,5 @@
-//! Finds transcript files as agents leave them, and says which session and transcript each one is. Of contents it
-//! reads one line, and only where the name does not tell the session.
+//! Finds transcript files and determines the session and transcript name of each. Reads the first line of a file only
+//! if its path does not contain the session.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,24 +12,24 @@ use crate::error::Error;
 use crate::lines::LineReader;
 use crate::metadata;
 
-/// The first line of an older subagent file is read up to here to learn its session.
+/// The maximum length of the first line of an older subagent file, which names its session.
 const MAX_FIRST_LINE_BYTES: u64 = 16 << 20;
 
-/// What lies under a path.
+/// The transcripts under a path.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Discovery {
-    /// Each session's files, the main one first; in the order of their names.
+    /// The sessions, ordered by id.
     pub sessions: Vec<DiscoveredSession>,
-    /// How many files are none of this (other kinds of files, and those that warnings name).
+    /// The number of other files, including those in `warnings`.
     pub ignored: u64,
-    /// Files that look like transcripts and cannot be pushed, and why.
+    /// Files that look like transcripts but cannot be pushed, with the reason.
     pub warnings: Vec<String>,
 }
 
-/// A session that has at least one file.
+/// A session with at least one file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct DiscoveredSession {
-    /// Its id, as its files name it.
+    /// Its id.
     pub id: SessionId,
     /// `main`, then `han`, then its subagents by name.
     pub files: Vec<TranscriptFile>,
@@ -38,23 +38,23 @@ pub struct DiscoveredSession {
 /// One transcript file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TranscriptFile {
-    /// Where it lies.
+    /// Its path.
     pub path: PathBuf,
-    /// What the protocol calls it.
+    /// Its name in the protocol.
     pub transcript: TranscriptName,
 }
 
 /// Finds every transcript under `path`: the folder of all projects (`~/.claude/projects`), one project's folder, one
-/// session's folder, or one file. A session's own file brings its subagents and Han's events along.
+/// session's folder, or one file. The main file of a session includes its subagents and Han's events.
 ///
 /// # Errors
-/// [`Error::Path`] where `path` itself cannot be read; what cannot be read below it becomes a warning.
+/// [`Error::Path`] if `path` cannot be read. Unreadable files and folders below it become warnings.
 pub fn discover(path: &Path) -> Result<Discovery, Error> {
     let failed = |source| Error::Path { path: path.to_owned(), source };
-    // The absolute form names the folders that a relative path (`.`) leaves out; a session's id may be among them.
+    // A folder's name may be a session's id, and a relative path (`.`) does not contain it.
     let absolute = std::path::absolute(path).map_err(failed)?;
     let kind = fs::metadata(&absolute).map_err(failed)?;
-    let mut walk = Walk::default();
+    let mut walk = DirectoryWalk::default();
     if kind.is_dir() {
         fs::read_dir(&absolute).map_err(failed)?;
         if absolute.join("subagents").is_dir() {
@@ -85,18 +85,18 @@ fn is_main(path: &Path, stem: &str) -> bool {
 }
 
 #[derive(Default)]
-struct Walk {
+struct DirectoryWalk {
     found: BTreeMap<SessionId, BTreeMap<(u8, TranscriptName), PathBuf>>,
     ignored: u64,
     warnings: Vec<String>,
 }
 
-impl Walk {
+impl DirectoryWalk {
     fn warn(&mut self, path: &Path, why: impl std::fmt::Display) {
         self.warnings.push(format!("{}: {why}", path.display()));
     }
 
-    /// A folder's files and folders, each sorted by name. Links are followed, as people link these folders about.
+    /// A folder's files and folders, each sorted by name. Follows symbolic links, because people link these folders.
     fn entries(&mut self, folder: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
         let (mut files, mut folders) = (Vec::new(), Vec::new());
         let listed: io::Result<Vec<_>> = fs::read_dir(folder).and_then(Iterator::collect);
@@ -117,7 +117,7 @@ impl Walk {
         (files, folders)
     }
 
-    /// A project's folder, or (once) the folder of all projects.
+    /// Visits a project's folder, or the folder of all projects (`projects_below`).
     fn folder(&mut self, folder: &Path, projects_below: bool) {
         let (files, folders) = self.entries(folder);
         for file in files {
@@ -132,7 +132,7 @@ impl Walk {
         }
     }
 
-    /// One session, by the path of its folder (which need not exist): its files beside it and below it.
+    /// Visits one session, given the path of its folder (which need not exist): its files beside and in that folder.
     fn session(&mut self, folder: &Path) {
         let Some(id) = folder.file_name().and_then(|name| name.to_str()).map(str::to_owned) else {
             self.ignored += 1;
@@ -157,7 +157,7 @@ impl Walk {
         }
     }
 
-    /// The files of `<session>/subagents`. Whatever else lies in a session's folder is not a transcript.
+    /// Visits the files of `<session>/subagents`. A session's folder has no other transcripts.
     fn subagents(&mut self, session: &Path) {
         let (files, _) = self.entries(&session.join("subagents"));
         for file in files {
@@ -165,7 +165,7 @@ impl Walk {
         }
     }
 
-    /// One file, by its name and place.
+    /// Visits one file.
     fn file(&mut self, path: &Path) {
         let Some(stem) = stem_of(path) else {
             self.ignored += 1;
@@ -179,7 +179,7 @@ impl Walk {
                 .and_then(|name| name.to_str())
             {
                 Some(session) if stem.starts_with("agent-") => Ok((session.to_owned(), stem)),
-                _ => Err("it lies among subagents and is not named agent-<id>.jsonl".to_owned()),
+                _ => Err("it is among subagents but is not named agent-<id>.jsonl".to_owned()),
             }
         } else if stem.starts_with("agent-") {
             first_line_session(path).map(|session| (session, stem))
@@ -194,7 +194,7 @@ impl Walk {
             Ok((session, transcript))
         });
         match checked {
-            Ok((session, transcript)) => self.keep(path, session, transcript),
+            Ok((session, transcript)) => self.add(path, session, transcript),
             Err(why) => {
                 self.ignored += 1;
                 self.warn(path, format!("not pushed: {why}"));
@@ -202,9 +202,9 @@ impl Walk {
         }
     }
 
-    /// Files the transcript. A session resumed in another folder leaves the same transcript twice; files only grow, so
-    /// the larger one has all that the other has.
-    fn keep(&mut self, path: &Path, session: SessionId, transcript: TranscriptName) {
+    /// Adds a transcript. A session that was resumed in another folder has two files of one transcript; files only
+    /// grow, so the larger file contains the other.
+    fn add(&mut self, path: &Path, session: SessionId, transcript: TranscriptName) {
         let rank = match transcript.as_str() {
             TranscriptName::MAIN => 0,
             TranscriptName::HAN => 1,
@@ -241,7 +241,8 @@ impl Walk {
     }
 }
 
-/// `<session>.jsonl` beside the folder `<session>`. (Not `Path::with_extension`: a session's id may hold a dot.)
+/// `<session>.jsonl` beside the folder `<session>`. (Not `Path::with_extension`, because a session's id may contain a
+/// dot.)
 fn with_jsonl(folder: &Path) -> PathBuf {
     let mut name = folder.as_os_str().to_owned();
     name.push(".jsonl");
@@ -253,7 +254,7 @@ fn first_line_session(path: &Path) -> Result<String, String> {
     let line = LineReader::new(BufReader::new(file))
         .next_line(MAX_FIRST_LINE_BYTES)
         .map_err(|error| error.to_string())?;
-    line.as_ref().and_then(metadata::session_of).ok_or_else(|| {
-        "its first line does not say which session this subagent belongs to (sessionId)".to_owned()
-    })
+    line.as_ref()
+        .and_then(metadata::session_of)
+        .ok_or_else(|| "its first line does not name the session of this subagent (sessionId)".to_owned())
 }

@@ -1,33 +1,31 @@
-//! What ends a push early. What concerns a single line or transcript does not: that stands in the report.
+//! Errors that end a push or a login. Not here: errors of single lines and transcripts, which are in the report.
 
 use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Why a push could not begin or go on. Each message says what to do; none contains the API key.
+/// An error that ends a push or a login. Each message names the remedy; none contains the API key.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// No server was named.
-    #[error("no server is named; give --url or set HAN_URL (for example https://han.example.com)")]
-    NoUrl,
-    /// The server's address cannot be used.
-    #[error(
-        "the server's address cannot be used: {reason}; give --url or HAN_URL as https://host[:port][/path]"
-    )]
+    /// No server was given.
+    #[error("no server is given; use --url or set HAN_URL (for example https://han.example.com)")]
+    MissingUrl,
+    /// The server's address is invalid.
+    #[error("the server's address is invalid: {reason}; give --url or HAN_URL as https://host[:port][/path]")]
     BadUrl {
         /// What is wrong with it.
         reason: String,
     },
     /// No API key was given.
     #[error(
-        "no API key is given; set HAN_API_KEY, or HAN_API_KEY_FILE to the path of a file that holds it \
-         (make one with `han-server key create`), or sign in with `han-coordinator login`"
+        "no API key is given; set HAN_API_KEY, or set HAN_API_KEY_FILE to the path of a file with the key (create one \
+         with `han-server key create`), or sign in with `han-coordinator login`"
     )]
-    NoKey,
-    /// The key was given twice, and it is not for us to choose.
+    MissingKey,
+    /// The key is given twice.
     #[error("HAN_API_KEY and HAN_API_KEY_FILE are both set; unset one of them")]
-    TwoKeys,
+    ConflictingKeys,
     /// The key's file cannot be read.
     #[error("cannot read HAN_API_KEY_FILE {}: {source}", path.display())]
     KeyFile {
@@ -36,47 +34,47 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// The key has characters that no key has.
-    #[error("the API key is empty or has characters that no key has; copy it again, on one line")]
+    /// The key is empty or has invalid characters.
+    #[error("the API key is empty or has characters that no key has; copy it again, as one line")]
     BadKey,
     /// The directory or file to push cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Path {
-        /// What was to be read.
+        /// The file or directory.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
-    /// The HTTP client could not be set up; most often the machine has no CA certificates.
+    /// The HTTP client could not be created; usually the machine has no CA certificates.
     #[error("cannot set up HTTPS: {detail}; install the system's CA certificates (package ca-certificates)")]
     Tls {
-        /// What the TLS library says.
+        /// The message of the TLS library.
         detail: String,
     },
     /// The file of logins cannot be read or written.
     #[error("cannot use the file of logins {}: {source}", path.display())]
-    Store {
+    LoginFile {
         /// The file.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
-    /// There is no place for the file of logins.
-    #[error("there is no place to keep the login; set HAN_CONFIG_DIR or HOME")]
-    NoConfigDir,
-    /// Nobody can be told where to approve.
+    /// There is no directory for the file of logins.
+    #[error("there is no directory for the login; set HAN_CONFIG_DIR or HOME")]
+    MissingConfigDir,
+    /// The address for approval cannot be written.
     #[error("cannot write: {source}")]
     Output {
         /// Why.
         source: io::Error,
     },
-    /// Somebody has refused the login.
+    /// The login was refused in the browser.
     #[error("the sign-in was refused in the browser")]
     LoginRefused,
-    /// Nobody has approved in time.
-    #[error("nobody approved the sign-in in time; run `han-coordinator login` again")]
+    /// The login was not approved in time.
+    #[error("the sign-in was not approved in time; run `han-coordinator login` again")]
     LoginExpired,
-    /// The login has ended: signed out, not used for long, or used by somebody else.
+    /// The login has ended: signed out, unused for too long, or its refresh token was used elsewhere.
     #[error("the login has ended (401): {detail}; run `han-coordinator login` again")]
     LoginEnded {
         /// The server's own words.
@@ -84,37 +82,37 @@ pub enum Error {
     },
     /// 401: the server does not know the key.
     #[error(
-        "the server does not accept the API key (401): {detail}; it may be expired, revoked or made for another \
-         server: make a new one and set HAN_API_KEY"
+        "the server does not accept the API key (401): {detail}; the key may be expired, revoked or of another server: \
+         create a new one and set HAN_API_KEY"
     )]
     Unauthorised {
         /// The server's own words.
         detail: String,
     },
-    /// 403: the server knows the key, which may not do this.
+    /// 403: the key is valid but lacks the permission.
     #[error(
-        "the API key may not push here (403): {detail}; check --team (HAN_TEAM) and that the key has the scope to \
-         push"
+        "the API key has no permission to push here (403): {detail}; check --team (HAN_TEAM) and that the key has the \
+         scope sync:write"
     )]
     Forbidden {
         /// The server's own words.
         detail: String,
     },
-    /// 3xx. Redirects are not followed: a key must not wander to where nobody sent it.
-    #[error("the server redirects to {to}; redirects are not followed, give that server's address as --url")]
+    /// 3xx. Redirects are not followed, because they would send the key to a server that the user did not name.
+    #[error("the server redirects to {to}; redirects are not followed: give that server's address as --url")]
     Redirected {
-        /// The `Location`, as sent.
+        /// The `Location` header.
         to: String,
     },
-    /// 404 or 405: whoever answers there does not speak this protocol.
-    #[error("{url} answers {status}; is --url (HAN_URL) the address of a Han team server?")]
-    NotAServer {
-        /// The address asked.
+    /// 404 or 405: the server does not implement this protocol.
+    #[error("{url} responds with {status}; is --url (HAN_URL) the address of a Han team server?")]
+    WrongServer {
+        /// The requested URL.
         url: String,
-        /// The status it gave.
+        /// The HTTP status.
         status: u16,
     },
-    /// Any other refusal of a whole request.
+    /// Any other error status.
     #[error("the server refused the request ({status}): {detail}")]
     Refused {
         /// The HTTP status.
@@ -122,22 +120,22 @@ pub enum Error {
         /// The server's own words.
         detail: String,
     },
-    /// Every attempt failed: no connection, a connection that broke, or a server too busy.
+    /// Every attempt failed: no connection, a broken connection, or an overloaded server.
     #[error(
-        "gave up after {attempts} attempts: {detail}; run the same command later, it goes on where it stopped"
+        "gave up after {attempts} attempts: {detail}; run the same command later, it continues where it stopped"
     )]
-    GaveUp {
-        /// How often it was tried.
+    RetriesExhausted {
+        /// The number of attempts.
         attempts: u32,
-        /// What the last attempt came to.
+        /// The error of the last attempt.
         detail: String,
     },
-    /// `Retry-After` is longer than a person waits.
+    /// `Retry-After` is longer than the client waits.
     #[error(
-        "the server asks to come back in {seconds} s ({status}): {detail}; run the same command then, it goes on \
-         where it stopped"
+        "the server asks to retry in {seconds} s ({status}): {detail}; run the same command then, it continues where \
+         it stopped"
     )]
-    ComeBackLater {
+    RetryLater {
         /// The HTTP status.
         status: u16,
         /// `Retry-After`, in seconds.
@@ -145,10 +143,8 @@ pub enum Error {
         /// The server's own words.
         detail: String,
     },
-    /// The answer is not what the protocol says it is.
-    #[error(
-        "the server's answer cannot be understood: {detail}; are server and coordinator of the same version?"
-    )]
+    /// The response violates the protocol.
+    #[error("the server's response is invalid: {detail}; are server and coordinator of the same version?")]
     Protocol {
         /// What is wrong with it.
         detail: String,

@@ -1,15 +1,15 @@
-//! A repository's remote, read from git's own files (gitrepository-layout(5), git-config(1)). Never runs git: a
-//! transcript names the directory, and a repository's configuration can name programs to run.
+//! Reads a repository's remote from git's files (gitrepository-layout(5), git-config(1)). Never runs git, because the
+//! transcript chooses the directory, and a repository's configuration can name programs that git runs.
 
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// No configuration that a person wrote is larger.
+/// The maximum size of a configuration file that is read.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
-/// The `origin` remote of the repository that `directory` lies in, without any credentials; `None` where there is no
-/// such repository on this machine.
+/// The `origin` remote of the repository that contains `directory`, without credentials; `None` if this machine has no
+/// such repository.
 pub(crate) fn remote_of(directory: &str) -> Option<String> {
     let directory = Path::new(directory);
     if !directory.is_absolute() {
@@ -20,8 +20,8 @@ pub(crate) fn remote_of(directory: &str) -> Option<String> {
     without_credentials(&origin_url(&config)?)
 }
 
-/// Where the configuration lies: `.git` itself; or, in a worktree or submodule, where its `gitdir:` line leads, and
-/// from there the worktree's `commondir`.
+/// The directory of the configuration: `.git`; for a worktree or submodule, the directory that its `gitdir:` line
+/// names, and from there `commondir` of a worktree.
 fn common_directory(dot_git: &Path) -> Option<PathBuf> {
     if dot_git.is_dir() {
         return Some(dot_git.to_owned());
@@ -34,7 +34,7 @@ fn common_directory(dot_git: &Path) -> Option<PathBuf> {
     }
 }
 
-/// Only regular files are opened: a named pipe would be waited on for ever.
+/// Reads a regular file. Other files are not opened, because reading a named pipe could block forever.
 fn read_small(path: &Path) -> Option<String> {
     if !fs::metadata(path).ok()?.is_file() {
         return None;
@@ -44,7 +44,7 @@ fn read_small(path: &Path) -> Option<String> {
     Some(text)
 }
 
-/// `url` in `[remote "origin"]`. Section and key are written in any case; the first `url` is the one fetched from.
+/// `url` in `[remote "origin"]`. Section and key are case-insensitive; git fetches from the first `url`.
 fn origin_url(config: &str) -> Option<String> {
     let mut in_origin = false;
     for line in config.lines().map(str::trim) {
@@ -63,7 +63,7 @@ fn origin_url(config: &str) -> Option<String> {
     None
 }
 
-/// A value without its quotes, its escapes and the comment behind it.
+/// A value without quotes, escapes and trailing comment.
 fn config_value(text: &str) -> String {
     let mut value = String::new();
     let mut quoted = false;
@@ -79,15 +79,15 @@ fn config_value(text: &str) -> String {
     value.trim().to_owned()
 }
 
-/// A remote as it may be shown to a team: user names and passwords of http remotes are gone (hosting services take
-/// a token in either place), as are other schemes' passwords, queries and fragments. What cannot be judged is `None`.
+/// A remote that may be shown to the team. Removes user names and passwords of http remotes (hosting services accept a
+/// token in both), passwords of other schemes, queries and fragments. Returns `None` for unknown formats.
 fn without_credentials(remote: &str) -> Option<String> {
     if remote.is_empty() || remote.chars().any(char::is_control) {
         return None;
     }
     let Some((scheme, rest)) = remote.split_once("://") else {
-        // `host:path`, `user@host:path` or a path. A transport helper's address (`ext::…`) is free text, and a colon
-        // before the `@` would be a password.
+        // `host:path`, `user@host:path` or a path. The address of a transport helper (`ext::…`) may be any text, and a
+        // colon before the `@` indicates a password.
         let before_path = remote.split('/').next().unwrap_or_default();
         let user = before_path.rsplit_once('@').map_or("", |(user, _)| user);
         return (!remote.contains("::") && !user.contains(':')).then(|| remote.to_owned());
@@ -100,7 +100,7 @@ fn without_credentials(remote: &str) -> Option<String> {
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
-    // An unescaped slash in a password ends the authority too early; what then stands for the port is no number.
+    // An unescaped slash in a password ends the authority too early; then the port is no number.
     let port = if host.ends_with(']') { "" } else { host.rsplit_once(':').map_or("", |(_, port)| port) };
     if !port.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -115,7 +115,7 @@ mod tests {
     use super::{origin_url, without_credentials};
 
     #[test]
-    fn credentials_are_removed_and_addresses_stay() {
+    fn without_credentials_removes_only_credentials() {
         for (given, kept) in [
             ("https://github.com/o/r.git", Some("https://github.com/o/r.git")),
             ("https://ghp_secret@github.com/o/r.git", Some("https://github.com/o/r.git")),
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_url_of_origin_is_found() {
+    fn origin_url_is_the_first_url_of_origin() {
         let config = "[core]\n\turl = no\n[remote \"upstream\"]\n\turl = no\n[Remote \"origin\"]\n\tfetch = x\n\
                       \tURL = \"https://h/o/r\" ; note\n\turl = second\n";
         assert_eq!(origin_url(config).as_deref(), Some("https://h/o/r"));

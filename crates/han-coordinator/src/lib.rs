@@ -1,6 +1,6 @@
-//! The local half of Han Teams. So far it has one command, `push`: read a developer's transcripts as they lie and
-//! bring a team server up to date. docs/SYNC.md tells the protocol; what a line *means* is han-transcript's matter
-//! and nothing here looks at it, beyond the two fields that describe a session's place (`cwd`, `gitBranch`).
+//! The local component of Han Teams. Its commands are `login` and `push`, which sends a developer's transcripts to a
+//! team server. docs/SYNC.md specifies the protocol. Not here: the content of lines (han-transcript), except for the
+//! fields that identify a session and describe its directory and branch (`sessionId`, `cwd`, `gitBranch`).
 
 pub mod batch;
 pub mod cli;
@@ -21,4 +21,4 @@ pub use error::Error;
 pub use login::login;
 pub use push::{PushOptions, push};
 pub use report::{FailedTranscript, OmittedLine, PushReport, RejectedLineReport};
-pub use store::Store;
+pub use store::LoginStore;

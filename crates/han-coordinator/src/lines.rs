@@ -1,5 +1,5 @@
-//! A transcript file as physical lines, and what of each line travels. Streams: never holds more than one line, and
-//! of a line over the limit only its length and hash. Knows nothing of requests.
+//! Reads a transcript file as physical lines and converts each to the JSON that is sent. Keeps at most one line in
+//! memory, and only length and hash of a line over the limit. Not here: requests.
 
 use std::borrow::Cow;
 use std::io::{self, BufRead, Seek, SeekFrom};
@@ -9,26 +9,26 @@ use sha2::{Digest, Sha256};
 
 /// One complete physical line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    /// 0-based, counting empty lines too: the protocol's offset.
+pub struct FileLine {
+    /// Its 0-based number, which is the protocol's offset. Empty lines count.
     pub number: u64,
-    /// Where its first byte lies in the file.
+    /// The position of its first byte in the file.
     pub position: u64,
-    /// What it holds, without its newline.
+    /// Its content without the line feed.
     pub content: Content,
 }
 
-/// What a line holds.
+/// The content of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// A JSON object and nothing around it: travels as these very bytes.
+    /// A JSON object without surrounding white space: sent unchanged.
     Object(String),
-    /// Any other text (empty, garbage, an array, blanks or a carriage return around an object): travels as a JSON
+    /// Any other text (empty, no JSON, an array, white space or a carriage return around an object): sent as a JSON
     /// string.
     Text(String),
-    /// It was not UTF-8, which JSON must be (RFC 8259, section 8.1). What could not be read became U+FFFD.
+    /// The line is not UTF-8, as JSON must be (RFC 8259, section 8.1). Invalid bytes were replaced by U+FFFD.
     Lossy(String),
-    /// Longer than the limit: travels as a placeholder that names it.
+    /// The line exceeds the limit: sent as a placeholder with its length and hash.
     TooLong {
         /// Its length in the file.
         bytes: u64,
@@ -46,7 +46,7 @@ impl Content {
         }
     }
 
-    /// The text the server keeps if it keeps the line; hashes speak of it.
+    /// The text that the server stores, over which hashes are computed.
     #[must_use]
     pub fn kept(&self) -> Cow<'_, str> {
         match self {
@@ -57,7 +57,7 @@ impl Content {
         }
     }
 
-    /// The JSON value that stands in a request's `messages`.
+    /// The JSON value in a request's `messages`.
     #[must_use]
     pub fn wire(&self) -> Cow<'_, str> {
         match self {
@@ -68,20 +68,20 @@ impl Content {
         }
     }
 
-    /// The protocol's `last_line_hash` of this line: SHA-256 of what the server keeps, lowercase hexadecimal.
+    /// The protocol's `last_line_hash` of this line: SHA-256 of the stored text, lowercase hexadecimal.
     #[must_use]
     pub fn hash(&self) -> String {
         format!("{:x}", Sha256::digest(self.kept().as_bytes()))
     }
 }
 
-/// Whether the text is one JSON object from its first byte to its last. [`RawValue`] is checked without recursion,
-/// so no depth of nesting overflows the stack.
+/// Whether the text is exactly one JSON object. [`RawValue`] is validated without recursion, so deep nesting does not
+/// overflow the stack.
 fn is_bare_object(text: &str) -> bool {
     text.starts_with('{') && text.ends_with('}') && serde_json::from_str::<&RawValue>(text).is_ok()
 }
 
-/// Reads a file's complete lines, one at a time, from wherever it is told to.
+/// Reads a file's complete lines one at a time, with random access.
 #[derive(Debug)]
 pub struct LineReader<R> {
     input: R,
@@ -90,49 +90,49 @@ pub struct LineReader<R> {
 }
 
 impl<R: BufRead + Seek> LineReader<R> {
-    /// Reads from `input`, which stands at its beginning.
+    /// Reads from `input`, which is at its beginning.
     pub fn new(input: R) -> Self {
         Self { input, number: 0, position: 0 }
     }
 
-    /// The number of the line that comes next.
+    /// The number of the next line.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// Where the line that comes next begins, in bytes.
+    /// The position of the next line, in bytes.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// Goes to a place that [`Self::number`] and [`Self::position`] have named.
+    /// Goes to a line whose number and position [`Self::number`] and [`Self::position`] returned.
     ///
     /// # Errors
-    /// Those of seeking.
+    /// If seeking fails.
     pub fn seek(&mut self, number: u64, position: u64) -> io::Result<()> {
         self.input.seek(SeekFrom::Start(position))?;
         (self.number, self.position) = (number, position);
         Ok(())
     }
 
-    /// Whether what follows is the beginning of a line (as opposed to nothing).
+    /// Whether more bytes follow, which are an incomplete line after [`Self::next_line`] returned `None`.
     ///
     /// # Errors
-    /// Those of reading.
-    pub fn stands_before_half_a_line(&mut self) -> io::Result<bool> {
+    /// If reading fails.
+    pub fn has_partial_line(&mut self) -> io::Result<bool> {
         Ok(!self.input.fill_buf()?.is_empty())
     }
 
-    /// The next complete line, or `None` at the end. A line longer than `max_bytes` is read but not kept.
+    /// The next complete line, or `None` at the end. Of a line longer than `max_bytes`, only length and hash are kept.
     ///
-    /// The agent may be writing while this reads, so a last line without a newline counts as complete only if it is
-    /// a whole JSON object (of which no beginning is one, too). Otherwise it is left for the next time.
+    /// The agent may write at the same time. So a last line without a line feed is complete only if it is a JSON
+    /// object, because no prefix of an object is an object. Otherwise it is left for the next call.
     ///
     /// # Errors
-    /// Those of reading.
-    pub fn next_line(&mut self, max_bytes: u64) -> io::Result<Option<Line>> {
+    /// If reading fails.
+    pub fn next_line(&mut self, max_bytes: u64) -> io::Result<Option<FileLine>> {
         let mut raw = Vec::new();
         let mut hasher = Sha256::new();
         let mut bytes = 0_u64;
@@ -152,7 +152,7 @@ impl<R: BufRead + Seek> LineReader<R> {
             if bytes <= max_bytes {
                 raw.extend_from_slice(piece);
             } else {
-                // What was collected so far joins the hash once, and its memory is given back.
+                // Hash the bytes that were collected so far, and free their memory.
                 hasher.update(std::mem::take(&mut raw));
                 hasher.update(piece);
             }
@@ -169,7 +169,7 @@ impl<R: BufRead + Seek> LineReader<R> {
             self.seek(self.number, self.position)?;
             return Ok(None);
         }
-        let line = Line { number: self.number, position: self.position, content };
+        let line = FileLine { number: self.number, position: self.position, content };
         self.number += 1;
         self.position += consumed;
         Ok(Some(line))

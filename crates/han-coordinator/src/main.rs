@@ -1,4 +1,4 @@
-//! The binary: hands arguments, environment and the standard streams to [`han_coordinator::cli`], and nothing else.
+//! The binary: passes arguments, environment and standard streams to [`han_coordinator::cli`].
 
 use std::io;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    // The log goes to standard error, so that standard output stays the report (and stays JSON with --json).
+    // The log goes to standard error, because standard output has the report (as JSON with --json).
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")))

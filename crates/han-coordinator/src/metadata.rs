@@ -1,21 +1,21 @@
-//! What a session's lines say of the place it ran in. Reads two fields and is never surprised by the rest.
+//! Extracts a session's metadata from its lines: working directory, branch and session id. Ignores all other fields.
 
 use han_types::sync::SessionMetadata;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::git;
-use crate::lines::{Content, Line};
+use crate::lines::{Content, FileLine};
 
-/// Longer paths and branches are not real, and would cost a session its place at the server.
+/// Longer values are ignored, because the server rejects the session's batches for them.
 const MAX_VALUE_BYTES: usize = 4096;
 
-/// The agent whose files these are.
+/// The agent that writes these files.
 const AGENT: &str = "claude-code";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Peek<'a> {
+struct LineFields<'a> {
     #[serde(borrow)]
     cwd: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -24,34 +24,34 @@ struct Peek<'a> {
     session_id: Option<&'a RawValue>,
 }
 
-/// What nothing is known of yet.
-pub(crate) fn unknown() -> SessionMetadata {
+/// Metadata before the first line is read.
+pub(crate) fn initial() -> SessionMetadata {
     SessionMetadata { agent: Some(AGENT.to_owned()), ..SessionMetadata::default() }
 }
 
-/// Learns from a line: the first working directory (and with it the remote) and the latest branch.
-pub(crate) fn learn(metadata: &mut SessionMetadata, line: &Line) {
+/// Updates the metadata from a line: the first working directory (and its remote) and the latest branch.
+pub(crate) fn update_from(metadata: &mut SessionMetadata, line: &FileLine) {
     let Content::Object(text) = &line.content else { return };
-    // Most bytes of a transcript are in lines that say nothing new; looking is cheaper than parsing.
+    // Most bytes of a transcript are in lines without news; searching is faster than parsing.
     if !text.contains("\"gitBranch\"") && (metadata.project_path.is_some() || !text.contains("\"cwd\"")) {
         return;
     }
-    let Ok(peek) = serde_json::from_str::<Peek<'_>>(text) else { return };
-    if let Some(branch) = short_text(peek.git_branch) {
+    let Ok(fields) = serde_json::from_str::<LineFields<'_>>(text) else { return };
+    if let Some(branch) = short_text(fields.git_branch) {
         metadata.git_branch = Some(branch);
     }
     if metadata.project_path.is_none()
-        && let Some(cwd) = short_text(peek.cwd)
+        && let Some(cwd) = short_text(fields.cwd)
     {
         metadata.git_remote = git::remote_of(&cwd);
         metadata.project_path = Some(cwd);
     }
 }
 
-/// The session a line says it belongs to.
-pub(crate) fn session_of(line: &Line) -> Option<String> {
+/// The session id in a line.
+pub(crate) fn session_of(line: &FileLine) -> Option<String> {
     let Content::Object(text) = &line.content else { return None };
-    short_text(serde_json::from_str::<Peek<'_>>(text).ok()?.session_id)
+    short_text(serde_json::from_str::<LineFields<'_>>(text).ok()?.session_id)
 }
 
 fn short_text(raw: Option<&RawValue>) -> Option<String> {

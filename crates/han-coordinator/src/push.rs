@@ -1,41 +1,42 @@
-//! The course of a push: ask how far the server is, send what it lacks, and go where its answers send us. One request
-//! is under way at a time, and no more of the files is in memory than that request and one line.
+//! The push loop: gets the server's status, sends the missing lines, and rewinds or fails transcripts as the responses
+//! require. Sends one request at a time; keeps in memory that request and one line per open transcript.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use han_types::sync::{BatchError, BatchErrorCode, PushResponse, PushResult, RejectedLine, TranscriptStatus};
 
-use crate::batch::{Batch, Limits, RequestBuilder};
-use crate::client::{Client, MAX_ATTEMPTS, Pushed};
+use crate::batch::{Batch, BatchLimits, RequestBuilder};
+use crate::client::{Client, MAX_ATTEMPTS, PushOutcome};
 use crate::discover::discover;
 use crate::error::Error;
 use crate::metadata;
 use crate::report::{FailedTranscript, OmittedLine, PushReport, RejectedLineReport};
-use crate::upload::{Filled, Session, Upload};
+use crate::upload::{FillState, Session, Upload};
 
-/// A server that sends us back more often than this within one transcript contradicts itself.
+/// The maximum number of gaps per transcript. A server that reports more contradicts itself.
 const MAX_GAPS: u32 = 8;
 
-/// How much goes together.
+/// Size limits of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PushOptions {
     /// The size of requests and batches.
-    pub limits: Limits,
-    /// A line of more bytes is not sent; a placeholder with its length and hash is.
+    pub limits: BatchLimits,
+    /// The maximum length of a line, in bytes. Instead of a longer line, a placeholder with its length and hash is
+    /// sent.
     pub max_line_bytes: u64,
 }
 
 impl Default for PushOptions {
     fn default() -> Self {
-        Self { limits: Limits { body_bytes: 4 << 20, batch_lines: 500 }, max_line_bytes: 16 << 20 }
+        Self { limits: BatchLimits { body_bytes: 4 << 20, batch_lines: 500 }, max_line_bytes: 16 << 20 }
     }
 }
 
-/// Pushes every transcript under `path`, and reports what came of it. Never fails as a whole: what ended it early is
-/// the report's `stopped`.
+/// Pushes every transcript under `path` and returns a report. An error that ends the push early is in the report's
+/// `stopped`.
 pub async fn push(path: &Path, client: &Client, options: &PushOptions) -> PushReport {
-    let limits = Limits { batch_lines: options.limits.batch_lines.max(1), ..options.limits };
+    let limits = BatchLimits { batch_lines: options.limits.batch_lines.max(1), ..options.limits };
     let mut push = Push {
         client,
         limits,
@@ -50,10 +51,10 @@ pub async fn push(path: &Path, client: &Client, options: &PushOptions) -> PushRe
 
 struct Push<'a> {
     client: &'a Client,
-    limits: Limits,
+    limits: BatchLimits,
     max_line_bytes: u64,
     sessions: Vec<Session>,
-    /// Those of one session stand together, its main transcript first: it tells the session's metadata.
+    /// Grouped by session, the main transcript first, because it determines the session's metadata.
     uploads: Vec<Upload>,
     report: PushReport,
 }
@@ -61,11 +62,10 @@ struct Push<'a> {
 impl Push<'_> {
     async fn run(&mut self, path: &Path) -> Result<(), Error> {
         if self.client.is_exposed() {
-            let warning =
-                "the server's address is plain http: the API key and every line can be read on the way";
+            let warning = "the server's address is plain http: others on the network can read the API key and every line";
             self.report.warnings.push(warning.to_owned());
         }
-        self.find(path)?;
+        self.discover(path)?;
         if self.uploads.is_empty() {
             return Ok(());
         }
@@ -77,22 +77,27 @@ impl Push<'_> {
             }
             tracing::info!("pushing {} batches in {} bytes", batches.len(), body.len());
             match self.client.push(&body).await? {
-                Pushed::Answered(answer) => self.take_answer(&batches, answer).await?,
-                Pushed::TooLarge(detail) => self.make_smaller(&batches, body.len(), detail)?,
+                PushOutcome::Answered(response) => self.handle_response(&batches, response).await?,
+                PushOutcome::TooLarge(detail) => self.shrink_requests(&batches, body.len(), detail)?,
             }
         }
     }
 
-    fn find(&mut self, path: &Path) -> Result<(), Error> {
+    fn discover(&mut self, path: &Path) -> Result<(), Error> {
         let found = discover(path)?;
         self.report.ignored_files = found.ignored;
         self.report.warnings.extend(found.warnings);
         for session in found.sessions {
-            let place = self.sessions.len();
+            let index_of_session = self.sessions.len();
             for (index, file) in session.files.into_iter().enumerate() {
-                self.uploads.push(Upload::new(file.path, file.transcript.into(), place, index == 0));
+                self.uploads.push(Upload::new(
+                    file.path,
+                    file.transcript.into(),
+                    index_of_session,
+                    index == 0,
+                ));
             }
-            self.sessions.push(Session { id: session.id.into(), metadata: metadata::unknown() });
+            self.sessions.push(Session { id: session.id.into(), metadata: metadata::initial() });
         }
         Ok(())
     }
@@ -110,33 +115,37 @@ impl Push<'_> {
         }
     }
 
-    /// Fills a request with what comes next, of as many transcripts as it holds.
+    /// Fills a request with the next lines, of as many transcripts as fit.
     fn next_request(&mut self) -> RequestBuilder<usize> {
         let mut request = RequestBuilder::new(self.limits, self.client.team());
         for owner in 0..self.uploads.len() {
             let upload = &mut self.uploads[owner];
             let session = &mut self.sessions[upload.session];
             match upload.fill(owner, session, self.max_line_bytes, &mut request) {
-                Ok(Filled::Partly) => {}
-                Ok(Filled::Full) => break,
-                // What was read before the error is in the request and goes with it.
+                Ok(FillState::HasRoom) => {}
+                Ok(FillState::Full) => break,
+                // The lines that were read before the error are in the request and are sent.
                 Err(error) => self.fail_transcript(owner, "io", error.to_string()),
             }
         }
         request
     }
 
-    async fn take_answer(&mut self, batches: &[Batch<usize>], answer: PushResponse) -> Result<(), Error> {
-        if answer.sessions.len() != batches.len() {
+    async fn handle_response(
+        &mut self,
+        batches: &[Batch<usize>],
+        response: PushResponse,
+    ) -> Result<(), Error> {
+        if response.sessions.len() != batches.len() {
             let detail =
-                format!("{} batches were sent and {} answered", batches.len(), answer.sessions.len());
+                format!("{} batches were sent, {} results received", batches.len(), response.sessions.len());
             return Err(Error::Protocol { detail });
         }
         self.report.requests += 1;
-        // Behind a batch that was not stored, the rest of its transcript is sent again anyway.
-        let mut turned_back = BTreeSet::new();
+        // After a batch that was not stored, the rest of its transcript is sent again; ignore its other errors.
+        let mut failed_uploads = BTreeSet::new();
         let mut failures = 0;
-        for (batch, mut result) in batches.iter().zip(answer.sessions) {
+        for (batch, mut result) in batches.iter().zip(response.sessions) {
             let upload = &self.uploads[batch.owner];
             if result.session_id != self.sessions[upload.session].id || result.transcript != upload.transcript
             {
@@ -144,9 +153,9 @@ impl Push<'_> {
                 return Err(Error::Protocol { detail });
             }
             match result.error.take() {
-                None => self.take_result(batch, result)?,
-                Some(error) if turned_back.insert(batch.owner) => {
-                    self.take_error(batch, error);
+                None => self.handle_result(batch, result)?,
+                Some(error) if failed_uploads.insert(batch.owner) => {
+                    self.handle_error(batch, error);
                     failures = failures.max(self.uploads[batch.owner].unavailable);
                 }
                 Some(_) => {}
@@ -158,7 +167,7 @@ impl Push<'_> {
         Ok(())
     }
 
-    fn take_result(&mut self, batch: &Batch<usize>, result: PushResult) -> Result<(), Error> {
+    fn handle_result(&mut self, batch: &Batch<usize>, result: PushResult) -> Result<(), Error> {
         if result.next_offset != batch.end() {
             let PushResult { session_id, transcript, next_offset, .. } = result;
             let (first, end) = (batch.first, batch.end());
@@ -175,22 +184,22 @@ impl Push<'_> {
         Ok(())
     }
 
-    /// Nothing of this batch was stored.
-    fn take_error(&mut self, batch: &Batch<usize>, error: BatchError) {
+    /// Handles a batch that was not stored.
+    fn handle_error(&mut self, batch: &Batch<usize>, error: BatchError) {
         let upload = &mut self.uploads[batch.owner];
         match (error.code, error.offset) {
             (BatchErrorCode::Gap, Some(offset)) if offset < batch.first && upload.gaps < MAX_GAPS => {
                 upload.gaps += 1;
-                upload.go_back_to(offset);
+                upload.rewind_to(offset);
             }
             (BatchErrorCode::TooManyLines, _) if batch.lines > 1 => {
                 let half = usize::try_from(batch.lines / 2).unwrap_or(1);
                 self.limits.batch_lines = self.limits.batch_lines.min(half);
-                upload.go_back_to(batch.first);
+                upload.rewind_to(batch.first);
             }
             (BatchErrorCode::Unavailable, _) if upload.unavailable + 1 < MAX_ATTEMPTS => {
                 upload.unavailable += 1;
-                upload.go_back_to(batch.first);
+                upload.rewind_to(batch.first);
             }
             (code @ (BatchErrorCode::SessionOwned | BatchErrorCode::Gone | BatchErrorCode::PlanLimit), _) => {
                 self.fail_session(batch.owner, &code_of(code), error.message);
@@ -199,8 +208,13 @@ impl Push<'_> {
         }
     }
 
-    /// 413: the same lines in smaller requests; a line that is too large even alone, as its placeholder.
-    fn make_smaller(&mut self, batches: &[Batch<usize>], body: usize, detail: String) -> Result<(), Error> {
+    /// Handles 413: sends the same lines in smaller requests, and a single line that is too large as a placeholder.
+    fn shrink_requests(
+        &mut self,
+        batches: &[Batch<usize>],
+        body: usize,
+        detail: String,
+    ) -> Result<(), Error> {
         if let [Batch { owner, first, lines: 1 }] = *batches {
             if self.uploads[owner].omit(first) {
                 return Ok(());
@@ -208,9 +222,9 @@ impl Push<'_> {
             return Err(Error::Refused { status: 413, detail });
         }
         self.limits.body_bytes = body / 2;
-        // Backwards, so that each transcript ends up at its first batch.
+        // In reverse order, so that each transcript is rewound to its first batch.
         for batch in batches.iter().rev() {
-            self.uploads[batch.owner].go_back_to(batch.first);
+            self.uploads[batch.owner].rewind_to(batch.first);
         }
         Ok(())
     }
@@ -218,7 +232,7 @@ impl Push<'_> {
     fn fail_transcript(&mut self, owner: usize, code: &str, message: String) {
         let upload = &mut self.uploads[owner];
         if !upload.failed {
-            upload.give_up();
+            upload.abandon();
             self.report.failed.push(FailedTranscript {
                 session_id: self.sessions[upload.session].id.clone(),
                 transcript: Some(upload.transcript.clone()),
@@ -229,7 +243,7 @@ impl Push<'_> {
         }
     }
 
-    /// What is said of the session would be said of each of its transcripts.
+    /// Fails every transcript of the session, because the error applies to each of them.
     fn fail_session(&mut self, owner: usize, code: &str, message: String) {
         let Upload { session, failed, ref path, .. } = self.uploads[owner];
         if !failed {
@@ -240,7 +254,7 @@ impl Push<'_> {
                 code: code.to_owned(),
                 message,
             });
-            self.uploads.iter_mut().filter(|upload| upload.session == session).for_each(Upload::give_up);
+            self.uploads.iter_mut().filter(|upload| upload.session == session).for_each(Upload::abandon);
         }
     }
 
@@ -269,7 +283,7 @@ impl Push<'_> {
     }
 }
 
-/// The protocol's own word for it.
+/// The error code as the protocol spells it.
 fn code_of(code: BatchErrorCode) -> String {
     serde_json::to_value(code).ok().and_then(|code| code.as_str().map(str::to_owned)).unwrap_or_default()
 }

@@ -1,5 +1,5 @@
-//! What a push did: numbers, and every line and transcript that something was wrong with, by name. For people
-//! ([`PushReport::write`]) and, as JSON, for programs.
+//! The report of a push: counts, and every line and transcript with a problem. As text for people
+//! ([`PushReport::write`]) and as JSON for programs.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -10,80 +10,80 @@ use serde::{Serialize, Serializer};
 
 use crate::error::Error;
 
-/// What a push did.
+/// The report of a push.
 #[derive(Debug, Default, Serialize)]
 pub struct PushReport {
     /// Sessions found.
     pub sessions: u64,
     /// Transcripts found.
     pub transcripts: u64,
-    /// Transcripts of which the server had everything already.
+    /// Transcripts that the server already had completely.
     pub up_to_date: u64,
-    /// Lines that the server answered for. A line that had to be sent again counts again.
+    /// Lines in batches that the server accepted. A line that is sent again counts again.
     pub lines_sent: u64,
-    /// Lines that are stored now and were not before.
+    /// Lines that the push added.
     pub stored: u64,
-    /// Lines that had been stored already.
+    /// Lines that had been stored before.
     pub duplicates: u64,
-    /// Lines that the server would not store.
+    /// Lines that the server rejected.
     pub rejected: Vec<RejectedLineReport>,
-    /// Lines too large to send, of which only length and hash were stored.
+    /// Lines that are too large to send; only their length and hash were stored.
     pub omitted: Vec<OmittedLine>,
-    /// Transcripts that could not be pushed to their end.
+    /// Transcripts that could not be pushed completely.
     pub failed: Vec<FailedTranscript>,
-    /// Lines that were not UTF-8 and were sent with U+FFFD for what could not be read.
+    /// Lines that are not UTF-8; invalid bytes were replaced by U+FFFD.
     pub not_utf8: u64,
-    /// Last lines still being written, left for the next push.
+    /// Incomplete last lines, left for the next push.
     pub half_written: u64,
-    /// Transcripts sent from their beginning again, because the server's last line was not the file's.
+    /// Transcripts that were sent again from the beginning, because the server's last line differs from the file's.
     pub restarted: u64,
     /// Files that are no transcripts.
     pub ignored_files: u64,
-    /// Requests that carried lines and were answered.
+    /// Successful requests with lines.
     pub requests: u64,
-    /// What else should be known.
+    /// Warnings.
     pub warnings: Vec<String>,
-    /// Why the push ended before its end.
+    /// The error that ended the push early.
     #[serde(serialize_with = "as_text")]
     pub stopped: Option<Error>,
 }
 
-/// A line that the server would not store.
+/// A line that the server rejected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RejectedLineReport {
     /// Its file.
     pub path: PathBuf,
-    /// Its 0-based number, as the protocol counts.
+    /// Its 0-based line number, as in the protocol.
     pub line: u64,
-    /// Why, for programs.
+    /// The machine-readable reason.
     pub code: LineErrorCode,
-    /// Why, for people.
+    /// The reason, for people.
     pub message: String,
 }
 
-/// A line that was too large to send.
+/// A line that is too large to send.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OmittedLine {
     /// Its file.
     pub path: PathBuf,
-    /// Its 0-based number, as the protocol counts.
+    /// Its 0-based line number, as in the protocol.
     pub line: u64,
-    /// Its length.
+    /// Its length in bytes.
     pub bytes: u64,
 }
 
-/// A transcript that could not be pushed to its end.
+/// A transcript that could not be pushed completely.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FailedTranscript {
     /// The session.
     pub session_id: String,
-    /// The transcript, or `None` where the whole session is refused.
+    /// The transcript, or `None` if the server refused the whole session.
     pub transcript: Option<String>,
     /// The file.
     pub path: PathBuf,
-    /// Why, for programs: the protocol's code, or `io` or `protocol`.
+    /// The machine-readable reason: a code of the protocol, or `io` or `protocol`.
     pub code: String,
-    /// Why, for people.
+    /// The reason, for people.
     pub message: String,
 }
 
@@ -92,22 +92,22 @@ fn as_text<S: Serializer>(stopped: &Option<Error>, serializer: S) -> Result<S::O
 }
 
 impl PushReport {
-    /// Whether everything that was found is at the server, or named as rejected or omitted.
+    /// Whether the server has every line, except for those reported as rejected or omitted.
     #[must_use]
     pub fn succeeded(&self) -> bool {
         self.failed.is_empty() && self.stopped.is_none()
     }
 
-    /// The sessions of which something failed.
+    /// The number of sessions with failed transcripts.
     #[must_use]
     pub fn failed_sessions(&self) -> usize {
         self.failed.iter().map(|failed| &failed.session_id).collect::<BTreeSet<_>>().len()
     }
 
-    /// Writes the report for people. Lines are counted from 1 here, as editors count them.
+    /// Writes the report for people. Line numbers start at 1, as in editors.
     ///
     /// # Errors
-    /// Those of the writer.
+    /// If writing fails.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         for warning in &self.warnings {
             writeln!(out, "warning: {warning}")?;
@@ -118,8 +118,7 @@ impl PushReport {
         for line in &self.omitted {
             writeln!(
                 out,
-                "omitted: {}:{}: {} bytes are more than the limit for a line; its length and hash were stored in its \
-                 place",
+                "omitted: {}:{}: {} bytes exceed the limit for a line; its length and hash were stored instead",
                 line.path.display(),
                 line.line + 1,
                 line.bytes
@@ -144,9 +143,12 @@ impl PushReport {
             self.omitted.len(),
         )?;
         for (count, what) in [
-            (self.not_utf8, "lines were not UTF-8; what could not be read was replaced by U+FFFD"),
-            (self.half_written, "last lines are still being written; the next push takes them"),
-            (self.restarted, "transcripts are not what the server had; they were sent from their beginning"),
+            (self.not_utf8, "lines are not UTF-8; invalid bytes were replaced by U+FFFD"),
+            (self.half_written, "last lines are incomplete; the next push sends them"),
+            (
+                self.restarted,
+                "transcripts differ from what the server had; they were sent from the beginning",
+            ),
             (self.ignored_files, "other files ignored"),
         ] {
             if count > 0 {
@@ -154,7 +156,7 @@ impl PushReport {
             }
         }
         if !self.failed.is_empty() {
-            writeln!(out, "not complete: {} sessions failed", self.failed_sessions())?;
+            writeln!(out, "incomplete: {} sessions failed", self.failed_sessions())?;
         }
         if let Some(error) = &self.stopped {
             writeln!(out, "stopped: {error}")?;

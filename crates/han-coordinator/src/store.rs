@@ -1,4 +1,4 @@
-//! What a signed-in command line keeps: one refresh token for each server, in a file that only its owner may read.
+//! Stores logins: one refresh token per server, in a file that only its owner can read.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,20 +12,20 @@ use crate::error::Error;
 
 const FILE: &str = "logins.json";
 
-/// A directory of the user's own, and in it the file of logins.
+/// The file of logins in a directory of the user.
 #[derive(Clone, Debug)]
-pub struct Store {
+pub struct LoginStore {
     directory: PathBuf,
 }
 
-impl Store {
-    /// The logins kept in `directory`, which need not exist yet.
+impl LoginStore {
+    /// The logins in `directory`, which need not exist.
     #[must_use]
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self { directory: directory.into() }
     }
 
-    /// Where they lie.
+    /// The path of the file.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.directory.join(FILE)
@@ -34,24 +34,24 @@ impl Store {
     /// The refresh token for a server.
     ///
     /// # Errors
-    /// [`Error::Store`] where the file is there and cannot be read.
+    /// [`Error::LoginFile`] if the file exists and cannot be read.
     pub fn get(&self, server: &str) -> Result<Option<SecretString>, Error> {
         Ok(self.read()?.remove(server))
     }
 
-    /// The servers that somebody is signed in to.
+    /// The servers with a login.
     ///
     /// # Errors
-    /// [`Error::Store`] where the file is there and cannot be read.
+    /// [`Error::LoginFile`] if the file exists and cannot be read.
     pub fn servers(&self) -> Result<Vec<String>, Error> {
         Ok(self.read()?.into_keys().collect())
     }
 
-    /// Keeps the refresh token for a server; `None` forgets it. The file is replaced as a whole, so that a crash
-    /// leaves the old one or the new one.
+    /// Stores the refresh token for a server; `None` removes it. The file is replaced atomically, so that a crash
+    /// leaves the old file or the new one.
     ///
     /// # Errors
-    /// [`Error::Store`] where it cannot be written.
+    /// [`Error::LoginFile`] if it cannot be read or written.
     pub fn put(&self, server: &str, token: Option<&SecretString>) -> Result<(), Error> {
         let mut logins = self.read()?;
         match token {
@@ -62,7 +62,7 @@ impl Store {
             .into_iter()
             .map(|(server, token)| (server, serde_json::json!({ "refresh_token": token.expose_secret() })));
         let text = Value::Object(entries.collect::<Map<_, _>>()).to_string();
-        self.write(&text).map_err(|source| Error::Store { path: self.path(), source })
+        self.write(&text).map_err(|source| Error::LoginFile { path: self.path(), source })
     }
 
     fn read(&self) -> Result<BTreeMap<String, SecretString>, Error> {
@@ -70,10 +70,10 @@ impl Store {
         let text = match fs::read_to_string(&path) {
             Ok(text) => SecretString::from(text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-            Err(source) => return Err(Error::Store { path, source }),
+            Err(source) => return Err(Error::LoginFile { path, source }),
         };
-        // What the parser says is left out: it may quote a token.
-        let bad = || Error::Store { path: path.clone(), source: io::ErrorKind::InvalidData.into() };
+        // Drops the parser's message, which may contain a token.
+        let bad = || Error::LoginFile { path: path.clone(), source: io::ErrorKind::InvalidData.into() };
         let Ok(Value::Object(logins)) = serde_json::from_str(text.expose_secret()) else { return Err(bad()) };
         logins
             .into_iter()
@@ -94,7 +94,7 @@ impl Store {
     }
 }
 
-/// A new file that nobody else may read, from the moment it exists.
+/// A new file that only its owner can read, from its creation.
 fn private(path: &Path) -> io::Result<fs::File> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);

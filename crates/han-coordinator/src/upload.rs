@@ -1,5 +1,5 @@
-//! One transcript on its way: where to begin reading, what was read, what was odd about it. Knows the server only by
-//! the status it gave.
+//! The upload of one transcript: finds the line to resume from, reads lines into requests, and records problems. Not
+//! here: HTTP; the server's status is a parameter.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -10,70 +10,70 @@ use std::path::PathBuf;
 use han_types::sync::{RejectedLine, SessionMetadata, TranscriptStatus};
 
 use crate::batch::{RequestBuilder, Source};
-use crate::lines::{Content, Line, LineReader};
+use crate::lines::{Content, FileLine, LineReader};
 use crate::metadata;
 
-/// The working directory is looked for in this many of a file's first lines.
+/// The number of lines at the start of a file that are searched for the working directory.
 const FIRST_LINES: u64 = 100;
-/// While looking there, longer lines are passed over.
+/// Longer lines are skipped in that search.
 const FIRST_LINES_MAX_BYTES: u64 = 1 << 20;
-/// The length limit that turns every line into its placeholder, so that passing over it takes no memory.
-const KEEP_NOTHING: u64 = 0;
+/// A length limit that turns every line into a placeholder, so that skipping lines takes no memory.
+const PLACEHOLDER_ONLY: u64 = 0;
 
-type Reader = LineReader<BufReader<File>>;
+type TranscriptReader = LineReader<BufReader<File>>;
 
-/// What the transcripts of one session have in common.
+/// Data that a session's transcripts share.
 pub(crate) struct Session {
     pub(crate) id: String,
     pub(crate) metadata: SessionMetadata,
 }
 
-/// One transcript on its way.
+/// The upload of one transcript.
 pub(crate) struct Upload {
     pub(crate) path: PathBuf,
     pub(crate) transcript: String,
-    /// The session's place in the push's list.
+    /// The session's index in the push's list.
     pub(crate) session: usize,
-    /// Whether this file speaks for its session. Subagents work in other directories and on other branches; where
-    /// there is a main file, that one counts.
+    /// Whether this file determines the session's metadata. Subagents work in other directories and on other branches,
+    /// so the main file is used if there is one.
     pub(crate) describes_session: bool,
     state: State,
-    /// Lines the server refused to take even alone.
+    /// Lines that the server refused in a request of their own.
     too_large: BTreeSet<u64>,
-    /// What became of odd lines, by number, so that a line sent twice is reported once.
+    /// Lines with problems, by number, so that a line that is sent twice is reported once.
     pub(crate) rejected: BTreeMap<u64, RejectedLine>,
     pub(crate) omitted: BTreeMap<u64, u64>,
     pub(crate) not_utf8: BTreeSet<u64>,
-    /// The last line was still being written.
+    /// The last line is incomplete.
     pub(crate) half_written: bool,
-    /// The server had something else than the file, so it was begun anew.
+    /// The server's content differs from the file, so the upload started again from the beginning.
     pub(crate) restarted: bool,
-    /// The server has answered for at least one batch.
+    /// The server has accepted at least one batch.
     pub(crate) sent: bool,
-    /// Given up.
+    /// The upload has failed.
     pub(crate) failed: bool,
-    /// How often the server has sent us back.
+    /// How often the server reported a gap.
     pub(crate) gaps: u32,
-    /// How often in a row the server was not able to store a batch.
+    /// The number of consecutive responses in which the server could not store a batch.
     pub(crate) unavailable: u32,
 }
 
 enum State {
-    /// Not opened yet: begins where the server is, if that can be recognised.
-    Fresh(Option<TranscriptStatus>),
-    /// To be opened again at this line.
-    Again(u64),
-    /// Open. The line is one that did not fit into the request before.
-    Reading(Reader, Option<Line>),
-    /// Read to its end, or given up.
+    /// Not opened. Resumes after the server's last line if that line is in the file.
+    Unopened(Option<TranscriptStatus>),
+    /// Must be reopened at this line.
+    Reopen(u64),
+    /// Open. The line is one that did not fit into the previous request.
+    Reading(TranscriptReader, Option<FileLine>),
+    /// Read to its end, or failed.
     Done,
 }
 
-/// How far a request has been filled.
+/// Whether a request has room for more lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Filled {
-    /// There is room for another transcript.
-    Partly,
+pub(crate) enum FillState {
+    /// The transcript is at its end; there is room for another.
+    HasRoom,
     /// There is no room left.
     Full,
 }
@@ -85,7 +85,7 @@ impl Upload {
             transcript,
             session,
             describes_session,
-            state: State::Fresh(None),
+            state: State::Unopened(None),
             too_large: BTreeSet::new(),
             rejected: BTreeMap::new(),
             omitted: BTreeMap::new(),
@@ -99,26 +99,27 @@ impl Upload {
         }
     }
 
-    /// Begin where the server is, which is told before anything is read.
+    /// Sets the server's status, from which the upload resumes. Must be called before the first read.
     pub(crate) fn resume_from(&mut self, status: TranscriptStatus) {
-        self.state = State::Fresh(Some(status));
+        self.state = State::Unopened(Some(status));
     }
 
-    /// Read on from this line, whatever was read already.
-    pub(crate) fn go_back_to(&mut self, number: u64) {
+    /// Continues from this line.
+    pub(crate) fn rewind_to(&mut self, number: u64) {
         if !self.failed {
-            self.state = State::Again(number);
+            self.state = State::Reopen(number);
         }
     }
 
-    /// The server does not take this line even alone: send its placeholder. False if it was that already.
+    /// Sends a placeholder for this line, which the server refuses even in a request of its own. Returns false if that
+    /// was the placeholder.
     pub(crate) fn omit(&mut self, number: u64) -> bool {
-        self.go_back_to(number);
+        self.rewind_to(number);
         !self.omitted.contains_key(&number) && self.too_large.insert(number)
     }
 
-    /// Nothing more of this transcript is sent.
-    pub(crate) fn give_up(&mut self) {
+    /// Marks the upload as failed; no more lines are sent.
+    pub(crate) fn abandon(&mut self) {
         self.failed = true;
         self.state = State::Done;
     }
@@ -130,25 +131,25 @@ impl Upload {
         session: &mut Session,
         max_line_bytes: u64,
         request: &mut RequestBuilder<usize>,
-    ) -> io::Result<Filled> {
+    ) -> io::Result<FillState> {
         let (mut reader, mut waiting) = match mem::replace(&mut self.state, State::Done) {
-            State::Done => return Ok(Filled::Partly),
+            State::Done => return Ok(FillState::HasRoom),
             State::Reading(reader, waiting) => (reader, waiting),
-            State::Again(number) => (self.reopen(number)?, None),
-            State::Fresh(status) => (self.open(status, session, max_line_bytes)?, None),
+            State::Reopen(number) => (self.reopen(number)?, None),
+            State::Unopened(status) => (self.open(status, session, max_line_bytes)?, None),
         };
         loop {
             let line = match waiting.take() {
                 Some(line) => line,
                 None => match self.read(&mut reader, session, max_line_bytes)? {
                     Some(line) => line,
-                    None => return Ok(Filled::Partly),
+                    None => return Ok(FillState::HasRoom),
                 },
             };
             let source = Source { owner, session_id: &session.id, transcript: &self.transcript };
             if !request.add(source, &session.metadata, line.number, &line.content.wire()) {
                 self.state = State::Reading(reader, Some(line));
-                return Ok(Filled::Full);
+                return Ok(FillState::Full);
             }
             match line.content {
                 Content::TooLong { bytes, .. } => drop(self.omitted.insert(line.number, bytes)),
@@ -160,41 +161,41 @@ impl Upload {
 
     fn read(
         &mut self,
-        reader: &mut Reader,
+        reader: &mut TranscriptReader,
         session: &mut Session,
         max_line_bytes: u64,
-    ) -> io::Result<Option<Line>> {
+    ) -> io::Result<Option<FileLine>> {
         let omit = self.too_large.contains(&reader.number());
-        let line = reader.next_line(if omit { KEEP_NOTHING } else { max_line_bytes })?;
+        let line = reader.next_line(if omit { PLACEHOLDER_ONLY } else { max_line_bytes })?;
         match &line {
-            Some(line) if self.describes_session => metadata::learn(&mut session.metadata, line),
+            Some(line) if self.describes_session => metadata::update_from(&mut session.metadata, line),
             Some(_) => {}
-            None => self.half_written = reader.stands_before_half_a_line()?,
+            None => self.half_written = reader.has_partial_line()?,
         }
         Ok(line)
     }
 
-    fn reopen(&self, number: u64) -> io::Result<Reader> {
+    fn reopen(&self, number: u64) -> io::Result<TranscriptReader> {
         let mut reader = LineReader::new(BufReader::new(File::open(&self.path)?));
-        while reader.number() < number && reader.next_line(KEEP_NOTHING)?.is_some() {}
+        while reader.number() < number && reader.next_line(PLACEHOLDER_ONLY)?.is_some() {}
         Ok(reader)
     }
 
-    /// Opens the file at the line after the last that the server has, if the server's last line is the file's;
-    /// otherwise (nothing there yet, a rewritten or truncated file) at its beginning.
+    /// Opens the file after the server's last line, if the file has that line at that number; otherwise (a new,
+    /// rewritten or truncated file) at the beginning.
     fn open(
         &mut self,
         status: Option<TranscriptStatus>,
         session: &mut Session,
         max_line_bytes: u64,
-    ) -> io::Result<Reader> {
+    ) -> io::Result<TranscriptReader> {
         let mut reader = self.reopen(0)?;
         if self.describes_session {
             while reader.number() < FIRST_LINES
                 && session.metadata.project_path.is_none()
                 && let Some(line) = reader.next_line(FIRST_LINES_MAX_BYTES)?
             {
-                metadata::learn(&mut session.metadata, &line);
+                metadata::update_from(&mut session.metadata, &line);
             }
             reader.seek(0, 0)?;
         }
@@ -209,18 +210,21 @@ impl Upload {
                 return Ok(reader);
             }
         }
-        tracing::info!("{} is not what the server has; sending it from its beginning", self.path.display());
+        tracing::info!(
+            "{} differs from what the server has; sending it from the beginning",
+            self.path.display()
+        );
         self.restarted = true;
         reader.seek(0, 0)?;
         Ok(reader)
     }
 
-    /// Reads a line and tells whether it is the one with this hash: sent as it stands, or as its placeholder, under
-    /// whichever limit was in force then.
+    /// Reads a line and returns whether it has this hash, either unchanged or as a placeholder. The limit that decided
+    /// between the two may have changed since the line was sent.
     fn reads_line_with_hash(
         &mut self,
         hash: &str,
-        reader: &mut Reader,
+        reader: &mut TranscriptReader,
         session: &mut Session,
         max_line_bytes: u64,
     ) -> io::Result<bool> {
@@ -230,8 +234,8 @@ impl Upload {
             Some(line) if line.content.hash() == hash => return Ok(true),
             Some(_) => reader.seek(number, position)?,
         }
-        let Some(line) = reader.next_line(KEEP_NOTHING)? else { return Ok(false) };
-        let as_it_stands = matches!(&line.content, Content::TooLong { sha256, .. } if sha256 == hash);
-        Ok(as_it_stands || line.content.hash() == hash)
+        let Some(line) = reader.next_line(PLACEHOLDER_ONLY)? else { return Ok(false) };
+        let is_unchanged = matches!(&line.content, Content::TooLong { sha256, .. } if sha256 == hash);
+        Ok(is_unchanged || line.content.hash() == hash)
     }
 }

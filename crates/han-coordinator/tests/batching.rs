@@ -1,15 +1,15 @@
-//! Whatever a file holds and however it is cut into requests, its lines come out the same and in order.
+//! Tests that any file, divided into requests in any way, arrives as the same lines in order.
 
 #![allow(clippy::unwrap_used, reason = "reading from memory cannot fail")]
 
 use std::io::{BufReader, Cursor};
 
-use han_coordinator::batch::{Limits, RequestBuilder, Source};
-use han_coordinator::lines::{Content, Line, LineReader};
+use han_coordinator::batch::{BatchLimits, RequestBuilder, Source};
+use han_coordinator::lines::{Content, FileLine, LineReader};
 use han_types::sync::{PushRequest, SessionMetadata};
 use proptest::prelude::*;
 
-fn read_all(bytes: &[u8], buffer: usize, max_bytes: u64) -> Vec<Line> {
+fn read_all(bytes: &[u8], buffer: usize, max_bytes: u64) -> Vec<FileLine> {
     let mut reader = LineReader::new(BufReader::with_capacity(buffer, Cursor::new(bytes)));
     std::iter::from_fn(|| reader.next_line(max_bytes).unwrap()).collect()
 }
@@ -26,13 +26,13 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn any_split_gives_back_the_same_lines_in_order(
+    fn requests_of_any_size_preserve_lines_and_order(
         files in prop::collection::vec(prop::collection::vec(line(), 0..30), 1..4),
         body_bytes in 0usize..2000,
         batch_lines in 1usize..12,
         branch in prop::option::of("[a-z\"\\\\]{0,10}"),
     ) {
-        let limits = Limits { body_bytes, batch_lines };
+        let limits = BatchLimits { body_bytes, batch_lines };
         let metadata = SessionMetadata { git_branch: branch, ..SessionMetadata::default() };
         let mut requests = Vec::new();
         let mut builder = RequestBuilder::new(limits, Some("te\"am"));
@@ -77,7 +77,7 @@ proptest! {
     }
 
     #[test]
-    fn a_reader_finds_any_line_again(file in prop::collection::vec(line(), 1..20), buffer in 1usize..64) {
+    fn seek_returns_to_any_line(file in prop::collection::vec(line(), 1..20), buffer in 1usize..64) {
         let bytes = file.join(&b'\n');
         let mut reader = LineReader::new(BufReader::with_capacity(buffer, Cursor::new(&bytes)));
         let lines = read_all(&bytes, 4096, u64::MAX);
@@ -90,7 +90,7 @@ proptest! {
 }
 
 #[test]
-fn only_a_bare_object_travels_as_itself() {
+fn only_a_bare_object_is_sent_unchanged() {
     for (line, is_object) in [
         ("{}", true),
         (r#"{"a":[1,{"b":null}]}"#, true),
@@ -106,14 +106,14 @@ fn only_a_bare_object_travels_as_itself() {
         ("[{}]", false),
         ("\"{}\"", false),
     ] {
-        let [read] = <[Line; 1]>::try_from(read_all(format!("{line}\n").as_bytes(), 8, 1000)).unwrap();
+        let [read] = <[FileLine; 1]>::try_from(read_all(format!("{line}\n").as_bytes(), 8, 1000)).unwrap();
         assert_eq!(matches!(read.content, Content::Object(_)), is_object, "{line}");
         assert_eq!(read.content.kept(), line);
     }
 }
 
 #[test]
-fn the_length_limit_counts_the_line_without_its_newline() {
+fn the_length_limit_excludes_the_line_feed() {
     let kinds =
         |max| read_all(b"{\"a\":12}\n12345678\n{\"a\":123}\n", 3, max).into_iter().map(|line| line.content);
     assert_eq!(kinds(9).filter(|content| matches!(content, Content::TooLong { .. })).count(), 0);
@@ -125,13 +125,13 @@ fn the_length_limit_counts_the_line_without_its_newline() {
 }
 
 #[test]
-fn a_last_line_without_newline_counts_only_as_a_whole_object() {
+fn a_last_line_without_line_feed_is_complete_only_if_it_is_an_object() {
     for (end, lines) in
         [("{\"a\":1}", 2), ("{\"a\":", 1), ("text", 1), ("[1]", 1), ("{\"a\":1} ", 1), ("", 1)]
     {
         let read = read_all(format!("{{}}\n{end}").as_bytes(), 4, 1000);
         assert_eq!(read.len(), lines, "{end}");
     }
-    assert_eq!(read_all(b"{\"a\":1}", 4, 3).len(), 0, "what is too long to look at may be half");
+    assert_eq!(read_all(b"{\"a\":1}", 4, 3).len(), 0, "a line over the limit may be incomplete");
     assert_eq!(read_all(b"\n\n", 4, 1000).len(), 2);
 }

@@ -1,4 +1,4 @@
-//! The binary: where it takes its settings from, what it prints, how it exits.
+//! Tests the binary: its settings, its output and its exit status.
 
 #![allow(clippy::unwrap_used, reason = "a broken helper should fail the test")]
 
@@ -6,7 +6,7 @@ mod support;
 
 use std::process::{Command, Output};
 
-use support::{Home, KEY, Server, TEAM, lines};
+use support::{KEY, Server, TEAM, TestDirectory, lines};
 
 fn coordinator(args: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_han-coordinator"));
@@ -24,8 +24,8 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_push_prints_what_it_did_and_exits_with_0() {
-    let home = Home::new();
+async fn a_push_prints_its_report_and_exits_with_0() {
+    let home = TestDirectory::new();
     home.write("projects/p/s.jsonl", lines(0, 20));
     let dir = home.path().join("projects");
     let key_file = home.write("key", format!("{KEY}\n"));
@@ -61,8 +61,8 @@ async fn a_push_prints_what_it_did_and_exits_with_0() {
 }
 
 #[test]
-fn what_is_missing_or_wrong_is_named_and_the_key_is_not() {
-    let home = Home::new();
+fn errors_name_the_missing_setting_and_never_the_key() {
+    let home = TestDirectory::new();
     let dir = home.path().to_str().unwrap();
     let url = "http://127.0.0.1:9";
     let two_lines = "han_key_a\nhan_key_b";
@@ -81,10 +81,10 @@ fn what_is_missing_or_wrong_is_named_and_the_key_is_not() {
         (vec!["push", "/nonexistent/dir", "--url", url], vec![("HAN_API_KEY", KEY)], "/nonexistent/dir"),
     ] {
         let output = coordinator(&args, &environment);
-        let said = text(&output.stdout) + &text(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains(expected), "{said}");
-        assert!(!said.contains("han_key_") && !said.contains("pw@"), "{said}");
+        let output_text = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{output_text}");
+        assert!(output_text.contains(expected), "{output_text}");
+        assert!(!output_text.contains("han_key_") && !output_text.contains("pw@"), "{output_text}");
     }
     assert_eq!(coordinator(&["push", dir, "--batch-lines", "0"], &[]).status.code(), Some(2));
     let help = coordinator(&["push", "--help"], &[("HAN_API_KEY", KEY), ("HAN_URL", url)]);

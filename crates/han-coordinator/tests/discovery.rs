@@ -1,4 +1,4 @@
-//! Which files are found where, and what they are taken for.
+//! Tests which files are found, and as which session and transcript.
 
 #![allow(clippy::unwrap_used, reason = "a path outside the test's own folder should fail the test")]
 
@@ -7,10 +7,10 @@ mod support;
 use std::path::Path;
 
 use han_coordinator::discover::{Discovery, discover};
-use support::Home;
+use support::TestDirectory;
 
 /// `session/transcript <- path`, in the order found.
-fn names(home: &Home, found: &Discovery) -> Vec<String> {
+fn names(home: &TestDirectory, found: &Discovery) -> Vec<String> {
     let relative = |path: &Path| path.strip_prefix(home.path()).unwrap().display().to_string();
     found
         .sessions
@@ -24,8 +24,8 @@ fn names(home: &Home, found: &Discovery) -> Vec<String> {
         .collect()
 }
 
-fn home() -> Home {
-    let home = Home::new();
+fn home() -> TestDirectory {
+    let home = TestDirectory::new();
     home.write("p1/b.jsonl", "{}\n");
     home.write("p1/b-han.jsonl", "{}\n");
     home.write("p1/b/subagents/agent-2.jsonl", "{}\n");
@@ -52,14 +52,14 @@ const B: [&str; 5] = [
 ];
 
 #[test]
-fn the_folder_of_all_projects() {
+fn the_folder_of_all_projects_is_searched() {
     let home = home();
     let found = discover(home.path()).unwrap();
     let mut expected = vec!["a.v1/main <- p2/a.v1.jsonl"];
     expected.extend(B);
     expected.push("orphan/agent-3 <- p2/orphan/subagents/agent-3.jsonl");
     assert_eq!(names(&home, &found), expected);
-    // other.jsonl, agent-1.meta.json, agent-lost, "not an id", notes.md, stray.txt; nothing looks into tool-results.
+    // other.jsonl, agent-1.meta.json, agent-lost, "not an id", notes.md, stray.txt; tool-results is not searched.
     assert_eq!(found.ignored, 6);
     let warnings = found.warnings.join("\n");
     assert_eq!(found.warnings.len(), 3, "{warnings}");
@@ -68,7 +68,7 @@ fn the_folder_of_all_projects() {
 }
 
 #[test]
-fn one_project_one_session_one_file() {
+fn a_project_a_session_or_a_file_can_be_given() {
     let home = home();
     for (path, expected) in [
         ("p1", &B[..]),
@@ -88,8 +88,8 @@ fn one_project_one_session_one_file() {
 }
 
 #[test]
-fn of_a_transcript_that_lies_twice_the_larger_file_counts() {
-    let home = Home::new();
+fn of_two_files_of_one_transcript_the_larger_is_used() {
+    let home = TestDirectory::new();
     home.write("p1/s.jsonl", "{}\n");
     home.write("p2/s.jsonl", "{}\n{}\n");
     home.write("p3/s.jsonl", "{}\n");
@@ -101,8 +101,8 @@ fn of_a_transcript_that_lies_twice_the_larger_file_counts() {
 
 #[cfg(unix)]
 #[test]
-fn links_are_followed_and_pipes_are_not_waited_on() {
-    let home = Home::new();
+fn symbolic_links_are_followed_and_pipes_are_ignored() {
+    let home = TestDirectory::new();
     home.write("elsewhere/s.jsonl", "{}\n");
     std::fs::create_dir(home.path().join("projects")).unwrap();
     std::os::unix::fs::symlink(home.path().join("elsewhere"), home.path().join("projects/p")).unwrap();

@@ -1,4 +1,4 @@
-//! Pushes against a model server: what arrives, what is sent again, and what is said of it.
+//! Tests pushes against a fake server: what arrives, what is sent again, and what is reported.
 
 #![allow(clippy::unwrap_used, reason = "a broken helper should fail the test")]
 
@@ -7,13 +7,13 @@ mod support;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 
-use han_coordinator::batch::Limits;
+use han_coordinator::batch::BatchLimits;
 use han_coordinator::{Error, PushOptions, push};
 use han_types::sync::BatchErrorCode;
-use support::{Fault, Home, KEY, Naps, READ_ONLY_KEY, Server, client, lines, sha256};
+use support::{Fault, KEY, READ_ONLY_KEY, RecordingSleeper, Server, TestDirectory, client, lines, sha256};
 
 fn small(body_bytes: usize, batch_lines: usize) -> PushOptions {
-    PushOptions { limits: Limits { body_bytes, batch_lines }, ..PushOptions::default() }
+    PushOptions { limits: BatchLimits { body_bytes, batch_lines }, ..PushOptions::default() }
 }
 
 fn append(path: &std::path::Path, text: &str) {
@@ -21,7 +21,7 @@ fn append(path: &std::path::Path, text: &str) {
 }
 
 #[tokio::test]
-async fn every_line_arrives_as_it_stands_and_a_second_push_sends_nothing() {
+async fn every_line_arrives_unchanged_and_a_second_push_sends_nothing() {
     let deep = format!("{{\"deep\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
     let odd = [
         r#"{"a" :1.0e+2,  "b":"\ud800 \u0041 é"}"#,
@@ -40,7 +40,7 @@ async fn every_line_arrives_as_it_stands_and_a_second_push_sends_nothing() {
         &deep,
         r#"{"same":1,"same":2}"#,
     ];
-    let home = Home::new();
+    let home = TestDirectory::new();
     home.write("p/s-1.jsonl", odd.join("\n") + "\n");
     home.write("p/s-1/subagents/agent-a.jsonl", lines(0, 3));
     home.write("p/s-1-han.jsonl", lines(3, 2));
@@ -58,8 +58,8 @@ async fn every_line_arrives_as_it_stands_and_a_second_push_sends_nothing() {
     assert_eq!(server.lines("s-1", "agent-a").join("\n") + "\n", lines(0, 3));
     assert_eq!(server.lines("s-1", "han").join("\n") + "\n", lines(3, 2));
     let sent = server.model().requests[0][0].wire.clone();
-    assert_eq!(sent[0], odd[0], "an object travels as its own bytes");
-    assert_eq!(sent[4], r#""{\"crlf\":1}\r""#, "anything else travels as a JSON string");
+    assert_eq!(sent[0], odd[0], "an object is sent unchanged");
+    assert_eq!(sent[4], r#""{\"crlf\":1}\r""#, "any other text is sent as a JSON string");
     assert_eq!(sent[13], deep);
 
     let again = server.push(home.path()).await;
@@ -68,13 +68,13 @@ async fn every_line_arrives_as_it_stands_and_a_second_push_sends_nothing() {
 }
 
 #[tokio::test]
-async fn small_batches_bring_the_same_in_requests_of_their_size() {
-    let home = Home::new();
+async fn small_limits_give_small_batches_and_requests() {
+    let home = TestDirectory::new();
     for session in ["a", "b", "c"] {
         home.write(&format!("p/{session}.jsonl"), lines(0, 50));
     }
     let server = Server::start().await;
-    let report = push(home.path(), &server.client(&Naps::default()), &small(1500, 7)).await;
+    let report = push(home.path(), &server.client(&RecordingSleeper::default()), &small(1500, 7)).await;
     assert!(report.succeeded());
     assert_eq!((report.lines_sent, report.stored), (150, 150));
     for session in ["a", "b", "c"] {
@@ -87,18 +87,18 @@ async fn small_batches_bring_the_same_in_requests_of_their_size() {
 }
 
 #[tokio::test]
-async fn tiny_batches_are_spread_over_requests() {
-    let home = Home::new();
+async fn requests_have_at_most_500_batches() {
+    let home = TestDirectory::new();
     home.write("p/s.jsonl", lines(0, 1201));
     let server = Server::start().await;
-    let report = push(home.path(), &server.client(&Naps::default()), &small(4 << 20, 1)).await;
+    let report = push(home.path(), &server.client(&RecordingSleeper::default()), &small(4 << 20, 1)).await;
     assert_eq!((report.stored, server.lines("s", "main").len()), (1201, 1201));
     assert!(server.model().requests.iter().all(|request| request.len() <= 500));
 }
 
 #[tokio::test]
-async fn a_grown_file_goes_on_where_it_stopped_and_half_a_line_waits() {
-    let home = Home::new();
+async fn a_grown_file_is_resumed_and_an_incomplete_line_is_left_for_later() {
+    let home = TestDirectory::new();
     let path = home.write("p/s.jsonl", lines(0, 3));
     let server = Server::start().await;
     server.push(home.path()).await;
@@ -109,18 +109,18 @@ async fn a_grown_file_goes_on_where_it_stopped_and_half_a_line_waits() {
 
     append(&path, "1}");
     let report = server.push(home.path()).await;
-    assert_eq!((report.lines_sent, report.half_written), (1, 0), "a whole object needs no newline");
+    assert_eq!((report.lines_sent, report.half_written), (1, 0), "a complete object needs no line feed");
 
     append(&path, "\n");
     let report = server.push(home.path()).await;
-    assert_eq!((report.lines_sent, report.restarted), (0, 0), "the newline changes nothing");
+    assert_eq!((report.lines_sent, report.restarted), (0, 0), "the line feed changes nothing");
     assert_eq!(server.model().requests.last().unwrap()[0].offset, 4);
     assert_eq!(server.lines("s", "main").last().unwrap(), "{\"half\":1}");
 }
 
 #[tokio::test]
-async fn a_rewritten_or_truncated_file_is_sent_from_its_beginning() {
-    let home = Home::new();
+async fn a_rewritten_or_truncated_file_is_sent_from_the_beginning() {
+    let home = TestDirectory::new();
     let path = home.write("p/s.jsonl", lines(0, 10));
     let server = Server::start().await;
     server.push(home.path()).await;
@@ -133,13 +133,13 @@ async fn a_rewritten_or_truncated_file_is_sent_from_its_beginning() {
         assert_eq!(server.model().requests.last().unwrap()[0].offset, 0);
         let arrived = server.lines("s", "main").join("\n") + "\n";
         assert!(arrived.starts_with(&rewritten));
-        assert_eq!(server.push(home.path()).await.lines_sent, 0, "and then the server knows the new file");
+        assert_eq!(server.push(home.path()).await.lines_sent, 0, "the server has the new file");
     }
 }
 
 #[tokio::test]
-async fn without_a_hash_to_compare_everything_is_sent_again_and_stored_once() {
-    let home = Home::new();
+async fn without_a_hash_every_line_is_sent_again_and_stored_once() {
+    let home = TestDirectory::new();
     home.write("p/s.jsonl", lines(0, 10));
     let server = Server::start().await;
     server.push(home.path()).await;
@@ -149,25 +149,25 @@ async fn without_a_hash_to_compare_everything_is_sent_again_and_stored_once() {
 }
 
 #[tokio::test]
-async fn a_gap_sends_back_to_where_the_server_is() {
-    let home = Home::new();
+async fn a_gap_rewinds_to_the_offset_of_the_server() {
+    let home = TestDirectory::new();
     home.write("p/s.jsonl", lines(0, 60));
     home.write("p/t.jsonl", lines(0, 5));
     let server = Server::start().await;
-    let first = push(home.path(), &server.client(&Naps::default()), &small(900, 5)).await;
+    let first = push(home.path(), &server.client(&RecordingSleeper::default()), &small(900, 5)).await;
     assert!(first.succeeded());
     append(&home.path().join("p/s.jsonl"), &lines(60, 40));
-    server.will(Fault::Forget("s", "main", 20));
+    server.inject(Fault::Forget("s", "main", 20));
 
-    let report = push(home.path(), &server.client(&Naps::default()), &small(900, 5)).await;
+    let report = push(home.path(), &server.client(&RecordingSleeper::default()), &small(900, 5)).await;
     assert!(report.succeeded(), "{report:?}");
     assert_eq!(server.lines("s", "main").join("\n") + "\n", lines(0, 100));
     assert_eq!(report.stored, 80);
 }
 
 #[tokio::test]
-async fn a_server_that_contradicts_itself_fails_that_transcript_only() {
-    let home = Home::new();
+async fn repeated_gaps_fail_only_that_transcript() {
+    let home = TestDirectory::new();
     home.write("p/s.jsonl", lines(0, 5));
     home.write("p/t.jsonl", lines(0, 5));
     let server = Server::start().await;
@@ -183,78 +183,78 @@ async fn a_server_that_contradicts_itself_fails_that_transcript_only() {
 }
 
 #[tokio::test]
-async fn a_busy_server_is_waited_for_as_it_asks() {
-    let home = Home::new();
+async fn retries_wait_for_retry_after_or_back_off() {
+    let home = TestDirectory::new();
     home.write("p/s.jsonl", lines(0, 5));
     let server = Server::start().await;
-    server.will(Fault::Status(429, Some("7")));
-    server.will(Fault::Status(503, None));
-    server.will(Fault::Status(503, Some("Wed, 21 Oct 2026 07:28:00 GMT")));
-    server.will(Fault::Status(502, Some("0")));
-    let naps = Naps::default();
-    let report = push(home.path(), &server.client(&naps), &PushOptions::default()).await;
+    server.inject(Fault::Status(429, Some("7")));
+    server.inject(Fault::Status(503, None));
+    server.inject(Fault::Status(503, Some("Wed, 21 Oct 2026 07:28:00 GMT")));
+    server.inject(Fault::Status(502, Some("0")));
+    let sleeper = RecordingSleeper::default();
+    let report = push(home.path(), &server.client(&sleeper), &PushOptions::default()).await;
     assert!(report.succeeded());
-    assert_eq!(naps.seconds(), [7, 2, 4, 0]);
+    assert_eq!(sleeper.seconds(), [7, 2, 4, 0]);
     assert_eq!(server.lines("s", "main").len(), 5);
 }
 
 #[tokio::test]
-async fn patience_has_an_end() {
-    let home = Home::new();
+async fn retries_end_after_eight_attempts_or_a_long_retry_after() {
+    let home = TestDirectory::new();
     home.write("p/s.jsonl", lines(0, 5));
     let server = Server::start().await;
-    (0..20).for_each(|_| server.will(Fault::Status(503, None)));
-    let naps = Naps::default();
-    let report = push(home.path(), &server.client(&naps), &PushOptions::default()).await;
-    assert!(matches!(report.stopped, Some(Error::GaveUp { attempts: 8, .. })), "{report:?}");
-    assert_eq!(naps.seconds(), [1, 2, 4, 8, 16, 32, 60]);
+    (0..20).for_each(|_| server.inject(Fault::Status(503, None)));
+    let sleeper = RecordingSleeper::default();
+    let report = push(home.path(), &server.client(&sleeper), &PushOptions::default()).await;
+    assert!(matches!(report.stopped, Some(Error::RetriesExhausted { attempts: 8, .. })), "{report:?}");
+    assert_eq!(sleeper.seconds(), [1, 2, 4, 8, 16, 32, 60]);
 
     server.model().faults.clear();
-    server.will(Fault::Status(429, Some("3600")));
-    let naps = Naps::default();
-    let report = push(home.path(), &server.client(&naps), &PushOptions::default()).await;
-    assert!(matches!(report.stopped, Some(Error::ComeBackLater { seconds: 3600, .. })), "{report:?}");
-    assert!(naps.seconds().is_empty());
+    server.inject(Fault::Status(429, Some("3600")));
+    let sleeper = RecordingSleeper::default();
+    let report = push(home.path(), &server.client(&sleeper), &PushOptions::default()).await;
+    assert!(matches!(report.stopped, Some(Error::RetryLater { seconds: 3600, .. })), "{report:?}");
+    assert!(sleeper.seconds().is_empty());
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_asked_for_again_and_stores_nothing_twice() {
-    let home = Home::new();
+async fn a_lost_response_is_retried_and_stores_no_line_twice() {
+    let home = TestDirectory::new();
     home.write("p/s.jsonl", lines(0, 5));
     let server = Server::start().await;
-    server.will(Fault::Cut { stored: false });
-    server.will(Fault::Cut { stored: true });
-    let naps = Naps::default();
-    let report = push(home.path(), &server.client(&naps), &PushOptions::default()).await;
+    server.inject(Fault::Cut { stored: false });
+    server.inject(Fault::Cut { stored: true });
+    let sleeper = RecordingSleeper::default();
+    let report = push(home.path(), &server.client(&sleeper), &PushOptions::default()).await;
     assert!(report.succeeded());
-    assert_eq!((report.stored, report.duplicates, naps.seconds().len()), (0, 5, 2));
+    assert_eq!((report.stored, report.duplicates, sleeper.seconds().len()), (0, 5, 2));
     assert_eq!(server.lines("s", "main").len(), 5);
 }
 
 #[tokio::test]
-async fn nobody_listening_is_an_error_and_not_a_panic() {
-    let home = Home::new();
+async fn a_refused_connection_is_retried_and_then_an_error() {
+    let home = TestDirectory::new();
     home.write("p/s.jsonl", lines(0, 1));
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for scheme in ["http", "https"] {
-        let naps = Naps::default();
-        let client = client(&format!("{scheme}://{free}"), KEY, &naps);
+        let sleeper = RecordingSleeper::default();
+        let client = client(&format!("{scheme}://{free}"), KEY, &sleeper);
         let report = push(home.path(), &client, &PushOptions::default()).await;
-        assert!(matches!(report.stopped, Some(Error::GaveUp { attempts: 8, .. })), "{report:?}");
-        assert_eq!(naps.seconds().len(), 7);
+        assert!(matches!(report.stopped, Some(Error::RetriesExhausted { attempts: 8, .. })), "{report:?}");
+        assert_eq!(sleeper.seconds().len(), 7);
     }
 }
 
 #[tokio::test]
-async fn a_body_over_the_servers_limit_is_halved_and_a_line_over_it_is_named() {
-    let home = Home::new();
+async fn a_body_over_the_servers_limit_is_halved_and_a_line_over_it_is_omitted() {
+    let home = TestDirectory::new();
     let giant = format!("{{\"giant\":\"{}\"}}", "x".repeat(5000));
     let path = home.write("p/s.jsonl", lines(0, 100) + &giant + "\n" + &lines(100, 20) + &giant + "!\n");
     let server = Server::start().await;
     server.model().body_limit = 1000;
-    let report = push(home.path(), &server.client(&Naps::default()), &small(4 << 20, 3)).await;
+    let report = push(home.path(), &server.client(&RecordingSleeper::default()), &small(4 << 20, 3)).await;
     assert!(report.succeeded(), "{report:?}");
-    assert_eq!(server.model().gaps, 0, "the smaller requests begin where the refused one did");
+    assert_eq!(server.model().gaps, 0, "the smaller requests start at the first line of the refused one");
     let arrived = server.lines("s", "main");
     assert_eq!(arrived.len(), 122);
     assert_eq!(arrived[..100].join("\n") + "\n", lines(0, 100));
@@ -272,10 +272,10 @@ async fn a_body_over_the_servers_limit_is_halved_and_a_line_over_it_is_named() {
 }
 
 #[tokio::test]
-async fn a_line_of_100_mb_is_accounted_for_without_being_held() {
-    let home = Home::new();
+async fn a_line_of_100_mb_is_omitted_without_keeping_it_in_memory() {
+    let home = TestDirectory::new();
     let path = home.write("p/s.jsonl", lines(0, 1));
-    // A sparse file: zeros are as good as anything, and cost nothing to make.
+    // A sparse file takes no time to create; the content does not matter.
     let start = std::fs::metadata(&path).unwrap().len();
     File::options().append(true).open(&path).unwrap().set_len(start + 100_000_000).unwrap();
     append(&path, &("\n".to_owned() + &lines(1, 1)));
@@ -290,22 +290,22 @@ async fn a_line_of_100_mb_is_accounted_for_without_being_held() {
 }
 
 #[tokio::test]
-async fn a_line_sent_whole_is_recognised_under_a_lower_limit_and_the_other_way_round() {
+async fn a_sent_line_is_recognised_after_the_line_limit_changed() {
     let long = format!("{{\"long\":\"{}\"}}\n", "x".repeat(3000));
     let limited = PushOptions { max_line_bytes: 2000, ..PushOptions::default() };
     for (first, second) in [(PushOptions::default(), limited), (limited, PushOptions::default())] {
-        let home = Home::new();
+        let home = TestDirectory::new();
         home.write("p/s.jsonl", lines(0, 1) + &long);
         let server = Server::start().await;
-        assert!(push(home.path(), &server.client(&Naps::default()), &first).await.succeeded());
-        let report = push(home.path(), &server.client(&Naps::default()), &second).await;
+        assert!(push(home.path(), &server.client(&RecordingSleeper::default()), &first).await.succeeded());
+        let report = push(home.path(), &server.client(&RecordingSleeper::default()), &second).await;
         assert_eq!((report.lines_sent, report.restarted), (0, 0));
     }
 }
 
 #[tokio::test]
-async fn rejected_lines_are_named_and_are_no_failure() {
-    let home = Home::new();
+async fn rejected_lines_are_reported_and_are_no_failure() {
+    let home = TestDirectory::new();
     let long = "y".repeat(400);
     let path = home.write("p/s.jsonl", lines(0, 2) + "{\"long\":\"" + &long + "\"}\n" + &lines(2, 1));
     let server = Server::start().await;
@@ -324,51 +324,51 @@ async fn rejected_lines_are_named_and_are_no_failure() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_text_are_replaced_and_counted() {
-    let home = Home::new();
+async fn invalid_utf8_is_replaced_and_counted() {
+    let home = TestDirectory::new();
     home.write("p/s.jsonl", b"{\"a\":\"\xff\xfe\"}\n{}\n\xc3\n");
     let server = Server::start().await;
     let report = server.push(home.path()).await;
     assert_eq!((report.not_utf8, report.stored), (2, 3));
     assert_eq!(server.lines("s", "main"), ["{\"a\":\"\u{fffd}\u{fffd}\"}", "{}", "\u{fffd}"]);
-    assert_eq!(server.push(home.path()).await.lines_sent, 0, "hashes speak of what was sent");
+    assert_eq!(server.push(home.path()).await.lines_sent, 0, "hashes are of the text that was sent");
 }
 
 #[tokio::test]
-async fn a_refused_session_is_reported_once_and_the_rest_is_pushed() {
+async fn a_refused_session_is_reported_once_and_the_others_are_pushed() {
     for (code, name) in [
         (BatchErrorCode::SessionOwned, "session_owned"),
         (BatchErrorCode::Gone, "gone"),
         (BatchErrorCode::PlanLimit, "plan_limit"),
     ] {
-        let home = Home::new();
+        let home = TestDirectory::new();
         home.write("p/a.jsonl", lines(0, 5));
         home.write("p/a/subagents/agent-x.jsonl", lines(0, 5));
         home.write("p/b.jsonl", lines(0, 5));
         let server = Server::start().await;
         server.model().refused.insert("a".to_owned(), code);
-        let report = push(home.path(), &server.client(&Naps::default()), &small(400, 2)).await;
+        let report = push(home.path(), &server.client(&RecordingSleeper::default()), &small(400, 2)).await;
         assert!(!report.succeeded());
         assert_eq!(report.failed.len(), 1);
         assert_eq!((report.failed[0].session_id.as_str(), report.failed[0].code.as_str()), ("a", name));
         assert_eq!(report.failed[0].transcript, None);
         assert_eq!(server.lines("b", "main").len(), 5);
         let asked = server.model().requests.iter().flatten().filter(|batch| batch.session == "a").count();
-        assert!(asked <= 2, "it is not asked for again: {asked}");
+        assert!(asked <= 2, "it is not pushed again: {asked}");
     }
 }
 
 #[tokio::test]
-async fn a_batch_the_server_could_not_store_is_tried_again_for_a_while() {
-    let home = Home::new();
+async fn an_unavailable_batch_is_retried_until_the_attempts_run_out() {
+    let home = TestDirectory::new();
     home.write("p/a.jsonl", lines(0, 5));
     home.write("p/b.jsonl", lines(0, 5));
     let server = Server::start().await;
     server.model().unavailable.insert("a".to_owned(), 4);
-    let naps = Naps::default();
-    let report = push(home.path(), &server.client(&naps), &small(4 << 20, 2)).await;
+    let sleeper = RecordingSleeper::default();
+    let report = push(home.path(), &server.client(&sleeper), &small(4 << 20, 2)).await;
     assert!(report.succeeded());
-    assert_eq!(naps.seconds(), [1, 2], "three batches that fail together are one failure");
+    assert_eq!(sleeper.seconds(), [1, 2], "three failed batches of one request count as one failure");
 
     append(&home.path().join("p/a.jsonl"), &lines(5, 1));
     append(&home.path().join("p/b.jsonl"), &lines(5, 1));
@@ -380,24 +380,24 @@ async fn a_batch_the_server_could_not_store_is_tried_again_for_a_while() {
 }
 
 #[tokio::test]
-async fn only_failures_in_a_row_use_up_patience() {
-    let home = Home::new();
+async fn only_consecutive_failures_count_as_attempts() {
+    let home = TestDirectory::new();
     home.write("p/s.jsonl", lines(0, 3));
     let server = Server::start().await;
     for _ in 0..2 {
-        (0..5).for_each(|_| server.will(Fault::Unavailable));
-        server.will(Fault::None);
+        (0..5).for_each(|_| server.inject(Fault::Unavailable));
+        server.inject(Fault::None);
     }
-    let naps = Naps::default();
-    let report = push(home.path(), &server.client(&naps), &small(1, 1)).await;
+    let sleeper = RecordingSleeper::default();
+    let report = push(home.path(), &server.client(&sleeper), &small(1, 1)).await;
     assert!(report.succeeded(), "{report:?}");
-    assert_eq!(naps.seconds(), [1, 2, 4, 8, 16, 1, 2, 4, 8, 16]);
+    assert_eq!(sleeper.seconds(), [1, 2, 4, 8, 16, 1, 2, 4, 8, 16]);
     assert_eq!(server.lines("s", "main").len(), 3);
 }
 
 #[tokio::test]
-async fn batches_shrink_to_what_the_server_takes_in_one_transaction() {
-    let home = Home::new();
+async fn batches_shrink_to_the_servers_limit_of_lines() {
+    let home = TestDirectory::new();
     home.write("p/s.jsonl", lines(0, 100));
     let server = Server::start().await;
     server.model().batch_lines = 9;
@@ -407,16 +407,16 @@ async fn batches_shrink_to_what_the_server_takes_in_one_transaction() {
 }
 
 #[tokio::test]
-async fn a_refused_request_says_what_to_do_and_never_the_key() {
-    let home = Home::new();
+async fn a_refused_request_names_the_remedy_and_never_the_key() {
+    let home = TestDirectory::new();
     home.write("p/s.jsonl", lines(0, 1));
     let server = Server::start().await;
-    let naps = Naps::default();
+    let sleeper = RecordingSleeper::default();
     let wrong = server.url.replace("/base/", "/elsewhere");
     for (client, expected) in [
-        (server.client_with("han_key_unknown", &naps), "make a new one and set HAN_API_KEY"),
-        (server.client_with(READ_ONLY_KEY, &naps), "the key's scopes do not include sync:write"),
-        (client(&wrong, KEY, &naps), "is --url (HAN_URL) the address of a Han team server?"),
+        (server.client_with("han_key_unknown", &sleeper), "create a new one and set HAN_API_KEY"),
+        (server.client_with(READ_ONLY_KEY, &sleeper), "the key's scopes do not include sync:write"),
+        (client(&wrong, KEY, &sleeper), "is --url (HAN_URL) the address of a Han team server?"),
     ] {
         assert!(!format!("{client:?}").contains("han_key"));
         let report = push(home.path(), &client, &PushOptions::default()).await;
@@ -427,20 +427,20 @@ async fn a_refused_request_says_what_to_do_and_never_the_key() {
         assert!(!text.contains("han_key_") && !text.contains('\u{1b}'), "{text}");
         assert!(!report.succeeded());
     }
-    assert!(naps.seconds().is_empty());
+    assert!(sleeper.seconds().is_empty());
 
-    server.will(Fault::Redirect("https://elsewhere.example/"));
+    server.inject(Fault::Redirect("https://elsewhere.example/"));
     let report = server.push(home.path()).await;
     assert!(
         matches!(report.stopped, Some(Error::Redirected { ref to }) if to == "https://elsewhere.example/")
     );
-    server.will(Fault::Status(400, None));
+    server.inject(Fault::Status(400, None));
     assert!(matches!(server.push(home.path()).await.stopped, Some(Error::Refused { status: 400, .. })));
 }
 
 #[tokio::test]
-async fn an_answer_outside_the_protocol_ends_the_push() {
-    let home = Home::new();
+async fn an_invalid_response_ends_the_push() {
+    let home = TestDirectory::new();
     home.write("p/s.jsonl", lines(0, 2));
     let result = |session: &str, next: u64| {
         format!(
@@ -449,15 +449,15 @@ async fn an_answer_outside_the_protocol_ends_the_push() {
     };
     let server = Server::start().await;
     for answer in ["<html>".to_owned(), r#"{"sessions":[]}"#.to_owned(), result("other", 2), result("s", 1)] {
-        server.will(Fault::Says(answer.clone()));
+        server.inject(Fault::RespondWith(answer.clone()));
         let report = server.push(home.path()).await;
         assert!(matches!(report.stopped, Some(Error::Protocol { .. })), "{answer}: {report:?}");
     }
 }
 
 #[tokio::test]
-async fn metadata_tells_the_main_files_place_branch_and_remote() {
-    let home = Home::new();
+async fn metadata_has_the_main_files_directory_branch_and_remote() {
+    let home = TestDirectory::new();
     home.write("repo/.git/config", "[remote \"origin\"]\n\turl = https://token@git.example/o/r.git\n");
     home.write("repo/.git/worktrees/w/commondir", "../..\n");
     let git_dir = home.path().join("repo/.git/worktrees/w");
@@ -476,7 +476,8 @@ async fn metadata_tells_the_main_files_place_branch_and_remote() {
 
     let server = Server::start().await;
     let report =
-        push(&home.path().join("projects"), &server.client(&Naps::default()), &small(4 << 20, 4)).await;
+        push(&home.path().join("projects"), &server.client(&RecordingSleeper::default()), &small(4 << 20, 4))
+            .await;
     assert!(report.succeeded());
     let model = server.model();
     let of = |session: &str, transcript: &str, offset: u64| {
@@ -490,10 +491,10 @@ async fn metadata_tells_the_main_files_place_branch_and_remote() {
     assert_eq!(first.agent.as_deref(), Some("claude-code"));
     assert_eq!(first.project_path.as_deref(), deep.to_str());
     assert_eq!(first.git_remote.as_deref(), Some("https://git.example/o/r.git"));
-    assert_eq!(first.git_branch.as_deref(), Some("two"), "the latest branch as of the batch's last line");
+    assert_eq!(first.git_branch.as_deref(), Some("two"), "the latest branch up to the batch's last line");
     assert_eq!(of("s", "main", 4).git_branch.as_deref(), Some("three"));
     let subagent = of("s", "agent-a", 0);
-    assert_eq!(subagent.project_path.as_deref(), deep.to_str(), "a subagent does not move its session");
+    assert_eq!(subagent.project_path.as_deref(), deep.to_str(), "a subagent does not change its session");
     assert_eq!(subagent.git_branch.as_deref(), Some("three"));
     let orphan = of("only", "agent-b", 0);
     assert_eq!((orphan.git_branch.as_deref(), orphan.git_remote.as_deref()), (Some("four"), None));

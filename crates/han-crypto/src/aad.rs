@@ -1,17 +1,17 @@
-//! The additional authenticated data that binds a sealed value to its place.
+//! The additional authenticated data (AAD) that binds a sealed value to its team, table, row and column.
 
 use crate::CryptoError;
 
-/// Team, table, row, column: each as its length in four bytes, big-endian, and its UTF-8 bytes. The lengths keep
-/// neighbouring parts from being read as one another. The ids are lowercased (ASCII letters only), because
-/// databases and clients write UUIDs in either case.
+/// The AAD: for each of team, table, row and column, its length in four bytes, big-endian, and its UTF-8 bytes. The
+/// lengths make the boundaries unambiguous. The ids are lowercased (ASCII letters only), because databases and clients
+/// write UUIDs in either case.
 pub(crate) fn aad(team_id: &str, table: &str, row_id: &str, column: &str) -> Result<Vec<u8>, CryptoError> {
     let parts = [(team_id, true), (table, false), (row_id, true), (column, false)];
     let mut aad = Vec::with_capacity(parts.iter().map(|(part, _)| 4 + part.len()).sum());
     for (part, is_id) in parts {
         let len = u32::try_from(part.len()).map_err(|_| CryptoError::Malformed {
-            what: "place of a sealed field",
-            reason: "a part of it is longer than 4 GiB",
+            what: "context of a sealed field",
+            reason: "one of its parts is longer than 4 GiB",
         })?;
         aad.extend_from_slice(&len.to_be_bytes());
         let start = aad.len();

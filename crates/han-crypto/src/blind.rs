@@ -1,5 +1,5 @@
-//! Keyed hashes that let the server find equal things without storing them in clear: ids made from sealed paths
-//! and remotes, and search terms. They hide what a text is, not that two texts are equal.
+//! Keyed hashes, by which the server finds equal values without storing them in plaintext: ids of sealed paths and
+//! remotes, and search terms. They hide the text, but not that two texts are equal.
 
 use std::fmt;
 
@@ -8,20 +8,20 @@ use aws_lc_rs::hmac;
 use crate::hex;
 use crate::kek::TeamKey;
 
-/// A team's key for keyed hashes. It never rotates with the content's keys: another key gives other hashes, which
-/// then match nothing stored.
+/// A team's key for keyed hashes. It does not rotate with the content keys, because the hashes of a new key would not
+/// match the stored ones.
 #[derive(Clone)]
 pub struct BlindKey(hmac::Key);
 
 impl BlindKey {
-    /// The hashing key that `key` (of purpose `blind` or `search`) is.
+    /// The hashing key made from a team key with the purpose `blind` or `search`.
     #[must_use]
     pub fn new(key: &TeamKey) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, key.expose()))
     }
 
-    /// HMAC-SHA-256 (RFC 2104) over the length of `domain` (eight bytes, big-endian), `domain` and `text`. The same
-    /// text in two domains has unrelated hashes.
+    /// HMAC-SHA-256 (RFC 2104) over the length of `domain` (eight bytes, big-endian), `domain` and `text`. The hashes
+    /// of one text in two domains are unrelated.
     #[must_use]
     pub fn blind(&self, domain: &str, text: &[u8]) -> [u8; 32] {
         let mut mac = hmac::Context::with_key(&self.0);
@@ -33,8 +33,8 @@ impl BlindKey {
         hash
     }
 
-    /// `prefix` and the first 128 bits of [`blind`](Self::blind) in lowercase hexadecimal: an id that is the same
-    /// whenever the text is, such as a project's from its path.
+    /// `prefix` and the first 128 bits of [`blind`](Self::blind) in lowercase hexadecimal: a deterministic id, such
+    /// as a project's id from its path.
     #[must_use]
     pub fn blind_id(&self, prefix: &str, domain: &str, text: &[u8]) -> String {
         let hash = self.blind(domain, text);

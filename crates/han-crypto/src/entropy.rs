@@ -1,4 +1,4 @@
-//! The operating system's randomness, as every binary's `main` hands it out.
+//! Entropy from the operating system. A binary's `main` creates it and passes it down.
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use han_types::Entropy;
@@ -8,7 +8,7 @@ use han_types::Entropy;
 pub struct OsEntropy(SystemRandom);
 
 impl OsEntropy {
-    /// The generator; making it costs nothing.
+    /// A new generator, which has no state of its own.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -18,7 +18,7 @@ impl OsEntropy {
 impl Entropy for OsEntropy {
     fn fill(&self, dest: &mut [u8]) {
         if self.0.fill(dest).is_err() {
-            // Without randomness every key would be guessable, and no caller could do better than stop.
+            // Without randomness, every key would be guessable, and a caller could only stop, too.
             std::process::abort();
         }
     }
@@ -31,7 +31,7 @@ mod tests {
     use super::OsEntropy;
 
     #[test]
-    fn it_fills_the_whole_slice_anew() {
+    fn fill_writes_the_whole_slice_with_new_bytes() {
         let draw = || {
             let mut bytes = [0; 64];
             OsEntropy::new().fill(&mut bytes);

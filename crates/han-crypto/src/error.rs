@@ -1,10 +1,10 @@
-//! Every way this crate can say no. Messages name what was wrong and what to do; none repeats secret bytes.
+//! The errors of this crate. Messages name the cause and the remedy; none contains secret bytes.
 
 use thiserror::Error;
 
 use crate::kek::KekId;
 
-/// Why something could not be sealed, opened, wrapped or read.
+/// Why a value could not be sealed, opened, wrapped or parsed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CryptoError {
     /// A KEK's text is not base64 of 32 bytes.
@@ -12,58 +12,58 @@ pub enum CryptoError {
         "{name} is not base64 of exactly 32 bytes ({reason}); generate one with `openssl rand -base64 32`"
     )]
     KekSecret {
-        /// Where the text was given, as its owner knows it.
+        /// The name of the variable or entry.
         name: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: &'static str,
     },
-    /// A value was sealed under a KEK that this process does not hold.
+    /// A value is sealed under a KEK that is not loaded.
     #[error("no KEK with id {id} is loaded; add the KEK that was in use then to KEK_SECRET_PREVIOUS")]
     UnknownKek {
-        /// The KEK that is missing.
+        /// The missing KEK.
         id: KekId,
     },
-    /// Two different KEKs have the same four-byte id (one chance in four thousand million).
+    /// Two different KEKs have the same four-byte id (probability 1 in 2^32).
     #[error("two different KEKs share the id {id}; generate another one with `openssl rand -base64 32`")]
     KekIdTaken {
-        /// The id both have.
+        /// The id of both.
         id: KekId,
     },
-    /// A field was sealed under a version of the team's key that the ring does not hold.
+    /// A field is sealed under a version of the team's key that the ring does not have.
     #[error("no team key of version {version} is loaded; its row in team_keys is missing or was not read")]
     UnknownKey {
-        /// The version that is missing.
+        /// The missing version.
         version: u32,
     },
-    /// Two team keys of one ring claim the same version.
+    /// Two team keys of one ring have the same version.
     #[error("team key version {version} was given twice")]
     DuplicateKey {
-        /// The version given twice.
+        /// The version.
         version: u32,
     },
-    /// A key to be rotated away from is not the one in use.
+    /// A DEK is not wrapped by the key that a rotation replaces.
     #[error("the DEK is wrapped by key {found}, not by key {expected}; read the row again and retry")]
     OtherKey {
-        /// The key id the caller named.
+        /// The key id that the caller named.
         expected: u32,
-        /// The key id found.
+        /// The key id in the wrapped DEK.
         found: u32,
     },
-    /// The text does not have the shape that its format demands.
+    /// The text violates its format.
     #[error("malformed {what}: {reason}")]
     Malformed {
-        /// What the text should have been.
+        /// The name of the format.
         what: &'static str,
-        /// Where it departs from that.
+        /// How the text violates it.
         reason: &'static str,
     },
     /// The authentication tag does not match.
     #[error("{what} does not open: it was changed, belongs to another row, or was sealed under another key")]
     NotAuthentic {
-        /// What was to be opened.
+        /// The kind of the value.
         what: &'static str,
     },
-    /// The content is larger than the ring allows.
+    /// The content exceeds the ring's limit.
     #[error("content of {len} bytes exceeds the limit of {max} bytes for one sealed field")]
     TooLarge {
         /// Its length in bytes.
@@ -71,7 +71,7 @@ pub enum CryptoError {
         /// The limit in bytes.
         max: u64,
     },
-    /// The cryptographic library refused an operation that only a lack of memory can make it refuse.
+    /// The cryptographic library failed in an operation that fails only if memory runs out.
     #[error("the cryptographic library failed while {0}")]
     Library(&'static str),
 }

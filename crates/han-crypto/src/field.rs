@@ -1,5 +1,5 @@
-//! Sealed fields: `version:nonce:wrapped_dek:ciphertext`, one random key (DEK) per field, wrapped by the team's key.
-//! `docs/SECURITY.md` gives the format byte by byte. Which columns are sealed is han-db's business.
+//! Sealed fields: `version:nonce:wrapped_dek:ciphertext`, with one random key (DEK) per field, wrapped by the team's
+//! key. `docs/SECURITY.md` specifies the format. Not here: which columns are sealed (han-db).
 
 use std::cell::RefCell;
 use std::fmt;
@@ -19,34 +19,34 @@ use crate::aes_gcm::{AesKey, KEY_LEN, NONCE_LEN, TAG_LEN};
 use crate::kek::{KekRing, TeamKey};
 use crate::wrap::{WRAPPED_CHARS, WrappedKey, decode_exactly};
 
-/// The most bytes one field may hold unless a ring is told otherwise: 64 MiB.
+/// The default limit on the content of a field: 64 MiB.
 pub const DEFAULT_MAX_CONTENT: usize = 64 << 20;
 
 const SEALED_FIELD: &str = "sealed field";
 const VERSION: &str = "v1";
 /// 12 bytes in base64.
 const NONCE_CHARS: usize = 16;
-/// The flag byte and a tag in unpadded base64: the ciphertext of no content.
+/// The length of the ciphertext of empty content: the flag byte and a tag, in unpadded base64.
 const MIN_CIPHERTEXT_CHARS: usize = 23;
 const FLAG_RAW: u8 = 0;
 const FLAG_ZSTD: u8 = 1;
-/// Below this, zstd rarely wins back the bytes of its own header.
+/// The minimum length for compression. Below it, zstd rarely saves more than the size of its header.
 const COMPRESS_FROM: usize = 128;
-/// Level 1 is the fastest; higher ones win little on single messages.
+/// Level 1 is the fastest; higher levels save little on single messages.
 const ZSTD_LEVEL: i32 = 1;
 
-/// Where a field stands; sealed with it, so that a field moved elsewhere does not open.
+/// The context of a field: table, row and column. It is authenticated, so that a field that was moved does not open.
 #[derive(Clone, Copy, Debug)]
 pub struct FieldContext<'a> {
     /// The table.
     pub table: &'a str,
-    /// The row, as docs/SECURITY.md spells it for that table; compared without regard to ASCII case.
+    /// The row id, in the table's format in docs/SECURITY.md. ASCII case is ignored.
     pub row_id: &'a str,
     /// The column.
     pub column: &'a str,
 }
 
-/// One team's content keys: fields open with any version, and are sealed with the active one. Cloning is cheap.
+/// A team's content keys. Fields are opened with any version and sealed with the active one. Cloning is cheap.
 #[derive(Clone)]
 pub struct TeamKeyRing {
     team_id: TeamId,
@@ -56,10 +56,10 @@ pub struct TeamKeyRing {
 }
 
 impl TeamKeyRing {
-    /// A ring of `keys` by version that seals with version `active`.
+    /// A ring of `keys`, each with its version, that seals with version `active`.
     ///
     /// # Errors
-    /// [`CryptoError::UnknownKey`] when `active` is not among them, [`CryptoError::DuplicateKey`].
+    /// [`CryptoError::UnknownKey`] if `keys` lacks `active`, [`CryptoError::DuplicateKey`].
     pub fn new(
         team_id: TeamId,
         active: u32,
@@ -77,27 +77,27 @@ impl TeamKeyRing {
         Ok(Self { team_id, keys: ring.into(), active, max_content: DEFAULT_MAX_CONTENT })
     }
 
-    /// The same ring with another limit, in bytes, on what a field may hold. Never set it below what was sealed
-    /// before: compressed fields beyond it are refused as bombs.
+    /// The same ring with another limit on the content of a field, in bytes. Never lower it below content that is
+    /// stored: larger compressed fields are rejected as decompression bombs.
     #[must_use]
     pub fn with_max_content(mut self, bytes: usize) -> Self {
         self.max_content = bytes;
         self
     }
 
-    /// Whose keys these are.
+    /// The team that the keys belong to.
     #[must_use]
     pub fn team_id(&self) -> &TeamId {
         &self.team_id
     }
 
-    /// The version that new fields are sealed with.
+    /// The version that seals new fields.
     #[must_use]
     pub fn active_version(&self) -> u32 {
         self.keys[self.active].0
     }
 
-    /// Seals and opens one field of this team.
+    /// An encryptor for one field of this team.
     #[must_use]
     pub fn field<'a>(&'a self, context: FieldContext<'a>) -> FieldEncryptor<'a> {
         FieldEncryptor { keys: Keys::Team(self), context }
@@ -119,7 +119,7 @@ impl fmt::Debug for TeamKeyRing {
     }
 }
 
-/// Whose key wraps a field's DEK.
+/// The keys that wrap a field's DEK.
 #[derive(Clone, Copy)]
 enum Keys<'a> {
     Team(&'a TeamKeyRing),
@@ -159,7 +159,7 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// Seals and opens the field in one place.
+/// Seals and opens one field.
 #[derive(Clone, Copy)]
 pub struct FieldEncryptor<'a> {
     keys: Keys<'a>,
@@ -171,13 +171,13 @@ impl<'a> FieldEncryptor<'a> {
         Self { keys: Keys::NoTeam(ring), context }
     }
 
-    /// Seals `content` under a fresh DEK, compressing it where that makes it smaller.
+    /// Seals `content` under a new DEK. Compresses it if that makes it smaller.
     ///
     /// # Errors
-    /// [`CryptoError::TooLarge`] beyond the ring's limit.
+    /// [`CryptoError::TooLarge`] if `content` exceeds the ring's limit.
     pub fn encrypt(&self, content: &[u8], entropy: &dyn Entropy) -> Result<String, CryptoError> {
         check_size(content.len() as u64, self.keys.max_content())?;
-        // One draw for all: a call into the generator costs more than the bytes.
+        // One call for all random bytes, because a call costs more than the bytes.
         let mut random = Zeroizing::new([0; KEY_LEN + 2 * NONCE_LEN]);
         entropy.fill(random.as_mut_slice());
         let (mut dek, mut dek_nonce, mut nonce) =
@@ -198,9 +198,9 @@ impl<'a> FieldEncryptor<'a> {
     /// Opens a sealed field.
     ///
     /// # Errors
-    /// [`CryptoError::Malformed`] for anything that is not such a text, [`CryptoError::UnknownKey`] or
-    /// [`CryptoError::UnknownKek`] naming the missing key, [`CryptoError::NotAuthentic`] for a text that was changed
-    /// or moved, [`CryptoError::TooLarge`] for one that would inflate beyond the ring's limit.
+    /// [`CryptoError::Malformed`] if the text violates the format, [`CryptoError::UnknownKey`] or
+    /// [`CryptoError::UnknownKek`] with the missing key, [`CryptoError::NotAuthentic`] if the text was changed or
+    /// moved, [`CryptoError::TooLarge`] if its decompressed content exceeds the ring's limit.
     pub fn decrypt(&self, sealed: &str) -> Result<Vec<u8>, CryptoError> {
         let parts = Parts::of(sealed)?;
         let nonce = parts.nonce()?;
@@ -218,12 +218,11 @@ impl<'a> FieldEncryptor<'a> {
         unflagged(text, self.keys.max_content())
     }
 
-    /// Re-wraps a field's DEK from key `old` to key `new` (team key versions, or KEK ids for a field of no team).
-    /// `wrapped` is the third part of the sealed field as it stands; put the answer in its place. Nonce and
-    /// ciphertext stay as they are.
+    /// Re-wraps a field's DEK from key `old` to key `new` (team key versions, or KEK ids for a field without a team).
+    /// `wrapped` is the third part of the sealed field; replace it by the result. Nonce and ciphertext do not change.
     ///
     /// # Errors
-    /// [`CryptoError::OtherKey`] when the DEK is not wrapped by `old`; else as [`decrypt`](Self::decrypt).
+    /// [`CryptoError::OtherKey`] if the DEK is not wrapped by `old`; else as [`decrypt`](Self::decrypt).
     pub fn rotate_kek(
         &self,
         old: u32,
@@ -243,7 +242,7 @@ impl<'a> FieldEncryptor<'a> {
         Ok(WrappedKey::seal(new, self.keys.get(new)?, &nonce, &aad, &dek)?.to_text())
     }
 
-    /// A whole sealed field with its DEK re-wrapped by the active key; `None` when it is there already.
+    /// The sealed field with its DEK re-wrapped by the active key; `None` if the active key wraps it already.
     ///
     /// # Errors
     /// As [`rotate_kek`](Self::rotate_kek).
@@ -269,8 +268,8 @@ impl fmt::Debug for FieldEncryptor<'_> {
     }
 }
 
-/// The id of the key that a field's DEK is wrapped by: the team key's version, or the KEK's id for a field of no
-/// team. Reads it without opening anything.
+/// The id of the key that wraps a field's DEK: the team key's version, or the KEK's id for a field without a team. Does
+/// not decrypt anything.
 ///
 /// # Errors
 /// [`CryptoError::Malformed`].
@@ -311,7 +310,7 @@ fn malformed(reason: &'static str) -> CryptoError {
     CryptoError::Malformed { what: SEALED_FIELD, reason }
 }
 
-/// Puts the four parts together, in one allocation of the exact size.
+/// Joins the four parts, with one allocation of the exact size.
 fn join(nonce: &[u8; NONCE_LEN], wrapped: &WrappedKey, text: &[u8]) -> Result<String, CryptoError> {
     let chars = (text.len() * 4).div_ceil(3);
     let mut sealed = vec![b':'; VERSION.len() + NONCE_CHARS + WRAPPED_CHARS + chars + 3];
@@ -325,12 +324,12 @@ fn join(nonce: &[u8; NONCE_LEN], wrapped: &WrappedKey, text: &[u8]) -> Result<St
 }
 
 thread_local! {
-    // A context is some hundred kilobytes; making one per message would cost more than compressing does.
+    // A context has a few hundred kilobytes; creating one per message would cost more than compressing.
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
     static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
-/// `flag ‖ content`, compressed where that makes it smaller, with room for the tag.
+/// `flag ‖ content`, compressed if that makes it smaller, with capacity for the tag.
 fn flagged(content: &[u8]) -> Vec<u8> {
     if content.len() >= COMPRESS_FROM
         && let Some(text) = compressed(content)
@@ -343,8 +342,8 @@ fn flagged(content: &[u8]) -> Vec<u8> {
     text
 }
 
-/// `None` when the content does not shrink (the room given is too small for it then) or zstd is out of memory:
-/// compression is a saving, never a condition.
+/// Returns `None` if the content does not shrink (the buffer is then too small) or zstd runs out of memory, because
+/// compression is optional.
 fn compressed(content: &[u8]) -> Option<Vec<u8>> {
     let mut text = Vec::with_capacity(content.len() + TAG_LEN);
     text.push(FLAG_ZSTD);
@@ -371,7 +370,7 @@ fn unflagged(mut text: Vec<u8>, max: usize) -> Result<Vec<u8>, CryptoError> {
     }
 }
 
-/// Trusts nothing but the frame's own declared size, and that only up to `max`.
+/// Decompresses a frame. Allocates the size that the frame declares, if that does not exceed `max`.
 fn inflated(frame: &[u8], max: usize) -> Result<Vec<u8>, CryptoError> {
     const BROKEN: &str = "its content is not one zstd frame of the size it declares";
     let size = get_frame_content_size(frame).ok().flatten().ok_or_else(|| malformed(BROKEN))?;
@@ -387,7 +386,7 @@ fn inflated(frame: &[u8], max: usize) -> Result<Vec<u8>, CryptoError> {
     })
 }
 
-/// The length as a `usize`, unless it exceeds `max` or the format's own 4 GiB.
+/// The length as a `usize`; an error if it exceeds `max` or the format's limit of 4 GiB.
 fn check_size(len: u64, max: usize) -> Result<usize, CryptoError> {
     let max = (max as u64).min(u64::from(u32::MAX));
     let size = usize::try_from(len).ok().filter(|_| len <= max);
@@ -399,9 +398,9 @@ mod tests {
     use super::{FLAG_ZSTD, flagged, unflagged};
     use crate::CryptoError;
 
-    /// What a keyholder's faulty writer could seal: the tag is right, the content is not.
+    /// A faulty writer with the key could seal such fields: the tag is valid, the content is not.
     #[test]
-    fn authentic_nonsense_is_an_error() {
+    fn authentic_but_malformed_content_is_an_error() {
         let content = vec![b'a'; 1000];
         let good = flagged(&content);
         assert_eq!(good[0], FLAG_ZSTD);

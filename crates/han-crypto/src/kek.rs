@@ -1,5 +1,5 @@
-//! Key-encryption keys, the ring a process holds them in, and the team keys they wrap. Where the wrapped keys are
-//! stored, and which KEK is the active one, is han-db's business (`team_keys`, `kek_state`).
+//! Key-encryption keys (KEKs), the ring of a process's KEKs, and the team keys that they wrap. Not here: the storage of
+//! wrapped keys and the choice of the active KEK (`team_keys` and `kek_state` in han-db).
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,7 +21,7 @@ use crate::wrap::WrappedKey;
 
 const WRAPPED_TEAM_KEY: &str = "wrapped team key";
 
-/// Which KEK: the first four bytes of the SHA-256 of its 32 bytes. Shown as eight hexadecimal digits.
+/// The id of a KEK: the first four bytes of the SHA-256 of its 32 bytes. Displayed as eight hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KekId([u8; 4]);
 
@@ -55,23 +55,23 @@ impl FromStr for KekId {
     fn from_str(text: &str) -> Result<Self, CryptoError> {
         hex::decode(text).map(Self).ok_or(CryptoError::Malformed {
             what: "KEK id",
-            reason: "it is eight lowercase hexadecimal digits",
+            reason: "it is not eight lowercase hexadecimal digits",
         })
     }
 }
 
-/// A key-encryption key, ready for use. Its 32 bytes are not kept, only AWS-LC's expanded form and their hash.
+/// A key-encryption key. Only its hash and AWS-LC's expanded form are kept, not its 32 bytes.
 pub struct Kek {
     sha256: [u8; 32],
     cipher: AesKey,
 }
 
 impl Kek {
-    /// Reads a KEK as `KEK_SECRET` holds it: base64 of exactly 32 bytes in either alphabet (RFC 4648, sections 4 and
-    /// 5), with or without padding. White space around it is ignored, because files end with a newline.
+    /// Parses a KEK in the format of `KEK_SECRET`: base64 of exactly 32 bytes in either alphabet (RFC 4648, sections 4
+    /// and 5), with or without padding. White space around it is ignored, because files end with a line feed.
     ///
     /// # Errors
-    /// [`CryptoError::KekSecret`], which tells how to make a good one.
+    /// [`CryptoError::KekSecret`], whose message tells how to generate a valid one.
     pub fn from_base64(secret: &SecretString) -> Result<Self, CryptoError> {
         Self::parse("the KEK", secret.expose_secret())
     }
@@ -85,10 +85,10 @@ impl Kek {
         let bare = text.strip_suffix('=').unwrap_or(text);
         // 32 bytes are 43 characters of base64.
         if bare.len() != 43 {
-            return Err(wrong("it has another length"));
+            return Err(wrong("it has a wrong length"));
         }
         let engine = if bare.contains(['-', '_']) { URL_SAFE_NO_PAD } else { STANDARD_NO_PAD };
-        // The decoder wants room for whole groups of four characters.
+        // The decoder needs space for complete groups of four characters.
         let mut bytes = Zeroizing::new([0; KEY_LEN + 1]);
         match engine.decode_slice(bare, &mut *bytes) {
             Ok(KEY_LEN) => Self::from_bytes(&bytes),
@@ -118,7 +118,7 @@ impl fmt::Debug for Kek {
     }
 }
 
-/// The KEKs a process holds: it opens with any of them and wraps with the active one. Cloning is cheap.
+/// The KEKs of a process. Keys are unwrapped with any of them and wrapped with the active one. Cloning is cheap.
 #[derive(Clone)]
 pub struct KekRing {
     keks: Arc<[Kek]>,
@@ -126,10 +126,10 @@ pub struct KekRing {
 }
 
 impl KekRing {
-    /// A ring that wraps with `active` and also opens with `more`. A KEK given twice counts once.
+    /// A ring that wraps with `active` and also unwraps with `more`. Duplicates of a KEK are ignored.
     ///
     /// # Errors
-    /// [`CryptoError::KekIdTaken`] when two different KEKs have one id.
+    /// [`CryptoError::KekIdTaken`] if two different KEKs have the same id.
     pub fn new(active: Kek, more: Vec<Kek>) -> Result<Self, CryptoError> {
         let mut keks = vec![active];
         for kek in more {
@@ -142,11 +142,11 @@ impl KekRing {
         Ok(Self { keks: keks.into(), active: 0 })
     }
 
-    /// The ring that `KEK_SECRET` and `KEK_SECRET_PREVIOUS` (one or several, separated by commas) describe. Its
-    /// active KEK is `current` until [`with_active`](Self::with_active) is told what `kek_state` says.
+    /// The ring of `KEK_SECRET` and `KEK_SECRET_PREVIOUS` (one or several, separated by commas). The active KEK is
+    /// `current`; use [`with_active`](Self::with_active) to set the one in `kek_state`.
     ///
     /// # Errors
-    /// [`CryptoError::KekSecret`] naming the variable and the entry, [`CryptoError::KekIdTaken`].
+    /// [`CryptoError::KekSecret`] with the variable and the entry, [`CryptoError::KekIdTaken`].
     pub fn from_secrets(
         current: &SecretString,
         previous: Option<&SecretString>,
@@ -155,7 +155,7 @@ impl KekRing {
         let mut more = Vec::new();
         let entries = previous.map_or("", |secret| secret.expose_secret());
         for (index, entry) in entries.split(',').enumerate() {
-            // "a,b," and an empty variable are what templates produce.
+            // Configuration templates produce "a,b," and empty variables.
             if !entry.trim().is_empty() {
                 more.push(Kek::parse(&format!("entry {} of KEK_SECRET_PREVIOUS", index + 1), entry)?);
             }
@@ -163,30 +163,30 @@ impl KekRing {
         Self::new(active, more)
     }
 
-    /// The same KEKs, wrapping with the one named `id`.
+    /// The same KEKs, with `id` as the active one.
     ///
     /// # Errors
-    /// [`CryptoError::UnknownKek`] when this process does not hold it.
+    /// [`CryptoError::UnknownKek`] if the ring does not have it.
     pub fn with_active(&self, id: KekId) -> Result<Self, CryptoError> {
         let active = self.position(id)?;
         Ok(Self { keks: Arc::clone(&self.keks), active })
     }
 
-    /// The KEK that new keys are wrapped with.
+    /// The id of the KEK that wraps new keys.
     #[must_use]
     pub fn active_id(&self) -> KekId {
         self.active().id()
     }
 
-    /// Every KEK held, the one from `KEK_SECRET` first.
+    /// The ids of all KEKs; that of `KEK_SECRET` is the first.
     pub fn ids(&self) -> impl Iterator<Item = KekId> + '_ {
         self.keks.iter().map(Kek::id)
     }
 
-    /// Wraps a team key for `team_keys`, under the active KEK.
+    /// Wraps a team key under the active KEK, for `team_keys`.
     ///
     /// # Errors
-    /// Only what the cryptographic library may run into.
+    /// [`CryptoError::Library`].
     pub fn wrap_team_key(
         &self,
         name: &TeamKeyName<'_>,
@@ -200,10 +200,10 @@ impl KekRing {
         Ok(wrapped.to_text())
     }
 
-    /// Opens a team key as `team_keys` stores it.
+    /// Unwraps a team key from `team_keys`.
     ///
     /// # Errors
-    /// [`CryptoError::Malformed`], [`CryptoError::UnknownKek`], or [`CryptoError::NotAuthentic`] when the text was
+    /// [`CryptoError::Malformed`], [`CryptoError::UnknownKek`], or [`CryptoError::NotAuthentic`] if the text was
     /// changed or belongs to another team, version or purpose.
     pub fn unwrap_team_key(&self, name: &TeamKeyName<'_>, wrapped: &str) -> Result<TeamKey, CryptoError> {
         let wrapped = WrappedKey::parse(WRAPPED_TEAM_KEY, wrapped)?;
@@ -213,8 +213,8 @@ impl KekRing {
         Ok(key)
     }
 
-    /// Brings a wrapped team key under the active KEK; `None` when it is there already. The key itself stays the
-    /// same, so nothing sealed under it has to change.
+    /// Re-wraps a team key under the active KEK; `None` if the active KEK wraps it already. The key itself does not
+    /// change, so fields that are sealed under it stay valid.
     ///
     /// # Errors
     /// As [`unwrap_team_key`](Self::unwrap_team_key).
@@ -231,8 +231,8 @@ impl KekRing {
         self.wrap_team_key(name, &key, entropy).map(Some)
     }
 
-    /// Seals and opens one field that belongs to no team: the KEK stands in the team key's place, its id as the key
-    /// id, and the team id is empty.
+    /// An encryptor for one field without a team. The KEK replaces the team key, the KEK's id is the key id, and the
+    /// team id is empty.
     #[must_use]
     pub fn field<'a>(&'a self, context: FieldContext<'a>) -> FieldEncryptor<'a> {
         FieldEncryptor::of_no_team(self, context)
@@ -261,7 +261,7 @@ impl fmt::Debug for KekRing {
     }
 }
 
-/// What a team key is for. A key wrapped for one purpose does not open as one of another.
+/// The purpose of a team key. A key that was wrapped for one purpose cannot be unwrapped for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyPurpose {
     /// Wraps the DEKs of the team's sealed fields.
@@ -273,7 +273,7 @@ pub enum KeyPurpose {
 }
 
 impl KeyPurpose {
-    /// As `team_keys.purpose` stores it.
+    /// The value in `team_keys.purpose`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -297,26 +297,26 @@ impl FromStr for KeyPurpose {
         [Self::Content, Self::Search, Self::Blind].into_iter().find(|purpose| purpose.as_str() == text).ok_or(
             CryptoError::Malformed {
                 what: "team key purpose",
-                reason: "it is one of content, search and blind",
+                reason: "it is none of content, search and blind",
             },
         )
     }
 }
 
-/// Which team key: a row of `team_keys`.
+/// The name of a team key, which identifies a row of `team_keys`.
 #[derive(Clone, Copy, Debug)]
 pub struct TeamKeyName<'a> {
-    /// Whose.
+    /// The team.
     pub team_id: &'a TeamId,
-    /// Which one of them; a sealed field carries it as its key id.
+    /// The key's version, which is the key id in sealed fields.
     pub version: u32,
-    /// What for.
+    /// The key's purpose.
     pub purpose: KeyPurpose,
 }
 
 impl TeamKeyName<'_> {
     fn aad(&self) -> Result<Vec<u8>, CryptoError> {
-        // Content keys have the plain version as their row id; the other purposes stand before it.
+        // The row id of a content key is its version; for other purposes, it is `purpose/version`.
         let row_id = match self.purpose {
             KeyPurpose::Content => self.version.to_string(),
             purpose => format!("{purpose}/{}", self.version),
@@ -325,11 +325,11 @@ impl TeamKeyName<'_> {
     }
 }
 
-/// A team's key: 32 random bytes on the heap, wiped when dropped.
+/// A team key: 32 random bytes on the heap, wiped when dropped.
 pub struct TeamKey(SecretBox<[u8; KEY_LEN]>);
 
 impl TeamKey {
-    /// A new one.
+    /// A new random key.
     #[must_use]
     pub fn generate(entropy: &dyn Entropy) -> Self {
         Self(SecretBox::init_with_mut(|key: &mut [u8; KEY_LEN]| entropy.fill(key)))
@@ -346,7 +346,7 @@ impl fmt::Debug for TeamKey {
     }
 }
 
-/// The KEK that a team key lies wrapped under, so that a rotation finds the rows it still has to touch.
+/// The id of the KEK that wraps a team key. A rotation uses it to find the remaining rows.
 ///
 /// # Errors
 /// [`CryptoError::Malformed`].

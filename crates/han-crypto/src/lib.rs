@@ -1,7 +1,6 @@
-//! How content is kept secret and how credentials are made: envelope encryption of single fields, the key rings
-//! above it, keyed hashes, tokens. Pure functions of their arguments: no I/O, no clock, and randomness only from
-//! the [`Entropy`](han_types::Entropy) that a caller hands in. The byte formats are specified in
-//! `docs/SECURITY.md`.
+//! Cryptography: envelope encryption of fields, key rings, keyed hashes, and tokens. Pure functions of their arguments:
+//! no I/O, no clock, and randomness only from the [`Entropy`](han_types::Entropy) that the caller passes.
+//! `docs/SECURITY.md` specifies the byte formats.
 
 mod aad;
 mod aes_gcm;

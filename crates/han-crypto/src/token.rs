@@ -1,5 +1,4 @@
-//! Credentials that people and programs carry: how they are made, recognised and hashed. Whose they are, and
-//! whether they still hold, is han-db's business; it stores hashes only.
+//! Tokens: generation, parsing and hashing. Not here: owners and validity (han-db, which stores only hashes).
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,8 +14,8 @@ use zeroize::Zeroizing;
 use crate::wrap::decode_exactly;
 use crate::{CryptoError, hex};
 
-/// What a token is stored as: the SHA-256 of its text. Tokens carry at least 178 random bits, so a fast hash without
-/// salt is enough (nothing can be guessed). Compares in constant time.
+/// The stored form of a token: the SHA-256 of its text. A fast hash without salt is sufficient, because tokens have at
+/// least 178 random bits and cannot be guessed. Compares in constant time.
 #[derive(Clone, Copy)]
 pub struct TokenHash([u8; 32]);
 
@@ -60,7 +59,7 @@ impl FromStr for TokenHash {
     fn from_str(text: &str) -> Result<Self, CryptoError> {
         hex::decode(text).map(Self).ok_or(CryptoError::Malformed {
             what: "token hash",
-            reason: "it is 64 lowercase hexadecimal digits",
+            reason: "it is not 64 lowercase hexadecimal digits",
         })
     }
 }
@@ -69,14 +68,13 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 const API_KEY_BODY: usize = 30;
 const API_KEY_CHECKSUM: usize = 6;
 
-/// An API key in clear: `han_key_`, 30 random base62 characters (178 bits), and a checksum of these in six, so that
-/// secret scanners can tell a key from a look-alike and the server can refuse a typo without asking its database.
-/// The checksum is the CRC-32 of the 30 characters (ISO-HDLC, as in zip and PNG), as a base62 number with leading
-/// zeros.
+/// An API key in plaintext: `han_key_`, 30 random base62 characters (178 bits), and a checksum of six characters. With
+/// the checksum, secret scanners recognise keys reliably, and the server rejects a typo without a database query. It is
+/// the CRC-32 of the 30 characters (ISO-HDLC, as in zip and PNG), as a base62 number with leading zeros.
 pub struct ApiKeyToken(SecretString);
 
 impl ApiKeyToken {
-    /// What every API key starts with.
+    /// The prefix of every API key.
     pub const PREFIX: &'static str = "han_key_";
 
     /// A new key.
@@ -86,7 +84,7 @@ impl ApiKeyToken {
         let mut random = Zeroizing::new([0; 40]);
         while body.len() < API_KEY_BODY {
             entropy.fill(random.as_mut_slice());
-            // 248 is the largest multiple of 62 in a byte: taking what lies above would favour the first digits.
+            // 248 is the largest multiple of 62 in a byte; larger bytes would make the first digits more likely.
             let fair = random.iter().filter(|byte| **byte < 248);
             let wanted = API_KEY_BODY - body.len();
             body.extend(fair.take(wanted).map(|byte| char::from(BASE62[usize::from(byte % 62)])));
@@ -94,30 +92,30 @@ impl ApiKeyToken {
         Self(format!("{}{}{}", Self::PREFIX, body.as_str(), checksum(&body)).into())
     }
 
-    /// Reads a key, checking its checksum. Says nothing about whether the key was ever issued.
+    /// Parses a key and verifies its checksum. Does not check that the key was issued.
     ///
     /// # Errors
-    /// [`CryptoError::Malformed`], without repeating the text.
+    /// [`CryptoError::Malformed`], whose message does not contain the key.
     pub fn parse(text: &str) -> Result<Self, CryptoError> {
         let wrong = |reason| CryptoError::Malformed { what: "API key", reason };
         let rest = text.strip_prefix(Self::PREFIX).ok_or(wrong("it does not start with han_key_"))?;
         if rest.len() != API_KEY_BODY + API_KEY_CHECKSUM || !rest.bytes().all(|c| c.is_ascii_alphanumeric()) {
-            return Err(wrong("36 letters and digits follow han_key_"));
+            return Err(wrong("han_key_ is not followed by 36 letters and digits"));
         }
         let (body, sum) = rest.split_at(API_KEY_BODY);
         if checksum(body) != sum {
-            return Err(wrong("its checksum does not match; was it copied whole?"));
+            return Err(wrong("its checksum does not match; copy the whole key"));
         }
         Ok(Self(SecretString::from(text)))
     }
 
-    /// What to store and to look up.
+    /// The hash for storage and lookup.
     #[must_use]
     pub fn hash(&self) -> TokenHash {
         TokenHash::of(self.expose())
     }
 
-    /// The key itself, to be shown once.
+    /// The key itself, to be displayed once.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
@@ -130,7 +128,7 @@ impl fmt::Debug for ApiKeyToken {
     }
 }
 
-/// Six base62 digits hold 35 bits, so any CRC-32 fits.
+/// The checksum of a key's random part. Six base62 digits have 35 bits, so any CRC-32 fits.
 fn checksum(body: &str) -> String {
     let mut rest = crc32fast::hash(body.as_bytes()) as usize;
     let mut digits = [b'0'; API_KEY_CHECKSUM];
@@ -141,8 +139,8 @@ fn checksum(body: &str) -> String {
     digits.iter().copied().map(char::from).collect()
 }
 
-/// Any other token in clear (web sessions, refresh tokens, login links, invites): a prefix that says what it is,
-/// and 32 random bytes as unpadded base64url.
+/// Any other token in plaintext (web sessions, refresh tokens, login links, invites): a prefix for its kind, and 32
+/// random bytes as unpadded base64url.
 pub struct OpaqueToken(SecretString);
 
 impl OpaqueToken {
@@ -160,24 +158,25 @@ impl OpaqueToken {
         Self(token.into())
     }
 
-    /// Reads a token of the kind that `prefix` names. Says nothing about whether it was ever issued.
+    /// Parses a token of the kind with this `prefix`. Does not check that the token was issued.
     ///
     /// # Errors
-    /// [`CryptoError::Malformed`], without repeating the text.
+    /// [`CryptoError::Malformed`], whose message does not contain the token.
     pub fn parse(prefix: &str, text: &str) -> Result<Self, CryptoError> {
         let wrong = |reason| CryptoError::Malformed { what: "token", reason };
         let body = text.strip_prefix(prefix).ok_or(wrong("it is of another kind"))?;
-        let _: [u8; 32] = decode_exactly(body, Self::BODY_CHARS).ok_or(wrong("it was not copied whole"))?;
+        let _: [u8; 32] =
+            decode_exactly(body, Self::BODY_CHARS).ok_or(wrong("it is incomplete; copy the whole token"))?;
         Ok(Self(SecretString::from(text)))
     }
 
-    /// What to store and to look up.
+    /// The hash for storage and lookup.
     #[must_use]
     pub fn hash(&self) -> TokenHash {
         TokenHash::of(self.expose())
     }
 
-    /// The token itself, to be handed to its owner once.
+    /// The token itself, to be given to its owner once.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()

@@ -1,4 +1,4 @@
-//! A key wrapped by a key: what a sealed field carries its DEK in, and what `team_keys` stores a team key as.
+//! Wrapped keys: the DEK in a sealed field, and a team key in `team_keys`.
 //!
 //! `id of the wrapping key (4) ‖ nonce (12) ‖ AES-256-GCM(key) (32) ‖ tag (16)`, as unpadded base64url.
 
@@ -41,13 +41,13 @@ impl WrappedKey {
         })
     }
 
-    /// Which key wrapped this one.
+    /// The id of the wrapping key.
     pub(crate) fn id(&self) -> u32 {
         let [a, b, c, d, ..] = self.0;
         u32::from_be_bytes([a, b, c, d])
     }
 
-    /// Writes the key into `key`, which its owner wipes.
+    /// Decrypts the key into `key`, which the caller wipes.
     pub(crate) fn open(
         &self,
         what: &'static str,
@@ -73,8 +73,8 @@ impl WrappedKey {
     }
 }
 
-/// The `N` bytes that `chars` characters of unpadded base64url say. Padding, foreign characters and non-zero
-/// trailing bits are refused (the engine's defaults), so every value has exactly one text.
+/// Decodes `chars` characters of unpadded base64url to `N` bytes. Rejects padding, other characters and non-zero
+/// trailing bits (the engine's defaults), so every value has exactly one text.
 pub(crate) fn decode_exactly<const N: usize>(text: &str, chars: usize) -> Option<[u8; N]> {
     if text.len() != chars {
         return None;

@@ -200,6 +200,12 @@ where
     tokio::task::spawn_blocking(work).await.map_err(|source| DbError::TaskLost { what, source })
 }
 
+impl han_types::StorageError for DbError {
+    fn is_unavailable(&self) -> bool {
+        Self::is_unavailable(self)
+    }
+}
+
 fn is_io(err: &sqlx::Error) -> bool {
     matches!(
         err,

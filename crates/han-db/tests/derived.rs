@@ -6,7 +6,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use han_testkit::{SeededEntropy, SyntheticSession, TestDatabase, both_databases};
-use han_transcript::fold::{Place, SessionTotals};
+use han_transcript::fold::{LinePosition, SessionTotals};
 use han_transcript::record::{LineContext, TimeSource, project};
 use han_types::Timestamp;
 use support::corpus::{File, all_files, eventful, number, push_in_pieces, strip_blind_ids};
@@ -22,7 +22,7 @@ fn folded(files: &[File]) -> BTreeMap<&str, SessionTotals> {
             if let TimeSource::Own(at) = record.time {
                 before = at;
             }
-            let place = Place { time: before, transcript: transcript.clone(), line: n };
+            let place = LinePosition { time: before, transcript: transcript.clone(), line: n };
             totals.entry(session).or_default().add(&place, &record);
         }
     }

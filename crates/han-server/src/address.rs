@@ -1,5 +1,5 @@
-//! The address that a client asks from. Behind proxies it stands in `X-Forwarded-For`, which anybody can write: only
-//! what the configured number of proxies has added is believed.
+//! The address of the client. Behind proxies it is in `X-Forwarded-For`, which any client can forge: only the entries that
+//! the configured number of proxies added are trusted.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Once;
@@ -7,14 +7,14 @@ use std::sync::Once;
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use han_http::Connection;
 
-use crate::listener::Connection;
 use crate::state::AppState;
 
 const FORWARDED: &str = "x-forwarded-for";
 
-/// The address behind `hops` proxies. Each proxy adds whom it was asked by at the end, so the one that the outermost
-/// of ours added is the `hops`-th from the end. Where there are fewer, or it is no address, the peer's own counts.
+/// The address behind `hops` proxies. Each proxy appends the address of its peer, so the entry of the outermost trusted
+/// proxy is the `hops`-th from the end. If there are fewer entries, or it is not an address, the peer's address counts.
 pub(crate) fn of(peer: IpAddr, headers: &HeaderMap, hops: usize) -> IpAddr {
     let Some(skip) = hops.checked_sub(1) else { return peer.to_canonical() };
     let values = headers.get_all(FORWARDED).iter().rev();
@@ -29,22 +29,22 @@ fn read(entry: &str) -> Option<IpAddr> {
     bare.parse().ok().or_else(|| entry.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
 
-/// The address of a request that is being answered.
+/// The client's address of a request.
 pub(crate) fn of_request(state: &AppState, headers: &HeaderMap, connection: Option<&Connection>) -> IpAddr {
-    static TOLD: Once = Once::new();
-    if state.config.trusted_proxies == 0 && headers.contains_key(FORWARDED) {
-        TOLD.call_once(|| {
+    static WARNED: Once = Once::new();
+    if state.config.http.trusted_proxies == 0 && headers.contains_key(FORWARDED) {
+        WARNED.call_once(|| {
             tracing::warn!(
-                "a request came with X-Forwarded-For, which is not believed: behind a proxy, set HAN_TRUSTED_PROXIES, or \
-                 all its clients share one rate limit"
+                "a request has X-Forwarded-For, which is ignored: behind a proxy, set HAN_TRUSTED_PROXIES, or all its \
+                 clients share one rate limit"
             );
         });
     }
     let peer = connection.map_or(IpAddr::from([0, 0, 0, 0]), |connection| connection.peer().ip());
-    of(peer, headers, state.config.trusted_proxies)
+    of(peer, headers, state.config.http.trusted_proxies)
 }
 
-/// The address that a request comes from.
+/// Extracts the client's address of a request.
 pub(crate) struct ClientAddress(pub(crate) IpAddr);
 
 impl FromRequestParts<AppState> for ClientAddress {
@@ -62,7 +62,7 @@ mod tests {
     use super::of;
 
     #[test]
-    fn only_what_our_own_proxies_added_is_believed() {
+    fn only_entries_of_trusted_proxies_are_used() {
         let peer = "10.0.0.1".parse().unwrap();
         for (hops, lines, expected) in [
             (0, &["6.6.6.6"][..], "10.0.0.1"),

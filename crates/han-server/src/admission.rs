@@ -1,5 +1,5 @@
-//! Who is let in when there is more to do than means to do it: a counted resource, given out in order, higher plans
-//! first. Whoever cannot have any soon is told to come back later; nobody waits without end, and only so many wait.
+//! Admission control under load: a semaphore with priorities, a bounded queue and a bounded wait. Higher plans go first,
+//! and within a priority the order of arrival holds.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,17 +9,17 @@ use han_types::PlanTier;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// Who goes first. Within a class it is who came first.
+/// The priority of a waiter. Waiters of the same priority go in the order of their arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Priority {
     /// Pro and Enterprise.
     First,
-    /// Everybody else.
+    /// Free.
     Normal,
 }
 
 impl Priority {
-    /// What a plan has.
+    /// The priority of a plan.
     pub(crate) fn of(plan: PlanTier) -> Self {
         match plan {
             PlanTier::Pro | PlanTier::Enterprise => Self::First,
@@ -27,7 +27,8 @@ impl Priority {
         }
     }
 
-    fn class(self) -> usize {
+    /// The index of its queue: the lower, the earlier.
+    fn queue(self) -> usize {
         match self {
             Self::First => 0,
             Self::Normal => 1,
@@ -35,20 +36,21 @@ impl Priority {
     }
 }
 
-/// There is none to be had at the moment.
+/// The semaphore is exhausted: the queue is full, or the wait was too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Saturated;
 
-/// A counted resource.
+/// A semaphore with priorities. Clones share its units.
 #[derive(Clone, Debug)]
-pub(crate) struct Gate(Arc<Shared>);
+pub(crate) struct PrioritySemaphore(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
+    /// The longest wait.
     patience: Duration,
-    /// The most that may wait.
-    queue: usize,
-    /// All units there are.
+    /// The most waiters.
+    max_waiting: usize,
+    /// All units, free or not.
     units: usize,
     state: Mutex<State>,
 }
@@ -56,128 +58,128 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     free: usize,
-    /// When units were last given back.
-    last_use: Option<Instant>,
+    /// When units were last released.
+    last_release: Option<Instant>,
     waiting: [VecDeque<Waiting>; 2],
 }
 
 #[derive(Debug)]
 struct Waiting {
     units: usize,
-    admit: oneshot::Sender<Permit>,
+    grant: oneshot::Sender<Permit>,
 }
 
-/// Units of a gate, given back when dropped.
+/// Units of a semaphore, released when dropped.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    gate: Gate,
+    semaphore: PrioritySemaphore,
     units: usize,
 }
 
-impl Gate {
-    /// A gate with `units` to give, before which at most `queue` wait, each for at most `patience`.
-    pub(crate) fn new(units: usize, queue: usize, patience: Duration) -> Self {
+impl PrioritySemaphore {
+    /// A semaphore with `units`, for which at most `max_waiting` wait, each for at most `patience`.
+    pub(crate) fn new(units: usize, max_waiting: usize, patience: Duration) -> Self {
         let units = units.max(1);
-        let state = State { free: units, last_use: None, waiting: [VecDeque::new(), VecDeque::new()] };
-        Self(Arc::new(Shared { patience, queue, units, state: Mutex::new(state) }))
+        let state = State { free: units, last_release: None, waiting: [VecDeque::new(), VecDeque::new()] };
+        Self(Arc::new(Shared { patience, max_waiting, units, state: Mutex::new(state) }))
     }
 
-    /// Whether nobody has had or wanted any of it for so long.
+    /// Whether all units have been free for at least `time`.
     pub(crate) fn is_quiet_for(&self, time: Duration) -> bool {
         let state = self.state();
-        state.free == self.0.units && state.last_use.is_none_or(|last| last.elapsed() >= time)
+        state.free == self.0.units && state.last_release.is_none_or(|last| last.elapsed() >= time)
     }
 
-    /// Takes `units`, waiting for them if it must.
+    /// Acquires `units`, waiting for them if necessary.
     ///
     /// # Errors
-    /// Where too many wait already and none of them of a lower class, where a higher class took the place, or where the
-    /// wait was too long.
-    pub(crate) async fn admit(&self, units: usize, priority: Priority) -> Result<Permit, Saturated> {
-        let turn = match self.ask(units, priority)? {
+    /// If the queue is full of waiters of this or a higher priority, if a waiter of a higher priority took the place in
+    /// the queue, or if the wait was too long.
+    pub(crate) async fn acquire(&self, units: usize, priority: Priority) -> Result<Permit, Saturated> {
+        let granted = match self.try_acquire_or_queue(units, priority)? {
             Ok(permit) => return Ok(permit),
-            Err(turn) => turn,
+            Err(granted) => granted,
         };
-        // Dropped after the place in the queue, also where the request is.
-        let _leaving = Leaving(self);
-        match tokio::time::timeout(self.0.patience, turn).await {
+        // Dropped after the place in the queue, also if the request is dropped.
+        let _wake_others = WakeOthers(self);
+        match tokio::time::timeout(self.0.patience, granted).await {
             Ok(Ok(permit)) => Ok(permit),
             _ => Err(Saturated),
         }
     }
 
-    /// Units at once, or a place in the queue.
-    fn ask(
+    /// A permit at once, or a place in the queue.
+    fn try_acquire_or_queue(
         &self,
         units: usize,
         priority: Priority,
     ) -> Result<Result<Permit, oneshot::Receiver<Permit>>, Saturated> {
         let mut state = self.state();
-        // Nobody overtakes: not their own class, and not a higher one.
-        let ahead = state.waiting.iter_mut().take(priority.class() + 1).any(|queue| {
-            queue.retain(|waiting| !waiting.admit.is_closed());
+        // No request overtakes waiters of its own or a higher priority.
+        let ahead = state.waiting.iter_mut().take(priority.queue() + 1).any(|queue| {
+            queue.retain(|waiting| !waiting.grant.is_closed());
             !queue.is_empty()
         });
         if !ahead && state.free >= units {
             state.free -= units;
-            return Ok(Ok(Permit { gate: self.clone(), units }));
+            return Ok(Ok(Permit { semaphore: self.clone(), units }));
         }
-        if state.waiting.iter().map(VecDeque::len).sum::<usize>() >= self.0.queue {
-            // Whoever came last of a lower class makes room, and is told to come again.
-            let lower = state.waiting.iter_mut().skip(priority.class() + 1).rev();
+        if state.waiting.iter().map(VecDeque::len).sum::<usize>() >= self.0.max_waiting {
+            // The latest waiter of a lower priority is refused to make room.
+            let lower = state.waiting.iter_mut().skip(priority.queue() + 1).rev();
             lower.filter_map(VecDeque::pop_back).next().ok_or(Saturated)?;
         }
-        let (admit, turn) = oneshot::channel();
-        state.waiting[priority.class()].push_back(Waiting { units, admit });
-        Ok(Err(turn))
+        let (grant, granted) = oneshot::channel();
+        state.waiting[priority.queue()].push_back(Waiting { units, grant });
+        Ok(Err(granted))
     }
 
-    fn give_back(&self, units: usize) {
-        let mut admitted = Vec::new();
+    fn release(&self, units: usize) {
+        let mut ready = Vec::new();
         let mut state = self.state();
         state.free += units;
-        state.last_use = Some(Instant::now());
-        // The first of the highest class: whoever needs much is not passed over for whoever needs little.
-        while let Some(class) = state.waiting.iter().position(|queue| !queue.is_empty()) {
+        state.last_release = Some(Instant::now());
+        // Only the first waiter of the highest priority may go next: small requests do not pass large ones.
+        while let Some(first) = state.waiting.iter().position(|queue| !queue.is_empty()) {
             let free = state.free;
-            let ready = |next: &mut Waiting| next.admit.is_closed() || next.units <= free;
-            let Some(next) = state.waiting[class].pop_front_if(ready) else { break };
-            if !next.admit.is_closed() {
+            let fits = |next: &mut Waiting| next.grant.is_closed() || next.units <= free;
+            let Some(next) = state.waiting[first].pop_front_if(fits) else { break };
+            if !next.grant.is_closed() {
                 state.free -= next.units;
-                admitted.push(next);
+                ready.push(next);
             }
         }
         drop(state);
-        for Waiting { units, admit } in admitted {
-            // Whoever gave up at this very moment drops it, which gives it to the next.
-            let _ = admit.send(Permit { gate: self.clone(), units });
+        for Waiting { units, grant } in ready {
+            // If the waiter has just given up, the permit is dropped, which releases it for the next one.
+            let _ = grant.send(Permit { semaphore: self.clone(), units });
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // What is counted is consistent after every statement, also where a holder has panicked.
+        // The counts are consistent after every statement, also if a holder has panicked.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Whoever stood behind one that gives up may fit where that one did not.
-struct Leaving<'a>(&'a Gate);
+/// Re-examines the queue when a waiter leaves it: those behind may need fewer units.
+struct WakeOthers<'a>(&'a PrioritySemaphore);
 
-impl Drop for Leaving<'_> {
+impl Drop for WakeOthers<'_> {
     fn drop(&mut self) {
-        self.0.give_back(0);
+        self.0.release(0);
     }
 }
 
 impl Permit {
-    /// How much it holds.
+    /// How many units it holds.
     pub(crate) fn units(&self) -> usize {
         self.units
     }
 
-    /// Makes one of two of the same gate.
+    /// Merges two permits of the same semaphore.
     pub(crate) fn merge(&mut self, mut other: Self) {
-        debug_assert!(Arc::ptr_eq(&self.gate.0, &other.gate.0), "permits of different gates");
+        debug_assert!(Arc::ptr_eq(&self.semaphore.0, &other.semaphore.0), "permits of different semaphores");
         self.units += std::mem::take(&mut other.units);
     }
 }
@@ -185,7 +187,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if self.units > 0 {
-            self.gate.give_back(self.units);
+            self.semaphore.release(self.units);
         }
     }
 }
@@ -197,17 +199,17 @@ mod tests {
     use futures_util::FutureExt as _;
     use proptest::prelude::*;
 
-    use super::{Gate, Priority, Saturated};
+    use super::{Priority, PrioritySemaphore, Saturated};
 
     const LONG: Duration = Duration::from_secs(3600);
 
     #[tokio::test]
-    async fn higher_plans_go_first_and_within_a_plan_who_came_first() {
-        let gate = Gate::new(1, 10, LONG);
-        let held = gate.admit(1, Priority::Normal).await.unwrap();
-        let mut normal = std::pin::pin!(gate.admit(1, Priority::Normal));
-        let mut first = std::pin::pin!(gate.admit(1, Priority::First));
-        let mut second = std::pin::pin!(gate.admit(1, Priority::First));
+    async fn permits_go_by_priority_and_then_by_arrival() {
+        let semaphore = PrioritySemaphore::new(1, 10, LONG);
+        let held = semaphore.acquire(1, Priority::Normal).await.unwrap();
+        let mut normal = std::pin::pin!(semaphore.acquire(1, Priority::Normal));
+        let mut first = std::pin::pin!(semaphore.acquire(1, Priority::First));
+        let mut second = std::pin::pin!(semaphore.acquire(1, Priority::First));
         assert!((&mut normal).now_or_never().is_none());
         assert!((&mut first).now_or_never().is_none());
         assert!((&mut second).now_or_never().is_none());
@@ -221,51 +223,51 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_waits_without_end_and_only_so_many_wait() {
-        let gate = Gate::new(2, 1, Duration::ZERO);
-        let held = gate.admit(2, Priority::First).await.unwrap();
-        assert_eq!(gate.admit(1, Priority::First).await.unwrap_err(), Saturated);
-        let patient = Gate::new(1, 1, LONG);
-        let one = patient.admit(1, Priority::First).await.unwrap();
-        let mut waiting = std::pin::pin!(patient.admit(1, Priority::Normal));
+    async fn the_queue_and_the_wait_are_bounded() {
+        let semaphore = PrioritySemaphore::new(2, 1, Duration::ZERO);
+        let held = semaphore.acquire(2, Priority::First).await.unwrap();
+        assert_eq!(semaphore.acquire(1, Priority::First).await.unwrap_err(), Saturated);
+        let patient = PrioritySemaphore::new(1, 1, LONG);
+        let one = patient.acquire(1, Priority::First).await.unwrap();
+        let mut waiting = std::pin::pin!(patient.acquire(1, Priority::Normal));
         assert!((&mut waiting).now_or_never().is_none());
-        assert_eq!(patient.admit(1, Priority::Normal).await.unwrap_err(), Saturated);
-        let mut higher = std::pin::pin!(patient.admit(1, Priority::First));
+        assert_eq!(patient.acquire(1, Priority::Normal).await.unwrap_err(), Saturated);
+        let mut higher = std::pin::pin!(patient.acquire(1, Priority::First));
         assert!((&mut higher).now_or_never().is_none());
         assert_eq!((&mut waiting).now_or_never().unwrap().unwrap_err(), Saturated);
-        assert_eq!(patient.admit(1, Priority::First).await.unwrap_err(), Saturated);
+        assert_eq!(patient.acquire(1, Priority::First).await.unwrap_err(), Saturated);
         drop(one);
         assert!((&mut higher).now_or_never().unwrap().is_ok());
         drop(held);
-        assert_eq!(gate.admit(2, Priority::Normal).await.unwrap().units(), 2);
+        assert_eq!(semaphore.acquire(2, Priority::Normal).await.unwrap().units(), 2);
     }
 
     #[tokio::test]
-    async fn who_gives_up_lets_those_behind_through() {
-        let gate = Gate::new(3, 10, LONG);
-        let _held = gate.admit(1, Priority::Normal).await.unwrap();
-        let mut much = Box::pin(gate.admit(3, Priority::Normal));
-        let mut little = std::pin::pin!(gate.admit(1, Priority::Normal));
-        assert!((&mut much).now_or_never().is_none());
-        assert!((&mut little).now_or_never().is_none());
-        drop(much);
-        assert!((&mut little).now_or_never().unwrap().is_ok());
+    async fn a_waiter_that_gives_up_unblocks_those_behind_it() {
+        let semaphore = PrioritySemaphore::new(3, 10, LONG);
+        let _held = semaphore.acquire(1, Priority::Normal).await.unwrap();
+        let mut large = Box::pin(semaphore.acquire(3, Priority::Normal));
+        let mut small = std::pin::pin!(semaphore.acquire(1, Priority::Normal));
+        assert!((&mut large).now_or_never().is_none());
+        assert!((&mut small).now_or_never().is_none());
+        drop(large);
+        assert!((&mut small).now_or_never().unwrap().is_ok());
     }
 
     proptest! {
-        /// Whatever is asked for, given back and given up, all of it is there again at the end.
+        /// After any sequence of acquisitions, releases and cancelled waits, all units are free again.
         #[test]
-        fn nothing_is_lost_and_never_too_much_given(steps in prop::collection::vec((0u8..4, 1usize..4), 1..60)) {
+        fn units_are_neither_lost_nor_granted_twice(steps in prop::collection::vec((0u8..4, 1usize..4), 1..60)) {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
             let _entered = runtime.enter();
-            let gate = Gate::new(4, 8, LONG);
+            let semaphore = PrioritySemaphore::new(4, 8, LONG);
             let (mut held, mut waiting) = (Vec::new(), Vec::new());
             for (step, n) in steps {
                 match step {
                     0 | 1 => {
-                        let gate = gate.clone();
-                        let class = if step == 0 { Priority::First } else { Priority::Normal };
-                        waiting.push(Box::pin(async move { gate.admit(n, class).await }));
+                        let semaphore = semaphore.clone();
+                        let priority = if step == 0 { Priority::First } else { Priority::Normal };
+                        waiting.push(Box::pin(async move { semaphore.acquire(n, priority).await }));
                     }
                     2 if !held.is_empty() => drop(held.swap_remove(n % held.len())),
                     3 if !waiting.is_empty() => drop(waiting.swap_remove(n % waiting.len())),
@@ -283,7 +285,7 @@ mod tests {
                 prop_assert!(held.iter().map(super::Permit::units).sum::<usize>() <= 4);
             }
             drop((held, waiting));
-            prop_assert!(gate.admit(4, Priority::Normal).now_or_never().is_some_and(|all| all.is_ok()));
+            prop_assert!(semaphore.acquire(4, Priority::Normal).now_or_never().is_some_and(|all| all.is_ok()));
         }
     }
 }

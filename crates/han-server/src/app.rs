@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use han_db::changes::Changes;
 use han_db::{Db, DbConfig, DbError, Dialect};
+use han_http::Lifecycle;
+use han_http::client::Client;
+use han_http::graphql::{Endpoint, TransportLimits};
+use han_http::observe::RequestIds;
+use han_http::serve::Timeouts;
 use han_types::{Clock, Entropy};
 use secrecy::ExposeSecret as _;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use crate::admission::Gate;
+use crate::admission::PrioritySemaphore;
 use crate::auth::github::{Github, GithubError};
 use crate::auth::invite;
 use crate::auth::jwt::JwtKeys;
@@ -23,11 +26,9 @@ use crate::auth::oauth;
 use crate::client;
 use crate::config::{Config, PublicUrl};
 use crate::health::Readiness;
-use crate::listener::{Connections, count_requests};
 use crate::rates::Rates;
 use crate::state::{AppState, Inner};
-use crate::subscriptions::MAX_UNKNOWN_SOCKETS;
-use crate::sync::memory::Memory;
+use crate::sync::memory_budget::MemoryBudget;
 use crate::{jobs, migrations, server};
 
 /// Why a server could not start or had to stop.
@@ -99,20 +100,34 @@ impl App {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, AppError> {
         migrations::prepare(&db, config.database.migrate).await?;
-        let stopping = CancellationToken::new();
+        let lifecycle = Lifecycle::default();
         // It outlives the listener: what is still being answered may still change something.
         let feed = CancellationToken::new();
         let changes = db.start_changes(feed.clone()).await?;
-        let client = match &config.client_dir {
-            Some(dir) => Some(client::load(dir, &public_url).map_err(|error| AppError::Io {
-                what: format!("the dashboard in {} cannot be read", dir.display()),
-                error,
+        let client = match &config.http.client_dir {
+            Some(dir) => Some(Client::load(dir, public_url.origin(), client::API).map_err(|error| {
+                AppError::Io { what: format!("the dashboard in {} cannot be read", dir.display()), error }
             })?),
             None => None,
         };
         let github = match &config.github {
             Some(app) => Some(Github::new(app.clone(), oauth::redirect_uri(&public_url))?),
             None => None,
+        };
+        let schema = han_api::schema::team(
+            han_api::Site {
+                origin: public_url.origin().to_owned(),
+                invite_path: invite::PATH,
+                plans: config.plans,
+            },
+            db.clone(),
+            changes.sender.clone(),
+            han_api::QueryLimits::default(),
+        );
+        let limits = TransportLimits {
+            request_bytes: config.limits.graphql_bytes,
+            socket_init: config.limits.socket_init,
+            socket_recheck: config.limits.socket_recheck,
         };
         let secrets = &config.secrets;
         let state = AppState::new(Inner {
@@ -123,27 +138,17 @@ impl App {
                 Arc::clone(&clock),
             ),
             github,
-            rates: config.rate_factor.map(Rates::new),
-            schema: han_api::schema::team(
-                han_api::Site {
-                    origin: public_url.origin().to_owned(),
-                    invite_path: invite::PATH,
-                    plans: config.plans,
-                },
-                db.clone(),
-                changes.sender.clone(),
-                han_api::QueryLimits::default(),
-            ),
+            rates: config.http.rate_factor.map(Rates::new),
+            graphql: Endpoint::new(schema, limits, Arc::clone(&clock), lifecycle.clone()),
             access: changes.access.clone(),
             memory: {
                 let limits = &config.limits;
-                Memory::of(limits.ingest_memory_bytes, limits.largest_body(), limits.largest_store())
+                MemoryBudget::new(limits.ingest_memory_bytes, limits.largest_body(), limits.largest_store())
             },
             stores: stores(&config, db.dialect()),
             readiness: Readiness::default(),
-            unknown_sockets: Arc::new(Semaphore::new(MAX_UNKNOWN_SOCKETS)),
-            tracker: TaskTracker::new(),
-            stopping,
+            request_ids: RequestIds::new(Arc::clone(&clock), Arc::clone(&entropy)),
+            lifecycle,
             config,
             public_url,
             db,
@@ -161,46 +166,23 @@ impl App {
     }
 }
 
-/// Serves on `listener` until `shutdown` is cancelled; then takes nothing new, closes sockets with 1012 (RFC 6455's
-/// registry: service restart), and finishes what was accepted, for at most the configured grace.
+/// Serves on `listener` until `shutdown` is cancelled; then finishes what was accepted, for at most the configured grace
+/// period, and closes the database.
 ///
 /// # Errors
 /// Where the listener fails.
 pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken) -> io::Result<()> {
     let App { state, changes, feed } = app;
-    let connections = Connections::new(listener, state.config.limits.read_timeout);
-    let router = server::router(&state).layer(axum::middleware::from_fn(count_requests));
-    let service = router.into_make_service_with_connect_info::<crate::listener::Connection>();
-    let stopping = state.stopping.clone();
-    let begin_to_stop = async move {
-        shutdown.cancelled().await;
-        tracing::info!("stopping: finishing what was accepted");
-        stopping.cancel();
-    };
-    state.tracker.spawn(jobs::search::run(
+    let lifecycle = state.lifecycle.clone();
+    lifecycle.tasks.spawn(jobs::search::run(
         state.db.clone(),
         changes.sender.subscribe(),
         state.stores.clone(),
-        state.stopping.clone(),
+        lifecycle.stopping.clone(),
     ));
-    let served = axum::serve(connections, service).with_graceful_shutdown(begin_to_stop);
-    let finished = async {
-        let result = served.await;
-        state.tracker.close();
-        state.tracker.wait().await;
-        result
-    };
-    let grace = async {
-        state.stopping.cancelled().await;
-        tokio::time::sleep(state.config.limits.shutdown_grace).await;
-    };
-    let result = tokio::select! {
-        result = finished => result,
-        () = grace => {
-            tracing::warn!("stopped before everything was finished: its time was over");
-            Ok(())
-        }
-    };
+    let limits = &state.config.limits;
+    let timeouts = Timeouts { idle: limits.read_timeout, grace: limits.shutdown_grace };
+    let result = han_http::serve(listener, server::router(&state), timeouts, lifecycle, shutdown).await;
     feed.cancel();
     let close = async {
         changes.stopped().await;
@@ -214,11 +196,11 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
 
 /// What batches are stored through. On PostgreSQL some of the connections, so that reads and authentication keep
 /// theirs; on SQLite, which has one writer, the one that writes and the one that is next.
-fn stores(config: &Config, dialect: Dialect) -> Gate {
+fn stores(config: &Config, dialect: Dialect) -> PrioritySemaphore {
     let connections = config.database.max_connections as usize;
     let at_once = match dialect {
         Dialect::Postgres => connections * 3 / 10,
         Dialect::Sqlite => 2,
     };
-    Gate::new(at_once.max(1), config.limits.stores_waiting, config.limits.store_patience)
+    PrioritySemaphore::new(at_once.max(1), config.limits.stores_waiting, config.limits.store_patience)
 }

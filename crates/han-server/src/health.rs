@@ -1,4 +1,4 @@
-//! Whether the process lives, and whether it can do its work: what platforms ask before they send requests.
+//! Liveness and readiness checks for platforms.
 
 use std::time::Duration;
 
@@ -6,19 +6,19 @@ use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Json, Response};
 use han_db::Db;
+use han_http::Problem;
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::problem::Problem;
 use crate::state::AppState;
 
-/// What the database last answered. Whoever asks meanwhile waits for that answer.
+/// The last result of the database check. Concurrent requests wait for one check and share its result.
 #[derive(Debug, Default)]
 pub(crate) struct Readiness(Mutex<Option<(Instant, bool)>>);
 
 impl Readiness {
-    /// Anybody may ask, and asking takes one of the database's connections: so each of its answers holds a while.
+    /// The route is public, and a check uses a database connection: so each result is cached for `holds`.
     async fn check(&self, db: &Db, holds: Duration) -> bool {
         let mut last = self.0.lock().await;
         if let Some((at, ready)) = *last
@@ -29,7 +29,7 @@ impl Readiness {
         let ready = match db.check_ready().await {
             Ok(()) => true,
             Err(error) => {
-                tracing::warn!(%error, "not ready");
+                tracing::warn!(%error, "the readiness check failed");
                 false
             }
         };
@@ -38,20 +38,20 @@ impl Readiness {
     }
 }
 
-/// `GET /health`: the process answers. Asks no database, so that a database's trouble restarts no server.
+/// `GET /health`: the process responds. Does not use the database: a database failure must not restart servers.
 pub(crate) async fn health() -> Response {
     ([(CACHE_CONTROL, "no-store")], Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })))
         .into_response()
 }
 
-/// `GET /ready`: the database is reached, its schema is this program's, and the server is not stopping.
+/// `GET /ready`: the database is reachable, its schema is this program's, and the server is not stopping.
 pub(crate) async fn ready(State(state): State<AppState>) -> Result<Response, Problem> {
-    if state.stopping.is_cancelled() {
+    if state.lifecycle.stopping.is_cancelled() {
         return Err(Problem::unavailable("the server is stopping"));
     }
     if !state.readiness.check(&state.db, state.config.limits.readiness_holds).await {
         return Err(Problem::unavailable(
-            "the database is not to be reached, or its schema is not this server's",
+            "the database cannot be reached, or its schema is not the one of this server",
         ));
     }
     Ok(([(CACHE_CONTROL, "no-store")], Json(json!({ "status": "ready" }))).into_response())

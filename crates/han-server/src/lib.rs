@@ -1,26 +1,26 @@
-//! The team server, as a library: so that its binary stays thin and tests start it in-process. Queries are han-db's,
-//! the GraphQL schema is han-api's; here are configuration, routes, authentication, sync and sockets.
+//! The team server as a library: the binary stays thin, and tests start the server in-process. Queries belong to
+//! han-db, the GraphQL schema to han-api; here are configuration, routes, authentication, sync and sockets.
 //!
-//! * `config`: what the environment says; `commands`: the command line.
-//! * `app`: a server as a value; `server`: every route on one page; `state`: what requests can reach.
-//! * `auth`: who asks; `sync`: taking sessions in; `graphql`, `subscriptions`: reading them.
-//! * `client`: the dashboard's files; `health`; `migrations`.
-//! * `listener`, `observe`, `problem`: connections, log lines and errors.
+//! * `config`: environment variables; `commands`: the command line.
+//! * `app`: building and serving; `server`: the routes page; `state`: what handlers share.
+//! * `auth`: authentication; `rates`, `admission`: limits per client, and on concurrent work.
+//! * `sync`: receiving sessions; `subscriptions`: how GraphQL requests and sockets authenticate; `blocking`: CPU-bound
+//!   work.
+//! * `client`: what is shown at the dashboard's paths; `page`: the server's own HTML pages; `health`; `migrations`. The
+//!   transports are han-http's.
 
 mod address;
 mod admission;
 pub mod app;
 pub mod auth;
+mod blocking;
 mod client;
 pub mod commands;
 pub mod config;
-mod graphql;
 mod health;
 mod jobs;
-mod listener;
 mod migrations;
-mod observe;
-mod problem;
+mod page;
 mod rates;
 mod server;
 mod state;

@@ -1,10 +1,9 @@
-//! When the schema is brought up to date, and what a server refuses to serve on. The migrations themselves are
-//! han-db's.
+//! When migrations run, and the checks of the database before serving. The migrations themselves are in han-db.
 
 use han_db::{Db, DbError};
 
-/// Brings the schema up to date where that is allowed, then checks that it is this program's and that transactions
-/// are bound to their team, and that the KEKs of all teams' keys are at hand.
+/// Migrates the schema if allowed, then checks that it is this program's, that row-level security binds transactions to
+/// their team, and that this process has the KEKs of all team keys.
 pub(crate) async fn prepare(db: &Db, may_migrate: bool) -> Result<(), DbError> {
     if may_migrate {
         apply(db).await?;
@@ -13,11 +12,11 @@ pub(crate) async fn prepare(db: &Db, may_migrate: bool) -> Result<(), DbError> {
     db.check_keks().await
 }
 
-/// Applies what is missing and says how many migrations that were.
+/// Applies missing migrations; returns how many.
 pub(crate) async fn apply(db: &Db) -> Result<usize, DbError> {
     let applied = db.migrate().await?;
     if applied > 0 {
-        tracing::info!(applied, "the database's schema is up to date");
+        tracing::info!(applied, "the database schema was migrated");
     }
     Ok(applied)
 }

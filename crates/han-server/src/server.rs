@@ -1,82 +1,89 @@
-//! Every route, on one page, with the limits and layers that all of them share.
+//! The routes page: every route with its methods, its rate class and its handler, and the layers that all share.
 
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::DefaultBodyLimit;
 use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderValue, Method, StatusCode};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::{HeaderValue, Method};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, get, post};
+use han_http::graphql;
+use han_http::layers::{catch_panic, method_not_allowed, within_deadline};
+use han_http::observe::{REQUEST_ID, observe};
 use tower::ServiceBuilder;
 use tower::util::option_layer;
-use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::auth::{device, invite, login_link, oauth, tokens};
 use crate::config::Environment;
-use crate::observe::{REQUEST_ID, observe};
-use crate::problem::Problem;
+use crate::rates::{RateClass, RouteLimit};
 use crate::state::AppState;
 use crate::sync::receiver;
-use crate::{client, graphql, health, rates};
+use crate::{client, health, rates};
 
-/// How long a request may take that is not a push.
-pub(crate) const REQUEST_DEADLINE: Duration = Duration::from_secs(60);
+/// How long a browser may cache the answer to a CORS preflight request.
+const CORS_MAX_AGE: Duration = Duration::from_secs(600);
 
-/// How long a browser may remember what another origin may do.
-const CORS_HOLDS: Duration = Duration::from_secs(600);
-
-/// A path, the methods it answers, and how. Every one of them has a row in the table of authorization.
+/// A path with its methods, its rate class and its handler. The authorization matrix in the tests has a row for each.
 struct Route {
     path: &'static str,
     methods: &'static [Method],
+    class: RateClass,
     handler: MethodRouter<AppState>,
 }
 
-fn route(path: &'static str, methods: &'static [Method], handler: MethodRouter<AppState>) -> Route {
-    Route { path, methods, handler }
+fn route(
+    path: &'static str,
+    methods: &'static [Method],
+    class: RateClass,
+    handler: MethodRouter<AppState>,
+) -> Route {
+    Route { path, methods, class, handler }
 }
 
-/// Routes whose answers are made at once.
+/// Routes with small request bodies and a deadline.
 #[rustfmt::skip]
 fn routes(environment: Environment) -> Vec<Route> {
+    const GET: &[Method] = &[Method::GET];
+    const POST: &[Method] = &[Method::POST];
+    const GET_POST: &[Method] = &[Method::GET, Method::POST];
+    use RateClass::{Api, Codes, Probe, SignIn, Sync, Tokens};
     let mut routes = vec![
-        // For platforms: anybody may ask.
-        route("/health",           &[Method::GET],               get(health::health)),
-        route("/ready",            &[Method::GET],               get(health::ready)),
+        // Health checks of platforms, without a credential.
+        route("/health",            GET,      Probe,  get(health::health)),
+        route("/ready",             GET,      Probe,  get(health::ready)),
         // Signing in and out.
-        route(login_link::PATH,    &[Method::GET, Method::POST], get(login_link::page).post(login_link::redeem)),
-        route(oauth::PATH,         &[Method::GET],               get(oauth::begin)),
-        route(oauth::CALLBACK,     &[Method::GET],               get(oauth::callback)),
-        route("/auth/refresh",     &[Method::POST],              post(tokens::refresh)),
-        route("/auth/logout",      &[Method::POST],              post(tokens::logout)),
-        route("/auth/device/code", &[Method::POST],              post(device::code)),
-        route("/auth/device/token", &[Method::POST],             post(device::token)),
-        route(device::PATH,        &[Method::GET, Method::POST], get(device::show).post(device::decide)),
-        // Joining a team: a page that accepts an invite for who is signed in.
-        route(invite::PATH,        &[Method::GET, Method::POST], get(invite::show).post(invite::accept)),
-        // Data: every handler asks for a Caller.
-        route(graphql::PATH,       &[Method::GET, Method::POST], get(graphql::get).post(graphql::post)),
-        route("/api/sync/status",  &[Method::GET],               get(receiver::status)),
+        route(login_link::PATH,     GET_POST, SignIn, get(login_link::page).post(login_link::redeem)),
+        route(oauth::PATH,          GET,      SignIn, get(oauth::begin)),
+        route(oauth::CALLBACK,      GET,      SignIn, get(oauth::callback)),
+        route("/auth/refresh",      POST,     Tokens, post(tokens::refresh)),
+        route("/auth/logout",       POST,     Tokens, post(tokens::logout)),
+        route("/auth/device/code",  POST,     Tokens, post(device::code)),
+        route("/auth/device/token", POST,     Tokens, post(device::token)),
+        route(device::PATH,         GET_POST, Codes,  get(device::show).post(device::decide)),
+        // Joining a team: a page that accepts an invite for the user who is signed in.
+        route(invite::PATH,         GET_POST, Codes,  get(invite::show).post(invite::accept)),
+        // Data: every handler takes a `Caller`.
+        route(graphql::PATH,        GET_POST, Api,    graphql::methods()),
+        route("/api/sync/status",   GET,      Sync,   get(receiver::status)),
     ];
     if environment == Environment::Development {
-        routes.push(route("/graphiql", &[Method::GET], get(graphql::graphiql)));
+        routes.push(route("/graphiql", GET, Api, get(graphql::graphiql)));
     }
     routes
 }
 
-/// Routes that read large bodies: they keep time and count bytes themselves.
+/// Routes with large request bodies: their handlers apply their own limits and deadlines.
 #[rustfmt::skip]
 fn streaming_routes() -> Vec<Route> {
     vec![
-        route("/api/sync/sessions", &[Method::POST], post(receiver::push)),
+        route("/api/sync/sessions", &[Method::POST], RateClass::Sync, post(receiver::push)),
     ]
 }
 
-/// Each method and path that a server answers, for the test that walks them all.
+/// Each method and path that a server answers, for the test that calls them all.
 #[must_use]
 pub fn all_routes(environment: Environment) -> Vec<(Method, &'static str)> {
     let routes = routes(environment).into_iter().chain(streaming_routes());
@@ -84,32 +91,40 @@ pub fn all_routes(environment: Environment) -> Vec<(Method, &'static str)> {
 }
 
 pub(crate) fn router(state: &AppState) -> Router {
-    let add = |router: Router<AppState>, route: Route| {
-        router.route(route.path, route.handler.fallback(method_not_allowed))
+    let add = |router: Router<AppState>, Route { path, class, handler, .. }: Route| {
+        router.merge(shared_layers(
+            Router::new().route(path, handler.fallback(method_not_allowed)),
+            state,
+            class,
+        ))
     };
-    let quick = routes(state.config.environment)
+    let quick = routes(state.config.http.environment).into_iter().map(|route| Route {
+        handler: route
+            .handler
+            .layer((DefaultBodyLimit::max(state.config.limits.graphql_bytes), from_fn(within_deadline))),
+        ..route
+    });
+    let streaming = streaming_routes()
         .into_iter()
-        .fold(Router::new(), add)
-        .layer((DefaultBodyLimit::max(state.config.limits.graphql_bytes), from_fn(within_deadline)));
-    let streaming =
-        streaming_routes().into_iter().fold(Router::new(), add).layer(DefaultBodyLimit::disable());
-    quick
-        .merge(streaming)
-        .fallback(client::fallback)
-        .layer(
-            // The first sees a request first.
-            ServiceBuilder::new()
-                .layer(from_fn_with_state(state.clone(), observe))
-                .layer(option_layer(cors(&state.config.cors_origins)))
-                .layer(from_fn_with_state(state.clone(), rates::limit))
-                .layer(CompressionLayer::new())
-                .layer(CatchPanicLayer::custom(panicked)),
-        )
-        .with_state(state.clone())
+        .map(|route| Route { handler: route.handler.layer(DefaultBodyLimit::disable()), ..route });
+    let other = shared_layers(Router::new().fallback(client::fallback), state, RateClass::Page);
+    quick.chain(streaming).fold(other, add).with_state(state.clone())
 }
 
-/// Pages of these origins may read answers, with a credential in `Authorization`. Cookies are for this origin alone:
-/// they are not allowed along, and `csrf` would refuse them.
+/// The layers of every route; a request passes the first one first.
+fn shared_layers(router: Router<AppState>, state: &AppState, class: RateClass) -> Router<AppState> {
+    router.layer(
+        ServiceBuilder::new()
+            .layer(from_fn_with_state(state.request_ids.clone(), observe))
+            .layer(option_layer(cors(&state.config.http.cors_origins)))
+            .layer(from_fn_with_state(RouteLimit { state: state.clone(), class }, rates::limit))
+            .layer(CompressionLayer::new())
+            .layer(catch_panic()),
+    )
+}
+
+/// Pages of these origins may read responses, with a credential in `Authorization`. Cookies are for the server's own
+/// origin: CORS does not allow them here, and `csrf` refuses them.
 fn cors(origins: &[String]) -> Option<CorsLayer> {
     let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
     (!origins.is_empty()).then(|| {
@@ -118,30 +133,6 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
             .allow_methods([Method::GET, Method::POST, Method::DELETE])
             .allow_headers([AUTHORIZATION, CONTENT_TYPE, CONTENT_ENCODING])
             .expose_headers(rates::HEADERS.into_iter().chain([RETRY_AFTER, REQUEST_ID]).collect::<Vec<_>>())
-            .max_age(CORS_HOLDS)
+            .max_age(CORS_MAX_AGE)
     })
-}
-
-async fn method_not_allowed() -> Problem {
-    Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method_not_allowed",
-        "The route has no such method",
-        "see the answer's Allow header for the methods that it has",
-    )
-}
-
-async fn within_deadline(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(REQUEST_DEADLINE, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            Problem::unavailable("the answer took too long: ask for less, or try again").into_response()
-        }
-    }
-}
-
-fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
-    // The panic's own text is on standard error already.
-    tracing::error!("a handler panicked");
-    Problem::internal().into_response()
 }

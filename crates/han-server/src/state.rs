@@ -1,26 +1,26 @@
-//! What every request can reach: the database, the keys of tokens, the schema, the clock.
+//! The state that all handlers share: the database, the token keys, the schema, the clock.
 
 use std::ops::Deref;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use han_api::HanSchema;
 use han_db::Db;
 use han_db::changes::DbChangeEvent;
+use han_http::Lifecycle;
+use han_http::client::Client;
+use han_http::graphql::Endpoint;
+use han_http::observe::RequestIds;
 use han_types::{Clock, Entropy};
-use tokio::sync::{Semaphore, broadcast};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio::sync::broadcast;
 
-use crate::admission::Gate;
+use crate::admission::PrioritySemaphore;
 use crate::auth::github::Github;
 use crate::auth::jwt::JwtKeys;
 use crate::config::{Config, PublicUrl};
 use crate::health::Readiness;
 use crate::rates::Rates;
-use crate::sync::memory::Memory;
+use crate::sync::memory_budget::MemoryBudget;
 
-/// Cheap to clone; one for a server.
+/// The state of one server; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct AppState(Arc<Inner>);
 
@@ -30,35 +30,25 @@ pub(crate) struct Inner {
     pub(crate) db: Db,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) request_ids: RequestIds,
     pub(crate) jwt: JwtKeys,
-    /// How often somebody may ask; `None` where that is not limited.
+    /// Rate limits; `None` if rates are not limited.
     pub(crate) rates: Option<Rates>,
-    /// The app that people sign in through, if there is one.
+    /// The GitHub app that users sign in through, if one is configured.
     pub(crate) github: Option<Github>,
-    pub(crate) schema: HanSchema,
-    /// Tells whose rights have changed.
+    pub(crate) graphql: Endpoint,
+    /// Sends changes of access rights.
     pub(crate) access: broadcast::Sender<DbChangeEvent>,
-    /// What pushes may take together.
-    pub(crate) memory: Memory,
-    /// The batches that are stored at once.
-    pub(crate) stores: Gate,
-    /// What is known of being ready.
+    /// The memory that pushes share.
+    pub(crate) memory: MemoryBudget,
+    /// Limits how many batches are stored at once.
+    pub(crate) stores: PrioritySemaphore,
+    /// The cached result of `/ready`.
     pub(crate) readiness: Readiness,
-    /// The sockets whose clients have not yet said who they are.
-    pub(crate) unknown_sockets: Arc<Semaphore>,
-    /// Work that a shutdown waits for.
-    pub(crate) tracker: TaskTracker,
-    /// Cancelled when the server begins to stop.
-    pub(crate) stopping: CancellationToken,
+    /// How work learns that the server stops, and which work a shutdown waits for.
+    pub(crate) lifecycle: Lifecycle,
+    /// The dashboard to serve.
     pub(crate) client: Option<Client>,
-}
-
-/// The dashboard to serve.
-pub(crate) struct Client {
-    pub(crate) dir: PathBuf,
-    pub(crate) index: String,
-    /// The Content-Security-Policy of its pages.
-    pub(crate) policy: String,
 }
 
 impl AppState {

@@ -1,5 +1,5 @@
-//! The real programs, as they are run: two servers on one PostgreSQL, one on SQLite, the coordinator that pushes to
-//! them, sockets that listen; killed and started again.
+//! The real programs: two servers on one PostgreSQL, one on SQLite, the coordinator that pushes to them, and subscribed
+//! sockets; killed and restarted.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_han-server");
 
-/// What every replica of a database is started with.
+/// The environment of every replica.
 fn environment(database: &TestDatabase) -> Vec<(String, String)> {
     [
         ("DATABASE_URL", database.url()),
@@ -43,7 +43,7 @@ impl Server {
     }
 }
 
-/// A key of a person's team; both are made where the database is empty.
+/// An API key of a user in their team; both are created if the database is empty.
 async fn key(database: &TestDatabase, user: &str) -> String {
     let args = ["key", "create", "--user", user, "--team", user, "--scopes", "read sync:write"];
     let (status, output) = Program::start(SERVER, args, environment(database)).wait().await;
@@ -101,7 +101,7 @@ fn lines_under(projects: &Path) -> BTreeMap<(String, String), Vec<String>> {
         .collect()
 }
 
-/// Every listed line that GraphQL gives, by session: what stands in the lists, progress included.
+/// Every line that GraphQL lists, by session, progress included.
 async fn read_back(url: &str, key: &str) -> BTreeMap<String, Vec<String>> {
     let sessions =
         ask(url, key, "{ sessions(first: 500) { edges { node { id sessionId } } } }", json!({})).await;
@@ -140,7 +140,7 @@ async fn read_back(url: &str, key: &str) -> BTreeMap<String, Vec<String>> {
 }
 
 both_databases!(
-    async fn the_real_transcripts_go_in_once_and_come_out_unchanged(database: TestDatabase) {
+    async fn real_transcripts_are_stored_once_and_read_back_unchanged(database: TestDatabase) {
         let Some(root) = fixtures::real_transcripts() else { return };
         let projects = root.join("projects");
         let key = key(&database, "ada").await;
@@ -149,7 +149,7 @@ both_databases!(
         assert!(report.succeeded(), "{report:?}");
         assert_eq!((report.sessions, report.transcripts, report.stored), (2, 6, 3456 + 152));
         assert_eq!((report.duplicates, report.rejected.len()), (0, 0));
-        // Again: everything is there already.
+        // Again: everything is stored already.
         let again = push(&server.url, &key, &projects, 500).await;
         assert_eq!((again.stored, again.up_to_date), (0, 6), "{again:?}");
 
@@ -179,7 +179,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_killed_server_has_kept_what_it_acknowledged(database: TestDatabase) {
+    async fn a_killed_server_keeps_acknowledged_lines(database: TestDatabase) {
         let key = key(&database, "ada").await;
         let samples = fixtures::sample_sessions();
         let mut server = Server::start(&database).await;
@@ -188,7 +188,7 @@ both_databases!(
             let (url, key, samples) = (server.url.clone(), key.clone(), samples.clone());
             tokio::spawn(async move {
                 let config = ClientConfig { url, api_key: key.into(), team: None };
-                let client = Client::new(config).unwrap().with_sleeper(std::sync::Arc::new(Never));
+                let client = Client::new(config).unwrap().with_sleeper(std::sync::Arc::new(NoPause));
                 let mut options = PushOptions::default();
                 options.limits.batch_lines = 3;
                 options.limits.body_bytes = 4096;
@@ -208,7 +208,7 @@ both_databases!(
         server = Server::start(&database).await;
         let report = push(&server.url, &key, &samples, 50).await;
         assert!(report.succeeded(), "{report:?}");
-        assert!(report.stored <= total - acknowledged, "what was acknowledged was there: {report:?}");
+        assert!(report.stored <= total - acknowledged, "acknowledged lines were stored: {report:?}");
         let again = push(&server.url, &key, &samples, 50).await;
         assert_eq!(again.stored, 0);
         let data =
@@ -224,10 +224,10 @@ both_databases!(
     }
 );
 
-/// Retries come at once: the server they wait for is dead.
-struct Never;
+/// Retries without a pause: the server is dead.
+struct NoPause;
 
-impl han_coordinator::Sleeper for Never {
+impl han_coordinator::Sleeper for NoPause {
     fn sleep(&self, _: Duration) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(std::future::ready(()))
     }
@@ -246,7 +246,7 @@ async fn subscribe(url: &str, key: &str, query: &str) -> Socket {
     assert_eq!(ack["type"], "connection_ack");
     let subscribe = json!({ "id": "1", "type": "subscribe", "payload": { "query": query } });
     socket.send(Message::text(subscribe.to_string())).await.unwrap();
-    // An operation that is answered after it tells that the subscription stands.
+    // The response to a later query shows that the subscription is active.
     let typename = json!({ "id": "2", "type": "subscribe", "payload": { "query": "{ __typename }" } });
     socket.send(Message::text(typename.to_string())).await.unwrap();
     loop {
@@ -276,10 +276,10 @@ async fn next(socket: &mut Socket) -> Value {
     }
 }
 
-/// Two replicas on one PostgreSQL: what is pushed to one reaches the subscribers of the other, once and in order,
-/// also after its listener was killed; a stranger's subscriber hears nothing.
+/// Two replicas on one PostgreSQL: changes reach the subscribers of the other replica once and in order, also after its
+/// LISTEN connection was killed.
 #[tokio::test]
-async fn what_is_pushed_to_one_replica_reaches_the_subscribers_of_the_other() {
+async fn pushes_to_one_replica_reach_subscribers_of_another() {
     let database = TestDatabase::postgres().await;
     let ada = key(&database, "ada").await;
     let (one, two) = tokio::join!(Server::start(&database), Server::start(&database));
@@ -296,7 +296,7 @@ async fn what_is_pushed_to_one_replica_reaches_the_subscribers_of_the_other() {
     .await;
     let mut added = subscribe(&two.url, &ada, "subscription { sessionAdded { sessionId } }").await;
 
-    // Pushed in small pieces, the listener killed in between.
+    // Pushed in small batches.
     let report = push(&one.url, &ada, &samples, 5).await;
     assert!(report.succeeded(), "{report:?}");
     let mut seen = Vec::new();
@@ -345,11 +345,11 @@ async fn what_is_pushed_to_one_replica_reaches_the_subscribers_of_the_other() {
         );
         std::fs::write(project.join(format!("after-{n}.jsonl")), line + "\n").unwrap();
         assert!(push(&one.url, &ada, directory.path(), 100).await.succeeded());
-        let told = next(&mut added).await;
-        assert_eq!(told["payload"]["data"]["sessionAdded"]["sessionId"], format!("after-{n}"));
+        let message = next(&mut added).await;
+        assert_eq!(message["payload"]["data"]["sessionAdded"]["sessionId"], format!("after-{n}"));
     }
 
-    // Asked to end, a server says so to its sockets (1012, service restart), and ends well.
+    // On SIGTERM, a server closes its sockets with 1012 (service restart) and exits successfully.
     two.program.signal(Signal::Terminate).await;
     let close = loop {
         match added.next().await.expect("a close frame").unwrap() {
@@ -362,7 +362,7 @@ async fn what_is_pushed_to_one_replica_reaches_the_subscribers_of_the_other() {
     assert!(status.success(), "{output:?}");
 }
 
-/// What dashboards make of everything that is stored.
+/// The data that dashboards show.
 async fn figures(url: &str, key: &str) -> Value {
     let query = "{ activity(days: 3660) { totalSessions totalMessages tokenUsage { totalTokens estimatedCostUsd } \
          dailyActivity { date filesChanged linesAdded } } dashboardAnalytics(days: 3660) { toolUsage { toolName count } \
@@ -371,8 +371,8 @@ async fn figures(url: &str, key: &str) -> Value {
     ask(url, key, query, json!({})).await
 }
 
-/// Leaves the database as one in which nothing but lines was ever kept.
-async fn forget_what_was_derived(database: &TestDatabase) {
+/// Deletes all derived data, so that only lines remain.
+async fn delete_derived_data(database: &TestDatabase) {
     use sqlx::Connection as _;
     let mut sql = "UPDATE sessions SET turn_count = 0, output_tokens = 0, tool_use_count = 0;".to_owned();
     for table in [
@@ -403,7 +403,7 @@ async fn forget_what_was_derived(database: &TestDatabase) {
 }
 
 both_databases!(
-    async fn an_operator_derives_everything_anew(db: TestDatabase) {
+    async fn rebuild_restores_all_derived_data(db: TestDatabase) {
         let server = Server::start(&db).await;
         let ada = key(&db, "ada").await;
         let report = push(&server.url, &ada, &fixtures::sample_sessions(), 50).await;
@@ -416,7 +416,7 @@ both_databases!(
         };
 
         for args in [&["--all"][..], &["--team", "ada"]] {
-            forget_what_was_derived(&db).await;
+            delete_derived_data(&db).await;
             assert_ne!(figures(&server.url, &ada).await, before);
             let (status, output) = rebuild(args).await;
             assert!(status.success(), "{output:?}");
@@ -424,8 +424,8 @@ both_databases!(
             assert_eq!(figures(&server.url, &ada).await, before, "{args:?}");
         }
 
-        // What is left unsaid, or names nobody, changes nothing and says so.
-        for (args, says) in [(&[][..], "--all"), (&["--team", "nobody"], "no team \"nobody\"")] {
+        // Missing arguments or an unknown team change nothing and are reported.
+        for (args, says) in [(&[][..], "--all"), (&["--team", "missing"], "no team \"missing\"")] {
             let (status, output) = rebuild(args).await;
             assert!(!status.success() && output.line_with(says).is_some(), "{output:?}");
         }

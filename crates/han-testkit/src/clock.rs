@@ -1,11 +1,11 @@
-//! A clock that stands still until its test moves it.
+//! A clock that changes only when its test sets it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use han_types::{Clock, Timestamp};
 
-/// A clock that its test owns. Clones show the same time.
+/// A clock that a test controls. Clones share the time.
 #[derive(Clone, Debug)]
 pub struct TestClock(Arc<AtomicI64>);
 
@@ -16,12 +16,12 @@ impl TestClock {
         Self(Arc::new(AtomicI64::new(start.0)))
     }
 
-    /// Shows `time` from now on, be it earlier or later.
+    /// Sets the time, which may go backwards.
     pub fn set(&self, time: Timestamp) {
         self.0.store(time.0, Ordering::SeqCst);
     }
 
-    /// Moves by `seconds` (negative: back).
+    /// Moves by `seconds`; a negative number moves back.
     pub fn advance_seconds(&self, seconds: i64) {
         self.0.fetch_add(seconds * 1000, Ordering::SeqCst);
     }
@@ -47,7 +47,7 @@ mod tests {
     use super::TestClock;
 
     #[test]
-    fn every_clone_moves() {
+    fn clones_share_the_time() {
         let clock = TestClock::default();
         let held: Box<dyn Clock> = Box::new(clock.clone());
         assert_eq!(held.now().to_rfc3339(), "2026-11-02T09:00:00.000Z");

@@ -1,5 +1,5 @@
-//! A fresh database for each test, on either engine, and the macro that runs one test on both. Schemas are the
-//! migrations' business: a new database is empty.
+//! A new, empty database for each test, on either engine, and the macro that runs one test on both. Not here: schemas,
+//! which migrations create.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,33 +8,33 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 
 use crate::pg::Cluster;
 
-/// An empty database of a test's own, gone when it is dropped.
+/// An empty database for one test. Dropping it deletes the database.
 #[derive(Debug)]
 pub struct TestDatabase {
     url: String,
-    place: Place,
+    location: DatabaseLocation,
 }
 
 #[derive(Debug)]
-enum Place {
+enum DatabaseLocation {
     Sqlite { directory: tempfile::TempDir },
     Postgres { name: String },
 }
 
 impl TestDatabase {
-    /// A SQLite file in a directory of its own (WAL files lie beside it); the file is made on first use.
+    /// A SQLite file in its own directory, which also has the WAL files. SQLite creates the file on first use.
     pub async fn sqlite() -> Self {
         let directory =
             tempfile::Builder::new().prefix("han-test.").tempdir().expect("a temporary directory");
         let url = format!("sqlite://{}?mode=rwc", directory.path().join("han.db").display());
-        Self { url, place: Place::Sqlite { directory } }
+        Self { url, location: DatabaseLocation::Sqlite { directory } }
     }
 
-    /// A database in [`Cluster::shared`]. Its collation is a language's, as hosted databases have it, not
-    /// byte order: whoever needs the order of SQLite has to say `COLLATE "C"`.
+    /// A database in [`Cluster::shared`]. Its collation is that of a language, as on hosted databases, not byte
+    /// order: a query that needs SQLite's order has to state `COLLATE "C"`.
     ///
     /// # Panics
-    /// Where there is no PostgreSQL: a suite that leaves out its main database must not pass.
+    /// Without PostgreSQL: a test suite that skips its main database must not pass.
     pub async fn postgres() -> Self {
         let shared = tokio::task::spawn_blocking(Cluster::shared).await.expect("the cluster starts");
         let cluster = match shared {
@@ -49,10 +49,10 @@ impl TestDatabase {
         );
         sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut admin).await.expect("a new database");
         let _ = admin.close().await;
-        Self { url: cluster.url_of(&name), place: Place::Postgres { name } }
+        Self { url: cluster.url_of(&name), location: DatabaseLocation::Postgres { name } }
     }
 
-    /// What `DATABASE_URL` would say. On PostgreSQL it is a superuser's.
+    /// The value for `DATABASE_URL`. On PostgreSQL, the account is a superuser.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
@@ -61,13 +61,13 @@ impl TestDatabase {
     /// Whether it is PostgreSQL.
     #[must_use]
     pub fn is_postgres(&self) -> bool {
-        matches!(self.place, Place::Postgres { .. })
+        matches!(self.location, DatabaseLocation::Postgres { .. })
     }
 
-    /// Runs statements on it past the program, with every right.
+    /// Runs SQL statements directly on the database, with all permissions.
     ///
     /// # Panics
-    /// Where they fail.
+    /// If they fail.
     pub async fn execute(&self, sql: &str) {
         let sql = AssertSqlSafe(sql.to_owned());
         if self.is_postgres() {
@@ -79,47 +79,47 @@ impl TestDatabase {
         }
     }
 
-    /// Holds up whoever stores something, until [`WritesHeld::release`].
+    /// Blocks writes to sessions until [`WriteBlock::release`].
     ///
     /// # Panics
-    /// Where the database cannot be locked.
-    pub async fn hold_writes(&self) -> WritesHeld {
+    /// If the database cannot be locked.
+    pub async fn block_writes(&self) -> WriteBlock {
         if self.is_postgres() {
             let mut connection = PgConnection::connect(self.url()).await.expect("the database answers");
             let lock = sqlx::raw_sql("BEGIN; LOCK TABLE sessions IN EXCLUSIVE MODE");
             lock.execute(&mut connection).await.expect("a lock");
-            WritesHeld::Postgres(connection)
+            WriteBlock::Postgres(connection)
         } else {
             let mut connection = SqliteConnection::connect(self.url()).await.expect("the database opens");
             sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection).await.expect("a lock");
-            WritesHeld::Sqlite(connection)
+            WriteBlock::Sqlite(connection)
         }
     }
 
-    /// A directory for files of the test beside the database; only SQLite has one.
+    /// The directory of the SQLite file, which a test may use for other files; `None` on PostgreSQL.
     #[must_use]
     pub fn directory(&self) -> Option<&Path> {
-        match &self.place {
-            Place::Sqlite { directory } => Some(directory.path()),
-            Place::Postgres { .. } => None,
+        match &self.location {
+            DatabaseLocation::Sqlite { directory } => Some(directory.path()),
+            DatabaseLocation::Postgres { .. } => None,
         }
     }
 }
 
-/// Writes that are held up.
+/// A lock that blocks writes.
 #[derive(Debug)]
-pub enum WritesHeld {
-    /// By a lock of this connection's.
+pub enum WriteBlock {
+    /// The connection that holds a table lock.
     Postgres(PgConnection),
-    /// By a transaction of this connection's.
+    /// The connection that holds a write transaction.
     Sqlite(SqliteConnection),
 }
 
-impl WritesHeld {
-    /// Lets them through.
+impl WriteBlock {
+    /// Unblocks writes.
     ///
     /// # Panics
-    /// Where the database has gone.
+    /// If the connection is broken.
     pub async fn release(self) {
         let rollback = sqlx::raw_sql("ROLLBACK");
         match self {
@@ -132,17 +132,17 @@ impl WritesHeld {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        let Place::Postgres { name } = &self.place else { return };
+        let DatabaseLocation::Postgres { name } = &self.location else { return };
         let Ok(cluster) = Cluster::shared() else { return };
-        let (admin, drop_it) =
+        let (admin, drop_database) =
             (cluster.url().to_owned(), format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
-        // A drop cannot await, and the test's own runtime may be ending: a thread with a runtime of its own.
-        // Best effort, since the whole cluster goes soon after.
+        // A drop cannot await, and the test's runtime may be shutting down, so this needs a thread with its own
+        // runtime. Failures are ignored, because the whole cluster is deleted soon after.
         let _ = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
             runtime.block_on(async {
                 let mut connection = PgConnection::connect(&admin).await.ok()?;
-                sqlx::raw_sql(AssertSqlSafe(drop_it)).execute(&mut connection).await.ok()?;
+                sqlx::raw_sql(AssertSqlSafe(drop_database)).execute(&mut connection).await.ok()?;
                 connection.close().await.ok()
             })
         })
@@ -150,7 +150,7 @@ impl Drop for TestDatabase {
     }
 }
 
-/// Unique among the processes of a run, which share one cluster, and among runs that share a server.
+/// A name that is unique among the processes of a test run, which share one cluster, and among test runs on one server.
 fn unique_name() -> String {
     use std::hash::{BuildHasher, Hasher};
     static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -159,7 +159,7 @@ fn unique_name() -> String {
     format!("han_test_{}_{}_{seed:016x}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Makes one test into two, `name::sqlite` and `name::postgres`, each with an empty database of its own.
+/// Turns one test into two, `name::sqlite` and `name::postgres`, each with its own empty database.
 ///
 /// ```ignore
 /// both_databases!(async fn a_session_is_stored_once(db: TestDatabase) {
@@ -174,10 +174,10 @@ macro_rules! both_databases {
             clippy::unwrap_used,
             clippy::expect_used,
             clippy::panic,
-            reason = "all of it is a test, though its body is not marked as one"
+            reason = "the module is a test, but clippy does not recognise its body as one"
         )]
         mod $name {
-            #[allow(unused_imports, reason = "the test's body uses what its file imports")]
+            #[allow(unused_imports, reason = "the test's body uses the imports of its file")]
             use super::*;
 
             async fn body($db: $crate::TestDatabase) $body

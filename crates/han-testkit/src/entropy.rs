@@ -1,18 +1,17 @@
-//! Bytes that look random and are the same in every run. Anyone can predict them: never outside tests.
+//! Deterministic pseudo-random bytes. They are predictable: never use them outside tests.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use han_types::Entropy;
 
-/// SplitMix64 (Steele, Lea, Flood 2014). Two with different seeds give different bytes; the calls of one never
-/// repeat each other's.
+/// SplitMix64 (Steele, Lea, Flood 2014). Each call continues the sequence of its seed.
 #[derive(Debug)]
 pub struct SeededEntropy(AtomicU64);
 
 const GOLDEN_GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl SeededEntropy {
-    /// The bytes of `seed`.
+    /// The sequence of `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(AtomicU64::new(seed))
@@ -47,8 +46,8 @@ mod tests {
     use super::SeededEntropy;
 
     #[test]
-    fn it_is_splitmix64() {
-        // The reference implementation's first outputs for the seed 1234567.
+    fn output_equals_the_reference_implementation() {
+        // The first outputs of the reference implementation for the seed 1234567.
         let entropy = SeededEntropy::new(1_234_567);
         assert_eq!(entropy.next_u64(), 6_457_827_717_110_365_317);
         assert_eq!(entropy.next_u64(), 3_203_168_211_198_807_973);

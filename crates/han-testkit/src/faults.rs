@@ -1,9 +1,9 @@
-//! What faults do to a server under load: writers that retry as the protocol says, dashboards that listen, a fault at a
-//! time, and then the reckoning: what was acknowledged, what is stored, what was told. Tests take a few faults,
-//! `script/bench faults` a hundred; which faults, and when, follows from a seed.
+//! Fault injection into servers under load. Writers push and retry as the protocol requires, dashboards subscribe, and
+//! faults are injected one after another. Then a report compares what was acknowledged, stored and delivered. Tests
+//! inject a few faults, `script/bench faults` a hundred; a seed determines the faults and their times.
 //!
-//! A world has one or two replicas. Clients reach each through doors ([`Door`]), so that a replica that comes back at
-//! another port is found again, and connections can be cut.
+//! A deployment has one or two replicas. Clients connect through proxies ([`FaultProxy`]), which forward to a replica
+//! that restarts on another port, and can cut connections.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -24,25 +24,25 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::pg::{Cluster, Durability};
-use crate::{Cut, Door, Program, SeededEntropy, Signal};
+use crate::{Cut, FaultProxy, Program, SeededEntropy, Signal};
 
-/// How long a world may take to come right again after a fault. Reached only where it does not.
-const PATIENCE: Duration = Duration::from_secs(90);
-/// How long a writer or a dashboard waits before it tries again, at first and at most.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
-/// The most lines of a push.
+/// The maximum time to recover from a fault. Only a failing run reaches it.
+const TIMEOUT: Duration = Duration::from_secs(90);
+/// The first and the longest pause of a writer or a dashboard before a retry.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// The maximum number of lines in a push.
 const LINES: u64 = 8;
-/// The messages of a page when everything is read back.
+/// The page size when messages are read back.
 const PAGE: u64 = 300;
 
-/// What is done to the world.
+/// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// `kill -9` of the replica that takes the pushes in.
+    /// `kill -9` of the replica that receives the pushes.
     Server,
-    /// `kill -9` of the replica that the dashboards listen on.
+    /// `kill -9` of the replica that the dashboards are connected to.
     Listener,
-    /// `kill -9` of PostgreSQL's postmaster; it is started again.
+    /// `kill -9` of PostgreSQL's postmaster, which is then restarted.
     Postmaster,
     /// `kill -9` of one backend of PostgreSQL, which then recovers by itself.
     Backend,
@@ -50,8 +50,8 @@ pub enum Fault {
     Terminate,
     /// A writer's connection is cut in the middle of a request.
     Request,
-    /// A writer's connection is cut when the answer comes: after the commit.
-    Answer,
+    /// A writer's connection is cut before the response, which is after the commit.
+    Response,
     /// A dashboard's connection is cut.
     Dashboard,
 }
@@ -65,7 +65,7 @@ impl Fault {
         Self::Backend,
         Self::Terminate,
         Self::Request,
-        Self::Answer,
+        Self::Response,
         Self::Dashboard,
     ];
 }
@@ -79,25 +79,25 @@ impl fmt::Display for Fault {
             Self::Backend => "kill -9 of a backend",
             Self::Terminate => "pg_terminate_backend",
             Self::Request => "request cut",
-            Self::Answer => "answer lost",
+            Self::Response => "response cut",
             Self::Dashboard => "dashboard cut",
         })
     }
 }
 
-/// One han-server and the doors to it.
+/// A han-server and its proxies.
 #[derive(Debug)]
 struct Replica {
     program: Program,
-    /// Writers come through here.
-    front: Door,
-    /// Dashboards come through here, so that cutting the one does not cut the other.
-    live: Door,
+    /// The proxy of the writers.
+    push_proxy: FaultProxy,
+    /// The proxy of the dashboards. It is separate, so that cutting one kind of client does not cut the other.
+    dashboard_proxy: FaultProxy,
 }
 
-/// Servers on a database, and a key to them.
+/// Servers on one database, with an API key.
 #[derive(Debug)]
-pub struct World {
+pub struct Deployment {
     server: PathBuf,
     environment: Vec<(String, String)>,
     cluster: Option<Cluster>,
@@ -108,63 +108,70 @@ pub struct World {
     seed: u64,
 }
 
-/// What a run of faults came to.
+/// The result of a run with faults.
 #[derive(Debug, Default)]
-pub struct Reckoning {
-    /// Lines whose storing was acknowledged.
+pub struct FaultReport {
+    /// The number of lines that the server acknowledged as stored.
     pub acknowledged: usize,
-    /// Pushes that were sent again.
+    /// The number of pushes that were sent again.
     pub retried: u64,
-    /// Messages that dashboards heard of, each counted once for each that heard.
+    /// The number of messages that dashboards received, summed over dashboards.
     pub delivered: usize,
-    /// Times a dashboard had to fetch anew: it was told to (`RESYNC`), or its connection ended.
+    /// How often a dashboard had to fetch again, because of `RESYNC` or the end of its connection.
     pub resyncs: usize,
-    /// Lines that were acknowledged and are not stored as they were sent.
+    /// Lines that were acknowledged and are not stored as sent.
     pub lost: Vec<String>,
     /// Lines that are stored more than once.
-    pub doubled: Vec<String>,
-    /// Lines that are stored and were never sent so.
-    pub foreign: Vec<String>,
-    /// Messages that a dashboard neither heard of nor was told to fetch.
-    pub untold: Vec<String>,
-    /// Messages that a dashboard heard of twice on one subscription.
-    pub told_twice: Vec<String>,
-    /// Answers that the protocol does not foresee.
-    pub odd_answers: Vec<String>,
-    /// For each fault, how long until every writer's pushes were taken in again.
+    pub duplicated: Vec<String>,
+    /// Lines that are stored but were never sent in this form.
+    pub unexpected: Vec<String>,
+    /// Messages that a dashboard neither received nor had to fetch.
+    pub undelivered: Vec<String>,
+    /// Messages that a dashboard received twice on one subscription.
+    pub delivered_twice: Vec<String>,
+    /// Responses that violate the protocol.
+    pub unexpected_responses: Vec<String>,
+    /// For each fault, the time until every writer's pushes were accepted again.
     pub recovered: Vec<(Fault, Duration)>,
 }
 
-impl Reckoning {
-    /// Adds another run's.
+impl FaultReport {
+    /// Adds the result of another run.
     pub fn add(&mut self, other: Self) {
         self.acknowledged += other.acknowledged;
         self.retried += other.retried;
         self.delivered += other.delivered;
         self.resyncs += other.resyncs;
         self.lost.extend(other.lost);
-        self.doubled.extend(other.doubled);
-        self.foreign.extend(other.foreign);
-        self.untold.extend(other.untold);
-        self.told_twice.extend(other.told_twice);
-        self.odd_answers.extend(other.odd_answers);
+        self.duplicated.extend(other.duplicated);
+        self.unexpected.extend(other.unexpected);
+        self.undelivered.extend(other.undelivered);
+        self.delivered_twice.extend(other.delivered_twice);
+        self.unexpected_responses.extend(other.unexpected_responses);
         self.recovered.extend(other.recovered);
     }
 
-    /// Whether nothing was lost, doubled, changed or left untold.
+    /// Whether no line or message was lost, duplicated or changed, and every response was valid.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
-        [&self.lost, &self.doubled, &self.foreign, &self.untold, &self.told_twice, &self.odd_answers]
-            .iter()
-            .all(|list| list.is_empty())
+    pub fn is_consistent(&self) -> bool {
+        [
+            &self.lost,
+            &self.duplicated,
+            &self.unexpected,
+            &self.undelivered,
+            &self.delivered_twice,
+            &self.unexpected_responses,
+        ]
+        .iter()
+        .all(|list| list.is_empty())
     }
 }
 
-impl World {
-    /// A PostgreSQL of its own that can be killed, and two replicas on it.
+impl Deployment {
+    /// Starts a PostgreSQL cluster that can be killed, and two replicas on it.
     ///
     /// # Panics
-    /// Where one of them does not start.
+    /// If one of them does not start.
     pub async fn postgres(server: impl AsRef<Path>, seed: u64) -> Self {
         let cluster =
             tokio::task::spawn_blocking(|| Cluster::start(Durability::Full)).await.expect("a thread");
@@ -175,10 +182,10 @@ impl World {
         Self::on(server.as_ref(), &url, Some(cluster), 2, seed).await
     }
 
-    /// One server on a SQLite database at `url`.
+    /// Starts one server on the SQLite database at `url`.
     ///
     /// # Panics
-    /// Where it does not start.
+    /// If it does not start.
     pub async fn sqlite(server: impl AsRef<Path>, url: &str, seed: u64) -> Self {
         Self::on(server.as_ref(), url, None, 1, seed).await
     }
@@ -190,7 +197,7 @@ impl World {
         assert!(status.success(), "{output:?}");
         let words = output.stdout.iter().flat_map(|line| line.split_whitespace());
         let key = words.clone().find(|word| word.starts_with("han_key_")).expect("a key").to_owned();
-        let mut world = Self {
+        let mut deployment = Self {
             server: server.to_owned(),
             environment,
             cluster,
@@ -201,26 +208,27 @@ impl World {
             seed,
         };
         for _ in 0..replicas {
-            let (program, port) = world.serve().await;
-            let (front, live) = (Door::open(port).await, Door::open(port).await);
-            world.replicas.push(Replica { program, front, live });
+            let (program, port) = deployment.serve().await;
+            let (push_proxy, dashboard_proxy) =
+                (FaultProxy::start(port).await, FaultProxy::start(port).await);
+            deployment.replicas.push(Replica { program, push_proxy, dashboard_proxy });
         }
-        world
+        deployment
     }
 
-    /// Where writers push to.
+    /// The URL that writers push to.
     #[must_use]
     pub fn url(&self) -> String {
-        self.replicas[0].front.url()
+        self.replicas[0].push_proxy.url()
     }
 
-    /// What they push with.
+    /// The API key that they push with.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// Starts a server and gives its port.
+    /// Starts a server and returns its port.
     async fn serve(&self) -> (Program, u16) {
         let mut program = Program::start(&self.server, ["serve"], self.environment.clone());
         let line = program.wait_for_line("listening on http://").await;
@@ -234,42 +242,42 @@ impl World {
         let (program, port) = self.serve().await;
         let replica = &mut self.replicas[replica];
         replica.program = program;
-        replica.front.lead_to(port);
-        replica.live.lead_to(port);
+        replica.push_proxy.forward_to(port);
+        replica.dashboard_proxy.forward_to(port);
     }
 
-    /// Does it, and starts again what does not start by itself.
+    /// Injects the fault, and restarts what does not restart by itself.
     ///
     /// # Panics
-    /// Where that cannot be done to this world.
-    pub async fn inflict(&mut self, fault: Fault) {
+    /// If this deployment does not support the fault.
+    pub async fn inject(&mut self, fault: Fault) {
         let last = self.replicas.len() - 1;
         match fault {
             Fault::Server => self.kill(0).await,
             Fault::Listener => self.kill(last).await,
             Fault::Postmaster => {
-                let cluster = self.cluster.as_mut().expect("a cluster of its own");
-                tokio::task::block_in_place(|| cluster.crash().and_then(|()| cluster.revive()))
+                let cluster = self.cluster.as_mut().expect("an own cluster");
+                tokio::task::block_in_place(|| cluster.crash().and_then(|()| cluster.restart()))
                     .unwrap_or_else(|e| panic!("{e}"));
             }
             Fault::Backend => {
                 let mut pids: Vec<i32> = self.backends("pid").await;
                 let pid = pids.swap_remove(self.below(pids.len()));
                 let killed = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status();
-                // It may have ended by itself.
+                // The backend may have exited by itself.
                 killed.expect("kill runs");
             }
             Fault::Terminate => {
                 let _: Vec<bool> = self.backends("pg_terminate_backend(pid)").await;
             }
-            // The larger part of a request's bytes are its body's.
-            Fault::Request => self.replicas[0].front.cut(Cut::Request(1 + self.below(2000))).await,
-            Fault::Answer => self.replicas[0].front.cut(Cut::Answer).await,
-            Fault::Dashboard => self.replicas[last].live.cut(Cut::Answer).await,
+            // Most bytes of a request are in its body.
+            Fault::Request => self.replicas[0].push_proxy.cut(Cut::Request(1 + self.below(2000))).await,
+            Fault::Response => self.replicas[0].push_proxy.cut(Cut::Response).await,
+            Fault::Dashboard => self.replicas[last].dashboard_proxy.cut(Cut::Response).await,
         }
     }
 
-    /// `what` of each connection that somebody else has to the database.
+    /// `what` of each other connection to the database.
     async fn backends<T>(&self, what: &str) -> Vec<T>
     where
         T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
@@ -287,39 +295,39 @@ impl World {
         usize::try_from(self.entropy.below(bound as u64)).expect("below a usize")
     }
 
-    /// Writers push and dashboards listen while `faults` happen one after another, at instants that the seed gives;
-    /// then everything is read back.
+    /// Injects `faults` one after another, at times that the seed determines, while writers push and dashboards are
+    /// subscribed; then reads everything back.
     ///
     /// # Panics
-    /// Where the world does not come right again by itself; the message names the seed.
-    pub async fn endure(
+    /// If the deployment does not recover; the message names the seed.
+    pub async fn run_with_faults(
         &mut self,
         name: &str,
         writers: usize,
         dashboards: usize,
         faults: &[Fault],
-    ) -> Reckoning {
+    ) -> FaultReport {
         eprintln!("seed {}: {faults:?}", self.seed);
         let target = Target { http: self.http.clone(), key: self.key.clone(), url: self.url() };
-        let mut written: Vec<Written> =
-            (0..writers).map(|n| Written::new(name, n, self.entropy.next_u64())).collect();
-        for writer in &mut written {
-            // The sessions exist, so that they can be listened to.
+        let mut writers: Vec<Writer> =
+            (0..writers).map(|n| Writer::new(name, n, self.entropy.next_u64())).collect();
+        for writer in &mut writers {
+            // Dashboards can only subscribe to sessions that exist.
             writer.push_once(&target).await;
         }
-        let sessions: Vec<String> = written.iter().map(|writer| writer.session.clone()).collect();
-        let live = self.replicas.last().expect("a replica").live.url();
+        let sessions: Vec<String> = writers.iter().map(|writer| writer.session.clone()).collect();
+        let dashboard_url = self.replicas.last().expect("a replica").dashboard_proxy.url();
         let expected = watch::Sender::new(None);
-        let dashboards: Vec<JoinHandle<Heard>> = (0..dashboards)
+        let dashboards: Vec<JoinHandle<Received>> = (0..dashboards)
             .map(|_| {
-                let at = Target { url: live.clone(), ..target.clone() };
-                tokio::spawn(listen(at, sessions.clone(), expected.subscribe()))
+                let at = Target { url: dashboard_url.clone(), ..target.clone() };
+                tokio::spawn(run_dashboard(at, sessions.clone(), expected.subscribe()))
             })
             .collect();
 
         let stop = watch::Sender::new(false);
-        let pushes: Vec<watch::Sender<u64>> = written.iter().map(|_| watch::Sender::new(0)).collect();
-        let writing: Vec<JoinHandle<Written>> = written
+        let pushes: Vec<watch::Sender<u64>> = writers.iter().map(|_| watch::Sender::new(0)).collect();
+        let writing: Vec<JoinHandle<Writer>> = writers
             .into_iter()
             .zip(&pushes)
             .map(|(writer, pushes)| {
@@ -332,49 +340,49 @@ impl World {
                 let wanted = *pushes.borrow() + more;
                 let _ = pushes.subscribe().wait_for(|n| *n >= wanted).await;
             });
-            let waited = tokio::time::timeout(PATIENCE, join_all(waits)).await;
-            assert!(waited.is_ok(), "seed {seed}: pushes are not taken in after {after}");
+            let waited = tokio::time::timeout(TIMEOUT, join_all(waits)).await;
+            assert!(waited.is_ok(), "seed {seed}: pushes are not accepted after {after}");
         };
 
         let mut recovered = Vec::new();
         for &fault in faults {
             all_push(1 + self.entropy.below(4), "a pause").await;
-            // Somewhere within what comes next, rather than at its beginning.
+            // A random delay, so that the fault occurs in the middle of a push.
             tokio::time::sleep(Duration::from_micros(self.entropy.below(20_000))).await;
             let start = Instant::now();
             let after = fault.to_string();
-            let inflicted = tokio::time::timeout(PATIENCE, self.inflict(fault)).await;
-            assert!(inflicted.is_ok(), "seed {seed}: {fault} did not come about");
+            let injected = tokio::time::timeout(TIMEOUT, self.inject(fault)).await;
+            assert!(injected.is_ok(), "seed {seed}: {fault} was not injected in time");
             all_push(2, &after).await;
-            eprintln!("{fault}: pushes are taken in again after {:?}", start.elapsed());
+            eprintln!("{fault}: pushes are accepted again after {:?}", start.elapsed());
             recovered.push((fault, start.elapsed()));
         }
         stop.send_replace(true);
-        let written: Vec<Written> =
+        let writers: Vec<Writer> =
             join_all(writing).await.into_iter().map(|w| w.expect("a writer ends")).collect();
         for replica in &self.replicas {
-            self.until_ready(&replica.front.url()).await;
+            self.until_ready(&replica.push_proxy.url()).await;
         }
-        let mut reckoning = Reckoning { recovered, ..Reckoning::default() };
-        let ids = self.reckon(&written, &mut reckoning).await;
+        let mut report = FaultReport { recovered, ..FaultReport::default() };
+        let ids = self.compare_stored(&writers, &mut report).await;
         expected.send_replace(Some(Arc::new(ids)));
-        for heard in join_all(dashboards).await {
-            let heard = heard.expect("a dashboard ends");
-            reckoning.delivered += heard.delivered;
-            reckoning.resyncs += heard.resyncs;
-            reckoning.untold.extend(heard.untold);
-            reckoning.told_twice.extend(heard.twice);
+        for received in join_all(dashboards).await {
+            let received = received.expect("a dashboard ends");
+            report.delivered += received.delivered;
+            report.resyncs += received.resyncs;
+            report.undelivered.extend(received.undelivered);
+            report.delivered_twice.extend(received.delivered_twice);
         }
-        reckoning
+        report
     }
 
-    /// Waits until a server says that it is ready.
+    /// Waits until a server is ready.
     ///
     /// # Panics
-    /// Where it does not within a minute and a half.
+    /// If it is not ready within a minute and a half.
     pub async fn until_ready(&self, url: &str) {
         let ready = async {
-            let mut pause = Pause::default();
+            let mut pause = Backoff::default();
             loop {
                 let answer = self.http.get(format!("{url}/ready")).send().await;
                 if answer.is_ok_and(|answer| answer.status().is_success()) {
@@ -383,18 +391,18 @@ impl World {
                 pause.wait(None).await;
             }
         };
-        let waited = tokio::time::timeout(PATIENCE, ready).await;
+        let waited = tokio::time::timeout(TIMEOUT, ready).await;
         assert!(waited.is_ok(), "seed {}: {url} is not ready", self.seed);
     }
 
-    /// Compares what was sent with what is stored; gives the ids of all messages.
-    async fn reckon(&self, written: &[Written], reckoning: &mut Reckoning) -> BTreeSet<String> {
+    /// Compares the sent lines with the stored ones; returns the ids of all messages.
+    async fn compare_stored(&self, writers: &[Writer], report: &mut FaultReport) -> BTreeSet<String> {
         let target = Target { http: self.http.clone(), key: self.key.clone(), url: self.url() };
         let mut ids = BTreeSet::new();
-        for writer in written {
-            reckoning.acknowledged += writer.lines.len();
-            reckoning.retried += writer.retried;
-            reckoning.odd_answers.extend(writer.odd_answers.iter().cloned());
+        for writer in writers {
+            report.acknowledged += writer.lines.len();
+            report.retried += writer.retried;
+            report.unexpected_responses.extend(writer.unexpected_responses.iter().cloned());
             let stored = read_back(&target, &writer.session).await.unwrap_or_else(|e| panic!("{e}"));
             let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
             for (id, line) in &stored {
@@ -403,63 +411,63 @@ impl World {
             }
             let sent: BTreeSet<&str> = writer.lines.iter().map(String::as_str).collect();
             let owned = |line: &&str| (*line).to_owned();
-            reckoning.lost.extend(sent.iter().filter(|line| !counts.contains_key(*line)).map(owned));
-            reckoning.foreign.extend(counts.keys().filter(|line| !sent.contains(*line)).map(owned));
-            reckoning.doubled.extend(counts.iter().filter(|(_, n)| **n > 1).map(|(line, _)| owned(line)));
+            report.lost.extend(sent.iter().filter(|line| !counts.contains_key(*line)).map(owned));
+            report.unexpected.extend(counts.keys().filter(|line| !sent.contains(*line)).map(owned));
+            report.duplicated.extend(counts.iter().filter(|(_, n)| **n > 1).map(|(line, _)| owned(line)));
         }
         ids
     }
 
-    /// The sums that lists and dashboards show, before and after `han-server rebuild` has made them anew.
+    /// The totals that lists and dashboards display, before and after `han-server rebuild`.
     ///
     /// # Panics
-    /// Where the rebuild fails.
-    pub async fn sums_and_rebuilt(&self) -> (Value, Value) {
-        let before = self.sums().await;
+    /// If the rebuild fails.
+    pub async fn totals_and_rebuilt(&self) -> (Value, Value) {
+        let before = self.totals().await;
         let (status, output) =
             Program::start(&self.server, ["rebuild", "--all"], self.environment.clone()).wait().await;
         assert!(status.success(), "seed {}: {output:?}", self.seed);
-        (before, self.sums().await)
+        (before, self.totals().await)
     }
 
-    async fn sums(&self) -> Value {
+    async fn totals(&self) -> Value {
         let target = Target { http: self.http.clone(), key: self.key.clone(), url: self.url() };
         let query = "{ activity(days: 60) { totalSessions totalMessages tokenUsage { totalTokens } \
              dailyActivity { date filesChanged linesAdded } } \
              dashboardAnalytics(days: 60) { toolUsage { toolName count } } \
              sessions(first: 500) { totalCount edges { node { sessionId lineCount messageCount turnCount inputTokens \
                outputTokens } } } }";
-        let mut sums =
-            json!({ "shown": target.ask(query, json!({})).await.unwrap_or_else(|e| panic!("{e}")) });
+        let mut totals =
+            json!({ "shown": target.query(query, json!({})).await.unwrap_or_else(|e| panic!("{e}")) });
         if self.cluster.is_some() {
             let mut admin = PgConnection::connect(&self.environment[0].1).await.expect("PostgreSQL answers");
             for table in ["rollups", "rollup_counts", "session_usage", "message_usage", "file_changes"] {
-                // A path is sealed, each time with another nonce.
+                // Paths are sealed, each time with a different nonce.
                 let sql = format!(
                     "SELECT count(*)::text || ' rows ' || COALESCE(md5(string_agg(r, '\n' ORDER BY r)), '') \
                      FROM (SELECT (to_jsonb(t) - 'path')::text AS r FROM {table} t) rows"
                 );
                 let sum: String =
                     sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut admin).await.expect("a sum");
-                sums[table] = json!(sum);
+                totals[table] = json!(sum);
             }
         }
-        sums
+        totals
     }
 
-    /// Fails unless the run left everything whole and the sums are those that a rebuild makes.
+    /// Checks that the report is consistent and that a rebuild gives the same totals.
     ///
     /// # Panics
-    /// That is how.
-    pub async fn assert_whole(&self, reckoning: &Reckoning) {
-        assert!(reckoning.is_whole(), "seed {}: {reckoning:#?}", self.seed);
-        assert!(reckoning.acknowledged > 0 && reckoning.delivered > 0, "seed {}: {reckoning:#?}", self.seed);
-        let (sums, rebuilt) = self.sums_and_rebuilt().await;
-        assert_eq!(sums, rebuilt, "seed {}", self.seed);
+    /// If not.
+    pub async fn assert_consistent(&self, report: &FaultReport) {
+        assert!(report.is_consistent(), "seed {}: {report:#?}", self.seed);
+        assert!(report.acknowledged > 0 && report.delivered > 0, "seed {}: {report:#?}", self.seed);
+        let (totals, rebuilt) = self.totals_and_rebuilt().await;
+        assert_eq!(totals, rebuilt, "seed {}", self.seed);
     }
 }
 
-/// What servers and commands on the database at `url` are started with; the database comes first.
+/// The environment of servers and commands on the database at `url`, which is the first variable.
 #[must_use]
 pub fn environment(url: &str) -> Vec<(String, String)> {
     [
@@ -483,7 +491,7 @@ fn client() -> reqwest::Client {
         .expect("a client")
 }
 
-/// A server, as a client sees it.
+/// A server's URL, with a client and a key.
 #[derive(Clone, Debug)]
 struct Target {
     http: reqwest::Client,
@@ -492,7 +500,7 @@ struct Target {
 }
 
 impl Target {
-    async fn ask(&self, query: &str, variables: Value) -> Result<Value, String> {
+    async fn query(&self, query: &str, variables: Value) -> Result<Value, String> {
         let body = json!({ "query": query, "variables": variables });
         let request = self.http.post(format!("{}/graphql", self.url)).bearer_auth(&self.key).json(&body);
         let answer = request.send().await.map_err(|e| e.to_string())?;
@@ -507,38 +515,38 @@ impl Target {
 
 /// Growing pauses between attempts.
 #[derive(Debug)]
-struct Pause(Duration);
+struct Backoff(Duration);
 
-impl Default for Pause {
+impl Default for Backoff {
     fn default() -> Self {
-        Self(PAUSE.0)
+        Self(BACKOFF.0)
     }
 }
 
-impl Pause {
+impl Backoff {
     async fn wait(&mut self, asked: Option<Duration>) {
-        tokio::time::sleep(asked.unwrap_or(self.0).min(PAUSE.1)).await;
-        self.0 = (self.0 * 2).min(PAUSE.1);
+        tokio::time::sleep(asked.unwrap_or(self.0).min(BACKOFF.1)).await;
+        self.0 = (self.0 * 2).min(BACKOFF.1);
     }
 }
 
-/// A writer with a session of its own, and what it has had acknowledged.
+/// A writer with its own session, and the lines that the server acknowledged.
 #[derive(Debug)]
-struct Written {
+struct Writer {
     session: String,
     lines: Vec<String>,
     retried: u64,
-    odd_answers: Vec<String>,
+    unexpected_responses: Vec<String>,
     entropy: SeededEntropy,
 }
 
-impl Written {
+impl Writer {
     fn new(name: &str, n: usize, seed: u64) -> Self {
         Self {
             session: format!("{name}-{n}"),
             lines: Vec::new(),
             retried: 0,
-            odd_answers: Vec::new(),
+            unexpected_responses: Vec::new(),
             entropy: SeededEntropy::new(seed),
         }
     }
@@ -551,7 +559,7 @@ impl Written {
         self
     }
 
-    /// Pushes a few lines, again and again until they are acknowledged.
+    /// Pushes a few lines, and retries until they are acknowledged.
     async fn push_once(&mut self, target: &Target) {
         let first = self.lines.len();
         let count = usize::try_from(1 + self.entropy.below(LINES)).expect("few");
@@ -561,7 +569,7 @@ impl Written {
             self.session,
             new.join(",")
         );
-        let mut pause = Pause::default();
+        let mut pause = Backoff::default();
         loop {
             match self.attempt(target, &body, first, count).await {
                 Ok(()) => break,
@@ -574,7 +582,7 @@ impl Written {
         self.lines.extend(new);
     }
 
-    /// Whether it was acknowledged; else how long the server asks to wait.
+    /// Pushes once. If the push was not acknowledged, returns the server's `Retry-After`.
     async fn attempt(
         &mut self,
         target: &Target,
@@ -602,15 +610,15 @@ impl Written {
             return Err(None);
         }
         let taken = batch["stored"].as_u64().unwrap_or(0) + batch["duplicates"].as_u64().unwrap_or(0);
-        let whole = status.is_success()
+        let acknowledged = status.is_success()
             && batch["error"].is_null()
             && taken == count as u64
             && batch["next_offset"] == json!(first + count);
-        if whole {
+        if acknowledged {
             return Ok(());
         }
-        // A client goes on after a 5xx; that the server could not tell its trouble from a request's is noted.
-        self.odd_answers.push(format!("{status}: {text}"));
+        // A client retries after a 5xx. It is recorded, because the server should have responded 503.
+        self.unexpected_responses.push(format!("{status}: {text}"));
         Err(None)
     }
 
@@ -634,13 +642,13 @@ impl Written {
     }
 }
 
-/// Every listed message of a session, as its id and its line.
+/// Every listed message of a session, as id and line.
 async fn read_back(target: &Target, session: &str) -> Result<Vec<(String, String)>, String> {
     let mut read = Vec::new();
     let mut after = Value::Null;
     loop {
         let data = target
-            .ask(
+            .query(
                 "query($id: ID!, $first: Int!, $after: String) { node(id: $id) { ... on Session { \
                    messages(first: $first, after: $after, includeProgress: true) { \
                      edges { node { id ... on AssistantMessage { rawJson } ... on UserMessage { rawJson } } } \
@@ -660,76 +668,76 @@ async fn read_back(target: &Target, session: &str) -> Result<Vec<(String, String
     }
 }
 
-/// What a dashboard heard.
+/// The messages that a dashboard received.
 #[derive(Debug, Default)]
-struct Heard {
-    /// Ids that it was told or that it fetched after it had subscribed.
+struct Received {
+    /// The ids of messages that were delivered, or fetched after subscribing.
     known: BTreeSet<String>,
     delivered: usize,
     resyncs: usize,
-    twice: Vec<String>,
-    untold: Vec<String>,
+    delivered_twice: Vec<String>,
+    undelivered: Vec<String>,
 }
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// A dashboard: subscribes, fetches what is there, listens; and again whenever its subscription ends. It is done once
-/// it knows all that is expected, or nothing more comes.
-async fn listen(
+/// A dashboard: subscribes, fetches the existing messages, and receives new ones; starts again when a subscription
+/// ends. Returns when it has all expected messages, or when no message arrives any more.
+async fn run_dashboard(
     target: Target,
     sessions: Vec<String>,
     mut expected: watch::Receiver<Option<Arc<BTreeSet<String>>>>,
-) -> Heard {
-    let mut heard = Heard::default();
-    let mut pause = Pause::default();
+) -> Received {
+    let mut received = Received::default();
+    let mut pause = Backoff::default();
     loop {
         let Ok(mut socket) = subscribe(&target, &sessions).await else {
             pause.wait(None).await;
             continue;
         };
-        if fetch(&target, &sessions, &mut heard).await.is_err() {
+        if fetch(&target, &sessions, &mut received).await.is_err() {
             pause.wait(None).await;
             continue;
         }
-        pause = Pause::default();
-        let mut told = BTreeSet::new();
+        pause = Backoff::default();
+        let mut delivered = BTreeSet::new();
         loop {
             let wanted = expected.borrow_and_update().clone();
             if let Some(wanted) = &wanted
-                && wanted.is_subset(&heard.known)
+                && wanted.is_subset(&received.known)
             {
-                return heard;
+                return received;
             }
             let next = tokio::select! {
-                next = tokio::time::timeout(PATIENCE, next(&mut socket)) => next,
+                next = tokio::time::timeout(TIMEOUT, next(&mut socket)) => next,
                 _ = expected.changed(), if wanted.is_none() => continue,
             };
             match next {
                 Ok(Ok(id)) => {
-                    heard.delivered += 1;
-                    heard.known.insert(id.clone());
-                    if !told.insert(id.clone()) {
-                        heard.twice.push(id);
+                    received.delivered += 1;
+                    received.known.insert(id.clone());
+                    if !delivered.insert(id.clone()) {
+                        received.delivered_twice.push(id);
                     }
                 }
-                // It fetches anew.
+                // Subscribe and fetch again.
                 Ok(Err(())) => {
-                    heard.resyncs += 1;
+                    received.resyncs += 1;
                     break;
                 }
                 Err(_) => {
                     let wanted = wanted.unwrap_or_default();
-                    heard.untold = wanted.difference(&heard.known).cloned().collect();
-                    return heard;
+                    received.undelivered = wanted.difference(&received.known).cloned().collect();
+                    return received;
                 }
             }
         }
     }
 }
 
-async fn fetch(target: &Target, sessions: &[String], heard: &mut Heard) -> Result<(), String> {
+async fn fetch(target: &Target, sessions: &[String], received: &mut Received) -> Result<(), String> {
     for session in sessions {
-        heard.known.extend(read_back(target, session).await?.into_iter().map(|(id, _)| id));
+        received.known.extend(read_back(target, session).await?.into_iter().map(|(id, _)| id));
     }
     Ok(())
 }
@@ -740,20 +748,20 @@ async fn subscribe(target: &Target, sessions: &[String]) -> Result<Socket, ()> {
     request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().expect("a header"));
     let (mut socket, _) = tokio_tungstenite::connect_async(request).await.map_err(|_| ())?;
     let credential = json!({ "Authorization": format!("Bearer {}", target.key) });
-    say(&mut socket, json!({ "type": "connection_init", "payload": credential })).await?;
+    send(&mut socket, json!({ "type": "connection_init", "payload": credential })).await?;
     let query =
         "subscription($id: ID!) { sessionMessageAdded(sessionId: $id) { newMessageEdge { node { id } } } }";
     for (n, session) in sessions.iter().enumerate() {
         let payload = json!({ "query": query, "variables": { "id": format!("Session:{session}") } });
-        say(&mut socket, json!({ "type": "subscribe", "id": n.to_string(), "payload": payload })).await?;
+        send(&mut socket, json!({ "type": "subscribe", "id": n.to_string(), "payload": payload })).await?;
     }
-    // Once what comes after them is answered, the subscriptions are in place.
-    say(&mut socket, json!({ "type": "subscribe", "id": "q", "payload": { "query": "{ __typename }" } }))
+    // When this query, which follows the subscriptions, is answered, the subscriptions are active.
+    send(&mut socket, json!({ "type": "subscribe", "id": "q", "payload": { "query": "{ __typename }" } }))
         .await?;
     loop {
-        let message = hear(&mut socket).await?;
+        let message = receive(&mut socket).await?;
         match (message["type"].as_str(), message["id"].as_str()) {
-            // What comes this early, fetching finds.
+            // Messages that arrive this early are also found by fetching.
             (Some("complete"), Some("q")) => return Ok(socket),
             (Some("error" | "complete"), _) => return Err(()),
             _ => {}
@@ -761,27 +769,27 @@ async fn subscribe(target: &Target, sessions: &[String]) -> Result<Socket, ()> {
     }
 }
 
-/// The id of the next message that was told; nothing where a subscription or the connection has ended.
+/// The id of the next delivered message; an error if a subscription or the connection has ended.
 async fn next(socket: &mut Socket) -> Result<String, ()> {
     loop {
-        let message = hear(socket).await?;
+        let message = receive(socket).await?;
         match message["type"].as_str() {
             Some("next") => {
                 let id = "/payload/data/sessionMessageAdded/newMessageEdge/node/id";
                 return message.pointer(id).and_then(Value::as_str).map(str::to_owned).ok_or(());
             }
             Some("error" | "complete") => return Err(()),
-            Some("ping") => say(socket, json!({ "type": "pong" })).await?,
+            Some("ping") => send(socket, json!({ "type": "pong" })).await?,
             _ => {}
         }
     }
 }
 
-async fn say(socket: &mut Socket, message: Value) -> Result<(), ()> {
+async fn send(socket: &mut Socket, message: Value) -> Result<(), ()> {
     socket.send(Message::text(message.to_string())).await.map_err(|_| ())
 }
 
-async fn hear(socket: &mut Socket) -> Result<Value, ()> {
+async fn receive(socket: &mut Socket) -> Result<Value, ()> {
     loop {
         match socket.next().await {
             Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).map_err(|_| ()),
@@ -791,18 +799,18 @@ async fn hear(socket: &mut Socket) -> Result<Value, ()> {
     }
 }
 
-/// The arguments that start `server` with files of at most `kib` KiB, as a disk that is full; [`give_room`] ends that.
-/// A write past it fails as on a disk quota (EFBIG) rather than killing the program.
+/// The command that starts `server` with files limited to `kib` KiB, to simulate a full disk. [`lift_file_size_limit`]
+/// removes the limit. A write beyond it fails as with a disk quota (EFBIG) instead of killing the program.
 #[must_use]
-pub fn with_little_room(server: &str, kib: u64) -> (OsString, Vec<String>) {
-    // `ulimit -f` counts in 512 bytes in POSIX's sh.
+pub fn with_file_size_limit(server: &str, kib: u64) -> (OsString, Vec<String>) {
+    // In a POSIX shell, the unit of `ulimit -f` is 512 bytes.
     let script = format!("trap '' XFSZ; ulimit -S -f {}; exec \"$0\" serve", kib * 2);
     ("sh".into(), ["-c", &script, server].map(str::to_owned).into())
 }
 
-/// Lets a program that [`with_little_room`] started write as much as it likes. False where the machine has no
+/// Removes the limit of a program that was started by [`with_file_size_limit`]. Returns false if the machine has no
 /// `prlimit` (util-linux).
-pub fn give_room(program: &Program) -> bool {
+pub fn lift_file_size_limit(program: &Program) -> bool {
     let Some(id) = program.id() else { return false };
     let args = ["--pid".to_owned(), id.to_string(), "--fsize=unlimited:".to_owned()];
     std::process::Command::new("prlimit").args(args).status().is_ok_and(|status| status.success())

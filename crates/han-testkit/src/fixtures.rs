@@ -1,4 +1,4 @@
-//! Where transcripts to test with lie. Synthetic ones are made by [`crate::SyntheticSession`].
+//! Directories of transcripts for tests. [`crate::SyntheticSession`] generates synthetic ones.
 
 use std::path::{Path, PathBuf};
 
@@ -6,8 +6,8 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The directory of real transcripts (`projects/`, `single/`), which lies beside the repository and not in it
-/// (or where `HAN_TEST_TRANSCRIPTS` says). Where it is missing, says `SKIPPED:` on standard error and is `None`.
+/// The directory of real transcripts (`projects/`, `single/`): `HAN_TEST_TRANSCRIPTS`, or a directory beside the
+/// repository. If it is missing, prints `SKIPPED:` to standard error and returns `None`.
 #[must_use]
 pub fn real_transcripts() -> Option<PathBuf> {
     let directory = match std::env::var_os("HAN_TEST_TRANSCRIPTS") {
@@ -21,7 +21,7 @@ pub fn real_transcripts() -> Option<PathBuf> {
     None
 }
 
-/// The synthetic sessions that the project ships, laid out as `~/.claude/projects` is.
+/// The sample sessions of the repository, with the layout of `~/.claude/projects`.
 #[must_use]
 pub fn sample_sessions() -> PathBuf {
     repository().join("examples/sample-sessions/projects")

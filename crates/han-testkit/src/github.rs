@@ -1,6 +1,6 @@
-//! A stand-in for GitHub at the level of HTTP, as its documentation says it behaves: the web flow of OAuth apps
-//! (docs.github.com/en/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps) and the few API calls that follow
-//! it. It knows one app and whoever sits at the browser, and can be told to be in trouble.
+//! A fake GitHub at the HTTP level that behaves as GitHub's documentation states: the web flow of OAuth apps
+//! (docs.github.com/en/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps) and the API calls that follow it. It
+//! has one app and one user at the browser, and injects faults.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -21,21 +21,21 @@ use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// Somebody with an account.
+/// A GitHub account.
 #[derive(Clone, Debug)]
 pub struct GithubAccount {
-    /// The account's number.
+    /// The account's numeric id.
     pub id: i64,
-    /// Its name.
+    /// Its user name.
     pub login: String,
-    /// Its addresses: address, primary, verified.
+    /// Its email addresses: address, primary, verified.
     pub emails: Vec<(String, bool, bool)>,
-    /// The organizations that it is an active member of.
+    /// The organizations with an active membership.
     pub orgs: Vec<String>,
 }
 
 impl GithubAccount {
-    /// An account with one verified primary address.
+    /// An account with one verified primary email address.
     #[must_use]
     pub fn new(id: i64, login: &str) -> Self {
         Self {
@@ -47,26 +47,26 @@ impl GithubAccount {
     }
 }
 
-/// What can be the matter.
+/// A fault of GitHub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// Every call is answered with 503 and a page.
+pub enum GithubFault {
+    /// Every response is 503 with an HTML page.
     Down,
-    /// The API's primary rate limit is used up until then, in seconds since the epoch.
+    /// The API's primary rate limit is exceeded until this time, in seconds since the epoch.
     RateLimited(i64),
-    /// The API's secondary rate limit: come back after so many seconds.
+    /// The API's secondary rate limit is exceeded for this many seconds.
     SecondaryLimit(u64),
-    /// Connections are accepted and nothing is ever answered.
+    /// Connections are accepted but never get a response.
     Silent,
-    /// Every answer is 200 and a page.
+    /// Every response is 200 with an HTML page.
     Pages,
-    /// Every answer leads elsewhere.
+    /// Every response is a redirect to another server.
     Redirects,
-    /// The API will not tell addresses.
+    /// The API does not return email addresses.
     NoEmails,
 }
 
-/// The stand-in. It ends when dropped.
+/// The fake server. Dropping it stops it.
 #[derive(Debug)]
 pub struct FakeGithub {
     address: SocketAddr,
@@ -81,10 +81,10 @@ struct Github {
     client_id: String,
     client_secret: String,
     redirect_uri: String,
-    at_the_browser: Option<GithubAccount>,
-    refuses: bool,
-    trouble: Option<Trouble>,
-    made: u64,
+    signed_in: Option<GithubAccount>,
+    denies: bool,
+    fault: Option<GithubFault>,
+    issued: u64,
     codes: HashMap<String, Grant>,
     tokens: HashMap<String, Grant>,
     requests: Vec<String>,
@@ -109,7 +109,7 @@ fn lock(shared: &Shared) -> MutexGuard<'_, Github> {
 }
 
 impl FakeGithub {
-    /// Starts one that knows the app `client_id`.
+    /// Starts a server with the app `client_id`.
     pub async fn start(client_id: &str, client_secret: &str) -> Self {
         let github = Github {
             client_id: client_id.to_owned(),
@@ -126,7 +126,7 @@ impl FakeGithub {
             .route("/login/oauth/authorize", get(authorize))
             .route("/login/oauth/access_token", post(access_token))
             .nest("/api/v3", api)
-            .layer(from_fn_with_state(Arc::clone(&shared), misbehave))
+            .layer(from_fn_with_state(Arc::clone(&shared), inject_fault))
             .with_state(Arc::clone(&shared));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -134,38 +134,38 @@ impl FakeGithub {
         Self { address, shared, task }
     }
 
-    /// Its address, as of an Enterprise Server: the API is under `/api/v3`.
+    /// Its URL. As on an Enterprise Server, the API is under `/api/v3`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Sets the app's callback, as its settings page does.
+    /// Sets the app's callback URL, as on its settings page.
     pub fn set_callback(&self, redirect_uri: &str) {
         lock(&self.shared).redirect_uri = redirect_uri.to_owned();
     }
 
-    /// Gives the app another secret.
+    /// Changes the app's secret.
     pub fn set_secret(&self, client_secret: &str) {
         lock(&self.shared).client_secret = client_secret.to_owned();
     }
 
-    /// Who is at the browser from now on.
+    /// Sets the account that is signed in at the browser.
     pub fn sign_in(&self, account: GithubAccount) {
-        lock(&self.shared).at_the_browser = Some(account);
+        lock(&self.shared).signed_in = Some(account);
     }
 
-    /// Whether whoever is at the browser refuses the app.
-    pub fn set_refuses(&self, refuses: bool) {
-        lock(&self.shared).refuses = refuses;
+    /// Sets whether the user at the browser denies the app access.
+    pub fn set_denies(&self, denies: bool) {
+        lock(&self.shared).denies = denies;
     }
 
-    /// What is the matter from now on.
-    pub fn set_trouble(&self, trouble: Option<Trouble>) {
-        lock(&self.shared).trouble = trouble;
+    /// Sets the fault of all further requests.
+    pub fn set_fault(&self, fault: Option<GithubFault>) {
+        lock(&self.shared).fault = fault;
     }
 
-    /// Lets every code expire that was given out.
+    /// Expires every code that was issued.
     pub fn expire_codes(&self) {
         lock(&self.shared).codes.clear();
     }
@@ -177,28 +177,28 @@ impl FakeGithub {
     }
 }
 
-async fn misbehave(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+async fn inject_fault(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
-    let trouble = {
+    let fault = {
         let mut github = lock(&shared);
         github.requests.push(format!("{} {path}", request.method()));
-        github.trouble
+        github.fault
     };
     let is_api = path.starts_with("/api/");
-    // Browsers still reach the consent page: trouble is between the two servers.
+    // Browsers still reach the consent page: faults concern requests of the server.
     if path.ends_with("/authorize") {
         return next.run(request).await;
     }
-    match trouble {
-        Some(Trouble::Down) => {
+    match fault {
+        Some(GithubFault::Down) => {
             (StatusCode::SERVICE_UNAVAILABLE, "<html>No server is currently available</html>").into_response()
         }
-        Some(Trouble::Silent) => std::future::pending().await,
-        Some(Trouble::Pages) => (StatusCode::OK, "<html>Unicorn!</html>").into_response(),
-        Some(Trouble::Redirects) => {
+        Some(GithubFault::Silent) => std::future::pending().await,
+        Some(GithubFault::Pages) => (StatusCode::OK, "<html>Unicorn!</html>").into_response(),
+        Some(GithubFault::Redirects) => {
             (StatusCode::FOUND, [(LOCATION, "http://127.0.0.1:1/stolen")]).into_response()
         }
-        Some(Trouble::RateLimited(reset)) if is_api => {
+        Some(GithubFault::RateLimited(reset)) if is_api => {
             let headers = [
                 (HeaderName::from_static("x-ratelimit-limit"), "5000".to_owned()),
                 (HeaderName::from_static("x-ratelimit-remaining"), "0".to_owned()),
@@ -207,7 +207,7 @@ async fn misbehave(State(shared): State<Shared>, request: Request, next: Next) -
             (StatusCode::FORBIDDEN, headers, Json(json!({"message": "API rate limit exceeded"})))
                 .into_response()
         }
-        Some(Trouble::SecondaryLimit(seconds)) if is_api => {
+        Some(GithubFault::SecondaryLimit(seconds)) if is_api => {
             let message = "You have exceeded a secondary rate limit";
             let headers = [(RETRY_AFTER, seconds.to_string())];
             (StatusCode::TOO_MANY_REQUESTS, headers, Json(json!({ "message": message }))).into_response()
@@ -216,13 +216,13 @@ async fn misbehave(State(shared): State<Shared>, request: Request, next: Next) -
     }
 }
 
-/// Form fields have the syntax of a query.
+/// Parses form fields, which have the syntax of a query.
 fn fields(text: &str) -> HashMap<String, String> {
     let uri: Uri = format!("/?{text}").parse().unwrap();
     Query::try_from_uri(&uri).unwrap().0
 }
 
-/// The consent page, and whoever is at the browser answering it at once.
+/// The consent page, with the immediate answer of the user at the browser.
 async fn authorize(State(shared): State<Shared>, Query(query): Query<HashMap<String, String>>) -> Response {
     let mut github = lock(&shared);
     if query.get("client_id") != Some(&github.client_id) {
@@ -240,25 +240,25 @@ async fn authorize(State(shared): State<Shared>, Query(query): Query<HashMap<Str
                      +callback+URL+for+this+application.";
         return back(&registered, error);
     }
-    if github.refuses {
+    if github.denies {
         let error = "error=access_denied&error_description=The+user+has+denied+your+application+access.";
         return back(wanted, error);
     }
-    let account = github.at_the_browser.clone().expect("somebody must be at the browser");
+    let account = github.signed_in.clone().expect("an account must be signed in");
     let challenge = query.get("code_challenge").cloned();
     assert!(
         challenge.is_none() || query.get("code_challenge_method").map(String::as_str) == Some("S256"),
-        "GitHub takes S256 only"
+        "GitHub accepts S256 only"
     );
     let scopes = query.get("scope").map_or("", String::as_str).split([' ', ',']).map(str::to_owned).collect();
-    github.made += 1;
-    let code = format!("{:020x}", github.made);
+    github.issued += 1;
+    let code = format!("{:020x}", github.issued);
     let grant = Grant { account, redirect_uri: wanted.clone(), challenge, scopes };
     github.codes.insert(code.clone(), grant);
     back(wanted, &format!("code={code}"))
 }
 
-/// Errors are told with 200.
+/// The token endpoint. GitHub reports errors with status 200.
 async fn access_token(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
     let form = fields(std::str::from_utf8(&body).unwrap());
     let given = |name: &str| form.get(name).map_or("", String::as_str);
@@ -266,7 +266,7 @@ async fn access_token(State(shared): State<Shared>, headers: HeaderMap, body: By
     let answer = if given("client_id") != github.client_id || given("client_secret") != github.client_secret {
         error("incorrect_client_credentials", "The client_id and/or client_secret passed are incorrect.")
     } else {
-        // A code is gone once it was shown, whatever comes of it.
+        // A code is used up by the first request, even by one that fails.
         match github.codes.remove(given("code")) {
             None => error("bad_verification_code", "The code passed is incorrect or expired."),
             Some(grant)
@@ -283,8 +283,8 @@ async fn access_token(State(shared): State<Shared>, headers: HeaderMap, body: By
                 error("unverified_user_email", "The user must have a verified primary email.")
             }
             Some(grant) => {
-                github.made += 1;
-                let token = format!("gho_{:036x}", github.made);
+                github.issued += 1;
+                let token = format!("gho_{:036x}", github.issued);
                 let scope = grant.scopes.join(",");
                 github.tokens.insert(token.clone(), grant);
                 json!({"access_token": token, "token_type": "bearer", "scope": scope})
@@ -312,7 +312,7 @@ fn s256(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()))
 }
 
-/// Whoever says nothing of themselves is sent away, and so is whoever shows no token.
+/// Rejects API requests without a user agent or without a valid token.
 async fn api_rules(State(shared): State<Shared>, mut request: Request, next: Next) -> Response {
     let headers = request.headers();
     if headers.get(USER_AGENT).is_none() {
@@ -342,7 +342,7 @@ async fn user(request: Request) -> Response {
 
 async fn emails(State(shared): State<Shared>, request: Request) -> Response {
     let grant = granted(&request);
-    let refused = lock(&shared).trouble == Some(Trouble::NoEmails);
+    let refused = lock(&shared).fault == Some(GithubFault::NoEmails);
     if refused || !grant.scopes.iter().any(|scope| scope == "user:email") {
         return (StatusCode::NOT_FOUND, Json(json!({"message": "Not Found"}))).into_response();
     }

@@ -1,17 +1,22 @@
-//! What tests share and no product ships: throwaway databases, a clock and a source of bytes that tests own,
-//! transcripts real and synthetic, and programs run as processes. Nothing here knows a product crate but
-//! han-types, so that each of them can be tested with it.
+//! Shared test support, used by tests and benchmarks only: throwaway databases, a test clock and seeded entropy, real
+//! and synthetic transcripts, a fault-injecting proxy, fakes of external services, and child processes.
+//!
+//! It imports no product crate except han-types, so that every product crate can use it in its tests.
+//!
+//! Fake only what a test cannot reach, and fake it at the HTTP level. Tests run the real server, the real client and
+//! real databases. A fake stands in only for a service on the internet ([`FakeGithub`]): it is an HTTP server on
+//! localhost that behaves as the vendor's documentation states, including its errors, and the product's own HTTP client
+//! talks to it. Do not add traits to product code only to replace an implementation by a mock.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
-    reason = "a test's helper fails its test by panicking, and says on standard error what it left out"
+    reason = "a test helper fails its test by panicking, and prints to standard error what it skips"
 )]
 
 mod clock;
 mod database;
-mod door;
 mod entropy;
 #[cfg(feature = "faults")]
 pub mod faults;
@@ -19,14 +24,15 @@ pub mod fixtures;
 mod github;
 pub mod pg;
 mod program;
+mod proxy;
 mod synthetic;
 
 pub use clock::TestClock;
-pub use database::{TestDatabase, WritesHeld};
-pub use door::{Cut, Door};
+pub use database::{TestDatabase, WriteBlock};
 pub use entropy::SeededEntropy;
-pub use github::{FakeGithub, GithubAccount, Trouble};
+pub use github::{FakeGithub, GithubAccount, GithubFault};
 pub use program::{Output, Program, Signal};
+pub use proxy::{Cut, FaultProxy};
 pub use synthetic::{SyntheticSession, transcript_text};
 
 /// The id of the request that a test's actor acts in.

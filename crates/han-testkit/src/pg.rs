@@ -1,5 +1,5 @@
-//! Throwaway PostgreSQL clusters. How one is made lies in `script/lib/pg.sh`, which the shell scripts use too;
-//! databases within a cluster are [`crate::TestDatabase`]'s.
+//! Throwaway PostgreSQL clusters, created by `script/lib/pg.sh`, which the shell scripts use, too. Not here: databases
+//! within a cluster ([`crate::TestDatabase`]).
 
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::Path;
@@ -8,43 +8,43 @@ use std::sync::OnceLock;
 
 use thiserror::Error;
 
-/// Names the cluster that `script/test` started for a whole run: the URL of a superuser.
+/// The variable with the superuser's URL of the cluster that `script/test` starts for a test run.
 pub const TEST_VARIABLE: &str = "HAN_TEST_PG";
 
-/// Names the cluster with durable settings that `script/bench` started.
+/// The variable with the superuser's URL of the durable cluster that `script/bench` starts.
 pub const BENCH_VARIABLE: &str = "HAN_BENCH_PG";
 
-/// Whether commits wait for the disk.
+/// Whether commits wait for the disk (fsync).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// `fsync = off`: for tests, which lose nothing if the machine dies.
+    /// `fsync = off`: for tests, whose data need not survive a crash of the machine.
     None,
-    /// PostgreSQL's defaults, as production runs: for measuring.
+    /// PostgreSQL's defaults, as in production: for benchmarks.
     Full,
 }
 
-/// Why there is no cluster.
+/// Why a cluster is not available.
 #[derive(Debug, Error)]
-#[error("no PostgreSQL to test on: {0}")]
+#[error("no PostgreSQL for tests: {0}")]
 pub struct ClusterError(String);
 
-/// A PostgreSQL server of our own (or, for [`Cluster::shared`], perhaps of the test run's).
+/// A PostgreSQL server of this process, or of the test run ([`Cluster::shared`]).
 ///
-/// Trust authentication, `max_connections = 300`, on 127.0.0.1. Dropping it stops the server and removes its
-/// files; so does the end of this process, however it comes.
+/// It listens on 127.0.0.1 with trust authentication and `max_connections = 300`. Dropping it, or the end of this
+/// process for any reason, stops the server and deletes its files.
 #[derive(Debug)]
 pub struct Cluster {
     url: String,
     holder: Option<Child>,
-    /// What the holder answers.
-    answers: Option<BufReader<ChildStdout>>,
+    /// The responses of the holder.
+    responses: Option<BufReader<ChildStdout>>,
 }
 
 impl Cluster {
-    /// Starts one for the caller alone. Blocks for about a second.
+    /// Starts a cluster for the caller alone. Blocks for about a second.
     ///
     /// # Errors
-    /// PostgreSQL 15 or newer is not installed, or does not start; the text says which and what to do.
+    /// If PostgreSQL 15 or newer is not installed or does not start. The message names the cause and the remedy.
     pub fn start(durability: Durability) -> Result<Self, ClusterError> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../script/lib/pg.sh");
         let mut command = Command::new("bash");
@@ -52,7 +52,7 @@ impl Cluster {
         if durability == Durability::Full {
             command.arg("--durable");
         }
-        // A process group of its own: the Ctrl-C that ends the tests must not end the one who cleans up.
+        // Its own process group, because the Ctrl-C that ends the tests must not end the process that cleans up.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut holder = command
             .stdin(Stdio::piped())
@@ -62,9 +62,9 @@ impl Cluster {
             .map_err(|e| ClusterError(format!("bash does not start: {e}")))?;
 
         let mut url = String::new();
-        let mut answers = holder.stdout.take().map(BufReader::new);
-        if let Some(answers) = &mut answers {
-            answers.read_line(&mut url).map_err(|e| ClusterError(e.to_string()))?;
+        let mut responses = holder.stdout.take().map(BufReader::new);
+        if let Some(responses) = &mut responses {
+            responses.read_line(&mut url).map_err(|e| ClusterError(e.to_string()))?;
         }
         if !url.ends_with('\n') {
             let mut why = String::new();
@@ -74,41 +74,42 @@ impl Cluster {
             let _ = holder.wait();
             return Err(ClusterError(why.trim().to_owned()));
         }
-        // A full pipe would stop the holder's cleaning up; nobody reads its complaints from here on.
+        // Standard error is not read any more, and a full pipe would block the holder's cleanup.
         drop(holder.stderr.take());
-        Ok(Self { url: url.trim().to_owned(), holder: Some(holder), answers })
+        Ok(Self { url: url.trim().to_owned(), holder: Some(holder), responses })
     }
 
-    /// Ends the postmaster as by a crash (SIGKILL); its backends follow it. Only a cluster of the caller's own.
+    /// Kills the postmaster (SIGKILL), as in a crash; its backends then exit.
     ///
     /// # Errors
-    /// It is not our own, or its holder is gone.
+    /// If the cluster is not of this process, or its holder has exited.
     pub fn crash(&mut self) -> Result<(), ClusterError> {
-        self.tell("crash")
+        self.send_command("crash")
     }
 
-    /// Starts it again after [`Cluster::crash`], at the same address, and waits until it has recovered.
+    /// Restarts it after [`Cluster::crash`], at the same address, and waits until it has recovered.
     ///
     /// # Errors
-    /// As for [`Cluster::crash`], or it does not start.
-    pub fn revive(&mut self) -> Result<(), ClusterError> {
-        self.tell("revive")
+    /// As for [`Cluster::crash`], or if it does not start.
+    pub fn restart(&mut self) -> Result<(), ClusterError> {
+        self.send_command("restart")
     }
 
-    fn tell(&mut self, command: &str) -> Result<(), ClusterError> {
+    fn send_command(&mut self, command: &str) -> Result<(), ClusterError> {
         let failed = |why: &str| ClusterError(format!("{command}: {why}"));
         let input = self.holder.as_mut().and_then(|holder| holder.stdin.as_mut());
-        let input = input.ok_or_else(|| failed("the cluster is not this process's own"))?;
+        let input =
+            input.ok_or_else(|| failed("the cluster belongs to the test run, not to this process"))?;
         writeln!(input, "{command}").map_err(|e| failed(&e.to_string()))?;
-        let mut answer = String::new();
-        if let Some(answers) = &mut self.answers {
-            answers.read_line(&mut answer).map_err(|e| failed(&e.to_string()))?;
+        let mut response = String::new();
+        if let Some(responses) = &mut self.responses {
+            responses.read_line(&mut response).map_err(|e| failed(&e.to_string()))?;
         }
-        if answer.trim() == "done" { Ok(()) } else { Err(failed("PostgreSQL did not do it")) }
+        if response.trim() == "done" { Ok(()) } else { Err(failed("the command failed")) }
     }
 
-    /// The test run's cluster where [`TEST_VARIABLE`] names one (it then lasts beyond this process), else one
-    /// for this process, started on first use.
+    /// The test run's cluster if [`TEST_VARIABLE`] is set; it outlives this process. Otherwise one for this process,
+    /// started on first use.
     ///
     /// # Errors
     /// As [`Cluster::start`].
@@ -116,7 +117,7 @@ impl Cluster {
         static SHARED: OnceLock<Result<Cluster, ClusterError>> = OnceLock::new();
         SHARED
             .get_or_init(|| match std::env::var(TEST_VARIABLE) {
-                Ok(url) if !url.is_empty() => Ok(Self { url, holder: None, answers: None }),
+                Ok(url) if !url.is_empty() => Ok(Self { url, holder: None, responses: None }),
                 _ => Self::start(Durability::None),
             })
             .as_ref()
@@ -128,7 +129,7 @@ impl Cluster {
         &self.url
     }
 
-    /// The same with another database.
+    /// The same URL with another database.
     #[must_use]
     pub fn url_of(&self, database: &str) -> String {
         let (before, query) = match self.url.split_once('?') {
@@ -146,7 +147,7 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if let Some(mut holder) = self.holder.take() {
-            // The end of its standard input is what it waits for; then it stops the server.
+            // The holder stops the server when its standard input closes.
             drop(holder.stdin.take());
             let _ = holder.wait();
         }
@@ -158,13 +159,13 @@ mod tests {
     use super::Cluster;
 
     #[test]
-    fn a_database_is_named_whatever_the_cluster_url_looks_like() {
+    fn url_of_replaces_the_database_in_any_form_of_url() {
         for (given, wanted) in [
             ("postgres://postgres@127.0.0.1:5432/postgres", "postgres://postgres@127.0.0.1:5432/x"),
             ("postgres://postgres@127.0.0.1:5432", "postgres://postgres@127.0.0.1:5432/x"),
             ("postgres://h/postgres?sslmode=disable", "postgres://h/x?sslmode=disable"),
         ] {
-            let cluster = Cluster { url: given.to_owned(), holder: None, answers: None };
+            let cluster = Cluster { url: given.to_owned(), holder: None, responses: None };
             assert_eq!(cluster.url_of("x"), wanted);
         }
     }

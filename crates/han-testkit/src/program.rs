@@ -1,4 +1,4 @@
-//! Programs run as processes, the way an operator runs them: started, watched line by line, signalled, ended.
+//! Runs programs as child processes: start, wait for output lines, signal, wait for the exit.
 
 use std::ffi::OsStr;
 use std::process::{ExitStatus, Stdio};
@@ -9,25 +9,25 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
-/// How long a program may take to say or do what its test waits for. Reached only where the test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The maximum wait for an output line or the exit. Only a failing test reaches it.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Which signal to send.
+/// A signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// SIGINT, as Ctrl-C does.
     Interrupt,
-    /// SIGTERM: asked to end, may clean up.
+    /// SIGTERM: requests a clean exit.
     Terminate,
-    /// SIGKILL: ended as by a crash.
+    /// SIGKILL: ends the process as in a crash.
     Kill,
-    /// SIGSTOP: held still, as a machine that hangs.
+    /// SIGSTOP: pauses the process, as on a machine that hangs.
     Stop,
-    /// SIGCONT: goes on after [`Signal::Stop`].
+    /// SIGCONT: resumes it after [`Signal::Stop`].
     Continue,
 }
 
-/// Everything a program said.
+/// A program's output.
 #[derive(Clone, Debug, Default)]
 pub struct Output {
     /// Lines of standard output.
@@ -37,7 +37,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// The first line of either that contains `text`.
+    /// The first line of either stream that contains `text`.
     #[must_use]
     pub fn line_with(&self, text: &str) -> Option<&str> {
         self.stdout.iter().chain(&self.stderr).find(|line| line.contains(text)).map(String::as_str)
@@ -50,16 +50,16 @@ pub struct Program {
     name: String,
     child: Child,
     output: Arc<Mutex<Output>>,
-    /// One receiver for each stream: a count of lines, closed at the stream's end.
-    news: [watch::Receiver<usize>; 2],
+    /// The number of lines of each stream; closed at the stream's end.
+    line_counts: [watch::Receiver<usize>; 2],
 }
 
 impl Program {
-    /// Starts `path` (tests give `env!("CARGO_BIN_EXE_…")`) with `args`. The environment is `env` alone and the
-    /// caller's `PATH` and `HOME`, so that a developer's own settings do not reach the test.
+    /// Starts `path` (in tests, `env!("CARGO_BIN_EXE_…")`) with `args`. The environment has only `env` and the caller's
+    /// `PATH` and `HOME`, so that a developer's settings do not affect the test.
     ///
     /// # Panics
-    /// Where it does not start.
+    /// If it does not start.
     pub fn start<A, K, V>(
         path: impl AsRef<OsStr>,
         args: impl IntoIterator<Item = A>,
@@ -86,11 +86,11 @@ impl Program {
         let output = Arc::new(Mutex::new(Output::default()));
         let stdout = child.stdout.take().expect("standard output is piped");
         let stderr = child.stderr.take().expect("standard error is piped");
-        let news = [
+        let line_counts = [
             collect(stdout, Arc::clone(&output), |output, line| output.stdout.push(line)),
             collect(stderr, Arc::clone(&output), |output, line| output.stderr.push(line)),
         ];
-        Self { name, child, output, news }
+        Self { name, child, output, line_counts }
     }
 
     /// The process id, while it runs.
@@ -99,7 +99,7 @@ impl Program {
         self.child.id()
     }
 
-    /// What it has said so far.
+    /// Its output so far.
     #[must_use]
     pub fn output(&self) -> Output {
         self.output.lock().expect("no reader panicked").clone()
@@ -108,13 +108,13 @@ impl Program {
     /// Waits for the first line, on either stream, that contains `text`, and returns it.
     ///
     /// # Panics
-    /// Where the program ends, or a minute passes, without such a line; the message holds all it said.
+    /// If the program exits, or a minute passes, without such a line. The message contains the output.
     pub async fn wait_for_line(&mut self, text: &str) -> String {
-        let [mut out, mut err] = self.news.clone();
-        let found = tokio::time::timeout(PATIENCE, async {
+        let [mut out, mut err] = self.line_counts.clone();
+        let found = tokio::time::timeout(TIMEOUT, async {
             let (mut out_open, mut err_open) = (true, true);
             loop {
-                // Marked before looking: a line that comes between looking and waiting still wakes us.
+                // Mark before searching, so that a line that arrives between searching and waiting is noticed.
                 out.mark_unchanged();
                 err.mark_unchanged();
                 out_open = out_open && out.has_changed().is_ok();
@@ -134,12 +134,12 @@ impl Program {
         .await;
         match found {
             Ok(Some(line)) => line,
-            Ok(None) => panic!("{} ended without saying {text:?}; it said {:#?}", self.name, self.output()),
-            Err(_) => panic!("{} did not say {text:?} in time; it said {:#?}", self.name, self.output()),
+            Ok(None) => panic!("{} exited without printing {text:?}: {:#?}", self.name, self.output()),
+            Err(_) => panic!("{} did not print {text:?} in time: {:#?}", self.name, self.output()),
         }
     }
 
-    /// Sends a signal; does nothing once it has ended.
+    /// Sends a signal; does nothing after the program has exited.
     pub async fn signal(&self, signal: Signal) {
         let Some(id) = self.id() else { return };
         let flag = match signal {
@@ -149,19 +149,19 @@ impl Program {
             Signal::Stop => "-STOP",
             Signal::Continue => "-CONT",
         };
-        // The standard library sends SIGKILL alone; the shell's `kill` is everywhere.
+        // The standard library can only send SIGKILL; the shell's `kill` is always available.
         let script = format!("kill {flag} {id}");
         let _ = Command::new("sh").args(["-c", &script]).stderr(Stdio::null()).status().await;
     }
 
-    /// Waits until it ends by itself, and returns how, with all it said.
+    /// Waits until it exits, and returns its exit status and its output.
     ///
     /// # Panics
-    /// Where that takes more than a minute.
+    /// If that takes more than a minute.
     pub async fn wait(mut self) -> (ExitStatus, Output) {
-        let ended = tokio::time::timeout(PATIENCE, async {
+        let ended = tokio::time::timeout(TIMEOUT, async {
             let status = self.child.wait().await.expect("a child can be waited for");
-            for stream in &mut self.news {
+            for stream in &mut self.line_counts {
                 while stream.changed().await.is_ok() {}
             }
             status
@@ -169,7 +169,7 @@ impl Program {
         .await;
         match ended {
             Ok(status) => (status, self.output()),
-            Err(_) => panic!("{} did not end in time; it said {:#?}", self.name, self.output()),
+            Err(_) => panic!("{} did not exit in time: {:#?}", self.name, self.output()),
         }
     }
 }

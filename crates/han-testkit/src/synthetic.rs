@@ -1,16 +1,16 @@
-//! Transcript lines that look like Claude Code 2.1's and hold no one's words: the same ones for the same seed.
-//! What lines mean is han-transcript's business; this only writes them.
+//! Generates synthetic transcript lines in the format of Claude Code 2.1, deterministically from a seed. Not here: the
+//! parsing of lines (han-transcript).
 
 use han_types::Timestamp;
 use serde_json::{Value, json};
 
 use crate::SeededEntropy;
 
-/// The lines of one made-up session, as many as wanted.
+/// A synthetic session with any number of lines.
 ///
-/// A session is a run of exchanges: a prompt; an answer in two lines that share a `message.id` (the first with
-/// a partial count of output tokens, as real ones have); a tool's result. Every kind of line comes up in it,
-/// down to multibyte text, so that sixty lines hold them all.
+/// A session is a sequence of exchanges: a prompt, an answer in two lines that share a `message.id` (the first has a
+/// partial count of output tokens, as in real transcripts), a tool's result, and one other line. Sixty lines contain
+/// every kind of line, and multibyte text.
 #[derive(Debug)]
 pub struct SyntheticSession {
     entropy: SeededEntropy,
@@ -54,10 +54,10 @@ const WORDS: &[&str] = &[
 ];
 
 impl SyntheticSession {
-    /// How many kinds of Han's own events there are.
+    /// The number of kinds of Han's events.
     pub const HAN_EVENT_KINDS: usize = 17;
 
-    /// The session of `seed`: its id, words and times follow from it.
+    /// The session of `seed`, which determines its id, words and times.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let entropy = SeededEntropy::new(seed);
@@ -76,7 +76,7 @@ impl SyntheticSession {
         }
     }
 
-    /// The lines of a subagent of this session, whose file's stem is `agent-<id>`.
+    /// A subagent of this session, whose file has the stem `agent-<id>`.
     #[must_use]
     pub fn subagent(&self, id: &str) -> Self {
         let seed = id.bytes().fold(1, |sum: u64, b| sum.wrapping_mul(31).wrapping_add(b.into()));
@@ -86,21 +86,21 @@ impl SyntheticSession {
         agent
     }
 
-    /// The id that every line of it carries.
+    /// The session id, which is in every line.
     #[must_use]
     pub fn session_id(&self) -> &str {
         &self.session_id
     }
 
-    /// The next `n` lines, without their line ends. Calling it twice goes on where it stopped.
+    /// The next `n` lines, without line feeds.
     pub fn lines(&mut self, n: usize) -> Vec<String> {
         (0..n).map(|_| self.line().to_string()).collect()
     }
 
-    /// The next `n` lines of the session's file of Han's own events: all [`Self::HAN_EVENT_KINDS`] kinds in turn.
+    /// The next `n` lines of the session's file of Han's events: all [`Self::HAN_EVENT_KINDS`] kinds in turn.
     ///
-    /// Every other round wraps them (`type` is `han_event` and `eventType` names the event); the others are as
-    /// Han's plugins write them (`type` itself names the event).
+    /// In the first round and then in every other one, `type` names the event, as Han's plugins write it. In the other
+    /// rounds, `type` is `han_event` and `eventType` names the event.
     pub fn han_events(&mut self, n: usize) -> Vec<String> {
         (0..n).map(|_| self.han_event().to_string()).collect()
     }
@@ -137,12 +137,12 @@ impl SyntheticSession {
         answer["toolUseResult"] = json!({"stdout": result, "stderr": "", "interrupted": false});
         self.pending.push_back(answer);
 
-        let aside = self.aside();
-        self.pending.push_back(aside);
+        let other = self.other_line();
+        self.pending.push_back(other);
     }
 
-    /// A line that is neither a prompt nor an answer; which, goes round.
-    fn aside(&mut self) -> Value {
+    /// A line outside the exchange of prompt and answer; the kinds alternate.
+    fn other_line(&mut self) -> Value {
         let words = self.words(8);
         match self.exchange % 10 {
             0 => {
@@ -194,7 +194,7 @@ impl SyntheticSession {
         }
     }
 
-    /// A tool's name and input, and what it answers; which tool, goes round.
+    /// A tool's name, its input and its result; the tools alternate.
     fn tool_call(&mut self) -> ((&'static str, Value), String) {
         let file = format!("/home/dev/orchard/src/{}.rs", WORDS[self.exchange as usize % 3]);
         let (old, new) = (self.words(5), self.words(9));
@@ -239,7 +239,7 @@ impl SyntheticSession {
                "service_tier": "standard"})
     }
 
-    /// What every line of the conversation has in common; hangs it under the line before.
+    /// A line with the fields that every line of a conversation has; its parent is the preceding line.
     fn envelope(&mut self, kind: &str) -> Value {
         let id = uuid(&self.entropy);
         let mut line = json!({"parentUuid": self.parent, "isSidechain": self.agent_id.is_some(),
@@ -254,7 +254,7 @@ impl SyntheticSession {
 
     fn han_event(&mut self) -> Value {
         let (i, words, cwd) = (self.events, self.words(4), "/home/dev/orchard");
-        let asked = self.last_event.clone();
+        let last_event = self.last_event.clone();
         let mut run_of_result = Value::Null;
         let (name, data) = match i % Self::HAN_EVENT_KINDS {
             0 => (
@@ -262,7 +262,7 @@ impl SyntheticSession {
                 json!({"plugin": "rust", "hook": "test", "hook_type": "Stop", "directory": ".", "cached": false}),
             ),
             1 => {
-                run_of_result = json!(asked);
+                run_of_result = json!(last_event);
                 (
                     "hook_result",
                     json!({"plugin": "rust", "hook": "test", "hook_type": "Stop", "directory": ".",
@@ -307,7 +307,7 @@ impl SyntheticSession {
             10 => ("mcp_tool_call", json!({"tool": "list_events", "arguments": {"query": words}})),
             11 => (
                 "mcp_tool_result",
-                json!({"tool": "list_events", "call_id": asked, "success": true, "duration_ms": 40,
+                json!({"tool": "list_events", "call_id": last_event, "success": true, "duration_ms": 40,
                        "result": words}),
             ),
             12 => (
@@ -317,7 +317,7 @@ impl SyntheticSession {
             ),
             13 => (
                 "exposed_tool_result",
-                json!({"server": "files", "tool": "search", "prefixed_name": "files_search", "call_id": asked,
+                json!({"server": "files", "tool": "search", "prefixed_name": "files_search", "call_id": last_event,
                        "success": false, "duration_ms": 12, "error": words}),
             ),
             14 => (
@@ -368,13 +368,13 @@ impl SyntheticSession {
     }
 }
 
-/// The bytes of a transcript file that holds `lines`.
+/// The content of a transcript file with these `lines`.
 #[must_use]
 pub fn transcript_text(lines: &[String]) -> String {
     lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
 }
 
-/// A version 4 UUID (RFC 9562) of these bytes.
+/// A version 4 UUID (RFC 9562).
 fn uuid(entropy: &SeededEntropy) -> String {
     let (high, low) = (entropy.next_u64(), entropy.next_u64());
     format!(
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_always_tells_the_same_session_however_it_is_read() {
+    fn a_seed_determines_the_session() {
         let whole = SyntheticSession::new(7).lines(50);
         let mut again = SyntheticSession::new(7);
         let mut parts = again.lines(13);
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn sixty_lines_hold_every_kind_of_line_and_seventeen_events_every_event() {
+    fn sixty_lines_have_every_kind_and_seventeen_events_every_event() {
         let mut session = SyntheticSession::new(1);
         let lines = parsed(&session.lines(60));
         let kinds: BTreeSet<_> = lines.iter().filter_map(|l| l["type"].as_str()).collect();
@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_id_spans_lines_and_its_last_line_counts_most() {
+    fn answers_span_two_lines_with_growing_output_tokens() {
         let lines = parsed(&SyntheticSession::new(3).lines(40));
         let mut outputs: BTreeMap<String, Vec<u64>> = BTreeMap::new();
         for line in &lines {

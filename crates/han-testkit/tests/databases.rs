@@ -1,4 +1,4 @@
-//! A database for each test, on a cluster that leaves nothing behind.
+//! Tests test databases and clusters, and that they are deleted.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail their test by panicking")]
 
@@ -37,7 +37,7 @@ async fn exists(database: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_dropped_database_is_gone_even_where_a_connection_was_left_open() {
+async fn dropping_a_database_deletes_it_despite_open_connections() {
     let db = TestDatabase::postgres().await;
     let other = TestDatabase::postgres().await;
     let name = db.url().rsplit('/').next().unwrap().to_owned();
@@ -49,7 +49,7 @@ async fn a_dropped_database_is_gone_even_where_a_connection_was_left_open() {
 }
 
 #[tokio::test]
-async fn text_is_ordered_as_on_a_hosted_database() {
+async fn the_default_collation_is_not_byte_order() {
     let db = TestDatabase::postgres().await;
     let mut connection = PgConnection::connect(db.url()).await.unwrap();
     let (byte_order, own_order): (bool, bool) =
@@ -58,7 +58,7 @@ async fn text_is_ordered_as_on_a_hosted_database() {
 }
 
 #[tokio::test]
-async fn a_cluster_of_ones_own_is_durable_if_asked_and_ends_with_its_owner() {
+async fn an_own_cluster_is_durable_on_request_and_is_deleted_on_drop() {
     let cluster = tokio::task::spawn_blocking(|| Cluster::start(Durability::Full)).await.unwrap().unwrap();
     let mut connection = PgConnection::connect(cluster.url()).await.unwrap();
     let setting = async |name: &'static str, connection: &mut PgConnection| {

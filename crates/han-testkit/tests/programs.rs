@@ -1,17 +1,17 @@
-//! Programs as processes: what they say, how they are signalled, that none outlives its test.
+//! Tests child processes: output, signals, and that none outlives its test.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail their test by panicking")]
 
 use han_testkit::{Program, Signal};
 
-const NOBODY: [(&str, &str); 0] = [];
+const EMPTY_ENVIRONMENT: [(&str, &str); 0] = [];
 
 #[tokio::test]
-async fn a_line_is_waited_for_on_either_stream_and_a_signal_arrives() {
-    // `wait` ends at once when a trapped signal comes; a command in the foreground would be waited out.
+async fn lines_of_both_streams_are_found_and_signals_are_delivered() {
+    // `wait` returns at once on a trapped signal; with a command in the foreground, the shell would wait for it.
     let script =
         "sleep 600 >/dev/null 2>&1 & trap 'kill $!; echo goodbye; exit 3' TERM; echo ready >&2; wait";
-    let mut program = Program::start("bash", ["-c", script], NOBODY);
+    let mut program = Program::start("bash", ["-c", script], EMPTY_ENVIRONMENT);
     assert_eq!(program.wait_for_line("read").await, "ready");
     program.signal(Signal::Terminate).await;
     let (status, output) = program.wait().await;
@@ -20,13 +20,13 @@ async fn a_line_is_waited_for_on_either_stream_and_a_signal_arrives() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "ended without saying \"ready\"")]
-async fn a_program_that_ends_first_fails_the_test() {
-    Program::start("bash", ["-c", "echo no; echo never >&2"], NOBODY).wait_for_line("ready").await;
+#[should_panic(expected = "exited without printing \"ready\"")]
+async fn waiting_for_a_line_fails_if_the_program_exits() {
+    Program::start("bash", ["-c", "echo no; echo never >&2"], EMPTY_ENVIRONMENT).wait_for_line("ready").await;
 }
 
 #[tokio::test]
-async fn the_environment_is_the_given_one() {
+async fn programs_get_only_the_given_environment() {
     let (_, output) = Program::start("bash", ["-c", "env"], [("HAN_GIVEN", "1")]).wait().await;
     assert!(output.line_with("HAN_GIVEN=1").is_some());
     assert!(output.line_with("CARGO").is_none(), "{output:?}");
@@ -34,17 +34,17 @@ async fn the_environment_is_the_given_one() {
 
 #[tokio::test]
 async fn a_dropped_program_is_killed() {
-    let mut program = Program::start("bash", ["-c", "echo up; exec sleep 600"], NOBODY);
+    let mut program = Program::start("bash", ["-c", "echo up; exec sleep 600"], EMPTY_ENVIRONMENT);
     program.wait_for_line("up").await;
     let id = program.id().unwrap();
     drop(program);
-    // The runtime reaps a killed child; until then it is a zombie, which has no command line any more.
+    // The runtime reaps a killed child later; until then it is a zombie, whose command line is empty.
     let command = std::fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
     assert!(!command.contains("600") || killed(id).await, "{command}");
 }
 
 async fn killed(id: u32) -> bool {
-    // `tail --pid` returns once the process is gone; the timeout makes a survivor a failure.
+    // `tail --pid` returns when the process has exited; the timeout turns a surviving process into a failure.
     let wait = tokio::process::Command::new("timeout")
         .args(["20", "tail", &format!("--pid={id}"), "-f", "/dev/null"])
         .status();

@@ -1,8 +1,8 @@
-//! Reading hostile JSON without failing: an object's fields stay raw text until one is asked for, and a field
-//! of the wrong type is an absent field. Nothing here knows what a transcript is.
+//! Reads hostile JSON without failing: an object's fields stay raw JSON until one is requested, and a field of the
+//! wrong type counts as absent. Not here: the format of transcripts.
 //!
-//! Fields are skipped by serde_json's iterative scanner, which has no nesting limit and no opinion on the size
-//! of a number, so that only what is asked for can be wrong.
+//! serde_json's iterative scanner skips the other fields. It has no nesting limit and does not parse numbers, so only
+//! a requested field can be invalid.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,11 +10,11 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The most fields of an object and items of a list that are looked at; what follows them is skipped. It keeps
-/// a line of nothing but `{},` from taking many times its size in memory.
+/// The maximum number of fields of an object and of items of a list; the rest is skipped. It limits the memory that a
+/// line of repeated `{},` takes to a small multiple of its size.
 const MAX_MEMBERS: usize = 10_000;
 
-/// A JSON string, borrowed where it holds no escapes.
+/// A JSON string, borrowed if it has no escapes.
 struct Text<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Text<'de> {
@@ -39,8 +39,8 @@ impl<'de> Deserialize<'de> for Text<'de> {
     }
 }
 
-/// A JSON object whose values are still raw. Where a name stands twice the last one counts, as in JavaScript,
-/// which writes these files.
+/// A JSON object whose values are raw JSON. Of several fields with one name, the last is used, as in JavaScript, which
+/// writes these files.
 #[derive(Debug, Default)]
 pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
@@ -71,7 +71,7 @@ impl<'de> Deserialize<'de> for Object<'de> {
     }
 }
 
-/// The items of a JSON list, still raw.
+/// The items of a JSON list, as raw JSON.
 struct List<'a>(Vec<&'a RawValue>);
 
 impl<'de> Deserialize<'de> for List<'de> {
@@ -99,12 +99,12 @@ impl<'de> Deserialize<'de> for List<'de> {
 }
 
 impl<'a> Object<'a> {
-    /// Reads an object; anything else is `None`.
+    /// Parses an object; returns `None` for any other text.
     pub(crate) fn parse(json: &'a str) -> Option<Self> {
         serde_json::from_str(json).ok()
     }
 
-    /// A field as it stands; JSON's `null` is an absent field.
+    /// A field's raw JSON; `null` counts as absent.
     pub(crate) fn raw(&self, name: &str) -> Option<&'a RawValue> {
         let (_, value) = self.0.iter().rev().find(|(key, _)| key == name)?;
         (value.get() != "null").then_some(*value)
@@ -119,7 +119,7 @@ impl<'a> Object<'a> {
         self.0.is_empty()
     }
 
-    /// Every field, as it stands.
+    /// All fields, as raw JSON.
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.0.iter().map(|(name, value)| (&**name, *value))
     }
@@ -157,7 +157,7 @@ fn camel(snake: &str) -> String {
 
 /// A string, else `None`.
 pub(crate) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
-    // The first byte decides, so that a large object in a string's place is not read twice.
+    // Check the first byte first, so that a large object instead of a string is not parsed.
     raw.get()
         .starts_with('"')
         .then(|| serde_json::from_str::<Text<'_>>(raw.get()).ok())
@@ -196,14 +196,14 @@ pub(crate) fn flag(raw: &RawValue) -> Option<bool> {
 /// A finite number, else `None`.
 pub(crate) fn number(raw: &RawValue) -> Option<f64> {
     let text = raw.get();
-    // Rust reads "inf" and "nan", too; JSON numbers begin with a digit or a minus.
+    // Rust also parses "inf" and "nan"; a JSON number starts with a digit or a minus.
     text.starts_with(|c: char| c == '-' || c.is_ascii_digit())
         .then(|| text.parse::<f64>().ok())
         .flatten()
         .filter(|n| n.is_finite())
 }
 
-/// A number as a whole one between `min` and `max`, to which it is clamped whatever its size.
+/// A number as an integer, clamped to `min` and `max`; fractions are truncated.
 pub(crate) fn whole(raw: &RawValue, min: i64, max: i64) -> Option<i64> {
     let text = raw.get();
     if !text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
@@ -218,8 +218,8 @@ pub(crate) fn whole(raw: &RawValue, min: i64, max: i64) -> Option<i64> {
     Some(value.clamp(min, max))
 }
 
-/// The line with every escaped lone surrogate (`\ud800`) replaced by U+FFFD. They are legal JSON, transcripts
-/// hold them where a tool cut text in the middle of a pair, and no Rust string can.
+/// The line with every escaped lone surrogate (`\ud800`) replaced by U+FFFD. Lone surrogates are valid JSON, and
+/// transcripts contain them if a tool truncated text within a pair, but a Rust string cannot represent them.
 pub(crate) fn without_lone_surrogates(line: &str) -> Cow<'_, str> {
     if !line.contains("\\ud") && !line.contains("\\uD") {
         return Cow::Borrowed(line);
@@ -241,7 +241,7 @@ pub(crate) fn without_lone_surrogates(line: &str) -> Cow<'_, str> {
                 at += 6;
                 copied = at;
             }
-            // Any other escape is two bytes as far as finding the next one goes.
+            // For any other escape, skipping two bytes is enough to find the next one.
             _ => at += 2,
         }
     }
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_stands_twice_counts_last() {
+    fn the_last_of_duplicate_fields_is_used() {
         let object = Object::parse(r#"{"a":1,"a":"two","b":null}"#).unwrap();
         assert_eq!(object.text("a").as_deref(), Some("two"));
         assert!(object.raw("b").is_none());

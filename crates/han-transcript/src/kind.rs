@@ -1,11 +1,11 @@
-//! The kinds of message that a transcript line can be: one per message type of the GraphQL contract.
+//! The kinds of transcript lines: one per message type of the GraphQL schema.
 
 use std::fmt;
 use std::str::FromStr;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
-        /// What a line is in the message list.
+        /// A line's message type.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum MessageKind {
             $($(#[$doc])* $name,)*
@@ -15,7 +15,7 @@ macro_rules! kinds {
             /// Every kind.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// The name that is stored: the contract's GraphQL type.
+            /// The stored name: the GraphQL type's.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self {
@@ -38,19 +38,19 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// `assistant`: an answer of the model, or a part of one.
+    /// `assistant`: an answer of the model, or a part of it.
     Assistant = "AssistantMessage",
-    /// `user`: a prompt, or anything else no rule below catches.
+    /// `user`: a prompt, or any other line that no rule below matches.
     RegularUser = "RegularUserMessage",
     /// `user` with a `<command-name>`: a slash command.
     CommandUser = "CommandUserMessage",
-    /// `user`: the notice that the person stopped the agent.
+    /// `user`: the notice that a person stopped the agent.
     InterruptUser = "InterruptUserMessage",
-    /// `user` with `isMeta`: put there by the harness.
+    /// `user` with `isMeta`: written by the harness.
     MetaUser = "MetaUserMessage",
-    /// `user` with nothing but tool results.
+    /// `user` that consists of tool results.
     ToolResultUser = "ToolResultUserMessage",
-    /// `summary`, or a `user` line that stands for an earlier conversation.
+    /// `summary`, or a `user` line that summarizes an earlier conversation.
     Summary = "SummaryMessage",
     /// `system`.
     System = "SystemMessage",
@@ -90,17 +90,17 @@ kinds! {
     MemoryLearn = "MemoryLearnMessage",
     /// Han's event `sentiment_analysis`.
     SentimentAnalysis = "SentimentAnalysisMessage",
-    /// Everything else, kept as it stands: unknown types, `progress`, and lines that are not JSON objects.
+    /// Everything else: unknown types, `progress`, and lines that are no JSON objects.
     UnknownEvent = "UnknownEventMessage",
 }
 
 /// A text that names no [`MessageKind`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a message kind: expected a message type of the GraphQL contract, such as AssistantMessage")]
+#[error("not a message kind: expected a message type of the GraphQL schema, such as AssistantMessage")]
 pub struct UnknownKind;
 
 impl MessageKind {
-    /// The kind of a Han event of that name.
+    /// The kind of the Han event with that name.
     pub(crate) fn of_event(name: &str) -> Option<Self> {
         Some(match name {
             "hook_run" => Self::HookRun,
@@ -124,7 +124,7 @@ impl MessageKind {
         })
     }
 
-    /// Whether such a line never stands in the message list, because it nests under what it answers.
+    /// Whether such a line is not listed on its own but nested under the call or hook run that it answers.
     #[must_use]
     pub fn nests(self) -> bool {
         matches!(

@@ -1,12 +1,12 @@
-//! What a line of a coding agent's transcript means. Pure functions from text: no I/O, no clock, no database.
+//! Parses the transcript lines of coding agents. Pure functions of text: no I/O, no clock, no database.
 //!
-//! A line is read twice in its life. [`record::project`] runs on every line that arrives and says where it
-//! belongs and what it adds to lists and sums; [`view::view`] runs on lines that somebody reads and says what
-//! they show. [`fold`] puts the records of a session together, and [`pricing`] turns tokens into money.
+//! Each line is parsed for two purposes. [`record::project`] runs on every line that is ingested and returns its key
+//! and what it contributes to lists and totals. [`view::view`] runs on lines that a client requests and returns what
+//! they display. [`fold`] combines the records of a session, and [`pricing`] computes the cost of tokens.
 //!
-//! Agents change their format often, and a transcript may be hostile. So nothing here fails: a field of the
-//! wrong type is an absent field, an unknown line is an [`MessageKind::UnknownEvent`], and the line itself is
-//! kept elsewhere, byte for byte.
+//! Agents change their format often, and a transcript may be hostile. Therefore nothing here fails: a field of the
+//! wrong type counts as absent, and an unknown line becomes a [`MessageKind::UnknownEvent`]. The caller keeps the
+//! line itself, byte for byte.
 
 mod json;
 mod kind;

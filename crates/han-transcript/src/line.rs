@@ -1,5 +1,5 @@
-//! One transcript line, read just far enough to say what it is. Both `record` and `view` start here, so that
-//! they cannot disagree on a line's kind.
+//! Parses one transcript line as far as its kind requires. `record` and `view` both start here, so that they agree on
+//! a line's kind.
 
 use std::borrow::Cow;
 
@@ -10,12 +10,12 @@ use crate::json::{self, Object};
 use crate::kind::MessageKind;
 use crate::text;
 
-/// How the agent opens the text that stands for the conversation before a compaction.
+/// The first words of the text that replaces the conversation before a compaction.
 const CONTINUATION: &str = "This session is being continued from a previous conversation";
-/// How the agent notes that the person stopped it (`…by user]`, `…by user for tool use]`).
+/// The first words of the agent's notice that a person stopped it (`…by user]`, `…by user for tool use]`).
 const INTERRUPTION: &str = "[Request interrupted by user";
-/// What the harness puts into a `user` line without a person having typed it.
-const NOT_TYPED: [&str; 7] = [
+/// The first words of `user` lines that the harness writes, not a person.
+const HARNESS_TAGS: [&str; 7] = [
     "<task-notification>",
     "<local-command-stdout>",
     "<local-command-stderr>",
@@ -25,17 +25,17 @@ const NOT_TYPED: [&str; 7] = [
     "<system-reminder>",
 ];
 
-/// The line that a stored body stands for.
+/// The line of a stored body.
 ///
-/// Bodies are kept as the JSON value that arrived. An object is the line itself; a line that was not a JSON
-/// object travelled as a JSON string, and what the string says is the line. A body that is neither is returned
-/// as it stands. Lone surrogates in such a string become U+FFFD.
+/// A body is stored as the JSON value that was received. An object is the line itself. A line that is no JSON object
+/// is sent as a JSON string, whose content is the line; lone surrogates in it become U+FFFD. Any other body is
+/// returned unchanged.
 #[must_use]
 pub fn line_text(body: &str) -> Cow<'_, str> {
     if !body.trim_start().starts_with('"') {
         return Cow::Borrowed(body);
     }
-    // Reading as an owned string covers what the borrowed reader cannot return from a cleaned copy.
+    // An owned string, because the cleaned copy does not live long enough to borrow from it.
     serde_json::from_str::<String>(&json::without_lone_surrogates(body))
         .map_or(Cow::Borrowed(body), Cow::Owned)
 }
@@ -49,7 +49,7 @@ pub(crate) enum Content<'a> {
     Blocks(Vec<Part<'a>>),
 }
 
-/// One content block: its `type`, the object it is, and its JSON as it stands.
+/// One content block: its `type`, its fields, and its unchanged JSON.
 #[derive(Debug)]
 pub(crate) struct Part<'a> {
     pub(crate) kind: Cow<'a, str>,
@@ -84,7 +84,7 @@ impl<'a> Content<'a> {
         self.parts().iter().filter(move |part| part.kind == kind).map(|part| &part.fields)
     }
 
-    /// The text: the string itself, or the text blocks, one below the other.
+    /// The text: the string itself, or the text blocks joined by line feeds.
     pub(crate) fn text(&self) -> Option<Cow<'_, str>> {
         if let Self::Text(text) = self {
             return Some(Cow::Borrowed(text));
@@ -100,24 +100,24 @@ impl<'a> Content<'a> {
     }
 }
 
-/// A line, its kind, and its parts still raw.
+/// A line with its kind; its parts are still raw JSON.
 #[derive(Debug, Default)]
-pub(crate) struct Line<'a> {
+pub(crate) struct ParsedLine<'a> {
     pub(crate) fields: Object<'a>,
     pub(crate) line_type: Cow<'a, str>,
     pub(crate) message: Object<'a>,
     pub(crate) content: Content<'a>,
     /// The name of a Han event, known or not.
     pub(crate) event: Option<Cow<'a, str>>,
-    /// What a Han event (or a `progress` line) carries.
+    /// The data of a Han event or of a `progress` line.
     pub(crate) data: Object<'a>,
     kind: Option<MessageKind>,
 }
 
-impl<'a> Line<'a> {
-    /// Reads a line whose lone surrogates are already replaced. Whatever is no JSON object is an empty line of
+impl<'a> ParsedLine<'a> {
+    /// Parses a line whose lone surrogates have been replaced. Any text that is no JSON object gives an empty line of
     /// unknown kind.
-    pub(crate) fn read(line: &'a str) -> Self {
+    pub(crate) fn parse(line: &'a str) -> Self {
         let Some(fields) = Object::parse(line) else { return Self::default() };
         let line_type = fields.text("type").unwrap_or_default();
         let mut read = Self { line_type, fields, ..Self::default() };
@@ -164,7 +164,7 @@ impl<'a> Line<'a> {
         if !parts.is_empty() && parts.iter().all(|part| part.kind == "tool_result") {
             return MessageKind::ToolResultUser;
         }
-        // The tag opens the text, alone or after its siblings; further down it is somebody quoting it.
+        // In a command, the text starts with this tag or with its sibling tags. Later in a text, the tag is a quote.
         if text.starts_with("<command-") && text.contains("<command-name>") {
             MessageKind::CommandUser
         } else if text.starts_with(INTERRUPTION) {
@@ -176,7 +176,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Han's own events. They name themselves in their data, beside it, or in `type` itself.
+    /// Reads an event of Han. Its name is in its data, beside its data, or in `type`.
     fn read_event(&mut self) -> Option<MessageKind> {
         let data = self.fields.object("data");
         if self.line_type == "han_event" {
@@ -199,7 +199,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// A Han event's field: from its data, else from the line, in either spelling; `name` is in snake_case.
+    /// A field of a Han event: from its data, else from the line, in snake_case or camelCase. `name` is in snake_case.
     pub(crate) fn event_raw(&self, name: &str) -> Option<&'a RawValue> {
         self.data.either(name).or_else(|| self.fields.either(name))
     }
@@ -208,7 +208,7 @@ impl<'a> Line<'a> {
         self.event_raw(name).and_then(json::text)
     }
 
-    /// A field as text: a string's content, or another value's JSON as it stands.
+    /// A field as text: the content of a string, or the JSON of any other value.
     pub(crate) fn event_any(&self, name: &str) -> Option<Cow<'a, str>> {
         let raw = self.event_raw(name)?;
         Some(json::text(raw).unwrap_or(Cow::Borrowed(raw.get())))
@@ -218,17 +218,17 @@ impl<'a> Line<'a> {
         self.event_raw(name).and_then(json::flag)
     }
 
-    /// Milliseconds, from 0 to a hundred years.
+    /// The event's duration in milliseconds, clamped to 0 to a hundred years.
     pub(crate) fn event_duration(&self) -> Option<i64> {
         self.event_raw("duration_ms").and_then(duration_ms)
     }
 
-    /// An exit code, within the contract's 32 bits.
+    /// The event's exit code, clamped to the 32 bits of GraphQL's `Int`.
     pub(crate) fn event_exit_code(&self) -> Option<i64> {
         self.event_raw("exit_code").and_then(|raw| json::whole(raw, i64::from(i32::MIN), i64::from(i32::MAX)))
     }
 
-    /// What a call is known by: its result names the call's own id.
+    /// The id of the call that this line is or answers. A result names the line id of its call.
     pub(crate) fn call_id(&self) -> Option<String> {
         let named = self.event_text("call_id");
         let own = || self.fields.text("uuid").or_else(|| self.fields.text("id"));
@@ -236,7 +236,7 @@ impl<'a> Line<'a> {
         named.or_else(|| if is_call { own() } else { None }).and_then(|id| text::id(&id))
     }
 
-    /// The hook run that this line is, or answers.
+    /// The id of the hook run that this line is or answers.
     pub(crate) fn hook_run_id(&self) -> Option<String> {
         let named = self.event_text("hook_run_id");
         let own = || self.fields.text("uuid").or_else(|| self.fields.text("id"));
@@ -244,7 +244,7 @@ impl<'a> Line<'a> {
         named.or_else(|| if is_run { own() } else { None }).and_then(|id| text::id(&id))
     }
 
-    /// Whether this is the summary that a compacted conversation goes on from.
+    /// Whether this is the summary from which a compacted conversation continues.
     pub(crate) fn is_continuation(&self) -> bool {
         self.line_type == "user"
             && (self.is_compact_summary()
@@ -265,7 +265,7 @@ impl<'a> Line<'a> {
         })
     }
 
-    /// Whether a person typed this line into the session: a prompt or a command of the main conversation.
+    /// Whether a person typed this line: a prompt or a command of the main conversation.
     pub(crate) fn is_turn(&self) -> bool {
         match self.kind() {
             MessageKind::CommandUser => !self.is_subagent(),
@@ -275,7 +275,7 @@ impl<'a> Line<'a> {
                 let has_image = self.content.of("image").next().is_some();
                 !self.is_subagent()
                     && (has_image || !text.is_empty())
-                    && !NOT_TYPED.iter().any(|tag| text.starts_with(tag))
+                    && !HARNESS_TAGS.iter().any(|tag| text.starts_with(tag))
             }
             _ => false,
         }
@@ -285,13 +285,13 @@ impl<'a> Line<'a> {
         self.fields.flag("isSidechain").unwrap_or(false) || self.fields.text("agentId").is_some()
     }
 
-    /// The uuid the line carries, if it can stand as a key.
+    /// The line's own uuid, if it is valid as a key.
     pub(crate) fn own_uuid(&self) -> Option<String> {
         self.fields.text("uuid").and_then(|uuid| text::id(&uuid))
     }
 }
 
-/// Milliseconds, clamped to 0 to a hundred years, so that sums of hostile ones stay within 64 bits.
+/// Milliseconds, clamped to 0 to a hundred years, so that sums of hostile values fit into 64 bits.
 pub(crate) fn duration_ms(raw: &RawValue) -> Option<i64> {
     json::whole(raw, 0, 3_155_760_000_000)
 }

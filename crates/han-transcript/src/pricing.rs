@@ -1,5 +1,5 @@
-//! What tokens cost: one table with its date, matched by model id, overridable. A model that is not in it has no
-//! price; nothing is guessed.
+//! Prices of tokens: one dated table by model id, which configuration can override. A model outside the table has no
+//! price; prices are never guessed.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::fold::TokenTotals;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Price {
-    /// Input tokens that no cache covered.
+    /// Input tokens that were neither read from nor written to a cache.
     pub input: f64,
     /// Output tokens.
     pub output: f64,
@@ -28,7 +28,7 @@ impl Price {
         Self { input, output, cache_read, cache_write_5m, cache_write_1h }
     }
 
-    /// What these tokens cost, in US dollars.
+    /// The cost of these tokens in US dollars.
     #[must_use]
     pub fn cost(&self, tokens: &TokenTotals) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 are not real ones")]
@@ -47,9 +47,9 @@ pub const PRICES_AS_OF: &str = "2026-10-24";
 /// The vendor's list prices (<https://platform.claude.com/docs/en/about-claude/pricing>): model id without its
 /// date, then input, cache write 5 m and 1 h, cache read, output.
 ///
-/// They are list prices at standard speed; batch, fast and long-context rates and discounts are not told by a
-/// transcript. A model whose rate depends on the length of each prompt (Haiku 5.5) is left out, since sums of
-/// tokens cannot be priced by it.
+/// They are list prices at standard speed, because a transcript does not record batch, fast and long-context rates or
+/// discounts. A model whose rate depends on the length of each prompt (Haiku 5.5) is omitted, because sums of tokens do
+/// not determine its cost.
 const PRICES: [(&str, Price); 24] = [
     ("claude-fable-5-1", Price::new(10.0, 12.5, 20.0, 0.25, 50.0)),
     ("claude-fable-5", Price::new(10.0, 12.5, 20.0, 1.0, 50.0)),
@@ -74,18 +74,18 @@ const PRICES: [(&str, Price); 24] = [
     ("claude-3-5-haiku", Price::new(0.8, 1.0, 1.6, 0.08, 4.0)),
     ("claude-3-opus", Price::new(15.0, 18.75, 30.0, 1.5, 75.0)),
     ("claude-3-haiku", Price::new(0.25, 0.3, 0.5, 0.03, 1.25)),
-    // What the agent writes for answers it made up itself (errors, interruptions): they cost nothing.
+    // The agent's model name for answers that it generates itself (errors, interruptions): they cost nothing.
     ("<synthetic>", Price::new(0.0, 0.0, 0.0, 0.0, 0.0)),
 ];
 
-/// Prices by model id, as configuration gives them:
+/// Prices by model id, as in the configuration:
 /// `{"as_of": "2026-10-24", "models": {"claude-opus-4-6": {"input": 5, …}}}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PriceTable {
-    /// The day the prices were checked, ISO 8601. For people.
+    /// The day on which the prices were checked, ISO 8601. Informational.
     pub as_of: String,
-    /// US dollars per million tokens, by model id. An id without a date speaks for every date.
+    /// US dollars per million tokens, by model id. An id without a date applies to every release date.
     pub models: BTreeMap<String, Price>,
 }
 
@@ -99,7 +99,7 @@ impl Default for PriceTable {
 }
 
 impl PriceTable {
-    /// This table with another's prices over its own, and the other's date.
+    /// This table with the prices of `other` added or replaced, and the date of `other`.
     #[must_use]
     pub fn overridden_by(mut self, other: Self) -> Self {
         self.as_of = other.as_of;
@@ -107,10 +107,10 @@ impl PriceTable {
         self
     }
 
-    /// The price of the model with that id. The longest id of the table counts that is the model's, apart from
-    /// what names a release, a context window or a vendor's deployment of it: a date (`-20251001`, `@20251001`),
-    /// `-latest`, `-v1:0`, `[1m]`, and `anthropic.` or `anthropic/` with whatever stands before it. So
-    /// `claude-opus-4` says nothing on `claude-opus-4-9`.
+    /// The price of the model with that id: that of the exact id, else of the longest id in the table that matches
+    /// after the parts for release, context window and deployment are removed. These parts are a date (`-20251001`,
+    /// `@20251001`), `-latest`, `-v1:0`, `[1m]`, and `anthropic.` or `anthropic/` with any text before it. So
+    /// `claude-opus-4` does not match `claude-opus-4-9`.
     #[must_use]
     pub fn price(&self, model: &str) -> Option<&Price> {
         let exact = self.models.get(model);
@@ -123,14 +123,14 @@ impl PriceTable {
         })
     }
 
-    /// What these tokens cost with that model, in US dollars; `None` where it has no price.
+    /// The cost of these tokens with that model in US dollars; `None` if the model has no price.
     #[must_use]
     pub fn cost(&self, model: &str, tokens: &TokenTotals) -> Option<f64> {
         Some(self.price(model)?.cost(tokens))
     }
 }
 
-/// Whether the rest of a model id names no other model.
+/// Whether the rest of a model id only names a release of the same model.
 fn is_release(rest: &str) -> bool {
     let rest = rest.strip_suffix("[1m]").unwrap_or(rest);
     let rest = match rest.rsplit_once("-v") {
@@ -149,7 +149,7 @@ mod tests {
     use crate::fold::TokenTotals;
 
     #[test]
-    fn a_model_is_found_by_its_id_whatever_its_release() {
+    fn price_matches_model_ids_of_any_release() {
         let table = PriceTable::default();
         let input = |model| table.price(model).map(|price| price.input);
         for (model, price) in [
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn every_counter_has_its_own_price() {
+    fn cost_applies_one_price_per_counter() {
         let tokens = TokenTotals {
             input: 1_000_000,
             output: 2_000_000,
@@ -216,7 +216,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_has_a_price_or_none(model in "(claude|anthropic|é|-v|\\[1m\\]|[-@0-9a-z.:]){0,12}") {
+        fn price_never_panics(model in "(claude|anthropic|é|-v|\\[1m\\]|[-@0-9a-z.:]){0,12}") {
             let _ = PriceTable::default().price(&model);
         }
     }

@@ -1,21 +1,21 @@
-//! Making foreign text fit for a clear column or a list: without control characters, and of bounded length.
+//! Sanitizes untrusted text for plaintext columns and lists: removes control characters and limits the length.
 
 use std::borrow::Cow;
 
-/// The longest id that is taken over, in characters.
+/// The maximum length of an id, in characters.
 pub(crate) const MAX_ID: usize = 128;
-/// The longest name (of a tool, a hook, a plugin, a model, a branch) that is taken over, in characters.
+/// The maximum length of a name (of a tool, a hook, a plugin, a model, a branch), in characters.
 pub(crate) const MAX_NAME: usize = 256;
-/// The longest path or URL that is taken over, in characters.
+/// The maximum length of a path or URL, in characters.
 pub(crate) const MAX_PATH: usize = 4096;
-/// The longest projected prose (a to-do, a description, a reason), in characters.
+/// The maximum length of projected prose (a to-do, a description, a reason), in characters.
 pub(crate) const MAX_PROSE: usize = 8192;
 
-/// One line: no control characters at all (NUL among them, which PostgreSQL refuses), no white space at its
-/// ends, at most `max` characters. Empty is `None`.
+/// Makes a single line: no control characters (PostgreSQL rejects NUL), trimmed, at most `max` characters. Returns
+/// `None` if nothing remains.
 pub(crate) fn label(text: &str, max: usize) -> Option<String> {
     let text = text.trim();
-    // Nearly every label is short plain ASCII, and there are a dozen on every line.
+    // Fast path: nearly every label is short plain ASCII, and each line has a dozen labels.
     if text.len() <= max && text.bytes().all(|b| matches!(b, b' '..=b'~')) {
         return (!text.is_empty()).then(|| text.to_owned());
     }
@@ -23,24 +23,24 @@ pub(crate) fn label(text: &str, max: usize) -> Option<String> {
     (!clean.is_empty()).then_some(clean)
 }
 
-/// An id that may stand as a key: taken whole or not at all, since two ids must not become one by cleaning.
+/// An id that is valid as a key. An id is never truncated or cleaned, because that could make two ids equal.
 pub(crate) fn id(text: &str) -> Option<String> {
-    // Four bytes are the longest character: whatever is longer need not be counted.
+    // A character has at most four bytes, so longer texts need not be counted.
     let short = text.len() <= MAX_ID || (text.len() <= 4 * MAX_ID && text.chars().nth(MAX_ID).is_none());
     (short && !text.is_empty() && !text.contains(char::is_control)).then(|| text.to_owned())
 }
 
-/// Several lines: keeps line feeds and tabs, drops every other control character, at most `max` characters.
+/// Makes multi-line text: keeps line feeds and tabs, removes other control characters, at most `max` characters.
 pub(crate) fn prose(text: &str, max: usize) -> String {
     text.chars().filter(|&c| !c.is_control() || c == '\n' || c == '\t').take(max).collect()
 }
 
-/// Text without NUL, which neither PostgreSQL nor every client takes; borrowed where there is none.
+/// Removes NUL, which PostgreSQL and some clients reject.
 pub(crate) fn without_nul(text: Cow<'_, str>) -> String {
     if text.contains('\0') { text.replace('\0', "") } else { text.into_owned() }
 }
 
-/// The text's first `max` characters, white space runs as one space, and `…` where something was cut.
+/// The text's first `max` characters with each run of white space as one space; ends with `…` if truncated.
 pub(crate) fn preview(text: &str, max: usize) -> String {
     let mut out = String::new();
     let mut count = 0;
@@ -73,7 +73,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_cleaned_is_clean_and_short(text in any::<String>(), max in 1usize..40) {
+        fn cleaned_text_has_no_control_characters_and_bounded_length(text in any::<String>(), max in 1usize..40) {
             let line = label(&text, max).unwrap_or_default();
             prop_assert!(!line.contains(char::is_control) && line.chars().count() <= max);
             let lines = prose(&text, max);
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_whole_or_absent() {
+    fn ids_are_never_truncated_or_cleaned() {
         assert_eq!(id(&"é".repeat(128)), Some("é".repeat(128)));
         assert_eq!(id(&"é".repeat(129)), None);
         assert_eq!(id("a\0"), None);

@@ -1,14 +1,14 @@
-//! The agent's tools: their categories, and how each is shown. One table; nothing else names colours or icons.
+//! The agent's tools: categories, display names, icons and colours. No other module names icons or colours.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// What sort of thing a tool does.
+/// A tool's category.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ToolCategory {
     /// Reads or writes files.
     File,
-    /// Looks for files or text.
+    /// Searches files or text.
     Search,
     /// Runs commands.
     Shell,
@@ -22,7 +22,7 @@ pub enum ToolCategory {
     Other,
 }
 
-/// How tools of one category are shown: `(category, stored name, icon, colour)`. Icons are names of the lucide
+/// How tools of a category are displayed: `(category, stored name, icon, colour)`. Icons are names of the lucide
 /// icon set, colours are hexadecimal RGB.
 const CATEGORIES: [(ToolCategory, &str, &str, &str); 7] = [
     (ToolCategory::File, "FILE", "file-text", "#3b82f6"),
@@ -34,7 +34,7 @@ const CATEGORIES: [(ToolCategory, &str, &str, &str); 7] = [
     (ToolCategory::Other, "OTHER", "wrench", "#6b7280"),
 ];
 
-/// The tools that are known by name: `(name, category, name shown, icon)`.
+/// The known tools: `(name, category, display name, icon)`.
 const TOOLS: [(&str, ToolCategory, &str, &str); 31] = [
     ("Read", ToolCategory::File, "Read", "file-text"),
     ("Write", ToolCategory::File, "Write", "file-plus"),
@@ -69,9 +69,9 @@ const TOOLS: [(&str, ToolCategory, &str, &str); 31] = [
     ("Skill", ToolCategory::Other, "Skill", "sparkles"),
 ];
 
-/// How a tool is shown.
+/// How a tool is displayed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ToolFace {
+pub struct ToolDisplay {
     /// Its category.
     pub category: ToolCategory,
     /// Its name for people: `Find files`, or `server: tool` for an MCP tool. An unknown tool keeps its name.
@@ -90,16 +90,16 @@ pub fn mcp_name(name: &str) -> Option<(&str, &str)> {
         .filter(|(server, tool)| !server.is_empty() && !tool.is_empty())
 }
 
-/// Whether a use of the tool of that name starts a subagent, whose type its input names (`subagent_type`). The tool was
-/// called `Task` before it was called `Agent`.
+/// Whether the tool starts a subagent, whose type is in its input (`subagent_type`). The tool was called `Task` before
+/// it was called `Agent`.
 #[must_use]
 pub fn starts_subagent(name: &str) -> bool {
     matches!(name, "Task" | "Agent")
 }
 
-/// How the tool of that name is shown.
+/// How the tool with that name is displayed.
 #[must_use]
-pub fn face(name: &str) -> ToolFace {
+pub fn display(name: &str) -> ToolDisplay {
     let known = TOOLS.iter().find(|(tool, ..)| *tool == name);
     let category = ToolCategory::of(name);
     let (_, _, icon, color) = category.row();
@@ -108,11 +108,11 @@ pub fn face(name: &str) -> ToolFace {
         (None, Some((server, tool))) => format!("{server}: {tool}"),
         (None, None) => name.to_owned(),
     };
-    ToolFace { category, display_name, icon: known.map_or(icon, |(.., icon)| icon), color }
+    ToolDisplay { category, display_name, icon: known.map_or(icon, |(.., icon)| icon), color }
 }
 
 impl ToolCategory {
-    /// The category of the tool of that name.
+    /// The category of the tool with that name.
     #[must_use]
     pub fn of(name: &str) -> Self {
         match TOOLS.iter().find(|(tool, ..)| *tool == name) {
@@ -131,7 +131,7 @@ impl ToolCategory {
         ))
     }
 
-    /// The contract's name, which is also the stored one: `FILE`.
+    /// The GraphQL name, which is also the stored one: `FILE`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         self.row().1

@@ -1,10 +1,10 @@
-//! Words: what searching compares. The same rule makes the index's words, a query's and a snippet's, so that all agree.
-//! What of a line is text at all says [`view::search_text`](crate::view::search_text).
+//! Splits text into words for search. Index, queries and snippets use the same rules, so that they agree.
+//! [`view::search_text`](crate::view::search_text) decides which text of a line is searchable.
 //!
-//! * Letters are compared without case, accents and compatibility forms: each character is decomposed (Unicode
-//!   Standard Annex #15, NFKD), loses its combining marks and becomes lower case; `ς` is `σ`.
-//! * A word is a run of letters and digits; everything else, `_` too, stands between words.
-//! * Each character of Chinese and Japanese is a word, since nothing stands between words there.
+//! * Normalization: each character is decomposed (Unicode Standard Annex #15, NFKD), loses its combining marks and
+//!   becomes lower case; `ς` becomes `σ`. So case, accents and compatibility forms make no difference.
+//! * A word is a run of letters and digits; every other character, including `_`, separates words.
+//! * Each Chinese or Japanese character is a word, because these scripts have no separators.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -13,18 +13,18 @@ use thiserror::Error;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
-/// The longest query, in characters.
+/// The maximum length of a query, in characters.
 pub const MAX_QUERY_CHARS: usize = 500;
 
-/// The most different words of a query.
+/// The maximum number of distinct words in a query.
 pub const MAX_QUERY_WORDS: usize = 16;
 
-/// A word and the bytes of the text that it stands in.
+/// A word and its byte range in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
-    /// As it is compared.
+    /// The normalized word.
     pub text: String,
-    /// Where it stands.
+    /// Its byte range in the text.
     pub at: Range<usize>,
 }
 
@@ -46,7 +46,7 @@ pub fn words(text: &str) -> Vec<Word> {
                     continue;
                 }
                 match c {
-                    _ if stands_alone(c) => {
+                    _ if is_unsegmented(c) => {
                         finish(&mut word, &mut found);
                         push(&mut word, c, start..end);
                         finish(&mut word, &mut found);
@@ -77,26 +77,27 @@ fn finish(word: &mut Word, found: &mut Vec<Word>) {
     }
 }
 
-/// Scripts that are written without spaces between words: Han, Hiragana and Katakana (the Unicode blocks).
-fn stands_alone(c: char) -> bool {
+/// Whether the character belongs to a script without spaces between words: the Unicode blocks of Han, Hiragana and
+/// Katakana.
+fn is_unsegmented(c: char) -> bool {
     matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
 }
 
-/// What is wrong with a query.
+/// Why a search query is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum QueryError {
-    /// Nothing to look for.
-    #[error("it holds no word: search for letters or digits")]
+    /// It has no words.
+    #[error("it contains no word: search for letters or digits")]
     Empty,
-    /// Too long.
+    /// It is too long.
     #[error("it has more than {MAX_QUERY_CHARS} characters: shorten it")]
     TooLong,
-    /// Too many words.
+    /// It has too many words.
     #[error("it has more than {MAX_QUERY_WORDS} different words: leave some out")]
     TooManyWords,
 }
 
-/// A query: words that all have to occur, and phrases whose words have to follow each other.
+/// A query: words that must all occur, and phrases whose words must occur in sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     words: BTreeSet<String>,
@@ -104,11 +105,11 @@ pub struct Query {
 }
 
 impl Query {
-    /// Reads what somebody typed: words, and phrases in `"`. What is typed without a space between, such as
-    /// `snake_case`, is a phrase where it has several words.
+    /// Parses words, and phrases in `"`. Several words without a space between them, such as `snake_case`, are a
+    /// phrase.
     ///
     /// # Errors
-    /// Where it is empty or over a limit.
+    /// If it is empty or exceeds a limit.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
         if text.chars().nth(MAX_QUERY_CHARS).is_some() {
             return Err(QueryError::TooLong);
@@ -131,13 +132,13 @@ impl Query {
         }
     }
 
-    /// The words, each once.
+    /// The distinct words.
     pub fn words(&self) -> impl ExactSizeIterator<Item = &str> {
         self.words.iter().map(String::as_str)
     }
 
-    /// Whether a text meets the query, and if so, the bytes where it first does: of its first phrase, else of its first
-    /// word.
+    /// The byte range of the first match if the text matches the query: of the first phrase, or without phrases, of
+    /// the first word.
     #[must_use]
     pub fn find(&self, text: &str) -> Option<Range<usize>> {
         let found = words(text);
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_word_is() {
+    fn text_is_split_into_normalized_words() {
         assert_eq!(texts("Fix the CI-build, snake_case2!"), ["fix", "the", "ci", "build", "snake", "case2"]);
         assert_eq!(
             texts("Élan ELAN e\u{301}lan ﬁne Straße ΣΑΣ"),
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_query_finds() {
+    fn queries_match_words_and_phrases() {
         let found =
             |query: &str, text: &str| Query::parse(query).unwrap().find(text).map(|at| text[at].to_owned());
         let text = "The build is red: build_number 12, Überlauf in «main».";
@@ -198,7 +199,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn words_stand_where_they_say(text in "\\PC{0,60}|[a-zéß\u{301} ﬁ検_\"-]{0,40}") {
+        fn word_ranges_contain_their_words(text in "\\PC{0,60}|[a-zéß\u{301} ﬁ検_\"-]{0,40}") {
             for word in words(&text) {
                 prop_assert!(!word.text.is_empty());
                 let shown = texts(&text[word.at.clone()]);
@@ -207,7 +208,7 @@ mod tests {
         }
 
         #[test]
-        fn every_word_of_a_text_is_found_in_it(text in "\\PC{0,60}") {
+        fn a_text_matches_each_of_its_words(text in "\\PC{0,60}") {
             for word in words(&text) {
                 let query = Query::parse(&word.text);
                 if let Ok(query) = query {

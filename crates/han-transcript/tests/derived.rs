@@ -1,7 +1,7 @@
-//! Tasks, to-dos and file changes: what a session's lines come to, in whatever order they arrive.
+//! Tests tasks, to-dos and file changes that are derived from a session's lines in any order of arrival.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper fails its test by panicking")]
 
-use han_transcript::fold::{Place, SessionTotals, TaskStatus};
+use han_transcript::fold::{LinePosition, SessionTotals, TaskStatus};
 use han_transcript::record::{FileAction, LineContext, TaskOutcome, TodoStatus, project};
 use han_types::Timestamp;
 use proptest::prelude::*;
@@ -22,14 +22,17 @@ fn event(name: &str, uuid: &str, data: Value) -> Value {
     json!({"type": name, "uuid": uuid, "data": data})
 }
 
-/// Folds lines, of which each stands one second after the one before, in the order that `order` gives.
+/// Folds lines whose timestamps are one second apart, in the given order.
 fn fold(lines: &[Value], order: impl IntoIterator<Item = usize>) -> SessionTotals {
     let mut totals = SessionTotals::default();
     for at in order {
         let line = u64::try_from(at).unwrap();
-        let place =
-            Place { time: Timestamp(i64::try_from(at).unwrap() * 1000), transcript: "main".to_owned(), line };
-        totals.add(&place, &project(&lines[at].to_string(), &AT));
+        let position = LinePosition {
+            time: Timestamp(i64::try_from(at).unwrap() * 1000),
+            transcript: "main".to_owned(),
+            line,
+        };
+        totals.add(&position, &project(&lines[at].to_string(), &AT));
     }
     totals
 }
@@ -114,7 +117,7 @@ fn han_lines() -> Vec<Value> {
 }
 
 #[test]
-fn han_tasks_are_folded_from_every_account_of_them() {
+fn han_tasks_are_folded_from_tool_uses_results_and_events() {
     let tasks = in_order(&han_lines()).tasks();
     let [pruned, failed, open] = tasks.as_slice() else { panic!("{tasks:#?}") };
     assert_eq!((&*pruned.task_id, pruned.status), ("t1", TaskStatus::Completed));
@@ -127,7 +130,7 @@ fn han_tasks_are_folded_from_every_account_of_them() {
     assert_eq!(pruned.completed_at, Some(Timestamp(6000)));
     assert_eq!((&*failed.task_id, failed.status), ("t2", TaskStatus::Failed));
     assert_eq!((failed.notes.as_deref(), failed.outcome), (Some("no ladder"), Some(TaskOutcome::Failure)));
-    // A tool of the agent's own that happens to have the name is none of Han's.
+    // A tool of the agent with the same name is not a tool of Han.
     assert_eq!((&*open.task_id, open.status), ("t3", TaskStatus::Active));
 }
 
@@ -155,7 +158,7 @@ fn change_lines() -> Vec<Value> {
 }
 
 #[test]
-fn file_changes_are_those_that_happened() {
+fn file_changes_of_failed_calls_are_left_out() {
     let changes: Vec<_> = in_order(&change_lines())
         .file_changes()
         .into_iter()
@@ -176,7 +179,7 @@ fn file_changes_are_those_that_happened() {
 }
 
 #[test]
-fn subagents_are_told_by_the_tool_uses_that_start_them() {
+fn subagent_types_come_from_the_tool_uses_that_start_them() {
     let lines = [
         uses("Task", "a1", json!({"subagent_type": "Plan", "prompt": "think"})),
         uses("Agent", "a2", json!({"prompt": "think"})),
@@ -208,7 +211,7 @@ fn todo_lines() -> Vec<Value> {
 }
 
 #[test]
-fn the_latest_list_counts() {
+fn the_latest_todo_list_and_summary_are_used() {
     let totals = in_order(&todo_lines());
     let todos: Vec<_> = totals.todos().iter().map(|todo| (todo.content.as_str(), todo.status)).collect();
     assert_eq!(todos, [("a", TodoStatus::Completed), ("c", TodoStatus::Pending)]);
@@ -218,7 +221,7 @@ fn the_latest_list_counts() {
 
 proptest! {
     #[test]
-    fn order_and_repetition_change_nothing(
+    fn totals_do_not_depend_on_order_and_repetition(
         order in Just((0..native_lines().len().max(han_lines().len()).max(change_lines().len())).collect::<Vec<_>>())
             .prop_shuffle(),
         again in 0usize..6,

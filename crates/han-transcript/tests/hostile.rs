@@ -1,4 +1,4 @@
-//! Lines that nobody should send: any text, any JSON, any nesting. Nothing may panic, and the invariants hold.
+//! Tests hostile lines: any text, any JSON, any nesting. Nothing may panic, and the invariants must hold.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper fails its test by panicking")]
 
 #[path = "support/invariants.rs"]
@@ -12,7 +12,7 @@ use invariants::{AT, check};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// Words that lines are made of, so that arbitrary JSON gets past the first look.
+/// Field names and values of real lines, so that arbitrary JSON reaches the deeper parsing code.
 const WORDS: [&str; 84] = [
     "type",
     "user",
@@ -140,7 +140,7 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// An object with a line's own skeleton and arbitrary parts.
+/// An object with the structure of a line and arbitrary values.
 fn line() -> impl Strategy<Value = String> {
     let kinds = ["user", "assistant", "han_event", "system", "summary", "progress", "hook_run"];
     let fields = prop::collection::vec((word(), value()), 0..6);
@@ -159,22 +159,22 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_text(text in any::<String>()) {
+    fn invariants_hold_for_any_text(text in any::<String>()) {
         check(&text);
     }
 
     #[test]
-    fn any_json(value in value()) {
+    fn invariants_hold_for_any_json(value in value()) {
         check(&value.to_string());
     }
 
     #[test]
-    fn any_line(line in line()) {
+    fn invariants_hold_for_any_line(line in line()) {
         check(&line);
     }
 
     #[test]
-    fn any_line_cut_or_spoilt(line in line(), at in any::<prop::sample::Index>(), with in "[\\PC\\\\\"{}\\[\\]:,u]{0,6}") {
+    fn invariants_hold_for_truncated_and_corrupted_lines(line in line(), at in any::<prop::sample::Index>(), with in "[\\PC\\\\\"{}\\[\\]:,u]{0,6}") {
         let at = at.index(line.len().max(1));
         let at = (0..=at).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
         let (before, after) = line.split_at(at);
@@ -183,7 +183,7 @@ proptest! {
     }
 
     #[test]
-    fn escapes_of_every_sort(unit in "\\\\u[dD][89abAB][0-9a-f]{2}|\\\\u[dD][c-f][0-9a-f]{2}|\\\\u00[01][0-9a-f]|\\\\n|x", n in 1usize..5) {
+    fn invariants_hold_for_any_escapes(unit in "\\\\u[dD][89abAB][0-9a-f]{2}|\\\\u[dD][c-f][0-9a-f]{2}|\\\\u00[01][0-9a-f]|\\\\n|x", n in 1usize..5) {
         let text = unit.repeat(n);
         let line = format!(r#"{{"type":"user","uuid":"{text}","{text}":1,"message":{{"content":"a{text}b"}}}}"#);
         prop_assert_eq!(project(&line, &AT).kind, MessageKind::RegularUser);
@@ -191,16 +191,16 @@ proptest! {
     }
 
     #[test]
-    fn a_derived_uuid_does_not_depend_on_spelling(value in line()) {
+    fn a_derived_uuid_does_not_depend_on_json_formatting(value in line()) {
         let parsed: Value = serde_json::from_str(&value).unwrap();
         let pretty = serde_json::to_string_pretty(&parsed).unwrap();
         prop_assert_eq!(project(&value, &AT).uuid, project(&pretty, &AT).uuid);
     }
 }
 
-/// A line of 16 MiB without a uuid must not become a tree of a hundred times its size.
+/// A line of 16 MiB without a uuid must not be parsed to a tree of a hundred times its size.
 #[test]
-fn a_long_line_is_its_own_form() {
+fn a_long_line_is_hashed_without_canonicalization() {
     let line = |blank: &str, n: usize| format!("{{\"type\":\"user\",{blank}\"x\":[{}0]}}", "0,".repeat(n));
     let short = MAX_CANONICAL / 2 - 20;
     assert_eq!(project(&line("", short), &AT).uuid, project(&line(" ", short), &AT).uuid);
@@ -209,14 +209,14 @@ fn a_long_line_is_its_own_form() {
     assert_ne!(project(&line("", long), &AT).uuid, project(&line(" ", long), &AT).uuid);
 }
 
-/// [`check`] without its last step, which serde_json cannot do for a line with lone surrogates.
+/// [`check`] without its last step, which serde_json does not support for lines with lone surrogates.
 fn check_without_body(line: &str) {
     assert_eq!(project(line, &AT).kind, view(line).kind());
     assert_eq!(han_transcript::line_text(line), line);
 }
 
 #[test]
-fn a_hundred_thousand_levels_are_read_past() {
+fn a_hundred_thousand_levels_of_nesting_are_skipped() {
     let deep = |open: &str, inside: &str, close: &str| {
         format!("{}{inside}{}", open.repeat(100_000), close.repeat(100_000))
     };
@@ -230,7 +230,7 @@ fn a_hundred_thousand_levels_are_read_past() {
         check_without_body(nested);
         assert_eq!(project(nested, &AT).kind, MessageKind::UnknownEvent);
     }
-    // Where only a part is deep, the rest keeps its meaning, and the part is there as it stands.
+    // If one part is deep, the other parts are parsed, and the deep part is kept unchanged.
     let nested = &nested[1];
     let line = format!(
         r#"{{"type":"assistant","uuid":"u","deep":{nested},"message":{{"usage":{{"output_tokens":3}},"content":[
@@ -277,17 +277,17 @@ fn lone_surrogates_are_shown_as_replacement_characters() {
 }
 
 #[test]
-fn a_line_without_uuid_is_named_by_where_and_what_it_is() {
+fn a_derived_uuid_depends_on_session_transcript_and_content() {
     let uuid =
         |line: &str, session_id, transcript| project(line, &LineContext { session_id, transcript }).uuid;
     let line = r#"{"type":"summary","summary":"é","n":1.0}"#;
     let here = uuid(line, "s", "main");
-    // Fixed for good: stored rows are found by it.
+    // This value must never change: it is the key of stored rows.
     assert_eq!(here, "15df3f90-0a41-534d-8993-7e92c2ac1389");
     assert_eq!(here, uuid(r#"{ "n":1, "summary":"\u00e9", "type":"summary" }"#, "s", "main"));
     assert_ne!(here, uuid(line, "s", "agent-1"));
     assert_ne!(here, uuid(line, "t", "main"));
-    // What has no canonical form is told apart byte by byte.
+    // Lines without a canonical form are distinguished by their bytes.
     for (one, other) in [
         (r#"{"a":"\ud800"}"#, r#"{"a":"\ud801"}"#),
         (r#"{"a":1e999}"#, r#"{"a":1e998}"#),
@@ -300,7 +300,7 @@ fn a_line_without_uuid_is_named_by_where_and_what_it_is() {
 }
 
 #[test]
-fn only_a_clean_uuid_is_taken_over() {
+fn only_valid_uuids_are_used_as_keys() {
     let of = |uuid: Value| {
         let record = project(&json!({"type": "user", "uuid": uuid}).to_string(), &AT);
         record.own_uuid.then_some(record.uuid)
@@ -320,7 +320,7 @@ fn only_a_clean_uuid_is_taken_over() {
 }
 
 #[test]
-fn wrong_types_make_fields_absent_and_nothing_else() {
+fn fields_of_wrong_types_count_as_absent() {
     for wrong in [json!(null), json!(1), json!("x"), json!([1]), json!({"a": 1}), json!(true)] {
         for field in
             ["message", "data", "timestamp", "parentUuid", "isMeta", "agentId", "toolUseResult", "snapshot"]

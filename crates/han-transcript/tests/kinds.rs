@@ -1,5 +1,5 @@
-//! One line of every kind: which message it becomes, what it shows, and what it projects to. The snapshots are
-//! there to be read; absent and empty fields are left out of them.
+//! Tests one line of each kind: its message type, its view, and its projection. The snapshots omit absent and empty
+//! fields, to be readable.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper fails its test by panicking")]
 
 #[path = "support/invariants.rs"]
@@ -8,7 +8,7 @@ mod invariants;
 use std::fmt::Debug;
 
 use han_transcript::MessageKind;
-use han_transcript::fold::{Place, pair_hooks};
+use han_transcript::fold::{LinePosition, pair_hooks};
 use han_transcript::record::{CompactionTrigger, HookRecord, LineRecord, TimeSource, project};
 use han_transcript::view::{Block, MessageView, results, view};
 use han_types::Timestamp;
@@ -48,7 +48,7 @@ fn kind(line: &Value) -> MessageKind {
     read(line).kind
 }
 
-/// A value as people read it: without what is absent.
+/// A value's Debug output without absent and empty fields.
 fn present(value: &impl Debug) -> String {
     let empty = [": None,", ": [],", ": false,"];
     let text = format!("{value:#?}");
@@ -65,7 +65,7 @@ macro_rules! snapshot {
 }
 
 #[test]
-fn user_lines() {
+fn user_lines_are_classified() {
     use MessageKind::*;
     let meta = json!({"isMeta": true});
     let result = json!({"type": "tool_result", "tool_use_id": "t1", "content": "ok"});
@@ -98,7 +98,7 @@ fn user_lines() {
 }
 
 #[test]
-fn other_lines() {
+fn other_lines_are_classified() {
     use MessageKind::*;
     for (name, expected) in [
         ("assistant", Assistant),
@@ -120,7 +120,7 @@ fn other_lines() {
 }
 
 #[test]
-fn han_events_name_themselves_in_several_ways() {
+fn han_events_are_recognised_by_every_name_field() {
     for kind in MessageKind::ALL {
         let snake = |text: &str| {
             let words = text.trim_end_matches("Message").chars();
@@ -142,7 +142,7 @@ fn han_events_name_themselves_in_several_ways() {
                 | MessageKind::System
                 | MessageKind::FileHistorySnapshot
         ) {
-            // No Han event is called that.
+            // No Han event has this name.
             MessageKind::UnknownEvent
         } else {
             *kind
@@ -168,7 +168,7 @@ fn han_events_name_themselves_in_several_ways() {
 }
 
 #[test]
-fn what_a_prompt_shows() {
+fn prompt_views() {
     snapshot!("prompt", user(&json!("Prune the apple trees,\nthen water them")));
     snapshot!(
         "prompt_with_image",
@@ -186,7 +186,7 @@ fn what_a_prompt_shows() {
 }
 
 #[test]
-fn what_an_answer_shows() {
+fn answer_views() {
     snapshot!(
         "answer",
         assistant(&json!([
@@ -207,7 +207,7 @@ fn what_an_answer_shows() {
 }
 
 #[test]
-fn what_a_result_shows() {
+fn tool_result_views() {
     snapshot!(
         "tool_result",
         with(
@@ -218,18 +218,18 @@ fn what_a_result_shows() {
             &json!({"toolUseResult": {"agentId": "a881341", "totalDurationMs": 32_855}})
         )
     );
-    // With several results the structured one belongs to none for certain.
+    // With several results, it is ambiguous which one the structured result belongs to.
     let two =
         json!([{"type": "tool_result", "tool_use_id": "t1"}, {"type": "tool_result", "tool_use_id": "t2"}]);
     let record = read(&with(user(&two), &json!({"toolUseResult": {"agentId": "a881341"}})));
     assert_eq!(record.results.iter().filter(|result| result.starts_agent.is_some()).count(), 0);
     assert_eq!(record.results.len(), 2);
-    // A result that answers nothing cannot be paired.
+    // A result that names no call cannot be paired.
     assert!(read(&user(&json!([{"type": "tool_result", "content": "x"}]))).results.is_empty());
 }
 
 #[test]
-fn what_the_harness_writes_shows() {
+fn harness_line_views() {
     snapshot!(
         "compact_boundary",
         json!({"type": "system", "subtype": "compact_boundary", "level": "info", "content": "Conversation compacted",
@@ -257,7 +257,7 @@ fn what_the_harness_writes_shows() {
 }
 
 #[test]
-fn what_hooks_show() {
+fn hook_views() {
     let common =
         json!({"plugin": "rust", "hook": "lint", "hook_type": "Stop", "directory": ".", "cached": true});
     let ended =
@@ -298,7 +298,7 @@ fn what_hooks_show() {
 }
 
 #[test]
-fn what_calls_show() {
+fn mcp_and_exposed_call_views() {
     snapshot!("mcp_tool_call", event("mcp_tool_call", &json!({"tool": "list", "arguments": {"q": [1]}})));
     snapshot!(
         "mcp_tool_result",
@@ -320,7 +320,7 @@ fn what_calls_show() {
 }
 
 #[test]
-fn what_memory_and_moods_show() {
+fn memory_and_sentiment_views() {
     snapshot!(
         "memory_query",
         event("memory_query", &json!({"question": "why?", "route": "rules", "result_count": 2}))
@@ -344,7 +344,7 @@ fn what_memory_and_moods_show() {
 }
 
 #[test]
-fn only_what_a_person_typed_is_a_turn() {
+fn only_lines_typed_by_a_person_are_turns() {
     let turn = |line: Value| read(&line).turn;
     assert!(turn(user(&json!("Hello"))));
     assert!(turn(user(&json!("<command-name>/x</command-name>"))));
@@ -364,7 +364,7 @@ fn only_what_a_person_typed_is_a_turn() {
 }
 
 #[test]
-fn times_come_from_where_the_line_says() {
+fn the_time_source_is_the_line_its_leaf_or_the_line_before() {
     let time = |line: Value| read(&line).time;
     let own = TimeSource::Own(Timestamp::parse_rfc3339("2026-02-11T20:36:45.618Z").unwrap());
     let stamp = json!("2026-02-11T20:36:45.618Z");
@@ -389,7 +389,7 @@ fn compactions_leave_a_boundary_and_a_continuation() {
 }
 
 #[test]
-fn the_total_of_cache_writes_outweighs_its_split() {
+fn the_total_of_cache_writes_takes_precedence_over_its_split() {
     let creation = |usage: Value| {
         let line = json!({"type": "assistant", "uuid": "a", "message": {"usage": usage}});
         let usage = read(&line).usage.unwrap();
@@ -407,7 +407,7 @@ fn the_total_of_cache_writes_outweighs_its_split() {
 }
 
 #[test]
-fn pull_requests_are_those_the_session_made() {
+fn pull_requests_come_from_links_and_command_output() {
     let number = |line: Value| read(&line).pull_request.map(|pr| pr.number);
     let ran = |stdout: &str| {
         with(
@@ -426,7 +426,7 @@ fn pull_requests_are_those_the_session_made() {
 }
 
 #[test]
-fn hook_results_find_their_runs() {
+fn hook_results_are_paired_with_their_runs() {
     let hook = |name: &str, run_id: Option<&str>, is_run| HookRecord {
         run_id: run_id.map(str::to_owned),
         hook_name: Some(name.to_owned()),
@@ -450,12 +450,12 @@ fn hook_results_find_their_runs() {
             hook("lint", None, false),
         ])
         .map(|(line, hook)| {
-            (Place { time: Timestamp(line as i64), transcript: "han".to_owned(), line }, hook)
+            (LinePosition { time: Timestamp(line as i64), transcript: "han".to_owned(), line }, hook)
         })
         .collect();
-    let pairs = |events: &[(Place, HookRecord)]| {
-        let place = |side: Option<(Place, HookRecord)>| side.map(|(place, _)| place.line);
-        pair_hooks(events).into_iter().map(|e| (place(e.run), place(e.outcome))).collect::<Vec<_>>()
+    let pairs = |events: &[(LinePosition, HookRecord)]| {
+        let line = |side: Option<(LinePosition, HookRecord)>| side.map(|(position, _)| position.line);
+        pair_hooks(events).into_iter().map(|e| (line(e.run), line(e.outcome))).collect::<Vec<_>>()
     };
     let expected =
         vec![(None, Some(0)), (Some(1), Some(6)), (Some(2), None), (Some(3), Some(4)), (None, Some(5))];

@@ -1,5 +1,5 @@
-//! Real transcripts: every line has a known kind, the totals are those that were billed, and mutated lines hold
-//! to the invariants. None of their text is in this repository; without them these tests say `SKIPPED`.
+//! Tests real transcripts: every line has a known kind, the totals equal the billed ones, and the invariants hold for
+//! mutated lines. The repository contains none of their text; without the transcripts these tests print `SKIPPED`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper fails its test by panicking")]
 
 #[path = "support/invariants.rs"]
@@ -10,13 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use han_transcript::MessageKind;
-use han_transcript::fold::{Place, SessionTotals, TokenTotals};
+use han_transcript::fold::{LinePosition, SessionTotals, TokenTotals};
 use han_transcript::pricing::PriceTable;
 use han_transcript::record::{LineRecord, ResultKind};
 use invariants::check;
 use support::{Random, RealLine, real_lines, records};
 
-type Records = Vec<(Place, LineRecord)>;
+type Records = Vec<(LinePosition, LineRecord)>;
 
 fn by_session(lines: &[RealLine]) -> BTreeMap<String, Records> {
     let mut sessions = BTreeMap::<String, Vec<&RealLine>>::new();
@@ -28,7 +28,7 @@ fn by_session(lines: &[RealLine]) -> BTreeMap<String, Records> {
 
 fn fold(records: &Records) -> SessionTotals {
     let mut totals = SessionTotals::default();
-    records.iter().for_each(|(place, record)| totals.add(place, record));
+    records.iter().for_each(|(position, record)| totals.add(position, record));
     totals
 }
 
@@ -39,7 +39,7 @@ fn sum(totals: impl Iterator<Item = TokenTotals>) -> (i64, i64, i64, i64) {
 }
 
 #[test]
-fn tokens_are_those_that_were_billed_in_any_order_and_any_batches() {
+fn tokens_equal_the_billed_ones_in_any_order_and_any_batches() {
     let Some(lines) = real_lines("projects") else { return };
     let mut sessions = by_session(&lines);
     let with_usage = || sessions.values().flatten().filter_map(|(_, record)| record.usage.as_ref());
@@ -54,10 +54,10 @@ fn tokens_are_those_that_were_billed_in_any_order_and_any_batches() {
         for records in sessions.values_mut() {
             let in_order = fold(records);
             random.shuffle(records);
-            // A batch may come twice.
+            // A batch may arrive twice.
             let again = random.below(records.len());
             let mut shuffled = fold(records);
-            records[again..].iter().for_each(|(place, record)| shuffled.add(place, record));
+            records[again..].iter().for_each(|(position, record)| shuffled.add(position, record));
             assert_eq!(shuffled.tokens(), in_order.tokens());
             assert_eq!(shuffled.turns(), in_order.turns());
             assert_eq!(shuffled.compactions(), in_order.compactions());
@@ -82,7 +82,7 @@ fn every_model_has_a_price() {
 }
 
 #[test]
-fn every_line_has_the_kind_that_a_person_would_give_it() {
+fn kinds_of_real_lines_have_the_expected_counts() {
     let Some(lines) = real_lines("") else { return };
     lines.iter().for_each(|line| check(&line.text));
     let all: Vec<_> = by_session(&lines).into_values().flatten().collect();
@@ -97,14 +97,14 @@ fn every_line_has_the_kind_that_a_person_would_give_it() {
     assert_eq!(count(MessageKind::QueueOperation), 9);
     let users = [MessageKind::RegularUser, MessageKind::MetaUser].map(count);
     assert_eq!(users, [15, 9]);
-    // The rest is progress, and nothing else is unknown.
+    // The other lines are progress lines; no line is unknown.
     assert_eq!(count(MessageKind::UnknownEvent), 2588);
     assert_eq!(all.iter().filter(|(_, record)| record.is_progress).count(), 2588);
     assert!(all.iter().all(|(_, record)| record.own_uuid || record.kind != MessageKind::Assistant));
 }
 
 #[test]
-fn what_was_derived_is_what_happened() {
+fn derived_records_of_real_sessions_are_consistent() {
     let Some(lines) = real_lines("projects") else { return };
     for records in by_session(&lines).values() {
         let totals = fold(records);
@@ -118,7 +118,7 @@ fn what_was_derived_is_what_happened() {
             .filter(|result| result.kind == ResultKind::Tool)
             .collect();
         assert!(answers.iter().all(|result| result.call_id.as_ref().is_some_and(|id| uses.contains(id))));
-        // One subagent was started by a tool use, and progress lines knew it before the result did.
+        // A tool use started one subagent; progress lines named it before the result did.
         let started: BTreeSet<_> = answers.iter().filter_map(|result| result.starts_agent.clone()).collect();
         let seen: BTreeSet<_> = records
             .iter()
@@ -130,9 +130,9 @@ fn what_was_derived_is_what_happened() {
 }
 
 #[test]
-fn mutated_lines_hold_to_the_invariants() {
+fn invariants_hold_for_mutated_lines() {
     let Some(lines) = real_lines("") else { return };
-    // Some lines hold whole files; the short ones bring the variety.
+    // Some lines contain whole files; the short ones have more variety.
     let lines: Vec<_> =
         lines.iter().map(|line| line.text.as_str()).filter(|line| line.len() < 20_000).collect();
     let mut random = Random(2);
@@ -150,7 +150,7 @@ fn mutated_lines_hold_to_the_invariants() {
     assert!(tried >= 50);
 }
 
-/// Names that matter, to be exchanged for one another.
+/// Field names and values that the parser uses; mutations replace one by another.
 const NAMES: [&str; 14] = [
     "type",
     "message",

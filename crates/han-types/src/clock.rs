@@ -1,12 +1,11 @@
-//! Time as a parameter. The wall clock itself lives in the binaries' `main`.
+//! Time as a parameter: timestamps and the `Clock` trait. Not here: the wall clock, which only a binary reads.
 
 use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
-/// A point in time: milliseconds since the Unix epoch, UTC. Transcripts carry milliseconds, so nothing finer
-/// is kept.
+/// A point in time: milliseconds since the Unix epoch, UTC. Transcripts have a resolution of milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
@@ -15,8 +14,8 @@ impl Timestamp {
     /// Milliseconds in one hour, the width of a rollup's bucket.
     pub const HOUR_MS: i64 = 3_600_000;
 
-    /// Reads an RFC 3339 date-time. Whatever is not one, or lies outside the years 1970 to 9999 (which a
-    /// hostile transcript may claim and which neither database nor client could show), is `None`.
+    /// Parses an RFC 3339 date-time. Returns `None` for any other text, and for years outside 1970 to 9999:
+    /// a hostile transcript may claim them, and databases and clients cannot represent them.
     #[must_use]
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         let ms = DateTime::parse_from_rfc3339(text).ok()?.timestamp_millis();
@@ -31,7 +30,7 @@ impl Timestamp {
             .to_rfc3339_opts(SecondsFormat::Millis, true)
     }
 
-    /// The start of the UTC hour this instant lies in, in milliseconds since the epoch.
+    /// The start of this instant's UTC hour, in milliseconds since the epoch.
     #[must_use]
     pub fn hour(self) -> i64 {
         self.0.div_euclid(Self::HOUR_MS) * Self::HOUR_MS
@@ -43,7 +42,7 @@ impl Timestamp {
         Self(self.0.saturating_add(seconds.saturating_mul(1000)))
     }
 
-    /// Whole seconds since the epoch, as JWT's `iat` and `exp` count (RFC 7519, NumericDate).
+    /// Whole seconds since the epoch, the unit of `iat` and `exp` in a JWT (RFC 7519, NumericDate).
     #[must_use]
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1000)
@@ -56,9 +55,9 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Where the present comes from. Tests own it; only a `main` reads the wall clock.
+/// The source of the current time. Tests control it; only a binary reads the wall clock.
 pub trait Clock: Send + Sync {
-    /// The present.
+    /// The current time.
     fn now(&self) -> Timestamp;
 }
 
@@ -75,7 +74,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_a_time_or_none(text in ".*") {
+        fn parsing_any_text_gives_a_valid_time_or_none(text in ".*") {
             if let Some(t) = Timestamp::parse_rfc3339(&text) {
                 prop_assert!(t.hour() <= t.0 && t.0 - t.hour() < Timestamp::HOUR_MS);
             }
@@ -83,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn years_nobody_lives_in_are_refused() {
+    fn years_outside_1970_to_9999_are_rejected() {
         assert_eq!(Timestamp::parse_rfc3339("1969-12-31T23:59:59.999Z"), None);
         assert_eq!(Timestamp::parse_rfc3339("9999-12-31T23:59:59.999-23:00"), None);
         assert_eq!(

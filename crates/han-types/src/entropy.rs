@@ -1,6 +1,7 @@
-//! Randomness as a parameter. The operating system's source lives in han-crypto and is chosen in `main`.
+//! Randomness as a parameter. The implementation on the operating system's generator is in han-crypto; a binary's
+//! `main` passes it down.
 
-/// A source of random bytes. Whatever is handed to cryptography must be a cryptographically secure one.
+/// A source of random bytes. Keys, nonces and tokens need a cryptographically secure implementation.
 pub trait Entropy: Send + Sync {
     /// Fills `dest` with random bytes.
     fn fill(&self, dest: &mut [u8]);

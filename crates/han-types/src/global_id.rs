@@ -1,4 +1,4 @@
-//! Relay global ids of the contract: `Type:id`, in clear (not base64), unique across types.
+//! Relay global ids: `Type:id` as plain text (not base64), unique across types.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::{IdError, MessageKey, ProjectId, RepoId, SessionId, TeamId, UserId};
 
-/// An object that `node(id:)` can be asked for.
+/// The id of an object that the GraphQL field `node(id:)` can return.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum GlobalId {
     /// `Session:<session id>`
@@ -23,10 +23,10 @@ pub enum GlobalId {
     Team(TeamId),
 }
 
-/// Why a text is not a global id.
+/// Why a text is no global id.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum GlobalIdError {
-    /// No `Type:` stands before it, or none that is known.
+    /// The text has no `Type:` prefix, or an unknown one.
     #[error("not a global id: expected Type:id, such as Session:258c7280-ae70-4798-800f-63464d01a85d")]
     Form,
     /// The part after the type is not an id.
@@ -35,10 +35,10 @@ pub enum GlobalIdError {
 }
 
 impl GlobalId {
-    /// Reads `Type:id`.
+    /// Parses `Type:id`.
     ///
     /// # Errors
-    /// Where the type is unknown or the id is malformed.
+    /// If the type is unknown or the id is malformed.
     pub fn parse(text: &str) -> Result<Self, GlobalIdError> {
         let (kind, id) = text.split_once(':').ok_or(GlobalIdError::Form)?;
         Ok(match kind {
@@ -64,7 +64,7 @@ impl GlobalId {
         })
     }
 
-    /// The raw id in `text`, which may be global (`Session:x`) or raw (`x`): every id argument takes both.
+    /// The raw id in `text`, which may be global (`Session:x`) or raw (`x`): id arguments accept both.
     #[must_use]
     pub fn raw<'a>(kind: &str, text: &'a str) -> &'a str {
         text.strip_prefix(kind).and_then(|rest| rest.strip_prefix(':')).unwrap_or(text)
@@ -92,7 +92,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_printed_is_read_back(session in "[a-zA-Z0-9._-]{1,128}", transcript in "[a-z0-9-]{1,40}", uuid in ".*") {
+        fn display_and_parse_round_trip(session in "[a-zA-Z0-9._-]{1,128}", transcript in "[a-z0-9-]{1,40}", uuid in ".*") {
             for text in [format!("Session:{session}"), format!("Message:{session}:{transcript}:{uuid}")] {
                 let id = GlobalId::parse(&text);
                 prop_assert!(id.is_ok());
@@ -101,7 +101,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_an_id_or_an_error(text in ".*") {
+        fn parsing_any_text_gives_an_id_or_an_error(text in ".*") {
             if let Ok(id) = GlobalId::parse(&text) {
                 prop_assert_eq!(id.to_string(), text);
             }
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_argument_takes_both_forms() {
+    fn raw_accepts_global_and_raw_ids() {
         assert_eq!(GlobalId::raw("Session", "Session:abc"), "abc");
         assert_eq!(GlobalId::raw("Session", "abc"), "abc");
         assert_eq!(GlobalId::raw("Session", "Sessions"), "Sessions");

@@ -1,5 +1,5 @@
-//! Typed ids. All are text: client-made ids (sessions, transcripts) are checked on the way in, row ids are
-//! made here from a clock and entropy.
+//! Typed ids. All are text. Ids that clients choose (sessions, transcripts) are validated when they are parsed; row
+//! ids are generated here from a clock and entropy.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,10 +9,10 @@ use thiserror::Error;
 
 use crate::{Clock, Entropy};
 
-/// Why a text is not an id.
+/// Why a text is no id.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum IdError {
-    /// Nothing was given.
+    /// The text is empty.
     #[error("{kind} is empty; give 1 to {max} characters")]
     Empty {
         /// What the text should have been.
@@ -20,7 +20,7 @@ pub enum IdError {
         /// The longest such id, in bytes.
         max: usize,
     },
-    /// More than the limit was given.
+    /// The text exceeds the length limit.
     #[error("{kind} has {len} bytes; the limit is {max}")]
     TooLong {
         /// What the text should have been.
@@ -30,7 +30,7 @@ pub enum IdError {
         /// The longest such id, in bytes.
         max: usize,
     },
-    /// A character outside the id alphabet was given.
+    /// The text contains a character outside the id alphabet.
     #[error("{kind} contains {found:?}; allowed are letters, digits, '.', '_' and '-'")]
     Character {
         /// What the text should have been.
@@ -40,7 +40,7 @@ pub enum IdError {
     },
 }
 
-/// Ids stand in global ids, URLs and AADs, so their alphabet leaves out every separator used there (`:`, `/`).
+/// Global ids, URLs and AADs contain ids, so the alphabet excludes every separator used there (`:`, `/`).
 fn check(kind: &'static str, max: usize, text: &str) -> Result<(), IdError> {
     if text.is_empty() {
         return Err(IdError::Empty { kind, max });
@@ -128,11 +128,11 @@ text_id!(
     InviteId, "invite id", 64
 );
 text_id!(
-    /// Everything that came of one sign-in of a program: a family of refresh tokens, and the access tokens made of them.
+    /// The refresh tokens that descend from one sign-in of a program, and the access tokens made from them.
     TokenFamilyId, "token family id", 64
 );
 text_id!(
-    /// A coding agent's session, as its developer's machine named it. Unique within a team.
+    /// A session of a coding agent, as the developer's machine names it. Unique within a team.
     SessionId, "session_id", 128
 );
 text_id!(
@@ -140,7 +140,7 @@ text_id!(
     TranscriptName, "transcript", 128
 );
 text_id!(
-    /// A project of a team: a keyed hash of its path, so that the path itself can be sealed.
+    /// A project of a team: a keyed hash of its path, because the path itself is sealed.
     ProjectId, "project id", 64
 );
 text_id!(
@@ -151,7 +151,7 @@ text_id!(
 impl TranscriptName {
     /// The name of the main file.
     pub const MAIN: &'static str = "main";
-    /// The name of the file of Han's own events.
+    /// The name of the file with Han's own events.
     pub const HAN: &'static str = "han";
 
     /// The main file.
@@ -160,14 +160,14 @@ impl TranscriptName {
         Self(Self::MAIN.to_owned())
     }
 
-    /// The file of Han's own events.
+    /// The file with Han's own events.
     #[must_use]
     pub fn han() -> Self {
         Self(Self::HAN.to_owned())
     }
 
-    /// Whether this file's lines stand in a session's message list (`main` and `han` do; a subagent's hang
-    /// under the tool use that started it).
+    /// Whether a session's message list contains this file's lines. It contains those of `main` and `han`; a
+    /// subagent's lines belong to the tool call that started it.
     #[must_use]
     pub fn is_listed(&self) -> bool {
         self.0 == Self::MAIN || self.0 == Self::HAN
@@ -180,26 +180,26 @@ impl Default for TranscriptName {
     }
 }
 
-/// A message's place within a team: its session, its file, its uuid.
+/// A message's key within a team: session, file and uuid.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageKey {
     /// The session.
     pub session_id: SessionId,
     /// The file.
     pub transcript: TranscriptName,
-    /// The line's own uuid, or the one derived from its content. Free text: a hostile line may carry anything.
+    /// The line's uuid, or one derived from its content. Any text: a hostile line may contain anything.
     pub uuid: String,
 }
 
 impl MessageKey {
-    /// The row id that seals a message's fields: `session/transcript/uuid`.
+    /// The row id that is bound into a message's sealed fields: `session/transcript/uuid`.
     #[must_use]
     pub fn row_id(&self) -> String {
         format!("{}/{}/{}", self.session_id, self.transcript, self.uuid)
     }
 }
 
-/// A new row id: UUIDv7 (RFC 9562, section 5.7), so that rows made together lie together in an index.
+/// A new row id: UUIDv7 (RFC 9562, section 5.7), so that rows created together are adjacent in an index.
 #[must_use]
 pub fn new_row_id(clock: &dyn Clock, entropy: &dyn Entropy) -> String {
     let mut random = [0u8; 10];
@@ -213,7 +213,7 @@ mod tests {
     use super::{IdError, SessionId};
 
     #[test]
-    fn an_id_says_what_is_wrong_with_it() {
+    fn parse_errors_name_the_kind_and_the_cause() {
         assert_eq!("".parse::<SessionId>(), Err(IdError::Empty { kind: "session_id", max: 128 }));
         assert_eq!(
             "a".repeat(129).parse::<SessionId>(),
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn wire_ids_are_checked_too() {
+    fn deserialization_validates_ids() {
         assert!(serde_json::from_str::<SessionId>("\"a:b\"").is_err());
     }
 }

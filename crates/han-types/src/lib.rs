@@ -1,9 +1,10 @@
-//! The words every crate shares: typed ids, roles, plans, actors, scopes, the clock, entropy and the
-//! sync protocol's wire types. Nothing here does I/O, and nothing here knows a database or a socket.
+//! Types that every crate shares: ids, roles, plans, actors, scopes, clock, entropy, and the wire types of the sync
+//! protocol. No I/O.
 
 mod actor;
 mod clock;
 mod entropy;
+mod error;
 mod global_id;
 mod id;
 mod plan;
@@ -12,6 +13,7 @@ pub mod sync;
 pub use actor::{Actor, Capabilities, Capability, Credential, Membership, RequestId, Role, Scope};
 pub use clock::{Clock, Timestamp};
 pub use entropy::Entropy;
+pub use error::StorageError;
 pub use global_id::{GlobalId, GlobalIdError};
 pub use id::{
     ApiKeyId, IdError, InviteId, MessageKey, ProjectId, RepoId, SessionId, TeamId, TokenFamilyId,

@@ -1,4 +1,4 @@
-//! Plans and what each allows. Prices and payment state live elsewhere.
+//! Plans and their limits. Not here: prices and payment state.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PlanTier {
-    /// One member, 100 sessions a month, content in clear.
+    /// One member, 100 sessions a month, no encryption.
     Free,
-    /// Ten members, unlimited sessions, sealed content, first in the queue.
+    /// Ten members, unlimited sessions, sealed content, high sync priority.
     Pro,
     /// Everything, unlimited.
     Enterprise,
 }
 
 impl PlanTier {
-    /// The name that is stored and shown.
+    /// The name as it is stored and displayed.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -28,7 +28,7 @@ impl PlanTier {
         }
     }
 
-    /// How many members a team of this plan may have; `None` for any number.
+    /// The limit on a team's members; `None` means unlimited.
     #[must_use]
     pub fn max_members(self) -> Option<u32> {
         match self {
@@ -38,7 +38,7 @@ impl PlanTier {
         }
     }
 
-    /// Whether message content of such a team is sealed at rest.
+    /// Whether message content is sealed at rest.
     #[must_use]
     pub fn seals_content(self) -> bool {
         !matches!(self, Self::Free)
@@ -64,8 +64,8 @@ impl FromStr for PlanTier {
     }
 }
 
-/// Which plan binds. Plans bind only where billing is configured; a self-hosted server without billing runs
-/// every team as Enterprise.
+/// Decides which plan applies. Plans are enforced only if billing is configured; a self-hosted server without
+/// billing runs every team as Enterprise.
 #[derive(Clone, Copy, Debug)]
 pub struct Plans {
     /// Whether `STRIPE_SECRET_KEY` is set.
@@ -73,7 +73,7 @@ pub struct Plans {
 }
 
 impl Plans {
-    /// The plan whose limits and rights apply to a team that is stored with `tier`.
+    /// The plan whose limits apply to a team that is stored with `tier`.
     #[must_use]
     pub fn effective(self, tier: PlanTier) -> PlanTier {
         if self.billing_configured { tier } else { PlanTier::Enterprise }

@@ -1,5 +1,5 @@
-//! The sync protocol's wire types, version 1: what `POST /api/sync/sessions` and `GET /api/sync/status` say.
-//! docs/SYNC.md tells the whole protocol.
+//! Wire types of the sync protocol, version 1: the bodies of `POST /api/sync/sessions` and `GET /api/sync/status`.
+//! docs/SYNC.md specifies the protocol.
 
 use std::borrow::Cow;
 
@@ -8,13 +8,13 @@ use serde_json::value::RawValue;
 
 /// The body of `POST /api/sync/sessions`.
 ///
-/// Lines borrow from the body and stay the bytes that arrived. `team_id` may stand after `sessions`.
+/// Lines borrow from the body, so their bytes are kept unchanged. `team_id` may come after `sessions`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PushRequest<'a> {
-    /// The team to push to; must be the credential's own. Without it, the credential's team is meant.
+    /// The team to push to; it must be the credential's team, which is also the default.
     #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
     pub team_id: Option<Cow<'a, str>>,
-    /// One entry for each piece of a transcript file.
+    /// One entry per batch of lines.
     #[serde(borrow)]
     pub sessions: Vec<PushBatch<'a>>,
 }
@@ -22,24 +22,24 @@ pub struct PushRequest<'a> {
 /// Consecutive lines of one transcript file of one session.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PushBatch<'a> {
-    /// The session, as its developer's machine names it.
+    /// The session, as the developer's machine names it.
     #[serde(borrow)]
     pub session_id: Cow<'a, str>,
-    /// What is known of the session besides its lines.
+    /// The session's metadata.
     #[serde(default)]
     pub metadata: SessionMetadata,
-    /// Which file: `main` (default), `han`, or a subagent file's stem.
+    /// The file: `main` (default), `han`, or the stem of a subagent's file.
     #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
     pub transcript: Option<Cow<'a, str>>,
-    /// The 0-based physical line of the first message. Without it the lines are appended unchecked.
+    /// The 0-based physical line number of the first message. Without it, lines are appended unchecked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
-    /// The lines: JSON objects as they stand in the file; a line that is not one travels as a JSON string.
+    /// The lines: JSON objects exactly as in the file. A line that is no JSON object is sent as a JSON string.
     #[serde(borrow)]
     pub messages: Vec<&'a RawValue>,
 }
 
-/// What a developer's machine knows of a session besides its lines.
+/// What the developer's machine knows about a session besides its lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionMetadata {
     /// The coding agent (`claude-code`).
@@ -48,51 +48,51 @@ pub struct SessionMetadata {
     /// The directory the agent worked in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project_path: Option<String>,
-    /// The repository's remote, as git names it.
+    /// The URL of the repository's remote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git_remote: Option<String>,
     /// The branch that was checked out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git_branch: Option<String>,
-    /// When the session ended, RFC 3339, if it did.
+    /// When the session ended (RFC 3339), if it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<String>,
 }
 
-/// The answer to `POST /api/sync/sessions`: one result for each batch, in the order they came.
+/// The response of `POST /api/sync/sessions`.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PushResponse {
-    /// One result a batch.
+    /// One result per batch, in the order of the request.
     pub sessions: Vec<PushResult>,
 }
 
-/// What became of one batch. A batch is stored as a whole or, with `error`, not at all.
+/// The result of one batch. A batch is stored completely or, if `error` is set, not at all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PushResult {
-    /// The session, as the batch named it.
+    /// The session, as named in the batch.
     pub session_id: String,
-    /// The file, as the batch named it.
+    /// The file, as named in the batch.
     pub transcript: String,
-    /// Lines that are stored now and were not before.
+    /// How many lines this batch added.
     pub stored: u64,
-    /// Lines that had been stored already.
+    /// How many lines had been stored before.
     pub duplicates: u64,
-    /// Lines that cannot be stored. They count as consumed.
+    /// The lines that cannot be stored. They count as consumed.
     pub rejected: Vec<RejectedLine>,
-    /// The line after this batch's last one.
+    /// The line number after the batch's last line.
     pub next_offset: u64,
-    /// Why nothing of this batch was stored.
+    /// Why the batch was not stored.
     pub error: Option<BatchError>,
 }
 
 /// A line that cannot be stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RejectedLine {
-    /// Its 0-based physical line in the file.
+    /// Its 0-based physical line number in the file.
     pub line: u64,
-    /// Why, for programs.
+    /// The machine-readable reason.
     pub code: LineErrorCode,
-    /// Why, and what to do, for people.
+    /// The reason and the remedy, for people.
     pub message: String,
 }
 
@@ -100,20 +100,20 @@ pub struct RejectedLine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LineErrorCode {
-    /// It is larger than the server's limit for a line.
+    /// The line exceeds the server's limit.
     TooLarge,
-    /// It is neither a JSON object nor a JSON string, or spans several lines.
+    /// The line is neither a JSON object nor a JSON string, or it contains a line break.
     Malformed,
 }
 
 /// Why a batch was not stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchError {
-    /// Why, for programs.
+    /// The machine-readable reason.
     pub code: BatchErrorCode,
-    /// Why, and what to do, for people.
+    /// The reason and the remedy, for people.
     pub message: String,
-    /// For `gap`: the line to go back to.
+    /// With `gap`: the line number to continue from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
 }
@@ -122,34 +122,34 @@ pub struct BatchError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BatchErrorCode {
-    /// The offset lies behind what is stored: go back to `offset`.
+    /// The batch's offset is greater than the next expected line: continue from `offset`.
     Gap,
     /// Another member of the team pushed this session id first.
     SessionOwned,
-    /// The session was deleted, and stays deleted.
+    /// The session was deleted and cannot be pushed again.
     Gone,
-    /// The session id, the transcript's name, or the metadata is malformed or over its limit.
+    /// The session id, the transcript's name, or the metadata is malformed or exceeds its limit.
     Invalid,
-    /// The plan's sessions of this month are used up.
+    /// The team has used up its plan's sessions for this month.
     PlanLimit,
-    /// The batch holds more lines than one transaction may carry.
+    /// The batch has more lines than one transaction may store.
     TooManyLines,
-    /// The server failed over this very batch, and would again: its log says why.
+    /// The server failed on this batch, and a retry would fail again: its log has the reason.
     Failed,
-    /// The server could not store it; nothing is lost where the client tries again.
+    /// The server cannot store the batch at the moment; the client should retry.
     Unavailable,
 }
 
-/// The answer to `GET /api/sync/status`.
+/// The response of `GET /api/sync/status`.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncStatus {
-    /// The team it speaks of.
+    /// The team.
     pub team_id: String,
-    /// Every transcript of the sessions that the asking person pushed.
+    /// Every transcript of the sessions that the caller has pushed.
     pub transcripts: Vec<TranscriptStatus>,
 }
 
-/// How far one transcript file has been taken in.
+/// How far one transcript file has been stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TranscriptStatus {
     /// The session.
@@ -158,7 +158,7 @@ pub struct TranscriptStatus {
     pub transcript: String,
     /// The next line to push.
     pub offset: u64,
-    /// SHA-256 of the bytes of the line before `offset`, in lowercase hexadecimal, where it was stored. A client
-    /// whose line differs (a rewritten or truncated file) starts again at 0.
+    /// SHA-256 of the bytes of the line before `offset`, in lowercase hexadecimal, if that line was stored. If the
+    /// client's line differs (the file was rewritten or truncated), the client starts again at 0.
     pub last_line_hash: Option<String>,
 }

@@ -1,5 +1,5 @@
-//! A model of the server's side of the sync protocol, in memory and over real HTTP, that can be told to misbehave.
-//! Also a home for transcripts, and a sleeper that does not sleep.
+//! A fake sync server over real HTTP that keeps its state in memory and injects faults. Also a directory for
+//! transcripts, and a sleeper that does not sleep.
 
 #![allow(
     clippy::unwrap_used,
@@ -31,31 +31,31 @@ use tempfile::TempDir;
 
 /// The key that may push.
 pub const KEY: &str = "han_key_GoodGoodGoodGoodGoodGoodGood00abc123";
-/// A key that is known and may not.
+/// A valid key without the permission to push.
 pub const READ_ONLY_KEY: &str = "han_key_ReadReadReadReadReadReadRead00abc123";
 /// Its team.
 pub const TEAM: &str = "team-1";
 
-/// What the server does instead of answering properly, once.
+/// A fault in one response of the server.
 #[derive(Debug)]
 pub enum Fault {
-    /// Answers this, with this `Retry-After`.
+    /// Responds with this status and this `Retry-After`.
     Status(u16, Option<&'static str>),
-    /// Answers 200 with this body.
-    Says(String),
-    /// Breaks the connection, before or after having stored what came.
+    /// Responds with 200 and this body.
+    RespondWith(String),
+    /// Breaks the connection, before or after storing the request.
     Cut { stored: bool },
-    /// Forgets everything of this transcript from this line on, then answers properly.
+    /// Deletes this transcript's lines from this line on, then responds normally.
     Forget(&'static str, &'static str, u64),
     /// Cannot store any batch of this request.
     Unavailable,
-    /// Nothing: answers properly.
+    /// No fault.
     None,
     /// Redirects.
     Redirect(&'static str),
 }
 
-/// One transcript as the server has it.
+/// One transcript on the server.
 #[derive(Default)]
 pub struct Stored {
     /// Each line's text, by number.
@@ -65,9 +65,9 @@ pub struct Stored {
     last_line_hash: Option<String>,
 }
 
-/// What one batch looked like on the wire.
+/// A batch as the server received it.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct RecordedBatch {
     pub session: String,
     pub transcript: String,
     pub offset: u64,
@@ -83,10 +83,10 @@ pub struct Model {
     pub batch_lines: usize,
     pub refused: HashMap<String, BatchErrorCode>,
     pub unavailable: HashMap<String, u32>,
-    /// One entry for each request that was read.
-    pub requests: Vec<Vec<Seen>>,
+    /// The batches of each request that was parsed.
+    pub requests: Vec<Vec<RecordedBatch>>,
     pub status_hashes: bool,
-    /// How often a batch began beyond what is stored.
+    /// How often a batch started after the next expected line.
     pub gaps: u32,
 }
 
@@ -128,11 +128,11 @@ impl Server {
         self.model.lock().unwrap()
     }
 
-    pub fn will(&self, fault: Fault) {
+    pub fn inject(&self, fault: Fault) {
         self.model().faults.push_back(fault);
     }
 
-    /// A transcript's lines in order; panics where there is a hole.
+    /// A transcript's lines in order; panics if there is a gap.
     pub fn lines(&self, session: &str, transcript: &str) -> Vec<String> {
         let model = self.model();
         let Some(stored) = model.transcripts.get(&(session.to_owned(), transcript.to_owned())) else {
@@ -140,42 +140,42 @@ impl Server {
         };
         assert!(
             stored.lines.keys().copied().eq(0..stored.lines.len() as u64),
-            "a hole in {session}/{transcript}"
+            "a gap in {session}/{transcript}"
         );
         stored.lines.values().cloned().collect()
     }
 
-    pub fn client(&self, sleeper: &Naps) -> Client {
+    pub fn client(&self, sleeper: &RecordingSleeper) -> Client {
         self.client_with(KEY, sleeper)
     }
 
-    pub fn client_with(&self, key: &str, sleeper: &Naps) -> Client {
+    pub fn client_with(&self, key: &str, sleeper: &RecordingSleeper) -> Client {
         client(&self.url, key, sleeper)
     }
 
-    /// Pushes with the defaults, and without sleeping.
+    /// Pushes with the default options, without sleeping.
     pub async fn push(&self, path: &Path) -> PushReport {
-        push(path, &self.client(&Naps::default()), &PushOptions::default()).await
+        push(path, &self.client(&RecordingSleeper::default()), &PushOptions::default()).await
     }
 }
 
-pub fn client(url: &str, key: &str, sleeper: &Naps) -> Client {
+pub fn client(url: &str, key: &str, sleeper: &RecordingSleeper) -> Client {
     let config = ClientConfig { url: url.to_owned(), api_key: key.into(), team: Some(TEAM.to_owned()) };
     Client::new(config).unwrap().with_sleeper(Arc::new(sleeper.clone()))
 }
 
-/// Notes pauses instead of making them.
+/// Records pauses instead of sleeping.
 #[derive(Clone, Default)]
-pub struct Naps(Arc<Mutex<Vec<u64>>>);
+pub struct RecordingSleeper(Arc<Mutex<Vec<u64>>>);
 
-impl Naps {
+impl RecordingSleeper {
     /// The pauses in seconds.
     pub fn seconds(&self) -> Vec<u64> {
         self.0.lock().unwrap().clone()
     }
 }
 
-impl Sleeper for Naps {
+impl Sleeper for RecordingSleeper {
     fn sleep(&self, pause: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         self.0.lock().unwrap().push(pause.as_secs());
         Box::pin(async {})
@@ -239,7 +239,7 @@ async fn receive(State(model): State<Arc<Mutex<Model>>>, headers: HeaderMap, bod
             }
             return answer;
         }
-        Some(Fault::Says(text)) => return Response::new(text.into()),
+        Some(Fault::RespondWith(text)) => return Response::new(text.into()),
         Some(Fault::Cut { stored: false }) => return broken(),
         Some(Fault::Cut { stored: true }) => cut = true,
         Some(Fault::Forget(session, transcript, from)) => model.forget(session, transcript, from),
@@ -253,7 +253,7 @@ async fn receive(State(model): State<Arc<Mutex<Model>>>, headers: HeaderMap, bod
     }
     let request: PushRequest<'_> = serde_json::from_slice(&body).unwrap();
     assert_eq!(request.team_id.as_deref(), Some(TEAM));
-    let seen = request.sessions.iter().map(Seen::of).collect();
+    let seen = request.sessions.iter().map(RecordedBatch::of).collect();
     model.requests.push(seen);
     if unavailable {
         model.unavailable = request.sessions.iter().map(|batch| (batch.session_id.to_string(), 1)).collect();
@@ -265,7 +265,7 @@ async fn receive(State(model): State<Arc<Mutex<Model>>>, headers: HeaderMap, bod
     Response::new(serde_json::to_string(&PushResponse { sessions }).unwrap().into())
 }
 
-/// An answer that breaks off in the middle, as when a connection is lost.
+/// A response that ends in the middle, as when a connection is lost.
 fn broken() -> Response<Body> {
     let pieces = [Ok(Bytes::from_static(b"{\"sessions\":[")), Err(std::io::Error::other("cut"))];
     Response::builder()
@@ -275,7 +275,7 @@ fn broken() -> Response<Body> {
         .unwrap()
 }
 
-impl Seen {
+impl RecordedBatch {
     fn of(batch: &PushBatch<'_>) -> Self {
         Self {
             session: batch.session_id.to_string(),
@@ -351,7 +351,7 @@ impl Model {
             }
             stored.lines.insert(line, text);
         }
-        // A batch with something new below the mark means that the file was rewritten: the mark goes with it.
+        // A batch with new lines below the offset means that the file was rewritten: the offset follows it.
         if result.stored > 0 || end >= stored.offset {
             stored.offset = end;
             stored.last_line_hash = last;
@@ -361,9 +361,9 @@ impl Model {
 }
 
 /// A directory of transcripts.
-pub struct Home(TempDir);
+pub struct TestDirectory(TempDir);
 
-impl Home {
+impl TestDirectory {
     pub fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
@@ -380,7 +380,7 @@ impl Home {
     }
 }
 
-/// `count` different lines, the first with this number.
+/// `count` different lines, numbered from `first`.
 pub fn lines(first: usize, count: usize) -> String {
     (first..first + count)
         .map(|number| format!("{{\"type\":\"user\",\"uuid\":\"u-{number}\",\"n\": {number} }}\n"))

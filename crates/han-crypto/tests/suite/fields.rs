@@ -1,4 +1,4 @@
-//! Sealed fields: they come back as they went in, and nothing else ever opens.
+//! Tests sealed fields: they round-trip, and changed or moved fields do not open.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,12 +10,12 @@ use crate::{KEK_A, KEK_B, Seeded, TEAM, kek_ring, ring, team};
 const BODY: FieldContext<'_> =
     FieldContext { table: "messages", row_id: "258c7280/main/4f1d", column: "body" };
 
-/// Long enough to be compressed, of several scripts.
+/// Content that is long enough for compression, with several scripts.
 fn compressible() -> Vec<u8> {
     "{\"type\":\"user\",\"text\":\"Straße, 通り, улица\"}\n".repeat(40).into_bytes()
 }
 
-/// Texts that zstd shrinks, texts it cannot shrink, and everything short.
+/// Compressible, incompressible and short content.
 fn content() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         prop::collection::vec(any::<u8>(), 0..600),
@@ -36,27 +36,27 @@ fn with_byte_changed(sealed: &str, part: usize, index: prop::sample::Index, mask
 
 proptest! {
     #[test]
-    fn what_goes_in_comes_out(content in content(), row in ".{0,60}", seed: u64) {
+    fn encrypt_and_decrypt_round_trip(content in content(), row in ".{0,60}", seed: u64) {
         let ring = ring(TEAM, 2);
         let field = ring.field(FieldContext { row_id: &row, ..BODY });
         let sealed = field.encrypt(&content, &Seeded::new(seed)).unwrap();
         prop_assert_eq!(field.decrypt(&sealed).unwrap(), content);
         prop_assert_eq!(sealed_key_id(&sealed).unwrap(), 2);
-        // The shape that other programs rely on.
+        // Other programs rely on this format.
         let parts: Vec<_> = sealed.split(':').collect();
         prop_assert_eq!((parts.len(), parts[0], parts[1].len(), parts[2].len()), (4, "v1", 16, 86));
     }
 
     #[test]
-    fn a_changed_byte_is_found(content in content(), part in 1..4usize, index: prop::sample::Index, mask in 1..=255u8) {
-        // Version 1 is there too: a key id changed from 2 to 1 must fail for what it says, not for being unknown.
+    fn a_changed_byte_is_detected(content in content(), part in 1..4usize, index: prop::sample::Index, mask in 1..=255u8) {
+        // The ring also has version 1, so that a key id changed from 2 to 1 is known and must still fail.
         let ring = ring(TEAM, 2);
         let sealed = ring.field(BODY).encrypt(&content, &OsEntropy::new()).unwrap();
         prop_assert!(ring.field(BODY).decrypt(&with_byte_changed(&sealed, part, index, mask)).is_err());
     }
 
     #[test]
-    fn a_changed_character_is_found(index: prop::sample::Index, with: char) {
+    fn a_changed_character_is_detected(index: prop::sample::Index, with: char) {
         let ring = ring(TEAM, 1);
         let sealed = ring.field(BODY).encrypt(b"secret", &OsEntropy::new()).unwrap();
         let at = index.index(sealed.len());
@@ -69,7 +69,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_an_error_and_never_a_panic(
+    fn any_other_text_is_an_error(
         text in prop_oneof![".*", "v1:[A-Za-z0-9_=-]{0,20}:[A-Za-z0-9_=-]{80,90}:[A-Za-z0-9_=-]{0,60}"],
     ) {
         let ring = ring(TEAM, 1);
@@ -79,7 +79,7 @@ proptest! {
     }
 
     #[test]
-    fn a_boundary_moved_between_neighbouring_parts_is_found(text in "[a-z/]{2,20}", cut in 0..20usize) {
+    fn a_moved_boundary_between_row_and_column_is_detected(text in "[a-z/]{2,20}", cut in 0..20usize) {
         let ring = ring(TEAM, 1);
         let at = 1 + cut % (text.len() - 1);
         let place = |at: usize| FieldContext { table: "t", row_id: &text[..at], column: &text[at..] };
@@ -89,7 +89,7 @@ proptest! {
 }
 
 #[test]
-fn a_field_opens_in_its_own_place_only() {
+fn a_field_opens_only_in_its_own_context() {
     let home = ring(TEAM, 2);
     let sealed = home.field(BODY).encrypt(&compressible(), &OsEntropy::new()).unwrap();
     let not_authentic = Err(CryptoError::NotAuthentic { what: "sealed field" });
@@ -101,11 +101,11 @@ fn a_field_opens_in_its_own_place_only() {
     ] {
         assert_eq!(home.field(place).decrypt(&sealed), not_authentic, "{place:?}");
     }
-    // Another team with the very same keys, and the same team with other keys.
+    // Another team with the same keys, and the same team with other keys.
     assert_eq!(ring("other", 2).field(BODY).decrypt(&sealed), not_authentic);
     let strange = TeamKeyRing::new(team(TEAM), 2, [(2, TeamKey::generate(&Seeded::new(77)))]).unwrap();
     assert_eq!(strange.field(BODY).decrypt(&sealed), not_authentic);
-    // Ids are the same in either case; names of tables are not.
+    // The case of ids is ignored; that of table names is not.
     let upper = ring(&TEAM.to_uppercase(), 2);
     let place = FieldContext { row_id: "258C7280/MAIN/4F1D", ..BODY };
     assert_eq!(upper.field(place).decrypt(&sealed), Ok(compressible()));
@@ -113,7 +113,7 @@ fn a_field_opens_in_its_own_place_only() {
 }
 
 #[test]
-fn a_field_says_which_key_it_misses() {
+fn an_unknown_key_error_names_the_version() {
     let sealed = ring(TEAM, 3).field(BODY).encrypt(b"x", &OsEntropy::new()).unwrap();
     let error = ring(TEAM, 2).field(BODY).decrypt(&sealed).unwrap_err();
     assert_eq!(error, CryptoError::UnknownKey { version: 3 });
@@ -121,26 +121,26 @@ fn a_field_says_which_key_it_misses() {
 }
 
 #[test]
-fn two_seals_of_one_text_share_nothing() {
+fn sealing_twice_gives_different_nonces_keys_and_ciphertexts() {
     let ring = ring(TEAM, 1);
     let entropy = OsEntropy::new();
     let [a, b] = [0, 1].map(|_| ring.field(BODY).encrypt(b"the same", &entropy).unwrap());
     for (part, (a, b)) in a.split(':').zip(b.split(':')).enumerate().skip(1) {
         assert_ne!(a, b, "part {part}");
     }
-    // Nor do the two nonces of one field: the first 12 bytes after the key id are the DEK's.
+    // The two nonces of one field differ, too; the DEK's nonce is the 12 bytes after the key id.
     let parts: Vec<_> = a.split(':').collect();
     let wrapped = URL_SAFE_NO_PAD.decode(parts[2]).unwrap();
     assert_ne!(wrapped[4..16], URL_SAFE_NO_PAD.decode(parts[1]).unwrap()[..]);
 }
 
 #[test]
-fn malformed_texts_say_what_is_wrong() {
+fn malformed_errors_name_the_cause() {
     let ring = ring(TEAM, 1);
     let sealed = ring.field(BODY).encrypt(b"secret", &Seeded::new(1)).unwrap();
     let parts: Vec<&str> = sealed.split(':').collect();
     let [_, nonce, wrapped, text] = parts[..] else { unreachable!("four parts, as tested above") };
-    // The text has 23 bytes, 31 characters: the last of them carries four bits and two that must be zero.
+    // The text has 23 bytes, which are 31 characters; the last one has four bits, and two that must be zero.
     let loose = format!("{}{}", &text[..30], char::from(text.as_bytes()[30] + 1));
     for (broken, says) in [
         (String::new(), "version is not v1"),
@@ -168,7 +168,7 @@ fn malformed_texts_say_what_is_wrong() {
 }
 
 #[test]
-fn content_is_compressed_only_where_it_shrinks() {
+fn content_is_compressed_only_if_it_shrinks() {
     let ring = ring(TEAM, 1);
     let size = |content: &[u8]| ring.field(BODY).encrypt(content, &Seeded::new(1)).unwrap().len();
     let raw = |len: usize| 3 + 17 + 87 + ((1 + len + 16) * 4).div_ceil(3);
@@ -180,7 +180,7 @@ fn content_is_compressed_only_where_it_shrinks() {
 }
 
 #[test]
-fn a_bomb_is_refused_before_it_inflates() {
+fn a_decompression_bomb_is_rejected_before_decompression() {
     let wide = ring(TEAM, 1).with_max_content(8 << 20);
     let zeros = vec![0; 8 << 20];
     let bomb = wide.field(BODY).encrypt(&zeros, &OsEntropy::new()).unwrap();
@@ -193,7 +193,7 @@ fn a_bomb_is_refused_before_it_inflates() {
 }
 
 #[test]
-fn rotation_rewraps_the_dek_and_touches_nothing_else() {
+fn rotation_changes_only_the_wrapped_dek() {
     let (old, new) = (ring(TEAM, 1), ring(TEAM, 2));
     let sealed = old.field(BODY).encrypt(&compressible(), &OsEntropy::new()).unwrap();
     let parts: Vec<&str> = sealed.split(':').collect();
@@ -202,7 +202,7 @@ fn rotation_rewraps_the_dek_and_touches_nothing_else() {
     let rotated = format!("v1:{}:{wrapped}:{}", parts[1], parts[3]);
     assert_eq!(sealed_key_id(&rotated), Ok(2));
 
-    // It opens with the new version alone.
+    // It opens with only the new version.
     let only_new = TeamKeyRing::new(team(TEAM), 2, [(2, TeamKey::generate(&Seeded::new(2)))]).unwrap();
     assert_eq!(only_new.field(BODY).decrypt(&rotated), Ok(compressible()));
     assert_eq!(old.field(BODY).decrypt(&rotated), Err(CryptoError::UnknownKey { version: 2 }));
@@ -216,7 +216,7 @@ fn rotation_rewraps_the_dek_and_touches_nothing_else() {
 }
 
 #[test]
-fn rotation_refuses_what_it_was_not_asked_for() {
+fn rotation_rejects_other_keys_and_contexts() {
     let ring = ring(TEAM, 2);
     let sealed = ring.field(BODY).encrypt(b"x", &OsEntropy::new()).unwrap();
     let wrapped = sealed.split(':').nth(2).unwrap();
@@ -228,7 +228,7 @@ fn rotation_refuses_what_it_was_not_asked_for() {
 }
 
 #[test]
-fn a_secret_of_no_team_is_sealed_by_the_kek() {
+fn a_field_without_a_team_is_sealed_by_the_kek() {
     let place = FieldContext { table: "logins", row_id: "7", column: "secret" };
     let (a, both) = (kek_ring(KEK_A, None), kek_ring(KEK_B, Some(KEK_A)));
     let sealed = a.field(place).encrypt(b"no team", &OsEntropy::new()).unwrap();
@@ -243,7 +243,7 @@ fn a_secret_of_no_team_is_sealed_by_the_kek() {
 }
 
 #[test]
-fn a_ring_is_made_of_distinct_versions_that_include_the_active_one() {
+fn a_ring_requires_distinct_versions_and_the_active_one() {
     let key = || TeamKey::generate(&OsEntropy::new());
     let error = |active, keys: Vec<_>| TeamKeyRing::new(team(TEAM), active, keys).unwrap_err();
     assert_eq!(error(2, vec![(1, key())]), CryptoError::UnknownKey { version: 2 });

@@ -1,4 +1,4 @@
-//! KEKs, the team keys they wrap, and keyed hashes.
+//! Tests KEKs, the team keys that they wrap, and keyed hashes.
 
 use han_crypto::{
     BlindKey, CryptoError, FieldContext, Kek, KekId, KekRing, KeyPurpose, OsEntropy, TeamKey, TeamKeyName,
@@ -15,13 +15,13 @@ fn content_key(team_id: &TeamId, version: u32) -> TeamKeyName<'_> {
     TeamKeyName { team_id, version, purpose: KeyPurpose::Content }
 }
 
-/// Whether two keys are the same one, told by what they do.
+/// Whether two keys are equal, determined by their hashes.
 fn same(a: &TeamKey, b: &TeamKey) -> bool {
     BlindKey::new(a).blind("same", b"") == BlindKey::new(b).blind("same", b"")
 }
 
 #[test]
-fn a_kek_is_read_in_every_form_that_tools_write() {
+fn a_kek_is_parsed_in_both_alphabets_with_and_without_padding() {
     let id = |text: &str| Kek::from_base64(&text.into()).unwrap().id();
     let standard = id(KEK_B);
     for text in [
@@ -32,7 +32,7 @@ fn a_kek_is_read_in_every_form_that_tools_write() {
     ] {
         assert_eq!(id(&text), standard, "{text:?}");
     }
-    // SHA-256 of the bytes 0 to 31, by another implementation.
+    // SHA-256 of the bytes 0 to 31, computed by another implementation.
     assert_eq!(id(KEK_A).to_string(), "630dcd29");
     assert_eq!("630dcd29".parse(), Ok(id(KEK_A)));
     for text in ["", "630dcd2", "630DCD29", "630dcd290", "630dcd2g"] {
@@ -41,7 +41,7 @@ fn a_kek_is_read_in_every_form_that_tools_write() {
 }
 
 #[test]
-fn a_bad_kek_is_refused_with_its_name_and_the_remedy() {
+fn an_invalid_kek_is_rejected_with_its_name_and_the_remedy() {
     for text in [
         "",
         "changeme",
@@ -65,7 +65,7 @@ fn a_bad_kek_is_refused_with_its_name_and_the_remedy() {
 }
 
 #[test]
-fn a_ring_holds_each_kek_once_and_wraps_with_the_one_it_is_told() {
+fn a_ring_has_each_kek_once_and_wraps_with_the_active_one() {
     let ring = kek_ring(KEK_A, Some(&format!(" {KEK_B}, {KEK_A},,")));
     let (a, b) = (kek_ring(KEK_A, None).active_id(), kek_ring(KEK_B, None).active_id());
     assert_eq!(ring.ids().collect::<Vec<_>>(), [a, b]);
@@ -79,7 +79,7 @@ fn a_ring_holds_each_kek_once_and_wraps_with_the_one_it_is_told() {
 }
 
 #[test]
-fn a_team_key_opens_under_its_own_name_only() {
+fn a_team_key_is_unwrapped_only_under_its_own_name() {
     let (ring, home, other) = (kek_ring(KEK_A, None), team(TEAM), team("other"));
     let name = content_key(&home, 1);
     let key = TeamKey::generate(&OsEntropy::new());
@@ -106,7 +106,7 @@ fn a_team_key_opens_under_its_own_name_only() {
 }
 
 #[test]
-fn a_kek_rotation_touches_the_wrapped_keys_only() {
+fn a_kek_rotation_changes_only_the_wrapped_keys() {
     let home = team(TEAM);
     let name = content_key(&home, 1);
     let (before, during, after) =
@@ -127,7 +127,7 @@ fn a_kek_rotation_touches_the_wrapped_keys_only() {
 
 proptest! {
     #[test]
-    fn a_changed_wrapped_key_is_found(index: prop::sample::Index, with: char) {
+    fn a_changed_wrapped_key_is_detected(index: prop::sample::Index, with: char) {
         let (ring, home) = (kek_ring(KEK_A, None), team(TEAM));
         let name = content_key(&home, 1);
         let wrapped = ring.wrap_team_key(&name, &TeamKey::generate(&OsEntropy::new()), &OsEntropy::new()).unwrap();
@@ -139,7 +139,7 @@ proptest! {
     }
 
     #[test]
-    fn blind_hashes_are_equal_when_domain_and_text_are(a in ".{0,12}", b in ".{0,12}", c in ".{0,12}", d in ".{0,12}") {
+    fn blind_hashes_are_equal_only_if_domain_and_text_are(a in ".{0,12}", b in ".{0,12}", c in ".{0,12}", d in ".{0,12}") {
         let key = BlindKey::new(&TeamKey::generate(&Seeded::new(1)));
         let equal = key.blind(&a, b.as_bytes()) == key.blind(&c, d.as_bytes());
         prop_assert_eq!(equal, (&a, &b) == (&c, &d));
@@ -147,11 +147,11 @@ proptest! {
 }
 
 #[test]
-fn blind_hashes_keep_domains_and_teams_apart() {
+fn blind_hashes_differ_between_domains_and_teams() {
     let [a, b] = [1, 2].map(|seed| BlindKey::new(&TeamKey::generate(&Seeded::new(seed))));
     assert_ne!(a.blind("project", b"/home/x"), b.blind("project", b"/home/x"));
     assert_ne!(a.blind("project", b"/home/x"), a.blind("repo", b"/home/x"));
-    // Where the domain ends must not be a matter of opinion.
+    // The boundary between domain and text must be unambiguous.
     assert_ne!(a.blind("ab", b"c"), a.blind("a", b"bc"));
     let id = a.blind_id("prj_", "project", b"/home/x");
     assert_eq!(id, a.blind_id("prj_", "project", b"/home/x"));
@@ -159,7 +159,7 @@ fn blind_hashes_keep_domains_and_teams_apart() {
 }
 
 #[test]
-fn purposes_are_read_back_as_written() {
+fn key_purposes_round_trip() {
     for purpose in [KeyPurpose::Content, KeyPurpose::Search, KeyPurpose::Blind] {
         assert_eq!(purpose.as_str().parse(), Ok(purpose));
     }
@@ -167,7 +167,7 @@ fn purposes_are_read_back_as_written() {
 }
 
 #[test]
-fn debug_shows_no_key() {
+fn debug_output_contains_no_key() {
     // Seeded, so that the secret bytes are known: the first eight of seed 1 are 0x910a2dec89025cc1, little-endian.
     let key = TeamKey::generate(&Seeded::new(1));
     let keks = kek_ring(KEK_A, Some(KEK_B));

@@ -1,4 +1,4 @@
-//! What han-crypto promises, through its public surface. One binary, so that AWS-LC is linked once.
+//! Tests of the public API. One binary, so that AWS-LC is linked once.
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up its keys has to stop")]
 
 mod fields;
@@ -13,7 +13,7 @@ use han_types::{Entropy, TeamId};
 
 const TEAM: &str = "0195f3a0-7c1e-7b52-9a54-3f0c7d1e2b4a";
 
-/// SplitMix64 (Steele, Lea, Flood 2014): the same bytes in every run, other bytes for every seed.
+/// SplitMix64 (Steele, Lea, Flood 2014): deterministic bytes for each seed.
 struct Seeded(AtomicU64);
 
 impl Seeded {
@@ -38,8 +38,8 @@ fn team(id: &str) -> TeamId {
     id.parse().unwrap()
 }
 
-/// A ring with versions 1 to `versions`, the last one active. The keys depend on the version alone, so rings of two
-/// teams differ in nothing but the team.
+/// A ring with versions 1 to `versions`, the last one active. The keys depend only on the version, so the rings of two
+/// teams differ only in the team.
 fn ring(team_id: &str, versions: u32) -> TeamKeyRing {
     let keys = (1..=versions).map(|v| (v, TeamKey::generate(&Seeded::new(u64::from(v)))));
     TeamKeyRing::new(team(team_id), versions, keys).unwrap()

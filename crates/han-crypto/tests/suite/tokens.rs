@@ -1,4 +1,4 @@
-//! API keys and other tokens: well formed, unguessable, told apart without a database, silent in logs.
+//! Tests API keys and other tokens: format, randomness, checksum, and Debug output without secrets.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::Seeded;
 
-/// Counts up from a byte, wrapping: every byte comes round.
+/// Counts up from a byte, with wrapping.
 struct Counting(AtomicU8);
 
 impl Entropy for Counting {
@@ -23,7 +23,7 @@ fn body(key: &ApiKeyToken) -> &str {
 }
 
 #[test]
-fn a_minted_key_is_well_formed_and_reads_back() {
+fn a_minted_key_can_be_parsed() {
     let key = ApiKeyToken::mint(&OsEntropy::new());
     assert_eq!(key.expose().len(), 44);
     let again = ApiKeyToken::parse(key.expose()).unwrap();
@@ -33,7 +33,7 @@ fn a_minted_key_is_well_formed_and_reads_back() {
 
 #[test]
 fn every_character_of_a_key_is_equally_likely() {
-    // Bytes from 248 on stand for no character: taking them modulo 62 would favour eight of them.
+    // Bytes from 248 on are skipped: modulo 62, they would make eight characters more likely.
     assert_eq!(body(&ApiKeyToken::mint(&Counting(AtomicU8::new(244)))), "wxyz0123456789ABCDEFGHIJKLMNOP");
     let entropy = Seeded::new(9);
     let mut counts = [0u32; 128];
@@ -50,7 +50,7 @@ fn every_character_of_a_key_is_equally_likely() {
 
 proptest! {
     #[test]
-    fn a_typo_in_a_key_is_seen_without_a_database(at in 0..44usize, with: char) {
+    fn a_typo_in_a_key_is_detected_by_its_checksum(at in 0..44usize, with: char) {
         let key = ApiKeyToken::mint(&OsEntropy::new());
         let text = key.expose();
         let typo = format!("{}{with}{}", &text[..at], &text[at + 1..]);
@@ -60,21 +60,21 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_a_token_or_an_error(text in prop_oneof![".*", "han_key_.{0,40}", "han_web_.{0,50}"]) {
+    fn any_other_text_is_an_error(text in prop_oneof![".*", "han_key_.{0,40}", "han_web_.{0,50}"]) {
         prop_assert!(ApiKeyToken::parse(&text).is_err());
         prop_assert!(OpaqueToken::parse("han_web_", &text).is_err());
     }
 }
 
 #[test]
-fn a_refused_key_is_not_repeated() {
+fn a_parse_error_does_not_contain_the_key() {
     let text = "han_key_000000000000000000000000000000000000";
     let error = ApiKeyToken::parse(text).unwrap_err().to_string();
     assert!(error.contains("checksum") && !error.contains("0000"), "{error}");
 }
 
 #[test]
-fn an_opaque_token_is_of_one_kind() {
+fn an_opaque_token_is_parsed_only_with_its_prefix() {
     let token = OpaqueToken::mint("han_web_", &OsEntropy::new());
     let text = token.expose();
     assert!(text.starts_with("han_web_") && text.len() == 8 + 43, "{}", text.len());
@@ -91,7 +91,7 @@ fn an_opaque_token_is_of_one_kind() {
 }
 
 #[test]
-fn hashes_read_back_and_compare() {
+fn hashes_round_trip_and_compare() {
     let [a, b] = [1, 2].map(|seed| OpaqueToken::mint("x_", &Seeded::new(seed)).hash());
     assert_eq!(a.to_hex().parse::<TokenHash>(), Ok(a));
     assert_ne!(a, b);
@@ -100,7 +100,7 @@ fn hashes_read_back_and_compare() {
 }
 
 #[test]
-fn debug_shows_no_token() {
+fn debug_output_contains_no_token() {
     let (key, token) =
         (ApiKeyToken::mint(&OsEntropy::new()), OpaqueToken::mint("han_web_", &OsEntropy::new()));
     assert_eq!(format!("{key:?} {token:?}"), "ApiKeyToken(..) OpaqueToken(..)");

@@ -1,5 +1,5 @@
-//! Values sealed once and checked in. They must open for ever: a failure here means that data already stored would
-//! no longer open. Never regenerate a file to make a test pass; a new format gets a new version and a new file.
+//! Permanent test vectors. A failure here means that stored data would not open any more. Never regenerate a file to
+//! make a test pass; a new format gets a new version and a new file.
 
 use han_crypto::{
     ApiKeyToken, BlindKey, FieldContext, KekRing, KeyPurpose, OpaqueToken, TeamKeyName, TeamKeyRing,
@@ -29,16 +29,16 @@ struct WrappedTeamKey {
 #[derive(Deserialize)]
 struct SealedField {
     name: String,
-    /// Which version of the team's content key; none for a field of no team.
+    /// The version of the team's content key; `None` for a field without a team.
     version: Option<u32>,
     table: String,
     row_id: String,
     column: String,
     content: String,
-    /// Whether the content was compressed. What zstd writes may change with its version, so only raw fields are
-    /// sealed again and compared.
+    /// Whether the content was compressed. zstd's output may change with its version, so only raw fields are sealed
+    /// again and compared.
     zstd: bool,
-    /// The seed whose bytes were the DEK and the nonces.
+    /// The seed of the DEK and the nonces.
     seed: u64,
     sealed: String,
 }
@@ -84,7 +84,7 @@ impl Sealed {
 }
 
 #[test]
-fn what_was_sealed_then_opens_now_and_would_be_sealed_alike() {
+fn sealed_vectors_open_and_are_reproduced() {
     let (file, keks, team_id) = Sealed::load();
     assert_eq!(keks.active_id().to_string(), file.kek_id);
     assert!(
@@ -105,7 +105,7 @@ fn what_was_sealed_then_opens_now_and_would_be_sealed_alike() {
 }
 
 #[test]
-fn blind_hashes_are_what_they_were() {
+fn blind_hash_vectors_match() {
     let (file, keks, team_id) = Sealed::load();
     let row = file.team_keys.iter().find(|row| row.purpose == "blind").unwrap();
     let key = BlindKey::new(&file.key(&keks, &team_id, row));
@@ -118,7 +118,7 @@ fn blind_hashes_are_what_they_were() {
 }
 
 #[test]
-fn tokens_are_recognised_and_hashed_as_they_were() {
+fn token_vectors_are_parsed_and_match_their_hashes() {
     let file: Tokens = serde_json::from_str(include_str!("../vectors/tokens-v1.json")).unwrap();
     assert!(!file.api_keys.is_empty() && !file.opaque.is_empty() && !file.malformed_api_keys.is_empty());
     for Token { token, sha256 } in &file.api_keys {

@@ -1,6 +1,6 @@
 //! What a session's lines tell of the work: to-dos, file changes, hooks, moods, counters.
 
-use han_transcript::fold::Place;
+use han_transcript::fold::LinePosition;
 use han_transcript::record::{FileAction, HookRecord, TodoRecord};
 
 use crate::page::MessageCursor;
@@ -67,7 +67,7 @@ pub struct HookEvent {
     /// The uuid of the line.
     pub uuid: String,
     /// Where the line stands.
-    pub place: Place,
+    pub place: LinePosition,
     /// What it tells. A hook without a name goes by its event's (`hook_script`).
     pub hook: HookRecord,
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use han_transcript::MessageKind;
-use han_transcript::fold::{Place, pair_hooks};
+use han_transcript::fold::{LinePosition, pair_hooks};
 use han_transcript::record::{LineContext, LineRecord, ResultKind, project};
 use han_types::{SessionId, Timestamp};
 use sea_orm::FromQueryResult;
@@ -94,8 +94,8 @@ fn record(message: &Message) -> LineRecord {
     project(message.body.as_deref().unwrap_or_default(), &at)
 }
 
-fn place(message: &Message) -> Place {
-    Place {
+fn place(message: &Message) -> LinePosition {
+    LinePosition {
         time: Timestamp(message.at),
         transcript: message.key.transcript.to_string(),
         line: u64::try_from(message.line).unwrap_or_default(),
@@ -129,7 +129,7 @@ struct Read<'a> {
 
 impl Read<'_> {
     async fn hooks(&self, records: &[(&Message, LineRecord)]) -> Result<Vec<ArrivedHook>, DbError> {
-        let mut hooks: Vec<(Place, ArrivedHook)> = records
+        let mut hooks: Vec<(LinePosition, ArrivedHook)> = records
             .iter()
             .filter_map(|(message, record)| {
                 let hook = record.hook.as_ref()?;
@@ -159,7 +159,7 @@ impl Read<'_> {
     }
 
     /// The runs that the session's results answer, by where the results stand.
-    async fn runs(&self) -> Result<BTreeMap<Place, String>, DbError> {
+    async fn runs(&self) -> Result<BTreeMap<LinePosition, String>, DbError> {
         let sessions = std::slice::from_ref(self.session_id);
         let events = hooks::by_sessions(self.tx, sessions).await?;
         let events: Vec<_> = events.into_iter().map(|event| (event.place, event.hook)).collect();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use han_transcript::fold::Place;
+use han_transcript::fold::LinePosition;
 use han_transcript::record::HookRecord;
 use han_types::{SessionId, Timestamp};
 use sea_orm::FromQueryResult;
@@ -55,7 +55,7 @@ pub async fn by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<Ho
     let names = labels::by_ids(tx, ids).await?;
     let name = |id: Option<String>| id.and_then(|id| names.get(&id).cloned()).filter(|name| !name.is_empty());
     let events = rows.into_iter().map(|row| HookEvent {
-        place: Place {
+        place: LinePosition {
             time: Timestamp(row.at),
             transcript: row.transcript,
             line: u64::try_from(row.line).unwrap_or_default(),

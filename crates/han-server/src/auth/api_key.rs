@@ -1,26 +1,27 @@
-//! API keys as credentials. A typo or a made-up key is refused by its checksum, without asking the database.
+//! API keys as credentials. The checksum of a key refuses typos and invented keys without a database query.
 
 use han_crypto::ApiKeyToken;
 use han_db::queries::identity;
 use han_types::{Actor, Credential, RequestId};
 
-use crate::problem::Problem;
 use crate::state::AppState;
+use han_http::Problem;
 
-const REFUSED: &str = "the API key is unknown, revoked or expired: make another with `han-server key create`";
+const REFUSED: &str =
+    "the API key is unknown, revoked or expired: create another with `han-server key create`";
 
-/// Whether a bearer token claims to be an API key.
+/// Whether a bearer token has the prefix of an API key.
 pub(crate) fn looks_like_one(token: &str) -> bool {
     token.starts_with(ApiKeyToken::PREFIX)
 }
 
-/// The actor behind a key.
+/// The actor of an API key.
 pub(crate) async fn verify(state: &AppState, text: &str, request_id: &RequestId) -> Result<Actor, Problem> {
     let token = ApiKeyToken::parse(text).map_err(|_| Problem::bad_credential(REFUSED))?;
     let hash = token.hash();
     let key = identity::api_key(&state.db, &hash)
         .await?
-        // The index has found it already; this comparison takes constant time.
+        // The index has found the row by hash; this comparison takes constant time.
         .filter(|key| key.hash == hash && key.is_live(state.clock.now()))
         .ok_or_else(|| Problem::bad_credential(REFUSED))?;
     let actor = Actor {
@@ -30,11 +31,11 @@ pub(crate) async fn verify(state: &AppState, text: &str, request_id: &RequestId)
         expires_at: key.expires_at,
         request_id: request_id.clone(),
     };
-    // Off the request's way, and nothing worth failing it for.
+    // In the background: a failure here must not fail the request.
     let db = state.db.clone();
-    state.tracker.spawn(async move {
+    state.lifecycle.tasks.spawn(async move {
         if let Err(error) = identity::touch_api_key(&db, &key).await {
-            tracing::warn!(%error, api_key = %key.id, "the key's last use was not recorded");
+            tracing::warn!(%error, api_key = %key.id, "the last use of an API key could not be recorded");
         }
     });
     Ok(actor)

@@ -1,4 +1,4 @@
-//! The browser's cookie: an opaque token of a session that the server keeps, and can end.
+//! The session cookie of a browser: an opaque token of a session that the server stores and can end.
 
 use axum::http::HeaderMap;
 use axum::http::header::COOKIE;
@@ -7,21 +7,21 @@ use han_db::queries::identity::{self, WEB_SESSION_PREFIX, WEB_SESSION_SECONDS};
 use han_types::{Actor, Capabilities, Credential, RequestId};
 
 use crate::config::PublicUrl;
-use crate::problem::Problem;
 use crate::state::AppState;
+use han_http::Problem;
 
 const REFUSED: &str = "the session has ended: sign in again";
 
-/// The cookie's name. Behind https its prefix makes browsers refuse it from anybody but this very host
+/// The cookie's name. With https, its prefix makes browsers accept it only from this exact host
 /// (draft-ietf-httpbis-rfc6265bis, section 4.1.3.2).
 pub(crate) fn name(public_url: &PublicUrl) -> &'static str {
     if public_url.is_https() { "__Host-han_session" } else { "han_session" }
 }
 
-/// The session token that a request carries.
+/// The session token of a request, if it has one.
 ///
 /// # Errors
-/// Where it carries several.
+/// 400 if the request has more than one.
 pub(crate) fn read(headers: &HeaderMap, public_url: &PublicUrl) -> Result<Option<String>, Problem> {
     let wanted = name(public_url);
     let mut found = None;
@@ -35,14 +35,14 @@ pub(crate) fn read(headers: &HeaderMap, public_url: &PublicUrl) -> Result<Option
                 continue;
             }
             if found.replace(value.trim().to_owned()).is_some() {
-                return Err(Problem::bad_request("two session cookies came with the request: send one"));
+                return Err(Problem::bad_request("the request has two session cookies: send one"));
             }
         }
     }
     Ok(found)
 }
 
-/// The `Set-Cookie` that hands a browser its session.
+/// The `Set-Cookie` header that gives a browser its session.
 pub(crate) fn set(public_url: &PublicUrl, token: &OpaqueToken) -> String {
     format!(
         "{}={}; Path=/; HttpOnly; SameSite=Lax; Max-Age={WEB_SESSION_SECONDS}{}",
@@ -52,7 +52,7 @@ pub(crate) fn set(public_url: &PublicUrl, token: &OpaqueToken) -> String {
     )
 }
 
-/// The `Set-Cookie` that makes a browser forget it.
+/// The `Set-Cookie` header that deletes the cookie.
 pub(crate) fn clear(public_url: &PublicUrl) -> String {
     format!("{}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0{}", name(public_url), secure(public_url))
 }
@@ -61,7 +61,7 @@ fn secure(public_url: &PublicUrl) -> &'static str {
     if public_url.is_https() { "; Secure" } else { "" }
 }
 
-/// The actor behind a session token.
+/// The actor of a session token.
 pub(crate) async fn verify(state: &AppState, text: &str, request_id: &RequestId) -> Result<Actor, Problem> {
     let refused = || Problem::bad_credential(REFUSED);
     let hash = OpaqueToken::parse(WEB_SESSION_PREFIX, text).map_err(|_| refused())?.hash();
@@ -69,11 +69,11 @@ pub(crate) async fn verify(state: &AppState, text: &str, request_id: &RequestId)
         .await?
         .filter(|session| session.hash == hash && session.is_live(state.clock.now()))
         .ok_or_else(refused)?;
-    // That a session slides on is a favour: where it cannot be written down now, it ends when it would have.
+    // If the session cannot be extended now, it ends at its present expiry.
     let expires_at = match identity::touch_web_session(&state.db, &session).await {
         Ok(expires_at) => expires_at,
         Err(error) => {
-            tracing::warn!(%error, "a session's end could not be moved");
+            tracing::warn!(%error, "a session could not be extended");
             session.expires_at
         }
     };

@@ -1,16 +1,16 @@
-//! What a request that is signed in by its cookie must show besides, because browsers send cookies along whoever
-//! asked for the request. Requests with a bearer token need none of this.
+//! Protection against cross-site request forgery: browsers send cookies with requests that other sites cause, so a
+//! request that is authenticated by its cookie must also prove its origin. Requests with a bearer token need not.
 //!
 //! `Sec-Fetch-Site` is Fetch Metadata (w3.org/TR/fetch-metadata), `Origin` RFC 6454; scripts can set neither.
 
-use axum::http::header::{CONTENT_TYPE, ORIGIN};
+use axum::http::header::ORIGIN;
 use axum::http::{HeaderMap, Method};
-
-use crate::problem::Problem;
+use han_http::Problem;
+use han_http::headers::{is_json, single as text};
 
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
-/// Refuses what another site may have caused. `own` is this server's origin.
+/// Refuses a request that another site may have caused. `own` is this server's origin.
 pub(crate) fn check(method: &Method, headers: &HeaderMap, own: &str) -> Result<(), Problem> {
     if matches!(*method, Method::GET | Method::HEAD) {
         check_read(headers, own)
@@ -19,12 +19,12 @@ pub(crate) fn check(method: &Method, headers: &HeaderMap, own: &str) -> Result<(
     }
 }
 
-/// A read shows its answer to the page that asked, which the browser sees to; only that it is no navigation from
-/// elsewhere matters.
+/// The browser lets only pages of this origin read the response, so a read must only prove that it is not a navigation
+/// from another site.
 fn check_read(headers: &HeaderMap, own: &str) -> Result<(), Problem> {
     match (text(headers, SEC_FETCH_SITE), text(headers, ORIGIN.as_str())) {
         (Some("same-origin" | "same-site" | "none"), _) => Ok(()),
-        (Some(_), _) => Err(Problem::cross_site("another site made the browser ask for this")),
+        (Some(_), _) => Err(Problem::cross_site("another site caused this request")),
         (None, Some(origin)) if origin == own => Ok(()),
         (None, Some(_)) => Err(wrong_origin(own)),
         (None, None) => Err(neither()),
@@ -33,21 +33,21 @@ fn check_read(headers: &HeaderMap, own: &str) -> Result<(), Problem> {
 
 fn check_write(method: &Method, headers: &HeaderMap, own: &str) -> Result<(), Problem> {
     same_origin(headers, own, true)?;
-    // A form cannot send this type, and a script of another origin must ask first.
+    // A form cannot send this type, and a script of another origin needs a CORS preflight for it.
     if *method == Method::POST && !is_json(headers) {
         return Err(Problem::cross_site(
-            "a request signed in by its cookie must be Content-Type: application/json",
+            "a request authenticated by its cookie must have Content-Type: application/json",
         ));
     }
     Ok(())
 }
 
-/// Refuses a request that another origin caused. Where neither header says, `cookie` decides: an ambient credential
-/// needs proof, a secret in the request itself does not.
+/// Refuses a request that another origin caused. Without either header, `cookie` decides: a cookie needs proof of
+/// origin, a secret in the request itself does not.
 pub(crate) fn same_origin(headers: &HeaderMap, own: &str, cookie: bool) -> Result<(), Problem> {
     let (site, origin) = (text(headers, SEC_FETCH_SITE), text(headers, ORIGIN.as_str()));
     if site.is_some_and(|site| site != "same-origin") {
-        return Err(Problem::cross_site("another site made the browser send this"));
+        return Err(Problem::cross_site("another site caused this request"));
     }
     if origin.is_some_and(|origin| origin != own) {
         return Err(wrong_origin(own));
@@ -55,7 +55,7 @@ pub(crate) fn same_origin(headers: &HeaderMap, own: &str, cookie: bool) -> Resul
     if cookie && site.is_none() && origin.is_none() { Err(neither()) } else { Ok(()) }
 }
 
-/// What a WebSocket's handshake must show when the cookie is its credential: browsers always send its `Origin`.
+/// Checks a WebSocket handshake that is authenticated by the cookie: browsers always send its `Origin`.
 pub(crate) fn check_socket(headers: &HeaderMap, own: &str) -> Result<(), Problem> {
     if text(headers, ORIGIN.as_str()) == Some(own) { Ok(()) } else { Err(wrong_origin(own)) }
 }
@@ -68,21 +68,8 @@ fn wrong_origin(own: &str) -> Problem {
 
 fn neither() -> Problem {
     Problem::cross_site(
-        "a request signed in by its cookie must show Origin or Sec-Fetch-Site: use a current browser, or an API key",
+        "a request authenticated by its cookie must have an Origin or Sec-Fetch-Site header: use a current browser, or an API key",
     )
-}
-
-/// A header's text; one that stands twice or is no text counts as a value that matches nothing.
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next()?;
-    Some(if values.next().is_some() { "" } else { first.to_str().unwrap_or("") })
-}
-
-pub(crate) fn is_json(headers: &HeaderMap) -> bool {
-    text(headers, CONTENT_TYPE.as_str())
-        .and_then(|value| value.split(';').next())
-        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
 }
 
 #[cfg(test)]
@@ -94,9 +81,9 @@ mod tests {
     const OWN: &str = "https://han.example.com";
     const EVIL: &str = "https://evil.example";
 
-    /// The table of docs/SECURITY.md: method, Content-Type, Origin, Sec-Fetch-Site, and whether it may pass.
+    /// The table of docs/SECURITY.md: method, Content-Type, Origin, Sec-Fetch-Site, and whether the request passes.
     #[test]
-    fn what_a_cookie_request_must_show() {
+    fn cookie_requests_must_prove_their_origin() {
         const JSON: Option<&str> = Some("application/json");
         const FORM: Option<&str> = Some("application/x-www-form-urlencoded");
         let same = Some("same-origin");
@@ -144,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_stands_twice_matches_nothing() {
+    fn a_repeated_header_matches_nothing() {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("application/json"));
         headers.append("origin", HeaderValue::from_static(OWN));

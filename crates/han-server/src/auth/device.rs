@@ -1,11 +1,10 @@
-//! Signing in on command lines: the device authorization grant (RFC 8628). A program asks for a code, its owner
-//! approves it in a browser that is signed in, and the program fetches its tokens.
+//! Signing in on command lines: the device authorization grant (RFC 8628). A program requests a code, its user approves
+//! it in a signed-in browser, and the program fetches its tokens.
 
-use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
 use han_crypto::OpaqueToken;
 use han_db::queries::device_logins::{
@@ -14,47 +13,47 @@ use han_db::queries::device_logins::{
 use han_db::queries::identity;
 use han_types::{Actor, Credential};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use super::form::SmallForm;
 use super::middleware::Presented;
-use super::{csrf, page, tokens};
+use super::{csrf, oauth, tokens};
 use crate::address::ClientAddress;
-use crate::observe::request_id;
-use crate::problem::Problem;
+use crate::page;
 use crate::state::AppState;
+use han_http::Problem;
 
-/// Where a person approves; short enough to be typed.
+/// The path of the approval page; short enough to be typed.
 pub(crate) const PATH: &str = "/auth/device";
 
-/// The grant's name (RFC 8628, section 3.4).
+/// The grant type (RFC 8628, section 3.4).
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-/// The longest form that is read, in bytes.
+/// The longest form that is accepted, in bytes.
 const MAX_FORM_BYTES: usize = 4096;
 
-#[derive(Default, Deserialize)]
-struct CodeForm {
+#[derive(Deserialize)]
+pub(crate) struct CodeForm {
     client_id: Option<String>,
 }
 
-/// `POST /auth/device/code` (section 3.1): a program asks for its two codes. `client_id` is what it calls itself;
-/// there are no secrets of clients, and none are registered.
+/// `POST /auth/device/code` (section 3.1): a program requests its two codes. It chooses its `client_id` itself: clients
+/// are not registered and have no secret.
 pub(crate) async fn code(
     State(state): State<AppState>,
     ClientAddress(address): ClientAddress,
-    body: Bytes,
+    SmallForm(form): SmallForm<CodeForm, MAX_FORM_BYTES>,
 ) -> Result<Response, Problem> {
-    let Some(client) = form::<CodeForm>(&body).and_then(|form| form.client_id).filter(|id| is_name(id))
-    else {
+    let Some(client) = form.and_then(|form| form.client_id).filter(|id| is_name(id)) else {
         return Ok(error(
             "invalid_request",
-            "client_id must name the program, in 1 to 64 letters, digits, . _ -",
+            "the body must be a form (application/x-www-form-urlencoded) whose client_id names the program in 1 to 64 \
+             letters, digits, . _ -",
         ));
     };
     let begun = device_logins::begin(&state.db, &client, &address.to_string()).await?;
     let Some(login) = begun else {
-        return Err(Problem::unavailable("too many programs wait to be let in: try again in a few minutes"));
+        return Err(Problem::unavailable("too many programs wait for approval: try again in a few minutes"));
     };
     let user_code = show_user_code(&login.user_code);
     let page = format!("{}{PATH}", state.public_url.origin());
@@ -69,88 +68,93 @@ pub(crate) async fn code(
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }
 
-/// Whatever a program calls itself is shown to whoever approves it, so it may not be a sentence.
+/// The approval page shows the name to the user, so it must not be able to form a sentence.
 fn is_name(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     (1..=64).contains(&text.len()) && text.bytes().all(plain)
 }
 
-#[derive(Default, Deserialize)]
-struct TokenForm {
+#[derive(Deserialize)]
+pub(crate) struct TokenForm {
     grant_type: Option<String>,
     device_code: Option<String>,
 }
 
-/// `POST /auth/device/token` (section 3.4): the program asks whether it was approved.
-pub(crate) async fn token(State(state): State<AppState>, body: Bytes) -> Result<Response, Problem> {
-    let Some(asked) = form::<TokenForm>(&body) else {
-        return Ok(error("invalid_request", "the body must be a form: grant_type, device_code, client_id"));
+/// `POST /auth/device/token` (section 3.4): the program polls for its tokens.
+pub(crate) async fn token(
+    State(state): State<AppState>,
+    SmallForm(form): SmallForm<TokenForm, MAX_FORM_BYTES>,
+) -> Result<Response, Problem> {
+    let Some(form) = form else {
+        return Ok(error(
+            "invalid_request",
+            "the body must be a form (application/x-www-form-urlencoded) with grant_type, device_code and client_id",
+        ));
     };
-    if asked.grant_type.as_deref() != Some(GRANT) {
-        return Ok(error("unsupported_grant_type", "grant_type must be that of the device flow (RFC 8628)"));
+    if form.grant_type.as_deref() != Some(GRANT) {
+        return Ok(error(
+            "unsupported_grant_type",
+            "grant_type must be the one of the device flow (RFC 8628)",
+        ));
     }
-    let unknown = || error("invalid_grant", "the device code is unknown, or its tokens were fetched already");
-    let device = asked.device_code.and_then(|code| OpaqueToken::parse(DEVICE_PREFIX, &code).ok());
+    let unknown =
+        || error("invalid_grant", "the device code is unknown, or its tokens have been fetched already");
+    let device = form.device_code.and_then(|code| OpaqueToken::parse(DEVICE_PREFIX, &code).ok());
     let Some(device) = device else { return Ok(unknown()) };
     Ok(match device_logins::poll(&state.db, &device.hash()).await? {
         Polled::Approved(refresh) => tokens::pair(&state, &refresh, None)?,
         Polled::Pending => {
-            error("authorization_pending", "nobody has approved yet: ask again after the interval")
+            error("authorization_pending", "the sign-in is not approved yet: ask again after the interval")
         }
-        Polled::SlowDown => error("slow_down", "asked too soon: wait five seconds longer from now on"),
+        Polled::SlowDown => error("slow_down", "asked too soon: add five seconds to the interval"),
         Polled::Denied => error("access_denied", "the sign-in was refused in the browser"),
-        Polled::Expired => error("expired_token", "nobody approved in time: begin again"),
+        Polled::Expired => error("expired_token", "the sign-in was not approved in time: start again"),
         Polled::Unknown => unknown(),
     })
 }
 
-/// An error as RFC 6749, section 5.2, has it: the shape that clients of this grant know.
+/// An error in the format of RFC 6749, section 5.2, which clients of this grant expect.
 fn error(code: &str, description: &str) -> Response {
     let body = json!({ "error": code, "error_description": description });
     (StatusCode::BAD_REQUEST, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
-/// A form (`application/x-www-form-urlencoded`) has the syntax of a query.
-fn form<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
-    let text = std::str::from_utf8(body).ok().filter(|text| text.len() <= MAX_FORM_BYTES)?;
-    let uri: Uri = format!("/?{text}").parse().ok()?;
-    Query::<T>::try_from_uri(&uri).ok().map(|Query(form)| form)
-}
-
-#[derive(Default, Deserialize)]
-pub(crate) struct Asked {
+#[derive(Deserialize)]
+pub(crate) struct ShowQuery {
     user_code: Option<String>,
 }
 
-/// `GET /auth/device?user_code=…`: shows what would be approved; without a code, asks for it.
+/// `GET /auth/device?user_code=…`: shows what the user would approve; without a code, asks for the code.
 pub(crate) async fn show(
     State(state): State<AppState>,
     headers: HeaderMap,
-    asked: Result<Query<Asked>, QueryRejection>,
+    query: Result<Query<ShowQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let typed = asked.ok().and_then(|Query(asked)| asked.user_code).unwrap_or_default();
+    let typed = query.ok().and_then(|Query(query)| query.user_code).unwrap_or_default();
     let code = read_user_code(&typed);
     let Some(actor) = signed_in(&state, &headers).await? else {
         return Ok(sign_in_first(&state, code.as_deref()));
     };
     let Some(code) = code else {
-        let wrong = if typed.is_empty() { "" } else { "<p>That is no code of ours.</p>" };
+        let wrong = if typed.is_empty() { "" } else { "<p>This code is not valid.</p>" };
         return Ok(page::html(StatusCode::OK, &format!("{wrong}{ASK}")));
     };
     match device_logins::waiting(&state.db, &code).await? {
         Some(login) => confirm(&state, &actor, &login).await,
-        None => Ok(nothing_waits()),
+        None => Ok(code_unknown()),
     }
 }
 
-const ASK: &str = "<form action=\"/auth/device\"><p><label>The code that your command line shows:<br>\
+const ASK: &str = "<form action=\"/auth/device\"><p><label>The code shown on your command line:<br>\
      <input name=\"user_code\" autocomplete=\"off\" autocapitalize=\"characters\" size=\"12\" required></label></p>\
-     <button>Go on</button></form>";
+     <button>Continue</button></form>";
 
-fn nothing_waits() -> Response {
+fn code_unknown() -> Response {
     page::html(
         StatusCode::GONE,
-        &format!("<p>Nothing waits under this code: it was used, has ended, or was mistyped.</p>{ASK}"),
+        &format!(
+            "<p>No program waits for approval with this code: it was used already, has expired, or was mistyped.</p>{ASK}"
+        ),
     )
 }
 
@@ -164,13 +168,13 @@ async fn confirm(state: &AppState, actor: &Actor, login: &WaitingLogin) -> Resul
         StatusCode::OK,
         &format!(
             "<p>A program asks to act as <strong>{}</strong>.</p><dl><dt>Code</dt><dd><code>{code}</code></dd>\
-             <dt>It calls itself</dt><dd>{}</dd><dt>It asked from</dt><dd>{}, {when}</dd></dl>\
-             <p>It could read and push the sessions of all your teams, and do there what you may do, until you sign \
-             it out. <strong>Approve only if you have just started it yourself and it shows this code.</strong> \
-             Nobody from Han Teams will ever send you a code.</p>\
+             <dt>Its name</dt><dd>{}</dd><dt>Its address</dt><dd>{}, {when}</dd></dl>\
+             <p>It will be able to read and push the sessions of all your teams, and to do anything that you may do \
+             there, until you sign it out. <strong>Approve only if you have just started it yourself and it shows this \
+             code.</strong> Han Teams never sends you a code.</p>\
              <form method=\"post\" action=\"{PATH}\"><input type=\"hidden\" name=\"user_code\" value=\"{code}\">\
              <button name=\"decision\" value=\"approve\">Approve</button> \
-             <button name=\"decision\" value=\"deny\">Refuse</button></form>",
+             <button name=\"decision\" value=\"deny\">Deny</button></form>",
             page::escape(&name),
             page::escape(&login.client),
             page::escape(&login.asked_from),
@@ -179,24 +183,24 @@ async fn confirm(state: &AppState, actor: &Actor, login: &WaitingLogin) -> Resul
 }
 
 #[derive(Default, Deserialize)]
-struct Decision {
+pub(crate) struct Decision {
     user_code: Option<String>,
     decision: Option<String>,
 }
 
-/// `POST /auth/device`: the person's decision. The form comes from this server's own page or not at all.
+/// `POST /auth/device`: the user's decision. Only forms of this server's own page are accepted.
 pub(crate) async fn decide(
     State(state): State<AppState>,
     headers: HeaderMap,
-    body: Bytes,
+    SmallForm(form): SmallForm<Decision, MAX_FORM_BYTES>,
 ) -> Result<Response, Problem> {
     csrf::same_origin(&headers, state.public_url.origin(), true)?;
-    let asked: Decision = form(&body).unwrap_or_default();
-    let code = asked.user_code.as_deref().and_then(read_user_code);
+    let form = form.unwrap_or_default();
+    let code = form.user_code.as_deref().and_then(read_user_code);
     let Some(actor) = signed_in(&state, &headers).await? else {
         return Ok(sign_in_first(&state, code.as_deref()));
     };
-    let approves = match asked.decision.as_deref() {
+    let approves = match form.decision.as_deref() {
         Some("approve") => true,
         Some("deny") => false,
         _ => return Err(Problem::bad_request("decision must be approve or deny")),
@@ -206,22 +210,22 @@ pub(crate) async fn decide(
         None => false,
     };
     if !decided {
-        return Ok(nothing_waits());
+        return Ok(code_unknown());
     }
-    tracing::info!(user = %actor.user_id, approves, "decided on a program's sign-in");
-    let told = if approves {
-        "<p>Done: the program is signed in. You can close this page and go back to it.</p>"
+    tracing::info!(user = %actor.user_id, approves, "a user decided on the sign-in of a program");
+    let message = if approves {
+        "<p>Approved: the program is signed in. You can close this page and return to the program.</p>"
     } else {
-        "<p>Refused: the program was not let in. You can close this page.</p>"
+        "<p>Denied: the program is not signed in. You can close this page.</p>"
     };
-    Ok(page::html(StatusCode::OK, told))
+    Ok(page::html(StatusCode::OK, message))
 }
 
-/// Whoever is signed in with this browser's cookie. A navigation from elsewhere (a link in a chat) may show the page:
-/// it changes nothing, and no other site can read it.
+/// The user who is signed in with this browser's cookie. The page may be opened from another site (a link in a chat):
+/// that changes nothing, and no other site can read the page.
 async fn signed_in(state: &AppState, headers: &HeaderMap) -> Result<Option<Actor>, Problem> {
     let Some(presented @ Presented::Cookie(_)) = Presented::read(state, headers)? else { return Ok(None) };
-    match presented.verify(state, &request_id(state, headers)).await {
+    match presented.verify(state, &state.request_ids.of(headers)).await {
         Ok(actor) if matches!(actor.credential, Credential::WebSession { .. }) => Ok(Some(actor)),
         Ok(_) => Ok(None),
         Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => Ok(None),
@@ -232,9 +236,9 @@ async fn signed_in(state: &AppState, headers: &HeaderMap) -> Result<Option<Actor
 fn sign_in_first(state: &AppState, code: Option<&str>) -> Response {
     let back =
         code.map_or_else(|| PATH.to_owned(), |code| format!("{PATH}?user_code={}", show_user_code(code)));
-    let how = page::sign_in(state, &back);
+    let how = oauth::how_to_sign_in(state, &back);
     page::html(
         StatusCode::UNAUTHORIZED,
-        &format!("<p>Sign in to this site first: a program waits for your approval.</p>{how}"),
+        &format!("<p>Sign in first: a program waits for your approval.</p>{how}"),
     )
 }

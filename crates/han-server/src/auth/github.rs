@@ -1,5 +1,5 @@
-//! What GitHub is asked for, and what its answers mean. Every call has a deadline, follows no redirect and reads only
-//! so much; whatever goes wrong becomes a problem that says what to do.
+//! The client of GitHub's OAuth and REST API. Every request has a deadline, follows no redirect and reads a limited
+//! response; every failure becomes a problem that names the remedy.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, StatusCode};
 use han_db::queries::sign_ins::GithubPerson;
+use han_http::Problem;
 use han_types::Timestamp;
 use oauth2::basic::{BasicClient, BasicErrorResponseType};
 use oauth2::{
@@ -23,21 +24,20 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::config::GithubConfig;
-use crate::problem::Problem;
 
-/// How long a connection may take.
+/// The longest time to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest answer that is read: GitHub's are of a few kilobytes.
-const MAX_ANSWER_BYTES: usize = 256 << 10;
+/// The longest response that is read; GitHub's have a few kilobytes.
+const MAX_RESPONSE_BYTES: usize = 256 << 10;
 
-/// The longest name that is taken, in characters.
+/// The longest name that is stored, in characters.
 const MAX_NAME: usize = 100;
 
-/// The longest wait that is passed on, in seconds.
-const LONGEST_WAIT: i64 = 3600;
+/// The longest `Retry-After` that is passed on, in seconds.
+const MAX_RETRY_AFTER: i64 = 3600;
 
-/// An app at GitHub, and the means to talk to it.
+/// An OAuth app at GitHub with its HTTP client.
 pub(crate) struct Github {
     config: GithubConfig,
     redirect_uri: RedirectUrl,
@@ -50,32 +50,32 @@ pub(crate) struct Github {
 /// Why GitHub cannot be set up.
 #[derive(Debug, Error)]
 pub enum GithubError {
-    /// An address is none.
-    #[error("the address of GitHub cannot be read: {0}")]
+    /// A configured address is not a URL.
+    #[error("the address of GitHub (HAN_GITHUB_URL, HAN_GITHUB_API_URL) is not a URL: {0}")]
     Address(String),
-    /// There is no TLS to be had.
+    /// TLS could not be set up.
     #[error(
-        "no TLS connection to GitHub can be made: {0}; install the system's CA certificates (package ca-certificates)"
+        "TLS for GitHub could not be set up: {0}; install the system's CA certificates (package ca-certificates)"
     )]
     Tls(reqwest::Error),
 }
 
-/// Why a call brought nothing.
+/// Why a request to GitHub failed.
 #[derive(Debug, Error)]
 enum CallError {
     #[error("{0}")]
     Transport(#[from] reqwest::Error),
     #[error("{0}")]
     Request(#[from] oauth2::http::Error),
-    #[error("it answered with more than {MAX_ANSWER_BYTES} bytes")]
+    #[error("the response has more than {MAX_RESPONSE_BYTES} bytes")]
     TooLong,
-    #[error("it answered {0}")]
+    #[error("the response has the status {0}")]
     Status(StatusCode),
-    #[error("it leads elsewhere, to {0:?}")]
+    #[error("the response is a redirect to {0:?}")]
     Redirected(String),
-    #[error("its answer is not what its documentation says")]
+    #[error("the response does not have the documented format")]
     Unreadable,
-    #[error("it limits how often it may be asked")]
+    #[error("GitHub's rate limit is exceeded; it resets in {seconds} s")]
     Limited { seconds: i64 },
 }
 
@@ -114,7 +114,7 @@ impl Github {
         };
         let plain = base.starts_with("http://") && api.scheme() == "http";
         let http = match builder().build() {
-            // Where no CA certificates are installed, plain http works all the same.
+            // Plain http needs no CA certificates.
             Err(_) if plain => builder().tls_certs_only([]).build(),
             built => built,
         };
@@ -122,7 +122,7 @@ impl Github {
         Ok(Self { redirect_uri, authorize, token, api, http: http.map_err(GithubError::Tls)?, config })
     }
 
-    /// Where a browser asks its owner for consent.
+    /// The URL where GitHub asks the user for consent.
     pub(crate) fn consent_url(&self, state: &str, verifier: &str) -> String {
         let client = BasicClient::new(ClientId::new(self.config.client_id.clone()))
             .set_auth_uri(self.authorize.clone())
@@ -139,10 +139,10 @@ impl Github {
         request.url().0.into()
     }
 
-    /// Whoever gave their consent.
+    /// The user who gave consent.
     ///
     /// # Errors
-    /// A problem for whoever looks at the browser.
+    /// A problem to show in the browser.
     pub(crate) async fn person(
         &self,
         code: String,
@@ -150,16 +150,15 @@ impl Github {
         now: Timestamp,
     ) -> Result<GithubPerson, Problem> {
         let token = self.exchange(code, verifier, now).await?;
-        let told = |error: CallError| unavailable(&error);
-        let user: User = self.get(&token, &["user"], now).await.map_err(told)?;
+        let user: User = self.get(&token, &["user"], now).await.map_err(|error| unavailable(&error))?;
         self.check_allowed(&token, &user.login, now).await?;
         let email = match self.get::<Vec<Email>>(&token, &["user", "emails"], now).await {
             Ok(emails) => {
                 emails.into_iter().find(|email| email.primary && email.verified).map(|email| email.email)
             }
-            // The app may be one that is not told addresses. Nobody needs one.
+            // The app may lack access to addresses. An address is optional.
             Err(CallError::Status(StatusCode::FORBIDDEN | StatusCode::NOT_FOUND)) => None,
-            Err(error) => return Err(told(error)),
+            Err(error) => return Err(unavailable(&error)),
         };
         let plain =
             |text: String| -> String { text.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect() };
@@ -171,7 +170,7 @@ impl Github {
         })
     }
 
-    /// The code for a token that lives no longer than this sign-in.
+    /// Exchanges the code for a token, which is used for this sign-in only.
     async fn exchange(
         &self,
         code: String,
@@ -193,7 +192,7 @@ impl Github {
             Ok(token) => Ok(token.access_token().secret().as_str().into()),
             Err(RequestTokenError::ServerResponse(error)) => Err(self.refused_token(error.error())),
             Err(RequestTokenError::Request(error)) => Err(unavailable(&error)),
-            // What was parsed may hold a token: it is not shown.
+            // The parse error may quote a token: it is not logged.
             Err(RequestTokenError::Parse(..) | RequestTokenError::Other(_)) => {
                 Err(unavailable(&CallError::Unreadable))
             }
@@ -223,8 +222,8 @@ impl Github {
         serde_json::from_slice(&body).map_err(|_| CallError::Unreadable)
     }
 
-    /// Whether this server lets that account in: by its name, or as an active member of an organization; everybody,
-    /// where neither is configured.
+    /// Checks that this account may sign in: by its name, or as an active member of an organization. If neither list is
+    /// configured, every account may.
     async fn check_allowed(&self, token: &SecretString, login: &str, now: Timestamp) -> Result<(), Problem> {
         let (logins, orgs) = (&self.config.allowed_logins, &self.config.allowed_orgs);
         if (logins.is_empty() && orgs.is_empty())
@@ -235,31 +234,31 @@ impl Github {
         for org in orgs {
             match self.get::<Membership>(token, &["user", "memberships", "orgs", org], now).await {
                 Ok(membership) if membership.state == "active" => return Ok(()),
-                // Not a member, an invitation that was not accepted, or an organization that keeps the app out.
+                // Not a member, an invitation that was not accepted, or an organization that blocks the app.
                 Ok(_) | Err(CallError::Status(StatusCode::FORBIDDEN | StatusCode::NOT_FOUND)) => {}
                 Err(error) => return Err(unavailable(&error)),
             }
         }
-        tracing::info!(login, "an account that is not on the list was turned away");
+        tracing::info!(login, "an account that is not on the allow list was refused");
         Err(Problem::new(
             StatusCode::FORBIDDEN,
             "not_allowed",
             "The account may not sign in here",
-            "this server lets in only the accounts and organizations on its list, and this GitHub account is not \
-             among them: ask its operator (HAN_GITHUB_ALLOWED_LOGINS, HAN_GITHUB_ALLOWED_ORGS), or sign in with \
-             another account; if you are a member, the organization may have to approve this app first",
+            "only listed accounts and members of listed organizations may sign in to this server, and this GitHub \
+             account is neither: ask the server's operator (HAN_GITHUB_ALLOWED_LOGINS, HAN_GITHUB_ALLOWED_ORGS), or \
+             sign in with another account; if you are a member, the organization may have to approve this app first",
         ))
     }
 
-    /// What GitHub says in place of a code.
+    /// The error that GitHub sent instead of a code.
     pub(crate) fn refusal(&self, error: &str) -> Problem {
         if error == "access_denied" {
             return Problem::new(
                 StatusCode::FORBIDDEN,
                 "consent_refused",
                 "Consent was refused",
-                "you did not let Han Teams see who you are at GitHub, so nobody was signed in: begin again when you \
-                 want to",
+                "you did not allow Han Teams to read your GitHub account, so you are not signed in: start again to \
+                 sign in",
             );
         }
         self.misconfigured(error)
@@ -272,20 +271,20 @@ impl Github {
                 StatusCode::BAD_REQUEST,
                 "sign_in_over",
                 "The sign-in is over",
-                "GitHub says that this sign-in was used already or took too long: begin again",
+                "GitHub reports that this sign-in was used already or took too long: start again",
             ),
             "unverified_user_email" => Problem::new(
                 StatusCode::FORBIDDEN,
                 "unverified_email",
-                "The address is not verified",
-                "GitHub signs in only who has verified their primary e-mail address: verify it in GitHub's settings, \
-                 then begin again",
+                "The e-mail address is not verified",
+                "GitHub signs in only users whose primary e-mail address is verified: verify it in GitHub's settings, \
+                 then start again",
             ),
             _ => self.misconfigured(code),
         }
     }
 
-    /// The fault is the operator's: they are told in the log.
+    /// The operator must fix this: the log says how.
     fn misconfigured(&self, code: &str) -> Problem {
         let code: String = code.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(60).collect();
         tracing::error!(
@@ -306,7 +305,7 @@ impl Github {
     }
 }
 
-/// How the library reaches the token endpoint.
+/// The HTTP client that the OAuth library uses for the token endpoint.
 struct TokenEndpoint {
     http: reqwest::Client,
     now: Timestamp,
@@ -322,8 +321,7 @@ impl<'c> AsyncHttpClient<'c> for TokenEndpoint {
 }
 
 impl TokenEndpoint {
-    /// GitHub tells errors with 200, where the standard has 400 (RFC 6749, section 5.2), which is what the library
-    /// knows them by.
+    /// GitHub sends errors with status 200; the library expects 400 (RFC 6749, section 5.2).
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, CallError> {
         let (parts, body) = request.into_parts();
         let mut call = self.http.request(parts.method, parts.uri.to_string()).body(body);
@@ -337,12 +335,12 @@ impl TokenEndpoint {
         let is_error =
             serde_json::from_slice::<serde_json::Value>(&body).is_ok_and(|v| v.get("error").is_some());
         let status = if is_error { StatusCode::BAD_REQUEST } else { status };
-        let answer = oauth2::http::Response::builder().status(status);
-        Ok(answer.header("content-type", "application/json").body(body)?)
+        let response = oauth2::http::Response::builder().status(status);
+        Ok(response.header("content-type", "application/json").body(body)?)
     }
 }
 
-/// An answer's status and body. Limits and redirects are told apart here.
+/// A response's status and body. Rate limits and redirects become errors.
 async fn read(mut response: reqwest::Response, now: Timestamp) -> Result<(StatusCode, Vec<u8>), CallError> {
     let status = response.status();
     if status.is_redirection() {
@@ -354,7 +352,7 @@ async fn read(mut response: reqwest::Response, now: Timestamp) -> Result<(Status
     }
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+        if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
             return Err(CallError::TooLong);
         }
         body.extend_from_slice(&chunk);
@@ -362,8 +360,8 @@ async fn read(mut response: reqwest::Response, now: Timestamp) -> Result<(Status
     Ok((status, body))
 }
 
-/// For how long GitHub does not want to be asked, in seconds (docs.github.com/en/rest/using-the-rest-api/
-/// rate-limits-for-the-rest-api): 403 or 429, with `retry-after` or a used-up `x-ratelimit-remaining`.
+/// How many seconds GitHub asks to wait (docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api):
+/// 403 or 429, with `retry-after` or an exhausted `x-ratelimit-remaining`.
 fn limited(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Option<i64> {
     if !matches!(status, StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS) {
         return None;
@@ -372,37 +370,37 @@ fn limited(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Option<i6
     let seconds = match (number(RETRY_AFTER.as_str()), number("x-ratelimit-remaining")) {
         (Some(seconds), _) => seconds,
         (None, Some(0)) => number("x-ratelimit-reset").map_or(60, |reset| reset - now.seconds()),
-        // Without either, GitHub asks to wait for a minute.
+        // Without either header, GitHub asks to wait for a minute.
         (None, _) if status == StatusCode::TOO_MANY_REQUESTS => 60,
         (None, _) => return None,
     };
-    Some(seconds.clamp(1, LONGEST_WAIT))
+    Some(seconds.clamp(1, MAX_RETRY_AFTER))
 }
 
 fn unavailable(error: &CallError) -> Problem {
-    tracing::warn!(error = %chain(error), "GitHub could not be asked");
+    tracing::warn!(error = %chain(error), "a request to GitHub failed");
     let (detail, seconds) = match error {
         CallError::Limited { seconds } => {
             let minutes = (seconds + 59) / 60;
             let unit = if minutes == 1 { "minute" } else { "minutes" };
             (
-                format!("GitHub limits how often this server may ask: begin again in {minutes} {unit}"),
+                format!("this server has exceeded GitHub's rate limit: start again in {minutes} {unit}"),
                 *seconds,
             )
         }
         _ => (
-            "GitHub cannot be reached or does not answer as it should: begin again in a minute, and look at \
-             githubstatus.com if it lasts"
+            "GitHub cannot be reached or sends invalid responses: start again in a minute, and see githubstatus.com \
+             if the problem persists"
                 .to_owned(),
             60,
         ),
     };
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "github_unavailable", "GitHub cannot be asked now", detail)
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "github_unavailable", "GitHub is not available", detail)
         .header(RETRY_AFTER, seconds)
 }
 
-/// An error with its causes, which reqwest leaves out. Addresses in it have no secret: codes and tokens travel in
-/// bodies and headers.
+/// An error with its causes, which reqwest omits. URLs in it contain no secrets: codes and tokens are sent in bodies and
+/// headers.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,11 +1,10 @@
-//! The page that an invite's link leads to. Like a sign-in link it shows a button first, because mail programs and
-//! chats fetch links to preview them; only the button uses the invite up, for whoever is signed in in this browser.
+//! The page of an invite link. Like a sign-in link it shows a button first, because mail programs and chats fetch links
+//! to preview them; only the button uses the invite, for the user who is signed in in this browser.
 
-use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::header::LOCATION;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use han_crypto::OpaqueToken;
 use han_db::queries::invites::{self, Accepted, INVITE_PREFIX};
@@ -13,61 +12,61 @@ use han_db::queries::{identity, teams};
 use han_types::Credential;
 use serde::Deserialize;
 
-use super::csrf;
+use super::form::SmallForm;
 use super::login_link::MAX_FORM_BYTES;
-use super::page::{self, html};
-use crate::auth::middleware::Presented;
-use crate::observe::request_id;
-use crate::problem::Problem;
+use super::middleware::Presented;
+use super::{csrf, oauth};
+use crate::page::html;
 use crate::state::AppState;
+use han_http::Problem;
 
-/// Where links lead.
+/// The path of invite links.
 pub(crate) const PATH: &str = "/invite";
 
-const INCOMPLETE: &str = "<p>This invite is not complete. Copy the whole link.</p>";
+const INCOMPLETE: &str = "<p>This invite link is incomplete. Copy the whole link.</p>";
 
 #[derive(Deserialize)]
-pub(crate) struct Form {
+pub(crate) struct CodeField {
     #[serde(default)]
     code: String,
 }
 
-/// `GET /invite?code=…`: asks for the click, whether or not the invite is still good.
-pub(crate) async fn show(form: Result<Query<Form>, QueryRejection>) -> Response {
-    let code = form.map(|Query(form)| form.code).unwrap_or_default();
-    // Only what has the shape of a code is put into the page.
+/// `GET /invite?code=…`: shows the button, whether or not the invite is still valid.
+pub(crate) async fn show(query: Result<Query<CodeField>, QueryRejection>) -> Response {
+    let code = query.map(|Query(query)| query.code).unwrap_or_default();
+    // Only text in the format of a code goes into the page.
     if OpaqueToken::parse(INVITE_PREFIX, &code).is_err() {
         return html(StatusCode::BAD_REQUEST, INCOMPLETE);
     }
     html(
         StatusCode::OK,
         &format!(
-            "<p>You are invited to a team.</p>\
+            "<p>You are invited to join a team.</p>\
              <form method=\"post\" action=\"{PATH}\"><input type=\"hidden\" name=\"code\" value=\"{code}\">\
-             <button>Join it</button></form>"
+             <button>Join the team</button></form>"
         ),
     )
 }
 
-/// `POST /invite`: lets who is signed in into the team, and shows it to them.
+/// `POST /invite`: adds the signed-in user to the team, makes it the active team, and redirects to the dashboard.
 pub(crate) async fn accept(
     State(state): State<AppState>,
     headers: HeaderMap,
-    body: Bytes,
+    SmallForm(form): SmallForm<CodeField, MAX_FORM_BYTES>,
 ) -> Result<Response, Problem> {
+    let code = form.map(|form| form.code).unwrap_or_default();
     let presented = Presented::read(&state, &headers)?;
-    let Some(presented @ Presented::Cookie(_)) = presented else { return Ok(sign_in_first(&state, &body)) };
-    // A form cannot send the JSON that other requests by cookie must be; that it is this server's own, it can show.
+    let Some(presented @ Presented::Cookie(_)) = presented else { return Ok(sign_in_first(&state, &code)) };
+    // A form cannot be JSON, which other requests with a cookie must be, but it can prove its origin.
     csrf::same_origin(&headers, state.public_url.origin(), true)?;
-    let actor = match presented.verify(&state, &request_id(&state, &headers)).await {
+    let actor = match presented.verify(&state, &state.request_ids.of(&headers)).await {
         Ok(actor) => actor,
         Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => {
-            return Ok(sign_in_first(&state, &body));
+            return Ok(sign_in_first(&state, &code));
         }
         Err(problem) => return Err(problem),
     };
-    let code = form_code(&body).unwrap_or_default();
-    let (status, told) = match invites::accept(&state.db, state.config.plans, &actor, &code).await? {
+    let (status, message) = match invites::accept(&state.db, state.config.plans, &actor, &code).await? {
         Accepted::Done(team) | Accepted::AlreadyMember(team) => {
             tracing::info!(team = %team.id, user = %actor.user_id, "an invite was accepted");
             let resolved = identity::scope_in(&state.db, &actor, &team.id).await?;
@@ -77,33 +76,28 @@ pub(crate) async fn accept(
             return Ok((StatusCode::SEE_OTHER, [(LOCATION, "/")]).into_response());
         }
         Accepted::Malformed => (StatusCode::BAD_REQUEST, INCOMPLETE),
-        Accepted::Unknown => (StatusCode::NOT_FOUND, "<p>There is no such invite. Check the link.</p>"),
+        Accepted::Unknown => (StatusCode::NOT_FOUND, "<p>This invite does not exist. Check the link.</p>"),
         Accepted::Ended => (
             StatusCode::GONE,
-            "<p>This invite was used or revoked, or its 24 hours are over. Ask for another.</p>",
+            "<p>This invite was used or revoked, or has expired after its 24 hours. Ask for another.</p>",
         ),
         Accepted::Full(_) => (
             StatusCode::CONFLICT,
-            "<p>The team has no room for another member. Tell who invited you; the invite is still good.</p>",
+            "<p>The team's plan allows no more members. Ask the person who invited you; the invite stays valid.</p>",
         ),
         Accepted::Locked(_) => (
             StatusCode::TOO_MANY_REQUESTS,
-            "<p>Too many wrong invites came from you. Try again in a quarter of an hour.</p>",
+            "<p>You have opened too many invalid invites. Try again in 15 minutes.</p>",
         ),
     };
-    Ok(html(status, told))
+    Ok(html(status, message))
 }
 
-/// Who comes back signed in finds the invite's button again. Only what has the shape of a code is put into the page.
-fn sign_in_first(state: &AppState, body: &[u8]) -> Response {
-    let code = form_code(body).filter(|code| OpaqueToken::parse(INVITE_PREFIX, code).is_ok());
-    let how = code.map(|code| page::sign_in(state, &format!("{PATH}?code={code}"))).unwrap_or_default();
-    html(StatusCode::UNAUTHORIZED, &format!("<p>Sign in first; the invite is still good.</p>{how}"))
-}
-
-/// The code of a form (`application/x-www-form-urlencoded`), which has the syntax of a query.
-fn form_code(body: &[u8]) -> Option<String> {
-    let query = std::str::from_utf8(body).ok().filter(|text| text.len() <= MAX_FORM_BYTES)?;
-    let uri: Uri = format!("/?{query}").parse().ok()?;
-    Query::<Form>::try_from_uri(&uri).ok().map(|Query(form)| form.code)
+/// After signing in, the user returns to the invite's button. Only text in the format of a code goes into the page.
+fn sign_in_first(state: &AppState, code: &str) -> Response {
+    let how = match OpaqueToken::parse(INVITE_PREFIX, code) {
+        Ok(_) => oauth::how_to_sign_in(state, &format!("{PATH}?code={code}")),
+        Err(_) => String::new(),
+    };
+    html(StatusCode::UNAUTHORIZED, &format!("<p>Sign in first; the invite stays valid.</p>{how}"))
 }

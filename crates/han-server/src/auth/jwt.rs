@@ -1,5 +1,5 @@
-//! Access tokens: JWTs (RFC 7519) signed with HS256 and nothing else. Time comes from the clock that the server was
-//! given, so that what has ended for the server has ended for its tokens.
+//! Access tokens: JWTs (RFC 7519), signed with HS256 only. Time comes from the server's `Clock`, so that tokens expire by
+//! the same clock as everything else.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,40 +12,40 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
-/// How long an access token is good for: 15 minutes.
+/// The lifetime of an access token: 15 minutes.
 pub const LIFETIME_SECONDS: i64 = 15 * 60;
 
-/// Whom tokens are for. A token of another service that happens to share the secret is refused.
+/// The audience of tokens. A token of another service that shares the secret is refused.
 pub const AUDIENCE: &str = "han-teams";
 
-/// How far another replica's clock may be ahead, in seconds, before its fresh tokens are refused here.
+/// How far the clock of another replica may be ahead, in seconds, before its new tokens are refused here.
 const SKEW_SECONDS: i64 = 60;
 
-/// The longest token that is looked at, in bytes; ours have about 400.
+/// The longest token that is parsed, in bytes; ours have about 400.
 const MAX_BYTES: usize = 4096;
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
-    /// The person.
+    /// The user.
     pub sub: UserId,
-    /// The team it is for; without it, the person's oldest membership counts.
+    /// The team; without it, the team of the user's oldest membership.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team_id: Option<TeamId>,
-    /// When it was made, in seconds since the epoch.
+    /// When the token was issued, in seconds since the epoch.
     pub iat: i64,
-    /// When it ends, in seconds since the epoch.
+    /// When the token expires, in seconds since the epoch.
     pub exp: i64,
-    /// When it begins, in seconds since the epoch.
+    /// From when the token is valid, in seconds since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nbf: Option<i64>,
-    /// Who made it: this server's public address.
+    /// The issuer: this server's public address.
     pub iss: String,
-    /// Whom it is for: [`AUDIENCE`].
+    /// The audience: [`AUDIENCE`].
     pub aud: String,
-    /// Its own id.
+    /// The id of the token.
     pub jti: String,
-    /// The sign-in it came of: where that has ended, so has the token.
+    /// The sign-in that the token belongs to; the token ends with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sid: Option<TokenFamilyId>,
 }
@@ -66,7 +66,7 @@ impl fmt::Debug for JwtKeys {
 }
 
 impl JwtKeys {
-    /// Keys that sign with `current` and also accept what `previous` signed.
+    /// Keys that sign with `current`, and verify with `current` and `previous`.
     #[must_use]
     pub fn new(
         current: &SecretString,
@@ -78,7 +78,7 @@ impl JwtKeys {
         validation.set_required_spec_claims(&["exp", "sub", "iss", "aud"]);
         validation.set_issuer(&[issuer]);
         validation.set_audience(&[AUDIENCE]);
-        // The library would ask the wall clock; `verify` asks ours.
+        // The library would use the wall clock; `verify` uses the server's clock.
         validation.validate_exp = false;
         validation.validate_nbf = false;
         let verify = std::iter::once(current).chain(previous);
@@ -91,10 +91,10 @@ impl JwtKeys {
         }
     }
 
-    /// A new token for a person, and for a team if one is named.
+    /// A new token for a user, and for a team if one is given.
     ///
     /// # Errors
-    /// Only what the cryptographic library may run into.
+    /// Only failures of the cryptographic library.
     pub fn mint(
         &self,
         user_id: &UserId,
@@ -104,10 +104,10 @@ impl JwtKeys {
         self.mint_in(None, user_id, team_id, entropy)
     }
 
-    /// A new token that ends with the sign-in it came of, if not before.
+    /// A new token that ends with the sign-in `family`, if not before.
     ///
     /// # Errors
-    /// Only what the cryptographic library may run into.
+    /// Only failures of the cryptographic library.
     pub(crate) fn mint_in(
         &self,
         family: Option<&TokenFamilyId>,
@@ -130,8 +130,8 @@ impl JwtKeys {
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.sign)
     }
 
-    /// The actor behind a token; `None` for whatever is not a good one of ours. Why is nobody's business. Whether its
-    /// sign-in still holds only the database knows.
+    /// The actor of a token; `None` if the token is not valid, without the reason. Whether its sign-in still exists must
+    /// be checked in the database.
     #[must_use]
     pub fn verify(&self, token: &str, request_id: &RequestId) -> Option<Actor> {
         if token.len() > MAX_BYTES {
@@ -139,8 +139,8 @@ impl JwtKeys {
         }
         let claims = self.claims(token)?;
         let now = self.clock.now().seconds();
-        let begins = claims.nbf.unwrap_or(claims.iat).max(claims.iat);
-        if now >= claims.exp || begins > now.saturating_add(SKEW_SECONDS) {
+        let valid_from = claims.nbf.unwrap_or(claims.iat).max(claims.iat);
+        if now >= claims.exp || valid_from > now.saturating_add(SKEW_SECONDS) {
             return None;
         }
         Some(Actor {

@@ -1,40 +1,39 @@
-//! Authentication of requests: one credential, verified, becomes an [`Actor`]. Every handler that touches data takes
-//! a [`Caller`], so that a route without authentication is one that visibly lacks it.
+//! Authentication of requests: the one credential of a request is verified and becomes an [`Actor`]. Every handler that
+//! accesses data takes a [`Caller`], so that a route without authentication is visible in its signature.
 
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use han_db::queries::identity::{self, Resolved};
+use han_http::Problem;
+use han_http::authenticate::{authenticate, two_credentials};
 use han_types::{Actor, Capability, RequestId};
-
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{api_key, cookie, csrf, tokens};
-use crate::observe::request_id;
-use crate::problem::Problem;
+use super::{api_key, cookie, tokens};
 use crate::rates;
 use crate::state::AppState;
 
-/// The credential as it came, not yet verified.
+/// The credential of a request, not yet verified.
 #[derive(Debug)]
 pub(crate) enum Presented {
     /// `Authorization: Bearer …`, or a WebSocket's `connection_init` payload.
     Bearer(SecretString),
-    /// The browser's cookie.
+    /// The session cookie of a browser.
     Cookie(SecretString),
 }
 
 impl Presented {
-    /// The one credential of a request, or none.
+    /// The credential of a request, if it has one.
     ///
     /// # Errors
-    /// Where there are two, or one that is no bearer token.
+    /// 400 if there are two, 401 if `Authorization` is not a bearer token.
     pub(crate) fn read(state: &AppState, headers: &HeaderMap) -> Result<Option<Self>, Problem> {
         let cookie = cookie::read(headers, &state.public_url)?;
-        let mut given = headers.get_all(AUTHORIZATION).iter();
-        let Some(first) = given.next() else { return Ok(cookie.map(Self::cookie)) };
-        if cookie.is_some() || given.next().is_some() {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let Some(first) = values.next() else { return Ok(cookie.map(Self::cookie)) };
+        if cookie.is_some() || values.next().is_some() {
             return Err(two_credentials());
         }
         let token = first.to_str().ok().and_then(bearer_token);
@@ -51,7 +50,8 @@ impl Presented {
         Self::Cookie(SecretString::from(token))
     }
 
-    /// Verifies it, for the request or the socket of that id. Of a cookie, [`csrf`] must have approved before.
+    /// Verifies the credential, for the request or the socket of that id. For a cookie, the caller must have checked
+    /// [`csrf`](super::csrf) before.
     pub(crate) async fn verify(&self, state: &AppState, request_id: &RequestId) -> Result<Actor, Problem> {
         let (Self::Bearer(text) | Self::Cookie(text)) = self;
         rates::checked(state, text.expose_secret(), self.look_up(state, request_id)).await
@@ -68,12 +68,6 @@ impl Presented {
     }
 }
 
-pub(crate) fn two_credentials() -> Problem {
-    Problem::bad_request(
-        "two credentials came with the request: send one, an Authorization header or the cookie",
-    )
-}
-
 /// The token of `Bearer <token>`; the scheme's case does not matter (RFC 9110, section 11.1).
 pub(crate) fn bearer_token(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
@@ -81,19 +75,18 @@ pub(crate) fn bearer_token(value: &str) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-/// The verified actor behind a request.
+/// The verified actor of a request.
 pub(crate) struct Caller(pub(crate) Actor);
 
 impl Caller {
     pub(crate) async fn of(state: &AppState, method: &Method, headers: &HeaderMap) -> Result<Self, Problem> {
-        let presented = Presented::read(state, headers)?.ok_or_else(Problem::no_credential)?;
-        if matches!(presented, Presented::Cookie(_)) {
-            csrf::check(method, headers, state.public_url.origin())?;
-        }
-        Ok(Self(presented.verify(state, &request_id(state, headers)).await?))
+        Ok(Self(authenticate(state, method, headers).await?))
     }
 
-    /// Refuses a credential that may be used for none of `wanted`.
+    /// Checks that the credential has one of the capabilities `wanted`.
+    ///
+    /// # Errors
+    /// 403 if it has none of them.
     pub(crate) fn may(&self, wanted: &[(Capability, &'static str)]) -> Result<(), Problem> {
         if wanted.iter().any(|(capability, _)| self.0.capabilities.allow(*capability)) {
             return Ok(());
@@ -101,18 +94,20 @@ impl Caller {
         Err(Problem::insufficient_scope(wanted.first().map_or("", |(_, name)| name)))
     }
 
-    /// The right to the team's data. A team that is named and not the caller's is not found, just as one that does
-    /// not exist.
+    /// The scope of the team `team_id`, or of the caller's default team. A team that the caller does not belong to is not
+    /// found, like one that does not exist.
     pub(crate) async fn scope(&self, state: &AppState, team_id: Option<&str>) -> Result<Resolved, Problem> {
         let resolved = match team_id {
-            Some(named) => match named.parse() {
+            Some(team_id) => match team_id.parse() {
                 Ok(team_id) => identity::scope_in(&state.db, &self.0, &team_id).await?,
                 Err(_) => None,
             },
             None => identity::scope_for(&state.db, &self.0).await?,
         };
         resolved.ok_or_else(|| {
-            Problem::not_found("there is no such team, or the credential is not for it: check team_id")
+            Problem::not_found(
+                "the team does not exist, or the credential gives no access to it: check team_id",
+            )
         })
     }
 }
@@ -130,7 +125,7 @@ mod tests {
     use super::Presented;
 
     #[test]
-    fn a_credential_does_not_show_in_debug_output() {
+    fn debug_output_hides_credentials() {
         let shown =
             format!("{:?} {:?}", Presented::bearer("hunter2"), Presented::cookie("hunter3".to_owned()));
         assert!(!shown.contains("hunter"), "{shown}");

@@ -1,51 +1,51 @@
-//! Where a browser goes after signing in: a place within this site, and never anywhere else, however the wish is
-//! spelled.
+//! The path that a browser is redirected to after signing in. Protects against open redirects: the result is always a
+//! path of this site, however `return_to` is spelled.
 
 use reqwest::Url;
 
 use crate::config::PublicUrl;
 
-/// Where nobody said.
+/// The target without `return_to`.
 const HOME: &str = "/";
 
-/// The longest wish that is kept, in bytes.
+/// The longest `return_to` that is accepted, in bytes.
 const MAX_BYTES: usize = 1024;
 
-/// The path within the site that `wish` means to a browser; the home page where it means anything else.
-pub(crate) fn within(public_url: &PublicUrl, wish: Option<&str>) -> String {
-    wish.and_then(|wish| path_of(public_url, wish)).unwrap_or_else(|| HOME.to_owned())
+/// The path of this site that `return_to` means to a browser; the home page if it means anything else.
+pub(crate) fn within(public_url: &PublicUrl, return_to: Option<&str>) -> String {
+    return_to.and_then(|wanted| path_of(public_url, wanted)).unwrap_or_else(|| HOME.to_owned())
 }
 
-/// Only plain paths are taken at all: one slash, then nothing that some reader might take for a host or strip off
-/// (backslashes, control characters, white space). What the URL standard then makes of it must still be of this
-/// site, and must still be such a path: `/.//evil.example` resolves to `//evil.example`.
-fn path_of(public_url: &PublicUrl, wish: &str) -> Option<String> {
+/// Only plain paths are accepted: one slash, then nothing that some parser might read as a host or strip (backslashes,
+/// control characters, white space). After parsing, the URL must still belong to this site and still be such a path:
+/// `/.//evil.example` resolves to `//evil.example`.
+fn path_of(public_url: &PublicUrl, wanted: &str) -> Option<String> {
     let is_plain = |path: &str| {
         path.len() <= MAX_BYTES
             && path.starts_with('/')
             && !path.starts_with("//")
             && path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
     };
-    if !is_plain(wish) {
+    if !is_plain(wanted) {
         return None;
     }
     let own = Url::parse(public_url.origin()).ok()?;
-    let meant = own.join(wish).ok()?;
-    if meant.origin() != own.origin() || !meant.username().is_empty() || meant.password().is_some() {
+    let url = own.join(wanted).ok()?;
+    if url.origin() != own.origin() || !url.username().is_empty() || url.password().is_some() {
         return None;
     }
-    let mut path = meant.path().to_owned();
-    if let Some(query) = meant.query() {
+    let mut path = url.path().to_owned();
+    if let Some(query) = url.query() {
         path.push('?');
         path.push_str(query);
     }
-    if let Some(fragment) = meant.fragment() {
+    if let Some(fragment) = url.fragment() {
         path.push('#');
         path.push_str(fragment);
     }
-    // Signing in must not lead to signing in.
-    let again = path.starts_with("/auth/github") || path.starts_with("/auth/login-link");
-    (is_plain(&path) && !again).then_some(path)
+    // Signing in must not redirect to signing in.
+    let is_sign_in = path.starts_with("/auth/github") || path.starts_with("/auth/login-link");
+    (is_plain(&path) && !is_sign_in).then_some(path)
 }
 
 #[cfg(test)]
@@ -61,8 +61,8 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_within_the_site_is_granted_and_any_other_leads_home() {
-        for (wish, place) in [
+    fn paths_of_this_site_are_kept_and_others_become_the_home_page() {
+        for (wanted, path) in [
             ("/", "/"),
             ("/sessions/abc?x=1&y=%2F#top", "/sessions/abc?x=1&y=%2F#top"),
             ("/auth/device?user_code=WDJB-MJHT", "/auth/device?user_code=WDJB-MJHT"),
@@ -91,24 +91,24 @@ mod tests {
             ("/日本", "/"),
             ("/auth/github?return_to=/x", "/"),
         ] {
-            assert_eq!(within(&own(), Some(wish)), place, "{wish:?}");
+            assert_eq!(within(&own(), Some(wanted)), path, "{wanted:?}");
         }
         assert_eq!(within(&own(), Some(&format!("/{}", "x".repeat(5000)))), "/");
         assert_eq!(within(&own(), None), "/");
     }
 
     proptest! {
-        /// Whatever is wished for, a browser that follows the answer stays, and the answer can stand in a header.
+        /// For any input, a browser that follows the redirect stays on this site, and the path is valid in a header.
         #[test]
-        fn nobody_is_led_elsewhere(
-            wish in prop_oneof![".*", "[/\\\\.%@:?# \t\n0-9a-fe]{0,12}(evil\\.example)?[/\\\\.%@:?#a-f]{0,6}"]
+        fn any_input_stays_on_this_site(
+            wanted in prop_oneof![".*", "[/\\\\.%@:?# \t\n0-9a-fe]{0,12}(evil\\.example)?[/\\\\.%@:?#a-f]{0,6}"]
         ) {
-            let place = within(&own(), Some(&wish));
+            let path = within(&own(), Some(&wanted));
             let base = Url::parse("https://han.example/auth/github/callback?code=1").unwrap();
-            let reached = base.join(&place).unwrap();
+            let reached = base.join(&path).unwrap();
             prop_assert_eq!(reached.origin(), base.origin());
-            prop_assert!(place.bytes().all(|b| b.is_ascii_graphic()));
-            // Resolving once more, as a page that takes the path up would, stays as well.
+            prop_assert!(path.bytes().all(|b| b.is_ascii_graphic()));
+            // A page that resolves the path again stays on this site too.
             prop_assert_eq!(base.join(reached.path()).unwrap().origin(), base.origin());
         }
     }

@@ -1,5 +1,5 @@
-//! What programs carry: short access tokens, refresh tokens to get the next with, and signing out, which ends both
-//! (the pair is that of RFC 6749, section 5.1).
+//! The tokens of programs (RFC 6749, section 5.1): short access tokens, and refresh tokens to get the next pair. Signing
+//! out ends both.
 
 use axum::body::Bytes;
 use axum::extract::State;
@@ -10,31 +10,33 @@ use han_crypto::OpaqueToken;
 use han_db::queries::identity;
 use han_db::queries::sign_ins;
 use han_db::queries::token_families::{self, IssuedToken, REFRESH_PREFIX, Refreshed};
+use han_http::headers::is_json;
 use han_types::{Actor, Credential, RequestId, TeamId, UserId};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::middleware::Caller;
 use super::{cookie, csrf, jwt};
-use crate::problem::Problem;
 use crate::state::AppState;
+use han_http::Problem;
 
-/// The longest body that is read, in bytes.
+/// The longest body that is accepted, in bytes.
 const MAX_BODY_BYTES: usize = 4096;
 
-const ENDED: &str = "the access token is malformed or has ended: get a new one";
+const EXPIRED: &str = "the access token is malformed or expired: get a new one";
 
-/// The actor behind an access token. One that came of a sign-in costs a read, so that signing out ends it at once.
+/// The actor of an access token. If the token belongs to a sign-in, that costs a query, so that signing out ends it at
+/// once.
 pub(crate) async fn verify(state: &AppState, text: &str, request_id: &RequestId) -> Result<Actor, Problem> {
-    let actor = state.jwt.verify(text, request_id).ok_or_else(|| Problem::bad_credential(ENDED))?;
-    let of_sign_in = matches!(actor.credential, Credential::Jwt { family: Some(_), .. });
-    if of_sign_in && !identity::credential_is_live(&state.db, &actor).await? {
-        return Err(Problem::bad_credential(ENDED));
+    let actor = state.jwt.verify(text, request_id).ok_or_else(|| Problem::bad_credential(EXPIRED))?;
+    let has_sign_in = matches!(actor.credential, Credential::Jwt { family: Some(_), .. });
+    if has_sign_in && !identity::credential_is_live(&state.db, &actor).await? {
+        return Err(Problem::bad_credential(EXPIRED));
     }
     Ok(actor)
 }
 
-/// The pair that a program gets.
+/// The response with an access token and a refresh token.
 pub(crate) fn pair(
     state: &AppState,
     refresh: &IssuedToken,
@@ -63,39 +65,39 @@ struct RefreshBody {
 }
 
 fn body_of(headers: &HeaderMap, body: &[u8]) -> Result<RefreshBody, Problem> {
-    let shape = "send {\"refresh_token\": \"…\"} as Content-Type: application/json";
-    if !csrf::is_json(headers) || body.len() > MAX_BODY_BYTES {
-        return Err(Problem::bad_request(shape));
+    let remedy = "send {\"refresh_token\": \"…\"} as Content-Type: application/json";
+    if !is_json(headers) || body.len() > MAX_BODY_BYTES {
+        return Err(Problem::bad_request(remedy));
     }
-    // What the parser says is left out: it may quote the token.
-    serde_json::from_slice(body).map_err(|_| Problem::bad_request(shape))
+    // The parse error is omitted: it may quote the token.
+    serde_json::from_slice(body).map_err(|_| Problem::bad_request(remedy))
 }
 
-/// `POST /auth/refresh`: uses a refresh token up, and gives the next pair.
+/// `POST /auth/refresh`: uses a refresh token and returns the next pair.
 pub(crate) async fn refresh(
     State(state): State<AppState>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let asked = body_of(&headers, &body)?;
-    let ended =
+    let request = body_of(&headers, &body)?;
+    let refused =
         || Problem::bad_credential("the refresh token is unknown or its sign-in has ended: sign in again");
-    let token = OpaqueToken::parse(REFRESH_PREFIX, &asked.refresh_token).map_err(|_| ended())?;
+    let token = OpaqueToken::parse(REFRESH_PREFIX, &request.refresh_token).map_err(|_| refused())?;
     match token_families::refresh(&state.db, &token.hash()).await? {
-        Refreshed::Issued(next) => pair(&state, &next, asked.team_id.as_ref()),
+        Refreshed::Issued(next) => pair(&state, &next, request.team_id.as_ref()),
         Refreshed::Reused(family) => {
-            tracing::warn!(%family, "a refresh token was used twice: its sign-in has been ended");
+            tracing::warn!(%family, "a refresh token was used twice: its sign-in was ended");
             Err(Problem::bad_credential(
-                "this refresh token had been used before, so somebody else may hold it: everything of this sign-in \
-                 has been ended, sign in again",
+                "this refresh token was used before, so somebody else may have a copy: the sign-in and all its tokens \
+                 were ended, sign in again",
             ))
         }
-        Refreshed::Refused => Err(ended()),
+        Refreshed::Refused => Err(refused()),
     }
 }
 
-/// `POST /auth/logout`: ends the sign-in that the request comes from, wherever it could still be used: the cookie, or
-/// the refresh token with all access tokens that came of it. A refresh token in the body ends its own.
+/// `POST /auth/logout`: ends the sign-in of the request's credential: the session of a cookie, or a refresh token with all
+/// its access tokens. A refresh token in the body ends its own sign-in.
 pub(crate) async fn logout(
     State(state): State<AppState>,
     method: Method,
@@ -108,12 +110,12 @@ pub(crate) async fn logout(
         let caller = Caller::of(&state, &method, &headers).await?;
         let Some((means, id)) = sign_ins::place_of(&caller.0.credential) else {
             return Err(Problem::bad_request(
-                "only a sign-in can be signed out of, and this credential comes of none: revoke an API key instead",
+                "this credential does not belong to a sign-in, so it cannot be signed out: revoke an API key instead",
             ));
         };
         sign_ins::revoke(&state.db, &caller.0.user_id, means, id).await?;
     }
-    // Holding the token is all it takes, and whoever guesses learns nothing (RFC 7009, section 2.2).
+    // The token is sufficient, and a guess reveals nothing (RFC 7009, section 2.2).
     if let Some(token) = named.and_then(|named| OpaqueToken::parse(REFRESH_PREFIX, &named.refresh_token).ok())
     {
         token_families::revoke_by_token(&state.db, &token.hash()).await?;
@@ -125,13 +127,13 @@ pub(crate) async fn logout(
     Ok(response)
 }
 
-/// Opens a browser session for somebody who has just proved who they are; gives the `Set-Cookie`.
+/// Opens a browser session for a user who has just signed in; returns the `Set-Cookie` header.
 pub(crate) async fn open_browser(state: &AppState, user_id: &UserId, label: &str) -> Result<String, Problem> {
     let token = sign_ins::open_web_session(&state.db, user_id, label).await?;
     Ok(cookie::set(&state.public_url, &token))
 }
 
-/// What the other end calls itself.
+/// The name of the client: its `User-Agent`.
 pub(crate) fn label(headers: &HeaderMap) -> &str {
     headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("")
 }

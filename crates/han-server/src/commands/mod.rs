@@ -1,5 +1,5 @@
-//! The command line: what each command does, given the environment, a clock and somewhere to write. What is meant
-//! for programs goes to standard output, one line; what is meant for people goes to standard error or the log.
+//! The command line. Each command gets the environment, a clock and output streams. Output for programs goes to standard
+//! output, one line; messages for people go to standard error or the log.
 
 mod people;
 mod rebuild;
@@ -19,7 +19,7 @@ use crate::app::{self, App, AppError};
 use crate::config::{self, Config, ConfigError, PublicUrl};
 use crate::migrations;
 
-/// The Han Teams server. Without a command it serves.
+/// The Han Teams server. Without a command, it serves.
 #[derive(Debug, Parser)]
 #[command(name = "han-server", version, after_help = config::help())]
 pub struct Cli {
@@ -29,63 +29,64 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve (the default): bring the schema up to date, then answer requests until told to stop.
+    /// Migrate the schema, then serve requests until stopped (the default).
     Serve,
-    /// Bring the database's schema up to date and stop.
+    /// Migrate the database schema and exit.
     Migrate,
-    /// Print the GraphQL schema. Needs no database and no configuration.
+    /// Print the GraphQL schema. Needs neither a database nor configuration.
     Schema,
-    /// Print a link that signs a browser in once, within 15 minutes. On an empty database, makes the first user
-    /// and their team.
+    /// Print a link that signs a browser in once, within 15 minutes. On an empty database, creates the first user and
+    /// their team.
     LoginLink(LoginLink),
-    /// Derive everything anew from the stored lines: sums, tasks, hooks, file changes. Lines may come in meanwhile.
+    /// Rebuild all derived data (totals, tasks, hooks, file changes) from the stored lines. Sessions may be pushed
+    /// meanwhile.
     Rebuild(Rebuild),
-    /// Make the search index anew, under a new search key. Until it is done, searches find only what is indexed; where it
-    /// is broken off, a running server goes on with it.
+    /// Rebuild the search index, under a new search key. Until it is complete, searches find only what is indexed. If it
+    /// is interrupted, a running server continues.
     Reindex(Reindex),
-    /// Look after API keys.
+    /// Manage API keys.
     #[command(subcommand)]
     Key(Key),
 }
 
-/// Whom a login link is for.
+/// The user of a login link.
 #[derive(Debug, Args)]
 struct LoginLink {
-    /// The user's name or id. May be left out where there is only one.
+    /// The user's name or id. Not needed if there is only one user.
     #[arg(long)]
     user: Option<String>,
-    /// On an empty database: what the first team is called.
+    /// On an empty database: the name of the first team.
     #[arg(long)]
     team: Option<String>,
 }
 
-/// Whose lines are derived anew.
+/// The teams to rebuild.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct Rebuild {
-    /// One team's, by its id or its slug.
+    /// One team, by its id or slug.
     #[arg(long)]
     team: Option<String>,
-    /// Every team's, one after the other.
+    /// All teams, one after another.
     #[arg(long)]
     all: bool,
 }
 
-/// Whose lines are indexed anew.
+/// The teams to reindex.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct Reindex {
-    /// One team's, by its id or its slug.
+    /// One team, by its id or slug.
     #[arg(long)]
     team: Option<String>,
-    /// Every team's, one after the other.
+    /// All teams, one after another.
     #[arg(long)]
     all: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Key {
-    /// Make an API key and print it, once. On an empty database, makes the first user and their team.
+    /// Create an API key and print it, once. On an empty database, creates the first user and their team.
     Create(CreateKey),
 }
 
@@ -98,16 +99,16 @@ struct CreateKey {
     /// The user's name or id. May be left out where there is only one.
     #[arg(long)]
     user: Option<String>,
-    /// What it may be used for: read, sync:write.
+    /// The scopes of the key: read, sync:write.
     #[arg(long, default_value = "read sync:write")]
     scopes: String,
-    /// What its owner calls it.
-    #[arg(long, default_value = "made on the command line")]
+    /// The name of the key.
+    #[arg(long, default_value = "created on the command line")]
     name: String,
-    /// After how many days it ends; without it, never.
+    /// After how many days the key expires; without this, it does not expire.
     #[arg(long, value_parser = clap::value_parser!(i64).range(1..=3650))]
     expires_days: Option<i64>,
-    /// Make the user, the team and the membership where they are missing.
+    /// Create the user, the team and the membership if they are missing.
     #[arg(long)]
     create: bool,
 }
@@ -115,17 +116,17 @@ struct CreateKey {
 /// Why a command failed.
 #[derive(Debug, Error)]
 pub enum CommandError {
-    /// The environment is not complete.
+    /// The configuration is not valid.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The server could not start.
     #[error(transparent)]
     App(#[from] AppError),
-    /// What was asked for cannot be done; the text says what can.
+    /// The arguments cannot be used; the text names the remedy.
     #[error("{0}")]
     Refused(String),
-    /// Standard output is gone.
-    #[error("cannot write: {0}")]
+    /// Standard output or standard error cannot be written.
+    #[error("the output cannot be written: {0}")]
     Output(#[from] io::Error),
 }
 
@@ -135,11 +136,11 @@ impl From<han_db::DbError> for CommandError {
     }
 }
 
-/// What a command works with; only `main` has the real ones.
+/// The outside world of a command; only `main` has the real one.
 pub struct World<'a> {
     /// The environment.
     pub lookup: &'a dyn Fn(&str) -> Option<String>,
-    /// The present.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The source of secrets and ids.
     pub entropy: Arc<dyn Entropy>,
@@ -147,7 +148,7 @@ pub struct World<'a> {
     pub out: &'a mut dyn Write,
     /// Standard error.
     pub err: &'a mut dyn Write,
-    /// Cancelled when the process is told to stop.
+    /// Cancelled when the process is asked to stop.
     pub shutdown: CancellationToken,
 }
 
@@ -160,10 +161,10 @@ impl std::fmt::Debug for World<'_> {
 /// Runs a command to its end.
 ///
 /// # Errors
-/// Why it failed, with what to do about it.
+/// Why the command failed, with the remedy.
 pub async fn run(cli: Cli, mut world: World<'_>) -> Result<(), CommandError> {
     if let Some(Command::Schema) = cli.command {
-        // Schemas end with a line feed; so do files.
+        // `writeln!` adds the line feed that the schema ends with already.
         writeln!(world.out, "{}", han_api::schema::team_sdl().trim_end())?;
         return Ok(());
     }
@@ -191,7 +192,7 @@ async fn on_database(
         Command::Migrate => {
             let applied = migrations::apply(db).await?;
             db.check_ready().await?;
-            writeln!(world.err, "han-server: {applied} migration(s) applied; the schema is up to date")?;
+            writeln!(world.err, "han-server: {applied} migration(s) applied, the schema is up to date")?;
         }
         Command::LoginLink(asked) => {
             migrations::prepare(db, config.database.migrate).await?;
@@ -215,10 +216,11 @@ async fn on_database(
 }
 
 async fn serve(config: Config, db: Db, world: World<'_>) -> Result<(), CommandError> {
-    let failed = |error| AppError::Io { what: format!("cannot listen on {}", config.listen), error };
-    let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
+    let failed =
+        |error| AppError::Io { what: format!("cannot listen on {} (HAN_LISTEN)", config.http.listen), error };
+    let listener = TcpListener::bind(config.http.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let public_url = config.public_url.clone().unwrap_or_else(|| PublicUrl::of_listener(address));
+    let public_url = config.http.public_url.clone().unwrap_or_else(|| PublicUrl::of_listener(address));
     let app = App::build(config, public_url.clone(), db, world.clock, world.entropy).await?;
     writeln!(world.out, "listening on http://{address}")?;
     world.out.flush()?;

@@ -1,4 +1,4 @@
-//! The commands that make people, teams and their credentials: how a server without any sign-in begins.
+//! The commands that create users, teams and credentials: how the first user of a new server signs in.
 
 use han_db::Db;
 use han_db::queries::identity::{self, NewApiKey, TeamMembership, TeamRow, UserRow};
@@ -8,14 +8,14 @@ use super::{CommandError, CreateKey, LoginLink, World};
 use crate::auth::login_link;
 use crate::config::Config;
 
-/// What the first user and team are called unless somebody says otherwise.
+/// The default names of the first user and team.
 const FIRST_USER: &str = "admin";
 const FIRST_TEAM: &str = "team";
 
 /// The scopes an API key can have.
 const SCOPES: [&str; 2] = ["read", "sync:write"];
 
-/// The longest name taken, in bytes.
+/// The longest name, in bytes.
 const MAX_NAME: usize = 100;
 
 pub(super) async fn login_link(
@@ -53,14 +53,14 @@ pub(super) async fn create_key(
     let (_, key) = identity::create_api_key(db, &new).await?;
     writeln!(
         world.err,
-        "han-server: a key of {} for team {} ({scopes}), shown this once:",
+        "han-server: the API key of {} for the team {} ({scopes}), shown only once:",
         user.username, team.slug
     )?;
     writeln!(world.out, "{}", key.expose())?;
     Ok(())
 }
 
-/// On an empty database, makes the first user and team.
+/// On an empty database, creates the first user and team.
 async fn begin_if_empty(
     user: Option<&str>,
     team: Option<&str>,
@@ -75,7 +75,7 @@ async fn begin_if_empty(
     let (user, team) = identity::create_user_with_team(db, user, team).await?;
     writeln!(
         world.err,
-        "han-server: the database was empty: made the user {} and the team {}",
+        "han-server: the database was empty: created the user {} and the team {}",
         user.username, team.slug
     )?;
     Ok(Some((user, team)))
@@ -85,13 +85,13 @@ async fn existing_user(asked: Option<&str>, db: &Db) -> Result<UserRow, CommandE
     match asked {
         Some(name) => find_user(name, db)
             .await?
-            .ok_or_else(|| CommandError::Refused(format!("there is no user {name:?}"))),
+            .ok_or_else(|| CommandError::Refused(format!("the user {name:?} does not exist: check --user"))),
         None => {
             let mut users = identity::oldest_users(db, 2).await?;
             match (users.pop(), users.is_empty()) {
                 (Some(only), true) => Ok(only),
                 _ => Err(CommandError::Refused(
-                    "there are several users: say which with --user NAME".to_owned(),
+                    "there are several users: select one with --user NAME".to_owned(),
                 )),
             }
         }
@@ -104,8 +104,8 @@ async fn find_user(name: &str, db: &Db) -> Result<Option<UserRow>, CommandError>
     if named.len() > 1 {
         let ids: Vec<String> = named.iter().map(|user| user.id.to_string()).collect();
         return Err(CommandError::Refused(format!(
-            "several users are called {name:?}: say which by id, one of {}",
-            ids.join(", ")
+            "several users have the name {name:?}: select one by its id, {}",
+            ids.join(" or ")
         )));
     }
     match (named.pop(), name.parse()) {
@@ -121,10 +121,12 @@ async fn user_for(asked: &CreateKey, db: &Db, world: &mut World<'_>) -> Result<U
         Some(user) => Ok(user),
         None if asked.create => {
             let user = identity::create_user(db, check_name("--user", name)?).await?;
-            writeln!(world.err, "han-server: made the user {}", user.username)?;
+            writeln!(world.err, "han-server: created the user {}", user.username)?;
             Ok(user)
         }
-        None => Err(CommandError::Refused(format!("there is no user {name:?}: add --create to make one"))),
+        None => {
+            Err(CommandError::Refused(format!("the user {name:?} does not exist: add --create to create it")))
+        }
     }
 }
 
@@ -139,20 +141,22 @@ async fn team_for(
     if let Some(found) = memberships.into_iter().find(|found| found.team.slug == slug) {
         return Ok(found.team);
     }
-    let refused = |why: &str| CommandError::Refused(format!("{why}: add --create to change that"));
+    let refused = |why: &str| CommandError::Refused(format!("{why}: add --create to create it"));
     match identity::team_by_slug(db, slug).await? {
         Some(team) if asked.create => {
             identity::put_member(db, &team.id, &user.id, Role::Member).await?;
-            writeln!(world.err, "han-server: made {} a member of {}", user.username, team.slug)?;
+            writeln!(world.err, "han-server: added {} to the team {}", user.username, team.slug)?;
             Ok(team)
         }
-        Some(_) => Err(refused(&format!("{} is no member of the team {slug}", user.username))),
+        Some(_) => {
+            Err(refused(&format!("the membership of {} in the team {slug} does not exist", user.username)))
+        }
         None if asked.create => {
             let team = identity::create_team(db, check_name("--team", slug)?, &user.id).await?;
-            writeln!(world.err, "han-server: made the team {}", team.slug)?;
+            writeln!(world.err, "han-server: created the team {}", team.slug)?;
             Ok(team)
         }
-        None => Err(refused(&format!("there is no team {slug:?}"))),
+        None => Err(refused(&format!("the team {slug:?} does not exist"))),
     }
 }
 
@@ -162,12 +166,12 @@ fn only_team(memberships: Vec<TeamMembership>, user: &UserRow) -> Result<TeamRow
     match (memberships.pop(), memberships.is_empty()) {
         (Some(only), true) => Ok(only.team),
         (None, _) => {
-            Err(CommandError::Refused(format!("{} is in no team: say which with --team", user.username)))
+            Err(CommandError::Refused(format!("{} is in no team: name one with --team", user.username)))
         }
         _ => Err(CommandError::Refused(format!(
-            "{} is in several teams: say which with --team, one of {}",
+            "{} is in several teams: select one with --team, {}",
             user.username,
-            slugs.join(", ")
+            slugs.join(" or ")
         ))),
     }
 }
@@ -176,13 +180,13 @@ fn check_name<'a>(flag: &str, name: &'a str) -> Result<&'a str, CommandError> {
     let trimmed = name.trim();
     if trimmed.is_empty() || trimmed.len() > MAX_NAME || trimmed.chars().any(char::is_control) {
         return Err(CommandError::Refused(format!(
-            "{flag} must have 1 to {MAX_NAME} bytes and no control character"
+            "{flag} must have 1 to {MAX_NAME} bytes and no control characters"
         )));
     }
     Ok(trimmed)
 }
 
-/// The scopes in one spelling: separated by a space, each once.
+/// The scopes in their canonical form: each once, separated by a space.
 fn check_scopes(text: &str) -> Result<String, CommandError> {
     let words: Vec<&str> = text.split([' ', ',']).filter(|word| !word.is_empty()).collect();
     if words.is_empty() || words.iter().any(|word| !SCOPES.contains(word)) {

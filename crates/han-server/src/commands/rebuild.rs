@@ -1,4 +1,4 @@
-//! The command that derives everything anew from the stored lines. What it does to a team is han-db's business.
+//! `han-server rebuild`: rebuilds the derived data of teams from their stored lines. The work is done in han-db.
 
 use han_db::Db;
 use han_db::queries::{identity, rebuild};
@@ -11,16 +11,16 @@ pub(super) async fn run(asked: &Rebuild, db: &Db, world: &mut World<'_>) -> Resu
     let teams = identity::teams_for_operator(db, &request_id, asked.team.as_deref()).await?;
     if let (Some(name), true) = (&asked.team, teams.is_empty()) {
         return Err(CommandError::Refused(format!(
-            "there is no team {name:?} that has an admin: name one by its id or its slug"
+            "no team {name:?} with an admin exists: name one by its id or slug"
         )));
     }
-    // One that fails does not keep the others from being done.
+    // A team that fails does not stop the others.
     let mut failed = None;
     for team in teams {
         match rebuild::rebuild(&team.scope, db).await {
             Ok(done) => writeln!(
                 world.err,
-                "han-server: team {}: {} lines of {} sessions derived anew",
+                "han-server: team {}: rebuilt from {} lines of {} sessions",
                 team.team.slug, done.lines, done.sessions
             )?,
             Err(error) => {

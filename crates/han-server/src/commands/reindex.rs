@@ -1,4 +1,4 @@
-//! The command that makes a team's search index anew, under a new search key. What it does to a team is han-db's business.
+//! `han-server reindex`: rebuilds the search index of teams, under a new search key. The work is done in han-db.
 
 use han_db::Db;
 use han_db::queries::identity;
@@ -12,7 +12,7 @@ pub(super) async fn run(asked: &Reindex, db: &Db, world: &mut World<'_>) -> Resu
     let teams = identity::teams_for_operator(db, &request_id, asked.team.as_deref()).await?;
     if let (Some(name), true) = (&asked.team, teams.is_empty()) {
         return Err(CommandError::Refused(format!(
-            "there is no team {name:?} that has an admin: name one by its id or its slug"
+            "no team {name:?} with an admin exists: name one by its id or slug"
         )));
     }
     for team in teams {
@@ -28,7 +28,7 @@ pub(super) async fn run(asked: &Reindex, db: &Db, world: &mut World<'_>) -> Resu
             }
             after = Some(last);
         }
-        writeln!(world.err, "han-server: team {}: indexed anew", team.team.slug)?;
+        writeln!(world.err, "han-server: team {}: reindexed", team.team.slug)?;
     }
     Ok(())
 }

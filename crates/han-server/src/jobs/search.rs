@@ -13,7 +13,7 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::Gate;
+use crate::admission::PrioritySemaphore;
 
 /// How often it looks for what nobody told it of.
 const LOOK_EVERY: Duration = Duration::from_secs(300);
@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) async fn run(
     db: Db,
     mut events: Receiver<DbChangeEvent>,
-    stores: Gate,
+    stores: PrioritySemaphore,
     stopping: CancellationToken,
 ) {
     let work = async {
@@ -81,7 +81,7 @@ pub(crate) async fn run(
     }
 }
 
-async fn wait_for_quiet(stores: &Gate) {
+async fn wait_for_quiet(stores: &PrioritySemaphore) {
     let quiet = async {
         while !stores.is_quiet_for(QUIET) {
             tokio::time::sleep(QUIET / 4).await;

@@ -1,30 +1,28 @@
-//! A push's body: read as it arrives, decompressed, and shown to be text, counting at each step. Whatever is too
-//! large is refused at the byte that goes too far, a decompression bomb long before it is whole.
+//! The body of a push: read as it arrives, decompressed and checked to be UTF-8, with limits at each step. A body is
+//! refused at the first byte beyond a limit, so a decompression bomb is never decompressed as a whole.
 
 use std::io::{self, Read};
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use axum::http::{HeaderMap, StatusCode};
+use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use http_body_util::BodyExt as _;
 
-use crate::config::Limits;
-use crate::problem::Problem;
-use crate::sync::memory::Reservation;
+use crate::config::ServerLimits;
+use crate::config::push_memory::READ_STEP;
+use crate::sync::memory_budget::Reservation;
+use han_http::Problem;
 
-/// The largest window that a zstd frame may ask for: 8 MiB, as RFC 9659 has it for HTTP.
+/// The largest window that a zstd frame may use: 8 MiB, the limit of RFC 9659 for HTTP.
 const ZSTD_WINDOW_LOG: u32 = 23;
 
-/// How much is read or decompressed between two looks at the count.
-pub(crate) const STEP: usize = 256 << 10;
-
-/// How long the rest of a refused body may take to arrive.
+/// How long the rest of a refused body is read and discarded.
 const DISCARD_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How a body is compressed.
+/// The compression of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
     Identity,
@@ -49,11 +47,11 @@ impl Encoding {
     }
 }
 
-/// Reads a body as it was sent, up to the limit.
+/// Reads a body as sent, up to the limit.
 pub(crate) async fn read(
     headers: &HeaderMap,
     body: &mut Body,
-    limits: &Limits,
+    limits: &ServerLimits,
     memory: &mut Reservation,
 ) -> Result<Vec<u8>, Problem> {
     let announced =
@@ -61,7 +59,7 @@ pub(crate) async fn read(
     if announced.is_some_and(|length| length > limits.body_bytes) {
         return Err(body_too_large(limits));
     }
-    // What is announced and does not come takes nothing: a slow upload must not hold up others' room.
+    // Memory is reserved as bytes arrive, not for the announced length: a slow upload must not take it from others.
     let mut bytes = Vec::new();
     while let Some(data) = next_data(body, limits.read_timeout).await? {
         if bytes.len() + data.len() > limits.body_bytes {
@@ -69,32 +67,32 @@ pub(crate) async fn read(
         }
         let whole = bytes.len() + data.len();
         if whole > bytes.capacity() {
-            // Twice as much each time, as little is copied as in any vector; never more than will come.
-            let room = whole
+            // Capacity doubles, as in any vector, but never beyond the announced length.
+            let capacity = whole
                 .max(bytes.capacity() * 2)
-                .max(STEP)
+                .max(READ_STEP)
                 .min(announced.unwrap_or(limits.body_bytes).max(whole));
-            memory.grow_to(room).await?;
-            bytes.reserve_exact(room - bytes.len());
+            memory.grow_to(capacity).await?;
+            bytes.reserve_exact(capacity - bytes.len());
         }
         bytes.extend_from_slice(&data);
     }
     Ok(bytes)
 }
 
-async fn next_data(body: &mut Body, patience: Duration) -> Result<Option<axum::body::Bytes>, Problem> {
+async fn next_data(body: &mut Body, patience: Duration) -> Result<Option<Bytes>, Problem> {
     loop {
         let frame = tokio::time::timeout(patience, body.frame()).await.map_err(|_| {
             Problem::new(
                 StatusCode::REQUEST_TIMEOUT,
                 "timeout",
                 "The request took too long to arrive",
-                format!("nothing came for {} seconds: send smaller batches", patience.as_secs()),
+                format!("no data arrived for {} seconds: send smaller batches", patience.as_secs()),
             )
         })?;
         match frame {
             None => return Ok(None),
-            // Trailers say nothing here.
+            // Trailers are ignored.
             Some(Ok(frame)) => {
                 if let Ok(data) = frame.into_data() {
                     return Ok(Some(data));
@@ -107,7 +105,7 @@ async fn next_data(body: &mut Body, patience: Duration) -> Result<Option<axum::b
     }
 }
 
-/// Reads what is left of a refused body and throws it away: at most `bytes`, and not for long.
+/// Reads and discards the rest of a refused body: at most `bytes`, and only for a short time.
 pub(crate) async fn discard(mut body: Body, bytes: usize) {
     let discard = async {
         let mut left = bytes;
@@ -121,7 +119,7 @@ pub(crate) async fn discard(mut body: Body, bytes: usize) {
     let _ = tokio::time::timeout(DISCARD_PATIENCE, discard).await;
 }
 
-fn body_too_large(limits: &Limits) -> Problem {
+fn body_too_large(limits: &ServerLimits) -> Problem {
     Problem::too_large(
         "the body's bytes as sent",
         limits.body_bytes,
@@ -130,13 +128,13 @@ fn body_too_large(limits: &Limits) -> Problem {
     )
 }
 
-/// The text of a body. Blocks: decompression is work.
+/// The decompressed body, which is UTF-8. Blocks: decompression is CPU-bound.
 pub(crate) fn text(
     encoding: Encoding,
     bytes: Vec<u8>,
-    limits: &Limits,
+    limits: &ServerLimits,
     memory: &mut Reservation,
-) -> Result<Arc<String>, Problem> {
+) -> Result<Bytes, Problem> {
     let plain = match encoding {
         Encoding::Identity => bytes,
         Encoding::Gzip => {
@@ -152,13 +150,13 @@ pub(crate) fn text(
     if plain.len() > limits.decompressed_bytes {
         return Err(decompressed_too_large(limits));
     }
-    match String::from_utf8(plain) {
-        // As it lies there: a body is held once.
-        Ok(text) => Ok(Arc::new(text)),
+    match std::str::from_utf8(&plain) {
+        // Without a copy: a body is in memory once.
+        Ok(_) => Ok(Bytes::from(plain)),
         Err(err) => Err(Problem::bad_request(format!(
-            "the body is not UTF-8: byte {} belongs to no character. Send a line that is not UTF-8 as a JSON string \
+            "the body is not UTF-8: byte {} is not part of a character. Send a line that is not UTF-8 as a JSON string \
              in which such bytes are replaced",
-            err.utf8_error().valid_up_to()
+            err.valid_up_to()
         ))),
     }
 }
@@ -167,15 +165,15 @@ fn decompress(
     mut reader: impl Read,
     name: &str,
     compressed: usize,
-    limits: &Limits,
+    limits: &ServerLimits,
     memory: &mut Reservation,
 ) -> Result<Vec<u8>, Problem> {
     let mut plain = Vec::new();
     loop {
-        // What came and what it becomes lie in memory together.
-        memory.grow_to_blocking(compressed + plain.len() + STEP)?;
+        // The compressed and the decompressed body are in memory together.
+        memory.grow_to_blocking(compressed + plain.len() + READ_STEP)?;
         let read = (&mut reader)
-            .take(STEP as u64)
+            .take(READ_STEP as u64)
             .read_to_end(&mut plain)
             .map_err(|err| not_decompressible(name, &err))?;
         if plain.len() > limits.decompressed_bytes {
@@ -187,7 +185,7 @@ fn decompress(
     }
 }
 
-fn decompressed_too_large(limits: &Limits) -> Problem {
+fn decompressed_too_large(limits: &ServerLimits) -> Problem {
     Problem::too_large(
         "the body's bytes after decompression",
         limits.decompressed_bytes,

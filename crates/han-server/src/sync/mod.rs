@@ -1,8 +1,8 @@
-//! Taking sessions in: `receiver` is the door (who, how much), `request` reads what came, `transformer` says what
-//! each line means and seals it. Storing it is han-db's. docs/SYNC.md tells the protocol.
+//! Receiving sessions: `receiver` has the routes (authentication and limits), `body` reads and decompresses, `request`
+//! parses a push, `transformer` projects and seals its lines. Storing is han-db's part. docs/SYNC.md has the protocol.
 
 pub(crate) mod body;
-pub(crate) mod memory;
+pub(crate) mod memory_budget;
 pub(crate) mod receiver;
 pub(crate) mod request;
 pub(crate) mod transformer;

@@ -1,5 +1,5 @@
-//! The door of the sync protocol: `POST /api/sync/sessions` and `GET /api/sync/status`. Asks who it is, whether they
-//! may, and how much it is; what was taken in whole is finished even where the client has gone.
+//! The routes of the sync protocol: `POST /api/sync/sessions` and `GET /api/sync/status`. Authenticates, checks limits,
+//! and stores. A push that was received as a whole is stored even if the client has disconnected.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,29 +17,24 @@ use han_db::queries::ingest::{self, Outcome};
 use han_types::Capability;
 use han_types::sync::{BatchError, BatchErrorCode, PushResponse, PushResult, SyncStatus};
 use serde::Deserialize;
-use tokio::task::JoinError;
 use tracing::Instrument as _;
 
 use crate::admission::{Priority, Saturated};
 use crate::auth::middleware::Caller;
-use crate::problem::Problem;
+use crate::blocking;
+use crate::config::push_memory::{BATCHES_AT_ONCE, PREPARED_AHEAD, bytes_to_store};
 use crate::state::AppState;
 use crate::sync::body::{self, Encoding};
-use crate::sync::memory::{Reservation, taken_to_store};
+use crate::sync::memory_budget::Reservation;
 use crate::sync::request::{Push, PushedBatch};
 use crate::sync::transformer::{Prepared, Transformer, Unprepared};
-
-/// How many batches of a push are prepared ahead of the one that is being stored.
-const PREPARED_AHEAD: usize = 2;
-
-/// How many batches of a push lie prepared at once: those, and the one that is being stored.
-pub(crate) const BATCHES_AT_ONCE: usize = PREPARED_AHEAD + 1;
+use han_http::Problem;
 
 /// How long the whole body of a push may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(300);
 
-/// How many bytes are read and thrown away of a push whose sender has not said who they are.
-const UNREAD_OF_STRANGERS: usize = 1 << 20;
+/// How many bytes of a push without a valid credential are read and discarded.
+const UNAUTHENTICATED_BYTES: usize = 1 << 20;
 
 const SYNC_WRITE: (Capability, &str) = (Capability::SyncWrite, "sync:write");
 const READ: (Capability, &str) = (Capability::Read, "read");
@@ -53,10 +48,10 @@ pub(crate) async fn push(State(state): State<AppState>, request: Request) -> Res
             Ok(answer) => return Json(answer).into_response(),
             Err(problem) => (problem, limits.body_bytes.saturating_mul(4)),
         },
-        Err(problem) => (problem, UNREAD_OF_STRANGERS),
+        Err(problem) => (problem, UNAUTHENTICATED_BYTES),
     };
-    // A connection closed under a client that still sends would cost it the answer. Who asked whether to send at all
-    // has its answer.
+    // If the connection is closed while the client still sends, the client loses the response. A client that sent
+    // `Expect` waits for the response before it sends.
     if !parts.headers.contains_key(EXPECT) {
         body::discard(body, unread).await;
     }
@@ -79,20 +74,22 @@ async fn accept(
         .await
         .map_err(|_| Problem::unavailable("the body took too long to arrive: send smaller batches"))??;
     // From here on the push is accepted.
-    let accepted = take_in(state.clone(), caller, resolved, encoding, bytes, memory);
-    state.tracker.spawn(accepted.in_current_span()).await.map_err(lost)?
+    let accepted = receive(state.clone(), caller, resolved, encoding, bytes, memory);
+    let done = state.lifecycle.tasks.spawn(accepted.in_current_span()).await;
+    done.map_err(|error| blocking::lost("a push", &error))?
 }
 
 /// `GET /api/sync/status?team_id=`.
 pub(crate) async fn status(
     State(state): State<AppState>,
     caller: Caller,
-    asked: Result<Query<StatusQuery>, QueryRejection>,
+    query: Result<Query<StatusQuery>, QueryRejection>,
 ) -> Result<Json<SyncStatus>, Problem> {
-    let Query(asked) = asked
-        .map_err(|rejection| Problem::bad_request(format!("the query string: {}", rejection.body_text())))?;
+    let Query(query) = query.map_err(|rejection| {
+        Problem::bad_request(format!("the query string is malformed: {}", rejection.body_text()))
+    })?;
     caller.may(&[SYNC_WRITE, READ])?;
-    let resolved = caller.scope(&state, asked.team_id.as_deref()).await?;
+    let resolved = caller.scope(&state, query.team_id.as_deref()).await?;
     let transcripts = ingest::status(&resolved.scope, &state.db).await?;
     Ok(Json(SyncStatus { team_id: resolved.team.id.to_string(), transcripts }))
 }
@@ -102,7 +99,8 @@ pub(crate) struct StatusQuery {
     team_id: Option<String>,
 }
 
-async fn take_in(
+/// Parses and stores a push that was received as a whole.
+async fn receive(
     state: AppState,
     caller: Caller,
     resolved: Resolved,
@@ -113,19 +111,18 @@ async fn take_in(
     let limits = state.config.limits;
     let parse = move || {
         let body = body::text(encoding, bytes, &limits, &mut memory)?;
-        let push = Push::parse(body, &limits)?;
+        let push = Push::parse(&body, &limits)?;
         Ok::<_, Problem>((push, memory))
     };
-    let (push, mut memory) = blocking(parse).await.map_err(lost)??;
+    let (push, mut memory) = blocking::run("the parsing of a push", parse).await??;
     let longest_line = push.longest_line().min(limits.line_bytes);
-    let taken = taken_to_store(push.body.len(), longest_line, push.most_lines(BATCHES_AT_ONCE));
-    memory.grow_to_store(taken).await?;
+    let needed = bytes_to_store(push.body_bytes, longest_line, push.most_lines(BATCHES_AT_ONCE));
+    memory.grow_to_store(needed).await?;
     let resolved = match &push.team_id {
         Some(named) if *named != resolved.team.id.as_str() => caller.scope(&state, Some(named)).await?,
         _ => resolved,
     };
     let transformer = Transformer {
-        body: Arc::clone(&push.body),
         keys: state.db.keys().team(&state.db, resolved.scope.team_id()).await?,
         entropy: Arc::clone(&state.entropy),
         seals: state.config.plans.effective(resolved.team.plan_tier).seals_content(),
@@ -137,7 +134,7 @@ async fn take_in(
     Ok(PushResponse { sessions })
 }
 
-/// Stores batch after batch, in the order they came, while the next ones are prepared.
+/// Stores the batches in their order, while the next ones are prepared.
 async fn store_all(
     state: &AppState,
     resolved: &Resolved,
@@ -150,14 +147,15 @@ async fn store_all(
         futures_util::stream::iter(batches)
             .map(|pushed| {
                 let transformer = transformer.clone();
-                let named = Named::of(&pushed);
-                async move { (named, blocking(move || transformer.prepare(pushed)).await) }
+                let named = BatchName::of(&pushed);
+                let prepare = move || transformer.prepare(pushed);
+                async move { (named, blocking::run("the preparation of a batch", prepare).await) }
             })
             .buffered(PREPARED_AHEAD)
     );
     let mut results = Vec::new();
     let mut stored_any = false;
-    let mut database_away = false;
+    let mut database_unavailable = false;
     while let Some((named, prepared)) = prepared.next().await {
         let Prepared { batch, rejected } = match prepared {
             Ok(Ok(prepared)) => prepared,
@@ -166,24 +164,23 @@ async fn store_all(
                 continue;
             }
             Ok(Err(Unprepared::Failed(error))) => {
-                tracing::error!(%error, session = %named.session_id, "a batch could not be sealed");
+                tracing::error!(%error, session = %named.session_id, "a batch could not be prepared");
                 results.push(named.refused(failed()));
                 continue;
             }
-            Err(lost) => {
-                tracing::error!(error = %lost, session = %named.session_id, "a batch could not be prepared");
+            Err(blocking::Lost) => {
                 results.push(named.refused(failed()));
                 continue;
             }
         };
-        if database_away {
+        if database_unavailable {
             results.push(named.refused(not_stored()));
             continue;
         }
-        let turn = match state.stores.admit(1, priority).await {
+        let turn = match state.stores.acquire(1, priority).await {
             Ok(turn) => turn,
             Err(Saturated) if !stored_any => {
-                return Err(Problem::unavailable("the server is storing as much as it can: try again"));
+                return Err(Problem::unavailable("too many batches are being stored: try again"));
             }
             Err(Saturated) => {
                 results.push(named.refused(not_stored()));
@@ -215,8 +212,8 @@ async fn store_all(
             Ok(Outcome::Refused(error)) => results.push(named.refused(error)),
             Err(error) if error.is_unavailable() && !stored_any => return Err(error.into()),
             Err(error) if error.is_unavailable() => {
-                tracing::warn!(%error, "the database went away in the middle of a push");
-                database_away = true;
+                tracing::warn!(%error, "the database became unavailable during a push");
+                database_unavailable = true;
                 results.push(named.refused(not_stored()));
             }
             Err(error) => {
@@ -228,14 +225,14 @@ async fn store_all(
     Ok(results)
 }
 
-/// What an answer calls a batch by, however malformed its names are.
-struct Named {
+/// How the response identifies a batch: as sent, even if malformed.
+struct BatchName {
     session_id: String,
     transcript: String,
     offset: u64,
 }
 
-impl Named {
+impl BatchName {
     fn of(pushed: &PushedBatch) -> Self {
         Self {
             session_id: pushed.session_id.clone(),
@@ -260,30 +257,21 @@ impl Named {
 fn not_stored() -> BatchError {
     BatchError {
         code: BatchErrorCode::Unavailable,
-        message: "the server could not store this batch; nothing of it is stored: send it again later"
-            .to_owned(),
+        message:
+            "the server is not able to store this batch now, and none of it is stored: send it again later"
+                .to_owned(),
         offset: None,
     }
 }
 
-/// What would fail again is not to be sent again and again.
+/// For a batch that would fail again: the client must not repeat it.
 fn failed() -> BatchError {
     BatchError {
         code: BatchErrorCode::Failed,
-        message: "the server failed over this batch, and nothing of it is stored; its log says why under the answer's \
-                  x-request-id. Sending it again helps only once that is mended"
-            .to_owned(),
+        message:
+            "storing this batch failed, and none of it is stored; the server's log has the reason under the \
+                  x-request-id of this response. Send it again only after that is fixed"
+                .to_owned(),
         offset: None,
     }
-}
-
-/// Runs work for the processor where it holds up nobody else, with its log lines in the request's span.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
-    let span = tracing::Span::current();
-    tokio::task::spawn_blocking(move || span.in_scope(work)).await
-}
-
-fn lost(error: JoinError) -> Problem {
-    tracing::error!(%error, "a push was lost in the middle");
-    Problem::internal()
 }

@@ -1,23 +1,23 @@
-//! Reading a push's JSON in one pass. Lines are not parsed, only found: each is a range of the body. What goes beyond
-//! a limit is counted, not kept, so that a small body cannot become a large list.
+//! Parses the JSON of a push in one pass. Transcript lines are not parsed, only located: each is a slice of the body,
+//! without a copy. Items beyond a limit are counted but not kept, so that a small body cannot become a large list.
 
 use std::cell::Cell;
 use std::fmt;
-use std::ops::Range;
-use std::sync::Arc;
 
+use bytes::Bytes;
 use han_types::sync::SessionMetadata;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::config::Limits;
-use crate::problem::Problem;
+use crate::config::ServerLimits;
+use han_http::Problem;
 
-/// A push, whose lines lie in its body.
+/// A push.
 #[derive(Debug)]
 pub(crate) struct Push {
-    pub(crate) body: Arc<String>,
+    /// The bytes of its body, which all lines share.
+    pub(crate) body_bytes: usize,
     pub(crate) team_id: Option<String>,
     pub(crate) batches: Vec<PushedBatch>,
 }
@@ -29,23 +29,24 @@ pub(crate) struct PushedBatch {
     pub(crate) transcript: Option<String>,
     pub(crate) offset: Option<u64>,
     pub(crate) metadata: SessionMetadata,
-    /// Where each line lies in the body: the JSON value as it stands. Not all of them beyond the limit.
-    pub(crate) lines: Vec<Range<usize>>,
-    /// How many lines came.
+    /// The JSON value of each line, as sent. Lines beyond a limit are missing.
+    pub(crate) lines: Vec<Bytes>,
+    /// How many lines were sent.
     pub(crate) count: usize,
 }
 
 impl Push {
-    /// Reads a body. `team_id` may come last.
-    pub(crate) fn parse(body: Arc<String>, limits: &Limits) -> Result<Self, Problem> {
-        let reader =
-            Reader { base: body.as_ptr() as usize, limits, batches: Cell::new(0), lines: Cell::new(0) };
-        let mut json = serde_json::Deserializer::from_str(&body);
-        let read = reader.deserialize(&mut json).and_then(|read| json.end().map(|()| read));
-        let (team_id, batches) = read.map_err(|err| {
-            Problem::bad_request(format!("the body is not a push: {err}. See the sync protocol for its form"))
+    /// Parses a body. `team_id` may come last.
+    pub(crate) fn parse(body: &Bytes, limits: &ServerLimits) -> Result<Self, Problem> {
+        let parser = BodyParser { body, limits, batches: Cell::new(0), lines: Cell::new(0) };
+        let mut json = serde_json::Deserializer::from_slice(body);
+        let parsed = parser.deserialize(&mut json).and_then(|parsed| json.end().map(|()| parsed));
+        let (team_id, batches) = parsed.map_err(|err| {
+            Problem::bad_request(format!(
+                "the body is not a push: {err}. The format is described in the sync protocol (docs/SYNC.md)"
+            ))
         })?;
-        if reader.batches.get() > limits.sessions_per_request {
+        if parser.batches.get() > limits.sessions_per_request {
             return Err(Problem::too_large(
                 "`sessions`",
                 limits.sessions_per_request,
@@ -53,8 +54,8 @@ impl Push {
                 "send fewer batches at once",
             ));
         }
-        // Each line may be answered with why it is rejected, so that a small body could become a large answer.
-        if reader.lines.get() > limits.lines_per_request {
+        // The response may name a reason for each line, so a small body could cause a large response.
+        if parser.lines.get() > limits.lines_per_request {
             return Err(Problem::too_large(
                 "`messages` of all sessions together",
                 limits.lines_per_request,
@@ -62,17 +63,15 @@ impl Push {
                 "send fewer lines at once",
             ));
         }
-        Ok(Self { body, team_id, batches })
+        Ok(Self { body_bytes: body.len(), team_id, batches })
     }
-}
 
-impl Push {
     /// The bytes of the longest line.
     pub(crate) fn longest_line(&self) -> usize {
-        self.batches.iter().flat_map(|batch| &batch.lines).map(Range::len).max().unwrap_or_default()
+        self.batches.iter().flat_map(|batch| &batch.lines).map(Bytes::len).max().unwrap_or_default()
     }
 
-    /// The most lines that `batches` batches in a row have.
+    /// The most lines of any `batches` consecutive batches.
     pub(crate) fn most_lines(&self, batches: usize) -> usize {
         let lines = |batches: &[PushedBatch]| batches.iter().map(|batch| batch.lines.len()).sum();
         let whole = || lines(&self.batches);
@@ -80,17 +79,17 @@ impl Push {
     }
 }
 
-/// Reads the whole body.
-struct Reader<'l> {
-    /// Where the body begins in memory: a borrowed value's place in it follows from its own.
-    base: usize,
-    limits: &'l Limits,
+/// Parses the whole body.
+struct BodyParser<'b> {
+    /// The body that is parsed: lines are slices of it.
+    body: &'b Bytes,
+    limits: &'b ServerLimits,
     batches: Cell<usize>,
     /// Lines of all batches.
     lines: Cell<usize>,
 }
 
-impl<'de> DeserializeSeed<'de> for &Reader<'_> {
+impl<'de> DeserializeSeed<'de> for &BodyParser<'_> {
     type Value = (Option<String>, Vec<PushedBatch>);
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -98,7 +97,7 @@ impl<'de> DeserializeSeed<'de> for &Reader<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for &Reader<'_> {
+impl<'de> Visitor<'de> for &BodyParser<'_> {
     type Value = (Option<String>, Vec<PushedBatch>);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -129,8 +128,8 @@ impl<'de> Visitor<'de> for &Reader<'_> {
     }
 }
 
-/// Reads `sessions`.
-struct Batches<'a, 'l>(&'a Reader<'l>);
+/// Parses `sessions`.
+struct Batches<'a, 'b>(&'a BodyParser<'b>);
 
 impl<'de> DeserializeSeed<'de> for Batches<'_, '_> {
     type Value = Vec<PushedBatch>;
@@ -164,8 +163,8 @@ impl<'de> Visitor<'de> for Batches<'_, '_> {
     }
 }
 
-/// Reads one batch.
-struct Batch<'a, 'l>(&'a Reader<'l>);
+/// Parses one batch.
+struct Batch<'a, 'b>(&'a BodyParser<'b>);
 
 impl<'de> DeserializeSeed<'de> for Batch<'_, '_> {
     type Value = PushedBatch;
@@ -224,11 +223,11 @@ impl<'de> Visitor<'de> for Batch<'_, '_> {
     }
 }
 
-/// Reads `messages`.
-struct Lines<'a, 'l>(&'a Reader<'l>);
+/// Parses `messages`.
+struct Lines<'a, 'b>(&'a BodyParser<'b>);
 
 impl<'de> DeserializeSeed<'de> for Lines<'_, '_> {
-    type Value = (Vec<Range<usize>>, usize);
+    type Value = (Vec<Bytes>, usize);
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_seq(self)
@@ -236,7 +235,7 @@ impl<'de> DeserializeSeed<'de> for Lines<'_, '_> {
 }
 
 impl<'de> Visitor<'de> for Lines<'_, '_> {
-    type Value = (Vec<Range<usize>>, usize);
+    type Value = (Vec<Bytes>, usize);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of transcript lines")
@@ -250,42 +249,41 @@ impl<'de> Visitor<'de> for Lines<'_, '_> {
             let before = self.0.lines.get();
             self.0.lines.set(before + 1);
             if lines.len() < self.0.limits.lines_per_batch && before < self.0.limits.lines_per_request {
-                let start = (line.get().as_ptr() as usize).saturating_sub(self.0.base);
-                lines.push(start..start + line.get().len());
+                // A borrowed `RawValue` is always part of the input, so `slice_ref` finds it in the body.
+                lines.push(self.0.body.slice_ref(line.get().as_bytes()));
             }
         }
         Ok((lines, count))
     }
 }
 
-/// Keeps a field's value; a field that stands twice is an error.
+/// Keeps the value of a field; a repeated field is an error.
 fn once<T, E: serde::de::Error>(slot: &mut Option<T>, name: &'static str, value: T) -> Result<(), E> {
     if slot.replace(value).is_some() { Err(E::duplicate_field(name)) } else { Ok(()) }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
+    use bytes::Bytes;
     use han_types::sync::PushRequest;
     use proptest::prelude::*;
 
     use super::Push;
-    use crate::config::Limits;
+    use crate::config::ServerLimits;
 
-    fn parse(body: &str, limits: &Limits) -> Result<Push, String> {
-        Push::parse(Arc::new(body.to_owned()), limits).map_err(|problem| problem.detail().to_owned())
+    fn parse(body: &str, limits: &ServerLimits) -> Result<Push, String> {
+        Push::parse(&Bytes::copy_from_slice(body.as_bytes()), limits)
+            .map_err(|problem| problem.detail().to_owned())
     }
 
     #[test]
-    fn lines_are_found_where_they_stand() {
+    fn lines_are_slices_of_the_body() {
         let body = r#" {"extra":[[{}]],"sessions":[{"messages":[ {"a" : 1} , "t\"x", 3],"session_id":"s\u0041","offset":7,
             "metadata":{"agent":"x","new":1}},{"session_id":"t","messages":[],"transcript":null}],"team_id":"last"} "#;
-        let push = parse(body, &Limits::default()).unwrap();
+        let push = parse(body, &ServerLimits::default()).unwrap();
         assert_eq!(push.team_id.as_deref(), Some("last"));
         let first = &push.batches[0];
-        let lines: Vec<&str> = first.lines.iter().map(|range| &push.body[range.clone()]).collect();
-        assert_eq!(lines, [r#"{"a" : 1}"#, r#""t\"x""#, "3"]);
+        assert_eq!(first.lines, [r#"{"a" : 1}"#, r#""t\"x""#, "3"]);
         assert_eq!((first.session_id.as_str(), first.offset, first.count), ("sA", Some(7), 3));
         assert_eq!(first.metadata.agent.as_deref(), Some("x"));
         assert_eq!((push.batches[1].transcript.as_deref(), push.batches[1].count), (None, 0));
@@ -293,8 +291,8 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_beyond_a_limit_is_counted_and_not_kept() {
-        let limits = Limits { lines_per_batch: 2, sessions_per_request: 1, ..Limits::default() };
+    fn items_beyond_a_limit_are_counted_but_not_kept() {
+        let limits = ServerLimits { lines_per_batch: 2, sessions_per_request: 1, ..ServerLimits::default() };
         let push = parse(r#"{"sessions":[{"session_id":"s","messages":[1,2,3,4]}]}"#, &limits).unwrap();
         assert_eq!((push.batches[0].lines.len(), push.batches[0].count), (2, 4));
         let two = r#"{"sessions":[{"session_id":"s","messages":[]},{"session_id":"t","messages":[]}]}"#;
@@ -302,8 +300,8 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_no_push_is_told_where_it_goes_wrong() {
-        for (body, told) in [
+    fn the_error_for_a_malformed_body_names_the_mistake() {
+        for (body, expected) in [
             ("", "EOF"),
             ("[]", "an object with `sessions`"),
             ("{}", "missing field `sessions`"),
@@ -314,9 +312,16 @@ mod tests {
             (r#"{"sessions":[{"session_id":"s","offset":-1,"messages":[]}]}"#, "u64"),
             (r#"{"sessions":[{"session_id":"s","messages":[{"a":1]}]}"#, "line 1"),
         ] {
-            let err = parse(body, &Limits::default()).unwrap_err();
-            assert!(err.contains(told), "{body}: {err}");
+            let err = parse(body, &ServerLimits::default()).unwrap_err();
+            assert!(err.contains(expected), "{body}: {err}");
         }
+    }
+
+    #[test]
+    fn lines_share_the_memory_of_the_body() {
+        let body = Bytes::from_static(br#"{"sessions":[{"session_id":"s","messages":[{"a":1}]}]}"#);
+        let push = Push::parse(&body, &ServerLimits::default()).unwrap();
+        assert!(body.as_ptr_range().contains(&push.batches[0].lines[0].as_ptr()));
     }
 
     #[test]
@@ -324,15 +329,15 @@ mod tests {
         let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
         let push = parse(
             &format!(r#"{{"x":{deep},"sessions":[{{"session_id":"s","messages":[{deep}]}}]}}"#),
-            &Limits::default(),
+            &ServerLimits::default(),
         );
         assert_eq!(push.unwrap().batches[0].lines[0].len(), 400_000);
     }
 
     proptest! {
-        /// The wire types of han-types are what clients write; this reader must read all of it.
+        /// Clients serialize the wire types of han-types; the parser must accept all of them.
         #[test]
-        fn what_a_client_writes_is_read_back(
+        fn serialized_pushes_are_parsed_back(
             team in proptest::option::of(".{0,8}"),
             sessions in proptest::collection::vec((".{0,8}", proptest::option::of(".{0,8}"),
                 proptest::option::of(0u64..1000), proptest::collection::vec(".{0,12}", 0..5)), 0..4),
@@ -349,23 +354,23 @@ mod tests {
                     messages: lines.iter().map(|l| &**l).collect(),
                 }).collect(),
             };
-            let push = parse(&serde_json::to_string(&request).unwrap(), &Limits::default()).unwrap();
+            let push = parse(&serde_json::to_string(&request).unwrap(), &ServerLimits::default()).unwrap();
             prop_assert_eq!(push.team_id, team);
             prop_assert_eq!(push.batches.len(), sessions.len());
             for (read, (id, transcript, offset, lines)) in push.batches.iter().zip(&sessions) {
                 prop_assert_eq!(&read.session_id, id);
                 prop_assert_eq!(&read.transcript, transcript);
                 prop_assert_eq!(read.offset, *offset);
-                for (range, line) in read.lines.iter().zip(lines) {
-                    let text: String = serde_json::from_str(&push.body[range.clone()]).unwrap();
+                for (found, line) in read.lines.iter().zip(lines) {
+                    let text: String = serde_json::from_slice(found).unwrap();
                     prop_assert_eq!(&text, line);
                 }
             }
         }
 
         #[test]
-        fn any_text_is_read_or_refused(body in ".{0,200}") {
-            let _ = parse(&body, &Limits::default());
+        fn any_text_is_parsed_or_refused(body in ".{0,200}") {
+            let _ = parse(&body, &ServerLimits::default());
         }
     }
 }

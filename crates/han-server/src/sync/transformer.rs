@@ -1,10 +1,10 @@
-//! From a batch as it was sent to a batch as it is stored: checks its names, reads each line, projects what it means
-//! and seals it. Works on the processor alone: no I/O, no database.
+//! Turns a batch as sent into a batch to store: checks its names, parses and projects each line, and seals its body.
+//! CPU-bound: no I/O, no database.
 
 use std::fmt::Write as _;
-use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use han_crypto::FieldContext;
 use han_db::keys::TeamKeys;
 use han_db::queries::ingest::{Batch, Line};
@@ -13,28 +13,28 @@ use han_transcript::record::{LineContext, project};
 use han_types::sync::{BatchError, BatchErrorCode, LineErrorCode, RejectedLine, SessionMetadata};
 use han_types::{Entropy, MessageKey, SessionId, Timestamp, TranscriptName};
 use sha2::{Digest as _, Sha256};
+use thiserror::Error;
 
 use crate::sync::request::PushedBatch;
 
 /// The longest text of a session's metadata, in bytes.
 const MAX_METADATA_BYTES: usize = 4096;
 
-/// The last line a file may have: what JavaScript still counts exactly.
+/// The largest line number: JavaScript represents integers exactly up to it.
 const MAX_OFFSET: u64 = 1 << 53;
 
-/// What every batch of a push has in common.
+/// What the batches of a push share.
 #[derive(Clone)]
 pub(crate) struct Transformer {
-    pub(crate) body: Arc<String>,
     pub(crate) keys: Arc<TeamKeys>,
     pub(crate) entropy: Arc<dyn Entropy>,
-    /// Whether the team's content is sealed.
+    /// Whether the content of the team is sealed.
     pub(crate) seals: bool,
     pub(crate) max_line_bytes: usize,
     pub(crate) max_lines: usize,
 }
 
-/// A batch ready to be stored, and the lines of it that cannot be. Their numbers count from the batch's start.
+/// A batch to store, and its lines that cannot be stored, numbered from the start of the batch.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) batch: Batch,
@@ -44,15 +44,24 @@ pub(crate) struct Prepared {
 /// Why a batch could not be prepared.
 #[derive(Debug)]
 pub(crate) enum Unprepared {
-    /// The client has to change something.
+    /// The client must change something.
     Refused(BatchError),
-    /// Sealing failed. Log it; the batch may be sent again.
-    Failed(han_crypto::CryptoError),
+    /// A fault of the server, for its log.
+    Failed(PrepareError),
 }
 
-impl From<han_crypto::CryptoError> for Unprepared {
-    fn from(err: han_crypto::CryptoError) -> Self {
-        Self::Failed(err)
+/// A fault of the server while it prepares a batch.
+#[derive(Debug, Error)]
+pub(crate) enum PrepareError {
+    #[error("sealing failed: {0}")]
+    Seal(#[from] han_crypto::CryptoError),
+    #[error("a line is not UTF-8, although its body was checked: {0}")]
+    NotUtf8(#[from] std::str::Utf8Error),
+}
+
+impl From<PrepareError> for Unprepared {
+    fn from(error: PrepareError) -> Self {
+        Self::Failed(error)
     }
 }
 
@@ -62,16 +71,18 @@ impl Transformer {
         let mut rejected = Vec::new();
         let mut lines = Vec::with_capacity(pushed.lines.len());
         let mut key = MessageKey { session_id, transcript, uuid: String::new() };
-        for (index, range) in (0u64..).zip(&pushed.lines) {
-            match self.line(index, range, &mut key)? {
+        for (index, raw) in (0u64..).zip(&pushed.lines) {
+            match self.line(index, text_of(raw)?, &mut key)? {
                 Ok(line) => lines.push(line),
                 Err((code, message)) => rejected.push(RejectedLine { line: index, code, message }),
             }
         }
         let count = pushed.lines.len() as u64;
         let last_is_stored = lines.last().is_some_and(|line: &Line| line.index + 1 == count);
-        let last = pushed.lines.last().filter(|_| last_is_stored);
-        let last_line_hash = last.map(|range| sha256_hex(&line_text(self.raw(range))));
+        let last_line_hash = match pushed.lines.last() {
+            Some(last) if last_is_stored => Some(sha256_hex(&line_text(text_of(last)?))),
+            _ => None,
+        };
         Ok(Prepared {
             batch: Batch {
                 session_id: key.session_id,
@@ -93,14 +104,14 @@ impl Transformer {
             None => TranscriptName::default(),
         };
         if pushed.offset.is_some_and(|offset| offset > MAX_OFFSET) {
-            return Err(invalid(format!("offset must be at most {MAX_OFFSET}: it is a line's number")));
+            return Err(invalid(format!("offset must be at most {MAX_OFFSET}: it is the number of a line")));
         }
         check_metadata(&pushed.metadata)?;
         if pushed.count > self.max_lines {
             return Err(BatchError {
                 code: BatchErrorCode::TooManyLines,
                 message: format!(
-                    "the batch has {} lines and may have at most {} (HAN_MAX_LINES_PER_BATCH): send it in parts",
+                    "the batch has {} lines and may have at most {} (HAN_MAX_LINES_PER_BATCH): split it",
                     pushed.count, self.max_lines
                 ),
                 offset: None,
@@ -109,21 +120,16 @@ impl Transformer {
         Ok((session_id, transcript))
     }
 
-    fn raw(&self, range: &Range<usize>) -> &str {
-        self.body.get(range.clone()).unwrap_or_default()
-    }
-
-    /// One line to store, or why it cannot be.
+    /// One line to store, or the reason why it is rejected.
     fn line(
         &self,
         index: u64,
-        range: &Range<usize>,
+        raw: &str,
         key: &mut MessageKey,
-    ) -> Result<Result<Line, (LineErrorCode, String)>, han_crypto::CryptoError> {
-        let raw = self.raw(range);
+    ) -> Result<Result<Line, (LineErrorCode, String)>, PrepareError> {
         if raw.len() > self.max_line_bytes {
             let message = format!(
-                "the line has {} bytes and may have at most {} (HAN_MAX_LINE_BYTES): it is left out",
+                "the line has {} bytes and may have at most {} (HAN_MAX_LINE_BYTES): it is not stored",
                 raw.len(),
                 self.max_line_bytes
             );
@@ -136,7 +142,7 @@ impl Transformer {
         let text = line_text(raw);
         if text.contains('\n') {
             let message =
-                "a line must not contain a line feed: send each line of the file as a message of its own";
+                "a line must not contain a line feed: send each line of the file as its own message";
             return Ok(Err((LineErrorCode::Malformed, message.to_owned())));
         }
         let at = LineContext { session_id: key.session_id.as_str(), transcript: key.transcript.as_str() };
@@ -147,6 +153,11 @@ impl Transformer {
         let (body, sealed) = self.keys.seal(self.seals, context, raw, &*self.entropy)?;
         Ok(Ok(Line { index, record, body, sealed, bytes: raw.len() as u64 }))
     }
+}
+
+/// The text of a line. `body::text` has checked the whole body.
+fn text_of(line: &Bytes) -> Result<&str, PrepareError> {
+    Ok(std::str::from_utf8(line)?)
 }
 
 fn check_metadata(metadata: &SessionMetadata) -> Result<(), BatchError> {

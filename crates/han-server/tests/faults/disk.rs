@@ -1,22 +1,22 @@
-//! A full disk under SQLite: pushes are refused as for the moment, reads go on, and once there is room everything goes
-//! on without a restart.
+//! A full disk under SQLite: pushes get 503, reads still work, and pushes succeed again without a restart once space is
+//! free.
 
-use han_testkit::faults::{environment, give_room, with_little_room};
+use han_testkit::faults::{environment, lift_file_size_limit, with_file_size_limit};
 use han_testkit::{Program, TestDatabase};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::SERVER;
 
-struct Small {
+struct SmallDisk {
     program: Program,
     url: String,
     key: String,
     http: reqwest::Client,
 }
 
-impl Small {
-    /// A migrated database, and then a server whose files may not grow past `kib`.
+impl SmallDisk {
+    /// Migrates a database, then starts a server whose files may not grow past `kib`.
     async fn start(database: &TestDatabase, kib: u64) -> Self {
         let environment = environment(database.url());
         let args = ["key", "create", "--user", "ada", "--team", "ada", "--scopes", "read sync:write"];
@@ -24,16 +24,16 @@ impl Small {
         assert!(status.success(), "{output:?}");
         let key = output.stdout.iter().flat_map(|line| line.split_whitespace());
         let key = key.clone().find(|word| word.starts_with("han_key_")).unwrap().to_owned();
-        let (program, args) = with_little_room(SERVER, kib);
+        let (program, args) = with_file_size_limit(SERVER, kib);
         let mut program = Program::start(program, args, environment);
         let line = program.wait_for_line("listening on ").await;
         let url = line.split("listening on ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
         Self { program, url, key, http: reqwest::Client::new() }
     }
 
-    /// Pushes line `n` of the session, which is long.
+    /// Pushes line `n` of the session, a long one.
     async fn push(&self, n: usize) -> (StatusCode, Option<u64>, Value) {
-        // Random-looking text, so that it stays long where it is compressed.
+        // Random-looking text, so that it does not compress.
         let text: String = (0..4000u64)
             .map(|i| {
                 format!(
@@ -63,11 +63,11 @@ impl Small {
 }
 
 #[tokio::test]
-async fn a_full_disk_refuses_pushes_for_the_moment_and_takes_them_in_once_there_is_room() {
+async fn a_full_disk_refuses_pushes_until_space_is_free() {
     let database = TestDatabase::sqlite().await;
-    let server = Small::start(&database, 6 << 10).await;
-    // A refused push makes SQLite move its log into the database, which may give some room once more: the disk is full
-    // when several are refused in a row.
+    let server = SmallDisk::start(&database, 6 << 10).await;
+    // A refused push makes SQLite move its log into the database, which may free some space: the disk is full when
+    // several pushes in a row are refused.
     let (mut stored, mut refused) = (0, 0);
     while refused < 3 {
         let (status, retry, body) = server.push(stored).await;
@@ -76,16 +76,18 @@ async fn a_full_disk_refuses_pushes_for_the_moment_and_takes_them_in_once_there_
             (stored, refused) = (stored + 1, 0);
         } else {
             assert_eq!(status, 503, "{body}");
-            assert!(retry.is_some(), "it says when to come again");
+            assert!(retry.is_some(), "Retry-After is set");
             refused += 1;
-            // Reads go on, and refused pushes have left nothing behind.
+            // Reads still work, and refused pushes have stored nothing.
             assert_eq!(server.line_count().await, stored as u64);
         }
-        assert!(stored < 1000, "there is no end to the room");
+        assert!(stored < 1000, "the disk never fills");
     }
     assert!(stored > 0);
-    if !give_room(&server.program) {
-        eprintln!("SKIPPED: there is no prlimit (util-linux), so no room can be given to a running program");
+    if !lift_file_size_limit(&server.program) {
+        eprintln!(
+            "SKIPPED: prlimit (util-linux) is missing, so the limit of a running program cannot be raised"
+        );
         return;
     }
     for n in stored..stored + 20 {

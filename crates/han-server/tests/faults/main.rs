@@ -1,5 +1,5 @@
-//! Faults: programs, PostgreSQL and connections end at any moment, the disk is full. What was acknowledged is stored
-//! once, what is stored was told, sums are those of a rebuild, and everything comes right by itself. The engine is
+//! Faults: programs, PostgreSQL and connections are killed at any moment, the disk is full. Acknowledged lines are stored
+//! once, stored lines were announced, totals equal those of a rebuild, and everything recovers by itself. The engine is
 //! `han_testkit::faults`; `script/bench faults` is the long version.
 //!
 //! `HAN_FAULT_SEED` repeats a run whose seed a failure printed.
@@ -9,7 +9,7 @@ mod clients;
 mod disk;
 
 use han_testkit::TestDatabase;
-use han_testkit::faults::{Fault, World};
+use han_testkit::faults::{Deployment, Fault};
 
 pub(crate) const SERVER: &str = env!("CARGO_BIN_EXE_han-server");
 
@@ -18,38 +18,38 @@ pub(crate) fn seed(own: u64) -> u64 {
 }
 
 async fn on_postgres(own_seed: u64, faults: &[Fault]) {
-    let mut world = World::postgres(SERVER, seed(own_seed)).await;
-    let reckoning = world.endure("postgres", 3, 2, faults).await;
-    world.assert_whole(&reckoning).await;
+    let mut deployment = Deployment::postgres(SERVER, seed(own_seed)).await;
+    let report = deployment.run_with_faults("postgres", 3, 2, faults).await;
+    deployment.assert_consistent(&report).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres_is_killed_and_loses_nothing() {
+async fn a_killed_postgres_loses_nothing() {
     on_postgres(1, &[Fault::Postmaster, Fault::Backend, Fault::Postmaster, Fault::Backend]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_to_postgres_are_ended_under_the_server() {
+async fn terminated_postgres_connections_lose_nothing() {
     on_postgres(2, &[Fault::Terminate; 4]).await;
 }
 
-/// The dashboards listen on the one that lives, and then theirs dies too.
+/// The dashboards are connected to the surviving replica, which is killed later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn either_of_two_replicas_is_killed() {
+async fn killed_replicas_lose_nothing() {
     on_postgres(3, &[Fault::Server, Fault::Server, Fault::Listener, Fault::Server, Fault::Listener]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sockets_are_cut_before_and_after_the_commit() {
-    let cuts = [Fault::Request, Fault::Answer, Fault::Dashboard];
+async fn cut_sockets_lose_nothing() {
+    let cuts = [Fault::Request, Fault::Response, Fault::Dashboard];
     on_postgres(4, &cuts.repeat(3)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_on_sqlite_is_killed_and_its_sockets_cut() {
+async fn a_killed_sqlite_server_with_cut_sockets_loses_nothing() {
     let database = TestDatabase::sqlite().await;
-    let mut world = World::sqlite(SERVER, database.url(), seed(5)).await;
-    let faults = [Fault::Server, Fault::Request, Fault::Answer, Fault::Dashboard].repeat(2);
-    let reckoning = world.endure("sqlite", 3, 2, &faults).await;
-    world.assert_whole(&reckoning).await;
+    let mut deployment = Deployment::sqlite(SERVER, database.url(), seed(5)).await;
+    let faults = [Fault::Server, Fault::Request, Fault::Response, Fault::Dashboard].repeat(2);
+    let report = deployment.run_with_faults("sqlite", 3, 2, &faults).await;
+    deployment.assert_consistent(&report).await;
 }

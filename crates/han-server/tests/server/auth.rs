@@ -1,4 +1,4 @@
-//! Who is let in, on every path, and how a browser gets and loses its session.
+//! Authentication on every route, and how a browser gets and loses its session.
 
 use han_crypto::ApiKeyToken;
 use han_db::queries::identity;
@@ -13,9 +13,8 @@ use serde_json::json;
 
 use crate::support::{JWT_SECRET, Person, TestServer, answer, batch, problem};
 
-/// Routes that anybody may ask; every other one needs a credential.
-/// Those that sign somebody in have
-/// their secret in the request itself, and pages say what to do.
+/// Routes without authentication; every other route needs a credential. Sign-in routes have their secret in the request
+/// itself, and pages say how to sign in.
 const PUBLIC: [&str; 11] = [
     "/health",
     "/ready",
@@ -30,7 +29,7 @@ const PUBLIC: [&str; 11] = [
     "/graphiql",
 ];
 
-/// A request that would be answered with 200 if its credential were good.
+/// A request that succeeds with a valid credential.
 fn good_request(server: &TestServer, method: &Method, path: &str) -> RequestBuilder {
     let request = match (method.as_str(), path) {
         ("GET", "/graphql") => server.get("/graphql?query=%7B__typename%7D"),
@@ -38,12 +37,12 @@ fn good_request(server: &TestServer, method: &Method, path: &str) -> RequestBuil
         ("POST", "/api/sync/sessions") => server.post(path).json(&batch("s", 0, &[])),
         _ => server.request(method.clone(), path),
     };
-    // An empty JSON body for POSTs without one, as the cookie's rules demand.
+    // A request that is authenticated by its cookie must be JSON.
     if path == "/auth/logout" { request.header(header::CONTENT_TYPE, "application/json") } else { request }
 }
 
 both_databases!(
-    async fn every_data_path_refuses_whoever_has_no_good_credential(db: TestDatabase) {
+    async fn every_data_route_refuses_invalid_credentials(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
         let (_, expired) = server.key(&ada.user_id, &ada.team_id, "read sync:write", Some(1)).await;
@@ -58,17 +57,17 @@ both_databases!(
                 continue;
             }
             walked += 1;
-            let nobody = good_request(&server, &method, path).send().await.unwrap();
-            assert!(nobody.headers()[header::WWW_AUTHENTICATE].to_str().unwrap().starts_with("Bearer"));
-            assert_eq!(problem(nobody).await.1, "unauthenticated", "{method} {path}");
+            let anonymous = good_request(&server, &method, path).send().await.unwrap();
+            assert!(anonymous.headers()[header::WWW_AUTHENTICATE].to_str().unwrap().starts_with("Bearer"));
+            assert_eq!(problem(anonymous).await.1, "unauthenticated", "{method} {path}");
             for credential in
                 [&expired, &expired_jwt, &revoked, &unknown, "han_key_junk", "junk", "a.b.c", "Bearer x"]
             {
                 let response =
                     good_request(&server, &method, path).bearer_auth(credential).send().await.unwrap();
-                let told = problem(response).await;
+                let refused = problem(response).await;
                 assert_eq!(
-                    (told.0, told.1.as_str()),
+                    (refused.0, refused.1.as_str()),
                     (401, "invalid_credential"),
                     "{method} {path} {credential}"
                 );
@@ -86,7 +85,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_credential_is_good_for_its_own_team_and_scopes_alone(db: TestDatabase) {
+    async fn a_credential_is_limited_to_its_team_and_scopes(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
         let eve = server.person("eve").await;
@@ -119,7 +118,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_key_says_coarsely_when_it_was_last_used(db: TestDatabase) {
+    async fn last_used_at_of_a_key_is_updated_at_intervals(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
         let hash = ApiKeyToken::parse(&ada.key).unwrap().hash();
@@ -161,7 +160,7 @@ fn signed(algorithm: Algorithm, claims: &impl serde::Serialize, secret: &str) ->
 }
 
 both_databases!(
-    async fn only_our_own_tokens_of_now_are_taken(db: TestDatabase) {
+    async fn only_current_tokens_of_this_server_are_accepted(db: TestDatabase) {
         use base64::Engine as _;
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
@@ -222,7 +221,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_token_for_a_team_left_sees_nothing(db: TestDatabase) {
+    async fn a_token_without_membership_in_its_team_sees_nothing(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
         let eve = server.person("eve").await;
@@ -241,16 +240,16 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_login_link_opens_one_session_which_its_cookie_carries(db: TestDatabase) {
+    async fn a_login_link_opens_one_session_with_a_cookie(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
         let link = identity::create_login_link(&server.db, &ada.user_id).await.unwrap();
         let page = server.get("/auth/login-link").query(&[("token", link.expose())]).send().await.unwrap();
         assert_eq!(page.headers()[header::CACHE_CONTROL], "no-store");
-        assert!(page.headers().get(header::SET_COOKIE).is_none(), "a preview must not use the link up");
+        assert!(page.headers().get(header::SET_COOKIE).is_none(), "a preview must not use the link");
         assert!(page.text().await.unwrap().contains("<form method=\"post\""));
 
-        let redeem = || server.post("/auth/login-link").body(format!("token={}", link.expose()));
+        let redeem = || server.post_form("/auth/login-link", format!("token={}", link.expose()));
         let elsewhere = redeem().header("origin", "https://evil.example").send().await.unwrap();
         assert_eq!(problem(elsewhere).await.1, "cross_site");
         let opened = redeem().header("origin", &server.url).send().await.unwrap();
@@ -286,16 +285,16 @@ both_databases!(
 );
 
 both_databases!(
-    async fn links_and_sessions_end_by_themselves(db: TestDatabase) {
+    async fn login_links_and_web_sessions_expire(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
         let link = identity::create_login_link(&server.db, &ada.user_id).await.unwrap();
         server.clock.advance_seconds(identity::LOGIN_LINK_SECONDS);
         let redeemed =
-            server.post("/auth/login-link").body(format!("token={}", link.expose())).send().await.unwrap();
+            server.post_form("/auth/login-link", format!("token={}", link.expose())).send().await.unwrap();
         assert_eq!(redeemed.status(), StatusCode::GONE);
         for junk in ["", "token=", "token=han_login_x", "\u{0}", "token=%ff"] {
-            let response = server.post("/auth/login-link").body(junk).send().await.unwrap();
+            let response = server.post_form("/auth/login-link", junk).send().await.unwrap();
             assert_eq!(response.status(), StatusCode::GONE, "{junk:?}");
         }
 
@@ -304,7 +303,7 @@ both_databases!(
             let request = server.get("/graphql?query=%7B__typename%7D").header("cookie", &cookie);
             request.header("sec-fetch-site", "same-origin").send().await.unwrap().status()
         };
-        // Seen a day before its end, it slides on; then it is left alone.
+        // Used a day before its expiry, a session is extended; without further use it expires.
         server.clock.advance_seconds(identity::WEB_SESSION_SECONDS - 86_400);
         assert_eq!(ask().await, 200);
         server.clock.advance_seconds(identity::WEB_SESSION_SECONDS - 1);
@@ -316,12 +315,31 @@ both_databases!(
 );
 
 both_databases!(
-    async fn of_two_who_use_one_link_one_gets_in(db: TestDatabase) {
+    async fn only_a_small_form_redeems_a_login_link(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let ada = server.person("ada").await;
+        let link = identity::create_login_link(&server.db, &ada.user_id).await.unwrap();
+        let form = format!("token={}", link.expose());
+        let without_type = server.post("/auth/login-link").body(form.clone());
+        let as_json = server.post("/auth/login-link").json(&json!({ "token": link.expose() }));
+        let too_large = server.post_form("/auth/login-link", format!("{form}&x={}", "x".repeat(1024)));
+        let repeated = server.post_form("/auth/login-link", format!("{form}&{form}"));
+        for request in [without_type, as_json, too_large, repeated] {
+            assert_eq!(request.send().await.unwrap().status(), StatusCode::GONE);
+        }
+        let redeemed = server.post_form("/auth/login-link", form).send().await.unwrap();
+        assert_eq!(redeemed.status(), StatusCode::SEE_OTHER);
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn a_login_link_used_concurrently_works_once(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
         for _ in 0..5 {
             let link = identity::create_login_link(&server.db, &ada.user_id).await.unwrap();
-            let redeem = || server.post("/auth/login-link").body(format!("token={}", link.expose())).send();
+            let redeem = || server.post_form("/auth/login-link", format!("token={}", link.expose())).send();
             let (one, two) = tokio::join!(redeem(), redeem());
             let mut statuses = [one.unwrap().status().as_u16(), two.unwrap().status().as_u16()];
             statuses.sort_unstable();

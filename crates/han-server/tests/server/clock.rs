@@ -1,5 +1,5 @@
-//! A clock that jumps, back and forth: nothing is lost, doubled, shown in another order or left untold, and nobody is
-//! locked out.
+//! A clock that jumps back and forth: nothing is lost, repeated, reordered or left unannounced, and no user is locked
+//! out.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::{TestServer, answer};
 
-/// An hour, a day, a year: forwards and back again, and back before the beginning.
+/// An hour, a day, a year: forward and back, and back before the start.
 const JUMPS: [i64; 7] = [3_600, -7_200, 86_400, -172_800, 365 * 86_400, -730 * 86_400, 365 * 86_400];
 
 async fn pages(server: &TestServer, key: &str, of: &str, first: usize) -> Vec<String> {
@@ -19,7 +19,7 @@ async fn pages(server: &TestServer, key: &str, of: &str, first: usize) -> Vec<St
             "{{ list: {} {{ edges {{ node {{ id }} }} pageInfo {{ hasNextPage endCursor }} }} }}",
             of.replace("PAGE", &format!("first: {first}, after: {after}"))
         );
-        // Messages are a session's: one level further down.
+        // Messages belong to a session: one level deeper.
         let query = if of.starts_with("messages") {
             format!("{{ node(id: \"Session:s0\") {{ ... on Session {query} }} }}")
         } else {
@@ -38,20 +38,20 @@ async fn pages(server: &TestServer, key: &str, of: &str, first: usize) -> Vec<St
 }
 
 both_databases!(
-    async fn a_clock_that_jumps_loses_nothing_and_locks_nobody_out(db: TestDatabase) {
+    async fn clock_jumps_lose_no_data_and_lock_no_user_out(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
         let mut socket = server.socket_as(&ada.key).await;
         socket.subscribe("1", "subscription { sessionAdded { sessionId } }").await;
         socket.subscribe("2", "{ __typename }").await;
-        while socket.hear().await.unwrap()["type"] != "complete" {}
+        while socket.receive().await.unwrap()["type"] != "complete" {}
 
         let mut lines = SyntheticSession::new(11);
         let mut offset = 0;
         let mut shown: Vec<String> = Vec::new();
         for (n, jump) in JUMPS.into_iter().enumerate() {
             server.clock.advance_seconds(jump);
-            // The outbox is trimmed by this clock: what it takes for old has been told, or is told as a resync.
+            // The outbox is trimmed by this clock: changes that look old were delivered, or cause a resync.
             server.db.trim_changes(server.clock.now().0 - 15 * 60 * 1000).await.unwrap();
             let new = lines.lines(7);
             let result = server.push_lines(&ada.key, "s0", offset, &new).await;
@@ -61,16 +61,16 @@ both_databases!(
             offset += 7;
             let other = format!("other-{n}");
             server.push_lines(&ada.key, &other, 0, &SyntheticSession::new(100 + n as u64).lines(3)).await;
-            let mut told = BTreeSet::new();
+            let mut added = BTreeSet::new();
             let wanted = if n == 0 { 2 } else { 1 };
-            while told.len() < wanted {
-                let heard = socket.hear().await.unwrap();
-                let id = heard["payload"]["data"]["sessionAdded"]["sessionId"].as_str();
-                assert!(told.insert(id.unwrap_or_else(|| panic!("{heard}")).to_owned()), "{heard}");
+            while added.len() < wanted {
+                let received = socket.receive().await.unwrap();
+                let id = received["payload"]["data"]["sessionAdded"]["sessionId"].as_str();
+                assert!(added.insert(id.unwrap_or_else(|| panic!("{received}")).to_owned()), "{received}");
             }
-            assert!(told.contains(&other), "{told:?}");
+            assert!(added.contains(&other), "{added:?}");
 
-            // Cursors go through everything once, whatever the time, and what was there keeps its order.
+            // Cursors visit everything once, whatever the time, and earlier items keep their order.
             let sessions = pages(&server, &ada.key, "sessions(PAGE)", 2).await;
             assert_eq!(sessions.len(), n + 2);
             assert_eq!(sessions.iter().collect::<BTreeSet<_>>().len(), n + 2, "{sessions:?}");

@@ -1,10 +1,10 @@
-//! The configuration: what is missing is told at once, secrets stay secret, and are made only where that is safe.
+//! The configuration: all problems are reported together, secrets stay secret, and are generated only where that is safe.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 
 use han_crypto::OsEntropy;
-use han_server::config::{Config, ConfigError, PublicUrl, VARIABLES};
+use han_server::config::{Config, ConfigError, LogConfig, PublicUrl, help, variables};
 
 use crate::support::{JWT_SECRET, environment, kek_secret, load};
 
@@ -18,17 +18,17 @@ fn problems(environment: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn everything_that_is_missing_is_told_at_once() {
+fn all_missing_variables_are_reported_together() {
     insta::assert_snapshot!(problems(&[("DATABASE_URL", "postgres://han@db/han")]), @r#"
-    the configuration is not complete:
-      - PUBLIC_URL is missing: set it to the address browsers reach this server at, such as https://han.example.com
-      - KEK_SECRET is missing: set it (or KEK_SECRET_FILE) to 32 random bytes in base64, made with `openssl rand -base64 32`, and keep a copy: without it the content cannot be read
-      - JWT_SECRET is missing: set it (or JWT_SECRET_FILE) to at least 32 random bytes, made with `openssl rand -base64 48`
+    the configuration is not valid:
+      - PUBLIC_URL is missing: set it to the address that browsers reach this server at, such as https://han.example.com
+      - KEK_SECRET is missing: set it (or KEK_SECRET_FILE) to 32 random bytes in base64, generated with `openssl rand -base64 32`, and keep a copy: without it the content cannot be read
+      - JWT_SECRET is missing: set it (or JWT_SECRET_FILE) to at least 32 random bytes, generated with `openssl rand -base64 48`
     "#);
 }
 
 #[test]
-fn everything_that_is_wrong_is_told_at_once() {
+fn all_invalid_variables_are_reported_together() {
     insta::assert_snapshot!(problems(&[
         ("DATABASE_URL", "mysql://x"),
         ("HAN_ENV", "staging"),
@@ -44,24 +44,24 @@ fn everything_that_is_wrong_is_told_at_once() {
         ("JWT_SECRET_PREVIOUS_FILE", "y"),
         ("STRIPE_SECRET_KEY_FILE", "/nowhere/stripe"),
     ]), @r#"
-    the configuration is not complete:
-      - HAN_ENV is "staging": it must be development or production
-      - DATABASE_URL must start with postgres:// or sqlite: (leave it unset for ./han-data/han.db)
+    the configuration is not valid:
+      - DATABASE_URL must start with postgres:// or sqlite: (without it, the database is han.db in HAN_DATA_DIR)
+      - STRIPE_SECRET_KEY_FILE is "/nowhere/stripe": the file cannot be read (No such file or directory (os error 2)), name one that can
+      - HAN_ENV is "staging": it must be production or development
       - HAN_LISTEN is "here": it must be an address and port, such as 0.0.0.0:8787
-      - PUBLIC_URL must be an address such as https://han.example.com, without a path, not "https://example.com/han"
+      - PUBLIC_URL is "https://example.com/han": it must be an address such as https://han.example.com, without a path
+      - HAN_CLIENT_DIR is "/nowhere": it must be the directory of a built dashboard, which contains index.html
       - HAN_MAX_BODY_BYTES is "lots": it must be a whole number from 1024 to 1073741824
       - HAN_MAX_LINE_BYTES is "1": it must be a whole number from 1024 to 67108864
-      - HAN_INGEST_MEMORY_BYTES is 1048576: it must be at least 531726336, which is what a push of HAN_MAX_BODY_BYTES and HAN_MAX_DECOMPRESSED_BYTES takes to be stored, or the largest push could never be taken
-      - HAN_CLIENT_DIR is /nowhere, which has no index.html: name the directory of a built dashboard
-      - STRIPE_SECRET_KEY_FILE names /nowhere/stripe, which cannot be read: No such file or directory (os error 2)
+      - HAN_INGEST_MEMORY_BYTES is 1048576: it must be at least 531726336, the memory for one push of HAN_MAX_BODY_BYTES and HAN_MAX_DECOMPRESSED_BYTES; raise it, or lower those
       - JWT_SECRET_PREVIOUS and JWT_SECRET_PREVIOUS_FILE are both set: set one of them
-      - JWT_SECRET is too short: it must have at least 32 bytes, made with `openssl rand -base64 48`
-      - KEK_SECRET is not base64 of exactly 32 bytes (it has another length); generate one with `openssl rand -base64 32`
+      - JWT_SECRET is too short: it must have at least 32 bytes, generated with `openssl rand -base64 48`
+      - KEK_SECRET is not base64 of exactly 32 bytes (it has a wrong length); generate one with `openssl rand -base64 32`
     "#);
 }
 
 #[test]
-fn a_secret_may_come_from_a_file_and_is_never_shown() {
+fn a_secret_from_a_file_is_read_and_never_shown() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("jwt");
     std::fs::write(&file, format!("{JWT_SECRET}\n")).unwrap();
@@ -80,7 +80,7 @@ fn a_secret_may_come_from_a_file_and_is_never_shown() {
 }
 
 #[test]
-fn every_variable_that_is_read_is_in_the_reference() {
+fn the_reference_lists_exactly_the_variables_that_are_read() {
     let read = RefCell::new(BTreeSet::new());
     let lookup = |name: &str| {
         read.borrow_mut().insert(name.to_owned());
@@ -90,15 +90,44 @@ fn every_variable_that_is_read_is_in_the_reference() {
     let data = dir.path().display().to_string();
     let lookup = |name: &str| lookup(name).or_else(|| (name == "HAN_DATA_DIR").then(|| data.clone()));
     Config::load(&lookup, &OsEntropy::new()).unwrap();
-    let _ = han_server::config::LogConfig::load(&lookup);
-    let mut listed: BTreeSet<String> = VARIABLES.iter().map(|variable| variable.name.to_owned()).collect();
-    listed.extend(VARIABLES.iter().filter(|v| v.secret).map(|v| format!("{}_FILE", v.name)));
+    let _ = LogConfig::load(&lookup);
+    let variables = variables();
+    let mut listed: BTreeSet<String> = variables.iter().map(|variable| variable.name.to_owned()).collect();
+    listed.extend(variables.iter().filter(|v| v.secret).map(|v| format!("{}_FILE", v.name)));
     listed.insert("RUST_LOG".to_owned());
     assert_eq!(read.into_inner(), listed);
+    let help = help();
+    for variable in &variables {
+        assert!(help.contains(&format!("\n  {} ", variable.name)), "{}: {help}", variable.name);
+    }
+}
+
+/// Setting each variable to the default that the reference states changes nothing.
+#[test]
+fn the_defaults_in_the_reference_are_those_that_apply() {
+    let with_defaults = {
+        let mut environment = environment("postgres://han@db/han");
+        environment.remove("HAN_DATABASE_CONNECTIONS");
+        environment
+    };
+    let mut explicit = with_defaults.clone();
+    for variable in variables() {
+        // Defaults that are descriptions: derived addresses, and secrets.
+        let is_value = !variable.secret && !["HAN_GITHUB_API_URL", "PUBLIC_URL"].contains(&variable.name);
+        if is_value && !variable.default.is_empty() {
+            explicit.insert(variable.name.to_owned(), variable.default);
+        }
+    }
+    assert!(explicit.len() > with_defaults.len() + 15, "{explicit:?}");
+    assert_eq!(format!("{:?}", load(&with_defaults)), format!("{:?}", load(&explicit)));
+    let log = |environment: &HashMap<String, String>| {
+        format!("{:?}", LogConfig::load(&|name| environment.get(name).cloned()))
+    };
+    assert_eq!(log(&with_defaults), log(&explicit));
 }
 
 #[test]
-fn an_address_is_compared_as_browsers_spell_it() {
+fn public_urls_are_normalized_as_in_origin_headers() {
     for (given, origin) in [
         ("https://Han.Example.com/", "https://han.example.com"),
         ("https://han.example.com:443", "https://han.example.com"),
@@ -109,12 +138,12 @@ fn an_address_is_compared_as_browsers_spell_it() {
         assert_eq!(PublicUrl::parse(given).unwrap().origin(), origin);
     }
     for given in ["", "han.example.com", "ftp://x", "https://x/path", "https://u:p@x", "https://x?y", "/x"] {
-        assert!(PublicUrl::parse(given).is_err(), "{given}");
+        assert!(PublicUrl::parse(given).is_none(), "{given}");
     }
 }
 
 #[cfg(unix)]
-mod made_secrets {
+mod generated_secrets {
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
 
@@ -130,14 +159,17 @@ mod made_secrets {
     }
 
     #[test]
-    fn they_are_made_once_for_their_owner_alone_and_kept() {
+    fn secrets_are_generated_once_with_private_permissions() {
         let parent = tempfile::tempdir().unwrap();
         let dir = parent.path().join("data");
         let first = load(&dir).unwrap();
-        assert!(first.notices.iter().any(|notice| notice.contains("secrets.env")), "it says so");
+        assert!(
+            first.notices.iter().any(|notice| notice.contains("secrets.env")),
+            "the operator is notified"
+        );
         let file = dir.join("secrets.env");
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1, "no draft is left behind");
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1, "no temporary file is left");
         let text = std::fs::read_to_string(&file).unwrap();
         let second = load(&dir).unwrap();
         assert!(second.notices.is_empty());
@@ -146,7 +178,7 @@ mod made_secrets {
     }
 
     #[test]
-    fn they_are_refused_where_others_may_read_them() {
+    fn a_secrets_file_readable_by_others_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         load(dir.path()).unwrap();
         let file = dir.path().join("secrets.env");
@@ -155,16 +187,16 @@ mod made_secrets {
     }
 
     #[test]
-    fn they_are_not_made_anew_for_a_database_that_others_sealed() {
+    fn secrets_are_not_regenerated_for_an_existing_database() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("han.db"), "something").unwrap();
-        let told = load(dir.path()).unwrap_err();
-        assert!(told.contains("put") && told.contains("KEK_SECRET"), "{told}");
+        let error = load(dir.path()).unwrap_err();
+        assert!(error.contains("put") && error.contains("KEK_SECRET"), "{error}");
         assert!(!dir.path().join("secrets.env").exists());
     }
 
     #[test]
-    fn a_file_that_lost_one_is_not_mended() {
+    fn an_incomplete_secrets_file_is_refused_and_kept() {
         let dir = tempfile::tempdir().unwrap();
         load(dir.path()).unwrap();
         let file = dir.path().join("secrets.env");
@@ -178,7 +210,7 @@ mod made_secrets {
 }
 
 #[test]
-fn an_app_at_github_is_whole_or_not_there() {
+fn github_variables_are_validated_together() {
     let wrong = problems(&[
         ("HAN_GITHUB_CLIENT_ID", "Iv1.x"),
         ("HAN_GITHUB_URL", "github.acme.example"),

@@ -1,5 +1,5 @@
-//! What a request must show besides its credential, as a table: each combination of method, credential, body type,
-//! `Origin` and `Sec-Fetch-Site`, and the answer over real HTTP. docs/SECURITY.md quotes it.
+//! Protection against cross-site requests as a table: each combination of method, credential, body type, `Origin` and
+//! `Sec-Fetch-Site`, with the status over real HTTP. docs/SECURITY.md quotes it.
 
 use han_testkit::both_databases;
 use serde_json::json;
@@ -10,7 +10,7 @@ const PATH: &str = "/graphql";
 const EVIL: &str = "https://evil.example";
 
 both_databases!(
-    async fn what_a_browser_must_show(db: TestDatabase) {
+    async fn csrf_headers_by_method_and_credential(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
         let cookie = server.cookie(&ada.user_id).await;

@@ -1,4 +1,4 @@
-//! GraphQL over HTTP: forms of requests and answers, statuses, limits. What fields mean is han-api's to test.
+//! GraphQL over HTTP: request and response formats, statuses and limits. Fields are tested in han-api.
 
 use han_testkit::{SyntheticSession, both_databases};
 use reqwest::header;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{TestServer, answer, problem};
 
 both_databases!(
-    async fn status_and_form_follow_graphql_over_http(db: TestDatabase) {
+    async fn status_and_content_type_follow_graphql_over_http(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
         const MODERN: &str = "application/graphql-response+json";
@@ -57,7 +57,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn get_is_for_queries(db: TestDatabase) {
+    async fn get_executes_queries_only(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
         let get = |query: &[(&str, &str)]| server.get("/graphql").query(query).bearer_auth(&ada.key);
@@ -93,7 +93,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn what_is_too_much_is_refused(db: TestDatabase) {
+    async fn oversized_and_batched_operations_are_limited(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
         let deep = format!("{}__typename{}", "{ node(id: \"x\") ".repeat(200), "}".repeat(200));
@@ -115,7 +115,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn what_was_pushed_is_read_back_by_its_team_alone(db: TestDatabase) {
+    async fn only_the_team_reads_a_pushed_session(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let (ada, eve) = (server.person("ada").await, server.person("eve").await);
         let bob = server.colleague(&ada, "bob").await;
@@ -131,7 +131,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn what_was_pushed_is_found_once_it_is_indexed(db: TestDatabase) {
+    async fn pushed_messages_are_found_after_indexing(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let (ada, eve) = (server.person("ada").await, server.person("eve").await);
         let line = |n: usize, text: &str| {

@@ -1,10 +1,10 @@
-//! The table of authorization: each REST route and each field at GraphQL's roots, asked by everybody there is. It
-//! walks the routes and the schema themselves, so a new route or field makes a new row, and the test fails until
-//! somebody has read the row and accepted it (`snapshots/`).
+//! The authorization matrix: each REST route and each GraphQL root field, called by every kind of caller. The test
+//! enumerates the routes and the schema, so a new route or field adds a row, and the test fails until a developer has
+//! checked the row and accepted the snapshot (`snapshots/`).
 //!
-//! What stands in a row: `yes`, the caller gets what is asked for; `nothing`, exactly what somebody gets whose team
-//! is empty; otherwise the refusal. All ids are of the admin's team. A subscription's `yes` says that it stands; that it
-//! tells a stranger nothing, `teams` shows.
+//! Cells: `yes`, the caller gets what is requested; `nothing`, exactly what a user of an empty team gets; otherwise the
+//! error. All ids belong to the admin's team. For a subscription, `yes` means that it is active; that it sends no data
+//! to a stranger is tested in `teams`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -26,9 +26,9 @@ use serde_json::{Value, json};
 
 use crate::support::{Person, TestServer, answer};
 
-/// Who asks. People carry access tokens, except for the admin's browser.
+/// The callers. Users have access tokens, except for the admin's browser.
 const CALLERS: [&str; 9] =
-    ["nobody", "expired", "stranger", "member", "admin", "browser", "foreign key", "read key", "sync key"];
+    ["anonymous", "expired", "stranger", "member", "admin", "browser", "foreign key", "read key", "sync key"];
 
 #[derive(Clone, Debug)]
 enum Credentials {
@@ -49,28 +49,28 @@ impl Credentials {
     }
 }
 
-/// A team with people in it, and whoever asks about it.
+/// A team with its members, and the callers.
 struct Case<'a> {
     server: &'a TestServer,
     admin: Person,
-    /// A member whom nobody asks as.
+    /// A member who is not a caller.
     target: Person,
     slug: String,
     invite: String,
     code: String,
     link: String,
-    /// The target's: a refresh token, a program that they approved, and where they are signed in.
+    /// Of the target: a refresh token, a program that they approved, and a sign-in.
     refresh: String,
     device: String,
-    place: String,
-    /// What a program waits under.
+    sign_in: String,
+    /// The code of a program that waits for approval.
     user_code: String,
     session: String,
     message: String,
     project: String,
     repo: String,
     callers: Vec<Credentials>,
-    /// Somebody whose team is empty.
+    /// A user of an empty team.
     outsider: Credentials,
 }
 
@@ -92,7 +92,7 @@ impl<'a> Case<'a> {
         let Invited::Done(invite, code) = invited else { panic!("{invited:?}") };
         let link = identity::create_login_link(&server.db, &target.user_id).await.unwrap();
         let refresh = token_families::begin(&server.db, &target.user_id, "test").await.unwrap();
-        let place = sign_ins::live(&server.db, &target.user_id).await.unwrap().remove(0).id;
+        let sign_in = sign_ins::live(&server.db, &target.user_id).await.unwrap().remove(0).id;
         let device = device_logins::begin(&server.db, "test", "-").await.unwrap().unwrap();
         assert!(device_logins::decide(&server.db, &device.user_code, Some(&target.user_id)).await.unwrap());
         let waiting = device_logins::begin(&server.db, "test", "-").await.unwrap().unwrap();
@@ -116,7 +116,7 @@ impl<'a> Case<'a> {
             link: link.expose().to_owned(),
             refresh: refresh.token.expose().to_owned(),
             device: device.device_code.expose().to_owned(),
-            place: format!("SignIn:program-{place}"),
+            sign_in: format!("SignIn:program-{sign_in}"),
             user_code: waiting.user_code,
             admin,
             target,
@@ -128,7 +128,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// With a session, so that there is something to see.
+    /// Adds a session, so that queries have data.
     async fn with_session(mut self) -> Self {
         let lines = SyntheticSession::new(5).lines(40);
         let messages: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -137,7 +137,7 @@ impl<'a> Case<'a> {
         let body = json!({ "sessions": [{ "session_id": "s1", "offset": 0, "metadata": metadata, "messages": messages }] });
         let pushed = self.server.push(&self.admin.key, &body).send().await.unwrap();
         assert_eq!(pushed.status(), 200);
-        // Else what a search shows would depend on who is quicker.
+        // Otherwise search results would depend on timing.
         self.server.until_indexed(&self.admin.key).await;
         let query = "{ sessions(first: 1) { edges { node { project { projectId repo { repoId } } \
                      messages(first: 1) { edges { node { id } } } } } } }";
@@ -150,7 +150,7 @@ impl<'a> Case<'a> {
         self
     }
 
-    /// What an argument is given, as a literal; `None` leaves an optional one out.
+    /// The value of an argument as a literal; `None` omits an optional one.
     fn argument(&self, field: &str, argument: &str) -> Option<String> {
         let text = match (field, argument) {
             ("node" | "nodeUpdated", "id") => format!("Session:{}", self.session),
@@ -158,7 +158,7 @@ impl<'a> Case<'a> {
             ("message", "id") => self.message.clone(),
             ("project", "id") => self.project.clone(),
             ("repo", "id") => self.repo.clone(),
-            ("revokeSession", "id") => self.place.clone(),
+            ("revokeSession", "id") => self.sign_in.clone(),
             (_, "teamId") => self.admin.team_id.to_string(),
             (_, "userId") => self.target.user_id.to_string(),
             (_, "inviteId") => self.invite.clone(),
@@ -211,7 +211,7 @@ impl Types {
         )
     }
 
-    /// An operation that asks for one field of a root, with whatever it demands.
+    /// An operation with one root field and its required arguments.
     fn document(&self, case: &Case<'_>, operation: &str, field: &FieldDefinition) -> String {
         let name = field.name.node.as_str();
         let arguments: Vec<String> = field
@@ -231,21 +231,21 @@ impl Types {
     fn value(&self, case: &Case<'_>, field: &str, argument: &InputValueDefinition) -> Option<String> {
         let ty = &argument.ty.node;
         if ty.nullable || argument.default_value.is_some() {
-            // What is optional is left out.
+            // Optional arguments are omitted.
             return None;
         }
         let known = case.argument(field, argument.name.node.as_str());
         Some(known.unwrap_or_else(|| self.literal(ty)))
     }
 
-    /// Something of a type.
+    /// A literal of a type.
     fn literal(&self, ty: &Type) -> String {
         let BaseType::Named(name) = &ty.base else { return "[]".to_owned() };
         match (name.as_str(), self.0.get(name.as_str()).map(|found| &found.kind)) {
             ("Int" | "Float", _) => "1".to_owned(),
             ("Boolean", _) => "true".to_owned(),
             (_, Some(TypeKind::Enum(found))) => {
-                // The least right where there is a choice.
+                // The lowest role, for example.
                 let values: Vec<_> =
                     found.values.iter().map(|value| value.node.value.node.to_string()).collect();
                 values.last().unwrap().clone()
@@ -262,7 +262,7 @@ impl Types {
         }
     }
 
-    /// Leaves of a type, and of what lies under it, to some depth.
+    /// The leaf fields of a type, and of its nested types up to `depth`.
     fn selection(&self, ty: &Type, depth: usize) -> String {
         let name = named(ty);
         if self.is_leaf(name) {
@@ -276,10 +276,10 @@ impl Types {
             if self.is_leaf(under) {
                 return Some(field.name.node.to_string());
             }
-            // Lists hold what there is to see; single objects lead around in circles, but for an edge's node.
+            // Lists contain the data; single objects can form cycles, except for the node of an edge.
             let is_list = matches!(field.ty.node.base, BaseType::List(_));
-            let goes_on = is_list || field.name.node == "node";
-            (goes_on && depth > 0)
+            let descends = is_list || field.name.node == "node";
+            (descends && depth > 0)
                 .then(|| format!("{}{}", field.name.node, self.selection(&field.ty.node, depth - 1)))
         });
         let fields: Vec<String> = if depth == 0 { Vec::new() } else { fields.collect() };
@@ -294,7 +294,7 @@ fn named(ty: &Type) -> &str {
     }
 }
 
-/// A response's status, the code of its refusal, and its data.
+/// The data of a response, or the code of its error.
 async fn graphql(case: &Case<'_>, who: &Credentials, document: &str) -> Result<Value, String> {
     let request = case.server.post("/graphql").json(&json!({ "query": document }));
     let response = who.on(case.server, request).send().await.unwrap();
@@ -335,7 +335,7 @@ fn cell(answer: Result<Value, String>, outsiders: Option<&Value>) -> String {
     }
 }
 
-/// Opens a socket, subscribes, and says whether the subscription stands.
+/// Opens a socket, subscribes, and reports whether the subscription is active.
 async fn subscription(case: &Case<'_>, who: &Credentials, document: &str) -> String {
     let own = case.server.url.clone();
     let (headers, payload) = match who {
@@ -344,24 +344,24 @@ async fn subscription(case: &Case<'_>, who: &Credentials, document: &str) -> Str
         Credentials::Cookie(cookie) => (vec![("cookie", cookie.as_str()), ("origin", &own)], json!({})),
     };
     let mut socket = case.server.socket(&headers).await.unwrap();
-    socket.say(json!({ "type": "connection_init", "payload": payload })).await;
-    if let Err(code) = socket.hear().await {
+    socket.send(json!({ "type": "connection_init", "payload": payload })).await;
+    if let Err(code) = socket.receive().await {
         return format!("closed {code}");
     }
     socket.subscribe("s", document).await;
-    // What a subscription answers at once comes before the last of several answers to what is asked after it.
+    // An immediate response of the subscription arrives before the last response of the queries sent after it.
     for id in ["1", "2", "3"] {
         socket.subscribe(id, "{ __typename }").await;
         loop {
-            let heard = match socket.hear().await {
-                Ok(heard) => heard,
+            let received = match socket.receive().await {
+                Ok(received) => received,
                 Err(code) => return format!("closed {code}"),
             };
-            if heard["id"] == "s" {
-                let code = &heard["payload"]["errors"][0]["extensions"]["code"];
-                return code.as_str().map_or_else(|| heard.to_string(), str::to_owned);
+            if received["id"] == "s" {
+                let code = &received["payload"]["errors"][0]["extensions"]["code"];
+                return code.as_str().map_or_else(|| received.to_string(), str::to_owned);
             }
-            if heard["id"] == id && heard["type"] == "complete" {
+            if received["id"] == id && received["type"] == "complete" {
                 break;
             }
         }
@@ -369,27 +369,29 @@ async fn subscription(case: &Case<'_>, who: &Credentials, document: &str) -> Str
     "yes".to_owned()
 }
 
-/// A request for a route that is as good as can be.
+/// A valid request for a route.
 fn request(case: &Case<'_>, method: &Method, path: &str) -> RequestBuilder {
     let team = case.admin.team_id.as_str();
-    let place = path.replace("{team_id}", team).replace("{session_id}", &case.session);
-    let request = case.server.request(method.clone(), &place);
+    let filled = path.replace("{team_id}", team).replace("{session_id}", &case.session);
+    let request = case.server.request(method.clone(), &filled);
     match (method.as_str(), path) {
         ("GET", "/graphql") => request.query(&[("query", "{ __typename }")]),
         ("POST", "/graphql") => request.json(&json!({ "query": "{ __typename }" })),
         ("POST", "/api/sync/sessions") => request.json(&json!({ "team_id": team, "sessions": [] })),
         ("GET", "/auth/login-link") => request.query(&[("token", &case.link)]),
-        ("POST", "/auth/login-link") => request.body(format!("token={}", case.link)),
+        ("POST", "/auth/login-link") => case.server.post_form(path, format!("token={}", case.link)),
         ("POST", "/auth/refresh") => request.json(&json!({ "refresh_token": case.refresh })),
-        ("POST", "/auth/device/code") => request.body("client_id=test"),
-        ("POST", "/auth/device/token") => request.body(format!(
-            "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code&device_code={}",
-            case.device
-        )),
+        ("POST", "/auth/device/code") => case.server.post_form(path, "client_id=test"),
+        ("POST", "/auth/device/token") => {
+            let grant = "urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code";
+            case.server.post_form(path, format!("grant_type={grant}&device_code={}", case.device))
+        }
         ("GET", "/auth/device") => request.query(&[("user_code", &case.user_code)]),
-        ("POST", "/auth/device") => request.body(format!("user_code={}&decision=approve", case.user_code)),
+        ("POST", "/auth/device") => {
+            case.server.post_form(path, format!("user_code={}&decision=approve", case.user_code))
+        }
         ("GET", "/invite") => request.query(&[("code", &case.code)]),
-        ("POST", "/invite") => request.body(format!("code={}", case.code)),
+        ("POST", "/invite") => case.server.post_form(path, format!("code={}", case.code)),
         ("GET", path) if path.starts_with("/api/") => request.query(&[("team_id", team)]),
         ("POST" | "PUT" | "PATCH", _) => request.json(&json!({})),
         _ => request,
@@ -416,15 +418,15 @@ fn table(rows: &[(String, Vec<String>)]) -> String {
     lines.join("\n")
 }
 
-/// A token that was good once. The clock moves for that, so this comes first.
+/// An expired token. The clock advances for that, so this comes first.
 async fn expired_token(server: &TestServer) -> String {
-    let once = server.person("once").await;
-    let token = server.jwt.mint(&once.user_id, None, server.db.entropy()).unwrap();
+    let person = server.person("once").await;
+    let token = server.jwt.mint(&person.user_id, None, server.db.entropy()).unwrap();
     server.clock.advance_seconds(LIFETIME_SECONDS);
     token
 }
 
-/// An app at a GitHub that nobody needs to reach: a sign-in only begins.
+/// A GitHub app whose server is never contacted: sign-ins only start.
 fn github() -> GithubConfig {
     GithubConfig {
         client_id: "test".to_owned(),
@@ -438,9 +440,9 @@ fn github() -> GithubConfig {
 }
 
 both_databases!(
-    async fn every_route_has_its_row(db: TestDatabase) {
+    async fn authorization_matrix_of_routes(db: TestDatabase) {
         let server = TestServer::start_with(&db, |config| {
-            config.environment = Environment::Development;
+            config.http.environment = Environment::Development;
             config.github = Some(github());
         })
         .await;
@@ -449,7 +451,7 @@ both_databases!(
         for (method, path) in all_routes(Environment::Development) {
             let mut cells = Vec::new();
             for at in 0..CALLERS.len() {
-                // Each one finds everything as it was: the one before may have signed out or used something up.
+                // Each caller gets a new case: the previous one may have signed out or used a token.
                 let case = Case::new(&server, &expired).await;
                 let response =
                     case.callers[at].on(&server, request(&case, &method, path)).send().await.unwrap();
@@ -469,7 +471,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn every_query_has_its_row(db: TestDatabase) {
+    async fn authorization_matrix_of_queries(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let types = Types::read();
         let expired = expired_token(&server).await;
@@ -491,7 +493,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn every_mutation_has_its_row(db: TestDatabase) {
+    async fn authorization_matrix_of_mutations(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let types = Types::read();
         let expired = expired_token(&server).await;
@@ -512,7 +514,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn every_subscription_has_its_row(db: TestDatabase) {
+    async fn authorization_matrix_of_subscriptions(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let types = Types::read();
         let expired = expired_token(&server).await;
@@ -532,9 +534,9 @@ both_databases!(
     }
 );
 
-/// What a table cannot tell by itself: that it would notice. Every root has rows, and every refusal is a known one.
+/// The matrix itself cannot show that it would miss a root type.
 #[test]
-fn the_walk_finds_the_roots() {
+fn the_matrix_includes_the_root_types() {
     let types = Types::read();
     for (root, some) in
         [("Query", "sessions"), ("MutationRoot", "inviteToTeam"), ("SubscriptionRoot", "sessionAdded")]

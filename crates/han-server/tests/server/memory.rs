@@ -1,4 +1,4 @@
-//! What a push takes of the server's memory, beside what is reserved for it.
+//! The memory that a push needs in a real server, compared with what is reserved for it.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -8,22 +8,22 @@ use serde_json::json;
 
 const MIB: usize = 1 << 20;
 
-/// What the allocator keeps and what the server takes for anything else, in bytes.
+/// What the allocator keeps and what the server uses for other purposes, in bytes.
 const SLACK: usize = 24 * MIB;
 
-/// The most bytes of memory that a process had at once since [`forget_peak`] (proc(5): `VmHWM`).
+/// The peak memory of a process since [`reset_peak`], in bytes (proc(5): `VmHWM`).
 fn peak(pid: u32) -> usize {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.split_whitespace().next().unwrap().parse::<usize>().unwrap() * 1024
 }
 
-fn forget_peak(pid: u32) {
+fn reset_peak(pid: u32) {
     fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
 }
 
 /// A line that does not compress.
-fn line(entropy: &SeededEntropy, bytes: usize) -> String {
+fn random_line(entropy: &SeededEntropy, bytes: usize) -> String {
     let mut text = String::with_capacity(bytes + 16);
     while text.len() < bytes {
         text.push(char::from(b' ' + u8::try_from(entropy.below(94)).unwrap()));
@@ -34,9 +34,9 @@ fn line(entropy: &SeededEntropy, bytes: usize) -> String {
 }
 
 both_databases!(
-    /// The factors of `sync::memory::taken_to_store`: beside its body, one and a half times its size, and six times
-    /// its longest line (or the MiB that one statement carries), and 2 KiB for each line.
-    async fn a_push_takes_no_more_than_is_reserved_for_it(db: TestDatabase) {
+    /// The factors of `config::push_memory::bytes_to_store`: beside the body, one and a half times its size, six times its
+    /// longest line (or the MiB of one statement), and 2 KiB for each line.
+    async fn storing_a_push_takes_no_more_memory_than_reserved(db: TestDatabase) {
         let dir = tempfile::tempdir().unwrap();
         let env: Vec<(&str, String)> = vec![
             ("HAN_DATA_DIR", dir.path().display().to_string()),
@@ -45,8 +45,8 @@ both_databases!(
             ("JWT_SECRET", "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=".to_owned()),
             ("PUBLIC_URL", "http://127.0.0.1".to_owned()),
             ("HAN_LISTEN", "127.0.0.1:0".to_owned()),
-            // Else glibc keeps large blocks that were freed, more or less of them by which thread had them, and that
-            // would be counted as taken (mallopt(3), M_MMAP_THRESHOLD).
+            // Otherwise glibc keeps an unpredictable number of large freed blocks, which would count as used
+            // (mallopt(3), M_MMAP_THRESHOLD).
             ("MALLOC_MMAP_THRESHOLD_", "1048576".to_owned()),
         ];
         let program = env!("CARGO_BIN_EXE_han-server");
@@ -57,19 +57,19 @@ both_databases!(
         for (session, lines) in
             [("many", vec![2048; 10_000]), ("large", vec![MIB; 20]), ("one", vec![15 * MIB])]
         {
-            // A new one each time: memory that was freed but not given back would hide what is taken.
+            // A new process each time: memory that was freed but not returned would hide what is used.
             let mut server = Program::start(program, ["serve"], env.clone());
-            let told = server.wait_for_line("listening on http://").await;
+            let line = server.wait_for_line("listening on http://").await;
             let url =
-                told.split("listening on ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+                line.split("listening on ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
             let pid = server.id().unwrap();
             let http = reqwest::Client::new();
             let longest = lines.iter().copied().max().unwrap().max(MIB);
-            let lines: Vec<String> = lines.iter().map(|bytes| line(&entropy, *bytes)).collect();
+            let lines: Vec<String> = lines.iter().map(|bytes| random_line(&entropy, *bytes)).collect();
             let body =
                 format!(r#"{{"sessions":[{{"session_id":"{session}","messages":[{}]}}]}}"#, lines.join(","));
             let size = body.len();
-            forget_peak(pid);
+            reset_peak(pid);
             let before = peak(pid);
             let request = http.post(format!("{url}/api/sync/sessions")).bearer_auth(&key);
             let answer =
@@ -77,9 +77,9 @@ both_databases!(
             let answer = answer.await.unwrap();
             assert!(answer.contains(r#""error":null"#) && answer.contains(r#""rejected":[]"#), "{answer}");
             assert!(answer.contains(&format!(r#""stored":{},"#, lines.len())), "{answer}");
-            let taken = peak(pid).saturating_sub(before);
+            let used = peak(pid).saturating_sub(before);
             let reserved = size + size / 2 * 3 + longest.min(size) * 6 + lines.len() * 2048;
-            assert!(taken <= reserved + SLACK, "{session}: took {taken} and reserved {reserved} bytes");
+            assert!(used <= reserved + SLACK, "{session}: used {used} and reserved {reserved} bytes");
         }
     }
 );

@@ -1,4 +1,4 @@
-//! Signing in through GitHub, against a stand-in that speaks as GitHub does, and what programs get for it.
+//! Signing in through a fake GitHub, the device flow, and the tokens that programs get.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -6,10 +6,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use han_coordinator::{Client, PushOptions, Sleeper, Store, push};
+use han_coordinator::{Client, LoginStore, PushOptions, Sleeper, push};
 use han_db::queries::{identity, sign_ins, token_families};
 use han_server::config::GithubConfig;
-use han_testkit::{FakeGithub, GithubAccount, TestClock, TestDatabase, Trouble, both_databases};
+use han_testkit::{FakeGithub, GithubAccount, GithubFault, TestClock, TestDatabase, both_databases};
 use han_types::Clock as _;
 use reqwest::{Method, Response, StatusCode, Url, header};
 use secrecy::SecretString;
@@ -19,9 +19,9 @@ use tokio::sync::Semaphore;
 use crate::support::{JWT_SECRET, TestServer, answer, problem};
 
 const CLIENT: &str = "Iv1.0123456789abcdef";
-const SECRET: &str = "the app's secret";
+const SECRET: &str = "the client secret";
 
-/// A server with an app at a GitHub of its own.
+/// A server with an app at its own fake GitHub.
 struct World {
     server: TestServer,
     github: FakeGithub,
@@ -51,7 +51,7 @@ impl World {
     }
 }
 
-/// A browser: it keeps cookies, and follows nobody.
+/// A browser that stores cookies and does not follow redirects.
 #[derive(Clone, Default)]
 struct Browser {
     cookies: BTreeMap<String, String>,
@@ -61,7 +61,7 @@ impl Browser {
     async fn go(&mut self, server: &TestServer, url: &str, accept: &str) -> Response {
         let url = if url.starts_with('/') { format!("{}{url}", server.url) } else { url.to_owned() };
         let mut request = server.http.request(Method::GET, &url).header(header::ACCEPT, accept);
-        // GitHub is another site: it gets none of them.
+        // GitHub is another site: it gets no cookies.
         if url.starts_with(&server.url) && !self.cookies.is_empty() {
             request = request.header(header::COOKIE, self.header());
         }
@@ -81,7 +81,7 @@ impl Browser {
         self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
     }
 
-    /// To GitHub and back; gives the URL that GitHub leads back to, which is not opened yet.
+    /// Visits GitHub; returns the callback URL, which is not opened yet.
     async fn consent(&mut self, server: &TestServer, begin: &str) -> String {
         let begun = self.go(server, begin, "text/html").await;
         assert_eq!(begun.status(), StatusCode::FOUND);
@@ -123,7 +123,7 @@ async fn pair_of(world: &World) -> (String, String) {
 }
 
 both_databases!(
-    async fn a_browser_signs_in_and_is_led_on(db: TestDatabase) {
+    async fn signing_in_through_github_redirects_to_the_target(db: TestDatabase) {
         let world = World::start(&db).await;
         let server = &world.server;
         let mut browser = Browser::default();
@@ -142,7 +142,10 @@ both_databases!(
         assert_eq!(asked_for("redirect_uri"), format!("{}/auth/github/callback", server.url));
         assert_eq!((asked_for("response_type"), asked_for("scope")), ("code", "user:email"));
         assert_eq!((asked_for("code_challenge_method"), asked_for("code_challenge").len()), ("S256", 43));
-        assert!(!location(&begun).contains(browser.cookies["han_signin"].as_str()), "the secret stays here");
+        assert!(
+            !location(&begun).contains(browser.cookies["han_signin"].as_str()),
+            "the secret is not sent to GitHub"
+        );
 
         let back = browser.go(server, &location(&begun), "text/html").await;
         let done = browser.go(server, &location(&back), "text/html").await;
@@ -152,7 +155,7 @@ both_databases!(
         let body = json!({"query": "{ me { name email } }"});
         let me = answer(request.header("origin", &server.url).json(&body).send().await.unwrap()).await.1;
         assert_eq!(me["data"]["me"], json!({"name": "octocat", "email": "octocat@example.com"}));
-        // The calls that were made, and no other: the token is asked for once.
+        // Exactly these requests were sent: the token is fetched once.
         assert_eq!(
             world.github.requests(),
             [
@@ -162,7 +165,7 @@ both_databases!(
                 "GET /api/v3/user/emails"
             ]
         );
-        // Coming again is the same person, with the same team.
+        // Signing in again finds the same user, with the same team.
         assert!(Browser::default().sign_in(server, "text/html").await.status() == StatusCode::SEE_OTHER);
         let people = identity::users_named(&server.db, "octocat").await.unwrap();
         assert_eq!(people.len(), 1);
@@ -172,13 +175,13 @@ both_databases!(
     }
 );
 
-/// Signs somebody in for a program; gives their tokens.
+/// Signs a user in for a program; returns the tokens.
 async fn tokens_of(world: &World, id: i64, login: &str) -> (String, String) {
     world.github.sign_in(GithubAccount::new(id, login));
     pair_of(world).await
 }
 
-/// An access token for one of a person's teams.
+/// An access token for a team of the user.
 async fn token_in(server: &TestServer, refresh: &str, team_id: &str) -> String {
     let asked = json!({ "refresh_token": refresh, "team_id": team_id });
     let (status, body) = answer(server.post("/auth/refresh").json(&asked).send().await.unwrap()).await;
@@ -186,7 +189,7 @@ async fn token_in(server: &TestServer, refresh: &str, team_id: &str) -> String {
     body["access_token"].as_str().unwrap().to_owned()
 }
 
-/// An answer's data, which must have no errors.
+/// The data of a response without errors.
 async fn asked(server: &TestServer, token: &str, query: &str, variables: Value) -> Value {
     let request = server.post("/graphql").bearer_auth(token);
     let request = request.json(&json!({ "query": query, "variables": variables })).send().await.unwrap();
@@ -196,8 +199,8 @@ async fn asked(server: &TestServer, token: &str, query: &str, variables: Value) 
 }
 
 both_databases!(
-    /// From GitHub's sign-in to a session that those in the team see in every way there is, and nobody else.
-    async fn who_signed_in_at_github_shares_with_their_team_alone(db: TestDatabase) {
+    /// From signing in through GitHub to a session that only members of the team see, in all queries and subscriptions.
+    async fn sessions_of_github_users_are_visible_to_their_team_only(db: TestDatabase) {
         let world = World::start(&db).await;
         let server = &world.server;
         let (ada, of_ada) = tokens_of(&world, 1, "ada").await;
@@ -215,15 +218,15 @@ both_databases!(
         assert_eq!(joined["acceptInvite"]["slug"], "orchard");
 
         let team_id = team["teamId"].as_str().unwrap();
-        // Each has a team of their own besides; a token says which one is meant.
+        // Each user also has their own team; a token names the one to use.
         let (ada, bob) = (token_in(server, &of_ada, team_id).await, token_in(server, &of_bob, team_id).await);
         let mut sockets = Vec::new();
         for token in [&ada, &bob, &eve] {
             let mut socket = server.socket_as(token).await;
             socket.subscribe("live", "subscription { sessionAdded { sessionId } }").await;
             socket.subscribe("ready", "{ __typename }").await;
-            assert_eq!(socket.hear().await.unwrap()["id"], "ready");
-            assert_eq!(socket.hear().await.unwrap()["type"], "complete");
+            assert_eq!(socket.receive().await.unwrap()["id"], "ready");
+            assert_eq!(socket.receive().await.unwrap()["type"], "complete");
             sockets.push(socket);
         }
         let line = |text: &str| {
@@ -238,8 +241,8 @@ both_databases!(
             assert_eq!((status, &body["sessions"][0]["stored"]), (StatusCode::OK, &json!(1)), "{body}");
         }
         for (socket, expected) in sockets.iter_mut().zip(["apples", "apples", "pears"]) {
-            let heard = socket.hear().await.unwrap();
-            assert_eq!(heard["payload"]["data"]["sessionAdded"]["sessionId"], expected);
+            let received = socket.receive().await.unwrap();
+            assert_eq!(received["payload"]["data"]["sessionAdded"]["sessionId"], expected);
         }
 
         let everything = "query { sessions(first: 9) { totalCount edges { node { sessionId } } } \
@@ -268,7 +271,7 @@ both_databases!(
                 assert_eq!(seen[field].is_object(), sees, "{field}: {seen}");
             }
         }
-        // Naming a team does not let in.
+        // Naming a team gives no access to it.
         let named = json!({ "refresh_token": of_eve, "team_id": team_id });
         let (_, body) = answer(server.post("/auth/refresh").json(&named).send().await.unwrap()).await;
         if let Some(token) = body["access_token"].as_str() {
@@ -280,18 +283,18 @@ both_databases!(
 );
 
 both_databases!(
-    async fn an_invite_leads_through_the_sign_in_and_back(db: TestDatabase) {
+    async fn an_invite_survives_signing_in(db: TestDatabase) {
         let world = World::start(&db).await;
         let server = &world.server;
         let code = format!("han_invite_{}", "A".repeat(43));
-        let press = |code: &str| server.post("/invite").body(format!("code={code}")).send();
+        let press = |code: &str| server.post_form("/invite", format!("code={code}")).send();
         let page = press(&code).await.unwrap().text().await.unwrap();
         let begin = page.split("href=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
         let mut browser = Browser::default();
         let back = browser.consent(server, &begin).await;
         let done = browser.go(server, &back, "text/html").await;
         assert_eq!(location(&done), format!("/invite?code={code}"));
-        // What has not the shape of a code is not written into the page.
+        // Text without the format of a code is not written into the page.
         let page = press("\"><script>").await.unwrap();
         assert_eq!(page.status(), StatusCode::UNAUTHORIZED);
         assert!(!page.text().await.unwrap().contains("script"));
@@ -300,23 +303,23 @@ both_databases!(
 );
 
 both_databases!(
-    async fn whoever_did_not_begin_the_sign_in_does_not_end_it(db: TestDatabase) {
+    async fn a_callback_is_valid_only_in_the_browser_that_started(db: TestDatabase) {
         let world = World::start(&db).await;
         let server = &world.server;
         let refused = async |mut browser: Browser, url: &str, why: &str| {
             let asked = world.github.requests().len();
             let response = browser.go(server, url, "text/html").await;
             assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{why}");
-            assert!(response.text().await.unwrap().contains("begin again"), "{why}");
+            assert!(response.text().await.unwrap().contains("start again"), "{why}");
             assert!(!browser.is_signed_in(), "{why}");
-            assert_eq!(world.github.requests().len(), asked, "{why}: GitHub is not even asked");
+            assert_eq!(world.github.requests().len(), asked, "{why}: no request goes to GitHub");
         };
         let mut victim = Browser::default();
         let mut attacker = Browser::default();
         let back = attacker.consent(server, "/auth/github").await;
         refused(Browser::default(), &back, "no cookie").await;
         victim.consent(server, "/auth/github").await;
-        refused(victim.clone(), &back, "signed in as somebody else behind one's back").await;
+        refused(victim.clone(), &back, "login CSRF").await;
         let state = query(&back)["state"].clone();
         let code = query(&back)["code"].clone();
         let callback = "/auth/github/callback";
@@ -334,7 +337,7 @@ both_databases!(
         two.cookies.insert(" han_signin".to_owned(), victim.cookies["han_signin"].clone());
         refused(two, &back, "two cookies").await;
 
-        // None of that has used it up. Once it is used, nobody uses it again, cookie or not.
+        // None of that has used the attempt. Once used, it cannot be used again, with the cookie or without.
         let mut again = attacker.clone();
         assert_eq!(attacker.go(server, &back, "text/html").await.status(), StatusCode::SEE_OTHER);
         refused(again.clone(), &back, "used already").await;
@@ -346,7 +349,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn of_two_who_come_back_at_once_one_is_signed_in(db: TestDatabase) {
+    async fn a_callback_used_concurrently_works_once(db: TestDatabase) {
         let world = World::start(&db).await;
         let mut one = Browser::default();
         let back = one.consent(&world.server, "/auth/github").await;
@@ -361,9 +364,9 @@ both_databases!(
 );
 
 both_databases!(
-    async fn nobody_is_led_to_another_site(db: TestDatabase) {
+    async fn return_to_never_redirects_to_another_site(db: TestDatabase) {
         let world = World::start(&db).await;
-        for wish in [
+        for return_to in [
             "//evil.example",
             "/%5Cevil.example",
             "https://evil.example",
@@ -371,59 +374,59 @@ both_databases!(
             "/%09/evil.example",
         ] {
             let mut browser = Browser::default();
-            let back = browser.consent(&world.server, &format!("/auth/github?return_to={wish}")).await;
+            let back = browser.consent(&world.server, &format!("/auth/github?return_to={return_to}")).await;
             let done = browser.go(&world.server, &back, "text/html").await;
-            assert_eq!(location(&done), "/", "{wish}");
+            assert_eq!(location(&done), "/", "{return_to}");
         }
         world.server.stop().await;
     }
 );
 
 both_databases!(
-    async fn what_goes_wrong_at_github_is_told_with_what_to_do(db: TestDatabase) {
+    async fn github_failures_get_a_problem_with_the_remedy(db: TestDatabase) {
         let world = World::start_with(&db, |app| app.timeout = Duration::from_millis(500)).await;
         let server = &world.server;
         let now = server.clock.now().seconds();
-        let mut told = Vec::new();
+        let mut results = Vec::new();
         for trouble in [
-            Trouble::Down,
-            Trouble::Silent,
-            Trouble::Pages,
-            Trouble::Redirects,
-            Trouble::RateLimited(now + 90),
-            Trouble::SecondaryLimit(30),
+            GithubFault::Down,
+            GithubFault::Silent,
+            GithubFault::Pages,
+            GithubFault::Redirects,
+            GithubFault::RateLimited(now + 90),
+            GithubFault::SecondaryLimit(30),
         ] {
             let mut browser = Browser::default();
-            world.github.set_trouble(Some(trouble));
+            world.github.set_fault(Some(trouble));
             let response = browser.sign_in(server, "application/json").await;
             let wait =
                 response.headers().get(header::RETRY_AFTER).map(|wait| wait.to_str().unwrap().to_owned());
             let (status, code, detail) = problem(response).await;
-            told.push(format!("{trouble:?}: {status} {code}, Retry-After {wait:?}: {detail}"));
+            results.push(format!("{trouble:?}: {status} {code}, Retry-After {wait:?}: {detail}"));
             let page = browser.sign_in(server, "text/html").await;
             assert_eq!(page.status(), status);
             assert_eq!(page.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
             assert!(page.text().await.unwrap().contains("<a href=\"/auth/github\">"));
             assert!(!browser.is_signed_in());
         }
-        world.github.set_trouble(None);
+        world.github.set_fault(None);
         let mut browser = Browser::default();
         let back = browser.consent(server, "/auth/github").await;
         world.github.expire_codes();
         let expired = problem(browser.go(server, &back, "application/json").await).await;
-        told.push(format!("an expired code: {expired:?}"));
-        world.github.set_refuses(true);
+        results.push(format!("an expired code: {expired:?}"));
+        world.github.set_denies(true);
         let refused = problem(Browser::default().sign_in(server, "application/json").await).await;
-        told.push(format!("refused: {refused:?}"));
-        world.github.set_refuses(false);
+        results.push(format!("refused: {refused:?}"));
+        world.github.set_denies(false);
         let mut unverified = GithubAccount::new(7, "unverified");
         unverified.emails[0].2 = false;
         world.github.sign_in(unverified);
         let unverified = problem(Browser::default().sign_in(server, "application/json").await).await;
-        told.push(format!("unverified: {unverified:?}"));
+        results.push(format!("unverified: {unverified:?}"));
         world.github.set_secret("another");
         let misconfigured = problem(Browser::default().sign_in(server, "application/json").await).await;
-        told.push(format!("a wrong secret: {misconfigured:?}"));
+        results.push(format!("a wrong secret: {misconfigured:?}"));
         world.github.set_secret(SECRET);
         world.github.set_callback("https://elsewhere.example/callback");
         let begun = Browser::default().go(server, "/auth/github", "*/*").await;
@@ -431,22 +434,26 @@ both_databases!(
         assert!(
             location(&back).starts_with("https://elsewhere.example/callback?error=redirect_uri_mismatch")
         );
-        let text = told.join("\n").replace(&server.url, "PUBLIC_URL");
+        let text = results.join("\n").replace(&server.url, "PUBLIC_URL");
         insta::assert_snapshot!("github_trouble", text);
-        assert_eq!(identity::users_named(&server.db, "octocat").await.unwrap().len(), 0, "nobody was made");
+        assert_eq!(
+            identity::users_named(&server.db, "octocat").await.unwrap().len(),
+            0,
+            "no user was created"
+        );
         world.server.stop().await;
     }
 );
 
 both_databases!(
-    async fn an_app_that_is_not_told_addresses_signs_in_all_the_same(db: TestDatabase) {
+    async fn signing_in_works_without_access_to_email_addresses(db: TestDatabase) {
         let world = World::start(&db).await;
-        world.github.set_trouble(Some(Trouble::NoEmails));
+        world.github.set_fault(Some(GithubFault::NoEmails));
         assert_eq!(Browser::default().sign_in(&world.server, "*/*").await.status(), StatusCode::SEE_OTHER);
         let person = identity::users_named(&world.server.db, "octocat").await.unwrap().remove(0);
         assert_eq!(person.email, None);
-        // Of several addresses it is the primary one, if it is verified.
-        world.github.set_trouble(None);
+        // Of several addresses, the primary one is stored if it is verified.
+        world.github.set_fault(None);
         let mut account = GithubAccount::new(583_231, "octocat");
         account.emails.insert(0, ("other@example.com".to_owned(), false, true));
         world.github.sign_in(account);
@@ -458,7 +465,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_list_lets_in_whom_it_names(db: TestDatabase) {
+    async fn only_allowed_accounts_and_organizations_sign_in(db: TestDatabase) {
         let world = World::start_with(&db, |app| {
             app.allowed_logins = vec!["Grace".to_owned()];
             app.allowed_orgs = vec!["navy".to_owned(), "orchard".to_owned()];
@@ -485,7 +492,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn without_an_app_the_page_says_so(db: TestDatabase) {
+    async fn signing_in_without_a_github_app_gets_a_problem(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         for path in ["/auth/github", "/auth/github/callback"] {
             let response = server.get(path).send().await.unwrap();
@@ -503,7 +510,7 @@ async fn refresh(server: &TestServer, token: &str) -> Response {
 }
 
 both_databases!(
-    async fn a_program_gets_tokens_refreshes_them_and_signs_out(db: TestDatabase) {
+    async fn tokens_are_issued_refreshed_and_revoked(db: TestDatabase) {
         let world = World::start(&db).await;
         let server = &world.server;
         let (access, first) = pair_of(&world).await;
@@ -515,7 +522,7 @@ both_databases!(
             (pair["access_token"].as_str().unwrap(), pair["refresh_token"].as_str().unwrap());
         assert_eq!(who(server, access).await, (StatusCode::OK, json!("octocat")));
 
-        // A team is a claim, which every request checks again.
+        // The team is a claim, which every request checks again.
         let eve = server.person("eve").await;
         let body = json!({"refresh_token": second, "team_id": eve.team_id.as_str()});
         let pair = answer(server.post("/auth/refresh").json(&body).send().await.unwrap()).await.1;
@@ -524,7 +531,7 @@ both_databases!(
         let push = server.push(named, &crate::support::batch("s", 0, &[])).send().await.unwrap();
         assert_eq!(push.status(), StatusCode::NOT_FOUND);
 
-        // Somebody shows the first one again: whoever holds any of them is out, at once.
+        // The first refresh token is used again: all tokens of the sign-in end at once.
         let reused = problem(refresh(server, &first).await).await;
         assert_eq!((reused.0, reused.1.as_str()), (401, "invalid_credential"));
         assert!(reused.2.contains("used before"), "{}", reused.2);
@@ -532,7 +539,7 @@ both_databases!(
         assert_eq!(
             who(server, access).await.0,
             StatusCode::UNAUTHORIZED,
-            "access tokens end with the family"
+            "access tokens end with their sign-in"
         );
 
         for by_body in [false, true] {
@@ -549,7 +556,7 @@ both_databases!(
         }
         let unknown = json!({"refresh_token": "han_refresh_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"});
         let guess = server.post("/auth/logout").json(&unknown).send().await.unwrap();
-        assert_eq!(guess.status(), StatusCode::NO_CONTENT, "a guess learns nothing");
+        assert_eq!(guess.status(), StatusCode::NO_CONTENT, "a guess reveals nothing");
         for (body, status) in
             [(unknown, 401), (json!({"refresh_token": "x"}), 401), (json!({}), 400), (json!([]), 400)]
         {
@@ -564,7 +571,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_person_sees_where_they_are_signed_in_and_ends_it(db: TestDatabase) {
+    async fn a_user_lists_and_revokes_sign_ins(db: TestDatabase) {
         let world = World::start(&db).await;
         let server = &world.server;
         let mut browser = Browser::default();
@@ -580,7 +587,7 @@ both_databases!(
             listed.as_array().unwrap().iter().map(|s| (s["kind"].clone(), s["current"].clone())).collect();
         assert_eq!(shown, [(json!("PROGRAM"), json!(true)), (json!("BROWSER"), json!(false))]);
 
-        // The browser ends the program: its socket is cut, its tokens are good for nothing.
+        // The browser revokes the program's sign-in: its socket closes, and its tokens are refused.
         let mut socket = server.socket_as(&access).await;
         let id = listed[0]["id"].as_str().unwrap();
         let revoke = |id: &str| {
@@ -589,7 +596,7 @@ both_databases!(
             let request = server.post("/graphql").header("cookie", browser.header());
             request.header("origin", &server.url).json(&body).send()
         };
-        // Others may neither see nor end it.
+        // Other users may neither see nor revoke it.
         let eve = server.person("eve").await;
         let eves = server.jwt.mint(&eve.user_id, None, server.db.entropy()).unwrap();
         assert_eq!(list(&eves).await["data"]["mySessions"], json!([]));
@@ -602,7 +609,7 @@ both_databases!(
         }
         let done = answer(revoke(id).await.unwrap()).await.1;
         assert_eq!(done["data"]["revokeSession"], true, "{done}");
-        assert_eq!(socket.hear().await, Err(4403));
+        assert_eq!(socket.receive().await, Err(4403));
         assert_eq!(who(server, &access).await.0, StatusCode::UNAUTHORIZED);
         assert_eq!(refresh(server, &refresh_token).await.status(), StatusCode::UNAUTHORIZED);
         let again = answer(revoke(id).await.unwrap()).await.1;
@@ -612,7 +619,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn two_refreshes_at_once_are_both_answered(db: TestDatabase) {
+    async fn concurrent_refreshes_both_succeed(db: TestDatabase) {
         let world = World::start(&db).await;
         let server = &world.server;
         let (_, token) = pair_of(&world).await;
@@ -629,7 +636,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_token_of_the_secret_before_is_still_good(db: TestDatabase) {
+    async fn tokens_of_the_previous_jwt_secret_are_accepted(db: TestDatabase) {
         let server = TestServer::start_with(&db, |config| {
             config.secrets.jwt_previous = Some(std::mem::replace(
                 &mut config.secrets.jwt,
@@ -638,7 +645,7 @@ both_databases!(
         })
         .await;
         let ada = server.person("ada").await;
-        // The test's own keys sign with the secret that is now the previous one.
+        // The keys of the test sign with the secret that is now the previous one.
         let before = server.jwt.mint(&ada.user_id, None, server.db.entropy()).unwrap();
         assert_eq!(who(&server, &before).await, (StatusCode::OK, json!("ada")));
         server.stop().await;
@@ -656,24 +663,18 @@ const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 async fn poll(server: &TestServer, device_code: &str) -> (u16, String) {
     let form = format!("grant_type={}&device_code={device_code}&client_id=cli", GRANT.replace(':', "%3A"));
-    let (status, body) = answer(form_post(server, "/auth/device/token", form).await).await;
-    let told = body["error"].as_str().or(body["access_token"].as_str()).unwrap_or_default().to_owned();
-    (status.as_u16(), told)
-}
-
-async fn form_post(server: &TestServer, path: &str, form: String) -> Response {
-    let request = server.post(path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-    request.body(form).send().await.unwrap()
+    let (status, body) = answer(server.post_form("/auth/device/token", form).send().await.unwrap()).await;
+    let result = body["error"].as_str().or(body["access_token"].as_str()).unwrap_or_default().to_owned();
+    (status.as_u16(), result)
 }
 
 both_databases!(
-    async fn a_command_line_is_let_in_by_a_browser(db: TestDatabase) {
+    async fn the_device_flow_needs_approval_in_a_browser(db: TestDatabase) {
         let world = World::start(&db).await;
         let server = &world.server;
         let begin = async || {
-            let (status, body) =
-                answer(form_post(server, "/auth/device/code", "client_id=han-coordinator".to_owned()).await)
-                    .await;
+            let request = server.post_form("/auth/device/code", "client_id=han-coordinator");
+            let (status, body) = answer(request.send().await.unwrap()).await;
             assert_eq!((status, &body["interval"]), (StatusCode::OK, &json!(5)));
             body
         };
@@ -688,7 +689,7 @@ both_databases!(
         assert_eq!(poll(server, &device).await, (400, "authorization_pending".to_owned()));
         assert_eq!(poll(server, &device).await, (400, "slow_down".to_owned()));
 
-        // Not signed in: the page leads to GitHub, and back to itself.
+        // Not signed in: the page links to GitHub, which redirects back to the page.
         let path = format!("/auth/device?user_code={}", user_code.to_lowercase());
         let mut browser = Browser::default();
         let page = browser.go(server, &path, "text/html").await;
@@ -708,7 +709,7 @@ both_databases!(
 
         let form = |decision: &str| format!("user_code={user_code}&decision={decision}");
         let decide = |decision: &str, origin: &str, cookie: &str| {
-            let request = server.post("/auth/device").body(form(decision));
+            let request = server.post_form("/auth/device", form(decision));
             let request =
                 if origin.is_empty() { request } else { request.header("origin", origin.to_owned()) };
             if cookie.is_empty() { request } else { request.header("cookie", cookie.to_owned()) }
@@ -727,9 +728,9 @@ both_databases!(
         let bad = decide("perhaps", &server.url, &cookie).send().await.unwrap();
         assert_eq!(bad.status(), StatusCode::BAD_REQUEST);
         let bearer =
-            server.post("/auth/device").body(form("approve")).bearer_auth(&server.person("eve").await.key);
+            server.post_form("/auth/device", form("approve")).bearer_auth(&server.person("eve").await.key);
         let bearer = bearer.header("origin", &server.url).send().await.unwrap();
-        assert_eq!(bearer.status(), StatusCode::UNAUTHORIZED, "a key approves nobody");
+        assert_eq!(bearer.status(), StatusCode::UNAUTHORIZED, "an API key cannot approve");
         server.clock.advance_seconds(60);
         assert_eq!(poll(server, &device).await.1, "authorization_pending");
 
@@ -744,7 +745,7 @@ both_databases!(
         let begun = begin().await;
         let (device, user_code) =
             (begun["device_code"].as_str().unwrap(), begun["user_code"].as_str().unwrap());
-        let refuse = server.post("/auth/device").body(format!("user_code={user_code}&decision=deny"));
+        let refuse = server.post_form("/auth/device", format!("user_code={user_code}&decision=deny"));
         let refused = refuse.header("origin", &server.url).header("cookie", &cookie).send().await.unwrap();
         assert_eq!(refused.status(), StatusCode::OK);
         assert_eq!(poll(server, device).await, (400, "access_denied".to_owned()));
@@ -758,10 +759,10 @@ both_databases!(
     }
 );
 
-/// Pauses end when the test lets them, and move the server's clock.
-struct Turns(TestClock, Semaphore);
+/// Pauses end when the test adds a permit, and advance the server's clock.
+struct StepSleeper(TestClock, Semaphore);
 
-impl Sleeper for Turns {
+impl Sleeper for StepSleeper {
     fn sleep(&self, pause: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
             self.1.acquire().await.unwrap().forget();
@@ -770,11 +771,11 @@ impl Sleeper for Turns {
     }
 }
 
-/// What a program prints, readable while it prints.
+/// The output of a program, readable while it runs.
 #[derive(Clone, Default)]
-struct Printed(Arc<Mutex<Vec<u8>>>);
+struct SharedOutput(Arc<Mutex<Vec<u8>>>);
 
-impl Write for Printed {
+impl Write for SharedOutput {
     fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
         self.0.lock().unwrap().write(text)
     }
@@ -785,18 +786,18 @@ impl Write for Printed {
 }
 
 both_databases!(
-    async fn the_coordinator_signs_in_and_pushes_with_its_login(db: TestDatabase) {
+    async fn the_coordinator_signs_in_and_pushes(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
         let cookie = server.cookie(&ada.user_id).await;
         let home = tempfile::tempdir().unwrap();
-        let store = Store::new(home.path().join("config"));
+        let store = LoginStore::new(home.path().join("config"));
         assert!(matches!(
             Client::with_login(&server.url, store.clone(), None),
-            Err(han_coordinator::Error::NoKey)
+            Err(han_coordinator::Error::MissingKey)
         ));
-        let turns = Arc::new(Turns(server.clock.clone(), Semaphore::new(0)));
-        let printed = Printed::default();
+        let turns = Arc::new(StepSleeper(server.clock.clone(), Semaphore::new(0)));
+        let printed = SharedOutput::default();
         let mut out = printed.clone();
         let signing_in = han_coordinator::login(&server.url, &store, &*turns, &mut out);
         let approving = async {
@@ -807,9 +808,9 @@ both_databases!(
                 }
                 tokio::task::yield_now().await;
             };
-            // It asks once in vain.
+            // It polls once before the approval.
             turns.1.add_permits(1);
-            let form = server.post("/auth/device").body(format!("user_code={code}&decision=approve"));
+            let form = server.post_form("/auth/device", format!("user_code={code}&decision=approve"));
             let approved = form.header("origin", &server.url).header("cookie", &cookie).send().await.unwrap();
             assert_eq!(approved.status(), StatusCode::OK);
             turns.1.add_permits(5);
@@ -831,18 +832,18 @@ both_databases!(
         let first = push(&project, &client, &PushOptions::default()).await;
         assert!(first.succeeded(), "{first:?}");
         assert_eq!(first.stored, 10);
-        // Its access token has ended by now; the same client goes on with the next.
+        // Its access token has expired by now; the same client refreshes it.
         server.clock.advance_seconds(900);
         std::fs::write(&file, lines.join("\n") + "\n").unwrap();
         let second = push(&project, &client, &PushOptions::default()).await;
         assert_eq!((second.succeeded(), second.stored), (true, 20), "{second:?}");
-        // Another process begins with what this one has written down.
+        // Another process continues with the stored login.
         let other = Client::with_login(&server.url, store.clone(), None).unwrap();
         assert!(push(&project, &other, &PushOptions::default()).await.succeeded());
 
-        let place = sign_ins::live(&server.db, &ada.user_id).await.unwrap();
-        let place = place.iter().find(|place| place.label.as_deref() == Some("han-coordinator")).unwrap();
-        assert!(sign_ins::revoke(&server.db, &ada.user_id, place.means, &place.id).await.unwrap());
+        let sign_in = sign_ins::live(&server.db, &ada.user_id).await.unwrap();
+        let sign_in = sign_in.iter().find(|found| found.label.as_deref() == Some("han-coordinator")).unwrap();
+        assert!(sign_ins::revoke(&server.db, &ada.user_id, sign_in.means, &sign_in.id).await.unwrap());
         let ended = push(&project, &other, &PushOptions::default()).await;
         assert!(matches!(ended.stopped, Some(han_coordinator::Error::LoginEnded { .. })), "{ended:?}");
         server.stop().await;
@@ -850,7 +851,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn what_is_no_request_of_the_device_flow_is_named(db: TestDatabase) {
+    async fn malformed_device_flow_requests_get_rfc_6749_errors(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         for (path, form, code) in [
             ("/auth/device/code", "", "invalid_request"),
@@ -869,7 +870,7 @@ both_databases!(
                 "invalid_grant",
             ),
         ] {
-            let (status, body) = answer(form_post(&server, path, form.to_owned()).await).await;
+            let (status, body) = answer(server.post_form(path, form).send().await.unwrap()).await;
             assert_eq!(
                 (status, body["error"].as_str()),
                 (StatusCode::BAD_REQUEST, Some(code)),

@@ -5,7 +5,7 @@ use han_testkit::{Program, Signal};
 const SERVER: &str = env!("CARGO_BIN_EXE_han-server");
 
 #[tokio::test]
-async fn with_nothing_set_it_makes_what_it_needs_and_serves_until_told_to_stop() {
+async fn without_configuration_secrets_are_generated_and_requests_served() {
     let dir = tempfile::tempdir().unwrap();
     let env = |extra: &[(&str, &str)]| -> Vec<(String, String)> {
         let mut env = vec![("HAN_DATA_DIR".to_owned(), dir.path().display().to_string())];
@@ -15,7 +15,7 @@ async fn with_nothing_set_it_makes_what_it_needs_and_serves_until_told_to_stop()
     let (status, output) = Program::start(SERVER, ["key", "create"], env(&[])).wait().await;
     assert!(status.success(), "{output:?}");
     let key = output.stdout.first().cloned().unwrap();
-    assert!(output.line_with("made the user admin and the team team").is_some(), "{output:?}");
+    assert!(output.line_with("created the user admin and the team team").is_some(), "{output:?}");
     assert!(output.line_with("secrets.env").is_some());
 
     let mut server = Program::start(SERVER, ["serve"], env(&[("HAN_LISTEN", "127.0.0.1:0")]));
@@ -35,11 +35,11 @@ async fn with_nothing_set_it_makes_what_it_needs_and_serves_until_told_to_stop()
     server.signal(Signal::Terminate).await;
     let (status, output) = server.wait().await;
     assert!(status.success(), "{output:?}");
-    assert!(!output.stderr.iter().any(|line| line.contains("han_login_")), "no token stands in the log");
+    assert!(!output.stderr.iter().any(|line| line.contains("han_login_")), "the log has no token");
 }
 
 #[tokio::test]
-async fn a_command_that_cannot_be_done_says_what_can() {
+async fn a_command_with_unusable_arguments_names_the_remedy() {
     let dir = tempfile::tempdir().unwrap();
     let run = async |args: &[&str]| {
         let env = [("HAN_DATA_DIR", dir.path().display().to_string())];
@@ -47,24 +47,24 @@ async fn a_command_that_cannot_be_done_says_what_can() {
         (status.success(), output)
     };
     assert!(run(&["key", "create", "--user", "ada", "--team", "Orchard"]).await.0);
-    for (args, told) in [
-        (vec!["key", "create", "--user", "bob"], "there is no user \"bob\""),
-        (vec!["key", "create", "--user", "ada", "--team", "other"], "there is no team \"other\""),
+    for (args, message) in [
+        (vec!["key", "create", "--user", "bob"], "the user \"bob\" does not exist"),
+        (vec!["key", "create", "--user", "ada", "--team", "other"], "the team \"other\" does not exist"),
         (vec!["key", "create", "--scopes", "admin"], "--scopes must be"),
-        (vec!["login-link", "--user", "bob"], "there is no user \"bob\""),
+        (vec!["login-link", "--user", "bob"], "the user \"bob\" does not exist"),
     ] {
         let (success, output) = run(&args).await;
-        assert!(!success && output.line_with(told).is_some(), "{args:?}: {output:?}");
+        assert!(!success && output.line_with(message).is_some(), "{args:?}: {output:?}");
         assert!(output.stdout.is_empty(), "{args:?}");
     }
     let (success, output) = run(&["key", "create", "--user", "bob", "--team", "orchard", "--create"]).await;
-    assert!(success && output.line_with("made bob a member of orchard").is_some(), "{output:?}");
+    assert!(success && output.line_with("added bob to the team orchard").is_some(), "{output:?}");
     let (_, output) = run(&["login-link"]).await;
     assert!(output.line_with("there are several users").is_some(), "{output:?}");
 }
 
 #[tokio::test]
-async fn it_refuses_to_serve_on_what_it_does_not_know() {
+async fn serve_refuses_an_older_schema_when_migration_is_off() {
     let dir = tempfile::tempdir().unwrap();
     let env = |extra: (&str, &str)| {
         [

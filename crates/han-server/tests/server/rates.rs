@@ -1,5 +1,4 @@
-//! How often somebody may ask, whose address counts, and that guessing costs the database nothing; which other
-//! origins may ask at all.
+//! Rate limits, the address that requests count for, the cost of guessed credentials, and CORS.
 
 use han_crypto::ApiKeyToken;
 use han_server::config::Config;
@@ -12,13 +11,14 @@ use crate::support::{TestServer, answer, batch, problem};
 
 async fn start(db: &TestDatabase, change: impl FnOnce(&mut Config)) -> TestServer {
     TestServer::start_with(db, |config| {
-        config.rate_factor = Some(1);
+        config.http.rate_factor = Some(1);
         change(config);
     })
     .await
 }
 
-fn told(response: &Response) -> (String, String) {
+/// The `RateLimit-Policy` and `RateLimit` headers.
+fn rate_headers(response: &Response) -> (String, String) {
     let header = |name: &str| {
         response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
     };
@@ -26,15 +26,15 @@ fn told(response: &Response) -> (String, String) {
 }
 
 both_databases!(
-    async fn limits_are_told_and_kept_by_kind_of_route(db: TestDatabase) {
+    async fn rate_limits_are_reported_and_enforced_per_class(db: TestDatabase) {
         let server = start(&db, |_| {}).await;
         let ada = server.person("ada").await;
         let ask = || server.graphql(&ada.key, "{__typename}").send();
-        let first = told(&ask().await.unwrap());
+        let first = rate_headers(&ask().await.unwrap());
         assert_eq!(first.0, r#""address";q=3000;w=60, "person";q=1200;w=60"#);
         assert_eq!(first.1, r#""address";r=2999;t=1, "person";r=1199;t=1"#);
         let probe = server.get("/health").send().await.unwrap();
-        assert_eq!(told(&probe), (String::new(), String::new()), "platforms may probe as they like");
+        assert_eq!(rate_headers(&probe), (String::new(), String::new()), "health checks are not limited");
 
         let page = || server.get("/auth/login-link?token=x").header(header::ACCEPT, "application/json");
         for _ in 0..30 {
@@ -42,7 +42,7 @@ both_databases!(
         }
         let refused = page().send().await.unwrap();
         assert_eq!(refused.headers()[header::RETRY_AFTER], "2");
-        assert_eq!(told(&refused).1, r#""address";r=0;t=2"#);
+        assert_eq!(rate_headers(&refused).1, r#""address";r=0;t=2"#);
         let (status, code, detail) = problem(refused).await;
         assert_eq!((status, code.as_str()), (429, "rate_limited"));
         assert!(detail.contains("2 s"), "{detail}");
@@ -51,7 +51,7 @@ both_databases!(
             (shown.status().as_u16(), shown.headers()[header::CONTENT_TYPE].to_str().unwrap()),
             (429, "text/html; charset=utf-8")
         );
-        assert_eq!(ask().await.unwrap().status(), StatusCode::OK, "another kind of route");
+        assert_eq!(ask().await.unwrap().status(), StatusCode::OK, "a route of another class");
         server.clock.advance_seconds(2);
         assert_eq!(page().send().await.unwrap().status(), StatusCode::BAD_REQUEST);
         assert_eq!(page().send().await.unwrap().status(), StatusCode::TOO_MANY_REQUESTS);
@@ -60,8 +60,8 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_person_is_counted_whatever_they_come_with(db: TestDatabase) {
-        let server = start(&db, |config| config.trusted_proxies = 1).await;
+    async fn requests_of_a_user_count_across_credentials_and_addresses(db: TestDatabase) {
+        let server = start(&db, |config| config.http.trusted_proxies = 1).await;
         let ada = server.person("ada").await;
         let (_, second) = server.key(&ada.user_id, &ada.team_id, "read sync:write", None).await;
         let push = |n: usize, key: &str| {
@@ -72,7 +72,7 @@ both_databases!(
             let key = if n % 2 == 0 { &ada.key } else { &second };
             assert_eq!(push(n, key).await.unwrap().status(), StatusCode::OK);
         }
-        // The push is read to its end, so that its client sees the answer.
+        // The push is read to its end, so that its client sees the response.
         let refused = push(7, &second).await.unwrap();
         assert_eq!(problem(refused).await.1, "rate_limited");
         let eve = server.person("eve").await;
@@ -82,7 +82,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn nobody_writes_themselves_another_address(db: TestDatabase) {
+    async fn forged_forwarded_addresses_are_ignored(db: TestDatabase) {
         let status = async |server: &TestServer, forwarded: &str| {
             let request = server.get("/auth/login-link").header("x-forwarded-for", forwarded);
             request.send().await.unwrap().status().as_u16()
@@ -93,23 +93,23 @@ both_databases!(
         }
         assert_eq!(status(&server, "192.0.2.99").await, 429, "no proxy is trusted");
         server.stop().await;
-        let server = start(&db, |config| config.trusted_proxies = 1).await;
+        let server = start(&db, |config| config.http.trusted_proxies = 1).await;
         for n in 0..30 {
             assert_eq!(status(&server, &format!("6.6.6.{n}, 192.0.2.1")).await, 400);
         }
-        assert_eq!(status(&server, "6.6.6.99, 192.0.2.1").await, 429, "the proxy's word counts");
-        assert_eq!(status(&server, "192.0.2.2").await, 400, "somebody else");
+        assert_eq!(status(&server, "6.6.6.99, 192.0.2.1").await, 429, "the entry of the proxy counts");
+        assert_eq!(status(&server, "192.0.2.2").await, 400, "another client");
         assert_eq!(status(&server, "2001:db8::1").await, 400);
         server.stop().await;
     }
 );
 
-/// How often `api_keys` was read, and how many rows of any table were written: by PostgreSQL's own count, which is
-/// complete once the connections that did it are closed.
+/// How often `api_keys` was read, and how many rows were written in total, by PostgreSQL's statistics. They are complete
+/// once the connections that did the work are closed.
 async fn work_done(database: &TestDatabase) -> (i64, i64) {
     let mut conn = sqlx::PgConnection::connect(database.url()).await.unwrap();
     loop {
-        // Statistics are handed in as a connection ends: wait for the last of them.
+        // A connection reports its statistics when it ends: wait for the last one.
         let others = "SELECT count(*) FROM pg_stat_activity \
                       WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
         let others: i64 = sqlx::query(others).fetch_one(&mut conn).await.unwrap().get(0);
@@ -124,7 +124,7 @@ async fn work_done(database: &TestDatabase) -> (i64, i64) {
     (row.get(0), row.get(1))
 }
 
-/// Every row of the tables that have to do with credentials.
+/// Every row of the tables that store credentials.
 async fn stored(database: &TestDatabase) -> Vec<String> {
     let mut conn = sqlx::SqliteConnection::connect(database.url()).await.unwrap();
     let sql = "SELECT json_array(id, key_hash, last_used_at, revoked_at) FROM api_keys \
@@ -135,7 +135,7 @@ async fn stored(database: &TestDatabase) -> Vec<String> {
 }
 
 both_databases!(
-    async fn ten_thousand_wrong_keys_cost_no_write_and_few_reads(db: TestDatabase) {
+    async fn invalid_keys_cost_few_reads_and_no_writes(db: TestDatabase) {
         const WRONG: usize = 10_000;
         let server = start(&db, |_| {}).await;
         let ada = server.person("ada").await;
@@ -151,12 +151,16 @@ both_databases!(
         assert_eq!(ask(key_of_ada).await, 200);
         let mut counts = std::collections::BTreeMap::new();
         for n in 0..WRONG {
-            // Well-formed keys with good checksums, so that nothing short of a look-up tells them.
+            // Well-formed keys with valid checksums: only a query can refuse them.
             let key = ApiKeyToken::mint(server.db.entropy());
             *counts.entry(ask(key.expose()).await).or_insert(0) += 1;
-            // Before the address has used up what all its requests may be.
+            // Before the address has used the quota of its class.
             if n == 1000 {
-                assert_eq!(ask(key_of_ada).await, 200, "whoever was good before is served all the same");
+                assert_eq!(
+                    ask(key_of_ada).await,
+                    200,
+                    "a credential that was valid before is still accepted"
+                );
             }
         }
         assert_eq!(counts[&401], 30, "{counts:?}");
@@ -164,13 +168,13 @@ both_databases!(
         let stranger = server.person("eve").await;
         server.clock.advance_seconds(1);
         assert_eq!(ask(key_of_ada).await, 200);
-        assert_eq!(ask(&stranger.key).await, 429, "who was not seen before waits");
+        assert_eq!(ask(&stranger.key).await, 429, "an unknown credential is refused");
         server.clock.advance_seconds(60);
         assert_eq!(ask(&stranger.key).await, 200);
         server.stop().await;
         if db.is_postgres() {
             let (reads, writes) = work_done(&db).await;
-            // 30 wrong keys and a few good ones, looked up and noted; a new person with a team and a key.
+            // Queries for 30 invalid keys and a few valid ones; writes for last uses and a new user with a team and a key.
             assert!(reads - before.0 <= 50, "{} reads", reads - before.0);
             assert!(writes - before.1 <= 20, "{} writes", writes - before.1);
         } else {
@@ -184,10 +188,10 @@ both_databases!(
 );
 
 both_databases!(
-    async fn only_origins_on_the_list_may_read_answers(db: TestDatabase) {
+    async fn cors_allows_configured_origins_only(db: TestDatabase) {
         let listed = "https://dashboard.example";
         let server =
-            TestServer::start_with(&db, |config| config.cors_origins = vec![listed.to_owned()]).await;
+            TestServer::start_with(&db, |config| config.http.cors_origins = vec![listed.to_owned()]).await;
         let plain = TestServer::start(&db).await;
         let ada = server.person("ada").await;
         let preflight = |server: &TestServer, origin: &str| -> RequestBuilder {
@@ -208,7 +212,7 @@ both_databases!(
         assert_eq!(
             header(&allowed, "access-control-allow-credentials"),
             None,
-            "cookies are for this origin alone"
+            "cookies are for the server's own origin"
         );
         for (server, origin) in [
             (&server, "https://evil.example"),
@@ -224,7 +228,7 @@ both_databases!(
         assert_eq!(header(&read, "access-control-allow-origin").as_deref(), Some(listed));
         assert!(header(&read, "access-control-expose-headers").unwrap().contains("retry-after"));
         assert_eq!(answer(read).await.1["data"], json!({"__typename": "Query"}));
-        // The cookie of whoever looks at that page counts for nothing there.
+        // A cookie is not accepted from a page of that origin.
         let cookie = server.cookie(&ada.user_id).await;
         let request = server.post("/graphql").header("cookie", cookie).header("origin", listed);
         let request = request.header("sec-fetch-site", "cross-site").json(&json!({"query": "{__typename}"}));

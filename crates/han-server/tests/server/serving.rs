@@ -1,4 +1,4 @@
-//! Health, static files, request ids, and how a server stops.
+//! Health, static files, request ids, load and shutdown.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::support::{TestServer, answer, batch, problem};
 
 both_databases!(
-    async fn platforms_learn_whether_it_lives_and_whether_it_is_ready(db: TestDatabase) {
+    async fn health_ignores_and_readiness_follows_the_database(db: TestDatabase) {
         let server =
             TestServer::start_with(&db, |config| config.limits.readiness_holds = Duration::ZERO).await;
         assert_eq!(server.get("/health").send().await.unwrap().status(), 200);
@@ -28,20 +28,20 @@ both_databases!(
 );
 
 both_databases!(
-    async fn without_its_database_a_push_is_told_to_come_back(db: TestDatabase) {
+    async fn a_push_without_the_database_gets_503_with_retry_after(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
         server.db.close().await;
         let response = server.push(&ada.key, &batch("s", 0, &[])).send().await.unwrap();
         assert!(response.headers().contains_key(header::RETRY_AFTER));
-        let told = problem(response).await;
-        assert_eq!((told.0, told.1.as_str()), (503, "unavailable"));
+        let refused = problem(response).await;
+        assert_eq!((refused.0, refused.1.as_str()), (503, "unavailable"));
         server.stop().await;
     }
 );
 
 both_databases!(
-    async fn a_push_that_was_begun_is_finished_and_stored(db: TestDatabase) {
+    async fn shutdown_finishes_a_push_in_progress(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
         let body = batch("s", 0, &SyntheticSession::new(1).lines(20)).to_string();
@@ -53,9 +53,9 @@ both_databases!(
             body.len()
         );
         wire.write_all(head.as_bytes()).await.unwrap();
-        let mut go_on = [0u8; 25];
-        wire.read_exact(&mut go_on).await.unwrap();
-        assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n", "the server is reading the body");
+        let mut interim = [0u8; 25];
+        wire.read_exact(&mut interim).await.unwrap();
+        assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n", "the server is reading the body");
         server.shutdown.cancel();
         wire.write_all(body.as_bytes()).await.unwrap();
         let mut answer = String::new();
@@ -65,7 +65,7 @@ both_databases!(
         server.stop().await;
         assert!(
             TcpStream::connect(url.strip_prefix("http://").unwrap()).await.is_err(),
-            "nobody listens any more"
+            "the port is closed"
         );
         let again = TestServer::start(&db).await;
         let pushed = again.push_lines(&ada.key, "s", 0, &SyntheticSession::new(1).lines(20)).await;
@@ -81,7 +81,7 @@ fn write(dir: &Path, name: &str, text: &str) {
 }
 
 #[tokio::test]
-async fn without_a_dashboard_the_front_door_says_so() {
+async fn the_root_page_without_a_dashboard_names_the_variable() {
     let database = TestDatabase::sqlite().await;
     let server = TestServer::start(&database).await;
     let page = server.http.get(format!("{}/", server.url)).send().await.unwrap();
@@ -93,15 +93,15 @@ async fn without_a_dashboard_the_front_door_says_so() {
 }
 
 #[tokio::test]
-async fn a_dashboard_is_served_with_its_index_page_for_its_own_paths() {
+async fn the_index_page_is_served_for_client_routes_only() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "index.html", "<script>boot()</script><p>the dashboard");
     write(dir.path(), "assets/app-1a2b.js", "run()");
     write(dir.path(), "favicon.svg", "<svg/>");
-    write(dir.path().parent().unwrap(), "outside.txt", "not theirs");
+    write(dir.path().parent().unwrap(), "outside.txt", "outside the dashboard");
     let database = TestDatabase::sqlite().await;
     let client_dir = dir.path().to_path_buf();
-    let server = TestServer::start_with(&database, |config| config.client_dir = Some(client_dir)).await;
+    let server = TestServer::start_with(&database, |config| config.http.client_dir = Some(client_dir)).await;
     let get = async |path: &str| {
         let response = server.get(path).send().await.unwrap();
         let caching =
@@ -128,7 +128,7 @@ async fn a_dashboard_is_served_with_its_index_page_for_its_own_paths() {
     ] {
         let (status, _, text) = get(path).await;
         assert_eq!(status, 404, "{path}");
-        assert!(!text.contains("the dashboard") && !text.contains("not theirs"), "{path}");
+        assert!(!text.contains("the dashboard") && !text.contains("outside the dashboard"), "{path}");
     }
     assert_eq!(server.post("/sessions/abc").send().await.unwrap().status(), 404);
     let page = server.get("/").send().await.unwrap();
@@ -139,7 +139,7 @@ async fn a_dashboard_is_served_with_its_index_page_for_its_own_paths() {
 }
 
 #[tokio::test]
-async fn every_answer_carries_an_id_and_careful_headers() {
+async fn every_response_has_a_request_id_and_security_headers() {
     let server = TestServer::start(&TestDatabase::sqlite().await).await;
     let given = server.get("/health").header("x-request-id", "from-the-proxy-1").send().await.unwrap();
     assert_eq!(given.headers()["x-request-id"], "from-the-proxy-1");
@@ -155,7 +155,7 @@ async fn every_answer_carries_an_id_and_careful_headers() {
 }
 
 #[tokio::test]
-async fn a_connection_that_sends_no_whole_request_is_closed() {
+async fn a_connection_with_an_incomplete_request_is_closed() {
     let server = TestServer::start_with(&TestDatabase::sqlite().await, |config| {
         config.limits.read_timeout = Duration::from_millis(200);
     })
@@ -169,28 +169,28 @@ async fn a_connection_that_sends_no_whole_request_is_closed() {
 }
 
 both_databases!(
-    async fn who_finds_no_room_is_told_when_to_come_back_and_finds_it_then(db: TestDatabase) {
-        // Nobody waits for a turn to be stored: one batch at a time on PostgreSQL, two on SQLite.
+    async fn a_push_over_capacity_gets_retry_after_and_succeeds_later(db: TestDatabase) {
+        // No batch waits to be stored: one at a time on PostgreSQL, two on SQLite.
         let server = TestServer::start_with(&db, |config| config.limits.stores_waiting = 0).await;
-        let turns = if db.is_postgres() { 1 } else { 2 };
+        let concurrent = if db.is_postgres() { 1 } else { 2 };
         let ada = server.person("ada").await;
         let line = SyntheticSession::new(1).lines(1);
         let push = |n: usize| {
             let sent = server.push(&ada.key, &batch(&format!("s{n}"), 0, &line)).send();
             async move { (n, sent.await.unwrap()) }
         };
-        let held = db.hold_writes().await;
+        let held = db.block_writes().await;
         let mut pushes: FuturesUnordered<_> = (0..6).map(push).collect();
         let mut refused = Vec::new();
-        while refused.len() < 6 - turns {
+        while refused.len() < 6 - concurrent {
             let (n, response) = pushes.next().await.unwrap();
             let wait = response
                 .headers()
                 .get(header::RETRY_AFTER)
                 .and_then(|wait| wait.to_str().ok()?.parse::<u64>().ok());
             assert!(wait.is_some_and(|seconds| (1..=60).contains(&seconds)), "{wait:?}");
-            let told = problem(response).await;
-            assert_eq!((told.0, told.1.as_str()), (503, "unavailable"));
+            let problem = problem(response).await;
+            assert_eq!((problem.0, problem.1.as_str()), (503, "unavailable"));
             refused.push(n);
         }
         held.release().await;
@@ -199,7 +199,7 @@ both_databases!(
         }
         for n in refused {
             let (_, response) = push(n).await;
-            assert_eq!(response.status(), 200, "there is room again");
+            assert_eq!(response.status(), 200, "capacity is free again");
         }
         let all = "{ sessions(first: 10) { edges { node { id } } } }";
         let (_, body) = answer(server.graphql(&ada.key, all).send().await.unwrap()).await;
@@ -209,20 +209,20 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_higher_plan_finds_room_where_a_lower_one_waits(db: TestDatabase) {
+    async fn a_higher_plan_displaces_a_waiting_push_of_a_lower_plan(db: TestDatabase) {
         let server = TestServer::start_with(&db, |config| {
             config.limits.stores_waiting = 1;
             config.limits.store_patience = Duration::from_secs(3600);
             config.plans.billing_configured = true;
         })
         .await;
-        let turns = if db.is_postgres() { 1 } else { 2 };
+        let concurrent = if db.is_postgres() { 1 } else { 2 };
         let (free, pro) = (server.person("ada").await, server.person("bob").await);
         db.execute(&format!("UPDATE teams SET plan_tier = 'pro' WHERE id = '{}'", pro.team_id)).await;
         let line = SyntheticSession::new(1).lines(1);
-        let held = db.hold_writes().await;
-        // One is being stored by turn, one waits, one is refused: with that the others have their places.
-        let mut lower: FuturesUnordered<_> = (0..turns + 2)
+        let held = db.block_writes().await;
+        // `concurrent` are being stored, one waits, one is refused: after the refusal all places are taken.
+        let mut lower: FuturesUnordered<_> = (0..concurrent + 2)
             .map(|n| server.push(&free.key, &batch(&format!("s{n}"), 0, &line)).send())
             .collect();
         assert_eq!(lower.next().await.unwrap().unwrap().status(), 503);

@@ -1,4 +1,4 @@
-//! A server in this process, on a database of the test's own, and the people in it.
+//! A server in this process, on its own database, and its users.
 #![allow(dead_code, unreachable_pub, reason = "helpers that some tests may not use yet")]
 
 use std::collections::HashMap;
@@ -31,7 +31,7 @@ pub fn kek_secret() -> String {
     STANDARD.encode([7u8; 32])
 }
 
-/// What a complete environment on that database says.
+/// A complete environment for that database.
 pub fn environment(database_url: &str) -> HashMap<String, String> {
     [
         ("DATABASE_URL", database_url.to_owned()),
@@ -58,7 +58,7 @@ pub struct TestServer {
     task: JoinHandle<std::io::Result<()>>,
 }
 
-/// A person with a team, and a key for everything.
+/// A user with a team, and a key with all scopes.
 pub struct Person {
     pub user_id: UserId,
     pub team_id: TeamId,
@@ -71,13 +71,13 @@ impl TestServer {
         Self::start_with(database, |_| {}).await
     }
 
-    /// Starts a server whose configuration `change` has changed.
+    /// Starts a server with a configuration that `change` has modified.
     pub async fn start_with(database: &TestDatabase, change: impl FnOnce(&mut Config)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let public_url = PublicUrl::of_listener(listener.local_addr().unwrap());
         let mut config = load(&environment(database.url()));
-        // The clock stands still: what is used up would never come back.
-        config.rate_factor = None;
+        // The test clock does not advance by itself, so a used quota would never recover.
+        config.http.rate_factor = None;
         change(&mut config);
         let clock = TestClock::default();
         let entropy = Arc::new(OsEntropy::new());
@@ -93,7 +93,7 @@ impl TestServer {
         Self { url, db, clock, http, jwt, shutdown, task }
     }
 
-    /// Stops the server and waits until it has.
+    /// Stops the server and waits for its end.
     pub async fn stop(self) {
         self.shutdown.cancel();
         self.task.await.unwrap().unwrap();
@@ -105,7 +105,7 @@ impl TestServer {
         Person { user_id: user.id, team_id: team.id, key_id, key }
     }
 
-    /// Another member of `person`'s team, with a key of their own.
+    /// Another member of the team of `person`, with their own key.
     pub async fn colleague(&self, person: &Person, name: &str) -> Person {
         let user = identity::create_user(&self.db, name).await.unwrap();
         identity::put_member(&self.db, &person.team_id, &user.id, Role::Member).await.unwrap();
@@ -127,7 +127,7 @@ impl TestServer {
         (id, key.expose().to_owned())
     }
 
-    /// A browser's cookie, as `name=token`.
+    /// A session cookie, as `name=token`.
     pub async fn cookie(&self, user_id: &UserId) -> String {
         let link = identity::create_login_link(&self.db, user_id).await.unwrap();
         let session = identity::redeem_login_link(&self.db, &link.hash()).await.unwrap().unwrap();
@@ -146,6 +146,12 @@ impl TestServer {
         self.request(Method::POST, path)
     }
 
+    /// Posts a form, as a browser does.
+    pub fn post_form(&self, path: &str, form: impl Into<String>) -> RequestBuilder {
+        let request = self.post(path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        request.body(form.into())
+    }
+
     pub fn graphql(&self, key: &str, query: &str) -> RequestBuilder {
         self.post("/graphql").bearer_auth(key).json(&json!({ "query": query }))
     }
@@ -154,7 +160,7 @@ impl TestServer {
         self.post("/api/sync/sessions").bearer_auth(key).json(body)
     }
 
-    /// Pushes lines of `main` and gives the one batch's result.
+    /// Pushes lines of `main` and returns the result of the batch.
     pub async fn push_lines(&self, key: &str, session: &str, offset: u64, lines: &[String]) -> Value {
         let response = self.push(key, &batch(session, offset, lines)).send().await.unwrap();
         let (status, body) = answer(response).await;
@@ -162,7 +168,7 @@ impl TestServer {
         body["sessions"][0].clone()
     }
 
-    /// Waits until all lines of the key's team are indexed for searching, which is done in the background.
+    /// Waits until the background job has indexed all lines of the key's team.
     pub async fn until_indexed(&self, key: &str) {
         let lag = "{ searchMessages(query: \"x\") { linesToIndex } }";
         loop {
@@ -185,28 +191,28 @@ impl TestServer {
         Ok(Socket(connect_async(request).await?.0))
     }
 
-    /// A socket that has been let in.
+    /// An authenticated socket.
     pub async fn socket_as(&self, credential: &str) -> Socket {
         let mut socket = self.socket(&[]).await.unwrap();
-        socket.say(json!({"type": "connection_init", "payload": {"Authorization": format!("Bearer {credential}")}})).await;
-        assert_eq!(socket.hear().await, Ok(json!({"type": "connection_ack"})));
+        socket.send(json!({"type": "connection_init", "payload": {"Authorization": format!("Bearer {credential}")}})).await;
+        assert_eq!(socket.receive().await, Ok(json!({"type": "connection_ack"})));
         socket
     }
 }
 
-/// A push of one batch of `main`.
+/// A push with one batch of `main`.
 pub fn batch(session: &str, offset: u64, lines: &[String]) -> Value {
     let messages: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     json!({ "sessions": [{ "session_id": session, "offset": offset, "messages": messages }] })
 }
 
-/// A status and the body as JSON; `null` where it is none.
+/// The status, and the body as JSON; `null` if it is not JSON.
 pub async fn answer(response: reqwest::Response) -> (StatusCode, Value) {
     let status = response.status();
     (status, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or_default())
 }
 
-/// A problem's status, code and detail. Fails where the answer is no problem (RFC 9457).
+/// The status, code and detail of a problem. Fails if the response is not a problem (RFC 9457).
 pub async fn problem(response: reqwest::Response) -> (u16, String, String) {
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
     let (status, body) = answer(response).await;
@@ -218,20 +224,20 @@ pub async fn problem(response: reqwest::Response) -> (u16, String, String) {
 pub struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
-    pub async fn say(&mut self, message: Value) {
-        self.send(Message::text(message.to_string())).await;
+    pub async fn send(&mut self, message: Value) {
+        self.send_message(Message::text(message.to_string())).await;
     }
 
-    pub async fn send(&mut self, message: Message) {
+    pub async fn send_message(&mut self, message: Message) {
         self.0.send(message).await.unwrap();
     }
 
     pub async fn subscribe(&mut self, id: &str, query: &str) {
-        self.say(json!({"type": "subscribe", "id": id, "payload": {"query": query}})).await;
+        self.send(json!({"type": "subscribe", "id": id, "payload": {"query": query}})).await;
     }
 
-    /// The next message, or the code that the socket was closed with.
-    pub async fn hear(&mut self) -> Result<Value, u16> {
+    /// The next message, or the code of the close frame.
+    pub async fn receive(&mut self) -> Result<Value, u16> {
         loop {
             match self.0.next().await {
                 Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(text.as_str()).unwrap()),

@@ -1,4 +1,4 @@
-//! The sync protocol: what is stored, what is refused and how that is told.
+//! The sync protocol: what is stored, what is refused, and the errors.
 
 use std::io::Write as _;
 
@@ -23,7 +23,7 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
 }
 
 both_databases!(
-    async fn a_session_is_stored_once_however_often_and_however_packed_it_is_sent(db: TestDatabase) {
+    async fn repeated_and_compressed_pushes_store_each_line_once(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
         let lines = SyntheticSession::new(1).lines(50);
@@ -60,7 +60,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn one_bad_line_rejects_that_line_and_one_bad_batch_that_batch(db: TestDatabase) {
+    async fn invalid_lines_and_batches_are_rejected_individually(db: TestDatabase) {
         let server = TestServer::start_with(&db, |config| {
             config.limits.line_bytes = 1024;
             config.limits.lines_per_batch = 8;
@@ -126,13 +126,13 @@ both_databases!(
             answer(server.get("/api/sync/status").bearer_auth(&ada.key).send().await.unwrap()).await;
         let known: Vec<&Value> =
             status["transcripts"].as_array().unwrap().iter().map(|row| &row["session_id"]).collect();
-        assert_eq!(known, ["good", "last"], "nothing of a refused batch is stored");
+        assert_eq!(known, ["good", "last"], "no part of a refused batch is stored");
         server.stop().await;
     }
 );
 
 both_databases!(
-    async fn a_body_that_cannot_be_taken_is_told_why(db: TestDatabase) {
+    async fn invalid_and_oversized_bodies_get_a_problem_with_the_reason(db: TestDatabase) {
         let server = TestServer::start_with(&db, |config| {
             config.limits.body_bytes = 64 << 10;
             config.limits.decompressed_bytes = 1 << 20;
@@ -189,17 +189,17 @@ both_databases!(
             ),
         ];
         for (what, request, status, named) in table {
-            let told = problem(request.send().await.unwrap()).await;
-            assert_eq!(told.0, status, "{what}: {told:?}");
-            assert!(told.2.contains(named), "{what}: {told:?} does not name {named}");
+            let refused = problem(request.send().await.unwrap()).await;
+            assert_eq!(refused.0, status, "{what}: {refused:?}");
+            assert!(refused.2.contains(named), "{what}: {refused:?} does not name {named}");
         }
-        assert_eq!(post(good).send().await.unwrap().status(), 200, "and the server is still there");
+        assert_eq!(post(good).send().await.unwrap().status(), 200, "the server is still available");
         server.stop().await;
     }
 );
 
 both_databases!(
-    async fn a_line_of_any_depth_is_taken_as_it_stands(db: TestDatabase) {
+    async fn a_deeply_nested_line_is_stored(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
         let deep = format!(r#"{{"type":"user","x":{}1{}}}"#, "[".repeat(20_000), "]".repeat(20_000));
@@ -212,7 +212,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_body_cut_off_on_the_wire_stores_nothing(db: TestDatabase) {
+    async fn a_truncated_body_stores_nothing(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
         let body = batch("s", 0, &SyntheticSession::new(4).lines(5)).to_string();
@@ -237,19 +237,19 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_malformed_question_for_the_status_is_a_problem(db: TestDatabase) {
+    async fn a_malformed_status_query_gets_a_problem(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
         let asked = server.get("/api/sync/status?team_id=a&team_id=b").bearer_auth(&ada.key);
-        let told = problem(asked.send().await.unwrap()).await;
-        assert_eq!((told.0, told.1.as_str()), (400, "bad_request"));
-        assert!(told.2.contains("team_id"), "{told:?}");
+        let refused = problem(asked.send().await.unwrap()).await;
+        assert_eq!((refused.0, refused.1.as_str()), (400, "bad_request"));
+        assert!(refused.2.contains("team_id"), "{refused:?}");
         server.stop().await;
     }
 );
 
 both_databases!(
-    async fn another_members_session_is_not_theirs_to_push(db: TestDatabase) {
+    async fn a_session_of_another_member_cannot_be_pushed(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
         let bob = server.colleague(&ada, "bob").await;
@@ -261,7 +261,7 @@ both_databases!(
         assert_eq!(
             server.push_lines(&eve.key, "s", 0, &lines).await["stored"],
             3,
-            "another team's ids are its own"
+            "session ids are per team"
         );
         server.stop().await;
     }

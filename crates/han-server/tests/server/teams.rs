@@ -1,4 +1,4 @@
-//! A team's life as its people meet it: founded, joined, shown what is pushed to it, and left.
+//! Teams: creating, inviting, joining, leaving, API keys, and which members see which sessions.
 
 use han_db::queries::identity;
 use han_testkit::{SyntheticSession, TestDatabase, both_databases};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Socket, TestServer, answer};
 
-/// A person's browser, signed in by a link.
+/// A browser, signed in by a link.
 struct Browser<'a> {
     server: &'a TestServer,
     user_id: UserId,
@@ -16,17 +16,17 @@ struct Browser<'a> {
 }
 
 impl<'a> Browser<'a> {
-    /// A new person opens their sign-in link and presses its button.
+    /// Creates a user, who signs in by a link.
     async fn of(server: &'a TestServer, name: &str) -> Self {
         let user_id = identity::create_user(&server.db, name).await.unwrap().id;
         let link = identity::create_login_link(&server.db, &user_id).await.unwrap();
-        let redeem = server.post("/auth/login-link").body(format!("token={}", link.expose()));
+        let redeem = server.post_form("/auth/login-link", format!("token={}", link.expose()));
         let response = redeem.header(header::ORIGIN, &server.url).send().await.unwrap();
         let cookie = response.headers()[header::SET_COOKIE].to_str().unwrap();
         Self { server, user_id, cookie: cookie.split(';').next().unwrap().to_owned() }
     }
 
-    /// The whole answer to an operation.
+    /// The response to an operation.
     async fn answer(&self, query: &str, variables: Value) -> Value {
         let request = self.server.post("/graphql").json(&json!({ "query": query, "variables": variables }));
         let request = request.header(header::COOKIE, &self.cookie).header(header::ORIGIN, &self.server.url);
@@ -35,14 +35,14 @@ impl<'a> Browser<'a> {
         body
     }
 
-    /// One field's value, which must be had.
+    /// The value of one field of a response without errors.
     async fn ask(&self, field: &str, query: &str, variables: Value) -> Value {
         let mut body = self.answer(query, variables).await;
         assert!(body.get("errors").is_none(), "{body}");
         body["data"][field].take()
     }
 
-    /// The code of the refusal.
+    /// The code of the error.
     async fn refused(&self, query: &str, variables: Value) -> String {
         let body = self.answer(query, variables).await;
         body["errors"][0]["extensions"]["code"].as_str().unwrap_or_else(|| panic!("{body}")).to_owned()
@@ -51,8 +51,8 @@ impl<'a> Browser<'a> {
     async fn socket(&self) -> Socket {
         let headers = [("cookie", self.cookie.as_str()), ("origin", self.server.url.as_str())];
         let mut socket = self.server.socket(&headers).await.unwrap();
-        socket.say(json!({ "type": "connection_init" })).await;
-        assert_eq!(socket.hear().await, Ok(json!({ "type": "connection_ack" })));
+        socket.send(json!({ "type": "connection_init" })).await;
+        assert_eq!(socket.receive().await, Ok(json!({ "type": "connection_ack" })));
         socket
     }
 
@@ -75,12 +75,12 @@ impl<'a> Browser<'a> {
     }
 }
 
-/// Subscribes to new sessions, and waits until that is so.
+/// Subscribes to new sessions, and waits until the subscription is active.
 async fn watch(socket: &mut Socket) {
     socket.subscribe("live", "subscription { sessionAdded { sessionId } }").await;
     socket.subscribe("ready", "{ __typename }").await;
-    assert_eq!(socket.hear().await.unwrap()["id"], "ready");
-    assert_eq!(socket.hear().await.unwrap()["type"], "complete");
+    assert_eq!(socket.receive().await.unwrap()["id"], "ready");
+    assert_eq!(socket.receive().await.unwrap()["type"], "complete");
 }
 
 const INVITE: &str = "mutation($team: ID!, $email: String!) { inviteToTeam(teamId: $team, email: $email) \
@@ -90,16 +90,20 @@ const SEEN: &str = "query($node: ID!, $raw: String!) { sessions(first: 10) { tot
                     node(id: $node) { id } session(id: $raw) { id messageCount } }";
 
 both_databases!(
-    async fn who_is_in_sees_what_is_pushed_and_who_is_not_does_not(db: TestDatabase) {
+    async fn members_see_pushed_sessions_and_others_do_not(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let (ada, bob) = (Browser::of(&server, "ada").await, Browser::of(&server, "bob").await);
         let eve = Browser::of(&server, "eve").await;
-        let nobodys = ada.ask("sessions", "{ sessions { totalCount edges { cursor } } }", json!({})).await;
-        assert_eq!(nobodys, json!({ "totalCount": 0, "edges": [] }), "signed in, and in no team yet");
+        let empty = ada.ask("sessions", "{ sessions { totalCount edges { cursor } } }", json!({})).await;
+        assert_eq!(empty, json!({ "totalCount": 0, "edges": [] }), "a user without a team");
 
         let team = ada.found("Orchard & Co").await;
         assert_eq!((&team["slug"], &team["role"]), (&json!("orchard-co"), &json!("ADMIN")));
-        assert_eq!((&team["plan"], &team["seats"]), (&json!("ENTERPRISE"), &Value::Null), "no plan binds");
+        assert_eq!(
+            (&team["plan"], &team["seats"]),
+            (&json!("ENTERPRISE"), &Value::Null),
+            "plans are not enforced"
+        );
         let other = eve.found("Elsewhere").await;
         let invitation = ada.invite(&team, "bob@example.com").await;
         let code = invitation["code"].as_str().unwrap();
@@ -107,20 +111,17 @@ both_databases!(
         assert_eq!(url, format!("{}/invite?code={code}", server.url));
         assert_eq!(invitation["invite"]["invitedBy"]["name"], "ada");
 
-        // The link shows a button, which uses it up, for who is signed in.
+        // The link shows a button; the button uses the invite for the signed-in user.
         server.clock.advance_seconds(1);
         let page = server.http.get(url).send().await.unwrap();
         assert!(page.text().await.unwrap().contains("<form method=\"post\""));
         let press =
-            || server.post("/invite").body(format!("code={code}")).header(header::ORIGIN, &server.url);
+            || server.post_form("/invite", format!("code={code}")).header(header::ORIGIN, &server.url);
         let first = press().send().await.unwrap();
         assert_eq!(first.status(), StatusCode::UNAUTHORIZED);
-        assert!(
-            first.text().await.unwrap().contains("login-link"),
-            "how to sign in where there is no GitHub app"
-        );
+        assert!(first.text().await.unwrap().contains("login-link"), "how to sign in without a GitHub app");
         let elsewhere =
-            server.post("/invite").body(format!("code={code}")).header(header::COOKIE, &bob.cookie);
+            server.post_form("/invite", format!("code={code}")).header(header::COOKIE, &bob.cookie);
         let elsewhere = elsewhere.header(header::ORIGIN, "https://evil.example").send().await.unwrap();
         assert_eq!(elsewhere.status(), StatusCode::FORBIDDEN);
         let joined = press().header(header::COOKIE, &bob.cookie).send().await.unwrap();
@@ -137,7 +138,7 @@ both_databases!(
             listed.as_array().unwrap().iter().map(|m| (&m["user"]["name"], &m["role"])).collect();
         assert_eq!(names, [(&json!("ada"), &json!("ADMIN")), (&json!("bob"), &json!("MEMBER"))]);
 
-        // A session, pushed with a key that may do nothing else, is told to the team and to nobody else.
+        // A session that is pushed with a sync-only key is announced to members of the team only.
         let mut sockets = [ada.socket().await, bob.socket().await, eve.socket().await];
         for socket in &mut sockets {
             watch(socket).await;
@@ -148,7 +149,7 @@ both_databases!(
         server.push_lines(&foreign, "pears", 0, &SyntheticSession::new(2).lines(6)).await;
         for (socket, expected) in sockets.iter_mut().zip(["apples", "apples", "pears"]) {
             assert_eq!(
-                socket.hear().await.unwrap()["payload"]["data"]["sessionAdded"]["sessionId"],
+                socket.receive().await.unwrap()["payload"]["data"]["sessionAdded"]["sessionId"],
                 expected
             );
         }
@@ -168,7 +169,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn cursors_and_ids_of_another_team_lead_nowhere(db: TestDatabase) {
+    async fn cursors_and_ids_of_another_team_find_nothing(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let (ada, eve) = (Browser::of(&server, "ada").await, Browser::of(&server, "eve").await);
         let (team, _) = (ada.found("orchard").await, eve.found("elsewhere").await);
@@ -222,7 +223,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn who_is_put_out_is_cut_off_at_once(db: TestDatabase) {
+    async fn a_removed_member_loses_access_at_once(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let (ada, bob) = (Browser::of(&server, "ada").await, Browser::of(&server, "bob").await);
         let team = ada.found("orchard").await;
@@ -235,21 +236,21 @@ both_databases!(
             watch(socket).await;
         }
         let remove = "mutation($team: ID!, $user: ID!) { removeMember(teamId: $team, userId: $user) }";
-        let whom = json!({ "team": team["id"], "user": format!("User:{}", bob.user_id) });
-        assert_eq!(ada.ask("removeMember", remove, whom.clone()).await, json!(true));
+        let member = json!({ "team": team["id"], "user": format!("User:{}", bob.user_id) });
+        assert_eq!(ada.ask("removeMember", remove, member.clone()).await, json!(true));
         let (_, own) = ada.key(&team, &["sync:write"]).await;
         server.push_lines(&own, "later", 0, &SyntheticSession::new(1).lines(3)).await;
         for socket in [&mut by_cookie, &mut by_key] {
             loop {
-                match socket.hear().await {
+                match socket.receive().await {
                     Err(code) => break assert_eq!(code, 4403),
-                    // The subscription may say by itself that it has ended; it says nothing of what came later.
-                    Ok(heard) => assert!(heard["payload"]["data"].is_null(), "{heard}"),
+                    // The subscription may report its own end first, but no later session.
+                    Ok(received) => assert!(received["payload"]["data"].is_null(), "{received}"),
                 }
             }
         }
-        assert_eq!(stays.hear().await.unwrap()["payload"]["data"]["sessionAdded"]["sessionId"], "later");
-        assert_eq!(ada.refused(remove, whom).await, "NOT_FOUND");
+        assert_eq!(stays.receive().await.unwrap()["payload"]["data"]["sessionAdded"]["sessionId"], "later");
+        assert_eq!(ada.refused(remove, member).await, "NOT_FOUND");
         assert_eq!(server.graphql(&key, "{ __typename }").send().await.unwrap().status(), 401);
         let left = bob.answer("{ activeTeam { id } sessions { totalCount } }", json!({})).await;
         assert_eq!(left["data"], json!({ "activeTeam": null, "sessions": { "totalCount": 0 } }));
@@ -260,7 +261,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_browser_sees_the_team_it_switched_to(db: TestDatabase) {
+    async fn switching_teams_changes_what_a_browser_sees(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = Browser::of(&server, "ada").await;
         let first = ada.found("first").await;
@@ -279,13 +280,13 @@ both_databases!(
         let mut socket = ada.socket().await;
         let switch = "mutation($team: ID!) { switchTeam(teamId: $team) { id } }";
         ada.ask("switchTeam", switch, json!({ "team": second["id"] })).await;
-        assert_eq!(socket.hear().await, Err(4403), "it was the other team's");
+        assert_eq!(socket.receive().await, Err(4403), "the socket belonged to the other team");
         let after = ada.answer(seen, json!({})).await;
         assert_eq!(
             after["data"],
             json!({ "activeTeam": { "id": second["id"] }, "sessions": { "totalCount": 1 } })
         );
-        // A key is bound to one team, and shows no other.
+        // An API key belongs to one team and shows no other.
         let (_, of_key) = answer(server.graphql(&key, "{ myTeams { id } }").send().await.unwrap()).await;
         assert_eq!(of_key["data"]["myTeams"], json!([{ "id": second["id"] }]));
         let switch = format!("mutation {{ switchTeam(teamId: {}) {{ id }} }}", first["id"]);
@@ -296,7 +297,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_key_rotates_itself_and_does_nothing_else(db: TestDatabase) {
+    async fn an_api_key_can_rotate_itself_only(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = Browser::of(&server, "ada").await;
         let team = ada.found("orchard").await;
@@ -328,17 +329,17 @@ both_databases!(
         let (_, body) = answer(server.graphql(&key, &rotate).send().await.unwrap()).await;
         let new =
             body["data"]["rotateApiKey"]["secret"].as_str().unwrap_or_else(|| panic!("{body}")).to_owned();
-        assert_eq!(refused(&key, &rotate).await, "CONFLICT", "it makes one successor");
+        assert_eq!(refused(&key, &rotate).await, "CONFLICT", "a key can be rotated once");
         server.push_lines(&new, "s1", 0, &SyntheticSession::new(1).lines(3)).await;
         server.push_lines(&key, "s1", 0, &SyntheticSession::new(1).lines(3)).await;
         server.clock.advance_seconds(60);
         assert_eq!(
             server.graphql(&key, "{ __typename }").send().await.unwrap().status(),
             401,
-            "its grace is over"
+            "the grace period has ended"
         );
 
-        // A person names the one they mean, where they have several.
+        // A user with several keys must name one.
         let (other, _) = ada.key(&team, &["read"]).await;
         let rotate = "mutation($team: ID!, $key: ID) { rotateApiKey(teamId: $team, keyId: $key) { secret apiKey { id scopes } } }";
         assert_eq!(ada.refused(rotate, json!({ "team": team["id"] })).await, "BAD_USER_INPUT");
@@ -350,7 +351,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn plans_bind_where_billing_is_configured(db: TestDatabase) {
+    async fn plans_are_enforced_when_billing_is_configured(db: TestDatabase) {
         let server = TestServer::start_with(&db, |config| config.plans.billing_configured = true).await;
         let ada = Browser::of(&server, "ada").await;
         let team = ada.found("orchard").await;
@@ -362,7 +363,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn what_is_said_of_codes_and_names(db: TestDatabase) {
+    async fn invalid_names_emails_and_codes_are_refused(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = Browser::of(&server, "ada").await;
         let team = ada.found("orchard").await;
@@ -389,9 +390,9 @@ both_databases!(
     }
 );
 
-/// Two replicas on one PostgreSQL: what is revoked on the one ends on the other.
+/// Two replicas on one PostgreSQL.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_right_that_ends_on_one_replica_ends_on_the_other() {
+async fn a_right_revoked_on_one_replica_ends_on_the_other() {
     let db = TestDatabase::postgres().await;
     let (one, two) = (TestServer::start(&db).await, TestServer::start(&db).await);
     let ada = one.person("ada").await;
@@ -405,7 +406,7 @@ async fn a_right_that_ends_on_one_replica_ends_on_the_other() {
     ] {
         let (_, body) = answer(one.graphql(&token, &operation).send().await.unwrap()).await;
         assert!(body.get("errors").is_none(), "{body}");
-        assert_eq!(socket.hear().await, Err(4403), "{operation}");
+        assert_eq!(socket.receive().await, Err(4403), "{operation}");
     }
     one.stop().await;
     two.stop().await;

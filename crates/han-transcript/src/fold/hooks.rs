@@ -1,24 +1,24 @@
-//! Hook runs with their results.
+//! Pairs hook runs with their results.
 
 use std::collections::BTreeMap;
 
-use super::Place;
+use super::LinePosition;
 use crate::record::HookRecord;
 
 /// A hook run, its result, or both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookExecution {
-    /// The run, where one was recorded.
-    pub run: Option<(Place, HookRecord)>,
-    /// The outcome, where it is known: a run's result, or a hook that tells its whole story in one line.
-    pub outcome: Option<(Place, HookRecord)>,
+    /// The run, if one was recorded.
+    pub run: Option<(LinePosition, HookRecord)>,
+    /// The outcome, if known: the run's result, or a hook whose run and result are a single line.
+    pub outcome: Option<(LinePosition, HookRecord)>,
 }
 
-/// Pairs the hook events of one session, by where they stand: a result goes to the run that it names; one that
-/// names none goes to the run of the same hook (and plugin, and directory) before it that is still open, the
-/// earliest first. What stays alone is returned alone.
+/// Pairs the hook events of one session. A result belongs to the run that it names. A result that names no run belongs
+/// to the earliest preceding run of the same hook, plugin and directory that has no result yet. Unpaired runs and
+/// results are returned, too. The order of `events` does not matter.
 #[must_use]
-pub fn pair_hooks(events: &[(Place, HookRecord)]) -> Vec<HookExecution> {
+pub fn pair_hooks(events: &[(LinePosition, HookRecord)]) -> Vec<HookExecution> {
     let mut events: Vec<_> = events.iter().collect();
     events.sort_by(|(a, one), (b, other)| (a, &one.run_id).cmp(&(b, &other.run_id)));
     let (runs, outcomes): (Vec<_>, Vec<_>) = events.into_iter().partition(|(_, hook)| hook.is_run);
@@ -39,11 +39,11 @@ pub fn pair_hooks(events: &[(Place, HookRecord)]) -> Vec<HookExecution> {
         }
     }
     for outcome in unnamed {
-        let (place, hook) = outcome;
+        let (position, hook) = outcome;
         let is_open = |execution: &&mut HookExecution| {
             hook.run_id.is_none()
                 && execution.outcome.is_none()
-                && execution.run.as_ref().is_some_and(|(begun, run)| begun < place && same_hook(run, hook))
+                && execution.run.as_ref().is_some_and(|(begun, run)| begun < position && same_hook(run, hook))
         };
         match executions.iter_mut().find(is_open) {
             Some(execution) => execution.outcome = Some(outcome.clone()),
@@ -58,6 +58,6 @@ fn same_hook(run: &HookRecord, result: &HookRecord) -> bool {
     run.hook_name == result.hook_name && run.plugin == result.plugin && run.directory == result.directory
 }
 
-fn begun(execution: &HookExecution) -> Option<&Place> {
-    execution.run.as_ref().or(execution.outcome.as_ref()).map(|(place, _)| place)
+fn begun(execution: &HookExecution) -> Option<&LinePosition> {
+    execution.run.as_ref().or(execution.outcome.as_ref()).map(|(position, _)| position)
 }

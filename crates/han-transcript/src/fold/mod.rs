@@ -1,6 +1,5 @@
-//! A session's lines put together: totals, to-dos, tasks, file changes, hook runs. Every fold gives the same
-//! state in whatever order and whatever batches the lines arrive, because it looks only at what each line says
-//! and at where it stands.
+//! Combines the records of a session: totals, to-dos, tasks, file changes, hook runs. The result does not depend on
+//! the order or the batches in which lines arrive, because a fold uses only each line's content and position.
 
 mod hooks;
 mod tasks;
@@ -13,10 +12,10 @@ pub use hooks::{HookExecution, pair_hooks};
 pub use tasks::{NativeTask, Task, TaskStatus, native_tasks, tasks};
 pub use totals::{Compactions, SessionTotals, TokenTotals};
 
-/// Where a line stands among a session's lines, in the order the message list has.
+/// A line's position in a session, in the order of the message list.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Place {
-    /// Its time; for a line that has none of its own, the one it borrows.
+pub struct LinePosition {
+    /// Its time. A line without a time takes that of another line.
     pub time: Timestamp,
     /// Its file.
     pub transcript: String,

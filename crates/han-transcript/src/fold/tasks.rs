@@ -1,27 +1,27 @@
-//! Tasks from their events. An event counts unless the result of its call says that the call failed; a task that
-//! began through a call is known by the call until the result names it.
+//! Derives tasks from their events. Events of failed calls do not count. A task that a call starts has the call's id
+//! until the call's result names the task.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use han_types::Timestamp;
 
-use super::Place;
+use super::LinePosition;
 use crate::record::{NativeTaskEvent, NativeTaskRecord, TaskEvent, TaskOutcome, TaskRecord};
 
-/// Where one of Han's tasks stands.
+/// The status of a task of Han.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TaskStatus {
-    /// Begun and not ended.
+    /// Started, not ended.
     #[default]
     Active,
-    /// Ended.
+    /// Completed.
     Completed,
-    /// Given up.
+    /// Abandoned.
     Failed,
 }
 
 impl TaskStatus {
-    /// The contract's name.
+    /// The GraphQL name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -32,101 +32,101 @@ impl TaskStatus {
     }
 }
 
-/// One of Han's tasks.
+/// A task of Han.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Task {
-    /// Its id, or the id of the call that began it as long as no result names it.
+    /// Its id, or the id of the call that started it until a result names the task.
     pub task_id: String,
-    /// What is to be done.
+    /// What to do.
     pub description: Option<String>,
     /// `implementation`, `fix`, `refactor`, `research`, or another word.
     pub task_type: Option<String>,
     /// `trivial`, `simple`, `moderate` or `complex`.
     pub complexity: Option<String>,
-    /// Where it stands, as its last event says.
+    /// Its status after its last event.
     pub status: TaskStatus,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: Option<TaskOutcome>,
-    /// How sure the agent is of that, from 0 to 1.
+    /// The agent's confidence in the outcome, from 0 to 1.
     pub confidence: Option<f64>,
-    /// The last note or, where it was given up, the reason.
+    /// The last note or, if it was abandoned, the reason.
     pub notes: Option<String>,
-    /// When it was first heard of.
+    /// The time of its first event.
     pub started_at: Timestamp,
     /// When it ended.
     pub completed_at: Option<Timestamp>,
 }
 
-/// One of the agent's own tasks.
+/// A task of the agent itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NativeTask {
-    /// Its id, or the id of the call that created it as long as no result names it.
+    /// Its id, or the id of the call that created it until a result names the task.
     pub task_id: String,
-    /// What it is called; empty where only updates were seen.
+    /// Its title; empty if only updates are known.
     pub subject: String,
-    /// What is to be done.
+    /// What to do.
     pub description: Option<String>,
-    /// The same as something being done.
+    /// The title in the present continuous (`Running the tests`).
     pub active_form: Option<String>,
-    /// `pending`, `in_progress`, `completed`, `deleted`, or whatever the agent wrote.
+    /// `pending`, `in_progress`, `completed`, `deleted`, or any other text of the agent.
     pub status: String,
-    /// Who does it.
+    /// The assignee.
     pub owner: Option<String>,
     /// Tasks that wait for it.
     pub blocks: BTreeSet<String>,
-    /// Tasks it waits for.
+    /// Tasks that it waits for.
     pub blocked_by: BTreeSet<String>,
-    /// When it was first heard of.
+    /// The time of its first event.
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
-    /// When it was completed, if that is where it stands.
+    /// When it was completed, if it is completed.
     pub completed_at: Option<Timestamp>,
 }
 
-/// One event, in order: where it stands, its call, the task it names, and what happened.
-type Event<'a, E> = (&'a Place, Option<&'a str>, Option<&'a str>, &'a E);
+/// One event: its position, its call, the task that it names, and its content.
+type Event<'a, E> = (&'a LinePosition, Option<&'a str>, Option<&'a str>, &'a E);
 
-/// Sorts events by where they stand, drops those of failed calls, and says which task each belongs to.
+/// Drops the events of failed calls and groups the others by task, sorted by position.
 fn by_task<'a, E>(
     mut events: Vec<Event<'a, E>>,
     failed: &BTreeSet<String>,
     names: fn(&E) -> bool,
-) -> BTreeMap<&'a str, Vec<(&'a Place, &'a E)>> {
+) -> BTreeMap<&'a str, Vec<(&'a LinePosition, &'a E)>> {
     events.retain(|(_, call_id, ..)| call_id.is_none_or(|call| !failed.contains(call)));
     events.sort_by(|a, b| (a.0, a.1, a.2).cmp(&(b.0, b.1, b.2)));
     let named: BTreeMap<&str, &str> =
         events.iter().filter(|event| names(event.3)).filter_map(|event| Some((event.1?, event.2?))).collect();
     let mut tasks = BTreeMap::<_, Vec<_>>::new();
-    for (place, call_id, task_id, event) in events {
+    for (position, call_id, task_id, event) in events {
         let by_call = || call_id.map(|call| *named.get(call).unwrap_or(&call));
         if let Some(id) = task_id.or_else(by_call)
             && !names(event)
         {
-            tasks.entry(id).or_default().push((place, event));
+            tasks.entry(id).or_default().push((position, event));
         }
     }
     tasks
 }
 
-/// Han's tasks, by when they began. `failed` are the calls whose results say they failed.
+/// Han's tasks, ordered by start time. `failed` has the ids of failed calls.
 #[must_use]
-pub fn tasks(events: &[(Place, TaskRecord)], failed: &BTreeSet<String>) -> Vec<Task> {
-    let events = events
-        .iter()
-        .map(|(place, record)| (place, record.call_id.as_deref(), record.task_id.as_deref(), &record.event));
+pub fn tasks(events: &[(LinePosition, TaskRecord)], failed: &BTreeSet<String>) -> Vec<Task> {
+    let events = events.iter().map(|(position, record)| {
+        (position, record.call_id.as_deref(), record.task_id.as_deref(), &record.event)
+    });
     let tasks = by_task(events.collect(), failed, |event| matches!(event, TaskEvent::Named));
     let mut tasks: Vec<_> = tasks.into_iter().map(|(id, events)| task(id, &events)).collect();
     tasks.sort_by(|a, b| (a.started_at, &a.task_id).cmp(&(b.started_at, &b.task_id)));
     tasks
 }
 
-fn task(id: &str, events: &[(&Place, &TaskEvent)]) -> Task {
-    let started_at = events.first().map_or_else(Timestamp::default, |(place, _)| place.time);
+fn task(id: &str, events: &[(&LinePosition, &TaskEvent)]) -> Task {
+    let started_at = events.first().map_or_else(Timestamp::default, |(position, _)| position.time);
     let mut task = Task { task_id: id.to_owned(), started_at, ..Task::default() };
-    for (place, event) in events {
+    for (position, event) in events {
         match event {
-            // The same beginning is told by the tool use, by Han's record of it, and by its own event.
+            // The tool use, Han's record of it, and Han's own event all report the same start.
             TaskEvent::Started { description, task_type, complexity } => {
                 set(&mut task.description, description);
                 set(&mut task.task_type, task_type);
@@ -138,7 +138,7 @@ fn task(id: &str, events: &[(&Place, &TaskEvent)]) -> Task {
                 task.outcome = *outcome;
                 set(&mut task.confidence, confidence);
                 set(&mut task.notes, notes);
-                task.completed_at = Some(place.time);
+                task.completed_at = Some(position.time);
             }
             TaskEvent::Failed { reason, confidence, notes } => {
                 task.status = TaskStatus::Failed;
@@ -146,7 +146,7 @@ fn task(id: &str, events: &[(&Place, &TaskEvent)]) -> Task {
                 set(&mut task.confidence, confidence);
                 set(&mut task.notes, notes);
                 set(&mut task.notes, reason);
-                task.completed_at = Some(place.time);
+                task.completed_at = Some(position.time);
             }
             TaskEvent::Named => {}
         }
@@ -154,11 +154,14 @@ fn task(id: &str, events: &[(&Place, &TaskEvent)]) -> Task {
     task
 }
 
-/// The agent's own tasks, by when they were created. `failed` are the calls whose results say they failed.
+/// The agent's own tasks, ordered by creation time. `failed` has the ids of failed calls.
 #[must_use]
-pub fn native_tasks(events: &[(Place, NativeTaskRecord)], failed: &BTreeSet<String>) -> Vec<NativeTask> {
-    let events = events.iter().map(|(place, record)| {
-        (place, Some(record.call_id.as_str()), record.task_id.as_deref(), &record.event)
+pub fn native_tasks(
+    events: &[(LinePosition, NativeTaskRecord)],
+    failed: &BTreeSet<String>,
+) -> Vec<NativeTask> {
+    let events = events.iter().map(|(position, record)| {
+        (position, Some(record.call_id.as_str()), record.task_id.as_deref(), &record.event)
     });
     let tasks = by_task(events.collect(), failed, |event| matches!(event, NativeTaskEvent::Named));
     let mut tasks: Vec<_> = tasks.into_iter().map(|(id, events)| native_task(id, &events)).collect();
@@ -166,8 +169,8 @@ pub fn native_tasks(events: &[(Place, NativeTaskRecord)], failed: &BTreeSet<Stri
     tasks
 }
 
-fn native_task(id: &str, events: &[(&Place, &NativeTaskEvent)]) -> NativeTask {
-    let created_at = events.first().map_or_else(Timestamp::default, |(place, _)| place.time);
+fn native_task(id: &str, events: &[(&LinePosition, &NativeTaskEvent)]) -> NativeTask {
+    let created_at = events.first().map_or_else(Timestamp::default, |(position, _)| position.time);
     let mut task = NativeTask {
         task_id: id.to_owned(),
         status: "pending".to_owned(),
@@ -176,7 +179,7 @@ fn native_task(id: &str, events: &[(&Place, &NativeTaskEvent)]) -> NativeTask {
         ..NativeTask::default()
     };
     let mut named = None;
-    for (place, event) in events {
+    for (position, event) in events {
         match event {
             NativeTaskEvent::Created { subject, description, active_form } => {
                 set(&mut named, subject);
@@ -200,18 +203,18 @@ fn native_task(id: &str, events: &[(&Place, &NativeTaskEvent)]) -> NativeTask {
                 task.blocked_by.extend(add_blocked_by.iter().cloned());
                 if let Some(status) = status {
                     task.status.clone_from(status);
-                    task.completed_at = (status == "completed").then_some(place.time);
+                    task.completed_at = (status == "completed").then_some(position.time);
                 }
             }
             NativeTaskEvent::Named => {}
         }
-        task.updated_at = place.time;
+        task.updated_at = position.time;
     }
     task.subject = named.unwrap_or_default();
     task
 }
 
-/// What is given replaces what was known.
+/// Overwrites `known` if `given` has a value.
 fn set<T: Clone>(known: &mut Option<T>, given: &Option<T>) {
     if given.is_some() {
         known.clone_from(given);

@@ -1,17 +1,17 @@
-//! A session's totals.
+//! Computes a session's totals.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{NativeTask, Place, Task, native_tasks, tasks};
+use super::{LinePosition, NativeTask, Task, native_tasks, tasks};
 use crate::record::{
     CompactionTrigger, FileAction, FileChangeRecord, LineRecord, NativeTaskRecord, ResultKind, SummarySource,
     TaskRecord, TodoRecord, Usage,
 };
 
-/// Token counters over many answers, each counted once.
+/// Token counters summed over answers, each answer counted once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TokenTotals {
-    /// Input tokens that no cache covered.
+    /// Input tokens that were neither read from nor written to a cache.
     pub input: i64,
     /// Output tokens.
     pub output: i64,
@@ -24,7 +24,7 @@ pub struct TokenTotals {
 }
 
 impl TokenTotals {
-    /// Input tokens written to the cache, for whatever time.
+    /// All input tokens written to the cache.
     #[must_use]
     pub fn cache_creation(&self) -> i64 {
         self.cache_creation_5m.saturating_add(self.cache_creation_1h)
@@ -39,41 +39,40 @@ impl TokenTotals {
     }
 }
 
-/// How often a session was compacted. Boundaries are counted by their trigger; each usually leaves one
-/// continuation, too.
+/// How often a session was compacted. Boundary lines are counted by trigger; a continuation line usually follows each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compactions {
-    /// Because the context was full.
+    /// Triggered by a full context.
     pub auto: u64,
-    /// Because a person asked.
+    /// Requested by a person.
     pub manual: u64,
-    /// For a reason the line does not give.
+    /// Without a trigger in the line.
     pub unknown: u64,
-    /// Summaries that the conversation went on from.
+    /// Summaries from which the conversation continued.
     pub continuations: u64,
 }
 
-/// What a session's lines come to, its subagents' included.
+/// A session's totals, including its subagents.
 #[derive(Clone, Debug, Default)]
 pub struct SessionTotals {
     seen: BTreeSet<(String, String)>,
     usage: BTreeMap<String, Usage>,
     turns: u64,
     compactions: Compactions,
-    todos: Option<(Place, Vec<TodoRecord>)>,
-    tasks: Vec<(Place, TaskRecord)>,
-    native_tasks: Vec<(Place, NativeTaskRecord)>,
-    file_changes: Vec<(Place, FileChangeRecord)>,
+    todos: Option<(LinePosition, Vec<TodoRecord>)>,
+    tasks: Vec<(LinePosition, TaskRecord)>,
+    native_tasks: Vec<(LinePosition, NativeTaskRecord)>,
+    file_changes: Vec<(LinePosition, FileChangeRecord)>,
     failed_calls: BTreeSet<String>,
     file_actions: BTreeMap<String, FileAction>,
-    first_prompt: Option<(Place, String)>,
-    last_summary: Option<(Place, String)>,
+    first_prompt: Option<(LinePosition, String)>,
+    last_summary: Option<(LinePosition, String)>,
 }
 
 impl SessionTotals {
-    /// Takes in one line. A line whose file and uuid are known already is the same message and changes nothing.
-    pub fn add(&mut self, place: &Place, record: &LineRecord) {
-        if !self.seen.insert((place.transcript.clone(), record.uuid.clone())) {
+    /// Adds one line. A line whose file and uuid are known is a duplicate and changes nothing.
+    pub fn add(&mut self, position: &LinePosition, record: &LineRecord) {
+        if !self.seen.insert((position.transcript.clone(), record.uuid.clone())) {
             return;
         }
         if let Some(usage) = &record.usage {
@@ -88,13 +87,13 @@ impl SessionTotals {
             Some((false, CompactionTrigger::Unknown)) => self.compactions.unknown += 1,
         }
         if let Some(todos) = &record.todos
-            && self.todos.as_ref().is_none_or(|(latest, _)| latest < place)
+            && self.todos.as_ref().is_none_or(|(latest, _)| latest < position)
         {
-            self.todos = Some((place.clone(), todos.clone()));
+            self.todos = Some((position.clone(), todos.clone()));
         }
-        self.tasks.extend(record.tasks.iter().map(|task| (place.clone(), task.clone())));
-        self.native_tasks.extend(record.native_tasks.iter().map(|task| (place.clone(), task.clone())));
-        self.file_changes.extend(record.file_changes.iter().map(|change| (place.clone(), change.clone())));
+        self.tasks.extend(record.tasks.iter().map(|task| (position.clone(), task.clone())));
+        self.native_tasks.extend(record.native_tasks.iter().map(|task| (position.clone(), task.clone())));
+        self.file_changes.extend(record.file_changes.iter().map(|change| (position.clone(), change.clone())));
         for result in &record.results {
             let Some(call_id) = result.call_id.as_ref().filter(|_| result.kind != ResultKind::Hook) else {
                 continue;
@@ -103,15 +102,15 @@ impl SessionTotals {
                 self.failed_calls.insert(call_id.clone());
             }
             if let Some(action) = result.file_action {
-                // A call has one result; should a hostile file hold two, the order must still not matter.
+                // A call has one result; if a hostile file has two, their order must not matter.
                 let known = self.file_actions.entry(call_id.clone()).or_insert(action);
                 *known = action.max(*known);
             }
         }
-        self.add_summary(place, record);
+        self.add_summary(position, record);
     }
 
-    /// Counters of one answer only grow from line to line, so the largest of each is the last.
+    /// The counters of one answer only grow from line to line, so the maximum is the final value.
     fn add_usage(&mut self, usage: &Usage) {
         let kept = self.usage.entry(usage.message_id.clone()).or_insert_with(|| usage.clone());
         kept.input = kept.input.max(usage.input);
@@ -124,24 +123,24 @@ impl SessionTotals {
         }
     }
 
-    fn add_summary(&mut self, place: &Place, record: &LineRecord) {
+    fn add_summary(&mut self, position: &LinePosition, record: &LineRecord) {
         let Some(summary) = &record.summary else { return };
-        let (slot, replaces): (_, fn(&Place, &Place) -> bool) = match summary.source {
+        let (slot, replaces): (_, fn(&LinePosition, &LinePosition) -> bool) = match summary.source {
             SummarySource::FirstPrompt => (&mut self.first_prompt, |new, old| new < old),
             SummarySource::SummaryLine => (&mut self.last_summary, |new, old| new > old),
         };
-        if slot.as_ref().is_none_or(|(old, _)| replaces(place, old)) {
-            *slot = Some((place.clone(), summary.text.clone()));
+        if slot.as_ref().is_none_or(|(old, _)| replaces(position, old)) {
+            *slot = Some((position.clone(), summary.text.clone()));
         }
     }
 
-    /// How many different messages were taken in.
+    /// The number of distinct messages.
     #[must_use]
     pub fn messages(&self) -> usize {
         self.seen.len()
     }
 
-    /// Every answer once, by `message.id`.
+    /// Each answer once, identified by `message.id`.
     pub fn answers(&self) -> impl Iterator<Item = &Usage> {
         self.usage.values()
     }
@@ -154,7 +153,7 @@ impl SessionTotals {
         totals
     }
 
-    /// The tokens of all answers, by model; answers that name none stand under `None`.
+    /// The tokens of all answers, by model; `None` has those of answers without a model.
     #[must_use]
     pub fn tokens_by_model(&self) -> BTreeMap<Option<&str>, TokenTotals> {
         let mut totals = BTreeMap::<_, TokenTotals>::new();
@@ -164,7 +163,7 @@ impl SessionTotals {
         totals
     }
 
-    /// What persons typed.
+    /// The number of prompts and commands that people typed.
     #[must_use]
     pub fn turns(&self) -> u64 {
         self.turns
@@ -194,17 +193,17 @@ impl SessionTotals {
         native_tasks(&self.native_tasks, &self.failed_calls)
     }
 
-    /// File changes that no result calls failed, in the session's order, with what their results say became of
-    /// the file.
+    /// The file changes of calls that did not fail, in the session's order. The action is the one that the call's
+    /// result reports, if it reports any.
     #[must_use]
-    pub fn file_changes(&self) -> Vec<(Place, FileChangeRecord)> {
+    pub fn file_changes(&self) -> Vec<(LinePosition, FileChangeRecord)> {
         let happened =
             self.file_changes.iter().filter(|(_, change)| !self.failed_calls.contains(&change.call_id));
         let mut changes: Vec<_> = happened
             .cloned()
-            .map(|(place, mut change)| {
+            .map(|(position, mut change)| {
                 change.action = self.file_actions.get(&change.call_id).copied().unwrap_or(change.action);
-                (place, change)
+                (position, change)
             })
             .collect();
         changes.sort_by(|(a, one), (b, other)| (a, &one.call_id).cmp(&(b, &other.call_id)));

@@ -1,9 +1,9 @@
-//! What the file tools set out to change.
+//! The file changes that tool uses request.
 //!
-//! Lines are counted from the tool use's input, not from the patch its result may carry: the input is there in
-//! every version and in subagents' files, too, where results come without a patch, and so the figures are the
-//! same whether the result has arrived or not. The price: what a `Write` replaced, and how often a
-//! `replace_all` hit, is not in the input; a `Write` removes 0 lines, and a `replace_all` counts once.
+//! Lines are counted in the tool use's input, not in the patch that its result may contain. Every version writes the
+//! input, and so do subagents, whose results have no patch; so the counts do not depend on whether the result has
+//! arrived. The disadvantage: the input does not tell what a `Write` replaces and how often a `replace_all` matches. A
+//! `Write` therefore removes 0 lines, and a `replace_all` counts once.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -14,20 +14,20 @@ use super::MAX_ITEMS;
 use crate::json::{self, Object};
 use crate::text::{MAX_PATH, label};
 
-/// What became of a file.
+/// What happened to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FileAction {
-    /// It is new.
+    /// It was created.
     Created,
     /// Its content changed.
     Modified,
-    /// It is gone.
+    /// It was deleted.
     Deleted,
 }
 
 impl FileAction {
-    /// The contract's name, which is also the stored one.
+    /// The GraphQL name, which is also the stored one.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -56,19 +56,19 @@ impl FromStr for FileAction {
     }
 }
 
-/// A change that a tool use set out to make. It counts unless the call's result says it failed.
+/// A change that a tool use requests. It counts unless the call failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileChangeRecord {
     /// The file.
     pub path: String,
     /// The tool: `Write`, `Edit`, `MultiEdit` or `NotebookEdit`.
     pub tool_name: String,
-    /// What becomes of the file, as far as the input tells: a `Write`, and an edit of nothing, create it. The
-    /// result's `file_action` knows better.
+    /// The action, as far as the input determines it: a `Write` and an edit of empty text create the file. The
+    /// result's `file_action` takes precedence.
     pub action: FileAction,
-    /// Lines that are in the new text and were not in the old one.
+    /// The number of lines in the new text that are not in the old text.
     pub lines_added: i64,
-    /// Lines that were in the old text and are not in the new one.
+    /// The number of lines in the old text that are not in the new text.
     pub lines_removed: i64,
     /// The tool use.
     pub call_id: String,
@@ -89,7 +89,7 @@ impl FileChangeRecord {
                 let sum = edits.iter().fold((0, 0), |sum, (_, lines)| (sum.0 + lines.0, sum.1 + lines.1));
                 (if created { FileAction::Created } else { FileAction::Modified }, sum)
             }
-            // The old cell is not in the input; deleting a cell takes away an unknown number of lines.
+            // The input does not contain the old cell, so the number of removed lines is unknown.
             "NotebookEdit" => {
                 let deletes = input.text("edit_mode").is_some_and(|mode| mode == "delete");
                 let source = if deletes { None } else { input.text("new_source") };
@@ -115,8 +115,8 @@ impl FileChangeRecord {
     }
 }
 
-/// Lines added and removed between two texts, each line as often as it stands there. A moved line is neither:
-/// telling it apart would take quadratic time on texts that a hostile transcript may choose.
+/// The number of lines added and removed between two texts, compared as multisets. A moved line counts as neither,
+/// because finding moves takes quadratic time, and a hostile transcript chooses the texts.
 fn changed_lines(old: &str, new: &str) -> (i64, i64) {
     let mut balance: HashMap<&str, i64> = HashMap::new();
     for line in new.lines() {
@@ -128,7 +128,7 @@ fn changed_lines(old: &str, new: &str) -> (i64, i64) {
     balance.values().fold((0, 0), |(added, removed), &n| (added + n.max(0), removed - n.min(0)))
 }
 
-/// What a file tool's structured result says it did to its file.
+/// The action that a file tool's structured result reports.
 pub(super) fn result_action(result: &Object<'_>) -> Option<FileAction> {
     result.raw("filePath")?;
     match &*result.text("type").unwrap_or_default() {
@@ -138,7 +138,7 @@ pub(super) fn result_action(result: &Object<'_>) -> Option<FileAction> {
     }
 }
 
-/// Keeps a hostile line from projecting to an unbounded number of rows.
+/// Limits the number of rows that a hostile line projects to.
 pub(super) fn bounded<T>(items: impl Iterator<Item = T>) -> Vec<T> {
     items.take(MAX_ITEMS).collect()
 }
@@ -150,7 +150,7 @@ mod tests {
     use super::changed_lines;
 
     #[test]
-    fn lines_are_counted_as_often_as_they_stand() {
+    fn changed_lines_compares_multisets() {
         assert_eq!(changed_lines("", "a\nb\n"), (2, 0));
         assert_eq!(changed_lines("a\nb\nc", "a\nx\nc"), (1, 1));
         assert_eq!(changed_lines("a\na\na", "a"), (0, 2));
@@ -160,7 +160,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_difference_is_the_difference_in_length(old in "[ab\n]{0,40}", new in "[ab\n]{0,40}") {
+        fn added_minus_removed_is_the_difference_in_line_count(old in "[ab\n]{0,40}", new in "[ab\n]{0,40}") {
             let (added, removed) = changed_lines(&old, &new);
             let count = |text: &str| i64::try_from(text.lines().count()).unwrap();
             prop_assert_eq!(added - removed, count(&new) - count(&old));

@@ -1,30 +1,29 @@
 //! Hook executions, from Han's events.
 
 use crate::kind::MessageKind;
-use crate::line::Line;
+use crate::line::ParsedLine;
 use crate::text::{MAX_NAME, MAX_PATH, label};
 
-/// A hook that ran or ended.
+/// The start or the outcome of a hook run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookRecord {
-    /// The run: a `hook_run`'s own id, or the one its result names. A result without it answers the hook's next
-    /// open run before it.
+    /// The run: the id of a `hook_run`, or the one that its result names. A result without it answers the earliest
+    /// preceding run of the hook without a result.
     pub run_id: Option<String>,
     /// The hook's name, such as `lint`.
     pub hook_name: Option<String>,
-    /// The plugin it belongs to.
+    /// The hook's plugin.
     pub plugin: Option<String>,
-    /// When it runs: `Stop`, `SessionStart`.
+    /// The event that triggers it: `Stop`, `SessionStart`.
     pub hook_type: Option<String>,
-    /// Where it ran.
+    /// The directory in which it ran.
     pub directory: Option<String>,
-    /// Whether this is the start of a run, whose `hook_result` follows. Otherwise it is an outcome: such a
-    /// result, or a hook that tells its whole story in one line (`hook_validation`, `hook_script`,
-    /// `hook_reference`, `hook_datetime`).
+    /// Whether this is the start of a run, whose `hook_result` follows. Otherwise it is an outcome: a result, or a hook
+    /// whose run and result are a single line (`hook_validation`, `hook_script`, `hook_reference`, `hook_datetime`).
     pub is_run: bool,
-    /// Whether it went well, where the line says so.
+    /// Whether it succeeded, if the line states it.
     pub success: Option<bool>,
-    /// How long it took.
+    /// Its duration in milliseconds.
     pub duration_ms: Option<i64>,
     /// Its exit code.
     pub exit_code: Option<i64>,
@@ -33,7 +32,7 @@ pub struct HookRecord {
 }
 
 impl HookRecord {
-    pub(super) fn read(line: &Line<'_>) -> Option<Self> {
+    pub(super) fn read(line: &ParsedLine<'_>) -> Option<Self> {
         if !matches!(
             line.kind(),
             MessageKind::HookRun

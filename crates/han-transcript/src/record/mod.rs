@@ -1,8 +1,7 @@
-//! What one line means to the write path: its key, its place, and the rows it projects to. What a person reads
-//! is made in `view`.
+//! Projects one line to what ingest stores: its key, its position, and rows. Not here: what a client displays (`view`).
 //!
-//! Everything here is safe for a clear column: no control characters, bounded lengths. Ids are taken whole or
-//! not at all; names, paths and prose are cut. Of one line at most [`MAX_ITEMS`] items of each sort are taken.
+//! Every text here is valid for a plaintext column: no control characters, bounded length. Ids are never truncated;
+//! names, paths and prose are. One line projects to at most [`MAX_ITEMS`] items of each sort.
 
 mod changes;
 mod hooks;
@@ -28,10 +27,10 @@ pub use tasks::{
 };
 pub use usage::{MAX_TOKENS, Usage};
 
-/// The most items of one sort (tool uses, results, changes, tasks, to-dos) that one line projects to.
+/// The maximum number of items of one sort (tool uses, results, changes, tasks, to-dos) per line.
 pub const MAX_ITEMS: usize = 1000;
 
-/// Where a line stands.
+/// The session and file of a line.
 #[derive(Clone, Copy, Debug)]
 pub struct LineContext<'a> {
     /// The session's id.
@@ -40,70 +39,70 @@ pub struct LineContext<'a> {
     pub transcript: &'a str,
 }
 
-/// What one line means to the write path.
+/// What ingest stores about one line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LineRecord {
-    /// The line's own uuid, taken as it stands if it is a string of 1 to 128 characters, none of them a control
-    /// character; else derived from its content (see [`LINE_NAMESPACE`]).
+    /// The line's own uuid, unchanged, if it is a string of 1 to 128 characters without control characters; else a
+    /// uuid derived from its content (see [`LINE_NAMESPACE`]).
     pub uuid: String,
     /// Whether `uuid` is the line's own.
     pub own_uuid: bool,
-    /// The line it follows.
+    /// The uuid of the line that it follows.
     pub parent_uuid: Option<String>,
-    /// Which message it becomes.
+    /// Its message type.
     pub kind: MessageKind,
-    /// Its `type`, at most 64 characters; empty where it has none.
+    /// Its `type`, at most 64 characters; empty if it has none.
     pub line_type: String,
-    /// Its `subtype`; for a Han event the event's name.
+    /// Its `subtype`; for a Han event, the event's name.
     pub subtype: Option<String>,
     /// Its `message.role`.
     pub role: Option<String>,
-    /// Where its time comes from.
+    /// The source of its time.
     pub time: TimeSource,
     /// The subagent that wrote it.
     pub agent_id: Option<String>,
     /// Whether it belongs to a subagent's conversation.
     pub is_sidechain: bool,
-    /// Whether the harness put it there.
+    /// Whether the harness wrote it.
     pub is_meta: bool,
-    /// Whether it sums up the conversation before a compaction.
+    /// Whether it summarizes the conversation before a compaction.
     pub is_compact_summary: bool,
-    /// Whether it never stands in the message list, because it nests under what it answers.
+    /// Whether it is not listed on its own but nested under the call or hook run that it answers.
     pub nests: bool,
     /// Whether it is a `progress` line.
     pub is_progress: bool,
     /// The model that answered.
     pub model: Option<String>,
-    /// What the answer cost in tokens.
+    /// The token counters of the answer.
     pub usage: Option<Usage>,
     /// The tools it uses.
     pub tool_uses: Vec<ToolUse>,
-    /// The types of the subagents that its tool uses start (`Task`, `Agent`), one for each; empty where the input names
-    /// none.
+    /// The types of the subagents that its tool uses start (`Task`, `Agent`), one per tool use; empty text if the input
+    /// names no type.
     pub subagents: Vec<String>,
-    /// The first tool it uses, the tool of an MCP or exposed call or result, or another Han event's name.
+    /// The first tool that it uses, the tool of an MCP or exposed call or result, or the name of any other Han event.
     pub tool_name: Option<String>,
-    /// What it answers.
+    /// The results that it contains.
     pub results: Vec<ResultRecord>,
-    /// The subagent a `progress` line reports on, under the tool use that started it. It is known here before
-    /// the tool use's result names it.
+    /// The subagent that a `progress` line reports on, with the tool use that started it. Progress lines arrive before
+    /// the tool use's result, which also names the subagent.
     pub agent_start: Option<AgentStart>,
-    /// The hook that ran or ended.
+    /// The hook that started or ended.
     pub hook: Option<HookRecord>,
-    /// Whether a person typed it: a prompt or a command of the main conversation. What the harness writes in a
-    /// person's name (command output, notices of background tasks) is no turn.
+    /// Whether a person typed it: a prompt or a command of the main conversation. `user` lines that the harness writes
+    /// (command output, notices of background tasks) are no turns.
     pub turn: bool,
-    /// The compaction it marks.
+    /// The compaction that it records.
     pub compaction: Option<Compaction>,
-    /// The whole to-do list, where it writes one (`TodoWrite`).
+    /// The complete to-do list, if it writes one (`TodoWrite`).
     pub todos: Option<Vec<TodoRecord>>,
     /// Events of Han's tasks.
     pub tasks: Vec<TaskRecord>,
     /// Events of the agent's own tasks (`TaskCreate`, `TaskUpdate`).
     pub native_tasks: Vec<NativeTaskRecord>,
-    /// The files its tool uses set out to change.
+    /// The file changes that its tool uses request.
     pub file_changes: Vec<FileChangeRecord>,
-    /// What it offers as the session's summary.
+    /// Its candidate for the session's summary.
     pub summary: Option<SummaryRecord>,
     /// The branch it was written on.
     pub git_branch: Option<String>,
@@ -113,35 +112,35 @@ pub struct LineRecord {
     pub version: Option<String>,
     /// The session's short name.
     pub slug: Option<String>,
-    /// The pull request it opened or names.
+    /// The pull request that it opened or names.
     pub pull_request: Option<PullRequest>,
-    /// A mood that Han read from a prompt.
+    /// The sentiment of a prompt.
     pub sentiment: Option<SentimentRecord>,
 }
 
-/// Where a line's time comes from.
+/// The source of a line's time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TimeSource {
-    /// The line says so itself (`timestamp`, or a file history snapshot's `snapshot.timestamp`).
+    /// The line itself (`timestamp`, or `snapshot.timestamp` of a file history snapshot).
     Own(Timestamp),
-    /// It is that of the line with this uuid (a summary's `leafUuid`).
+    /// The line with this uuid (a summary's `leafUuid`).
     Leaf(String),
-    /// It is that of the line before it in its file.
+    /// The preceding line of its file.
     LineBefore,
 }
 
 /// A tool use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolUse {
-    /// What its result names, within the session.
+    /// The id that its result names, unique within the session.
     pub call_id: String,
     /// The tool.
     pub name: String,
-    /// What sort of tool that is.
+    /// The tool's category.
     pub category: ToolCategory,
 }
 
-/// What sort of thing a result answers.
+/// The kind of call that a result answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ResultKind {
     /// A `tool_use` block.
@@ -155,7 +154,7 @@ pub enum ResultKind {
 }
 
 impl ResultKind {
-    /// The name that is stored.
+    /// The stored name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -167,23 +166,22 @@ impl ResultKind {
     }
 }
 
-/// A result, to be paired with what it answers.
+/// A result, to be paired with its call or hook run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResultRecord {
-    /// What sort of call it answers.
+    /// The kind of call that it answers.
     pub kind: ResultKind,
-    /// The call it answers. Only a hook's result may lack one: it then answers the hook's next open run
-    /// before it in the session. Results of other kinds that name no call are left out.
+    /// The call that it answers. Only a hook's result may have none: it then answers the earliest preceding run of the
+    /// hook without a result. Results of other kinds that name no call are dropped.
     pub call_id: Option<String>,
-    /// Whether the call went well, where the result says so; a tool result is a success unless it says
-    /// `is_error`.
+    /// Whether the call succeeded, if the result states it; a tool result is a success unless `is_error` is set.
     pub success: Option<bool>,
-    /// How long the call took.
+    /// The call's duration in milliseconds.
     pub duration_ms: Option<i64>,
     /// The subagent that the call started.
     pub starts_agent: Option<String>,
-    /// What a file tool says it did to its file. It corrects [`FileChangeRecord::action`], which a `Write`
-    /// cannot know beforehand.
+    /// The file action that the tool's result reports. It corrects [`FileChangeRecord::action`], which the input of a
+    /// `Write` does not determine.
     pub file_action: Option<FileAction>,
 }
 
@@ -201,14 +199,14 @@ pub struct AgentStart {
 pub enum CompactionTrigger {
     /// The context was full.
     Auto,
-    /// A person asked for it.
+    /// A person requested it.
     Manual,
-    /// The line does not say.
+    /// The line does not state it.
     Unknown,
 }
 
 impl CompactionTrigger {
-    /// The name that is stored.
+    /// The stored name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -219,8 +217,8 @@ impl CompactionTrigger {
     }
 }
 
-/// A compaction. One leaves two lines: its boundary (`continuation` false), and the summary that the
-/// conversation goes on from (`continuation` true). Count the boundaries.
+/// A compaction. Each writes two lines: its boundary (`continuation` is false) and the summary from which the
+/// conversation continues (`continuation` is true). To count compactions, count boundaries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compaction {
     /// Why it happened.
@@ -229,17 +227,17 @@ pub struct Compaction {
     pub continuation: bool,
 }
 
-/// Where a summary comes from. A summary line beats a prompt.
+/// The source of a session's summary. A summary line takes precedence over a prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SummarySource {
-    /// A turn; the session's first one counts.
+    /// A turn; the session's first one is used.
     FirstPrompt,
-    /// A `summary` line; the last one counts.
+    /// A `summary` line; the last one is used.
     SummaryLine,
 }
 
-/// What a line offers as the session's summary.
+/// A line's candidate for the session's summary.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SummaryRecord {
     /// One line of at most 500 characters.

@@ -1,10 +1,10 @@
-//! One pass over a line that gathers what the modules beside it read.
+//! Projects a line in one pass; the sibling modules extract the single records.
 
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::changes::{bounded, result_action};
-use super::tasks::said;
+use super::tasks::small_result_text;
 use super::{
     AgentStart, Compaction, CompactionTrigger, FileChangeRecord, HookRecord, LineContext, LineRecord,
     NativeTaskRecord, PullRequest, ResultKind, ResultRecord, SentimentRecord, SummaryRecord, SummarySource,
@@ -12,31 +12,30 @@ use super::{
 };
 use crate::json::{self, Object};
 use crate::kind::MessageKind;
-use crate::line::{Line, duration_ms};
+use crate::line::{ParsedLine, duration_ms};
 use crate::text::{MAX_NAME, MAX_PATH, id, label, preview};
 use crate::tool::{self, ToolCategory};
 
-/// The namespace of uuids derived from content, for lines that carry none of their own.
+/// The namespace of uuids that are derived from content, for lines without a uuid.
 ///
-/// Such a uuid is UUIDv5 (RFC 9562, section 5.5) in this namespace over the UTF-8 bytes of
-/// `session_id/transcript/form`: the two ids as they stand (their alphabet has no `/`), and as form the line's
-/// canonical JSON (RFC 8785). A line that has none is its own form, byte for byte: one that is not JSON, holds a
-/// lone surrogate or a number beyond the double range, or nests deeper than 127 levels; and so is one of more than
-/// [`MAX_CANONICAL`] bytes. Of a name that stands
-/// twice in an object the canonical form has the last. Identical lines of one file thus are one message, and the
-/// same line pushed again is recognised.
+/// Such a uuid is a UUIDv5 (RFC 9562, section 5.5) in this namespace over the UTF-8 bytes of
+/// `session_id/transcript/form`. The alphabet of both ids has no `/`. The form is the line's canonical JSON (RFC
+/// 8785), which keeps the last of several fields with one name. A line without a canonical form uses its own bytes: a
+/// line that is no JSON, contains a lone surrogate or a number beyond the double range, nests deeper than 127 levels,
+/// or has more than [`MAX_CANONICAL`] bytes. So identical lines of one file are one message, and a line that is
+/// pushed again is recognised.
 pub const LINE_NAMESPACE: Uuid = Uuid::from_u128(0xc8bc_1b9c_ed31_4351_bb98_7980_23a3_2824);
 
-/// The longest line, in bytes of UTF-8, that is brought into its canonical form: that takes a tree of its values, which
-/// is up to a hundred times as large.
+/// The longest line, in bytes of UTF-8, whose canonical form is computed. Computing it builds a tree of the line's
+/// values, which takes up to a hundred times the line's size.
 pub const MAX_CANONICAL: usize = 256 << 10;
 
-/// Reads one line, given as text without its line feed. It never fails: what cannot be understood is an
-/// [`MessageKind::UnknownEvent`] whose fields are absent.
+/// Projects one line, given without its line feed. Never fails: an unknown line becomes an
+/// [`MessageKind::UnknownEvent`] without fields.
 #[must_use]
 pub fn project(line: &str, at: &LineContext<'_>) -> LineRecord {
     let text = json::without_lone_surrogates(line);
-    let read = Line::read(&text);
+    let read = ParsedLine::parse(&text);
     let fields = &read.fields;
     let own_uuid = read.own_uuid();
     let is_own = own_uuid.is_some();
@@ -44,10 +43,10 @@ pub fn project(line: &str, at: &LineContext<'_>) -> LineRecord {
     let named = |name: &str, max| fields.text(name).and_then(|text| label(&text, max));
     let kind = read.kind();
     let answers = kind == MessageKind::Assistant;
-    let uses = Uses::read(&read);
-    // A tool's structured result stands beside the message, not in its block.
+    let uses = ToolUseProjection::read(&read);
+    // A tool's structured result is a field beside the message, not part of the content block.
     let tool_result = if &*read.line_type == "user" { fields.object("toolUseResult") } else { None };
-    let answered = Answered::read(&read, tool_result.as_ref());
+    let answered = ResultProjection::read(&read, tool_result.as_ref());
     let usage = if answers { Usage::read(&read.message, &uuid) } else { None };
     let progress = &*read.line_type == "progress";
     LineRecord {
@@ -101,7 +100,7 @@ fn derived_uuid(line: &str, at: &LineContext<'_>) -> String {
     Uuid::new_v5(&LINE_NAMESPACE, &name).to_string()
 }
 
-fn time(line: &Line<'_>) -> TimeSource {
+fn time(line: &ParsedLine<'_>) -> TimeSource {
     if let Some(time) = line.own_time() {
         return TimeSource::Own(time);
     }
@@ -109,9 +108,9 @@ fn time(line: &Line<'_>) -> TimeSource {
     leaf.and_then(|leaf| id(&leaf)).map_or(TimeSource::LineBefore, TimeSource::Leaf)
 }
 
-/// What a line's tool uses project to.
+/// The records of a line's tool uses.
 #[derive(Default)]
-struct Uses {
+struct ToolUseProjection {
     tools: Vec<ToolUse>,
     subagents: Vec<String>,
     todos: Option<Vec<TodoRecord>>,
@@ -120,8 +119,8 @@ struct Uses {
     file_changes: Vec<FileChangeRecord>,
 }
 
-impl Uses {
-    fn read(line: &Line<'_>) -> Self {
+impl ToolUseProjection {
+    fn read(line: &ParsedLine<'_>) -> Self {
         let mut uses = Self::default();
         if line.kind() != MessageKind::Assistant {
             return uses;
@@ -139,7 +138,7 @@ impl Uses {
     }
 
     fn read_input(&mut self, name: &str, call_id: &str, block: &Object<'_>) {
-        // Most inputs (commands, patterns, paths to read) project to nothing and stay unread.
+        // Most inputs (commands, patterns, paths to read) project to nothing and are not parsed.
         let reads = matches!(
             name,
             "Write"
@@ -171,16 +170,16 @@ impl Uses {
     }
 }
 
-/// What a line answers.
+/// The records of a line's results.
 #[derive(Default)]
-struct Answered {
+struct ResultProjection {
     results: Vec<ResultRecord>,
     tasks: Vec<TaskRecord>,
     native_tasks: Vec<NativeTaskRecord>,
 }
 
-impl Answered {
-    fn read(line: &Line<'_>, tool_result: Option<&Object<'_>>) -> Self {
+impl ResultProjection {
+    fn read(line: &ParsedLine<'_>, tool_result: Option<&Object<'_>>) -> Self {
         let mut answered = Self::default();
         let event_kind = match line.kind() {
             MessageKind::McpToolResult => ResultKind::Mcp,
@@ -208,7 +207,7 @@ impl Answered {
         answered
     }
 
-    fn read_tool_results(&mut self, line: &Line<'_>, tool_result: Option<&Object<'_>>) {
+    fn read_tool_results(&mut self, line: &ParsedLine<'_>, tool_result: Option<&Object<'_>>) {
         if line.content.of("tool_result").next().is_none() {
             return;
         }
@@ -216,7 +215,7 @@ impl Answered {
             let call_id = block.text("tool_use_id").and_then(|text| id(&text))?;
             Some((call_id, block))
         }));
-        // With several blocks it is unclear whose the structured result is.
+        // With several blocks, it is ambiguous which one the structured result belongs to.
         let structured = tool_result.filter(|_| blocks.len() == 1);
         for (call_id, block) in blocks {
             let of_structured = |name| structured.and_then(|object| object.raw(name));
@@ -230,14 +229,14 @@ impl Answered {
                 file_action: structured.and_then(result_action),
                 call_id: Some(call_id.clone()),
             });
-            let said = block.raw("content").map(said).unwrap_or_default();
-            self.tasks.extend(TaskRecord::of_result(&call_id, structured, &said));
-            self.native_tasks.extend(NativeTaskRecord::of_result(&call_id, structured, &said));
+            let text = block.raw("content").map(small_result_text).unwrap_or_default();
+            self.tasks.extend(TaskRecord::of_result(&call_id, structured, &text));
+            self.native_tasks.extend(NativeTaskRecord::of_result(&call_id, structured, &text));
         }
     }
 }
 
-fn tool_name(line: &Line<'_>, tools: &[ToolUse]) -> Option<String> {
+fn tool_name(line: &ParsedLine<'_>, tools: &[ToolUse]) -> Option<String> {
     match line.kind() {
         MessageKind::Assistant => tools.first().map(|tool| tool.name.clone()),
         MessageKind::McpToolCall
@@ -248,13 +247,13 @@ fn tool_name(line: &Line<'_>, tools: &[ToolUse]) -> Option<String> {
     }
 }
 
-fn agent_start(line: &Line<'_>) -> Option<AgentStart> {
+fn agent_start(line: &ParsedLine<'_>) -> Option<AgentStart> {
     let agent_id = line.data.text("agentId").and_then(|text| id(&text))?;
     let call_id = line.fields.text("parentToolUseID").and_then(|text| id(&text))?;
     Some(AgentStart { call_id, agent_id })
 }
 
-fn compaction(line: &Line<'_>) -> Option<Compaction> {
+fn compaction(line: &ParsedLine<'_>) -> Option<Compaction> {
     if &*line.line_type == "system" && line.fields.text("subtype").as_deref() == Some("compact_boundary") {
         let metadata = line.fields.object("compactMetadata").unwrap_or_default();
         let trigger = match metadata.text("trigger").as_deref() {
@@ -268,7 +267,7 @@ fn compaction(line: &Line<'_>) -> Option<Compaction> {
     continues.then_some(Compaction { trigger: CompactionTrigger::Unknown, continuation: true })
 }
 
-fn summary(line: &Line<'_>) -> Option<SummaryRecord> {
+fn summary(line: &ParsedLine<'_>) -> Option<SummaryRecord> {
     let (text, source) = if &*line.line_type == "summary" {
         (line.fields.text("summary")?, SummarySource::SummaryLine)
     } else if line.is_turn() {
@@ -284,7 +283,7 @@ fn summary(line: &Line<'_>) -> Option<SummaryRecord> {
     (!text.is_empty()).then_some(SummaryRecord { text, source })
 }
 
-/// A command as it was typed: its name and its arguments.
+/// A slash command as typed: its name and its arguments.
 fn command(text: &str) -> Option<String> {
     let tag = |name: &str| {
         let (_, rest) = text.split_once(&format!("<{name}>"))?;

@@ -1,7 +1,7 @@
-//! The pull request a session opened.
+//! The pull request that a session opened.
 
 use crate::json::{self, Object};
-use crate::line::Line;
+use crate::line::ParsedLine;
 use crate::text::{MAX_PATH, label};
 
 /// A pull request.
@@ -9,15 +9,15 @@ use crate::text::{MAX_PATH, label};
 pub struct PullRequest {
     /// Its number.
     pub number: i64,
-    /// Its page.
+    /// Its URL.
     pub url: String,
 }
 
 impl PullRequest {
-    /// From a `pr-link` line (`prNumber`, `prUrl`), or from a command whose output ends with a line that is
-    /// nothing but a pull request's URL, as `gh pr create` prints it. URLs amid other text say nothing about
-    /// this session and are not taken.
-    pub(super) fn read(line: &Line<'_>, tool_result: Option<&Object<'_>>) -> Option<Self> {
+    /// From a `pr-link` line (`prNumber`, `prUrl`), or from a command whose last line of output is the URL of a pull
+    /// request, as `gh pr create` prints it. URLs within other text are ignored, because the session may only have
+    /// read about that pull request.
+    pub(super) fn read(line: &ParsedLine<'_>, tool_result: Option<&Object<'_>>) -> Option<Self> {
         match &*line.line_type {
             "pr-link" => {
                 let url = line.fields.text("prUrl").and_then(|url| label(&url, MAX_PATH))?;
@@ -33,7 +33,7 @@ impl PullRequest {
         }
     }
 
-    /// Reads `https://host/owner/repository/pull/number` and nothing else.
+    /// Parses exactly `https://host/owner/repository/pull/number`.
     fn parse(url: &str) -> Option<Self> {
         let mut parts = url.strip_prefix("https://")?.split('/');
         let names = [parts.next()?, parts.next()?, parts.next()?];
@@ -55,7 +55,7 @@ mod tests {
     use super::PullRequest;
 
     #[test]
-    fn only_a_pull_requests_page_is_one() {
+    fn parse_accepts_only_pull_request_urls() {
         let number = |url| PullRequest::parse(url).map(|pr| pr.number);
         assert_eq!(number("https://github.com/owner/repo.rs/pull/17"), Some(17));
         assert_eq!(number("https://git.example.org:8443/o/r/pull/1"), Some(1));

@@ -1,13 +1,13 @@
-//! Moods that Han read from prompts.
+//! The sentiment of prompts, as Han analyses it.
 
 use serde::{Deserialize, Serialize};
 
 use super::changes::bounded;
 use crate::json;
-use crate::line::Line;
+use crate::line::ParsedLine;
 use crate::text::{MAX_NAME, id, label};
 
-/// A mood that Han read from a prompt (`sentiment_analysis`).
+/// The sentiment of a prompt (`sentiment_analysis`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SentimentRecord {
     /// The prompt's uuid.
@@ -16,18 +16,18 @@ pub struct SentimentRecord {
     pub sentiment_score: Option<f64>,
     /// `positive`, `neutral` or `negative`.
     pub sentiment_level: Option<String>,
-    /// From 0 to 10, where frustration was found.
+    /// From 0 to 10, if frustration was found.
     pub frustration_score: Option<f64>,
     /// `low`, `moderate` or `high`.
     pub frustration_level: Option<String>,
-    /// What gave it away, such as `CAPS`.
+    /// The signals in the text, such as `CAPS`.
     pub signals: Vec<String>,
     /// The Han task at the time.
     pub task_id: Option<String>,
 }
 
 impl SentimentRecord {
-    pub(crate) fn read(line: &Line<'_>) -> Self {
+    pub(crate) fn read(line: &ParsedLine<'_>) -> Self {
         let word = |name| line.event_text(name).and_then(|text| label(&text, 64));
         let score = |name| line.event_raw(name).and_then(json::number);
         let signals = line.event_raw("signals").and_then(json::texts).unwrap_or_default();

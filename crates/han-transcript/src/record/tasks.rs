@@ -1,9 +1,8 @@
 //! Events of tasks and to-dos: the agent's own (`TaskCreate`, `TaskUpdate`, `TodoWrite`) and Han's (its MCP tools
 //! `start_task`, `update_task`, `complete_task`, `fail_task`, and its events `task_start` and so on).
 //!
-//! A task's id is made by the tool, so it stands only in the result of the call that created it. Events
-//! therefore name the call, the id, or both, and never depend on one another: `fold` puts them together, in
-//! whatever order they arrived.
+//! The tool assigns a task's id, so only the result of the creating call contains it. Events therefore name the call,
+//! the id, or both, and do not depend on each other: `fold` combines them in any order of arrival.
 
 use std::str::FromStr;
 
@@ -13,26 +12,26 @@ use serde_json::value::RawValue;
 use super::changes::bounded;
 use crate::json::{self, Object};
 use crate::kind::MessageKind;
-use crate::line::Line;
+use crate::line::ParsedLine;
 use crate::text::{MAX_NAME, MAX_PROSE, id, label, prose};
 
-/// The largest result that is searched for a task's id: such results are one sentence or one small object.
+/// The largest result, in bytes, that is searched for a task's id. Such results are one sentence or one small object.
 const MAX_NAMING_RESULT: usize = 8192;
 
-/// Where a to-do stands.
+/// The status of a to-do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TodoStatus {
-    /// Not begun; also what an unknown status is read as.
+    /// Not started. Unknown statuses count as pending.
     Pending,
-    /// Being worked on.
+    /// In progress.
     InProgress,
     /// Done.
     Completed,
 }
 
 impl TodoStatus {
-    /// The contract's name.
+    /// The GraphQL name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -43,19 +42,19 @@ impl TodoStatus {
     }
 }
 
-/// One to-do of a list.
+/// A to-do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TodoRecord {
-    /// What is to be done.
+    /// What to do.
     pub content: String,
-    /// The same as something being done (`Running the tests`).
+    /// The content in the present continuous (`Running the tests`).
     pub active_form: Option<String>,
-    /// Where it stands.
+    /// Its status.
     pub status: TodoStatus,
 }
 
 impl TodoRecord {
-    /// The list in a `TodoWrite`'s input.
+    /// The list in the input of `TodoWrite`.
     pub(super) fn list(input: &Object<'_>) -> Option<Vec<Self>> {
         let todo = |item: &RawValue| {
             let item = json::object(item)?;
@@ -70,48 +69,48 @@ impl TodoRecord {
     }
 }
 
-/// An event of one of the agent's own tasks.
+/// An event of a task of the agent itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NativeTaskRecord {
-    /// The tool use it belongs to. Where that call's result says it failed, the event did not happen.
+    /// The tool use that it belongs to. If the call's result is a failure, the event did not happen.
     pub call_id: String,
-    /// The task, where the event names it.
+    /// The task, if the event names it.
     pub task_id: Option<String>,
-    /// What happened.
+    /// The change.
     pub event: NativeTaskEvent,
 }
 
-/// What happened to one of the agent's own tasks.
+/// A change to a task of the agent itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NativeTaskEvent {
     /// `TaskCreate`. The id comes with `Named`.
     Created {
-        /// What it is called.
+        /// The title.
         subject: Option<String>,
-        /// What is to be done.
+        /// What to do.
         description: Option<String>,
-        /// The same as something being done.
+        /// The title in the present continuous.
         active_form: Option<String>,
     },
-    /// `TaskUpdate`: what is given changes, the rest stays.
+    /// `TaskUpdate`: changes the given fields and keeps the others.
     Updated {
-        /// The new status: `pending`, `in_progress`, `completed`, `deleted`, or whatever the agent wrote.
+        /// The new status: `pending`, `in_progress`, `completed`, `deleted`, or any other text of the agent.
         status: Option<String>,
-        /// The new name.
+        /// The new title.
         subject: Option<String>,
         /// The new description.
         description: Option<String>,
         /// The new active form.
         active_form: Option<String>,
-        /// Who does it now.
+        /// The new assignee.
         owner: Option<String>,
-        /// Tasks that wait for it, besides those that did.
+        /// Additional tasks that wait for it.
         add_blocks: Vec<String>,
-        /// Tasks it waits for, besides those that it did.
+        /// Additional tasks that it waits for.
         add_blocked_by: Vec<String>,
     },
-    /// The result of the call says which task it created.
+    /// The call's result names the task that it created.
     Named,
 }
 
@@ -145,10 +144,10 @@ impl NativeTaskRecord {
     }
 
     /// From a result: `toolUseResult.task.id`, or the sentence `Task #1 created…`.
-    pub(super) fn of_result(call_id: &str, structured: Option<&Object<'_>>, said: &str) -> Option<Self> {
+    pub(super) fn of_result(call_id: &str, structured: Option<&Object<'_>>, text: &str) -> Option<Self> {
         let from_object = || task_id(structured?.object("task")?.raw("id")?);
         let from_sentence = || {
-            let rest = said.trim_start().strip_prefix("Task #")?;
+            let rest = text.trim_start().strip_prefix("Task #")?;
             let (number, rest) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
             rest.trim_start().starts_with("created").then(|| id(number)).flatten()
         };
@@ -157,20 +156,20 @@ impl NativeTaskRecord {
     }
 }
 
-/// How a Han task ended.
+/// The outcome of a task of Han.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskOutcome {
-    /// It did what it set out to do.
+    /// The goal was reached.
     Success,
-    /// It did some of it.
+    /// The goal was reached in part.
     Partial,
-    /// It did not.
+    /// The goal was missed.
     Failure,
 }
 
 impl TaskOutcome {
-    /// The name that is stored, in lower case.
+    /// The stored name, in lower case.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -194,56 +193,56 @@ impl FromStr for TaskOutcome {
     }
 }
 
-/// An event of one of Han's tasks. At least one of `call_id` and `task_id` is there.
+/// An event of a task of Han. At least one of `call_id` and `task_id` is present.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskRecord {
-    /// The call it belongs to. Where that call's result says it failed, the event did not happen.
+    /// The call that it belongs to. If the call's result is a failure, the event did not happen.
     pub call_id: Option<String>,
-    /// The task, where the event names it.
+    /// The task, if the event names it.
     pub task_id: Option<String>,
-    /// What happened.
+    /// The change.
     pub event: TaskEvent,
 }
 
-/// What happened to one of Han's tasks.
+/// A change to a task of Han.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskEvent {
-    /// It began. Through the tool its id comes with `Named`.
+    /// It started. If a tool started it, `Named` has its id.
     Started {
-        /// What is to be done.
+        /// What to do.
         description: Option<String>,
         /// `implementation`, `fix`, `refactor`, `research`, or another word, in lower case.
         task_type: Option<String>,
         /// `trivial`, `simple`, `moderate` or `complex`.
         complexity: Option<String>,
     },
-    /// It went on.
+    /// It progressed.
     Updated {
-        /// A word on where it stands.
+        /// The status, one word.
         status: Option<String>,
-        /// Anything worth noting.
+        /// Notes.
         notes: Option<String>,
     },
-    /// It ended.
+    /// It was completed.
     Completed {
-        /// How.
+        /// The outcome.
         outcome: Option<TaskOutcome>,
-        /// How sure the agent is of that, from 0 to 1.
+        /// The agent's confidence in the outcome, from 0 to 1.
         confidence: Option<f64>,
-        /// Anything worth noting.
+        /// Notes.
         notes: Option<String>,
     },
-    /// It was given up.
+    /// It was abandoned.
     Failed {
-        /// Why.
+        /// The reason.
         reason: Option<String>,
-        /// How sure the agent is of that, from 0 to 1.
+        /// The agent's confidence in the outcome, from 0 to 1.
         confidence: Option<f64>,
-        /// Anything worth noting.
+        /// Notes.
         notes: Option<String>,
     },
-    /// The result of the call says which task it began.
+    /// The call's result names the task that it started.
     Named,
 }
 
@@ -254,7 +253,7 @@ impl TaskRecord {
         let tool = if name.starts_with("mcp__") { name.rsplit("__").next()? } else { name };
         let event = TaskEvent::read(tool, |field| input.either(field))?;
         let task_id = input.either("task_id").and_then(task_id);
-        // Without an id only the beginning of a task can find its task later.
+        // Without an id, only the start of a task can be assigned to its task later.
         (task_id.is_some() || matches!(event, TaskEvent::Started { .. })).then(|| Self {
             call_id: Some(call_id.to_owned()),
             task_id,
@@ -262,11 +261,11 @@ impl TaskRecord {
         })
     }
 
-    /// From a result: an object, or text that is one, with a `task_id`.
-    pub(super) fn of_result(call_id: &str, structured: Option<&Object<'_>>, said: &str) -> Option<Self> {
+    /// From a result: an object with a `task_id`, or its JSON as text.
+    pub(super) fn of_result(call_id: &str, structured: Option<&Object<'_>>, text: &str) -> Option<Self> {
         let named = |object: &Object<'_>| object.either("task_id").and_then(task_id);
         let from_text = || {
-            let json = said.trim();
+            let json = text.trim();
             json.starts_with('{').then(|| Object::parse(json)).flatten().as_ref().and_then(named)
         };
         let task_id = structured.and_then(named).or_else(from_text)?;
@@ -274,7 +273,7 @@ impl TaskRecord {
     }
 
     /// From one of Han's own events.
-    pub(super) fn of_event(line: &Line<'_>) -> Option<Self> {
+    pub(super) fn of_event(line: &ParsedLine<'_>) -> Option<Self> {
         match line.kind() {
             MessageKind::McpToolCall => {
                 let tool = line.event_text("tool")?;
@@ -285,8 +284,8 @@ impl TaskRecord {
             MessageKind::McpToolResult => {
                 let result = ["result", "output"].iter().find_map(|name| line.event_raw(name));
                 let result = result.filter(|raw| raw.get().len() <= MAX_NAMING_RESULT)?;
-                let said = said(result);
-                Self::of_result(&line.call_id()?, json::object(result).as_ref(), &said)
+                let text = small_result_text(result);
+                Self::of_result(&line.call_id()?, json::object(result).as_ref(), &text)
             }
             MessageKind::UnknownEvent => {
                 let event = TaskEvent::read(line.event.as_deref()?, |field| line.event_raw(field))?;
@@ -324,8 +323,8 @@ impl TaskEvent {
     }
 }
 
-/// What a small result says, as text: a string, the text blocks of a list, or nothing.
-pub(super) fn said(content: &RawValue) -> String {
+/// The text of a small result: a string, or the text blocks of a list. Empty for large results.
+pub(super) fn small_result_text(content: &RawValue) -> String {
     if content.get().len() > MAX_NAMING_RESULT {
         return String::new();
     }

@@ -1,34 +1,34 @@
-//! Token counters of one assistant line. Counting an answer once, over its several lines, is `fold`'s work.
+//! Token counters of one assistant line. Not here: counting an answer of several lines once (`fold`).
 
 use crate::json::{self, Object};
 use crate::text::{MAX_NAME, id, label};
 
-/// The most tokens one counter of one line may claim: far more than any answer holds, and low enough that
-/// nine million hostile lines do not overflow a 64-bit sum.
+/// The maximum of one token counter of one line: far more than any answer has, and low enough that the sum over nine
+/// thousand million hostile lines fits into 64 bits.
 pub const MAX_TOKENS: i64 = 1_000_000_000;
 
-/// What one answer cost, as far as this line knows. The lines of one answer share `message_id`, and the first
-/// of them carry a partial `output`: keep the largest of each counter.
+/// The token counters of an answer, as one line reports them. The lines of one answer share `message_id`, and the first
+/// of them have a partial `output`: use the maximum of each counter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// The answer: `message.id`, or `line:` and the line's uuid where it has none.
+    /// The answer: `message.id`, or `line:` and the line's uuid if it has none.
     pub message_id: String,
     /// The model that answered.
     pub model: Option<String>,
-    /// Input tokens that no cache covered.
+    /// Input tokens that were neither read from nor written to a cache.
     pub input: i64,
     /// Output tokens.
     pub output: i64,
     /// Input tokens read from the cache.
     pub cache_read: i64,
-    /// Input tokens written to the cache for five minutes. Where the line gives no split, all of them.
+    /// Input tokens written to the cache for five minutes; all written tokens if the line does not split them.
     pub cache_creation_5m: i64,
     /// Input tokens written to the cache for an hour.
     pub cache_creation_1h: i64,
 }
 
 impl Usage {
-    /// Input tokens written to the cache, for whatever time.
+    /// All input tokens written to the cache.
     #[must_use]
     pub fn cache_creation(&self) -> i64 {
         self.cache_creation_5m.saturating_add(self.cache_creation_1h)
@@ -43,7 +43,7 @@ impl Usage {
             let split = usage.object("cache_creation").unwrap_or_default();
             let five = tokens(&split, "ephemeral_5m_input_tokens").unwrap_or(0);
             let hour = tokens(&split, "ephemeral_1h_input_tokens").unwrap_or(0);
-            // The total is what is billed: where the split says otherwise, the five minutes give way.
+            // The total is billed: if the split differs, the five-minute counter is adjusted.
             match tokens(&usage, "cache_creation_input_tokens") {
                 Some(total) => (total - hour.min(total), hour.min(total)),
                 None => (five, hour),

@@ -1,18 +1,19 @@
-//! Content blocks, as the contract's five types. A block of another type is shown as text, never dropped.
+//! Content blocks, as the five types of the GraphQL schema. A block of another type is displayed as text, never
+//! dropped.
 
 use crate::json::{self, Object};
-use crate::line::{Content, Line, Part};
+use crate::line::{Content, ParsedLine, Part};
 use crate::text::{MAX_ID, MAX_NAME, label, preview, without_nul};
 use crate::tool::{self, ToolCategory};
 use serde_json::value::RawValue;
 
-/// How much of a thinking block its preview shows, in characters.
+/// The length of a thinking block's preview, in characters.
 pub const THINKING_PREVIEW_CHARS: usize = 200;
-/// How much of a tool result its preview shows, in characters.
+/// The maximum length of a tool result's preview, in characters.
 pub const RESULT_PREVIEW_CHARS: usize = 500;
-/// How much of a tool result its preview shows, in lines.
+/// The maximum length of a tool result's preview, in lines.
 pub const RESULT_PREVIEW_LINES: usize = 10;
-/// How much of an unknown block's JSON is shown, in characters.
+/// The maximum length of the displayed JSON of an unknown block, in characters.
 const UNKNOWN_BLOCK_CHARS: usize = 2000;
 
 /// A part of a message.
@@ -25,9 +26,9 @@ pub enum Block {
     },
     /// `ThinkingBlock`
     Thinking {
-        /// The whole of it.
+        /// The complete text.
         thinking: String,
-        /// Its first [`THINKING_PREVIEW_CHARS`] characters, on one line.
+        /// Its first [`THINKING_PREVIEW_CHARS`] characters, as one line.
         preview: String,
         /// The model's signature.
         signature: Option<String>,
@@ -45,18 +46,18 @@ pub enum Block {
     },
 }
 
-/// A tool use. Its result is found by `tool_call_id`.
+/// A tool use. Its result has the same `tool_call_id`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolUse {
-    /// What the result names.
+    /// The id that the result names.
     pub tool_call_id: String,
     /// The tool's name.
     pub name: String,
     /// The input, as JSON.
     pub input: String,
-    /// What sort of tool it is.
+    /// The tool's category.
     pub category: ToolCategory,
-    /// Its name for people.
+    /// The tool's display name.
     pub display_name: String,
     /// A lucide icon name.
     pub icon: &'static str,
@@ -67,21 +68,21 @@ pub struct ToolUse {
 /// The result of a tool use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolResult {
-    /// The tool use it answers.
+    /// The tool use that it answers.
     pub tool_call_id: String,
-    /// Its text; images are left out.
+    /// Its text, without images.
     pub content: String,
-    /// The first [`RESULT_PREVIEW_LINES`] lines of it, at most [`RESULT_PREVIEW_CHARS`] characters.
+    /// Its first [`RESULT_PREVIEW_LINES`] lines, at most [`RESULT_PREVIEW_CHARS`] characters.
     pub preview: String,
     /// Whether the tool failed.
     pub is_error: bool,
-    /// Whether the preview leaves something out.
+    /// Whether the preview is shorter than the content.
     pub is_long: bool,
-    /// Whether it holds an image.
+    /// Whether it contains an image.
     pub has_image: bool,
 }
 
-pub(super) fn blocks(line: &Line<'_>) -> Vec<Block> {
+pub(super) fn blocks(line: &ParsedLine<'_>) -> Vec<Block> {
     match &line.content {
         Content::None => Vec::new(),
         Content::Text(text) => vec![Block::Text { text: without_nul(text.clone()) }],
@@ -98,7 +99,7 @@ fn block(part: &Part<'_>) -> Block {
             thinking,
             signature: text("signature"),
         }),
-        // Its content is encrypted for the model; that it is there can be said.
+        // Only the model can decrypt its content; the view states that the block exists.
         "redacted_thinking" => Some(Block::Thinking {
             thinking: String::new(),
             preview: "Redacted".to_owned(),
@@ -112,21 +113,21 @@ fn block(part: &Part<'_>) -> Block {
     known.unwrap_or_else(|| Block::Text { text: part.json.chars().take(UNKNOWN_BLOCK_CHARS).collect() })
 }
 
-/// Also `web_search_tool_result` and its like.
+/// Whether the block is a tool result: `tool_result`, `web_search_tool_result` and others.
 pub(super) fn is_tool_result(kind: &str) -> bool {
     kind == "tool_result" || kind.ends_with("_tool_result")
 }
 
 fn tool_use(block: &Object<'_>) -> ToolUse {
     let name = block.text("name").and_then(|name| label(&name, MAX_NAME)).unwrap_or_default();
-    let face = tool::face(&name);
+    let display = tool::display(&name);
     ToolUse {
         tool_call_id: block.text("id").and_then(|id| label(&id, MAX_ID)).unwrap_or_default(),
         input: block.raw("input").map_or("{}", RawValue::get).to_owned(),
-        category: face.category,
-        display_name: face.display_name,
-        icon: face.icon,
-        color: face.color,
+        category: display.category,
+        display_name: display.display_name,
+        icon: display.icon,
+        color: display.color,
         name,
     }
 }
@@ -144,7 +145,7 @@ pub(super) fn tool_result(block: &Object<'_>) -> ToolResult {
     }
 }
 
-/// A result's text, and whether it holds an image. Blocks that are neither are shown as the JSON they are.
+/// A result's text, and whether it contains an image. Other blocks are included as JSON.
 pub(super) fn result_text(content: &RawValue) -> (String, bool) {
     if let Some(text) = json::text(content) {
         return (without_nul(text), false);
@@ -175,7 +176,8 @@ fn result_preview(content: &str) -> (String, bool) {
     (shown.to_owned(), !rest.trim().is_empty())
 }
 
-/// Only images that the line itself holds: an address elsewhere would have the reader's browser call home.
+/// An image with embedded data. Images by URL are not displayed, because they would make the browser request a URL that
+/// the transcript chooses.
 fn image(block: &Object<'_>) -> Option<Block> {
     let source = block.object("source")?;
     let media_type = source.text("media_type")?;
@@ -197,7 +199,7 @@ mod tests {
     use super::{RESULT_PREVIEW_CHARS, result_preview};
 
     #[test]
-    fn a_preview_says_whether_it_is_one() {
+    fn result_preview_reports_whether_it_is_truncated() {
         assert_eq!(result_preview("one\ntwo\n"), ("one\ntwo\n".to_owned(), false));
         let lines = "é\n".repeat(11);
         let (preview, is_long) = result_preview(&lines);

@@ -1,5 +1,5 @@
-//! What one line shows to a person: the message types of the GraphQL contract, with its field names. Ids, the
-//! time of a line that has none of its own, and the line itself (`rawJson`) are the caller's.
+//! What one line displays: the message types of the GraphQL schema, with its field names. The caller supplies ids, the
+//! time of a line without a timestamp, and the line itself (`rawJson`).
 
 mod blocks;
 mod read;
@@ -17,18 +17,19 @@ pub use read::view;
 pub use results::{CallResult, HookOutcome, ResultView, results};
 pub use search::{HEAD_SEARCH_CHARS, search_text};
 
-/// What every message has.
+/// The fields that every message has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
-    /// The uuid of the line it follows.
+    /// The uuid of the line that it follows.
     pub parent_id: Option<String>,
-    /// What a search within the list looks at: the first [`HEAD_SEARCH_CHARS`] characters of its words.
+    /// The text that a search within the list matches: the first [`HEAD_SEARCH_CHARS`] characters of its searchable
+    /// text.
     pub search_text: Option<String>,
     /// The line's own time.
     pub timestamp: Option<Timestamp>,
 }
 
-/// A line as one of the contract's message types.
+/// A line as one of the message types of the GraphQL schema.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MessageView {
     /// `AssistantMessage`
@@ -87,92 +88,92 @@ pub enum MessageView {
     UnknownEvent(UnknownEventView),
 }
 
-/// An answer of the model, or a part of one.
+/// An answer of the model, or a part of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AssistantView {
-    /// What every message has.
+    /// The fields that every message has.
     pub head: Head,
-    /// Its text blocks, one below the other.
+    /// Its text blocks, joined by line feeds.
     pub content: Option<String>,
-    /// Its blocks.
+    /// Its content blocks.
     pub content_blocks: Vec<Block>,
     /// The model.
     pub model: Option<String>,
-    /// Input tokens that no cache covered, as this line says. The lines of one answer repeat each other's
-    /// counters: do not add them up.
+    /// Input tokens that were neither read from nor written to a cache. The lines of one answer repeat its counters: do
+    /// not add them up.
     pub input_tokens: Option<i64>,
-    /// Output tokens, as far as this line knows.
+    /// Output tokens; partial in the first lines of an answer.
     pub output_tokens: Option<i64>,
-    /// Input tokens read from the cache, as this line says.
+    /// Input tokens read from the cache.
     pub cached_tokens: Option<i64>,
-    /// Whether it holds thinking.
+    /// Whether it has thinking blocks.
     pub has_thinking: bool,
     /// Whether it uses a tool.
     pub has_tool_use: bool,
-    /// Whether it uses tools and says nothing.
+    /// Whether it uses tools and has no text.
     pub is_tool_only: bool,
-    /// How many thinking blocks it holds.
+    /// The number of thinking blocks.
     pub thinking_count: i64,
-    /// How many tools it uses.
+    /// The number of tool uses.
     pub tool_use_count: i64,
 }
 
-/// Something a person, or the harness for them, says.
+/// A `user` line, written by a person or by the harness.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserView {
-    /// What every message has.
+    /// The fields that every message has.
     pub head: Head,
     /// Its text.
     pub content: Option<String>,
-    /// Its blocks; a plain text is one block.
+    /// Its content blocks; plain text is one block.
     pub content_blocks: Vec<Block>,
 }
 
 /// A slash command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommandUserView {
-    /// What every user message has.
+    /// The fields that every user message has.
     pub user: UserView,
-    /// The command, as it was typed: `/model`.
+    /// The command as typed: `/model`.
     pub command_name: Option<String>,
 }
 
-/// A text that stands for an earlier conversation.
+/// A summary of an earlier conversation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SummaryView {
-    /// What every message has.
+    /// The fields that every message has.
     pub head: Head,
     /// The summary.
     pub content: Option<String>,
-    /// Whether a compaction made it.
+    /// Whether a compaction wrote it.
     pub is_compact_summary: bool,
 }
 
 /// A notice of the agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SystemView {
-    /// What every message has.
+    /// The fields that every message has.
     pub head: Head,
-    /// What sort of notice.
+    /// The kind of notice.
     pub subtype: Option<String>,
     /// `info`, `suggestion`, …
     pub level: Option<String>,
     /// Its text.
     pub content: Option<String>,
-    /// Whether it is for the harness rather than for a person.
+    /// Whether it is meant for the harness instead of a person.
     pub is_meta: bool,
 }
 
-/// A point that files can be taken back to.
+/// A snapshot from which files can be restored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileHistorySnapshotView {
-    /// What every message has.
+    /// The fields that every message has.
     pub head: Head,
     /// The message it belongs to.
     pub message_id: Option<String>,
-    /// How many files it holds.
+    /// The number of files in it.
     pub file_count: i64,
-    /// Whether it changes an earlier one.
+    /// Whether it updates an earlier snapshot.
     pub is_snapshot_update: bool,
     /// When it was taken, RFC 3339.
     pub snapshot_timestamp: Option<String>,
@@ -181,18 +182,18 @@ pub struct FileHistorySnapshotView {
 /// A change to the queue of waiting prompts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueOperationView {
-    /// What every message has.
+    /// The fields that every message has.
     pub head: Head,
     /// `enqueue`, `dequeue`, `remove`, …
     pub operation: Option<String>,
-    /// The session whose queue it is.
+    /// The session that the queue belongs to.
     pub queue_session_id: Option<String>,
 }
 
-/// A hook that began to run. Its result is a line of its own.
+/// The start of a hook run. Its result is a separate line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HookRunView {
-    /// What every message has.
+    /// The fields that every message has.
     pub head: Head,
     /// The run's id, which its result names.
     pub hook_run_id: Option<String>,
@@ -200,201 +201,201 @@ pub struct HookRunView {
     pub plugin: Option<String>,
     /// The hook.
     pub hook: Option<String>,
-    /// Where it runs.
+    /// The directory in which it runs.
     pub directory: Option<String>,
     /// Whether its outcome comes from a cache.
     pub cached: bool,
 }
 
-/// How a hook run, or a validation, ended.
+/// The result of a hook run or of a validation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HookResultView {
-    /// What every message has.
+    /// The fields that every message has.
     pub head: Head,
     /// The plugin.
     pub plugin: Option<String>,
     /// The hook.
     pub hook: Option<String>,
-    /// Where it ran.
+    /// The directory in which it ran.
     pub directory: Option<String>,
     /// Whether the outcome came from a cache.
     pub cached: bool,
-    /// How long it took, in milliseconds.
+    /// Its duration in milliseconds.
     pub duration_ms: Option<i64>,
     /// Its exit code.
     pub exit_code: Option<i64>,
-    /// Whether it went well.
+    /// Whether it succeeded.
     pub success: Option<bool>,
-    /// What it wrote.
+    /// Its output.
     pub output: Option<String>,
-    /// What went wrong.
+    /// The error message.
     pub error: Option<String>,
 }
 
-/// Which hooks a check found to be due.
+/// The result of a check for hooks that are due.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HookCheckStateView {
-    /// What every message has.
+    /// The fields that every message has.
     pub head: Head,
     /// `Stop`, `SubagentStop`, …
     pub hook_type: Option<String>,
-    /// What identifies the set of hooks.
+    /// The fingerprint of the set of hooks.
     pub fingerprint: Option<String>,
-    /// How many hooks are due.
+    /// The number of hooks that are due.
     pub hooks_count: Option<i64>,
 }
 
-/// A document that a hook put before the agent.
+/// A document that a hook gave to the agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HookReferenceView {
-    /// What every message has.
+    /// The fields that every message has.
     pub head: Head,
     /// The plugin.
     pub plugin: Option<String>,
     /// The document.
     pub file_path: Option<String>,
-    /// Why it must be read first.
+    /// Why the agent must read it first.
     pub reason: Option<String>,
     /// Whether it was found.
     pub success: Option<bool>,
-    /// How long it took, in milliseconds.
+    /// Its duration in milliseconds.
     pub duration_ms: Option<i64>,
 }
 
-/// The state of the files that a validation passed on.
+/// The state of the files with which a validation passed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HookValidationCacheView {
-    /// What every message has.
+    /// The fields that every message has.
     pub head: Head,
     /// The plugin.
     pub plugin: Option<String>,
     /// The hook.
     pub hook: Option<String>,
-    /// Where it ran.
+    /// The directory in which it ran.
     pub directory: Option<String>,
-    /// How many files it covers.
+    /// The number of files that it covers.
     pub file_count: i64,
 }
 
 /// A script that a hook ran.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HookScriptView {
-    /// What every message has.
+    /// The fields that every message has.
     pub head: Head,
     /// The plugin.
     pub plugin: Option<String>,
     /// The command.
     pub command: Option<String>,
-    /// What it wrote.
+    /// Its output.
     pub output: Option<String>,
-    /// How long it took, in milliseconds.
+    /// Its duration in milliseconds.
     pub duration_ms: Option<i64>,
     /// Its exit code.
     pub exit_code: Option<i64>,
-    /// Whether it went well.
+    /// Whether it succeeded.
     pub success: Option<bool>,
 }
 
-/// A hook that told the agent the time.
+/// A hook that gave the agent the current time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HookDatetimeView {
-    /// What every message has.
+    /// The fields that every message has.
     pub head: Head,
     /// The plugin.
     pub plugin: Option<String>,
-    /// The time it told.
+    /// The time.
     pub datetime: Option<String>,
-    /// How long it took, in milliseconds.
+    /// Its duration in milliseconds.
     pub duration_ms: Option<i64>,
 }
 
 /// A file change that Han recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HookFileChangeView {
-    /// What every message has.
+    /// The fields that every message has.
     pub head: Head,
     /// The tool that made it.
     pub change_tool_name: Option<String>,
     /// The file.
     pub file_path: Option<String>,
-    /// The session it was recorded for.
+    /// The session that it was recorded for.
     pub recorded_session_id: Option<String>,
 }
 
 /// A call of an MCP tool, or of a tool that Han exposes from another server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ToolCallView {
-    /// What every message has.
+    /// The fields that every message has.
     pub head: Head,
-    /// What its result names.
+    /// The id that its result names.
     pub call_id: Option<String>,
     /// The tool.
     pub tool: Option<String>,
     /// The MCP server.
     pub server: Option<String>,
-    /// The tool's name with its server before it.
+    /// The tool's name, prefixed with its server.
     pub prefixed_name: Option<String>,
     /// The arguments, as JSON.
     pub input: Option<String>,
 }
 
-/// The result of such a call.
+/// The result of such a tool call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ToolCallResultView {
-    /// What every message has.
+    /// The fields that every message has.
     pub head: Head,
-    /// The call it answers.
+    /// The call that it answers.
     pub call_id: Option<String>,
     /// The tool.
     pub tool: Option<String>,
     /// The MCP server.
     pub server: Option<String>,
-    /// The tool's name with its server before it.
+    /// The tool's name, prefixed with its server.
     pub prefixed_name: Option<String>,
-    /// Whether it went well.
+    /// Whether it succeeded.
     pub success: Option<bool>,
-    /// How long it took, in milliseconds.
+    /// Its duration in milliseconds.
     pub duration_ms: Option<i64>,
-    /// What it returned: text, or JSON.
+    /// The returned text or JSON.
     pub output: Option<String>,
-    /// What went wrong.
+    /// The error message.
     pub error: Option<String>,
 }
 
-/// A question to the memory.
+/// A query to the memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemoryQueryView {
-    /// What every message has.
+    /// The fields that every message has.
     pub head: Head,
     /// The question.
     pub question: Option<String>,
-    /// Where it was looked up: `personal`, `team`, `rules`.
+    /// The source that was searched: `personal`, `team`, `rules`.
     pub route: Option<String>,
-    /// How many answers there were.
+    /// The number of results.
     pub result_count: Option<i64>,
-    /// How long it took, in milliseconds.
+    /// Its duration in milliseconds.
     pub duration_ms: Option<i64>,
 }
 
-/// Something the memory learned.
+/// An entry that was added to the memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemoryLearnView {
-    /// What every message has.
+    /// The fields that every message has.
     pub head: Head,
-    /// What it is about.
+    /// Its topic.
     pub domain: Option<String>,
-    /// Whom it is for: `project` or `user`.
+    /// Its audience: `project` or `user`.
     pub scope: Option<String>,
-    /// The paths it applies to.
+    /// The paths that it applies to.
     pub paths: Vec<String>,
-    /// Whether it was added to what was known, rather than replacing it.
+    /// Whether it was appended to the existing entry instead of replacing it.
     pub append: Option<bool>,
 }
 
-/// A mood that Han read from a prompt.
+/// The sentiment of a prompt.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SentimentAnalysisView {
-    /// What every message has.
+    /// The fields that every message has.
     pub head: Head,
     /// The prompt's uuid.
     pub analyzed_message_id: Option<String>,
@@ -402,29 +403,29 @@ pub struct SentimentAnalysisView {
     pub sentiment_score: Option<f64>,
     /// `positive`, `neutral` or `negative`.
     pub sentiment_level: Option<String>,
-    /// From 0 to 10, where frustration was found.
+    /// From 0 to 10, if frustration was found.
     pub frustration_score: Option<f64>,
     /// `low`, `moderate` or `high`.
     pub frustration_level: Option<String>,
-    /// What gave it away.
+    /// The signals in the text.
     pub signals: Vec<String>,
 }
 
 /// A line of no known kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UnknownEventView {
-    /// What every message has.
+    /// The fields that every message has.
     pub head: Head,
     /// Its `type`.
     pub message_type: Option<String>,
-    /// What sort of event within that type: a Han event's name, a `progress` line's `data.type`, a `subtype`.
+    /// The kind of event within that type: the name of a Han event, `data.type` of a `progress` line, or a `subtype`.
     pub event_type: Option<String>,
 }
 
 macro_rules! each_view {
     ($($variant:ident),* $(,)?) => {
         impl MessageView {
-            /// Which message type it is.
+            /// Its message type.
             #[must_use]
             pub fn kind(&self) -> MessageKind {
                 match self {
@@ -433,7 +434,7 @@ macro_rules! each_view {
                 }
             }
 
-            /// What every message has.
+            /// The fields that every message has.
             #[must_use]
             pub fn head(&self) -> &Head {
                 match self {

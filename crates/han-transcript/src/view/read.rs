@@ -1,8 +1,8 @@
-//! Makes the view of a line.
+//! Builds the view of a line.
 
 use super::blocks::{Block, blocks};
 use super::results::{call_result, hook_outcome};
-use super::search::{HEAD_SEARCH_CHARS, words};
+use super::search::{HEAD_SEARCH_CHARS, collect_text};
 use super::{
     AssistantView, CommandUserView, FileHistorySnapshotView, Head, HookCheckStateView, HookDatetimeView,
     HookFileChangeView, HookReferenceView, HookResultView, HookRunView, HookScriptView,
@@ -12,23 +12,22 @@ use super::{
 };
 use crate::json;
 use crate::kind::MessageKind;
-use crate::line::Line;
+use crate::line::ParsedLine;
 use crate::record::{MAX_TOKENS, SentimentRecord};
 use crate::text::{MAX_ID, MAX_NAME, MAX_PATH, id, label, without_nul};
 use serde_json::value::RawValue;
 
-/// What one line shows, given as text without its line feed. It never fails: what cannot be understood is an
-/// `UnknownEvent`, whose line the caller still has.
+/// The view of one line, given without its line feed. Never fails: an unknown line becomes an `UnknownEvent`.
 #[must_use]
 pub fn view(line: &str) -> MessageView {
     let text = json::without_lone_surrogates(line);
-    let read = Line::read(&text);
+    let read = ParsedLine::parse(&text);
     let head = Head {
         parent_id: read.fields.text("parentUuid").and_then(|parent| id(&parent)),
-        search_text: Some(words(&read, &text, HEAD_SEARCH_CHARS)).filter(|words| !words.is_empty()),
+        search_text: Some(collect_text(&read, &text, HEAD_SEARCH_CHARS)).filter(|text| !text.is_empty()),
         timestamp: read.own_time(),
     };
-    let line = Reader(&read);
+    let line = ContentReader(&read);
     match read.kind() {
         MessageKind::Assistant => MessageView::Assistant(line.assistant(head)),
         MessageKind::RegularUser => MessageView::RegularUser(line.user(head)),
@@ -62,15 +61,15 @@ pub fn view(line: &str) -> MessageView {
     }
 }
 
-struct Reader<'l, 'a>(&'l Line<'a>);
+struct ContentReader<'l, 'a>(&'l ParsedLine<'a>);
 
-impl Reader<'_, '_> {
-    /// A name in a field of the line itself.
+impl ContentReader<'_, '_> {
+    /// A field of the line, as a name.
     fn name(&self, field: &str) -> Option<String> {
         self.0.fields.text(field).and_then(|text| label(&text, MAX_NAME))
     }
 
-    /// A name in a field of a Han event.
+    /// A field of a Han event, as a name.
     fn event_name(&self, field: &str) -> Option<String> {
         self.0.event_text(field).and_then(|text| label(&text, MAX_NAME))
     }
@@ -79,12 +78,12 @@ impl Reader<'_, '_> {
         self.0.event_text(field).and_then(|text| label(&text, MAX_PATH))
     }
 
-    /// Text of any length in a field of a Han event.
+    /// A field of a Han event, as text of any length.
     fn event_text(&self, field: &str) -> Option<String> {
         self.0.event_any(field).map(without_nul)
     }
 
-    /// A count, within the contract's 32 bits.
+    /// A field of a Han event, as a count, clamped to the 32 bits of GraphQL's `Int`.
     fn event_count(&self, field: &str) -> Option<i64> {
         self.0.event_raw(field).and_then(|raw| json::whole(raw, 0, i64::from(i32::MAX)))
     }

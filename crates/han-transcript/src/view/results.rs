@@ -1,12 +1,12 @@
-//! Results, as they nest under what they answer.
+//! Results, nested under the call or hook run that they answer.
 
 use super::blocks::{ToolResult, is_tool_result, result_text, tool_result};
 use crate::json;
 use crate::kind::MessageKind;
-use crate::line::Line;
+use crate::line::ParsedLine;
 use crate::text::without_nul;
 
-/// A result, to be shown under what it answers.
+/// A result, displayed under the call or hook run that it answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResultView {
     /// Under the tool use with this `tool_call_id`.
@@ -22,40 +22,40 @@ pub enum ResultView {
 /// The result of an MCP or exposed call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallResult {
-    /// The call it answers.
+    /// The call that it answers.
     pub call_id: Option<String>,
-    /// Whether it went well.
+    /// Whether it succeeded.
     pub success: Option<bool>,
-    /// How long it took, in milliseconds.
+    /// Its duration in milliseconds.
     pub duration_ms: Option<i64>,
-    /// What it returned: text, or JSON.
+    /// The returned text or JSON.
     pub result: Option<String>,
-    /// What went wrong.
+    /// The error message.
     pub error: Option<String>,
 }
 
 /// The result of a hook run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HookOutcome {
-    /// The run it answers; without one it answers the hook's next open run before it.
+    /// The run that it answers; without it, the earliest preceding run of the hook without a result.
     pub hook_run_id: Option<String>,
-    /// Whether it went well.
+    /// Whether it succeeded.
     pub success: Option<bool>,
-    /// How long it took, in milliseconds.
+    /// Its duration in milliseconds.
     pub duration_ms: Option<i64>,
     /// Its exit code.
     pub exit_code: Option<i64>,
-    /// What it wrote.
+    /// Its output.
     pub output: Option<String>,
-    /// What went wrong.
+    /// The error message.
     pub error: Option<String>,
 }
 
-/// The results in a line: its `tool_result` blocks, or the result event that it is.
+/// The results in a line: its `tool_result` blocks, or the line itself if it is a result event.
 #[must_use]
 pub fn results(line: &str) -> Vec<ResultView> {
     let text = json::without_lone_surrogates(line);
-    let line = Line::read(&text);
+    let line = ParsedLine::parse(&text);
     match line.kind() {
         MessageKind::McpToolResult => vec![ResultView::Mcp(call_result(&line))],
         MessageKind::ExposedToolResult => vec![ResultView::Exposed(call_result(&line))],
@@ -67,7 +67,7 @@ pub fn results(line: &str) -> Vec<ResultView> {
     }
 }
 
-pub(super) fn call_result(line: &Line<'_>) -> CallResult {
+pub(super) fn call_result(line: &ParsedLine<'_>) -> CallResult {
     let output = ["result", "output"].iter().find_map(|name| line.event_raw(name));
     let error = line.event_any("error").map(without_nul);
     CallResult {
@@ -79,7 +79,7 @@ pub(super) fn call_result(line: &Line<'_>) -> CallResult {
     }
 }
 
-pub(super) fn hook_outcome(line: &Line<'_>) -> HookOutcome {
+pub(super) fn hook_outcome(line: &ParsedLine<'_>) -> HookOutcome {
     let exit_code = line.event_exit_code();
     HookOutcome {
         hook_run_id: line.hook_run_id(),

@@ -1,20 +1,19 @@
-//! The words of a line: what somebody searching would expect to find it by. Ids, paths of the harness and other
-//! envelope fields are not among them.
+//! Extracts the searchable text of a line. Ids, paths of the harness and other envelope fields are excluded.
 
 use serde_json::value::RawValue;
 
 use super::blocks::{is_tool_result, result_text};
 use crate::json::{self, Object};
 use crate::kind::MessageKind;
-use crate::line::{Content, Line};
+use crate::line::{Content, ParsedLine};
 
-/// How many characters of its words a message carries in a list.
+/// The maximum length of a message's searchable text in lists, in characters.
 pub const HEAD_SEARCH_CHARS: usize = 2000;
 
-/// How deep in a tool's input or an event's data words are looked for.
+/// The maximum depth within a tool's input or an event's data.
 const DEPTH: usize = 8;
 
-/// Fields that say where a Han event or an unknown line belongs, not what it says.
+/// Fields that identify or locate a Han event or an unknown line; they are not searchable.
 const ENVELOPE: [&str; 22] = [
     "type",
     "subtype",
@@ -40,47 +39,48 @@ const ENVELOPE: [&str; 22] = [
     "slug",
 ];
 
-/// The words of a line, at most `max` characters: its text, thinking, tool names, inputs and results, or the
-/// texts of a Han event. Empty for `progress` lines, which repeat what other lines say.
+/// The searchable text of a line, at most `max` characters: its text, thinking, tool names, inputs and results, or the
+/// texts of a Han event. Empty for `progress` lines, which repeat the content of other lines.
 #[must_use]
 pub fn search_text(line: &str, max: usize) -> String {
     let text = json::without_lone_surrogates(line);
-    words(&Line::read(&text), &text, max)
+    collect_text(&ParsedLine::parse(&text), &text, max)
 }
 
-pub(super) fn words(line: &Line<'_>, text: &str, max: usize) -> String {
-    let mut words = Words { out: String::new(), left: max };
+pub(super) fn collect_text(line: &ParsedLine<'_>, text: &str, max: usize) -> String {
+    let mut collector = TextCollector { out: String::new(), left: max };
     match line.kind() {
         MessageKind::Assistant
         | MessageKind::RegularUser
         | MessageKind::CommandUser
         | MessageKind::InterruptUser
         | MessageKind::MetaUser
-        | MessageKind::ToolResultUser => words.content(&line.content),
+        | MessageKind::ToolResultUser => collector.content(&line.content),
         MessageKind::Summary => {
-            words.content(&line.content);
-            words.all(["summary"].iter().filter_map(|name| line.fields.raw(name)));
+            collector.content(&line.content);
+            collector.all(["summary"].iter().filter_map(|name| line.fields.raw(name)));
         }
         MessageKind::System | MessageKind::QueueOperation => {
-            words.all(["subtype", "operation", "content"].iter().filter_map(|name| line.fields.raw(name)));
+            collector
+                .all(["subtype", "operation", "content"].iter().filter_map(|name| line.fields.raw(name)));
         }
         MessageKind::FileHistorySnapshot => {}
         MessageKind::UnknownEvent if &*line.line_type == "progress" => {}
-        MessageKind::UnknownEvent if line.fields.is_empty() => words.push(text),
+        MessageKind::UnknownEvent if line.fields.is_empty() => collector.push(text),
         _ => {
-            words.said(&line.fields, "data");
-            words.said(&line.data, "");
+            collector.fields(&line.fields, "data");
+            collector.fields(&line.data, "");
         }
     }
-    words.out
+    collector.out
 }
 
-struct Words {
+struct TextCollector {
     out: String,
     left: usize,
 }
 
-impl Words {
+impl TextCollector {
     fn push(&mut self, text: &str) {
         if self.left == 0 || text.trim().is_empty() {
             return;
@@ -115,10 +115,10 @@ impl Words {
         }
     }
 
-    /// What an event's or an unknown line's own fields say, apart from `except`.
-    fn said(&mut self, object: &Object<'_>, except: &str) {
-        let says = |(name, _): &(&str, &RawValue)| *name != except && !ENVELOPE.contains(name);
-        self.all(object.fields().filter(says).map(|(_, value)| value));
+    /// The texts in the fields of an event or of an unknown line, without the envelope and without `except`.
+    fn fields(&mut self, object: &Object<'_>, except: &str) {
+        let searchable = |(name, _): &(&str, &RawValue)| *name != except && !ENVELOPE.contains(name);
+        self.all(object.fields().filter(searchable).map(|(_, value)| value));
     }
 
     fn all<'a>(&mut self, values: impl Iterator<Item = &'a RawValue>) {
@@ -127,7 +127,7 @@ impl Words {
         }
     }
 
-    /// The strings within a value. Base64 and its like are skipped: nobody searches for them.
+    /// The strings within a value, without base64 and similar data.
     fn value(&mut self, raw: &RawValue, depth: usize) {
         if self.left == 0 || depth == 0 {
             return;
@@ -144,7 +144,7 @@ impl Words {
     }
 }
 
-/// A long run without any white space or punctuation of prose.
+/// Whether the text is a long run without white space and punctuation, such as base64.
 fn is_opaque(text: &str) -> bool {
     text.len() > 1000
         && text

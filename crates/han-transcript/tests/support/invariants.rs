@@ -1,4 +1,4 @@
-//! What holds for every line, whatever it is.
+//! Invariants that hold for every line.
 #![allow(
     dead_code,
     clippy::panic,
@@ -11,7 +11,7 @@ use han_transcript::{MessageKind, line_text};
 
 pub(crate) const AT: LineContext<'static> = LineContext { session_id: "session", transcript: "main" };
 
-/// Reads a line in every way there is and checks what must hold for each.
+/// Parses a line with every public function and checks the invariants.
 pub(crate) fn check(line: &str) {
     let record = project(line, &AT);
     let shown = view(line);
@@ -73,7 +73,7 @@ pub(crate) fn check(line: &str) {
         assert_eq!(results(line).len(), user.content_blocks.len());
     }
 
-    // A line travels as itself where it is an object, and as a JSON string where it is not.
+    // A line is sent as itself if it is an object, else as a JSON string.
     let is_object = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(line).is_ok();
     let body = if is_object { line.to_owned() } else { serde_json::Value::from(line).to_string() };
     assert_eq!(line_text(&body), line);

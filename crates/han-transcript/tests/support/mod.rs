@@ -1,4 +1,4 @@
-//! What the tests of this crate share: transcripts beside the repository, and random numbers from a seed.
+//! Shared by this crate's tests: real transcripts, and seeded random numbers.
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -10,11 +10,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use han_transcript::fold::Place;
+use han_transcript::fold::LinePosition;
 use han_transcript::record::{LineContext, LineRecord, TimeSource, project};
 use han_types::Timestamp;
 
-/// One real line and where it lies.
+/// One real line and its location.
 pub(crate) struct RealLine {
     pub(crate) session: String,
     pub(crate) transcript: String,
@@ -22,8 +22,8 @@ pub(crate) struct RealLine {
     pub(crate) text: String,
 }
 
-/// The directory of real transcripts, which lies beside the repository and not in it, or where
-/// `HAN_TEST_TRANSCRIPTS` says. Where there is none, says so and is `None`.
+/// The directory of real transcripts: `HAN_TEST_TRANSCRIPTS`, or a directory beside the repository. If there is none,
+/// prints so and returns `None`.
 fn real_transcripts() -> Option<PathBuf> {
     let beside =
         || Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/transcripts")).to_owned();
@@ -47,7 +47,7 @@ fn files(directory: &Path, found: &mut Vec<PathBuf>) {
     found.sort();
 }
 
-/// Every line under `part` (`projects`, or the empty string for all), or `None` where there are none to read.
+/// Every line under `part` (`projects`, or the empty string for all), or `None` without transcripts.
 pub(crate) fn real_lines(part: &str) -> Option<Vec<RealLine>> {
     let mut found = Vec::new();
     files(&real_transcripts()?.join(part), &mut found);
@@ -70,8 +70,8 @@ pub(crate) fn real_lines(part: &str) -> Option<Vec<RealLine>> {
     Some(lines)
 }
 
-/// Reads lines of one session in file order, giving each its own time or that of the line before it.
-pub(crate) fn records<'a>(lines: impl IntoIterator<Item = &'a RealLine>) -> Vec<(Place, LineRecord)> {
+/// Projects lines of one session in file order. A line without a time takes that of the preceding line.
+pub(crate) fn records<'a>(lines: impl IntoIterator<Item = &'a RealLine>) -> Vec<(LinePosition, LineRecord)> {
     let mut before = (String::new(), Timestamp::default());
     let read = |line: &RealLine| {
         let at = LineContext { session_id: &line.session, transcript: &line.transcript };
@@ -82,7 +82,7 @@ pub(crate) fn records<'a>(lines: impl IntoIterator<Item = &'a RealLine>) -> Vec<
         if let TimeSource::Own(time) = record.time {
             before.1 = time;
         }
-        (Place { time: before.1, transcript: line.transcript.clone(), line: line.line }, record)
+        (LinePosition { time: before.1, transcript: line.transcript.clone(), line: line.line }, record)
     };
     lines.into_iter().map(read).collect()
 }

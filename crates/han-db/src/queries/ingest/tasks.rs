@@ -66,8 +66,8 @@ struct EventRow {
 /// A session's events, opened.
 #[derive(Default)]
 struct Events {
-    han: Vec<(fold::Place, TaskRecord)>,
-    native: Vec<(fold::Place, NativeTaskRecord)>,
+    han: Vec<(fold::LinePosition, TaskRecord)>,
+    native: Vec<(fold::LinePosition, NativeTaskRecord)>,
     /// The lines of the agent's own tasks' events, beside `native`.
     lines: Vec<String>,
     calls: BTreeSet<String>,
@@ -192,7 +192,7 @@ impl Derive<'_> {
             let row_id = format!("{}/{row_id}", row.kind);
             let json = self.keys.open(row.sealed, event_context(&row_id), row.event)?;
             let malformed = |_| DbError::malformed("task_events", "event", &row_id);
-            let place = fold::Place {
+            let place = fold::LinePosition {
                 time: Timestamp(row.at),
                 transcript: row.transcript.clone(),
                 line: u64::try_from(row.line).unwrap_or_default(),
@@ -367,7 +367,7 @@ fn created_by(events: &Events, failed: &BTreeSet<String>) -> HashMap<String, (St
         .iter()
         .filter_map(|((_, event), _)| Some((event.call_id.as_str(), event.task_id.as_deref()?)))
         .collect();
-    let mut first: BTreeMap<&str, (&fold::Place, &String)> = BTreeMap::new();
+    let mut first: BTreeMap<&str, (&fold::LinePosition, &String)> = BTreeMap::new();
     for ((place, event), uuid) in counted().filter(|((_, event), _)| !is_naming(event)) {
         let by_call = || names.get(event.call_id.as_str()).copied().unwrap_or(&event.call_id);
         let id = event.task_id.as_deref().unwrap_or_else(by_call);

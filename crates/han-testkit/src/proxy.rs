@@ -1,5 +1,5 @@
-//! A TCP door in front of a server: clients keep one address while the server behind it comes and goes, and a test
-//! cuts connections where it wants, in the middle of a request or after the server has answered.
+//! A fault-injecting TCP proxy. Clients keep one address while the upstream server restarts on other ports, and a test
+//! cuts connections in the middle of a request or before the response arrives.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -10,41 +10,41 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// Where the next connection that gets there is cut.
+/// When a connection is cut. The first connection that gets there is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// After so many further bytes from a client.
+    /// After this many more bytes from clients.
     Request(usize),
-    /// As soon as the server answers; nothing of the answer arrives.
-    Answer,
+    /// When the server responds; the client receives nothing of the response.
+    Response,
 }
 
 #[derive(Debug)]
 struct Shared {
-    behind: AtomicU16,
+    upstream: AtomicU16,
     next: Mutex<Option<Cut>>,
-    /// How many connections were cut.
+    /// The number of connections that were cut.
     cuts: watch::Sender<usize>,
 }
 
-/// A listener on 127.0.0.1 that hands connections on.
+/// A proxy that listens on 127.0.0.1 and forwards connections to a port of this machine.
 #[derive(Debug)]
-pub struct Door {
+pub struct FaultProxy {
     address: SocketAddr,
     shared: Arc<Shared>,
     task: tokio::task::JoinHandle<()>,
 }
 
-impl Door {
-    /// Opens one to `port` of this machine.
+impl FaultProxy {
+    /// Starts a proxy that forwards to `port` of this machine.
     ///
     /// # Panics
-    /// Where no port is free.
-    pub async fn open(port: u16) -> Self {
+    /// If no port is free.
+    pub async fn start(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound listener");
         let shared = Arc::new(Shared {
-            behind: AtomicU16::new(port),
+            upstream: AtomicU16::new(port),
             next: Mutex::new(None),
             cuts: watch::Sender::new(0),
         });
@@ -52,21 +52,21 @@ impl Door {
         Self { address, shared, task }
     }
 
-    /// What clients ask: `http://127.0.0.1:…`.
+    /// The proxy's URL for clients: `http://127.0.0.1:…`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Hands new connections on to another port; those that are open stay.
-    pub fn lead_to(&self, port: u16) {
-        self.shared.behind.store(port, Ordering::SeqCst);
+    /// Forwards new connections to another port; open connections are not affected.
+    pub fn forward_to(&self, port: u16) {
+        self.shared.upstream.store(port, Ordering::SeqCst);
     }
 
-    /// Cuts one connection, and comes back when it has.
+    /// Cuts one connection and returns after it was cut.
     ///
     /// # Panics
-    /// Where another cut is still due.
+    /// If another cut is pending.
     pub async fn cut(&self, cut: Cut) {
         let mut cuts = self.shared.cuts.subscribe();
         cuts.mark_unchanged();
@@ -76,14 +76,14 @@ impl Door {
     }
 }
 
-impl Drop for Door {
+impl Drop for FaultProxy {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
 impl Shared {
-    /// How many of `n` bytes from a client may still pass, where it is then cut.
+    /// If the connection must be cut within the next `n` bytes from a client: the number of bytes to forward before.
     fn cuts_request(&self, n: usize) -> Option<usize> {
         let mut next = self.next.lock().expect("no holder panics");
         let Some(Cut::Request(left)) = *next else { return None };
@@ -91,8 +91,8 @@ impl Shared {
         next.is_none().then_some(left)
     }
 
-    fn cuts_answer(&self) -> bool {
-        self.next.lock().expect("no holder panics").take_if(|cut| *cut == Cut::Answer).is_some()
+    fn cuts_response(&self) -> bool {
+        self.next.lock().expect("no holder panics").take_if(|cut| *cut == Cut::Response).is_some()
     }
 }
 
@@ -100,16 +100,16 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     while let Ok((client, _)) = listener.accept().await {
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
-            let port = shared.behind.load(Ordering::SeqCst);
-            // Where nobody listens, the client finds its connection closed.
+            let port = shared.upstream.load(Ordering::SeqCst);
+            // If no server listens, the client's connection is closed.
             let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
             let _ = (client.set_nodelay(true), server.set_nodelay(true));
             let ((from_client, to_client), (from_server, to_server)) =
                 (client.into_split(), server.into_split());
-            // Whichever side ends first, or is cut, ends both.
+            // When one direction ends or is cut, both end.
             let cut = tokio::select! {
                 cut = requests(from_client, to_server, &shared) => cut,
-                cut = answers(from_server, to_client, &shared) => cut,
+                cut = responses(from_server, to_client, &shared) => cut,
             };
             if cut {
                 shared.cuts.send_modify(|cuts| *cuts += 1);
@@ -118,7 +118,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-/// Whether it was cut.
+/// Forwards requests. Returns whether the connection was cut.
 async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Shared) -> bool {
     let mut buffer = vec![0; 16 << 10];
     loop {
@@ -133,12 +133,12 @@ async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Shar
     }
 }
 
-/// Whether it was cut.
-async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Shared) -> bool {
+/// Forwards responses. Returns whether the connection was cut.
+async fn responses(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, shared: &Shared) -> bool {
     let mut buffer = vec![0; 16 << 10];
     loop {
         let Ok(n @ 1..) = from.read(&mut buffer).await else { return false };
-        if shared.cuts_answer() {
+        if shared.cuts_response() {
             return true;
         }
         if to.write_all(&buffer[..n]).await.is_err() {

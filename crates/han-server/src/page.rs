@@ -1,17 +1,15 @@
-//! The few pages that the server itself shows: plain HTML that loads nothing and runs nothing.
+//! The HTML pages that the server itself renders (sign-in, invites, errors): plain HTML that loads and runs nothing.
+//! The dashboard's files are in `client`.
 
 use axum::http::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER,
 };
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
-use reqwest::Url;
 
-use crate::auth::oauth;
-use crate::problem::Problem;
-use crate::state::AppState;
+use han_http::Problem;
 
-/// Whether an answer is for a program (`Accept: application/json`) or for somebody who looks at a browser.
+/// Whether a response is for a program (`Accept: application/json`) or for a person at a browser.
 pub(crate) fn wants_json(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut json = false;
@@ -25,7 +23,7 @@ pub(crate) fn wants_json(headers: &HeaderMap) -> bool {
     json
 }
 
-/// A small page. `body` is HTML; whatever comes from outside is put into it through [`escape`].
+/// A page. `body` is HTML: text from outside must pass through [`escape`] first.
 pub(crate) fn html(status: StatusCode, body: &str) -> Response {
     let page = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
@@ -47,19 +45,7 @@ pub(crate) fn html(status: StatusCode, body: &str) -> Response {
     (status, headers, page).into_response()
 }
 
-/// What to do to be signed in, and led back to `back` (a path of this site with its query).
-pub(crate) fn sign_in(state: &AppState, back: &str) -> String {
-    if state.github.is_none() {
-        return "<p>Open a sign-in link first (<code>han-server login-link</code> makes one), then come back here.</p>"
-            .to_owned();
-    }
-    // The URL standard writes the value; only its query is needed.
-    let url = Url::parse_with_params(state.public_url.origin(), [("return_to", back)]).ok();
-    let query = url.as_ref().and_then(Url::query).unwrap_or_default();
-    format!("<p><a href=\"{}?{}\">Sign in with GitHub</a></p>", oauth::PATH, escape(query))
-}
-
-/// A problem as a page, followed by more HTML: what to do next.
+/// A problem as a page, followed by `more` HTML: what to do next.
 pub(crate) fn of_problem(problem: Problem, more: &str) -> Response {
     let mut page =
         html(problem.status(), &format!("<p>{}.</p>{more}", escape(&capitalised(problem.detail()))));
@@ -74,7 +60,7 @@ fn capitalised(text: &str) -> String {
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
-/// Text as HTML, in an element or a quoted attribute.
+/// Escapes text for an HTML element or a quoted attribute.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -98,7 +84,7 @@ mod tests {
     use super::{escape, wants_json};
 
     #[test]
-    fn a_browser_gets_pages_and_a_program_json() {
+    fn only_an_accept_header_that_prefers_json_gets_json() {
         for (accept, json) in [
             ("application/json", true),
             ("Application/JSON; charset=utf-8", true),
@@ -116,7 +102,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_that_is_escaped_ends_its_element_or_attribute(text in ".*") {
+        fn escaped_text_cannot_close_an_element_or_attribute(text in ".*") {
             let escaped = escape(&text);
             prop_assert!(!escaped.contains(['<', '>', '"', '\'']));
         }

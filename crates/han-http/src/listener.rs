@@ -1,5 +1,5 @@
-//! Connections that may not be held open for nothing: one that has no request in flight must send a whole request
-//! head before its time is over, however slowly its bytes trickle in. Idle keep-alive connections end likewise.
+//! Connections with a limited idle time. A connection without a request in flight must send a whole request head in
+//! that time, however slowly its bytes arrive; an idle keep-alive connection is closed likewise.
 
 use std::future::Future as _;
 use std::io;
@@ -18,27 +18,28 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep};
 
-/// Accepts connections and watches over them.
+/// Accepts connections and limits their idle time.
+#[derive(Debug)]
 pub(crate) struct Connections {
     listener: TcpListener,
-    patience: Duration,
+    max_idle: Duration,
 }
 
 impl Connections {
-    pub(crate) fn new(listener: TcpListener, patience: Duration) -> Self {
-        Self { listener, patience }
+    pub(crate) fn new(listener: TcpListener, max_idle: Duration) -> Self {
+        Self { listener, max_idle }
     }
 }
 
 impl Listener for Connections {
-    type Io = WatchedStream;
+    type Io = IdleLimitedStream;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (WatchedStream, SocketAddr) {
+    async fn accept(&mut self) -> (IdleLimitedStream, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.listener).await;
-        // Answers are written whole; waiting to fill a packet would only delay them.
+        // Responses are written whole; waiting to fill a packet would only delay them.
         let _ = stream.set_nodelay(true);
-        (WatchedStream::new(stream, self.patience), address)
+        (IdleLimitedStream::new(stream, self.max_idle), address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -46,20 +47,21 @@ impl Listener for Connections {
     }
 }
 
-/// What requests of one connection have in common.
+/// The connection of a request. [`serve`](crate::serve) adds it to the extensions of each request.
 #[derive(Clone, Debug)]
-pub(crate) struct Connection {
+pub struct Connection {
     in_flight: Arc<AtomicUsize>,
     peer: SocketAddr,
 }
 
 impl Connection {
-    /// Who is at the other end: a client, or a proxy.
-    pub(crate) fn peer(&self) -> SocketAddr {
+    /// The address at the other end: of a client, or of a proxy.
+    #[must_use]
+    pub fn peer(&self) -> SocketAddr {
         self.peer
     }
 
-    /// Keeps the connection from counting as idle while the answer lives: a request, a socket.
+    /// Keeps the connection from counting as idle until the returned value is dropped.
     pub(crate) fn busy(&self) -> Busy {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         Busy(Arc::clone(&self.in_flight))
@@ -72,7 +74,7 @@ impl axum::extract::connect_info::Connected<IncomingStream<'_, Connections>> for
     }
 }
 
-/// While it lives, its connection is not idle.
+/// A request or a socket in flight: its connection is not idle.
 #[derive(Debug)]
 pub(crate) struct Busy(Arc<AtomicUsize>);
 
@@ -82,7 +84,7 @@ impl Drop for Busy {
     }
 }
 
-/// Counts a request as in flight until its answer has been made.
+/// Counts a request as in flight until its response has been made.
 pub(crate) async fn count_requests(
     ConnectInfo(connection): ConnectInfo<Connection>,
     mut request: Request,
@@ -97,41 +99,41 @@ pub(crate) async fn count_requests(
 }
 
 /// A TCP stream whose idle time is limited.
-pub(crate) struct WatchedStream {
+pub(crate) struct IdleLimitedStream {
     stream: TcpStream,
     in_flight: Arc<AtomicUsize>,
-    patience: Duration,
-    /// Runs out when nothing has been in flight for too long; `None` while something is.
+    max_idle: Duration,
+    /// Fires when nothing has been in flight for too long; `None` while something is.
     idle: Option<Pin<Box<Sleep>>>,
 }
 
-impl WatchedStream {
-    fn new(stream: TcpStream, patience: Duration) -> Self {
-        let idle = Some(Box::pin(tokio::time::sleep(patience)));
-        Self { stream, in_flight: Arc::default(), patience, idle }
+impl IdleLimitedStream {
+    fn new(stream: TcpStream, max_idle: Duration) -> Self {
+        let idle = Some(Box::pin(tokio::time::sleep(max_idle)));
+        Self { stream, in_flight: Arc::default(), max_idle, idle }
     }
 
-    /// Time counts from the last byte of an answer that the client took.
-    fn note(&mut self, written: &Poll<io::Result<usize>>) {
+    /// Idle time counts from the last byte of a response that the client has taken.
+    fn note_write(&mut self, written: &Poll<io::Result<usize>>) {
         if matches!(written, Poll::Ready(Ok(n)) if *n > 0) {
             self.idle = None;
         }
     }
 
-    /// Whether the connection has been idle for too long. Registers to be woken when it will have been.
+    /// Whether the connection has been idle for too long. Registers the task to be woken when that is so.
     fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
         if self.in_flight.load(Ordering::Relaxed) > 0 {
             self.idle = None;
             return false;
         }
-        let patience = self.patience;
+        let max_idle = self.max_idle;
         let idle =
-            self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + patience)));
+            self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + max_idle)));
         idle.as_mut().poll(cx).is_ready()
     }
 }
 
-impl AsyncRead for WatchedStream {
+impl AsyncRead for IdleLimitedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -144,10 +146,10 @@ impl AsyncRead for WatchedStream {
     }
 }
 
-impl AsyncWrite for WatchedStream {
+impl AsyncWrite for IdleLimitedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.note(&written);
+        self.note_write(&written);
         written
     }
 
@@ -169,7 +171,7 @@ impl AsyncWrite for WatchedStream {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.note(&written);
+        self.note_write(&written);
         written
     }
 }

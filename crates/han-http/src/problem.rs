@@ -1,18 +1,18 @@
-//! Errors as clients see them: RFC 9457 problem details (`application/problem+json`). What is internal goes to the
-//! log once, never into an answer; the answer's `x-request-id` leads to it.
+//! Errors as REST clients see them: RFC 9457 problem details (`application/problem+json`). Internal detail goes to the
+//! log once and never into a response; the response's `x-request-id` leads to it.
 
 use axum::http::header::{ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use han_db::DbError;
+use han_types::StorageError;
 use serde_json::{Map, Value};
 
 /// How long a client should wait after a 503, in seconds.
-pub(crate) const RETRY_SECONDS: u32 = 2;
+pub const RETRY_SECONDS: u32 = 2;
 
 /// A problem: what was wrong and what to do about it.
 #[derive(Clone, Debug)]
-pub(crate) struct Problem {
+pub struct Problem {
     status: StatusCode,
     code: &'static str,
     title: &'static str,
@@ -22,9 +22,10 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
-    /// A problem of the type `urn:han:problem:<code>`. `title` is the same for every problem of the type, `detail`
-    /// speaks of this one and tells the remedy.
-    pub(crate) fn new(
+    /// A problem of the type `urn:han:problem:<code>`. `title` is the same for every problem of the type; `detail`
+    /// describes this one and names the remedy.
+    #[must_use]
+    pub fn new(
         status: StatusCode,
         code: &'static str,
         title: &'static str,
@@ -33,42 +34,51 @@ impl Problem {
         Self { status, code, title, detail: detail.into(), members: Map::new(), headers: Vec::new() }
     }
 
-    /// Adds a member for programs, such as `limit`.
-    pub(crate) fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
+    /// Adds a member that programs can read, such as `limit`.
+    #[must_use]
+    pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
         self.members.insert(member.to_owned(), value.into());
         self
     }
 
-    /// Adds a header to the answer.
-    pub(crate) fn header(mut self, name: HeaderName, value: impl TryInto<HeaderValue>) -> Self {
+    /// Adds a header to the response.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: impl TryInto<HeaderValue>) -> Self {
         if let Ok(value) = value.try_into() {
             self.headers.push((name, value));
         }
         self
     }
 
-    /// The answer's status.
-    pub(crate) fn status(&self) -> StatusCode {
+    /// The response's status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// For people: what was wrong and what to do.
-    pub(crate) fn detail(&self) -> &str {
+    /// What was wrong and what to do, in words.
+    #[must_use]
+    pub fn detail(&self) -> &str {
         &self.detail
     }
 
     // The problems that more than one route answers with.
 
-    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
+    /// 400: the request does not have the form that the route expects.
+    #[must_use]
+    pub fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", "The request is malformed", detail)
     }
 
-    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
+    /// 404: also for what belongs to another team.
+    #[must_use]
+    pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "There is no such thing here", detail)
     }
 
-    /// No credential came with the request.
-    pub(crate) fn no_credential() -> Self {
+    /// 401: the request has no credential.
+    #[must_use]
+    pub fn no_credential() -> Self {
         Self::new(
             StatusCode::UNAUTHORIZED,
             "unauthenticated",
@@ -78,14 +88,16 @@ impl Problem {
         .header(WWW_AUTHENTICATE, r#"Bearer realm="han""#)
     }
 
-    /// A credential came and is not good (any more). Does not say which: unknown, ended and revoked look alike.
-    pub(crate) fn bad_credential(detail: &'static str) -> Self {
+    /// 401: the credential is not valid, or no longer. Unknown, expired and revoked credentials get the same answer.
+    #[must_use]
+    pub fn bad_credential(detail: &'static str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "invalid_credential", "The credential is not valid", detail)
             .header(WWW_AUTHENTICATE, r#"Bearer realm="han", error="invalid_token""#)
     }
 
-    /// The credential is good, but not for this.
-    pub(crate) fn insufficient_scope(scope: &'static str) -> Self {
+    /// 403: the credential is valid, but lacks this scope.
+    #[must_use]
+    pub fn insufficient_scope(scope: &'static str) -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
             "insufficient_scope",
@@ -95,12 +107,15 @@ impl Problem {
         .with("scope", scope)
     }
 
-    pub(crate) fn cross_site(detail: impl Into<String>) -> Self {
+    /// 403: another site may have caused the request.
+    #[must_use]
+    pub fn cross_site(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "cross_site", "The request comes from another site", detail)
     }
 
-    /// More than a limit allows. `variable` configures the limit.
-    pub(crate) fn too_large(what: &str, limit: usize, variable: &str, remedy: &str) -> Self {
+    /// 413: more than a limit allows. `variable` is the name of the limit, or of the variable that configures it.
+    #[must_use]
+    pub fn too_large(what: &str, limit: usize, variable: &str, remedy: &str) -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "too_large",
@@ -111,7 +126,9 @@ impl Problem {
         .with("limit_name", variable)
     }
 
-    pub(crate) fn unsupported_encoding(found: &str) -> Self {
+    /// 415: a `Content-Encoding` that is not decoded here.
+    #[must_use]
+    pub fn unsupported_encoding(found: &str) -> Self {
         let shown: String = found.chars().filter(|c| !c.is_control()).take(40).collect();
         Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -122,8 +139,9 @@ impl Problem {
         .header(ACCEPT_ENCODING, "gzip, zstd, identity")
     }
 
-    /// The server cannot serve this now and may soon.
-    pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
+    /// 503: the same request may succeed soon.
+    #[must_use]
+    pub fn unavailable(detail: impl Into<String>) -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "unavailable",
@@ -133,8 +151,9 @@ impl Problem {
         .header(RETRY_AFTER, RETRY_SECONDS)
     }
 
-    /// Something is wrong here, not there. Log the detail before.
-    pub(crate) fn internal() -> Self {
+    /// 500: the server failed. Log the detail before.
+    #[must_use]
+    pub fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
@@ -144,8 +163,8 @@ impl Problem {
     }
 }
 
-impl From<DbError> for Problem {
-    fn from(error: DbError) -> Self {
+impl<E: StorageError> From<E> for Problem {
+    fn from(error: E) -> Self {
         if error.is_unavailable() {
             tracing::warn!(%error, "the database is not available");
             return Self::unavailable("the database cannot be reached: try again");

@@ -1,0 +1,161 @@
+//! Where the server listens, how clients reach it, and what they may do before they sign in.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::public_url::PublicUrl;
+use super::variable::{Choice, Describe, Number, Optional, Required, Variable, VariableReader};
+
+const PUBLIC_URL: Variable<Optional<PublicUrl>> = Variable {
+    name: "PUBLIC_URL",
+    about: "the address that browsers reach this server at, without a path",
+    kind: Optional {
+        unset: "the listener's address, on SQLite",
+        accepted: "an address such as https://han.example.com, without a path",
+        parse: PublicUrl::parse,
+    },
+};
+
+const LISTEN: Variable<Required<SocketAddr>> = Variable {
+    name: "HAN_LISTEN",
+    about: "the address and port to listen on; port 0 selects a free one",
+    kind: Required {
+        default: || SocketAddr::from(([127, 0, 0, 1], 8787)),
+        accepted: "an address and port, such as 0.0.0.0:8787",
+        parse: |text| text.trim().parse().ok(),
+    },
+};
+
+const PORT: Variable<Optional<u16>> = Variable {
+    name: "PORT",
+    about: "a port to listen on at every address, for platforms that set it; HAN_LISTEN takes precedence",
+    kind: Optional {
+        unset: "",
+        accepted: "a whole number from 0 to 65535",
+        parse: |text| text.trim().parse().ok(),
+    },
+};
+
+const TRUSTED_PROXIES: Variable<Number<usize>> = Variable {
+    name: "HAN_TRUSTED_PROXIES",
+    about: "the number of proxies in front of the server that add to X-Forwarded-For",
+    kind: Number { default: 0, min: 0, max: 10 },
+};
+
+const RATE_LIMITS: Variable<Choice<bool>> =
+    Variable { name: "HAN_RATE_LIMITS", about: "whether the rate of requests is limited", kind: Choice::ON };
+
+const RATE_FACTOR: Variable<Number<u32>> = Variable {
+    name: "HAN_RATE_FACTOR",
+    about: "the factor that all rate limits are multiplied by",
+    kind: Number { default: 1, min: 1, max: 1000 },
+};
+
+const CORS_ORIGINS: Variable<Optional<Vec<String>>> = Variable {
+    name: "HAN_CORS_ORIGINS",
+    about: "other origins whose pages may call this server, separated by commas",
+    kind: Optional {
+        unset: "",
+        accepted: "origins such as https://dashboard.example.com, separated by commas",
+        parse: origins,
+    },
+};
+
+const ENVIRONMENT: Variable<Choice<Environment>> = Variable {
+    name: "HAN_ENV",
+    about: "development serves GraphiQL at /graphiql",
+    kind: Choice {
+        default: ("production", Environment::Production),
+        others: &[("development", Environment::Development)],
+    },
+};
+
+const CLIENT_DIR: Variable<Optional<PathBuf>> = Variable {
+    name: "HAN_CLIENT_DIR",
+    about: "the directory of a built dashboard to serve from this server's own origin",
+    kind: Optional {
+        unset: "",
+        accepted: "the directory of a built dashboard, which contains index.html",
+        parse: |text| Some(PathBuf::from(text)).filter(|dir| dir.join("index.html").is_file()),
+    },
+};
+
+pub(super) const VARIABLES: &[&dyn Describe] = &[
+    &PUBLIC_URL,
+    &LISTEN,
+    &PORT,
+    &TRUSTED_PROXIES,
+    &RATE_LIMITS,
+    &RATE_FACTOR,
+    &CORS_ORIGINS,
+    &ENVIRONMENT,
+    &CLIENT_DIR,
+];
+
+/// What the server is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Environment {
+    /// Development: GraphiQL is served.
+    Development,
+    /// Production: nothing is served that only developers need.
+    Production,
+}
+
+/// The HTTP server.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The address that browsers use; `None` for that of the listener.
+    pub public_url: Option<PublicUrl>,
+    /// What the server is used for.
+    pub environment: Environment,
+    /// A built dashboard to serve.
+    pub client_dir: Option<PathBuf>,
+    /// The factor of all rate limits; `None` if rates are not limited.
+    pub rate_factor: Option<u32>,
+    /// Origins whose pages may read responses.
+    pub cors_origins: Vec<String>,
+    /// How many proxies in front of the server add to `X-Forwarded-For`.
+    pub trusted_proxies: usize,
+}
+
+impl HttpConfig {
+    /// `on_sqlite`: a server on SQLite may run without a `PUBLIC_URL`, as may a development server.
+    pub(super) fn read(reader: &mut VariableReader<'_>, on_sqlite: bool) -> Self {
+        let environment = reader.value(&ENVIRONMENT);
+        let is_set = reader.text(PUBLIC_URL.name).is_some();
+        if !is_set && !on_sqlite && environment == Environment::Production {
+            reader.problem(
+                "PUBLIC_URL is missing: set it to the address that browsers reach this server at, such as \
+                 https://han.example.com"
+                    .to_owned(),
+            );
+        }
+        let limited = reader.value(&RATE_LIMITS);
+        let factor = reader.value(&RATE_FACTOR);
+        Self {
+            listen: read_listen(reader),
+            public_url: reader.value(&PUBLIC_URL),
+            environment,
+            client_dir: reader.value(&CLIENT_DIR),
+            rate_factor: limited.then_some(factor),
+            cors_origins: reader.value(&CORS_ORIGINS).unwrap_or_default(),
+            trusted_proxies: reader.value(&TRUSTED_PROXIES),
+        }
+    }
+}
+
+fn read_listen(reader: &mut VariableReader<'_>) -> SocketAddr {
+    let listen = reader.value(&LISTEN);
+    let port = reader.value(&PORT);
+    match port {
+        // Platforms that set only a port route to it from outside.
+        Some(port) if reader.text(LISTEN.name).is_none() => SocketAddr::from(([0, 0, 0, 0], port)),
+        _ => listen,
+    }
+}
+
+fn origins(text: &str) -> Option<Vec<String>> {
+    text.split(',').map(|origin| Some(PublicUrl::parse(origin)?.origin().to_owned())).collect()
+}
