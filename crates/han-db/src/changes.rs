@@ -23,7 +23,7 @@ use std::time::Duration;
 use han_types::{Scope, SessionId, TeamId, UserId};
 use sea_orm::FromQueryResult;
 use sqlx::postgres::PgListener;
-use tokio::sync::{Notify, OnceCell, broadcast};
+use tokio::sync::{Notify, OnceCell, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::dialect::Dialect;
@@ -37,6 +37,8 @@ use crate::{Db, DbError};
 
 /// The channel of LISTEN and NOTIFY.
 const CHANNEL: &str = "db_changes";
+/// The channel on which a replica says that it has ended a job's lease.
+pub(crate) const JOBS_CHANNEL: &str = "db_jobs";
 /// How long the notifier gathers commits before it tells the other replicas.
 const COALESCE: Duration = Duration::from_millis(10);
 /// How often the outbox is read when nothing woke the reader.
@@ -225,6 +227,7 @@ impl Change {
 pub(crate) struct Commits {
     reader: Notify,
     notifier: Notify,
+    jobs: watch::Sender<()>,
 }
 
 impl Commits {
@@ -232,6 +235,16 @@ impl Commits {
     pub(crate) fn notify(&self) {
         self.reader.notify_one();
         self.notifier.notify_one();
+    }
+
+    /// Wakes the jobs of this process that wait for a lease.
+    pub(crate) fn wake_jobs(&self) {
+        self.jobs.send_replace(());
+    }
+
+    /// Changes when a lease may have ended.
+    pub(crate) fn lease_ends(&self) -> watch::Receiver<()> {
+        self.jobs.subscribe()
     }
 }
 
@@ -511,8 +524,10 @@ async fn listen(db: Db) {
                 // Only a LISTEN that succeeded proves that the database is well again.
                 backoff = BACKOFF.0;
                 db.commits().reader.notify_one();
+                db.commits().wake_jobs();
                 loop {
                     match listener.try_recv().await {
+                        Ok(Some(notice)) if notice.channel() == JOBS_CHANNEL => db.commits().wake_jobs(),
                         Ok(Some(_)) => db.commits().reader.notify_one(),
                         Ok(None) => {
                             tracing::info!("the LISTEN connection was lost, catching up from the outbox");
@@ -534,7 +549,7 @@ async fn listen(db: Db) {
 
 async fn listener(db: &Db) -> Result<PgListener, sqlx::Error> {
     let mut listener = PgListener::connect(db.url()).await?;
-    listener.listen(CHANNEL).await?;
+    listener.listen_all([CHANNEL, JOBS_CHANNEL]).await?;
     Ok(listener)
 }
 

@@ -1,6 +1,7 @@
 //! Everything in which PostgreSQL and SQLite differ, in one place: roles and row-level security, triggers,
 //! multi-row upserts. Queries elsewhere are written once, with `$1` placeholders that both understand.
 
+use han_types::Clock;
 use sea_orm::sea_query::ArrayType;
 use sea_orm::{DbBackend, Value};
 
@@ -71,6 +72,29 @@ impl Dialect {
                  set_config('han.coalesce', 'on', true), set_config('lock_timeout', '30s', true)"
             };
             tx.rows(sql, [role.name().into(), team.into()]).await?;
+        }
+        Ok(())
+    }
+
+    /// The present, in milliseconds since the epoch, as all replicas agree on it: the server's own time on PostgreSQL,
+    /// since the clocks of its clients may differ. The processes that share a SQLite file share a machine, too.
+    pub(crate) async fn shared_now(self, tx: &Tx, clock: &dyn Clock) -> Result<i64, DbError> {
+        match self {
+            Self::Postgres => {
+                // Not now(): that is the time at which the transaction began.
+                let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS ms";
+                let row = tx.rows(sql, []).await?.into_iter().next();
+                let row = row.ok_or_else(|| DbError::Missing("the database gave no time".to_owned()))?;
+                Ok(row.try_get("", "ms")?)
+            }
+            Self::Sqlite => Ok(clock.now().0),
+        }
+    }
+
+    /// Wakes the replicas that LISTEN on `channel` once `tx` is committed. SQLite has no other replicas.
+    pub(crate) async fn notify(self, tx: &Tx, channel: &str) -> Result<(), DbError> {
+        if self == Self::Postgres {
+            tx.rows("SELECT pg_notify($1, '')", [channel.into()]).await?;
         }
         Ok(())
     }

@@ -166,6 +166,19 @@ impl DbError {
         Self::Malformed { table, column, row: row.to_string() }
     }
 
+    /// What went wrong, without anything that a statement or a row may have brought into the database's message: for the
+    /// places that keep an error where operators of all teams read it.
+    pub(crate) fn summary(&self) -> String {
+        match (self, self.code()) {
+            (Self::Database(_) | Self::Driver(_), Some(code)) => format!("database error {code}"),
+            (Self::Database(_) | Self::Driver(_), None) if self.is_unavailable() => {
+                "the database could not be reached".to_owned()
+            }
+            (Self::Database(_) | Self::Driver(_), None) => "database error".to_owned(),
+            _ => self.to_string(),
+        }
+    }
+
     /// Whether a row is there already (PostgreSQL's SQLSTATE 23505, SQLite's SQLITE_CONSTRAINT_PRIMARYKEY and
     /// SQLITE_CONSTRAINT_UNIQUE).
     pub(crate) fn is_duplicate(&self) -> bool {
@@ -188,6 +201,12 @@ impl DbError {
     }
 }
 
+impl han_types::StorageError for DbError {
+    fn is_unavailable(&self) -> bool {
+        Self::is_unavailable(self)
+    }
+}
+
 /// Runs work for the processor where it holds up no async thread. `what` says what it is for.
 ///
 /// # Errors
@@ -198,12 +217,6 @@ where
     F: FnOnce() -> T + Send + 'static,
 {
     tokio::task::spawn_blocking(work).await.map_err(|source| DbError::TaskLost { what, source })
-}
-
-impl han_types::StorageError for DbError {
-    fn is_unavailable(&self) -> bool {
-        Self::is_unavailable(self)
-    }
 }
 
 fn is_io(err: &sqlx::Error) -> bool {
@@ -219,5 +232,23 @@ fn runtime(err: &DbErr) -> Option<&sqlx::Error> {
         | DbErr::Exec(RuntimeErr::SqlxError(err))
         | DbErr::Query(RuntimeErr::SqlxError(err)) => Some(err),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{DbErr, RuntimeErr};
+
+    use super::DbError;
+
+    #[test]
+    fn a_summary_quotes_nothing_of_the_database() {
+        let quoting = DbErr::Type("invalid input: 'what a line said'".to_owned());
+        assert_eq!(DbError::from(quoting).summary(), "database error");
+        let url = sqlx::Error::Configuration("postgres://ada:secret@db".into());
+        assert_eq!(DbError::from(url).summary(), "database error");
+        let closed = DbErr::Conn(RuntimeErr::SqlxError(sqlx::Error::PoolClosed.into()));
+        assert_eq!(DbError::from(closed).summary(), "the database could not be reached");
+        assert_eq!(DbError::Busy.summary(), "too many reads at once");
     }
 }

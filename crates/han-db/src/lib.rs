@@ -5,6 +5,7 @@
 //! * `migrations`: how the schema came to be.
 //! * `keys`: teams' key rings, as `team_keys` keeps them.
 //! * `entities`: what a row holds; `queries`: one file per noun.
+//! * `jobs`: background work, of which each kind runs on one replica at a time.
 //! * `changes`: the outbox and the live feed that subscriptions read.
 //!
 //! A query on a team's data takes a [`ScopedTx`] first, which carries the [`Scope`](han_types::Scope) that it was
@@ -22,6 +23,7 @@ mod connection;
 mod dialect;
 pub mod entities;
 mod error;
+pub mod jobs;
 pub mod keys;
 mod migrations;
 pub mod page;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use han_db::changes::Changes;
+use han_db::jobs::{Registry, SearchIndex};
 use han_db::{Db, DbConfig, DbError, Dialect};
 use han_http::Lifecycle;
 use han_http::client::Client;
@@ -29,7 +30,7 @@ use crate::health::Readiness;
 use crate::rates::Rates;
 use crate::state::{AppState, Inner};
 use crate::sync::memory_budget::MemoryBudget;
-use crate::{jobs, migrations, server};
+use crate::{migrations, server};
 
 /// Why a server could not start or had to stop.
 #[derive(Debug, Error)]
@@ -174,12 +175,7 @@ impl App {
 pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken) -> io::Result<()> {
     let App { state, changes, feed } = app;
     let lifecycle = state.lifecycle.clone();
-    lifecycle.tasks.spawn(jobs::search::run(
-        state.db.clone(),
-        changes.sender.subscribe(),
-        state.stores.clone(),
-        lifecycle.stopping.clone(),
-    ));
+    lifecycle.tasks.spawn(jobs(&state, &changes).run(lifecycle.stopping.clone()));
     let limits = &state.config.limits;
     let timeouts = Timeouts { idle: limits.read_timeout, grace: limits.shutdown_grace };
     let result = han_http::serve(listener, server::router(&state), timeouts, lifecycle, shutdown).await;
@@ -192,6 +188,13 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
         tracing::warn!("stopped while the database still worked on something: it rolls that back");
     }
     result
+}
+
+/// Every background job of the server.
+fn jobs(state: &AppState, changes: &Changes) -> Registry {
+    let stores = state.stores.clone();
+    let search_index = SearchIndex::new(changes.sender.clone(), move |time| stores.is_quiet_for(time));
+    Registry::new(state.db.clone()).with(search_index)
 }
 
 /// What batches are stored through. On PostgreSQL some of the connections, so that reads and authentication keep

@@ -18,7 +18,6 @@ mod client;
 pub mod commands;
 pub mod config;
 mod health;
-mod jobs;
 mod migrations;
 mod page;
 mod rates;

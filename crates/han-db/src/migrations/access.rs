@@ -32,7 +32,7 @@ pub const TENANT_TABLES: &[&str] = &[
     "team_invites",
 ];
 
-/// Tables that only the system role touches: look-ups made before a team is known, keys, the outbox.
+/// Tables that only the system role touches: look-ups made before a team is known, keys, the outbox, jobs.
 const SYSTEM_TABLES: &[&str] = &[
     "users",
     "teams",
@@ -49,6 +49,7 @@ const SYSTEM_TABLES: &[&str] = &[
     "outbox_state",
     "invite_attempts",
     "search_terms",
+    "jobs",
 ];
 
 /// What an administrator must run where the program's account may not make roles.

@@ -10,6 +10,7 @@ mod m0003_people;
 mod m0004_teams;
 mod m0005_identity;
 mod m0006_search;
+mod m0007_jobs;
 mod tables;
 
 use sea_orm::{DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_teams::Migration),
             Box::new(m0005_identity::Migration),
             Box::new(m0006_search::Migration),
+            Box::new(m0007_jobs::Migration),
         ]
     }
 }

@@ -11,6 +11,7 @@ pub mod hooks;
 pub mod identity;
 pub mod ingest;
 pub mod invites;
+pub mod jobs;
 pub mod labels;
 pub mod message_pages;
 pub mod messages;

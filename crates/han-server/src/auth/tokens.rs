@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::middleware::Caller;
-use super::{cookie, csrf, jwt};
+use super::{cookie, jwt};
 use crate::state::AppState;
 use han_http::Problem;
 

@@ -1,6 +1,7 @@
 //! The command line. Each command gets the environment, a clock and output streams. Output for programs goes to standard
 //! output, one line; messages for people go to standard error or the log.
 
+mod jobs;
 mod people;
 mod rebuild;
 mod reindex;
@@ -44,6 +45,8 @@ enum Command {
     /// Rebuild the search index, under a new search key. Until it is complete, searches find only what is indexed. If it
     /// is interrupted, a running server continues.
     Reindex(Reindex),
+    /// List the background jobs: the replica that runs each, its progress, and its last error. Servers may run meanwhile.
+    Jobs(Jobs),
     /// Manage API keys.
     #[command(subcommand)]
     Key(Key),
@@ -82,6 +85,14 @@ struct Reindex {
     /// All teams, one after another.
     #[arg(long)]
     all: bool,
+}
+
+/// How the jobs are listed.
+#[derive(Debug, Args)]
+struct Jobs {
+    /// As one line of JSON instead of a table.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -205,6 +216,11 @@ async fn on_database(
         Command::Reindex(asked) => {
             migrations::prepare(db, config.database.migrate).await?;
             reindex::run(&asked, db, world).await?;
+        }
+        Command::Jobs(asked) => {
+            // Only a look: it must not change the schema under servers of an older version.
+            db.check_ready().await?;
+            jobs::run(&asked, db, world).await?;
         }
         Command::Key(Key::Create(asked)) => {
             migrations::prepare(db, config.database.migrate).await?;

@@ -78,3 +78,36 @@ async fn serve_refuses_an_older_schema_when_migration_is_off() {
     let (status, output) = Program::start(SERVER, ["schema"], env(("DATABASE_URL", "nonsense"))).wait().await;
     assert!(status.success() && output.line_with("type Query").is_some(), "the schema needs no database");
 }
+
+#[tokio::test]
+async fn the_jobs_of_a_running_server_are_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let env = [
+        ("HAN_DATA_DIR".to_owned(), dir.path().display().to_string()),
+        ("HAN_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
+    ];
+    let jobs = async |args: &[&str]| {
+        let (status, output) = Program::start(SERVER, args, env.clone()).wait().await;
+        assert!(status.success(), "{output:?}");
+        output.stdout
+    };
+    let mut server = Program::start(SERVER, ["serve"], env.clone());
+    server.wait_for_line("listening on http://").await;
+    let running = loop {
+        let listed: serde_json::Value =
+            serde_json::from_str(&jobs(&["jobs", "--json"]).await.join("\n")).unwrap();
+        if listed[0]["state"] == "running" {
+            break listed;
+        }
+    };
+    assert_eq!(running.as_array().unwrap().len(), 1);
+    assert_eq!(running[0]["name"], "search-index");
+    let table = jobs(&["jobs"]).await;
+    assert_eq!(table.len(), 2, "{table:?}");
+    assert!(table[1].contains(running[0]["holder"].as_str().unwrap()), "{table:?}");
+
+    server.signal(Signal::Terminate).await;
+    assert!(server.wait().await.0.success());
+    let table = jobs(&["jobs"]).await;
+    assert!(table[1].contains("idle"), "the lease was released: {table:?}");
+}
