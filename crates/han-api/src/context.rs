@@ -1,4 +1,4 @@
-//! What one operation works with: who asks, one read-only transaction, one set of loaders.
+//! The context of one operation: its caller, one read-only transaction, one set of loaders.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -8,17 +8,18 @@ use futures_util::future::BoxFuture;
 use han_db::{Db, ScopedTx};
 use han_transcript::pricing::PriceTable;
 use han_types::{Actor, Capability, Credential, Scope, Timestamp};
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::watch;
 
 use crate::error::{ApiError, Result};
 use crate::loaders::Loaders;
 use crate::memo::Memo;
-use crate::shared::Announcer;
+use crate::reads::Reads;
+use crate::shared::queue::Publisher;
 
-/// Reads an actor's membership again: `true` where its scope still holds.
+/// Reads an actor's membership again: `true` if its scope is still valid.
 pub type Recheck = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
-/// How the transport ends what lives on after its request: subscriptions.
+/// How the transport ends subscriptions, which outlive their request.
 #[derive(Clone)]
 pub struct Live {
     ended: watch::Receiver<bool>,
@@ -33,14 +34,14 @@ impl fmt::Debug for Live {
 
 impl Live {
     /// Subscriptions end with `UNAUTHENTICATED` as soon as `ended` turns `true` or its sender is gone, and whenever
-    /// `recheck` says that the scope no longer holds. It is asked when people or keys of the team have changed.
+    /// `recheck` returns `false`. It is called when members or keys of the team have changed.
     #[must_use]
     pub fn new(ended: watch::Receiver<bool>, recheck: Recheck) -> Self {
         Self { ended, recheck }
     }
 
     pub(crate) async fn ended(&mut self) {
-        // An error means that the transport has gone.
+        // An error means that the transport is gone.
         let _ = self.ended.wait_for(|ended| *ended).await;
     }
 
@@ -49,36 +50,36 @@ impl Live {
     }
 }
 
-/// Who asks. The transport makes one per request, or per socket, from a verified credential.
+/// The caller. The transport makes one per request, or per socket, from a verified credential.
 #[derive(Clone, Debug)]
 pub struct RequestContext {
     actor: Actor,
     scope: Option<Scope>,
     team_name: Option<Arc<str>>,
     live: Option<Live>,
-    hearing: Hearing,
+    auth_mode: AuthMode,
 }
 
-/// What a subscription hears besides changes, and on whose behalf.
+/// Who checks the rights to a subscription.
 #[derive(Clone, Debug, Default)]
-pub(crate) enum Hearing {
-    /// A caller's own, whose rights it looks after.
+pub(crate) enum AuthMode {
+    /// The subscription itself, for its one caller.
     #[default]
     Own,
-    /// The same, of a caller who has just missed something.
+    /// The same, for a caller who has just missed events.
     AfterMiss,
-    /// That of many callers, who look after their rights themselves: they are told what may have changed them.
-    Shared(Announcer),
+    /// Each of many callers: the subscription publishes what may have changed their rights.
+    Shared(Publisher),
 }
 
 impl RequestContext {
-    /// An actor who belongs to no team yet: lists are empty.
+    /// An actor without a team: lists are empty.
     #[must_use]
     pub fn new(actor: Actor) -> Self {
-        Self { actor, scope: None, team_name: None, live: None, hearing: Hearing::Own }
+        Self { actor, scope: None, team_name: None, live: None, auth_mode: AuthMode::Own }
     }
 
-    /// With the right to a team's data.
+    /// With access to a team's data.
     #[must_use]
     pub fn with_scope(mut self, scope: Scope, team_name: Option<String>) -> Self {
         self.scope = Some(scope);
@@ -86,7 +87,7 @@ impl RequestContext {
         self
     }
 
-    /// With a way to end subscriptions. Without one they end with the credential's own expiry only.
+    /// With a way to end subscriptions. Without one, they end when the credential expires.
     #[must_use]
     pub fn with_live(mut self, live: Live) -> Self {
         self.live = Some(live);
@@ -99,7 +100,7 @@ impl RequestContext {
         &self.actor
     }
 
-    /// The right to a team's data, if the actor has one.
+    /// The scope of a team, if the actor has one.
     #[must_use]
     pub fn scope(&self) -> Option<&Scope> {
         self.scope.as_ref()
@@ -109,32 +110,32 @@ impl RequestContext {
         self.live.as_ref()
     }
 
-    pub(crate) fn hearing(&self) -> &Hearing {
-        &self.hearing
+    pub(crate) fn auth_mode(&self) -> &AuthMode {
+        &self.auth_mode
     }
 
     pub(crate) fn team_name(&self) -> Option<&Arc<str>> {
         self.team_name.as_ref()
     }
 
-    /// For a subscription that many callers share. It outlives this one: their transport does not end it.
-    pub(crate) fn shared(&self, all: Announcer) -> Self {
-        Self { hearing: Hearing::Shared(all), live: None, ..self.clone() }
+    /// For a subscription that many callers share. It outlives this caller, so this caller's transport does not end it.
+    pub(crate) fn shared(&self, publisher: Publisher) -> Self {
+        Self { auth_mode: AuthMode::Shared(publisher), live: None, ..self.clone() }
     }
 
-    /// For a subscription of this caller's, who has just missed something.
+    /// For a subscription of this caller, who has just missed events.
     pub(crate) fn after_miss(&self) -> Self {
-        Self { hearing: Hearing::AfterMiss, ..self.clone() }
+        Self { auth_mode: AuthMode::AfterMiss, ..self.clone() }
     }
 
-    /// Whether the credential has ended by itself. A browser's session slides, so only the transport knows its end;
+    /// Whether the credential has expired. The expiry of a browser's session slides, so only the transport knows it;
     /// every other credential carries its own.
     pub(crate) fn has_expired(&self, now: Timestamp) -> bool {
         let slides = matches!(self.actor.credential, Credential::WebSession { .. });
         !slides && self.actor.expires_at.is_some_and(|end| now >= end)
     }
 
-    /// Whether the scope still holds, read again.
+    /// Whether the scope is still valid, read again from the database.
     pub(crate) async fn still_holds(&self) -> bool {
         match &self.live {
             Some(live) => live.still_holds().await,
@@ -142,7 +143,7 @@ impl RequestContext {
         }
     }
 
-    /// The scope that data may be read with: `None` for nobody's team.
+    /// The scope to read data with: `None` for a caller without a team.
     pub(crate) fn readable(&self) -> Result<Option<&Scope>> {
         if !self.actor.capabilities.allow(Capability::Read) {
             return Err(ApiError::Forbidden("read: use one with the scope \"read\""));
@@ -150,7 +151,7 @@ impl RequestContext {
         Ok(self.scope.as_ref())
     }
 
-    /// A fresh operation on behalf of this caller.
+    /// A new operation on behalf of this caller.
     pub(crate) fn operation(&self, db: &Db, scope: &Scope) -> Op {
         Operation::start(db.clone(), scope.clone(), self.team_name.clone())
     }
@@ -162,33 +163,33 @@ pub fn request(request: async_graphql::Request, context: RequestContext) -> asyn
     request.data(context)
 }
 
-/// Who asks, or `UNAUTHENTICATED`.
+/// The caller, or `UNAUTHENTICATED`.
 pub(crate) fn caller<'a>(ctx: &Context<'a>) -> Result<&'a RequestContext> {
     ctx.data_opt::<RequestContext>().ok_or(ApiError::Unauthenticated)
 }
 
-/// The actor, if their credential may look after what is theirs: a person's own sign-in may, an API key may not.
+/// The actor, if the credential may manage its owner's sign-ins: a signed-in person's may, an API key may not.
 #[cfg(feature = "team")]
 pub(crate) fn manager<'a>(actor: &'a Actor, what: &'static str) -> Result<&'a Actor> {
     if actor.capabilities.allow(Capability::Manage) { Ok(actor) } else { Err(ApiError::Forbidden(what)) }
 }
 
-/// The database that the schema was made for; a schema made only to be printed has none.
+/// The database of the schema; a schema that exists only to be printed has none.
 pub(crate) fn database<'a>(ctx: &Context<'a>) -> Result<&'a Db> {
     ctx.data_opt::<Db>().ok_or(ApiError::Unavailable)
 }
 
-/// What tokens cost: as the program that made the schema was told, else at list prices.
+/// The prices of tokens: those of the schema's data, else list prices.
 pub(crate) fn prices<'a>(ctx: &Context<'a>) -> &'a PriceTable {
     static LIST: LazyLock<PriceTable> = LazyLock::new(PriceTable::default);
     ctx.data_opt::<PriceTable>().unwrap_or(&LIST)
 }
 
-/// Holds the operation of one request, once a field needs it.
+/// Holds the operation of one request, from the first field that needs it.
 #[derive(Default)]
 pub(crate) struct OperationCell(OnceLock<Op>);
 
-/// The request's operation: `None` for a caller of nobody's team, to whom lists are empty.
+/// The request's operation: `None` for a caller without a team, whose lists are empty.
 pub(crate) fn operation(ctx: &Context<'_>) -> Result<Option<Op>> {
     let caller = caller(ctx)?;
     let Some(scope) = caller.readable()? else { return Ok(None) };
@@ -199,10 +200,10 @@ pub(crate) fn operation(ctx: &Context<'_>) -> Result<Option<Op>> {
     }))
 }
 
-/// Shared by everything that one operation resolves; with the last of it the transaction ends.
+/// Shared by all objects that one operation resolves; the transaction ends when the last of them is dropped.
 pub(crate) type Op = Arc<Operation>;
 
-/// The reads of one operation: of a query as a whole, or of one event of a subscription.
+/// The reads of one operation: of a whole query, or of one event of a subscription.
 pub(crate) struct Operation {
     reads: Arc<Reads>,
     team_name: Option<Arc<str>>,
@@ -215,31 +216,9 @@ impl fmt::Debug for Operation {
     }
 }
 
-/// The part of an operation that its loaders need as well.
-pub(crate) struct Reads {
-    db: Db,
-    scope: Scope,
-    tx: OnceCell<ScopedTx>,
-}
-
-impl Reads {
-    pub(crate) fn db(&self) -> &Db {
-        &self.db
-    }
-
-    pub(crate) fn scope(&self) -> &Scope {
-        &self.scope
-    }
-
-    /// The operation's transaction, opened by whoever reads first.
-    pub(crate) async fn tx(&self) -> Result<&ScopedTx> {
-        Ok(self.tx.get_or_try_init(|| self.db.read(&self.scope, "graphql.operation")).await?)
-    }
-}
-
 impl Operation {
     fn start(db: Db, scope: Scope, team_name: Option<Arc<str>>) -> Op {
-        let reads = Arc::new(Reads { db, scope, tx: OnceCell::new() });
+        let reads = Arc::new(Reads::new(db, scope));
         let loader = Memo::new(Loaders::new(Arc::clone(&reads)));
         Arc::new(Self { reads, team_name, loader })
     }

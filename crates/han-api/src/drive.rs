@@ -1,7 +1,8 @@
-//! Runs an operation and the loads that its fields ask for in one task: first every field that can go on goes on,
-//! then what they all ask for is read. A library that polls many fields gives way now and then by waking itself; then
-//! some have not yet asked, so loads wait until nothing has woken the operation while it was polled. So what one level of an answer asks for is always one statement for each kind,
-//! neither more where the machine is busy nor later because a timer has to fire.
+//! Runs an operation and its loads in one task: first it polls every field that can make progress, then it runs the
+//! loads that these fields requested. A future that polls many fields may yield by waking itself; some fields have not
+//! made their request then, so loads wait until a poll ends without a wake-up. So one level of a response is one
+//! statement per kind of load: never more when the machine is busy, and never later because a timer has to fire.
+//! docs/adr/0011 has the alternatives.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -15,26 +16,27 @@ use futures_util::task::AtomicWaker;
 use tracing::Instrument as _;
 
 tokio::task_local! {
-    /// Loads that were asked for while this task's operation was polled.
-    static ASKED: Asked;
+    /// Loads that were requested while this task's operation was polled.
+    static REQUESTED: Requested;
 }
 
 #[derive(Clone, Default)]
-struct Asked(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);
+struct Requested(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);
 
-/// Runs a load once the operation that asks for it waits; in a task of its own where nobody drives the operation.
+/// Runs a load once the operation that requests it waits; in its own task if the operation is not run by [`run`] or
+/// [`stream`].
 pub(crate) fn spawn(load: BoxFuture<'static, ()>) {
     let load: BoxFuture<'static, ()> = Box::pin(load.in_current_span());
     let mut load = Some(load);
-    let _ = ASKED.try_with(|asked| {
-        asked.0.lock().unwrap_or_else(PoisonError::into_inner).extend(load.take());
+    let _ = REQUESTED.try_with(|requested| {
+        requested.0.lock().unwrap_or_else(PoisonError::into_inner).extend(load.take());
     });
     if let Some(load) = load {
         tokio::spawn(load);
     }
 }
 
-/// Wakes the task, and remembers that it did.
+/// Wakes the task, and records that it did.
 #[derive(Default)]
 struct Woken {
     is: AtomicBool,
@@ -48,16 +50,16 @@ impl Wake for Woken {
     }
 }
 
-/// An operation's loads.
+/// The loads of one operation.
 #[derive(Default)]
 struct Loads {
-    asked: Asked,
+    requested: Requested,
     woken: Arc<Woken>,
     running: FuturesUnordered<BoxFuture<'static, ()>>,
 }
 
 impl Loads {
-    /// Polls the operation; where it waits, its loads.
+    /// Polls the operation and, if it waits, its loads.
     fn poll<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -66,18 +68,20 @@ impl Loads {
         self.woken.task.register(cx.waker());
         self.woken.is.store(false, Ordering::Release);
         let waker = Waker::from(Arc::clone(&self.woken));
-        let polled = ASKED.sync_scope(self.asked.clone(), || operation(&mut Context::from_waker(&waker)));
+        let polled =
+            REQUESTED.sync_scope(self.requested.clone(), || operation(&mut Context::from_waker(&waker)));
         if polled.is_pending() {
-            // Loads run in rounds: what fields ask for while one is under way may yet be joined by others' asking.
+            // Loads run in rounds: requests made during one round wait for the next, so that more can join them.
             if self.running.is_empty() && !self.woken.is.load(Ordering::Acquire) {
-                let asked = std::mem::take(&mut *self.asked.0.lock().unwrap_or_else(PoisonError::into_inner));
-                self.running.extend(asked);
+                let requested =
+                    std::mem::take(&mut *self.requested.0.lock().unwrap_or_else(PoisonError::into_inner));
+                self.running.extend(requested);
             }
-            // What ends here wakes the fields that wait for it, and so this task.
+            // A load that ends here wakes the fields that wait for it, and thereby this task.
             while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {}
-            // Nobody may be left to be woken by what ended; the next round must begin all the same.
+            // A load that ended may have no waiting field left to wake; the next round must start anyway.
             if self.running.is_empty()
-                && !self.asked.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+                && !self.requested.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
             {
                 cx.waker().wake_by_ref();
             }
@@ -93,7 +97,7 @@ pub(crate) async fn run<F: Future>(operation: F) -> F::Output {
     poll_fn(|cx| loads.poll(cx, |cx| operation.as_mut().poll(cx))).await
 }
 
-/// Runs a stream of operations' responses.
+/// Runs an operation that is a stream of responses.
 pub(crate) fn stream<S: Stream + Send>(responses: S) -> impl Stream<Item = S::Item> + Send {
     Driven { responses: Box::pin(responses), loads: Loads::default() }
 }

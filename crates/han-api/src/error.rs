@@ -1,5 +1,5 @@
-//! What clients are told when something goes wrong. Every error of a response carries one [`Code`] in
-//! `extensions.code`; what the database or the program itself says stands in the log alone.
+//! The errors that clients receive. Every error of a response carries one [`Code`] in `extensions.code`; errors of the
+//! database and other internal detail go to the log only.
 
 use async_graphql::{Context, Response, ServerError};
 use han_db::DbError;
@@ -8,41 +8,41 @@ use thiserror::Error;
 
 use crate::limits::LimitError;
 
-/// The whole list of what `extensions.code` may say.
+/// All values of `extensions.code`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
-    /// `UNAUTHENTICATED`: no valid credential came with the request, or it has ended since. Sign in again.
+    /// `UNAUTHENTICATED`: the request has no valid credential, or the credential has expired. Sign in again.
     Unauthenticated,
-    /// `FORBIDDEN`: the credential is valid, but may not be used for this.
+    /// `FORBIDDEN`: the credential is valid, but does not allow this.
     Forbidden,
-    /// `NOT_FOUND`: a thing that the operation cannot do without does not exist, or is another team's.
+    /// `NOT_FOUND`: an object that the operation needs does not exist, or belongs to another team.
     NotFound,
-    /// `BAD_USER_INPUT`: the document or an argument is malformed; the message names it and the remedy.
+    /// `BAD_USER_INPUT`: the document or an argument is malformed; the message names it and says how to fix it.
     BadUserInput,
-    /// `LIMIT_EXCEEDED`: the document or its answer is larger, deeper or costlier than the server allows.
+    /// `LIMIT_EXCEEDED`: the document or its response is larger, deeper or more expensive than the server allows.
     LimitExceeded,
-    /// `CONFLICT`: what is asked for does not go together with how things stand, such as the last admin leaving;
-    /// the message says what to change first.
+    /// `CONFLICT`: the current state does not allow the change, as when the last admin leaves; the message says what to
+    /// change first.
     Conflict,
     /// `PLAN_LIMIT`: the team's plan does not allow it.
     PlanLimit,
-    /// `RATE_LIMITED`: too many attempts; `extensions.retryAfter` says after how many seconds another is heard.
+    /// `RATE_LIMITED`: too many attempts; `extensions.retryAfter` says after how many seconds another one is accepted.
     RateLimited,
     /// `UNSUPPORTED`: this server cannot do that; another kind of server (the local coordinator) can.
     Unsupported,
-    /// `CONTENT_UNREADABLE`: what is stored of this cannot be opened: its key is missing, or it was damaged. The rest of
-    /// the answer is whole; the server's log names the row.
+    /// `CONTENT_UNREADABLE`: the stored content cannot be decrypted: its key is missing, or it is damaged. The rest of
+    /// the response is complete; the server's log names the row.
     ContentUnreadable,
-    /// `RESYNC`: this subscription may have missed events and has ended. Fetch anew, then subscribe again.
+    /// `RESYNC`: this subscription may have missed events and has ended. Fetch the data again, then subscribe again.
     Resync,
     /// `UNAVAILABLE`: the database could not be reached. The same request may succeed later.
     Unavailable,
-    /// `INTERNAL_SERVER_ERROR`: a fault of the server's, which its log tells about.
+    /// `INTERNAL_SERVER_ERROR`: a fault of the server, which its log describes.
     Internal,
 }
 
 impl Code {
-    /// Its name on the wire.
+    /// The code as clients receive it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -66,13 +66,13 @@ impl Code {
 /// An error as clients see it: its text is public.
 #[derive(Clone, Debug, Error)]
 pub enum ApiError {
-    /// Nobody has signed in, or no longer.
+    /// The caller is not signed in, or no longer.
     #[error("sign in: this needs a valid credential")]
     Unauthenticated,
     /// The credential may not do this.
     #[error("this credential may not {0}")]
     Forbidden(&'static str),
-    /// A thing that must exist does not, for this caller.
+    /// An object does not exist for this caller.
     #[error("there is no such {0}")]
     NotFound(&'static str),
     /// An argument is malformed.
@@ -80,13 +80,13 @@ pub enum ApiError {
     BadInput {
         /// The argument.
         argument: &'static str,
-        /// What is wrong with it, and what to do.
+        /// What is wrong, and what to do.
         problem: String,
     },
     /// The document goes beyond a limit.
     #[error(transparent)]
     Limit(#[from] LimitError),
-    /// Things stand in the way.
+    /// The current state does not allow the change.
     #[error("{0}")]
     Conflict(String),
     /// The team's plan does not allow it.
@@ -95,39 +95,39 @@ pub enum ApiError {
     /// Too many attempts.
     #[error("too many attempts: try again in {retry_after} seconds")]
     RateLimited {
-        /// After how many seconds another attempt is heard.
+        /// After how many seconds another attempt is accepted.
         retry_after: i64,
     },
     /// This server cannot do it.
     #[error("{0}")]
     Unsupported(&'static str),
-    /// What is stored cannot be opened.
+    /// Stored content cannot be decrypted.
     #[error(
-        "the stored content of this cannot be opened: a key is missing or it was damaged. Ask whoever runs the server; \
-         its log names the row"
+        "the stored content cannot be decrypted: its key is missing, or it is damaged. Ask the server's operator; the \
+         server's log names the row"
     )]
     ContentUnreadable,
     /// The subscription has missed events.
-    #[error("events may have been missed: fetch anew and subscribe again")]
+    #[error("events may have been missed: fetch the data again, then subscribe again")]
     Resync,
     /// The database cannot be reached.
-    #[error("the database is not to be reached at the moment: try again later")]
+    #[error("the database cannot be reached at the moment: try again later")]
     Unavailable,
-    /// The lines that an answer shows are too large together.
+    /// The transcript lines of a response exceed the limit of its size.
     #[error(
-        "the answer would hold more than {0} bytes of transcript lines: ask for fewer messages at once (`first`), or for \
-         fewer results"
+        "the response would hold more than {0} bytes of transcript lines: ask for fewer messages at once (`first`), or \
+         for fewer results"
     )]
     TooMuch(usize),
     /// The operation took too long.
-    #[error("the answer took too long: ask for less, or try again")]
+    #[error("the operation took too long: ask for less, or try again")]
     TooSlow,
-    /// Something failed inside.
-    #[error("something went wrong on the server; its log says what")]
+    /// An internal error.
+    #[error("the server failed to complete the operation; its log has the cause")]
     Internal,
 }
 
-/// What resolvers return.
+/// The result of a resolver.
 pub(crate) type Result<T, E = ApiError> = std::result::Result<T, E>;
 
 impl ApiError {
@@ -157,18 +157,18 @@ impl ApiError {
 }
 
 impl From<DbError> for ApiError {
-    /// The one place where a database error is logged: what many fields wait for fails once. The operation and
-    /// the caller are named by the span that the log line stands in.
+    /// The one place where a database error is logged: a load that many fields wait for fails once. The span of the log
+    /// line names the operation and the caller.
     fn from(error: DbError) -> Self {
         if let DbError::TooMuch { limit } = error {
             return Self::TooMuch(limit);
         }
         if error.is_unreadable() {
-            tracing::error!(%error, "stored content cannot be opened");
+            tracing::error!(%error, "stored content cannot be decrypted");
             return Self::ContentUnreadable;
         }
         if error.is_unavailable() {
-            tracing::warn!(%error, "the database was not to be had for a GraphQL operation");
+            tracing::warn!(%error, "a GraphQL operation could not reach the database");
             Self::Unavailable
         } else {
             tracing::error!(%error, "a GraphQL operation failed");
@@ -186,19 +186,19 @@ impl From<PageError> for ApiError {
     }
 }
 
-/// A response that says only that `error`.
+/// A response that consists of one error.
 pub(crate) fn response(error: &ApiError) -> Response {
     Response::from_errors(vec![with_code(ServerError::new(error.to_string(), None), error.code())])
 }
 
-/// Adds an error to the answer at the field that is being resolved, which still has a value to show.
+/// Adds an error to the response at the field that is being resolved, which returns a value all the same.
 pub(crate) fn report(ctx: &Context<'_>, error: &ApiError) {
     let text = ServerError::new(error.to_string(), Some(ctx.item.pos));
     ctx.add_error(ctx.set_error_path(with_code(text, error.code())));
 }
 
-/// Null and an error beside it where the content cannot be opened. The library would make the nearest nullable
-/// *parent* null instead of the field.
+/// Makes a field null, with an error, if its content cannot be decrypted. If the resolver returned the error,
+/// async-graphql would make the nearest nullable *parent* null.
 pub(crate) fn or_null<T>(ctx: &Context<'_>, found: Result<Option<T>>) -> Result<Option<T>> {
     match found {
         Err(error @ ApiError::ContentUnreadable) => {
@@ -209,7 +209,7 @@ pub(crate) fn or_null<T>(ctx: &Context<'_>, found: Result<Option<T>>) -> Result<
     }
 }
 
-/// Gives each error of a response its code, and takes away every text that was not written for clients.
+/// Gives each error of a response its code, and removes every message that was not written for clients.
 pub(crate) fn finish(mut response: Response) -> Response {
     response.errors = response.errors.into_iter().map(finish_error).collect();
     response
@@ -229,7 +229,7 @@ fn finish_error(mut error: ServerError) -> ServerError {
             }
             known.code()
         }
-        // An error of another type reached a resolver's result: its text was never meant for clients.
+        // An error of another type: its message was not written for clients.
         Some(None) => {
             tracing::error!(error = %error.message, path = ?error.path, "a GraphQL field failed");
             error.message = ApiError::Internal.to_string();

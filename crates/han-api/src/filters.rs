@@ -1,5 +1,5 @@
-//! Conditions on lists. Operators are general: every filterable field takes all operators of its type, and every
-//! filter combines with `_and`, `_or` and `_not`. Several operators or fields side by side must all hold.
+//! Filters of lists. Every filterable field takes all operators of its type, and every filter combines with `_and`,
+//! `_or` and `_not`. Several operators or fields in one filter must all hold.
 
 use async_graphql::InputObject;
 use han_db::queries::filter::{Column, Comparison, Filter, Link, Operand};
@@ -7,9 +7,9 @@ use han_types::{GlobalId, Timestamp};
 
 use crate::error::{ApiError, Result};
 
-/// How many conditions one filter may hold: SQL grows with them.
+/// The most conditions of one filter: the size of the SQL grows with them.
 const MAX_CONDITIONS: usize = 100;
-/// How many values one `_in` or `_notIn` may hold.
+/// The most values of one `_in` or `_notIn`.
 const MAX_VALUES: usize = 1000;
 
 /// Counts the conditions of one argument.
@@ -18,17 +18,17 @@ pub(crate) struct Budget(usize);
 impl Budget {
     fn spend(&mut self) -> Result<()> {
         self.0 = self.0.checked_sub(1).ok_or_else(|| {
-            ApiError::bad("filter", format!("holds more than {MAX_CONDITIONS} conditions; ask with fewer"))
+            ApiError::bad("filter", format!("it holds more than {MAX_CONDITIONS} conditions: use fewer"))
         })?;
         Ok(())
     }
 }
 
-/// An input object that becomes a condition on a row, or on what is linked to it.
+/// An input object that becomes a condition on a row, or on a row that is linked to it.
 pub(crate) trait Conditions: Sized {
     fn read(self, budget: &mut Budget) -> Result<Filter>;
 
-    /// The condition that something linked to the row meets this.
+    /// The condition that a linked row meets this one.
     fn of(self, link: Link, budget: &mut Budget) -> Result<Filter> {
         Ok(Filter::Linked(link, Box::new(self.read(budget)?)))
     }
@@ -62,14 +62,14 @@ macro_rules! operators {
             /// Less than this, or equal to it.
             #[graphql(name = "_lte")]
             pub lte: Option<$scalar>,
-            /// Whether there is no value. The other operators never hold where there is none.
+            /// Whether there is no value. The other operators never match a row without a value.
             #[graphql(name = "_isNull")]
             pub is_null: Option<bool>,
             $($($more)*)?
         }
 
         impl $name {
-            /// The comparisons, each value made an operand by `operand`.
+            /// The comparisons; `operand` converts each value.
             fn comparisons(
                 &self,
                 column: Column,
@@ -102,7 +102,7 @@ macro_rules! operators {
 }
 
 operators!(
-    /// Conditions on a text.
+    /// A filter on a text.
     StringFilter of String {
         /// One of these.
         #[graphql(name = "_in")]
@@ -110,18 +110,18 @@ operators!(
         /// None of these.
         #[graphql(name = "_notIn")]
         pub none_of: Option<Vec<String>>,
-        /// Contains this text, letter for letter.
+        /// Contains exactly this text.
         #[graphql(name = "_contains")]
         pub contains: Option<String>,
     }
 );
 operators!(
-    /// Conditions on a time, each an RFC 3339 date-time such as `2026-02-11T20:36:45Z`.
+    /// A filter on a time. Each value is an RFC 3339 date-time such as `2026-02-11T20:36:45Z`.
     DateTimeFilter of String
 );
 
 operators!(
-    /// Conditions on a count.
+    /// A filter on a count.
     IntFilter of i64
 );
 
@@ -210,9 +210,9 @@ macro_rules! filter {
 }
 
 filter!(
-    /// Which messages.
+    /// A filter on messages.
     MessageFilter {
-        /// The tool that the message uses. A message that uses none has no value here.
+        /// The tool that the message uses. A message that uses no tool has no value.
         tool_name: StringFilter => |on, budget| on.on(Column::ToolName, None, budget),
         /// The message's GraphQL type, such as `AssistantMessage`.
         message_type: StringFilter => |on, budget| on.on(Column::MessageKind, None, budget),
@@ -220,54 +220,54 @@ filter!(
         agent_id: StringFilter => |on, budget| on.on(Column::MessageAgent, None, budget),
         /// The model that wrote it.
         model: StringFilter => |on, budget| on.on(Column::MessageModel, None, budget),
-        /// When it was written.
+        /// The time when it was written.
         timestamp: DateTimeFilter => |on, budget| on.on(Column::MessageTime, budget),
     }
 );
 filter!(
-    /// Which repositories.
+    /// A filter on repositories.
     RepoFilter {
         /// The repository's id.
         repo_id: StringFilter => |on, budget| on.on(Column::RepoId, Some("Repo"), budget),
-        /// One of its projects meets this.
+        /// At least one of its projects matches.
         projects: Box<ProjectFilter> => |on, budget| on.of(Link::RepoProjects, budget),
     }
 );
 filter!(
-    /// Which projects.
+    /// A filter on projects.
     ProjectFilter {
         /// The project's id.
         project_id: StringFilter => |on, budget| on.on(Column::ProjectId, Some("Project"), budget),
         /// The project's repository.
         repo_id: StringFilter => |on, budget| on.on(Column::ProjectRepo, Some("Repo"), budget),
-        /// One of its sessions meets this.
+        /// At least one of its sessions matches.
         sessions: Box<SessionFilter> => |on, budget| on.of(Link::ProjectSessions, budget),
-        /// The project's repository meets this.
+        /// The project's repository matches.
         repo: Box<RepoFilter> => |on, budget| on.of(Link::ProjectRepo, budget),
     }
 );
 filter!(
-    /// Which sessions.
+    /// A filter on sessions.
     SessionFilter {
         /// The session's id.
         session_id: StringFilter => |on, budget| on.on(Column::SessionId, Some("Session"), budget),
         /// The session's project.
         project_id: StringFilter => |on, budget| on.on(Column::SessionProject, Some("Project"), budget),
-        /// Who pushed the session.
+        /// The user who pushed the session.
         owner_id: StringFilter => |on, budget| on.on(Column::SessionUser, Some("User"), budget),
-        /// When its earliest line was written.
+        /// The time of its earliest line.
         started_at: DateTimeFilter => |on, budget| on.on(Column::SessionStart, budget),
-        /// The session's latest activity.
+        /// The time of its latest activity.
         updated_at: DateTimeFilter => |on, budget| on.on(Column::SessionActivity, budget),
-        /// How many messages its list holds.
+        /// The number of messages in its list.
         message_count: IntFilter => |on, budget| on.on(Column::SessionMessages, budget),
-        /// How many prompts and commands a person typed.
+        /// The number of prompts and commands that a person typed.
         turn_count: IntFilter => |on, budget| on.on(Column::SessionTurns, budget),
-        /// How often its context was compacted.
+        /// The number of times its context was compacted.
         compaction_count: IntFilter => |on, budget| on.on(Column::SessionCompactions, budget),
-        /// How many changes tools made to files.
+        /// The number of changes that tools made to files.
         file_change_count: IntFilter => |on, budget| on.on(Column::SessionFileChanges, budget),
-        /// The session's project meets this.
+        /// The session's project matches.
         project: Box<ProjectFilter> => |on, budget| on.of(Link::SessionProject, budget),
     }
 );

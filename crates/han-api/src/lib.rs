@@ -1,24 +1,33 @@
-//! What clients may ask: the GraphQL schema, on the server and on the coordinator alike. Nothing here knows HTTP,
-//! sockets or SQL: a transport puts a [`RequestContext`] into a request and gives it to a [`HanSchema`].
+//! The GraphQL schema, for the coordinator and for the team server. Nothing here knows HTTP, sockets or SQL: a transport
+//! puts a [`RequestContext`] into a request and passes it to a [`HanSchema`].
 //!
-//! * `schema`: the entry points; `context`: what one operation works with; `loaders`: how its reads are batched.
-//! * `drive`, `memo`: how an operation and the reads it asks for run, and that each is asked for once.
-//! * `shared`: subscriptions to the same, answered once for all who hold them.
+//! * `schema`: the entry points `local` and `team`; `executor`: how an operation runs.
+//! * `context`, `reads`: what one operation works with; `loaders`: how its reads are batched; `drive`, `memo`: when these run, and
+//!   that each key is loaded once (docs/adr/0011).
+//! * `shared`: equal subscriptions, which share one stream of responses (docs/adr/0010).
 //! * `types`, `query`, `mutation`, `subscription`: the schema, one file per noun.
+//! * `machine`: what only a developer's machine knows; `team`: what the fields about teams have in common.
 //! * `connection`, `filters`: pages and conditions, the same for every list.
-//! * `limits`: what is refused before it is parsed; `error`: what clients are told.
+//! * `limits`: the limits of a document; `error`: the errors that clients receive.
+//!
+//! The cargo feature `team` compiles people, teams, invites and keys. Which of them a schema has depends on the function
+//! that makes it: a type that only a team server needs is reachable from the parts in `TeamQuery` and `TeamMutation`
+//! alone, so the local schema does not contain it.
 
 mod connection;
 mod context;
 mod drive;
 pub mod error;
+mod executor;
 mod filters;
 pub mod limits;
 mod loaders;
+pub mod machine;
 mod memo;
 mod mutation;
 mod query;
-mod schema;
+mod reads;
+pub mod schema;
 mod shared;
 mod subscription;
 #[cfg(feature = "team")]
@@ -27,8 +36,10 @@ pub mod types;
 
 pub use context::{Live, Recheck, RequestContext, request};
 pub use error::{ApiError, Code};
-pub use limits::{LimitError, Limits};
-pub use schema::{HanSchema, schema, sdl, too_slow};
-pub use shared::{Begun, SharedAnswer};
+pub use limits::{LimitError, QueryLimits};
+pub use machine::{Machine, NoMachine};
+pub use schema::{HanSchema, too_slow};
+pub use shared::StartedOperation;
+pub use shared::queue::SharedAnswer;
 #[cfg(feature = "team")]
 pub use team::Site;

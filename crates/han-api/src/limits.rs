@@ -1,8 +1,8 @@
-//! What a document may not exceed, counted on its raw text before anything is parsed, validated or resolved. The
-//! count stops at the first limit that is passed.
+//! The limits of a GraphQL document, counted on its raw text before anything is parsed, validated or resolved. Counting
+//! stops at the first limit that is exceeded.
 //!
-//! Fragments make a small text large: a dozen lines, each spreading the next twice, stand for thousands of fields.
-//! So fields are counted as they stand after spreading, each fragment's sum being computed once.
+//! Fragments make a small text large: a dozen lines, each spreading the next one twice, amount to thousands of fields.
+//! So fields are counted after spreading; the sum of each fragment is computed once.
 
 use std::collections::HashMap;
 
@@ -10,36 +10,36 @@ use thiserror::Error;
 
 /// The limits of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct QueryLimits {
     /// Bytes of a document.
     pub bytes: usize,
     /// Tokens of a document (https://spec.graphql.org/October2021/#sec-Appendix-Grammar-Summary.Lexical-Tokens).
     pub tokens: usize,
-    /// Brackets of any sort that are open at once; with fragments spread, selection sets within each other.
+    /// Brackets of any kind that are open at once; after spreading fragments, nested selection sets.
     pub nesting: usize,
     /// Aliases.
     pub aliases: usize,
-    /// Fields, with every fragment counted wherever it is spread.
+    /// Fields; a fragment counts once per spread.
     pub fields: usize,
     /// Directives on one field.
     pub directives: usize,
-    /// Fields times the rows that their pages may hold.
+    /// Fields, multiplied by the number of rows that their pages may hold.
     pub complexity: usize,
-    /// Lists of introspection (`types`, `fields`, `possibleTypes`, …) that a document asks for, with every fragment
-    /// counted wherever it is spread. The usual introspection query asks for five.
+    /// Introspection lists (`types`, `fields`, `possibleTypes`, …); a fragment counts once per spread. The usual
+    /// introspection query has five.
     pub introspection: usize,
     /// Operations in one batch.
     pub batch: usize,
 }
 
-/// The fields of introspection that are lists of what the schema has. Each nested in another multiplies the answer by
-/// the schema's size, so that a short document could ask for gigabytes.
+/// The introspection fields that list parts of the schema. Nesting one in another multiplies the response by the size of
+/// the schema, so that a short document could ask for gigabytes.
 const SCHEMA_LISTS: [&str; 5] = ["types", "fields", "interfaces", "possibleTypes", "inputFields"];
 
-/// How deep such lists may lie within each other: `types { fields { … } }` is two, and tools ask for no more.
+/// How deep such lists may nest: `types { fields { … } }` is two, and tools ask for no more.
 const SCHEMA_LISTS_NESTING: usize = 3;
 
-impl Default for Limits {
+impl Default for QueryLimits {
     fn default() -> Self {
         Self {
             bytes: 128 << 10,
@@ -55,24 +55,24 @@ impl Default for Limits {
     }
 }
 
-/// A document that goes beyond a limit.
+/// A document that exceeds a limit.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum LimitError {
-    /// It has too much of something.
+    /// It has too many of one thing.
     #[error("the document has more than {limit} {what}: ask for less, or in several requests")]
     TooMany {
-        /// What was counted.
+        /// What is counted, in the plural.
         what: &'static str,
-        /// How many are allowed.
+        /// The largest number that is allowed.
         limit: usize,
     },
-    /// Its brackets or its fragments lie too deep within each other.
+    /// Its brackets or its fragments nest too deep.
     #[error("the document nests deeper than {limit}: ask for less depth")]
     TooDeep {
-        /// How deep is allowed.
+        /// The deepest nesting that is allowed.
         limit: usize,
     },
-    /// Its fragments spread each other in a circle.
+    /// A fragment spreads itself, directly or through others.
     #[error("fragment {0:?} spreads itself")]
     Cycle(String),
 }
@@ -81,22 +81,22 @@ fn at_most(what: &'static str, found: usize, limit: usize) -> Result<(), LimitEr
     if found > limit { Err(LimitError::TooMany { what, limit }) } else { Ok(()) }
 }
 
-/// Counts a document. What is no GraphQL at all passes where it is small: the parser says better what is wrong.
+/// Counts a document. A small text that is not GraphQL passes: the parser reports better what is wrong.
 ///
 /// # Errors
-/// Which limit it goes beyond.
-pub fn check(document: &str, limits: &Limits) -> Result<(), LimitError> {
+/// The first limit that the document exceeds.
+pub fn check(document: &str, limits: &QueryLimits) -> Result<(), LimitError> {
     at_most("bytes", document.len(), limits.bytes)?;
-    let mut reader = Reader::new(limits);
+    let mut scanner = DocumentScanner::new(limits);
     let mut rest = document;
     while let Some((token, after)) = next_token(rest) {
         rest = after;
-        reader.take(token)?;
+        scanner.scan(token)?;
     }
-    reader.definitions.check(limits)
+    scanner.definitions.check(limits)
 }
 
-/// What a token is, as far as counting goes.
+/// A token, as far as counting needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token<'a> {
     Name(&'a str),
@@ -159,7 +159,7 @@ fn after_string(text: &str) -> &str {
             _ if escaped => escaped = false,
             '\\' => escaped = true,
             '"' => return text.get(at + 1..).unwrap_or_default(),
-            // A string does not go beyond its line.
+            // A string ends with its line.
             '\n' | '\r' => return text.get(at..).unwrap_or_default(),
             _ => {}
         }
@@ -172,13 +172,13 @@ fn after_string(text: &str) -> &str {
 struct Definition<'a> {
     fields: usize,
     depth: usize,
-    /// Lists of introspection, and how many of them lie within each other.
+    /// Introspection lists, and how deep they nest.
     lists: usize,
     lists_depth: usize,
     spreads: Vec<Spread<'a>>,
 }
 
-/// Where a fragment is spread: within how many brackets, and within how many lists of introspection.
+/// A fragment spread, with the number of brackets and of introspection lists around it.
 #[derive(Clone, Copy, Debug)]
 struct Spread<'a> {
     fragment: &'a str,
@@ -192,20 +192,20 @@ struct Definitions<'a> {
     fragments: HashMap<&'a str, Definition<'a>>,
 }
 
-/// Takes a document's tokens one by one.
-struct Reader<'a, 'l> {
-    limits: &'l Limits,
+/// Counts a document, token by token.
+struct DocumentScanner<'a, 'l> {
+    limits: &'l QueryLimits,
     tokens: usize,
     aliases: usize,
-    /// The open brackets: whether each is what a list of introspection holds.
+    /// The open brackets: whether each is the selection set of an introspection list.
     open: Vec<bool>,
     /// How many of them are.
     in_lists: usize,
-    /// The field whose selection set may come next.
+    /// The field whose selection set may follow.
     field: &'a str,
-    /// Whether the part that is being read began with a keyword; a selection set without one is a query.
+    /// Whether the current definition began with a keyword; a selection set without one is a query.
     headed: bool,
-    /// How many of the open brackets are not selection sets: what lies in them is arguments and values.
+    /// How many of the open brackets hold arguments and values, not selections.
     in_arguments: usize,
     definitions: Definitions<'a>,
     current: Definition<'a>,
@@ -213,8 +213,8 @@ struct Reader<'a, 'l> {
     before: [Token<'a>; 2],
 }
 
-impl<'a, 'l> Reader<'a, 'l> {
-    fn new(limits: &'l Limits) -> Self {
+impl<'a, 'l> DocumentScanner<'a, 'l> {
+    fn new(limits: &'l QueryLimits) -> Self {
         Self {
             limits,
             tokens: 0,
@@ -231,20 +231,20 @@ impl<'a, 'l> Reader<'a, 'l> {
         }
     }
 
-    fn take(&mut self, token: Token<'a>) -> Result<(), LimitError> {
+    fn scan(&mut self, token: Token<'a>) -> Result<(), LimitError> {
         self.tokens += 1;
         at_most("tokens", self.tokens, self.limits.tokens)?;
         match token {
             Token::Punctuator(bracket @ (b'{' | b'(' | b'[')) => self.open(bracket)?,
             Token::Punctuator(b'}' | b')' | b']') => self.close(),
             Token::Punctuator(b':') if self.in_selection() => {
-                // The alias was counted as a field; so will be what it stands for.
+                // The alias was counted as a field; the field itself follows.
                 self.aliases += 1;
                 self.current.fields = self.current.fields.saturating_sub(1);
                 at_most("aliases", self.aliases, self.limits.aliases)?;
             }
             Token::Name(name) => self.name(name)?,
-            // What follows is a fragment's selection set, not the last field's.
+            // The selection set that follows belongs to the fragment, not to the last field.
             Token::Spread => self.field = "",
             _ => {}
         }
@@ -284,7 +284,7 @@ impl<'a, 'l> Reader<'a, 'l> {
         }
         self.in_arguments = self.in_arguments.saturating_sub(1);
         if self.open.is_empty() && self.in_arguments == 0 {
-            // Variable definitions close here as well, before the selection set: a part without fields is added.
+            // Variable definitions close here, too, before the selection set: that adds a part without fields.
             let done = std::mem::take(&mut self.current);
             match self.fragment {
                 Some(name) => {
@@ -341,7 +341,7 @@ impl<'a> Definition<'a> {
     }
 }
 
-/// How large and how deep a definition is with its fragments spread.
+/// The size of a definition after spreading its fragments.
 #[derive(Clone, Copy, Debug, Default)]
 struct Size {
     fields: usize,
@@ -351,7 +351,7 @@ struct Size {
 }
 
 impl<'a> Definitions<'a> {
-    fn check(&self, limits: &Limits) -> Result<(), LimitError> {
+    fn check(&self, limits: &QueryLimits) -> Result<(), LimitError> {
         let mut sizes = HashMap::new();
         let (mut fields, mut lists) = (0usize, 0usize);
         for definition in &self.operations {
@@ -359,18 +359,18 @@ impl<'a> Definitions<'a> {
             fields = fields.saturating_add(size.fields);
             lists = lists.saturating_add(size.lists);
         }
-        // Fragments that no operation spreads are validated all the same.
+        // The library also validates fragments that no operation spreads.
         for name in self.fragments.keys() {
             self.fragment(name, limits, &mut sizes, &mut Vec::new())?;
         }
         at_most("fields", fields, limits.fields)?;
-        at_most("lists of introspection", lists, limits.introspection)
+        at_most("introspection lists", lists, limits.introspection)
     }
 
     fn fragment(
         &self,
         name: &'a str,
-        limits: &Limits,
+        limits: &QueryLimits,
         sizes: &mut HashMap<&'a str, Size>,
         path: &mut Vec<&'a str>,
     ) -> Result<Size, LimitError> {
@@ -394,7 +394,7 @@ impl<'a> Definitions<'a> {
     fn size(
         &self,
         definition: &Definition<'a>,
-        limits: &Limits,
+        limits: &QueryLimits,
         sizes: &mut HashMap<&'a str, Size>,
         path: &mut Vec<&'a str>,
     ) -> Result<Size, LimitError> {
@@ -403,14 +403,14 @@ impl<'a> Definitions<'a> {
         for Spread { fragment, at, in_lists } in spreads {
             let spread = self.fragment(fragment, limits, sizes, path)?;
             size.fields = size.fields.saturating_add(spread.fields);
-            // The fragment's own braces stand for the set that it is spread in.
+            // The fragment's own braces replace those of the set that it is spread in.
             size.depth = size.depth.max(at + spread.depth.saturating_sub(1));
             size.lists = size.lists.saturating_add(spread.lists);
             size.lists_depth = size.lists_depth.max(in_lists + spread.lists_depth);
         }
         at_most("fields", size.fields, limits.fields)?;
-        at_most("lists of introspection", size.lists, limits.introspection)?;
-        at_most("lists of introspection within each other", size.lists_depth, SCHEMA_LISTS_NESTING)?;
+        at_most("introspection lists", size.lists, limits.introspection)?;
+        at_most("nested introspection lists", size.lists_depth, SCHEMA_LISTS_NESTING)?;
         if size.depth > limits.nesting {
             return Err(LimitError::TooDeep { limit: limits.nesting });
         }
@@ -422,16 +422,22 @@ impl<'a> Definitions<'a> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{LimitError, Limits, check};
+    use super::{LimitError, QueryLimits, check};
 
     fn too_many(what: &'static str, limit: usize) -> Result<(), LimitError> {
         Err(LimitError::TooMany { what, limit })
     }
 
     #[test]
-    fn each_limit_binds_at_its_number() {
-        let limits =
-            Limits { bytes: 200, tokens: 40, nesting: 4, aliases: 2, fields: 6, ..Limits::default() };
+    fn each_limit_is_exact() {
+        let limits = QueryLimits {
+            bytes: 200,
+            tokens: 40,
+            nesting: 4,
+            aliases: 2,
+            fields: 6,
+            ..QueryLimits::default()
+        };
         assert_eq!(check("{ a b: c d: e }", &limits), Ok(()));
         assert_eq!(check("{ a b: c d: e f: g }", &limits), too_many("aliases", 2));
         assert_eq!(check("{ a b c d e f }", &limits), Ok(()));
@@ -444,8 +450,8 @@ mod tests {
     }
 
     #[test]
-    fn text_within_strings_and_comments_counts_for_nothing() {
-        let limits = Limits { nesting: 2, fields: 1, aliases: 0, ..Limits::default() };
+    fn strings_and_comments_are_not_counted() {
+        let limits = QueryLimits { nesting: 2, fields: 1, aliases: 0, ..QueryLimits::default() };
         for document in [
             r#"{ a(b: "{{{{ \" }}}} c: d") }"#,
             "{ a # { b: c {{{{\n }",
@@ -457,31 +463,31 @@ mod tests {
     }
 
     #[test]
-    fn fragments_count_wherever_they_are_spread() {
+    fn fragments_count_once_per_spread() {
         let bomb: String = (0..40)
             .map(|n| format!("fragment f{n} on Query {{ ...f{m} ...f{m} }} ", m = n + 1))
             .chain(["fragment f40 on Query { a } query { ...f0 }".to_owned()])
             .collect();
-        let limits = Limits { nesting: 100, ..Limits::default() };
+        let limits = QueryLimits { nesting: 100, ..QueryLimits::default() };
         assert_eq!(check(&bomb, &limits), too_many("fields", limits.fields));
         let twice = "query { a { ...f } ...f } fragment f on T { b c }";
-        assert_eq!(check(twice, &Limits { fields: 5, ..limits }), Ok(()));
-        assert_eq!(check(twice, &Limits { fields: 4, ..limits }), too_many("fields", 4));
+        assert_eq!(check(twice, &QueryLimits { fields: 5, ..limits }), Ok(()));
+        assert_eq!(check(twice, &QueryLimits { fields: 4, ..limits }), too_many("fields", 4));
         let circle = "query { ...f } fragment f on T { a { ...g } } fragment g on T { ...f }";
         assert!(matches!(check(circle, &limits), Err(LimitError::Cycle(_))));
     }
 
     #[test]
-    fn fragments_nest_where_they_are_spread() {
+    fn fragments_nest_from_their_spread() {
         let document = "query($a: Int) { a { ...f } } fragment f on T { b { c { d } } }";
-        assert_eq!(check(document, &Limits { nesting: 4, ..Limits::default() }), Ok(()));
-        let limits = Limits { nesting: 3, ..Limits::default() };
+        assert_eq!(check(document, &QueryLimits { nesting: 4, ..QueryLimits::default() }), Ok(()));
+        let limits = QueryLimits { nesting: 3, ..QueryLimits::default() };
         assert_eq!(check(document, &limits), Err(LimitError::TooDeep { limit: 3 }));
     }
 
     #[test]
-    fn a_query_without_a_keyword_is_no_part_of_the_fragment_before_it() {
-        let limits = Limits { fields: 3, ..Limits::default() };
+    fn a_query_without_a_keyword_is_not_part_of_the_previous_fragment() {
+        let limits = QueryLimits { fields: 3, ..QueryLimits::default() };
         let document = "fragment f on T { a b } { ...f c d }";
         assert_eq!(check(document, &limits), too_many("fields", 3));
         assert_eq!(check("{ ...f c } fragment f on T { a b }", &limits), Ok(()));
@@ -490,8 +496,8 @@ mod tests {
     }
 
     #[test]
-    fn introspection_lists_do_not_multiply() {
-        let limits = Limits::default();
+    fn introspection_lists_are_limited() {
+        let limits = QueryLimits::default();
         let tools = "query { __schema { types { ...T } directives { args { ...I } } } } \
                      fragment T on __Type { fields(includeDeprecated: true) { args { ...I } type { ...R } } \
                      inputFields { ...I } interfaces { ...R } possibleTypes { ...R } } \
@@ -504,7 +510,7 @@ mod tests {
                 .fold("name".to_owned(), |inner, list| format!("{list}(a: 1) @b {{ ... {{ {inner} }} }}"))
         };
         let deep = ["types", "possibleTypes", "interfaces", "possibleTypes"];
-        let too_deep = too_many("lists of introspection within each other", 3);
+        let too_deep = too_many("nested introspection lists", 3);
         assert_eq!(check(&format!("{{ __schema {{ {} }} }}", nested(&deep)), &limits), too_deep);
         assert_eq!(check(&format!("{{ __schema {{ {} }} }}", nested(&deep[..3])), &limits), Ok(()));
         let spread = format!(
@@ -514,18 +520,18 @@ mod tests {
         );
         assert_eq!(check(&spread, &limits), too_deep);
         let wide = format!("{{ __schema {{ {} }} }}", "types { name } ".repeat(13));
-        assert_eq!(check(&wide, &limits), too_many("lists of introspection", 12));
+        assert_eq!(check(&wide, &limits), too_many("introspection lists", 12));
     }
 
     proptest! {
         #[test]
         fn any_text_is_counted_without_a_panic(text in ".{0,200}") {
-            let _ = check(&text, &Limits::default());
+            let _ = check(&text, &QueryLimits::default());
         }
 
         #[test]
         fn any_brackets_are_counted_without_a_panic(text in "[{}()\\[\\]:.a\"\\\\#@ \n-]{0,200}") {
-            let _ = check(&text, &Limits { nesting: 5, ..Limits::default() });
+            let _ = check(&text, &QueryLimits { nesting: 5, ..QueryLimits::default() });
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What one operation has asked for, remembered from the moment it asks: whoever asks again, even before the answer is
-//! there, waits for the same one.
+//! The loads of one operation, remembered from their request on: a second request for the same key waits for the result
+//! of the first one, even while that is still loading. docs/adr/0011 has the alternatives.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -14,33 +14,33 @@ use crate::drive;
 use crate::error::{ApiError, Result};
 use crate::loaders::Loaders;
 
-/// The answer to one key.
-type Answer<V> = Shared<BoxFuture<'static, Result<Option<V>>>>;
+/// The result for one key, which many fields may await.
+type Pending<V> = Shared<BoxFuture<'static, Result<Option<V>>>>;
 
-/// The loaders of one operation, and what they were asked.
+/// The loaders of one operation, and the keys that were requested.
 pub(crate) struct Memo {
     loader: Arc<DataLoader<Loaders, NoCache>>,
-    /// For each type of key, a `HashMap` of its keys' answers.
-    asked: Mutex<HashMap<TypeId, Box<dyn Any + Send>>>,
+    /// For each type of key, a `HashMap` from keys to results.
+    requested: Mutex<HashMap<TypeId, Box<dyn Any + Send>>>,
 }
 
 impl Memo {
     pub(crate) fn new(loaders: Loaders) -> Self {
-        // No delay and no size: `drive` sees to it that whatever can ask has asked before a load runs.
+        // Neither a delay nor a batch size: `drive` runs a load only once every field has made its request.
         let loader = DataLoader::new(loaders, drive::spawn).delay(Duration::ZERO).max_batch_size(usize::MAX);
-        Self { loader: Arc::new(loader), asked: Mutex::default() }
+        Self { loader: Arc::new(loader), requested: Mutex::default() }
     }
 
-    /// What there is for a key.
+    /// The value of a key.
     pub(crate) async fn load_one<K>(&self, key: K) -> Result<Option<<Loaders as Loader<K>>::Value>>
     where
         K: Send + Sync + Hash + Eq + Clone + 'static,
         Loaders: Loader<K, Error = ApiError>,
     {
-        self.answer(key).await
+        self.pending(key).await
     }
 
-    /// What there is for several keys, without those for which there is nothing.
+    /// The values of several keys, without those that have none.
     pub(crate) async fn load_many<K>(
         &self,
         keys: impl IntoIterator<Item = K>,
@@ -49,30 +49,30 @@ impl Memo {
         K: Send + Sync + Hash + Eq + Clone + 'static,
         Loaders: Loader<K, Error = ApiError>,
     {
-        let answers = keys.into_iter().map(|key| {
-            let answer = self.answer(key.clone());
-            async move { Ok::<_, ApiError>(answer.await?.map(|value| (key, value))) }
+        let values = keys.into_iter().map(|key| {
+            let pending = self.pending(key.clone());
+            async move { Ok::<_, ApiError>(pending.await?.map(|value| (key, value))) }
         });
-        Ok(try_join_all(answers.collect::<Vec<_>>()).await?.into_iter().flatten().collect())
+        Ok(try_join_all(values.collect::<Vec<_>>()).await?.into_iter().flatten().collect())
     }
 
-    fn answer<K>(&self, key: K) -> Answer<<Loaders as Loader<K>>::Value>
+    fn pending<K>(&self, key: K) -> Pending<<Loaders as Loader<K>>::Value>
     where
         K: Send + Sync + Hash + Eq + Clone + 'static,
         Loaders: Loader<K, Error = ApiError>,
     {
-        let ask = |key: K| -> Answer<<Loaders as Loader<K>>::Value> {
+        let load = |key: K| -> Pending<<Loaders as Loader<K>>::Value> {
             let loader = Arc::clone(&self.loader);
             async move { loader.load_one(key).await }.boxed().shared()
         };
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_type = asked
+        let mut requested = self.requested.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_type = requested
             .entry(TypeId::of::<K>())
-            .or_insert_with(|| Box::new(HashMap::<K, Answer<<Loaders as Loader<K>>::Value>>::new()));
-        match of_type.downcast_mut::<HashMap<K, Answer<<Loaders as Loader<K>>::Value>>>() {
-            Some(answers) => answers.entry(key.clone()).or_insert_with(|| ask(key)).clone(),
-            // A type's entry holds that type's keys: it was made just above.
-            None => ask(key),
+            .or_insert_with(|| Box::new(HashMap::<K, Pending<<Loaders as Loader<K>>::Value>>::new()));
+        match of_type.downcast_mut::<HashMap<K, Pending<<Loaders as Loader<K>>::Value>>>() {
+            Some(results) => results.entry(key.clone()).or_insert_with(|| load(key)).clone(),
+            // Unreachable: the entry of a key type is made just above, with that type.
+            None => load(key),
         }
     }
 }

@@ -1,10 +1,13 @@
-//! The entry points: the schema over a database, and its text.
+//! The entry points: [`local`] and [`team`] make a schema over a database; [`local_sdl`] and [`team_sdl`] print them.
+//!
+//! Which fields a schema has depends on the function that makes it, never on a cargo feature alone: cargo unifies
+//! features within one build, so a workspace build compiles the team's types for the coordinator, too.
 
 use std::sync::Arc;
 
-use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, OperationType, Selection};
+use async_graphql::parser::types::{OperationType, Selection};
 use async_graphql::{
-    BatchRequest, BatchResponse, Data, Executor, Positioned, Request, Response, Schema, SchemaBuilder, Value,
+    BatchRequest, BatchResponse, Data, ObjectType, Positioned, Request, Response, Schema, SchemaBuilder,
 };
 use futures_util::FutureExt as _;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
@@ -12,139 +15,158 @@ use han_db::Db;
 use han_db::changes::DbChangeEvent;
 use tokio::sync::broadcast;
 
-use crate::context::{OperationCell, RequestContext};
-use crate::drive;
+use crate::context::RequestContext;
 use crate::error::{self, ApiError};
-use crate::limits::{self, LimitError, Limits};
-use crate::mutation::MutationRoot;
-use crate::query::Query;
-use crate::shared::{Begun, Question, Shared};
+use crate::executor::Executor;
+use crate::limits::{LimitError, QueryLimits};
+use crate::machine::Machine;
+#[cfg(feature = "team")]
+use crate::machine::NoMachine;
+use crate::mutation::LocalMutation;
+#[cfg(feature = "team")]
+use crate::mutation::TeamMutation;
+use crate::query::LocalQuery;
+#[cfg(feature = "team")]
+use crate::query::TeamQuery;
+use crate::shared::{Shared, StartedOperation, SubscriptionKey};
 use crate::subscription::SubscriptionRoot;
 #[cfg(feature = "team")]
 use crate::team::Site;
 use crate::types::message::UserMessage;
 
-type Inner = Schema<Query, MutationRoot, SubscriptionRoot>;
-
-/// The schema over a database. Every way into it counts a document against the limits before it is parsed, and
-/// gives every error a code on the way out.
+/// A schema over a database: a coordinator's or a team server's, for any transport. Every way into it counts a document
+/// against the limits before it is parsed, and gives each error a code.
 #[derive(Clone)]
 pub struct HanSchema {
-    inner: Inner,
-    limits: Limits,
+    executor: Executor,
     shared: Shared,
-    #[cfg(feature = "team")]
-    site: Arc<Site>,
 }
 
 impl std::fmt::Debug for HanSchema {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HanSchema").field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("HanSchema").field("limits", self.limits()).finish_non_exhaustive()
     }
 }
 
-/// The schema over `db`. Subscriptions hear what `changes` tells, which is what `db` itself feeds
-/// (`Db::start_changes`).
+/// The schema of a local coordinator, which knows its machine and has no teams.
+///
+/// Subscriptions receive what is sent to `changes`, which `Db::start_changes` feeds for `db`.
 #[must_use]
-pub fn schema(db: Db, changes: broadcast::Sender<DbChangeEvent>, limits: Limits) -> HanSchema {
-    let inner = build(SubscriptionRoot::new(changes))
-        // The spec's introspection query nests 13 fields deep, clients' own fragments less.
-        .limit_depth(limits.nesting)
-        .limit_recursive_depth(limits.nesting)
-        .limit_complexity(limits.complexity)
-        .limit_directives(limits.directives)
-        .data(db.clone())
-        .finish();
-    HanSchema {
-        inner,
-        limits,
-        shared: Shared::new(db),
-        #[cfg(feature = "team")]
-        site: Arc::default(),
-    }
+pub fn local(
+    machine: Arc<dyn Machine>,
+    db: Db,
+    changes: broadcast::Sender<DbChangeEvent>,
+    limits: QueryLimits,
+) -> HanSchema {
+    HanSchema::new(build::<LocalQuery, LocalMutation>(changes).data(machine), db, limits)
 }
 
-/// The schema's text, for which no database is needed.
+/// The schema of a team server: people, teams, invites and keys, and no machine. Links lead to `site`, whose plans
+/// apply.
+///
+/// Subscriptions receive what is sent to `changes`, which `Db::start_changes` feeds for `db`.
+#[cfg(feature = "team")]
 #[must_use]
-pub fn sdl() -> String {
-    let (nobody, _) = broadcast::channel(1);
-    build(SubscriptionRoot::new(nobody)).finish().sdl()
+pub fn team(site: Site, db: Db, changes: broadcast::Sender<DbChangeEvent>, limits: QueryLimits) -> HanSchema {
+    let machine: Arc<dyn Machine> = Arc::new(NoMachine);
+    let builder = build::<TeamQuery, TeamMutation>(changes).data(machine).data(site);
+    HanSchema::new(builder, db, limits)
 }
 
-fn build(subscriptions: SubscriptionRoot) -> SchemaBuilder<Query, MutationRoot, SubscriptionRoot> {
-    // An interface that no field returns, only fragments name.
-    Schema::build(Query::default(), MutationRoot::default(), subscriptions)
+/// The text of the [`local`] schema.
+#[must_use]
+pub fn local_sdl() -> String {
+    sdl::<LocalQuery, LocalMutation>()
+}
+
+/// The text of the [`team`] schema.
+#[cfg(feature = "team")]
+#[must_use]
+pub fn team_sdl() -> String {
+    sdl::<TeamQuery, TeamMutation>()
+}
+
+fn sdl<Q: ObjectType + Default + 'static, M: ObjectType + Default + 'static>() -> String {
+    // Printing needs neither a database nor a change feed.
+    let (changes, _) = broadcast::channel(1);
+    build::<Q, M>(changes).finish().sdl()
+}
+
+/// Both schemas have the same subscriptions.
+fn build<Q: ObjectType + Default + 'static, M: ObjectType + Default + 'static>(
+    changes: broadcast::Sender<DbChangeEvent>,
+) -> SchemaBuilder<Q, M, SubscriptionRoot> {
+    Schema::build(Q::default(), M::default(), SubscriptionRoot::new(changes))
+        // No field returns this interface; only fragments name it.
         .register_output_type::<UserMessage>()
 }
 
-/// The answer to an operation that took longer than the transport gives it.
+/// The response to an operation that took longer than the transport allows.
 #[must_use]
 pub fn too_slow() -> Response {
     error::response(&ApiError::TooSlow)
 }
 
 impl HanSchema {
-    /// The same schema on that server: links lead there, and its plans bind.
-    #[cfg(feature = "team")]
-    #[must_use]
-    pub fn at(mut self, site: Site) -> Self {
-        self.site = Arc::new(site);
-        // What is open leads to the site that was.
-        self.shared = self.shared.anew();
-        self
+    fn new<Q: ObjectType + 'static, M: ObjectType + 'static>(
+        builder: SchemaBuilder<Q, M, SubscriptionRoot>,
+        db: Db,
+        limits: QueryLimits,
+    ) -> Self {
+        let schema = builder
+            // The introspection query of the specification nests 13 fields deep, the fragments of clients less.
+            .limit_depth(limits.nesting)
+            .limit_recursive_depth(limits.nesting)
+            .limit_complexity(limits.complexity)
+            .limit_directives(limits.directives)
+            .data(db.clone())
+            .finish();
+        let executor = Executor::new(schema, limits);
+        Self { shared: Shared::new(db, executor.clone()), executor }
     }
 
-    /// The limits it was made with: the transport reads bodies and batches by them.
+    /// The limits that the schema was made with. The transport also limits bodies and batches by them.
     #[must_use]
-    pub fn limits(&self) -> &Limits {
-        &self.limits
+    pub fn limits(&self) -> &QueryLimits {
+        self.executor.limits()
     }
 
-    /// Runs a query or a mutation. Who asks is in the request's data: see [`crate::request`].
+    /// Runs a query or a mutation. The request's data holds the caller's context: see [`crate::request`].
     pub async fn execute(&self, request: Request) -> Response {
-        match self.admit(request) {
-            Ok(request) => error::finish(drive::run(self.inner.execute(request)).await),
-            Err(refused) => error::response(&refused),
-        }
+        self.executor.execute(request).await
     }
 
-    /// Runs any operation as a stream of responses. Who asks is in the request's data or in `session_data`.
+    /// Runs any operation as a stream of responses. The caller's context is in the request's data or in
+    /// `session_data`.
     #[must_use]
     pub fn execute_stream(
         &self,
         request: Request,
         session_data: Option<Arc<Data>>,
     ) -> BoxStream<'static, Response> {
-        match self.admit(request) {
-            Ok(request) => {
-                let session_data = session_data.unwrap_or_default();
-                let responses = self.inner.execute_stream_with_session_data(request, session_data);
-                drive::stream(responses).map(error::finish).boxed()
-            }
-            Err(refused) => stream::iter([error::response(&refused)]).boxed(),
-        }
+        self.executor.execute_stream(request, session_data)
     }
 
-    /// Begins an operation of a connection that lives on: what it asks for is heard from this call on. Subscriptions to
-    /// the same, by callers who may see the same, are answered once for all of them.
+    /// Starts an operation of a long-lived connection. A subscription receives every change from this call on. Equal
+    /// subscriptions, by callers who may see the same data, share their responses.
     #[must_use]
-    pub fn begin(&self, mut request: Request, caller: &Arc<RequestContext>) -> Begun {
-        let question = Question::of(&request, caller);
-        let open = question.as_ref().and_then(|question| self.shared.listen(question, caller));
+    pub fn begin(&self, mut request: Request, caller: &Arc<RequestContext>) -> StartedOperation {
+        let key = SubscriptionKey::of(&request, caller);
+        let open = key.as_ref().and_then(|key| self.shared.join(key, caller));
         if let Some(answers) = open {
-            return Begun::Shared(answers);
+            return StartedOperation::Shared(answers);
         }
         let Some(fields) = self.subscribes_to(&mut request) else {
-            return Begun::Query(Box::new(request.data(RequestContext::clone(caller))));
+            return StartedOperation::Query(Box::new(request.data(RequestContext::clone(caller))));
         };
-        match question {
-            Some(question) if fields == 1 => Begun::Shared(self.shared.open(self, question, request, caller)),
-            // Whoever falls behind on several fields is told so by each of them.
+        match key {
+            Some(key) if fields == 1 => StartedOperation::Shared(self.shared.open(key, request, caller)),
+            // A caller that falls behind on several fields gets one error per field, so these are not shared.
             _ => {
                 let mut answers = self.execute_stream(request.data(RequestContext::clone(caller)), None);
                 match answers.next().now_or_never() {
-                    None => Begun::Own(answers),
-                    Some(first) => Begun::Own(stream::iter(first).chain(answers).boxed()),
+                    None => StartedOperation::Own(answers),
+                    Some(first) => StartedOperation::Own(stream::iter(first).chain(answers).boxed()),
                 }
             }
         }
@@ -156,24 +178,13 @@ impl HanSchema {
     /// The response to a document that is over a limit, malformed, or has no operation of that name.
     #[expect(clippy::result_large_err, reason = "a response is what every caller makes of the error")]
     pub fn is_query(&self, request: &mut Request) -> Result<bool, Response> {
-        self.operation(request).map(|operation| operation.ty == OperationType::Query)
+        self.executor.operation(request).map(|operation| operation.ty == OperationType::Query)
     }
 
-    #[expect(clippy::result_large_err, reason = "a response is what every caller makes of the error")]
-    fn operation<'r>(&self, request: &'r mut Request) -> Result<&'r OperationDefinition, Response> {
-        limits::check(&request.query, &self.limits).map_err(|error| error::response(&error.into()))?;
-        let name = request.operation_name.clone();
-        let document =
-            request.parsed_query().map_err(|error| error::finish(Response::from_errors(vec![error])))?;
-        named(document, name.as_deref()).ok_or_else(|| {
-            error::response(&ApiError::bad("operationName", "name one of the document's operations"))
-        })
-    }
-
-    /// How many fields a subscription asks for; a fragment may be several. `None` for whatever is none: what is
-    /// malformed says when it is run what is wrong.
+    /// How many fields a subscription selects; a fragment counts as several. `None` for other operations and for
+    /// malformed ones, which report their error when they run.
     fn subscribes_to(&self, request: &mut Request) -> Option<usize> {
-        let operation = self.operation(request).ok()?;
+        let operation = self.executor.operation(request).ok()?;
         let fields = |selection: &Positioned<Selection>| match selection.node {
             Selection::Field(_) => 1,
             Selection::FragmentSpread(_) | Selection::InlineFragment(_) => 2,
@@ -181,56 +192,19 @@ impl HanSchema {
         let selected = &operation.selection_set.node.items;
         (operation.ty == OperationType::Subscription).then(|| selected.iter().map(fields).sum())
     }
-
-    /// Counts a request before it is parsed, and gives it an operation of its own.
-    fn admit(&self, mut request: Request) -> Result<Request, ApiError> {
-        limits::check(&request.query, &self.limits)?;
-        check_variables(&mut request)?;
-        #[cfg(feature = "team")]
-        let request = request.data(Arc::clone(&self.site));
-        Ok(request.data(OperationCell::default()))
-    }
 }
 
-/// The operation of that name, or the only one.
-fn named<'d>(document: &'d ExecutableDocument, name: Option<&str>) -> Option<&'d OperationDefinition> {
-    let mut operations = document.operations.iter();
-    let found = match name {
-        Some(name) => operations.find(|(found, _)| found.is_some_and(|found| *found == name)),
-        None => operations.next().filter(|_| operations.next().is_none()),
-    };
-    found.map(|(_, operation)| &operation.node)
-}
-
-/// Whether every variable that must have a value has one: that is an error of the request, not of the fields that use
-/// it (https://spec.graphql.org/October2021/#CoerceVariableValues()), which the library leaves to the latter.
-fn check_variables(request: &mut Request) -> Result<(), ApiError> {
-    let name = request.operation_name.clone();
-    let given = std::mem::take(&mut request.variables);
-    // What is malformed or ambiguous is told by who runs it.
-    let missing = request.parsed_query().ok().and_then(|document| {
-        let mut defined =
-            named(document, name.as_deref())?.variable_definitions.iter().map(|defined| &defined.node);
-        let missing = defined.find(|defined| {
-            let must = !defined.var_type.node.nullable && defined.default_value.is_none();
-            must && given.get(&defined.name.node).is_none_or(|value| *value == Value::Null)
-        })?;
-        Some(format!("${} of type {} has no value: send one", missing.name.node, missing.var_type.node))
-    });
-    request.variables = given;
-    missing.map_or(Ok(()), |problem| Err(ApiError::bad("variables", problem)))
-}
-
-impl Executor for HanSchema {
+impl async_graphql::Executor for HanSchema {
     async fn execute(&self, request: Request) -> Response {
         Self::execute(self, request).await
     }
 
     async fn execute_batch(&self, batch: BatchRequest) -> BatchResponse {
+        let limit = self.limits().batch;
         match batch {
             BatchRequest::Single(request) => BatchResponse::Single(Self::execute(self, request).await),
-            BatchRequest::Batch(requests) if requests.len() > self.limits.batch => {
-                let error = LimitError::TooMany { what: "operations in one batch", limit: self.limits.batch };
+            BatchRequest::Batch(requests) if requests.len() > limit => {
+                let error = LimitError::TooMany { what: "operations in one batch", limit };
                 BatchResponse::Single(error::response(&error.into()))
             }
             // One after another: a batch must not take several of the database's connections at once.

@@ -1,7 +1,5 @@
-//! What the fields about teams have in common: which server this is, which team is meant, who may, and how what the
-//! database answers becomes an error.
-
-use std::sync::Arc;
+//! What the fields about teams share: the server's site, the caller's scope in a named team, checks of names and
+//! addresses, and the errors of changes that were refused.
 
 use async_graphql::Context;
 use han_db::Db;
@@ -13,14 +11,14 @@ use crate::context::{caller, database};
 use crate::error::{ApiError, Result};
 use crate::types::team::Team;
 
-/// The server that the schema runs on.
+/// The team server that serves the schema.
 #[derive(Clone, Debug)]
 pub struct Site {
-    /// Where it is found, as an `Origin` header spells it: links begin with it.
+    /// Its public origin, in the form of an `Origin` header: links begin with it.
     pub origin: String,
     /// The path of the page that accepts invites.
     pub invite_path: &'static str,
-    /// Whether plans bind.
+    /// Whether plans are enforced.
     pub plans: Plans,
 }
 
@@ -30,47 +28,48 @@ impl Default for Site {
     }
 }
 
-/// The longest name taken, in bytes.
+/// The longest accepted name, in bytes.
 const MAX_NAME: usize = 100;
 
-/// The longest address taken, in bytes (RFC 5321, section 4.5.3.1.3, without the brackets).
+/// The longest accepted address, in bytes (RFC 5321, section 4.5.3.1.3, without the brackets).
 const MAX_EMAIL: usize = 254;
 
 pub(crate) const ONLY_ADMINS: ApiError =
-    ApiError::Forbidden("do this: only an admin of the team may, so ask one");
+    ApiError::Forbidden("do this: only an admin of the team can, so ask one");
 
-pub(crate) fn site(ctx: &Context<'_>) -> Arc<Site> {
-    ctx.data_opt::<Arc<Site>>().cloned().unwrap_or_default()
+/// The server of the schema; a schema that exists only to be printed has a default one.
+pub(crate) fn site(ctx: &Context<'_>) -> Site {
+    ctx.data_opt::<Site>().cloned().unwrap_or_default()
 }
 
-/// The caller, who must be a person: a key cannot look after teams.
+/// The caller, who must be signed in as a person: a key cannot manage teams.
 pub(crate) fn person<'a>(ctx: &Context<'a>) -> Result<&'a Actor> {
     let actor = caller(ctx)?.actor();
     if actor.capabilities.allow(Capability::Manage) {
         return Ok(actor);
     }
-    Err(ApiError::Forbidden("look after teams: sign in as a person, an API key cannot"))
+    Err(ApiError::Forbidden("manage teams: an API key cannot, so sign in as a person"))
 }
 
-/// The right of an actor to the team that an argument names, as the database has it now.
+/// The scope of an actor in the team that an argument names, read from the database.
 pub(crate) async fn scope_in(db: &Db, actor: &Actor, team_id: &str) -> Result<Resolved> {
     let found = match GlobalId::raw("Team", team_id).parse() {
         Ok(team_id) => identity::scope_in(db, actor, &team_id).await?,
-        // What is no id is no team either.
+        // A malformed id is an unknown team.
         Err(_) => None,
     };
     found.ok_or(ApiError::NotFound("team"))
 }
 
-/// The right of a person to look after the team that an argument names.
+/// The scope of a signed-in person in the team that an argument names.
 pub(crate) async fn manage<'a>(ctx: &Context<'a>, team_id: &str) -> Result<(&'a Db, Scope)> {
     let actor = person(ctx)?;
     let db = database(ctx)?;
     Ok((db, scope_in(db, actor, team_id).await?.scope))
 }
 
-/// The teams that a credential may see, the oldest membership first: all of a person's, or the one that it is
-/// bound to.
+/// The teams that a credential gives access to, oldest membership first: all teams of a user, or the one that the
+/// credential is bound to.
 pub(crate) async fn teams_of(db: &Db, actor: &Actor) -> Result<Vec<TeamMembership>> {
     let mut teams = identity::memberships(db, &actor.user_id).await?;
     let bound = match &actor.credential {
@@ -84,15 +83,15 @@ pub(crate) async fn teams_of(db: &Db, actor: &Actor) -> Result<Vec<TeamMembershi
     Ok(teams)
 }
 
-/// A team as the holder of a right to it sees it.
-pub(crate) fn seen(resolved: Resolved, plans: Plans) -> Team {
+/// A team as the member of a resolved scope sees it.
+pub(crate) fn of_scope(resolved: Resolved, plans: Plans) -> Team {
     let scope = &resolved.scope;
     let membership =
         Membership { team_id: scope.team_id().clone(), user_id: scope.user_id().clone(), role: scope.role() };
     Team::new(TeamMembership { membership, team: resolved.team }, plans)
 }
 
-/// What a change that was not made is to who asked for it. `what` is what was not found.
+/// The error of a change that was not made. `what` names the object that may not exist.
 pub(crate) fn changed(change: TeamChange, what: &'static str) -> Result<()> {
     match change {
         TeamChange::Done => Ok(()),
@@ -108,7 +107,7 @@ pub(crate) fn conflict(problem: impl ToString) -> ApiError {
     ApiError::Conflict(problem.to_string())
 }
 
-/// A name, without the space around it.
+/// A valid name, trimmed.
 pub(crate) fn name<'a>(argument: &'static str, name: &'a str) -> Result<&'a str> {
     let trimmed = name.trim();
     if trimmed.is_empty() || trimmed.len() > MAX_NAME || trimmed.chars().any(char::is_control) {
@@ -118,7 +117,7 @@ pub(crate) fn name<'a>(argument: &'static str, name: &'a str) -> Result<&'a str>
     Ok(trimmed)
 }
 
-/// An address. Whether anybody reads it, only a letter could tell.
+/// A plausible mail address, trimmed.
 pub(crate) fn email(email: &str) -> Result<&str> {
     let trimmed = email.trim();
     let has_parts = trimmed.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());

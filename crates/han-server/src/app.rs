@@ -115,12 +115,15 @@ impl App {
             Some(app) => Some(Github::new(app.clone(), oauth::redirect_uri(&public_url))?),
             None => None,
         };
-        let schema = han_api::schema(db.clone(), changes.sender.clone(), han_api::Limits::default()).at(
+        let schema = han_api::schema::team(
             han_api::Site {
                 origin: public_url.origin().to_owned(),
                 invite_path: invite::PATH,
                 plans: config.plans,
             },
+            db.clone(),
+            changes.sender.clone(),
+            han_api::QueryLimits::default(),
         );
         let limits = TransportLimits {
             request_bytes: config.limits.graphql_bytes,

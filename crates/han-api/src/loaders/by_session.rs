@@ -1,4 +1,4 @@
-//! What sessions hold besides their messages, by session: a list of sessions asks once for each sort.
+//! The records of a session besides its messages: a list of sessions needs one statement per kind of record.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -14,7 +14,7 @@ use han_types::SessionId;
 use super::Loaders;
 use crate::error::{ApiError, Result};
 
-/// Defines a key that asks for one sort of thing of a session, and how sessions' are read. `$found` is by session.
+/// Defines a key for one kind of record of a session, and its loader. `$found` is a map by session id.
 macro_rules! by_session {
     ($($(#[$doc:meta])* $key:ident => $value:ty, |$tx:ident, $ids:ident| $found:expr;)*) => {$(
         $(#[$doc])*
@@ -37,36 +37,36 @@ macro_rules! by_session {
 }
 
 by_session! {
-    /// Han's tasks of a session, by when they began.
+    /// Han's tasks of a session, in the order of their start.
     TasksOf => Arc<Vec<Task>>, |tx, ids|
         grouped(tasks::by_sessions(tx, ids).await?, |task| &task.session_id);
-    /// The agent's own tasks of a session, by when they were created.
+    /// The agent's own tasks of a session, in the order of their creation.
     NativeTasksOf => Arc<Vec<NativeTask>>, |tx, ids|
         grouped(tasks::native_by_sessions(tx, ids).await?, |task| &task.session_id);
     /// The latest to-do list of a session.
     TodosOf => Arc<Todos>, |tx, ids|
         one_each(todos::by_sessions(tx, ids).await?, |todos| &todos.session_id);
-    /// How many to-dos of a session stand where.
+    /// The number of to-dos of a session per status.
     TodoCountsOf => TodoCounts, |tx, ids|
         todos::counts_by_sessions(tx, ids).await?.into_iter().collect();
-    /// A session's lines about hooks, in order.
+    /// The hook events of a session, in order.
     HooksOf => Arc<Vec<HookEvent>>, |tx, ids|
         grouped(hooks::by_sessions(tx, ids).await?, |hook| &hook.session_id);
-    /// What a session's hooks come to.
+    /// The totals of a session's hooks.
     HookStatsOf => Arc<HookStats>, |tx, ids|
         one_each(hooks::stats_by_sessions(tx, ids).await?, |stats| &stats.session_id);
-    /// The moods that Han read from a session's prompts, in order.
+    /// The sentiments that Han detected in a session's prompts, in order.
     SentimentsOf => Arc<Vec<Sentiment>>, |tx, ids|
-        grouped(sentiments::by_sessions(tx, ids).await?, |mood| &mood.session_id);
+        grouped(sentiments::by_sessions(tx, ids).await?, |sentiment| &sentiment.session_id);
     /// A session's tokens by model.
     UsageOf => Arc<Vec<SessionUsage>>, |tx, ids|
         grouped(usage::by_sessions(tx, ids).await?, |usage| &usage.session_id);
-    /// A session's counters beside its totals.
+    /// The counters of a session that its totals do not hold.
     CountsOf => SessionCounts, |tx, ids|
         usage::counts_by_sessions(tx, ids).await?.into_iter().collect();
 }
 
-/// Of a session several.
+/// Groups rows by session.
 fn grouped<T>(rows: Vec<T>, session: impl Fn(&T) -> &String) -> HashMap<String, Arc<Vec<T>>> {
     let mut groups: HashMap<String, Vec<T>> = HashMap::new();
     for row in rows {
@@ -75,12 +75,12 @@ fn grouped<T>(rows: Vec<T>, session: impl Fn(&T) -> &String) -> HashMap<String, 
     groups.into_iter().map(|(session, rows)| (session, Arc::new(rows))).collect()
 }
 
-/// Of a session one.
+/// Maps each session to its only row.
 fn one_each<T>(rows: Vec<T>, session: impl Fn(&T) -> &String) -> HashMap<String, Arc<T>> {
     rows.into_iter().map(|row| (session(&row).clone(), Arc::new(row))).collect()
 }
 
-/// What was found by id, by the keys that asked for it.
+/// Maps keys to the values of their ids.
 pub(super) fn with_keys<K: Clone + Eq + Hash, V: Clone>(
     keys: &[K],
     id: impl Fn(&K) -> &str,

@@ -1,5 +1,5 @@
-//! Pages within lists: the same page of each of many sessions is one statement. Sessions whose pages were asked for
-//! with other arguments are read apart, which only a document's own fields can cause, never its rows.
+//! Pages of lists within sessions: the same page of many sessions is one statement. Each different set of arguments is a
+//! further statement; the document determines how many there are, not the number of rows.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(crate) struct MessagesOf {
     pub(crate) request: PageRequest<MessageCursor>,
 }
 
-/// How many messages a list of a session's has.
+/// The number of messages in a list of a session.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct MessageCountOf {
     pub(crate) session_id: SessionId,
@@ -36,7 +36,7 @@ pub(crate) struct FileChangesOf {
     pub(crate) request: PageRequest<FileChangeKey>,
 }
 
-/// A page as it is handed out: many fields may share it.
+/// A page that many fields may share.
 type Shared<T> = Arc<Page<T>>;
 
 impl Loader<MessagesOf> for Loaders {
@@ -105,7 +105,7 @@ impl Loader<FileChangesOf> for Loaders {
     }
 }
 
-/// Keys that ask for the same with other sessions, together.
+/// Groups keys by their arguments, so that each group differs by session only.
 fn alike<K, A: Eq + std::hash::Hash>(keys: &[K], asked: impl Fn(&K) -> A) -> HashMap<A, Vec<&K>> {
     let mut groups: HashMap<A, Vec<&K>> = HashMap::new();
     for key in keys {

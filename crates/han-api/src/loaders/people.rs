@@ -1,4 +1,4 @@
-//! The people, projects and repositories that sessions belong to.
+//! Users, projects, repositories, and the sentiments of prompts.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,21 +14,21 @@ use super::Loaders;
 use super::by_session::with_keys;
 use crate::error::{ApiError, Result};
 
-/// How much went on in a project.
+/// The activity of a project.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ProjectActivity(pub(crate) ProjectId);
 
-/// How much went on in a repository.
+/// The activity of a repository.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RepoActivity(pub(crate) RepoId);
 
-/// The projects of a repository, by path.
+/// The projects of a repository, ordered by path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ProjectsOf(pub(crate) RepoId);
 
-/// The mood that Han read from a prompt.
+/// The sentiment that Han detected in a prompt.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct MoodOf {
+pub(crate) struct SentimentOf {
     pub(crate) session_id: SessionId,
     /// The prompt's uuid.
     pub(crate) prompt: String,
@@ -89,20 +89,22 @@ impl Loader<ProjectsOf> for Loaders {
     }
 }
 
-impl Loader<MoodOf> for Loaders {
-    /// The latest one, where a prompt was read more than once.
+impl Loader<SentimentOf> for Loaders {
+    /// The latest one, if a prompt was analysed more than once.
     type Value = Arc<Sentiment>;
     type Error = ApiError;
 
-    async fn load(&self, keys: &[MoodOf]) -> Result<HashMap<MoodOf, Self::Value>> {
+    async fn load(&self, keys: &[SentimentOf]) -> Result<HashMap<SentimentOf, Self::Value>> {
         let prompts: Vec<_> = keys.iter().map(|key| (key.session_id.clone(), key.prompt.clone())).collect();
         let found = sentiments::by_prompts(self.0.tx().await?, &prompts).await?;
-        let mut moods = HashMap::new();
-        for mood in found {
-            if let (Ok(session_id), Some(prompt)) = (mood.session_id.parse(), mood.message_id.clone()) {
-                moods.insert(MoodOf { session_id, prompt }, Arc::new(mood));
+        let mut by_prompt = HashMap::new();
+        for sentiment in found {
+            if let (Ok(session_id), Some(prompt)) =
+                (sentiment.session_id.parse(), sentiment.message_id.clone())
+            {
+                by_prompt.insert(SentimentOf { session_id, prompt }, Arc::new(sentiment));
             }
         }
-        Ok(moods)
+        Ok(by_prompt)
     }
 }

@@ -1,62 +1,55 @@
-//! Changes to a developer's machine. On a team server, nothing of one can be changed, and each field says so.
+//! Changes to the developer's machine. The schema's [`Machine`](crate::machine::Machine) makes them; a team server has
+//! none and says so.
 
 use async_graphql::{Context, Object};
 
 use crate::context::operation;
-use crate::error::{ApiError, Result};
+use crate::error::Result;
+use crate::machine::{MemoryQuestion, PluginKey, machine};
 use crate::types::machine::{MemoryQueryStartResult, PluginMutationResult, PluginScope};
 
 #[derive(Debug, Default)]
 pub(crate) struct MachineMutation;
 
-fn plugins_elsewhere<T>() -> Result<T> {
-    Err(ApiError::Unsupported(
-        "a team server cannot change plugins: they lie on a developer's machine, whose local coordinator can",
-    ))
-}
-
-/// About the developer's machine.
+/// The developer's machine.
 #[Object]
 impl MachineMutation {
-    /// Switches a plugin on or off. Only a coordinator can.
+    /// Enables or disables a plugin. `UNSUPPORTED` on a team server.
     async fn toggle_plugin(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The plugin.")] name: String,
-        #[graphql(desc = "Where it comes from.")] marketplace: String,
+        #[graphql(desc = "The plugin's name.")] name: String,
+        #[graphql(desc = "The marketplace that it was installed from.")] marketplace: String,
         #[graphql(desc = "Where it is installed.")] scope: PluginScope,
-        #[graphql(desc = "On or off.")] enabled: bool,
+        #[graphql(desc = "Whether it is enabled from now on.")] enabled: bool,
     ) -> Result<Option<PluginMutationResult>> {
         operation(ctx)?;
-        let _ = (name, marketplace, scope, enabled);
-        plugins_elsewhere()
+        let plugin = PluginKey { name, marketplace, scope };
+        machine(ctx).set_plugin_enabled(plugin, enabled).await.map(Some)
     }
 
-    /// Removes a plugin. Only a coordinator can.
+    /// Uninstalls a plugin. `UNSUPPORTED` on a team server.
     async fn remove_plugin(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The plugin.")] name: String,
-        #[graphql(desc = "Where it comes from.")] marketplace: String,
+        #[graphql(desc = "The plugin's name.")] name: String,
+        #[graphql(desc = "The marketplace that it was installed from.")] marketplace: String,
         #[graphql(desc = "Where it is installed.")] scope: PluginScope,
     ) -> Result<Option<PluginMutationResult>> {
         operation(ctx)?;
-        let _ = (name, marketplace, scope);
-        plugins_elsewhere()
+        machine(ctx).remove_plugin(PluginKey { name, marketplace, scope }).await.map(Some)
     }
 
-    /// Asks the memory. Only a coordinator can.
+    /// Starts to answer a question from the memory. `UNSUPPORTED` on a team server.
     async fn start_memory_query(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The project's directory.")] project_path: String,
         #[graphql(desc = "The question.")] question: String,
-        #[graphql(desc = "The model to ask.")] model: Option<String>,
+        #[graphql(desc = "The model that answers.")] model: Option<String>,
     ) -> Result<Option<MemoryQueryStartResult>> {
         operation(ctx)?;
-        let _ = (project_path, question, model);
-        Err(ApiError::Unsupported(
-            "a team server keeps no memory: ask the local coordinator of the developer's machine",
-        ))
+        let question = MemoryQuestion { project_path, question, model };
+        machine(ctx).start_memory_query(question).await.map(Some)
     }
 }

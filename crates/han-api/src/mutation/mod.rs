@@ -1,4 +1,4 @@
-//! What can be changed: the mutation root, one part per noun.
+//! What clients can change: the mutation roots, built from one part per noun.
 
 mod machine;
 #[cfg(feature = "team")]
@@ -8,10 +8,13 @@ mod team;
 
 use async_graphql::MergedObject;
 
-/// What can be changed.
+/// The mutations of a local coordinator.
 #[derive(Debug, Default, MergedObject)]
-pub(crate) struct MutationRoot(
-    machine::MachineMutation,
-    #[cfg(feature = "team")] sign_ins::SignInMutation,
-    #[cfg(feature = "team")] team::TeamMutation,
-);
+#[graphql(name = "MutationRoot")]
+pub(crate) struct LocalMutation(machine::MachineMutation);
+
+/// The mutations of a team server.
+#[cfg(feature = "team")]
+#[derive(Debug, Default, MergedObject)]
+#[graphql(name = "MutationRoot")]
+pub(crate) struct TeamMutation(machine::MachineMutation, sign_ins::SignInMutation, team::TeamsMutation);

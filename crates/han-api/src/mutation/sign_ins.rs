@@ -1,29 +1,29 @@
-//! Signing out elsewhere.
+//! Ending sign-ins.
 
 use async_graphql::{Context, ID, Object};
 use han_db::queries::sign_ins;
 
 use crate::context::{caller, database, manager};
 use crate::error::{ApiError, Result};
-use crate::types::sign_in::Place;
+use crate::types::sign_in::SignInOrigin;
 
 #[derive(Debug, Default)]
 pub(crate) struct SignInMutation;
 
-/// Signing out elsewhere.
+/// Sign-ins.
 #[Object]
 impl SignInMutation {
-    /// Signs the person behind the credential out in one place, at once: its cookie or its tokens are good for
-    /// nothing any more, and its open sockets are cut. API keys may not.
+    /// Ends one sign-in of the user that the credential belongs to, at once: its cookie or tokens become invalid, and its
+    /// open sockets are closed. `FORBIDDEN` for an API key.
     async fn revoke_session(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "One of `mySessions`.")] id: ID,
+        #[graphql(desc = "The id of one of `mySessions`.")] id: ID,
     ) -> Result<bool> {
         let actor = manager(caller(ctx)?.actor(), "sign its owner out: sign in yourself")?;
         let gone = ApiError::NotFound("sign-in of yours");
-        let place: Place = id.parse().map_err(|()| gone.clone())?;
-        if sign_ins::revoke(database(ctx)?, &actor.user_id, place.means, &place.id).await? {
+        let origin: SignInOrigin = id.parse().map_err(|()| gone.clone())?;
+        if sign_ins::revoke(database(ctx)?, &actor.user_id, origin.means, &origin.id).await? {
             Ok(true)
         } else {
             Err(gone)

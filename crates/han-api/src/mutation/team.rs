@@ -1,5 +1,5 @@
-//! Changes to teams: their members, invites and keys. Everything here but the rotation of a key by itself is for
-//! people who signed in. Who may do what in a team is decided in han-db, in the transaction that does it.
+//! Changes to teams: their members, invites and keys. Callers must be signed in as a person; only a key that rotates
+//! itself need not. han-db checks the caller's role, in the transaction that makes the change.
 
 use async_graphql::{Context, ID, Object};
 use han_db::queries::api_keys::{self, MAX_GRACE_SECONDS, MAX_KEYS, Minted, Rotated, Which};
@@ -13,25 +13,25 @@ use crate::error::{ApiError, Result};
 use crate::team;
 use crate::types::team::{ApiKey, Invitation, NewApiKey, Team, TeamMember, TeamRole};
 
-/// The most teams that a person may be in and make more.
+/// A user with this many teams cannot create another.
 const MAX_TEAMS: usize = 100;
 
-/// The scopes a key can have, in the order in which they are kept.
+/// The scopes of a key, in the order in which they are stored.
 const SCOPES: [&str; 2] = ["read", "sync:write"];
 
 #[derive(Debug, Default)]
-pub(crate) struct TeamMutation;
+pub(crate) struct TeamsMutation;
 
 /// Teams, their members, invites and keys.
 #[Object]
-impl TeamMutation {
-    /// Makes a team, with the caller as its admin.
+impl TeamsMutation {
+    /// Creates a team, with the caller as its admin.
     async fn create_team(&self, ctx: &Context<'_>, name: String) -> Result<Option<Team>> {
         let (actor, db) = (team::person(ctx)?, database(ctx)?);
         let name = team::name("name", &name)?;
         if matches!(&actor.credential, Credential::Jwt { team_id: Some(_), .. }) {
             return Err(ApiError::Forbidden(
-                "make teams: it is a token for one team, so sign in without one",
+                "create teams: it is a token for one team, so sign in without a team",
             ));
         }
         if identity::memberships(db, &actor.user_id).await?.len() >= MAX_TEAMS {
@@ -39,24 +39,24 @@ impl TeamMutation {
         }
         let made = identity::create_team(db, name, &actor.user_id).await?;
         let resolved = identity::scope_in(db, actor, &made.id).await?.ok_or(ApiError::Internal)?;
-        Ok(Some(team::seen(resolved, team::site(ctx).plans)))
+        Ok(Some(team::of_scope(resolved, team::site(ctx).plans)))
     }
 
-    /// Gives a team another name. For admins.
+    /// Renames a team. Only for admins.
     async fn rename_team(&self, ctx: &Context<'_>, team_id: ID, name: String) -> Result<Option<Team>> {
         let (db, scope) = team::manage(ctx, &team_id).await?;
         team::changed(teams::rename(&scope, db, team::name("name", &name)?).await?, "team")?;
         let resolved = team::scope_in(db, team::person(ctx)?, &team_id).await?;
-        Ok(Some(team::seen(resolved, team::site(ctx).plans)))
+        Ok(Some(team::of_scope(resolved, team::site(ctx).plans)))
     }
 
-    /// Makes it the team that this browser sees from now on. Its open sockets are closed, to come back for the new
-    /// team.
+    /// Makes this the active team of the browser session. The session's open sockets are closed, so that they reconnect
+    /// with the new team.
     async fn switch_team(&self, ctx: &Context<'_>, team_id: ID) -> Result<Option<Team>> {
         let actor = team::person(ctx)?;
         let Credential::WebSession { id, .. } = &actor.credential else {
             return Err(ApiError::Forbidden(
-                "switch teams: only a browser's session can; name the team in the request, or get a token for it",
+                "switch teams: only a browser session can, so name the team in the request or get a token for it",
             ));
         };
         let db = database(ctx)?;
@@ -64,11 +64,11 @@ impl TeamMutation {
         if !teams::switch(&resolved.scope, db, id).await? {
             return Err(ApiError::Unauthenticated);
         }
-        Ok(Some(team::seen(resolved, team::site(ctx).plans)))
+        Ok(Some(team::of_scope(resolved, team::site(ctx).plans)))
     }
 
-    /// Invites somebody: makes a link that lets one person in, within 24 hours. No mail is sent; pass the link on.
-    /// An earlier invite for the same address ends. For admins.
+    /// Invites a person: creates a link that one person can use to join, within 24 hours. No mail is sent: send the link
+    /// yourself. It replaces an earlier invite for the same address. Only for admins.
     async fn invite_to_team(
         &self,
         ctx: &Context<'_>,
@@ -92,7 +92,7 @@ impl TeamMutation {
         }
     }
 
-    /// Ends an open invite. For admins.
+    /// Revokes an open invite. Only for admins.
     async fn revoke_invite(&self, ctx: &Context<'_>, team_id: ID, invite_id: ID) -> Result<Option<bool>> {
         let (db, scope) = team::manage(ctx, &team_id).await?;
         let change = match invite_id.parse() {
@@ -103,7 +103,7 @@ impl TeamMutation {
         Ok(Some(true))
     }
 
-    /// Joins the team that an invite's code stands for.
+    /// Joins the team of an invite.
     async fn accept_invite(&self, ctx: &Context<'_>, code: String) -> Result<Option<Team>> {
         let (actor, db) = (team::person(ctx)?, database(ctx)?);
         let site = team::site(ctx);
@@ -112,18 +112,18 @@ impl TeamMutation {
             Accepted::Malformed => {
                 return Err(ApiError::bad(
                     "code",
-                    "it was not copied whole: it is han_invite_ and 43 characters",
+                    "it is incomplete: a code is han_invite_ and 43 characters",
                 ));
             }
             Accepted::Unknown => return Err(ApiError::NotFound("invite: check the code")),
             Accepted::Ended => {
                 return Err(ApiError::NotFound(
-                    "open invite: it was used or revoked, or its 24 hours are over; ask for another",
+                    "open invite: it was used, was revoked, or has expired after 24 hours; ask for another",
                 ));
             }
             Accepted::AlreadyMember(_) => {
                 return Err(team::conflict(
-                    "you are a member of this team already; the invite is still good",
+                    "you are a member of this team already; the invite remains valid",
                 ));
             }
             Accepted::Full(seats) => return Err(full(seats)),
@@ -138,12 +138,12 @@ impl TeamMutation {
         Ok(found.map(|found| Team::new(found, site.plans)))
     }
 
-    /// Gives a member another role. For admins; the last admin stays one.
+    /// Changes the role of a member. Only for admins; the last admin remains one.
     async fn set_member_role(
         &self,
         ctx: &Context<'_>,
         team_id: ID,
-        #[graphql(desc = "Global or raw.")] user_id: ID,
+        #[graphql(desc = "The user's id, global or raw.")] user_id: ID,
         role: TeamRole,
     ) -> Result<Option<TeamMember>> {
         let (db, scope) = team::manage(ctx, &team_id).await?;
@@ -153,12 +153,13 @@ impl TeamMutation {
         Ok(teams::member(&scope, db, &user_id).await?.map(Into::into))
     }
 
-    /// Puts a member out of the team: their keys and sockets for it end at once; what they pushed stays. For admins.
+    /// Removes a member from the team: their keys and sockets for it end at once; the sessions that they pushed remain. Only
+    /// for admins.
     async fn remove_member(
         &self,
         ctx: &Context<'_>,
         team_id: ID,
-        #[graphql(desc = "Global or raw.")] user_id: ID,
+        #[graphql(desc = "The user's id, global or raw.")] user_id: ID,
     ) -> Result<Option<bool>> {
         let (db, scope) = team::manage(ctx, &team_id).await?;
         let user_id = member_id(&user_id)?;
@@ -167,7 +168,7 @@ impl TeamMutation {
         Ok(Some(true))
     }
 
-    /// Leaves a team. Its last admin cannot.
+    /// Leaves a team. The last admin cannot leave.
     async fn leave_team(&self, ctx: &Context<'_>, team_id: ID) -> Result<Option<bool>> {
         let (db, scope) = team::manage(ctx, &team_id).await?;
         team::changed(teams::leave(&scope, db).await?, "team")?;
@@ -175,15 +176,16 @@ impl TeamMutation {
         Ok(Some(true))
     }
 
-    /// Makes an API key of the caller's own, which is shown this once.
+    /// Creates an API key for the caller. The response is the only time that the key is shown.
     async fn create_api_key(
         &self,
         ctx: &Context<'_>,
         team_id: ID,
         name: String,
-        #[graphql(desc = "What it may be used for: `read`, `sync:write`; both where it is not given.")]
-        scopes: Option<Vec<String>>,
-        #[graphql(desc = "After how many days it ends, 1 to 3650; never where it is not given.")]
+        #[graphql(desc = "What the key allows: `read`, `sync:write`. The default is both.")] scopes: Option<
+            Vec<String>,
+        >,
+        #[graphql(desc = "The number of days until it expires, 1 to 3650. The default is never.")]
         expires_in_days: Option<i32>,
     ) -> Result<Option<NewApiKey>> {
         let (db, scope) = team::manage(ctx, &team_id).await?;
@@ -196,7 +198,7 @@ impl TeamMutation {
         };
         match api_keys::create(&scope, db, name, &scopes, expires_at).await? {
             Minted::Done(row, token) => {
-                tracing::info!(team = %scope.team_id(), user = %scope.user_id(), api_key = %row.id, "key made");
+                tracing::info!(team = %scope.team_id(), user = %scope.user_id(), api_key = %row.id, "key created");
                 Ok(Some(NewApiKey { api_key: ApiKey::from(*row), secret: token.expose().to_owned() }))
             }
             Minted::NotAllowed => Err(ApiError::NotFound("team")),
@@ -206,7 +208,7 @@ impl TeamMutation {
         }
     }
 
-    /// Ends an API key at once, with the sockets that it opened: an admin any of the team, a member one of their own.
+    /// Revokes an API key at once and closes its sockets. An admin may revoke any key of the team, a member their own.
     async fn revoke_api_key(&self, ctx: &Context<'_>, team_id: ID, key_id: ID) -> Result<Option<bool>> {
         let (db, scope) = team::manage(ctx, &team_id).await?;
         let change = match key_id.parse() {
@@ -218,19 +220,15 @@ impl TeamMutation {
         Ok(Some(true))
     }
 
-    /// Puts a new key, which is shown this once, in an old one's place: the calling key, or the caller's `keyId`, or
-    /// their only one. The old one ends at once, unless it is given a grace.
+    /// Replaces an API key by a new one, which is shown only in this response: the calling key, else `keyId`, else the
+    /// caller's only key. The old key becomes invalid at once, or after `graceSeconds`.
     async fn rotate_api_key(
         &self,
         ctx: &Context<'_>,
         team_id: ID,
-        #[graphql(
-            desc = "Which of the caller's keys, where they have several. A calling key rotates itself."
-        )]
+        #[graphql(desc = "Which of the caller's keys, if they have several. A calling key rotates itself.")]
         key_id: Option<ID>,
-        #[graphql(
-            desc = "For how many seconds the old key may still be used, up to a week; 0 where it is not given."
-        )]
+        #[graphql(desc = "For how many seconds the old key remains valid, up to a week. The default is 0.")]
         grace_seconds: Option<i32>,
     ) -> Result<Option<NewApiKey>> {
         let (actor, db) = (caller(ctx)?.actor(), database(ctx)?);
@@ -260,10 +258,10 @@ impl TeamMutation {
             Rotated::NotFound => Err(ApiError::NotFound("API key of yours in this team")),
             Rotated::Several => Err(ApiError::bad(
                 "keyId",
-                "you have several keys for this team: name one, `apiKeys(teamId)` lists them",
+                "you have several keys for this team: name one of `apiKeys(teamId)`",
             )),
             Rotated::AlreadyRotated => Err(team::conflict(
-                "this key was rotated before and only lives out its grace: use the one that took its place",
+                "this key was rotated before and is in its grace period: use the key that replaced it",
             )),
         }
     }
@@ -280,7 +278,7 @@ fn member_id(text: &str) -> Result<UserId> {
     GlobalId::raw("User", text).parse().map_err(|_| ApiError::NotFound("member"))
 }
 
-/// Scopes in one spelling: each once, separated by a space.
+/// Scopes in canonical form: each once, separated by a space.
 fn key_scopes(asked: Option<Vec<String>>) -> Result<String> {
     let Some(asked) = asked else { return Ok(SCOPES.join(" ")) };
     if asked.is_empty() || asked.iter().any(|scope| !SCOPES.contains(&scope.as_str())) {

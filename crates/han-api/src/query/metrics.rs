@@ -1,4 +1,4 @@
-//! Figures at the root. Ranges are whole days of the time zone that the question names.
+//! Figures for dashboards. Ranges are whole days in the time zone of the `utcOffsetMinutes` argument.
 
 use async_graphql::{Context, Object};
 use han_db::queries::metrics::{self, Range, Within};
@@ -14,32 +14,28 @@ use crate::types::metrics::team::{Granularity, TeamMetrics};
 const DAY_MS: i64 = 86_400_000;
 /// The longest range, in days: ten years.
 const MAX_DAYS: i32 = 3660;
-/// How many days the dashboard and a team's figures look back, unless said otherwise.
+/// The default range of the dashboard and of team figures, in days.
 const DEFAULT_DAYS: i32 = 30;
-/// How many days activity looks back, unless said otherwise: a heatmap shows a year.
+/// The default range of activity, in days: a heatmap shows a year.
 const ACTIVITY_DAYS: i32 = 365;
-/// The time zones there are lie between these minutes ahead of UTC.
+/// Time zones lie in this range of minutes ahead of UTC.
 const OFFSETS: std::ops::RangeInclusive<i32> = -12 * 60..=14 * 60;
 
 #[derive(Debug, Default)]
 pub(crate) struct MetricsQuery;
 
-/// Figures. docs/METRICS.md says how each comes about.
+/// Figures. docs/METRICS.md defines each of them.
 #[Object]
 impl MetricsQuery {
-    /// How much went on in the last days, by day, hour of the day and model. docs/METRICS.md, Activity.
+    /// Activity of the last days: by day, by hour of the day, and by model. docs/METRICS.md, Activity.
     async fn activity(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many days, of which the last is today: 1 to 3660; 365 where it is not given.")]
-        days: Option<i32>,
-        #[graphql(desc = "Only this project, global id or raw. It outweighs `repoId`.")] project_id: Option<
-            String,
-        >,
-        #[graphql(desc = "Only this repository's projects, global id or raw.")] repo_id: Option<String>,
-        #[graphql(
-            desc = "The time zone in which days begin: minutes ahead of UTC, -720 to 840; 0 where it is not given."
-        )]
+        #[graphql(desc = "The number of days up to today, 1 to 3660. The default is 365.")] days: Option<i32>,
+        #[graphql(desc = "Only this project; global or raw id. It takes precedence over `repoId`.")]
+        project_id: Option<String>,
+        #[graphql(desc = "Only the projects of this repository; global or raw id.")] repo_id: Option<String>,
+        #[graphql(desc = "The time zone of days, in minutes ahead of UTC: -720 to 840. The default is 0.")]
         utc_offset_minutes: Option<i32>,
     ) -> Result<Option<ActivityData>> {
         let (offset, within) = (offset(utc_offset_minutes)?, within(project_id, repo_id));
@@ -49,19 +45,15 @@ impl MetricsQuery {
         Ok(Some(data.into()))
     }
 
-    /// What the last days cost and how tools, subagents, hooks and sessions fared. docs/METRICS.md.
+    /// Cost of the last days, and figures about tools, subagents, hooks and sessions. docs/METRICS.md.
     async fn dashboard_analytics(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many days, of which the last is today: 1 to 3660; 30 where it is not given.")]
-        days: Option<i32>,
-        #[graphql(desc = "Only this project, global id or raw. It outweighs `repoId`.")] project_id: Option<
-            String,
-        >,
-        #[graphql(desc = "Only this repository's projects, global id or raw.")] repo_id: Option<String>,
-        #[graphql(
-            desc = "The time zone in which days begin: minutes ahead of UTC, -720 to 840; 0 where it is not given."
-        )]
+        #[graphql(desc = "The number of days up to today, 1 to 3660. The default is 30.")] days: Option<i32>,
+        #[graphql(desc = "Only this project; global or raw id. It takes precedence over `repoId`.")]
+        project_id: Option<String>,
+        #[graphql(desc = "Only the projects of this repository; global or raw id.")] repo_id: Option<String>,
+        #[graphql(desc = "The time zone of days, in minutes ahead of UTC: -720 to 840. The default is 0.")]
         utc_offset_minutes: Option<i32>,
     ) -> Result<Option<DashboardAnalytics>> {
         let (offset, within) = (offset(utc_offset_minutes)?, within(project_id, repo_id));
@@ -71,20 +63,15 @@ impl MetricsQuery {
         Ok(Some(DashboardAnalytics::new(&op, board)))
     }
 
-    /// What tasks came to, and how often persons were annoyed. docs/METRICS.md, Tasks and Moods.
+    /// Outcomes of tasks, and how often people were frustrated. docs/METRICS.md, Tasks and Sentiments.
     async fn metrics(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How far back; the last 30 days where it is not given.")] period: Option<
-            MetricsPeriod,
-        >,
-        #[graphql(desc = "Only this project, global id or raw. It outweighs `repoId`.")] project_id: Option<
-            String,
-        >,
-        #[graphql(desc = "Only this repository's projects, global id or raw.")] repo_id: Option<String>,
-        #[graphql(
-            desc = "The time zone in which days begin: minutes ahead of UTC, -720 to 840; 0 where it is not given."
-        )]
+        #[graphql(desc = "The range. The default is the last 30 days.")] period: Option<MetricsPeriod>,
+        #[graphql(desc = "Only this project; global or raw id. It takes precedence over `repoId`.")]
+        project_id: Option<String>,
+        #[graphql(desc = "Only the projects of this repository; global or raw id.")] repo_id: Option<String>,
+        #[graphql(desc = "The time zone of days, in minutes ahead of UTC: -720 to 840. The default is 0.")]
         utc_offset_minutes: Option<i32>,
     ) -> Result<Option<MetricsData>> {
         let (offset, within) = (offset(utc_offset_minutes)?, within(project_id, repo_id));
@@ -94,22 +81,18 @@ impl MetricsQuery {
         Ok(Some(metrics::metrics(op.tx().await?, &range, &within).await?.into()))
     }
 
-    /// The team's work by period, project and contributor. docs/METRICS.md.
+    /// The team's work by period, by project and by contributor. docs/METRICS.md.
     async fn team_metrics(
         &self,
         ctx: &Context<'_>,
         #[graphql(
-            desc = "The first day, ISO 8601; a time says its day. 29 days before the last where it is not given."
+            desc = "The first day, as an ISO 8601 date or time. The default is 29 days before the last day."
         )]
         start_date: Option<String>,
-        #[graphql(desc = "The last day, ISO 8601; a time says its day. Today where it is not given.")]
+        #[graphql(desc = "The last day, as an ISO 8601 date or time. The default is today.")]
         end_date: Option<String>,
-        #[graphql(desc = "How long a period is; a day where it is not given.")] granularity: Option<
-            Granularity,
-        >,
-        #[graphql(
-            desc = "The time zone in which days begin: minutes ahead of UTC, -720 to 840; 0 where it is not given."
-        )]
+        #[graphql(desc = "The length of a period. The default is a day.")] granularity: Option<Granularity>,
+        #[graphql(desc = "The time zone of days, in minutes ahead of UTC: -720 to 840. The default is 0.")]
         utc_offset_minutes: Option<i32>,
     ) -> Result<Option<TeamMetrics>> {
         let offset = offset(utc_offset_minutes)?;
@@ -129,7 +112,7 @@ fn offset(minutes: Option<i32>) -> Result<i32> {
     if OFFSETS.contains(&minutes) {
         Ok(minutes)
     } else {
-        Err(ApiError::bad("utcOffsetMinutes", format!("{minutes} is no time zone: give -720 to 840")))
+        Err(ApiError::bad("utcOffsetMinutes", format!("{minutes} is not a time zone: use -720 to 840")))
     }
 }
 
@@ -144,7 +127,7 @@ fn within(project_id: Option<String>, repo_id: Option<String>) -> Within {
 fn last_days(op: &Op, days: i32, offset: i32) -> Result<Range> {
     match u32::try_from(days) {
         Ok(count @ 1..) if days <= MAX_DAYS => Ok(Range::days(op.db().clock().now(), count, offset)),
-        _ => Err(ApiError::bad("days", format!("{days} is out of range: give 1 to {MAX_DAYS}"))),
+        _ => Err(ApiError::bad("days", format!("{days} is out of range: use 1 to {MAX_DAYS}"))),
     }
 }
 
@@ -155,7 +138,7 @@ fn day(argument: &'static str, text: &str, offset: i32) -> Result<i64> {
         Some(midnight) => Timestamp::parse_rfc3339(&midnight).map(|at| at.0),
         None => Timestamp::parse_rfc3339(text).map(|at| at.0 + i64::from(offset) * 60_000),
     };
-    let bad = || ApiError::bad(argument, "give a date such as 2026-11-23, or a time as RFC 3339 has it");
+    let bad = || ApiError::bad(argument, "use a date such as 2026-11-23, or an RFC 3339 time");
     Ok(local_ms.ok_or_else(bad)?.div_euclid(DAY_MS))
 }
 
@@ -164,7 +147,7 @@ fn between(first: Option<i64>, last: Option<i64>, now: Timestamp, offset: i32) -
     let last = last.unwrap_or_else(|| (now.0 + offset_ms).div_euclid(DAY_MS));
     let first = first.unwrap_or(last - i64::from(DEFAULT_DAYS) + 1);
     if first > last {
-        return Err(ApiError::bad("startDate", "it is after endDate: exchange them"));
+        return Err(ApiError::bad("startDate", "it is after endDate: swap them"));
     }
     if last - first >= i64::from(MAX_DAYS) {
         return Err(ApiError::bad("startDate", format!("it is more than {MAX_DAYS} days before endDate")));
@@ -182,27 +165,27 @@ mod tests {
 
     use super::{between, day, offset};
 
-    fn told(first: Option<&str>, last: Option<&str>, offset: i32) -> Option<(String, String)> {
+    fn range(first: Option<&str>, last: Option<&str>, offset: i32) -> Option<(String, String)> {
         let now = Timestamp::parse_rfc3339("2026-11-23T23:30:00Z").unwrap();
         let day = |text: &str| day("startDate", text, offset);
-        let range = between(first.map(day).transpose().ok()?, last.map(day).transpose().ok()?, now, offset);
-        range.ok().map(|range| (Timestamp(range.from).to_rfc3339(), Timestamp(range.to).to_rfc3339()))
+        let found = between(first.map(day).transpose().ok()?, last.map(day).transpose().ok()?, now, offset);
+        found.ok().map(|range| (Timestamp(range.from).to_rfc3339(), Timestamp(range.to).to_rfc3339()))
     }
 
     #[test]
     fn ranges_are_whole_days_of_the_time_zone() {
         let is = |from: &str, to: &str| Some((format!("{from}:00.000Z"), format!("{to}:00.000Z")));
-        assert_eq!(told(None, None, 0), is("2026-10-25T00:00", "2026-11-24T00:00"));
+        assert_eq!(range(None, None, 0), is("2026-10-25T00:00", "2026-11-24T00:00"));
         // It is already the 24th in Kolkata.
-        assert_eq!(told(None, None, 330), is("2026-10-25T18:30", "2026-11-24T18:30"));
+        assert_eq!(range(None, None, 330), is("2026-10-25T18:30", "2026-11-24T18:30"));
         let first = Some("2026-11-01");
-        assert_eq!(told(first, first, -300), is("2026-11-01T05:00", "2026-11-02T05:00"));
+        assert_eq!(range(first, first, -300), is("2026-11-01T05:00", "2026-11-02T05:00"));
         let time = Some("2026-11-01T23:00:00Z");
-        assert_eq!(told(time, time, 120), is("2026-11-01T22:00", "2026-11-02T22:00"));
-        assert_eq!(told(Some("2026-11-02"), first, 0), None);
-        assert_eq!(told(Some("2016-10-01"), first, 0), None);
+        assert_eq!(range(time, time, 120), is("2026-11-01T22:00", "2026-11-02T22:00"));
+        assert_eq!(range(Some("2026-11-02"), first, 0), None);
+        assert_eq!(range(Some("2016-10-01"), first, 0), None);
         for text in ["", "soon", "2026-13-01", "2026-11-1", "20261101"] {
-            assert_eq!(told(Some(text), None, 0), None, "{text}");
+            assert_eq!(range(Some(text), None, 0), None, "{text}");
         }
         assert!(offset(Some(841)).is_err() && offset(Some(-721)).is_err() && offset(None).is_ok());
     }

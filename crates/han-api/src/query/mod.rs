@@ -1,4 +1,4 @@
-//! What can be asked: the query root, one part per noun.
+//! What clients can ask: the query roots, built from one part per noun.
 
 mod machine;
 mod metrics;
@@ -15,15 +15,24 @@ use async_graphql::MergedObject;
 
 pub(crate) use node::global_id;
 
-/// What can be asked.
+/// The queries of both schemas.
 #[derive(Debug, Default, MergedObject)]
-pub(crate) struct Query(
+pub(crate) struct SharedQuery(
     node::NodeQuery,
     session::SessionQuery,
     project::ProjectQuery,
     search::SearchQuery,
     machine::MachineQuery,
     metrics::MetricsQuery,
-    #[cfg(feature = "team")] team::TeamQuery,
-    #[cfg(feature = "team")] sign_ins::SignInQuery,
 );
+
+/// The queries of a local coordinator.
+#[derive(Debug, Default, MergedObject)]
+#[graphql(name = "Query")]
+pub(crate) struct LocalQuery(SharedQuery);
+
+/// The queries of a team server.
+#[cfg(feature = "team")]
+#[derive(Debug, Default, MergedObject)]
+#[graphql(name = "Query")]
+pub(crate) struct TeamQuery(SharedQuery, team::TeamsQuery, sign_ins::SignInQuery);

@@ -1,4 +1,4 @@
-//! Look-ups by global id. Whatever is not the team's is null, exactly as what does not exist.
+//! Lookups by global id. An object of another team is null, exactly like one that does not exist.
 
 use async_graphql::{Context, ID, Object};
 use han_types::GlobalId;
@@ -13,12 +13,16 @@ use crate::types::session::Session;
 #[derive(Debug, Default)]
 pub(crate) struct NodeQuery;
 
-/// Look-ups by global id.
+/// Lookups by global id.
 #[Object]
 impl NodeQuery {
-    /// The object of that global id, such as `Session:258c7280-ae70-4798-800f-63464d01a85d`; a raw id is a
-    /// session's.
-    async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "`Type:id`")] id: ID) -> Result<Option<Node>> {
+    /// The object with this global id, such as `Session:258c7280-ae70-4798-800f-63464d01a85d`. A raw id is the id of a
+    /// session.
+    async fn node(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The global id, `Type:id`.")] id: ID,
+    ) -> Result<Option<Node>> {
         let id = global_id(&id)?;
         match operation(ctx)? {
             Some(op) => error::or_null(ctx, load(&op, id).await),
@@ -26,11 +30,11 @@ impl NodeQuery {
         }
     }
 
-    /// The message of that id, `Message:<session>:<transcript>:<uuid>`, whether it stands in a list or nests.
+    /// The message with this id, `Message:<session>:<transcript>:<uuid>`, whether it is listed or nested in another one.
     async fn message(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "A message's global id.")] id: String,
+        #[graphql(desc = "The message's global id.")] id: String,
     ) -> Result<Option<Message>> {
         let raw = GlobalId::raw("Message", &id);
         let id = GlobalId::parse(&format!("Message:{raw}")).map_err(|error| ApiError::bad("id", error))?;
@@ -63,7 +67,7 @@ async fn load(op: &Op, id: GlobalId) -> Result<Option<Node>> {
             let row = op.loader().load_one(key).await?;
             row.map(|row| Message::alone(op, &row)).transpose()?.map(Node::from)
         }
-        // People and teams are no nodes of this schema.
+        // Users and teams are not nodes of this schema.
         GlobalId::User(_) | GlobalId::Team(_) => None,
     })
 }

@@ -1,4 +1,4 @@
-//! Projects and repositories at the root.
+//! Queries for projects and repositories.
 
 use std::sync::Arc;
 
@@ -18,11 +18,11 @@ pub(crate) struct ProjectQuery;
 /// Projects and repositories.
 #[Object]
 impl ProjectQuery {
-    /// The project of that id.
+    /// The project with this id.
     async fn project(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Global or raw.")] id: String,
+        #[graphql(desc = "The id, global or raw.")] id: String,
     ) -> Result<Option<Project>> {
         let id = GlobalId::raw("Project", &id).parse().map_err(|error| ApiError::bad("id", error))?;
         match operation(ctx)? {
@@ -31,13 +31,13 @@ impl ProjectQuery {
         }
     }
 
-    /// The team's projects, the one last worked on first.
+    /// The team's projects, most recently active first.
     #[graphql(complexity = "connection::page_cost(first, child_complexity)")]
     async fn projects(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many: 1 to 500; 50 where it is not given.")] first: Option<i32>,
-        #[graphql(desc = "Only these.")] filter: Option<ProjectFilter>,
+        #[graphql(desc = "The number of rows, 1 to 500. The default is 50.")] first: Option<i32>,
+        #[graphql(desc = "Only rows that match.")] filter: Option<ProjectFilter>,
     ) -> Result<Vec<Project>> {
         let first = connection::first(first)?;
         let filter = filter.map(ProjectFilter::filter).transpose()?;
@@ -47,13 +47,13 @@ impl ProjectQuery {
         Ok(found.into_iter().map(|(row, _)| Project::new(&op, Arc::new(row))).collect())
     }
 
-    /// The team's repositories, the one last worked on first.
+    /// The team's repositories, most recently active first.
     #[graphql(complexity = "connection::page_cost(first, child_complexity)")]
     async fn repos(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How many: 1 to 500; 50 where it is not given.")] first: Option<i32>,
-        #[graphql(desc = "Only these.")] filter: Option<RepoFilter>,
+        #[graphql(desc = "The number of rows, 1 to 500. The default is 50.")] first: Option<i32>,
+        #[graphql(desc = "Only rows that match.")] filter: Option<RepoFilter>,
     ) -> Result<Vec<Repo>> {
         let first = connection::first(first)?;
         let filter = filter.map(RepoFilter::filter).transpose()?;
@@ -63,11 +63,11 @@ impl ProjectQuery {
         Ok(found.into_iter().map(|(row, _)| Repo::new(&op, Arc::new(row))).collect())
     }
 
-    /// The repository of that id.
+    /// The repository with this id.
     async fn repo(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Global or raw.")] id: String,
+        #[graphql(desc = "The id, global or raw.")] id: String,
     ) -> Result<Option<Repo>> {
         let id = GlobalId::raw("Repo", &id).parse().map_err(|error| ApiError::bad("id", error))?;
         match operation(ctx)? {

@@ -1,4 +1,4 @@
-//! Searching across the team's sessions. What a word is says docs/SEARCH.md.
+//! Search across the team's sessions. docs/SEARCH.md defines what a word is.
 
 use async_graphql::{Context, ID, InputObject, Object};
 use han_db::queries::search::{self, Within};
@@ -13,18 +13,18 @@ use crate::types::search::{MessageHitConnection, report_unreadable};
 #[derive(Debug, Default)]
 pub(crate) struct SearchQuery;
 
-/// Where to search.
+/// The messages to search in.
 #[derive(Debug, Default, InputObject)]
 pub(crate) struct SearchFilter {
-    /// In this session, global or raw id.
+    /// Only in this session; global or raw id.
     session_id: Option<ID>,
-    /// In sessions of this project, global or raw id.
+    /// Only in sessions of this project; global or raw id.
     project_id: Option<ID>,
-    /// In sessions that this person pushed, global or raw id.
+    /// Only in sessions that this user pushed; global or raw id.
     user_id: Option<ID>,
-    /// In messages from this time on, RFC 3339.
+    /// Only in messages at or after this RFC 3339 time.
     since: Option<String>,
-    /// In messages before this time, RFC 3339.
+    /// Only in messages before this RFC 3339 time.
     until: Option<String>,
 }
 
@@ -49,19 +49,19 @@ impl SearchFilter {
     }
 }
 
-/// Searching.
+/// Search.
 #[Object]
 impl SearchQuery {
-    /// Messages that hold all words of the query, and its phrases in `"` as they stand, newest first. New lines are
-    /// indexed in the background: `linesToIndex` says how many are not found yet.
+    /// Messages that contain all words of the query and each phrase in `"` exactly, newest first. New lines are indexed
+    /// in the background: `linesToIndex` is the number of lines that cannot be found yet.
     #[graphql(complexity = "20_000 + connection::page_cost(first, child_complexity)")]
     async fn search_messages(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Words, and phrases in `\"`.")] query: String,
-        #[graphql(desc = "How many hits: 1 to 500; 50 where it is not given.")] first: Option<i32>,
-        #[graphql(desc = "The `endCursor` of the page before.")] after: Option<String>,
-        #[graphql(desc = "Only there.")] filter: Option<SearchFilter>,
+        #[graphql(desc = "The number of hits, 1 to 500. The default is 50.")] first: Option<i32>,
+        #[graphql(desc = "The `endCursor` of the previous page.")] after: Option<String>,
+        #[graphql(desc = "Only in these messages.")] filter: Option<SearchFilter>,
     ) -> Result<MessageHitConnection> {
         let query = Query::parse(&query).map_err(|error| ApiError::bad("query", error))?;
         let request = connection::page(after.as_deref(), first)?;

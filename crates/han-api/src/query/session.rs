@@ -1,4 +1,4 @@
-//! Sessions at the root.
+//! Queries for sessions.
 
 use std::sync::Arc;
 
@@ -6,11 +6,11 @@ use async_graphql::{Context, Object};
 use han_db::page::SessionCursor;
 use han_db::queries::sessions;
 
-use crate::connection::{self, SessionConnection, Total};
+use crate::connection::{self, Total};
 use crate::context::operation;
 use crate::error::Result;
 use crate::filters::{Conditions as _, SessionFilter};
-use crate::types::session::{Session, SessionEdge, session_id};
+use crate::types::session::{Session, SessionConnection, SessionEdge, session_id};
 
 #[derive(Debug, Default)]
 pub(crate) struct SessionQuery;
@@ -18,11 +18,11 @@ pub(crate) struct SessionQuery;
 /// Sessions.
 #[Object]
 impl SessionQuery {
-    /// The session of that id.
+    /// The session with this id.
     async fn session(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Global or raw.")] id: String,
+        #[graphql(desc = "The id, global or raw.")] id: String,
     ) -> Result<Option<Session>> {
         let id = session_id("id", &id)?;
         match operation(ctx)? {
@@ -31,14 +31,14 @@ impl SessionQuery {
         }
     }
 
-    /// The team's sessions, the one with the latest activity first.
+    /// The team's sessions, most recently active first.
     #[graphql(complexity = "connection::page_cost(first, child_complexity)")]
     async fn sessions(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The cursor of the row before the page.")] after: Option<String>,
-        #[graphql(desc = "How many rows: 1 to 500; 50 where it is not given.")] first: Option<i32>,
-        #[graphql(desc = "Only these.")] filter: Option<SessionFilter>,
+        #[graphql(desc = "The cursor of the last row of the previous page.")] after: Option<String>,
+        #[graphql(desc = "The number of rows, 1 to 500. The default is 50.")] first: Option<i32>,
+        #[graphql(desc = "Only rows that match.")] filter: Option<SessionFilter>,
     ) -> Result<SessionConnection> {
         let request = connection::page::<SessionCursor>(after.as_deref(), first)?;
         let filter = filter.map(SessionFilter::filter).transpose()?;

@@ -1,4 +1,4 @@
-//! Where I am signed in.
+//! The sign-ins of the caller.
 
 use async_graphql::{Context, Object};
 use han_db::queries::sign_ins;
@@ -10,12 +10,12 @@ use crate::types::sign_in::SignIn;
 #[derive(Debug, Default)]
 pub(crate) struct SignInQuery;
 
-/// Where I am signed in.
+/// The sign-ins of the caller.
 #[Object]
 impl SignInQuery {
-    /// Everywhere that the person behind the credential is signed in, the one last seen first. API keys may not ask.
+    /// All sign-ins of the user that the credential belongs to, most recently seen first. `FORBIDDEN` for an API key.
     async fn my_sessions(&self, ctx: &Context<'_>) -> Result<Vec<SignIn>> {
-        let actor = manager(caller(ctx)?.actor(), "say where its owner is signed in: sign in yourself")?;
+        let actor = manager(caller(ctx)?.actor(), "list its owner's sign-ins: sign in as a person")?;
         let rows = sign_ins::live(database(ctx)?, &actor.user_id).await?;
         Ok(rows.into_iter().map(|row| SignIn::new(row, &actor.credential)).collect())
     }

@@ -1,4 +1,4 @@
-//! People and teams at the root: who I am, which teams are mine, who and what is in them.
+//! Queries for users and teams: the caller, their teams, and the members, invites and keys of a team.
 
 use async_graphql::{Context, ID, Object};
 use han_db::page::MAX_PAGE;
@@ -12,24 +12,24 @@ use crate::types::team::{ApiKey, Team, TeamInvite, TeamMember};
 use crate::types::user::User;
 
 #[derive(Debug, Default)]
-pub(crate) struct TeamQuery;
+pub(crate) struct TeamsQuery;
 
-/// How many members a page may hold.
+/// The number of members that a page may hold.
 fn member_rows(first: Option<i32>) -> usize {
     first.map_or(MAX_PAGE, |first| usize::try_from(first).unwrap_or(0))
 }
 
-/// People and teams.
+/// Users and teams.
 #[Object]
-impl TeamQuery {
-    /// The person behind the credential.
+impl TeamsQuery {
+    /// The user that the credential belongs to.
     async fn me(&self, ctx: &Context<'_>) -> Result<Option<User>> {
         let caller = caller(ctx)?;
         caller.readable()?;
         Ok(identity::user(database(ctx)?, &caller.actor().user_id).await?.map(User::new))
     }
 
-    /// The caller's teams, the oldest membership first; an API key's one team.
+    /// The caller's teams, oldest membership first; for an API key, its one team.
     async fn my_teams(&self, ctx: &Context<'_>) -> Result<Option<Vec<Team>>> {
         let caller = caller(ctx)?;
         caller.readable()?;
@@ -38,15 +38,15 @@ impl TeamQuery {
         Ok(Some(teams.into_iter().map(|found| Team::new(found, plans)).collect()))
     }
 
-    /// The team whose sessions this credential sees; null for who is in none.
+    /// The team whose sessions this credential gives access to; null for a user without a team.
     async fn active_team(&self, ctx: &Context<'_>) -> Result<Option<Team>> {
         let caller = caller(ctx)?;
         caller.readable()?;
         let found = identity::scope_for(database(ctx)?, caller.actor()).await?;
-        Ok(found.map(|found| team::seen(found, team::site(ctx).plans)))
+        Ok(found.map(|found| team::of_scope(found, team::site(ctx).plans)))
     }
 
-    /// The caller's team of that slug.
+    /// The caller's team with this slug.
     async fn team(&self, ctx: &Context<'_>, slug: String) -> Result<Option<Team>> {
         let caller = caller(ctx)?;
         caller.readable()?;
@@ -55,16 +55,16 @@ impl TeamQuery {
         Ok(found.map(|found| Team::new(found, team::site(ctx).plans)))
     }
 
-    /// A team's members, the oldest membership first.
+    /// The members of a team, oldest membership first.
     #[graphql(complexity = "1 + member_rows(first).saturating_mul(child_complexity)")]
     async fn team_members(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Global or raw.")] team_id: ID,
-        #[graphql(desc = "The last member of the page before: a user's id, global or raw.")] after: Option<
+        #[graphql(desc = "The team's id, global or raw.")] team_id: ID,
+        #[graphql(desc = "The last member of the previous page: a user's id, global or raw.")] after: Option<
             ID,
         >,
-        #[graphql(desc = "How many: 1 to 500; 500 where it is not given.")] first: Option<i32>,
+        #[graphql(desc = "The number of members, 1 to 500. The default is 500.")] first: Option<i32>,
     ) -> Result<Option<Vec<TeamMember>>> {
         let caller = caller(ctx)?;
         caller.readable()?;
@@ -83,11 +83,11 @@ impl TeamQuery {
         Ok(Some(members.into_iter().map(Into::into).collect()))
     }
 
-    /// A team's open invites, the newest first. For admins.
+    /// The open invites of a team, newest first. Only for admins.
     async fn team_invites(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Global or raw.")] team_id: ID,
+        #[graphql(desc = "The team's id, global or raw.")] team_id: ID,
     ) -> Result<Option<Vec<TeamInvite>>> {
         let (db, scope) = team::manage(ctx, &team_id).await?;
         if scope.role() != Role::Admin {
@@ -96,11 +96,11 @@ impl TeamQuery {
         Ok(Some(invites::open(&scope, db).await?.into_iter().map(Into::into).collect()))
     }
 
-    /// A team's live API keys, the newest first: all of them for an admin, one's own for a member.
+    /// The valid API keys of a team, newest first: all of them for an admin, their own for a member.
     async fn api_keys(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Global or raw.")] team_id: ID,
+        #[graphql(desc = "The team's id, global or raw.")] team_id: ID,
     ) -> Result<Option<Vec<ApiKey>>> {
         let (db, scope) = team::manage(ctx, &team_id).await?;
         Ok(Some(api_keys::list(&scope, db).await?.into_iter().map(Into::into).collect()))

@@ -1,12 +1,12 @@
-//! Subscriptions that many hold alike: who may see the same and asks the same gets the same answers, and they are made
-//! once. Each who listens looks after their own rights: an answer is passed on only while their credential lasts, and
-//! what may have changed somebody's rights stands between the answers, in the order in which it happened.
+//! Shared subscriptions: callers who may see the same data and ask the same question share one stream of responses
+//! (docs/adr/0010). Each listener checks its own rights: it passes a response on only while its credential is valid, and
+//! changes of rights are queued between the responses, in the order in which they happened.
 
-mod line;
+pub(crate) mod queue;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use async_graphql::{Request, Response, Variables};
 use futures_util::FutureExt as _;
@@ -18,24 +18,21 @@ use tracing::Instrument as _;
 
 use crate::context::RequestContext;
 use crate::error::{self, ApiError};
-use crate::schema::HanSchema;
-use line::{Ending, Kept, Reader, Told, written};
+use crate::executor::Executor;
+use queue::{BufferedBytes, Ending, Item, Publisher, QueueReader, SharedAnswer, lock, to_json};
 
-pub(crate) use line::Announcer;
-pub use line::SharedAnswer;
-
-/// An operation that has begun.
-pub enum Begun {
-    /// A query or a mutation, which is still to be run.
+/// An operation that `HanSchema::begin` has started.
+pub enum StartedOperation {
+    /// A query or a mutation, which the transport has yet to run.
     Query(Box<Request>),
-    /// A subscription that nobody can share: it loads what it needs as it is polled, so it wants a task of its own,
-    /// which does not wait for a client while it holds what others may need.
+    /// A subscription that is not shared. Polling it loads data, so poll it in its own task, which must not wait for a
+    /// slow client while it holds what others may need.
     Own(BoxStream<'static, Response>),
-    /// Answers as JSON. Polling it loads nothing.
+    /// The responses of a shared subscription as JSON. Polling it loads nothing.
     Shared(BoxStream<'static, SharedAnswer>),
 }
 
-impl fmt::Debug for Begun {
+impl fmt::Debug for StartedOperation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Query(_) => "Query",
@@ -45,12 +42,12 @@ impl fmt::Debug for Begun {
     }
 }
 
-/// What an answer depends on. What a subscription shows is a team's, not a person's: its types name nobody who asks
-/// (a test holds them to it), so members of one role share.
+/// Everything that the responses of a subscription depend on. A subscription shows a team's data to any caller: its
+/// types do not depend on the caller (a test enforces this), so members with one role share it.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Question {
+pub(crate) struct SubscriptionKey {
     team_id: TeamId,
-    /// As it was when the caller was let in, like everything else that they are shown.
+    /// As it was when the caller was authenticated, like everything else that they see.
     team_name: Option<Arc<str>>,
     role: Role,
     capabilities: Capabilities,
@@ -59,8 +56,8 @@ pub(crate) struct Question {
     variables: String,
 }
 
-impl Question {
-    /// `None` for whoever may not read, or has no team to read of.
+impl SubscriptionKey {
+    /// `None` for a caller who may not read or has no team.
     pub(crate) fn of(request: &Request, caller: &RequestContext) -> Option<Self> {
         let scope = caller.readable().ok().flatten()?;
         Some(Self {
@@ -82,100 +79,93 @@ impl Question {
     }
 }
 
-/// The subscriptions of a schema that are open.
+/// The open shared subscriptions of a schema.
 #[derive(Clone)]
 pub(crate) struct Shared(Arc<Registry>);
 
 struct Registry {
     db: Db,
-    hubs: Mutex<HashMap<Arc<Question>, Weak<Hub>>>,
-    kept: Arc<Kept>,
+    executor: Executor,
+    hubs: Mutex<HashMap<Arc<SubscriptionKey>, Weak<Hub>>>,
+    buffered: Arc<BufferedBytes>,
 }
 
 impl Shared {
-    pub(crate) fn new(db: Db) -> Self {
-        Self(Arc::new(Registry { db, hubs: Mutex::default(), kept: Arc::default() }))
+    pub(crate) fn new(db: Db, executor: Executor) -> Self {
+        Self(Arc::new(Registry { db, executor, hubs: Mutex::default(), buffered: Arc::default() }))
     }
 
-    /// The same over the same database, with nothing open yet.
-    #[cfg(feature = "team")]
-    pub(crate) fn anew(&self) -> Self {
-        Self::new(self.0.db.clone())
-    }
-
-    /// Listens to a subscription to the same, where one is open.
-    pub(crate) fn listen(
+    /// Joins the open subscription with that key, if there is one.
+    pub(crate) fn join(
         &self,
-        question: &Question,
+        key: &SubscriptionKey,
         caller: &Arc<RequestContext>,
     ) -> Option<BoxStream<'static, SharedAnswer>> {
-        // Lets go of the lock first: the last who holds a hub takes it off this list.
-        let hub = lock(&self.0.hubs).get(question)?.upgrade()?;
-        let reader = hub.line.reader()?;
+        // The lock must be released before the hub can be dropped: the last holder of a hub removes it from this map.
+        let hub = lock(&self.0.hubs).get(key)?.upgrade()?;
+        let reader = hub.publisher.subscribe()?;
         Some(hub.stream(reader, Arc::clone(caller)))
     }
 
-    /// Opens a subscription, and listens to it. Where another one to the same is opened meanwhile, later listeners
-    /// join either.
+    /// Opens a subscription and joins it. If two callers open the same one at once, later ones join either.
     pub(crate) fn open(
         &self,
-        schema: &HanSchema,
-        question: Question,
+        key: SubscriptionKey,
         request: Request,
         caller: &Arc<RequestContext>,
     ) -> BoxStream<'static, SharedAnswer> {
-        let line = Announcer::new(question.team_id.clone(), Arc::clone(&self.0.kept));
-        let Some(reader) = line.reader() else { return stream::empty().boxed() };
-        let mut answers = schema.execute_stream(request.data(caller.shared(line.clone())), None);
-        // It hears from here on.
-        let first = answers.next().now_or_never();
+        let publisher = Publisher::new(key.team_id.clone(), Arc::clone(&self.0.buffered));
+        let Some(reader) = publisher.subscribe() else { return stream::empty().boxed() };
+        let request = request.data(caller.shared(publisher.clone()));
+        let mut responses = self.0.executor.execute_stream(request, None);
+        // The first poll subscribes to the change feed.
+        let first = responses.next().now_or_never();
         let task = tokio::spawn({
-            let answers = match first {
-                Some(first) => stream::iter(first).chain(answers).boxed(),
-                None => answers,
+            let responses = match first {
+                Some(first) => stream::iter(first).chain(responses).boxed(),
+                None => responses,
             };
             // It belongs to no request.
-            let span = tracing::info_span!(parent: None, "subscription", team = %question.team_id);
-            let line = EndsLost(line.clone());
-            async move { tell_all(answers, &line.0).await }.instrument(span)
+            let span = tracing::info_span!(parent: None, "subscription", team = %key.team_id);
+            let publisher = EndsLost(publisher.clone());
+            async move { publish_all(responses, &publisher.0).await }.instrument(span)
         });
-        let (schema, registry, question) = (schema.clone(), Arc::clone(&self.0), Arc::new(question));
-        let hub = Arc::new(Hub { question: Arc::clone(&question), schema, registry, line, task });
-        lock(&self.0.hubs).insert(question, Arc::downgrade(&hub));
+        let (registry, key) = (Arc::clone(&self.0), Arc::new(key));
+        let hub = Arc::new(Hub { key: Arc::clone(&key), registry, publisher, task });
+        lock(&self.0.hubs).insert(key, Arc::downgrade(&hub));
         hub.stream(reader, Arc::clone(caller))
     }
 }
 
-/// Tells listeners at its end that nothing comes any more, whatever ends it.
-struct EndsLost(Announcer);
+/// Ends the queue when its task goes away, for whatever reason.
+struct EndsLost(Publisher);
 
 impl Drop for EndsLost {
     fn drop(&mut self) {
-        self.0.tell_end(Ending::Lost);
+        self.0.publish_end(Ending::Lost);
     }
 }
 
-async fn tell_all(mut answers: BoxStream<'static, Response>, line: &Announcer) {
+async fn publish_all(mut responses: BoxStream<'static, Response>, publisher: &Publisher) {
     let mut ending = Ending::Stopped;
-    while let Some(answer) = answers.next().await {
-        let failed = !answer.errors.is_empty();
-        let Some(text) = written(&answer) else { return };
-        drop(answer);
-        line.tell_answer(text, failed);
+    while let Some(response) = responses.next().await {
+        let failed = !response.errors.is_empty();
+        let Some(text) = to_json(&response) else { return };
+        drop(response);
+        publisher.publish_response(text, failed);
         ending = if failed { Ending::Failed } else { Ending::Stopped };
-        line.room().await;
-        // What many answers are made of may be at hand already: others want the thread, too.
+        publisher.wait_for_room().await;
+        // Many responses may be ready at once; other tasks need the thread, too.
         tokio::task::coop::consume_budget().await;
     }
-    line.tell_end(ending);
+    publisher.publish_end(ending);
 }
 
-/// An open subscription, which ends when nobody listens any more.
+/// An open subscription. It ends when the last listener leaves.
 struct Hub {
-    question: Arc<Question>,
-    schema: HanSchema,
+    key: Arc<SubscriptionKey>,
     registry: Arc<Registry>,
-    line: Announcer,
+    publisher: Publisher,
     task: JoinHandle<()>,
 }
 
@@ -183,9 +173,9 @@ impl Drop for Hub {
     fn drop(&mut self) {
         self.task.abort();
         let mut hubs = lock(&self.registry.hubs);
-        // Another one may have taken its place.
-        if hubs.get(&self.question).is_some_and(|hub| hub.strong_count() == 0) {
-            hubs.remove(&self.question);
+        // Another hub may have replaced this one.
+        if hubs.get(&self.key).is_some_and(|hub| hub.strong_count() == 0) {
+            hubs.remove(&self.key);
         }
     }
 }
@@ -193,105 +183,101 @@ impl Drop for Hub {
 impl Hub {
     fn stream(
         self: Arc<Self>,
-        reader: Reader,
+        reader: QueueReader,
         caller: Arc<RequestContext>,
     ) -> BoxStream<'static, SharedAnswer> {
-        let listener = Listener { hub: self, reader, caller, heard_failure: false };
+        let listener = Listener { hub: self, reader, caller, last_failed: false };
         stream::unfold(Some(listener), |listener| async move {
             let mut listener = listener?;
-            let (answer, goes_on) = listener.next().await?;
-            Some((answer, goes_on.then_some(listener)))
+            let (response, goes_on) = listener.next().await?;
+            Some((response, goes_on.then_some(listener)))
         })
         .boxed()
     }
 }
 
-/// One who listens.
+/// One caller's end of a shared subscription.
 struct Listener {
     hub: Arc<Hub>,
-    reader: Reader,
+    reader: QueueReader,
     caller: Arc<RequestContext>,
-    /// Whether the last answer that was passed on told of an error.
-    heard_failure: bool,
+    /// Whether the last response that was passed on holds an error.
+    last_failed: bool,
 }
 
 impl Listener {
-    /// The next answer, and whether others may follow.
+    /// The next response, and whether more may follow.
     async fn next(&mut self) -> Option<(SharedAnswer, bool)> {
         loop {
-            let told = match self.caller.live().cloned() {
+            let item = match self.caller.live().cloned() {
                 None => self.reader.next().await,
                 Some(mut live) => tokio::select! {
                     biased;
                     () = live.ended() => return last(&ApiError::Unauthenticated),
-                    told = self.reader.next() => told,
+                    item = self.reader.next() => item,
                 },
             };
             if self.caller.has_expired(self.hub.registry.db.clock().now()) {
                 return last(&ApiError::Unauthenticated);
             }
-            match told {
-                Told::Answer(answer) => {
-                    let Some(text) = answer.text() else { return self.fell_behind().await };
-                    self.heard_failure = answer.failed;
+            match item {
+                Item::Response(response) => {
+                    let Some(text) = response.text() else { return self.fell_behind().await };
+                    self.last_failed = response.failed;
                     return Some((text, true));
                 }
-                Told::Access(user_id) if *user_id != self.caller.actor().user_id => {}
-                Told::Access(_) | Told::Missed => {
+                Item::Access(user_id) if *user_id != self.caller.actor().user_id => {}
+                Item::Access(_) | Item::Missed => {
                     if !self.still_holds().await {
                         return last(&ApiError::Unauthenticated);
                     }
                 }
-                Told::End(ending) => return self.end(ending),
+                Item::End(ending) => return self.end(ending),
             }
         }
     }
 
-    /// Whoever was told why it ends needs no more.
+    /// A client that received the error needs no second one.
     fn end(&self, ending: Ending) -> Option<(SharedAnswer, bool)> {
         match ending {
             Ending::Stopped => None,
-            Ending::Failed if self.heard_failure => None,
+            Ending::Failed if self.last_failed => None,
             Ending::Failed | Ending::Lost => last(&ApiError::Resync),
         }
     }
 
-    /// Reads the caller's rights again, on a task of its own: whoever polls this may be busy with a slow client
-    /// while the database answers.
+    /// Reads the caller's rights again, in its own task: the task that polls this may be busy with a slow client while
+    /// the database responds.
     async fn still_holds(&self) -> bool {
         let caller = Arc::clone(&self.caller);
-        // Where that is lost, nobody can say that they hold.
+        // If that task fails, the rights are unknown, which counts as none.
         tokio::spawn(async move { caller.still_holds().await }.in_current_span()).await.unwrap_or(false)
     }
 
-    /// What somebody is told who missed answers: whatever a subscription of their own says then.
+    /// The response for a listener that missed some: what an unshared subscription sends then.
     async fn fell_behind(&mut self) -> Option<(SharedAnswer, bool)> {
-        self.heard_failure = false;
-        // First, so that what comes while it is told is not missed, too.
+        self.last_failed = false;
+        // Skipping comes first: what is published while the response is made must not be missed, too.
         if let Some(ending) = self.reader.skip() {
             return self.end(ending);
         }
         let (hub, context) = (Arc::clone(&self.hub), self.caller.after_miss());
-        let answer = tokio::spawn(
+        let response = tokio::spawn(
             async move {
-                let request = hub.question.request().data(context);
-                hub.schema.execute_stream(request, None).next().await
+                let request = hub.key.request().data(context);
+                hub.registry.executor.execute_stream(request, None).next().await
             }
             .in_current_span(),
         );
-        match answer.await {
-            Ok(Some(answer)) => Some((written(&answer)?, answer.errors.is_empty())),
+        match response.await {
+            Ok(Some(response)) => Some((to_json(&response)?, response.errors.is_empty())),
             Ok(None) => None,
             Err(_) => last(&ApiError::Resync),
         }
     }
 }
 
-/// An error, which is the last answer.
+/// An error as the last response.
 fn last(error: &ApiError) -> Option<(SharedAnswer, bool)> {
-    Some((written(&error::response(error))?, false))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    Some((to_json(&error::response(error))?, false))
 }

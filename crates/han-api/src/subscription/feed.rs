@@ -1,5 +1,5 @@
-//! What one subscriber hears: the process's change feed, narrowed in memory to the subscriber's team, until the
-//! subscriber's right to it ends.
+//! The events of one subscriber: the change feed of the process, filtered in memory to the subscriber's team, until the
+//! subscriber's access ends.
 
 use std::sync::Arc;
 
@@ -9,22 +9,22 @@ use han_db::changes::{Change, DbChangeEvent};
 use han_types::Scope;
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use crate::context::{Hearing, Op, RequestContext};
+use crate::context::{AuthMode, Op, RequestContext};
 use crate::error::{ApiError, Result};
 
-/// The table whose changes are told to clients.
+/// The table whose changes clients receive.
 const SESSIONS: &str = "sessions";
 
-/// What a subscriber hears.
+/// An event of the feed.
 #[derive(Clone, Debug)]
-pub(crate) enum Heard {
+pub(crate) enum FeedEvent {
     /// A session of the team changed.
     Session(Arc<Change>),
     /// Events were missed.
     Missed,
 }
 
-/// One subscriber's end of the feed.
+/// The feed of one subscriber.
 pub(crate) struct Feed {
     events: broadcast::Receiver<DbChangeEvent>,
     has_missed: bool,
@@ -34,7 +34,7 @@ pub(crate) struct Feed {
 
 impl Feed {
     pub(crate) fn new(events: broadcast::Receiver<DbChangeEvent>, caller: RequestContext, db: Db) -> Self {
-        let has_missed = matches!(caller.hearing(), Hearing::AfterMiss);
+        let has_missed = matches!(caller.auth_mode(), AuthMode::AfterMiss);
         Self { events, has_missed, caller, db }
     }
 
@@ -42,13 +42,13 @@ impl Feed {
         &self.db
     }
 
-    /// The subscriber's scope. A subscriber of nobody's team hears nothing, so there is always one when there is
-    /// something to load.
+    /// The subscriber's scope. A subscriber without a team receives no event, so where there is something to load, there
+    /// is a scope.
     pub(crate) fn scope(&self) -> Result<&Scope> {
         self.caller.scope().ok_or(ApiError::Unauthenticated)
     }
 
-    /// A fresh operation: each event sees the database as it is then, and holds no transaction after it.
+    /// A new operation: each event reads the current state of the database and holds no transaction afterwards.
     pub(crate) fn operation(&self) -> Result<Op> {
         Ok(self.caller.operation(&self.db, self.scope()?))
     }
@@ -56,40 +56,40 @@ impl Feed {
     /// The next event that concerns the subscriber; `None` once the server stops.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` once the right to it has ended.
-    pub(crate) async fn next(&mut self) -> Result<Option<Heard>> {
+    /// `UNAUTHENTICATED` once the access has ended.
+    pub(crate) async fn next(&mut self) -> Result<Option<FeedEvent>> {
         if std::mem::take(&mut self.has_missed) {
             self.recheck().await?;
-            return Ok(Some(Heard::Missed));
+            return Ok(Some(FeedEvent::Missed));
         }
         loop {
             let event = self.receive().await?;
             self.check_expiry()?;
-            let heard = match event {
+            let event = match event {
                 Ok(DbChangeEvent::Change(change)) if change.table == SESSIONS && self.is_own(&change) => {
-                    Heard::Session(change)
+                    FeedEvent::Session(change)
                 }
                 Ok(DbChangeEvent::Change(_)) => continue,
-                // Before anything later is told: what follows may be no longer theirs.
+                // Checked before later events are delivered: the subscriber may have lost access to them.
                 Ok(DbChangeEvent::Access(user_id)) => {
-                    match self.caller.hearing() {
-                        Hearing::Shared(all) => all.tell_access(user_id),
+                    match self.caller.auth_mode() {
+                        AuthMode::Shared(publisher) => publisher.publish_access(user_id),
                         _ if *user_id == self.caller.actor().user_id => self.recheck().await?,
                         _ => {}
                     }
                     continue;
                 }
                 Ok(DbChangeEvent::Resync) | Err(RecvError::Lagged(_)) => {
-                    // A change to people or keys may be among what was missed.
-                    match self.caller.hearing() {
-                        Hearing::Shared(all) => all.tell_missed(),
+                    // A change to members or keys may be among the missed events.
+                    match self.caller.auth_mode() {
+                        AuthMode::Shared(publisher) => publisher.publish_missed(),
                         _ => self.recheck().await?,
                     }
-                    Heard::Missed
+                    FeedEvent::Missed
                 }
                 Err(RecvError::Closed) => return Ok(None),
             };
-            return Ok(Some(heard));
+            return Ok(Some(event));
         }
     }
 
@@ -109,7 +109,7 @@ impl Feed {
     }
 
     fn check_expiry(&self) -> Result<()> {
-        let shared = matches!(self.caller.hearing(), Hearing::Shared(_));
+        let shared = matches!(self.caller.auth_mode(), AuthMode::Shared(_));
         if !shared && self.caller.has_expired(self.db.clock().now()) {
             return Err(ApiError::Unauthenticated);
         }
@@ -121,7 +121,7 @@ impl Feed {
     }
 }
 
-/// Makes a subscription's payloads of what a feed tells.
+/// Turns the events of a feed into the payloads of a subscription.
 pub(crate) trait Source: Send {
     /// The payload.
     type Item: Send;
@@ -130,7 +130,7 @@ pub(crate) trait Source: Send {
     fn next(&mut self) -> impl Future<Output = Result<Option<Self::Item>>> + Send;
 }
 
-/// The stream of a source's payloads, which its first error ends.
+/// The payloads of a source as a stream, which ends after the first error.
 pub(crate) fn until_error<S: Source>(source: S) -> impl Stream<Item = Result<S::Item>> + Send + use<S> {
     stream::unfold(Some(source), |source| async move {
         let mut source = source?;

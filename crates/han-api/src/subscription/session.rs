@@ -1,4 +1,4 @@
-//! Subscriptions about sessions. What a change speaks of is loaded once per change, for all subscribers.
+//! Subscriptions to sessions and their messages. What changed is loaded once per change, for all subscribers.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,46 +7,46 @@ use async_graphql::SimpleObject;
 use han_db::changes::{Action, Change};
 use han_types::{GlobalId, ProjectId, SessionId};
 
-use super::feed::{Feed, Heard, Source};
+use super::feed::{Feed, FeedEvent, Source};
 use crate::error::{ApiError, Result};
 use crate::types::message::MessageEdge;
 use crate::types::node::Node;
 use crate::types::session::{Session, SessionEdge};
 
-/// A session is new.
+/// A new session.
 #[derive(Clone, Debug, SimpleObject)]
 pub(crate) struct SessionAddedPayload {
     /// The session's id.
     session_id: String,
-    /// Its project's raw id.
+    /// The raw id of its project.
     project_id: Option<String>,
-    /// The session, to be put into lists.
+    /// The session, as an edge to insert into lists.
     new_session_edge: Option<SessionEdge>,
 }
 
-/// A message came to a session's list.
+/// A new message of a session's list.
 #[derive(Clone, Debug, SimpleObject)]
 pub(crate) struct SessionMessageAddedPayload {
     /// The session's id.
     session_id: String,
-    /// How many messages of the list are older.
+    /// The number of older messages in the list.
     message_index: i64,
-    /// The message, to be put into the list.
+    /// The message, as an edge to insert into the list.
     new_message_edge: Option<MessageEdge>,
 }
 
-/// An object has changed.
+/// A change of an object.
 #[derive(Clone, Debug, SimpleObject)]
 pub(crate) struct NodeUpdatedPayload {
-    /// The object as it is now; null where it is gone.
+    /// The current object; null if it was deleted.
     node: Option<Node>,
 }
 
-/// The next change to a session; events that were missed end the subscription.
+/// The next change of a session; missed events end the subscription.
 async fn next_change(feed: &mut Feed) -> Result<Option<Arc<Change>>> {
     match feed.next().await? {
-        Some(Heard::Session(change)) => Ok(Some(change)),
-        Some(Heard::Missed) => Err(ApiError::Resync),
+        Some(FeedEvent::Session(change)) => Ok(Some(change)),
+        Some(FeedEvent::Missed) => Err(ApiError::Resync),
         None => Ok(None),
     }
 }
@@ -103,11 +103,11 @@ impl MessageAdded {
 
     async fn take_in(&mut self, change: &Change) -> Result<()> {
         let Some(messages) = change.messages(self.feed.scope()?, self.feed.db()).await? else {
-            // Too much to hold for whoever listens: a page at a time is better.
+            // Too much to buffer for every subscriber: clients had better read it in pages.
             return Err(ApiError::Resync);
         };
         for new in messages.iter() {
-            // One operation each: a reader of its results must not hold a transaction while others wait here.
+            // One operation each: resolving one message must not keep a transaction open while the others wait.
             let edge = MessageEdge::new(&self.feed.operation()?, Arc::clone(&new.message));
             self.waiting.push_back(SessionMessageAddedPayload {
                 session_id: self.session_id.to_string(),

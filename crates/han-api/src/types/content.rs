@@ -1,4 +1,4 @@
-//! Content blocks: the parts of a message. The result of a tool use nests under it.
+//! Content blocks: the parts of a message. The result of a tool use is nested in it.
 
 use async_graphql::{ComplexObject, Context, Enum, Interface, SimpleObject};
 use han_db::queries::tool_results::CallKind;
@@ -12,37 +12,37 @@ use crate::error::{self, Result};
 use crate::loaders::AgentOf;
 use crate::types::result;
 
-/// What sort of block.
+/// The kind of block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub enum ContentBlockType {
     /// Text, in Markdown.
     Text,
-    /// What the model thought.
+    /// Thinking of the model.
     Thinking,
     /// A tool use.
     ToolUse,
-    /// The result of one.
+    /// The result of a tool use.
     ToolResult,
-    /// A picture.
+    /// An image.
     Image,
 }
 
-/// What sort of thing a tool does.
+/// The category of a tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub enum ToolCategory {
-    /// Reads or writes files.
+    /// Reading and writing files.
     File,
-    /// Looks for files or text.
+    /// Finding files or text.
     Search,
-    /// Runs commands.
+    /// Running commands.
     Shell,
-    /// Plans, delegates, keeps lists.
+    /// Planning, delegating, to-do lists.
     Task,
-    /// Reads the web.
+    /// Reading the web.
     Web,
-    /// A tool of an MCP server.
+    /// Tools of MCP servers.
     Mcp,
-    /// Anything else.
+    /// All other tools.
     Other,
 }
 
@@ -62,7 +62,7 @@ impl From<Category> for ToolCategory {
 
 /// A part of a message.
 #[derive(Clone, Debug, Interface)]
-#[graphql(field(name = "type", method = "kind", ty = "&ContentBlockType", desc = "What sort of block."))]
+#[graphql(field(name = "type", method = "kind", ty = "&ContentBlockType", desc = "The kind of block."))]
 pub enum ContentBlock {
     /// Text.
     Text(TextBlock),
@@ -72,63 +72,63 @@ pub enum ContentBlock {
     ToolUse(ToolUseBlock),
     /// A tool's result.
     ToolResult(ToolResultBlock),
-    /// A picture.
+    /// An image.
     Image(ImageBlock),
 }
 
 /// Text, in Markdown.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct TextBlock {
-    /// What sort of block.
+    /// The kind of block.
     #[graphql(name = "type")]
     kind: ContentBlockType,
     /// The text.
     text: String,
 }
 
-/// What the model thought before it spoke.
+/// The thinking of the model before its answer.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct ThinkingBlock {
-    /// What sort of block.
+    /// The kind of block.
     #[graphql(name = "type")]
     kind: ContentBlockType,
-    /// The whole of it.
+    /// The full text.
     thinking: String,
-    /// How it begins.
+    /// The beginning of the text.
     preview: String,
     /// The model's signature.
     signature: Option<String>,
 }
 
-/// A picture.
+/// An image.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct ImageBlock {
-    /// What sort of block.
+    /// The kind of block.
     #[graphql(name = "type")]
     kind: ContentBlockType,
-    /// `image/png`
+    /// The media type, such as `image/png`.
     media_type: String,
-    /// The picture itself, as a `data:` URL.
+    /// The image, as a `data:` URL.
     data_url: String,
 }
 
 /// The result of a tool use.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct ToolResultBlock {
-    /// What sort of block.
+    /// The kind of block.
     #[graphql(name = "type")]
     kind: ContentBlockType,
-    /// The tool use that it answers.
+    /// The id of the tool use.
     tool_call_id: String,
-    /// Its text; pictures are left out.
+    /// Its text, without images.
     content: String,
-    /// How it begins.
+    /// The beginning of the text.
     preview: String,
     /// Whether the tool failed.
     is_error: bool,
-    /// Whether the preview leaves something out.
+    /// Whether the text is longer than the preview.
     is_long: bool,
-    /// Whether it holds a picture.
+    /// Whether it contains an image.
     has_image: bool,
 }
 
@@ -136,20 +136,20 @@ pub struct ToolResultBlock {
 #[derive(Clone, Debug, SimpleObject)]
 #[graphql(complex)]
 pub struct ToolUseBlock {
-    /// What sort of block.
+    /// The kind of block.
     #[graphql(name = "type")]
     kind: ContentBlockType,
-    /// What its result names; unique within a session.
+    /// The id that its result refers to; unique within a session.
     tool_call_id: String,
     /// The tool's name.
     name: String,
     /// The input, as JSON.
     input: String,
-    /// What sort of tool it is.
+    /// The category of the tool.
     category: ToolCategory,
-    /// The tool's name for people.
+    /// The tool's display name.
     display_name: String,
-    /// An icon of the lucide set.
+    /// The name of an icon of the Lucide set.
     icon: String,
     /// The category's colour, `#rrggbb`.
     color: String,
@@ -161,7 +161,7 @@ pub struct ToolUseBlock {
 
 #[ComplexObject]
 impl ToolUseBlock {
-    /// Its result, once there is one.
+    /// Its result; null until it arrives.
     async fn result(&self, ctx: &Context<'_>) -> Result<Option<ToolResultBlock>> {
         let kind = CallKind::Named(ResultKind::Tool);
         let found = result::of_call(&self.op, &self.session_id, kind, &self.tool_call_id).await?;
@@ -173,7 +173,7 @@ impl ToolUseBlock {
         error::or_null(ctx, result::views(found).map(|views| views.into_iter().find_map(shown)))
     }
 
-    /// The subagent that it started: `Session.messages(agentId:)` lists the subagent's own lines.
+    /// The id of the subagent that it started, for `Session.messages(agentId:)`.
     async fn agent_id(&self) -> Result<Option<String>> {
         let key = AgentOf { session_id: self.session_id.clone(), call_id: self.tool_call_id.clone() };
         self.op.loader().load_one(key).await
@@ -194,7 +194,7 @@ impl From<view::ToolResult> for ToolResultBlock {
     }
 }
 
-/// The blocks of a message of that session.
+/// The blocks of a message.
 pub(crate) fn blocks(op: &Op, session_id: &SessionId, blocks: Vec<Block>) -> Vec<ContentBlock> {
     blocks.into_iter().map(|part| block(op, session_id, part)).collect()
 }

@@ -1,4 +1,4 @@
-//! Changes that tools made to files, and which hooks have looked at the files since.
+//! Changes that tools made to files, and the hooks that have validated the files since.
 
 use std::sync::Arc;
 
@@ -10,19 +10,20 @@ use han_transcript::record::FileAction;
 use han_types::{SessionId, Timestamp};
 use tokio::sync::OnceCell;
 
+use crate::connection::connection;
 use crate::context::Op;
 use crate::error::{ApiError, Result};
 use crate::loaders::HooksOf;
 
-/// What became of a file.
+/// The kind of a file change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(rename_items = "snake_case")]
 pub enum FileChangeAction {
-    /// It is new.
+    /// The file was created.
     Created,
-    /// Its content changed.
+    /// The content of the file changed.
     Modified,
-    /// It is gone.
+    /// The file was deleted.
     Deleted,
 }
 
@@ -36,7 +37,7 @@ impl From<FileAction> for FileChangeAction {
     }
 }
 
-/// A page of file changes, whose validations are worked out together once one of them is asked for.
+/// A page of file changes. Their validations are computed together, when the first one is requested.
 #[derive(Debug)]
 pub(crate) struct Changes {
     op: Op,
@@ -62,17 +63,17 @@ impl Changes {
 pub struct FileChange {
     /// The global id, `FileChange:<session>:<transcript>:<number>:<uuid>`.
     id: String,
-    /// The file, as its developer's machine names it.
+    /// The path of the file on the developer's machine.
     file_path: String,
-    /// What became of it.
+    /// The kind of change.
     action: FileChangeAction,
     /// The tool.
     tool_name: String,
-    /// Lines of the new text that stand there more often than in the old one.
+    /// The number of lines that the new text has more often than the old one.
     lines_added: i64,
-    /// Lines of the old text that stand there more often than in the new one.
+    /// The number of lines that the old text has more often than the new one.
     lines_removed: i64,
-    /// When, RFC 3339 in UTC.
+    /// When the change was made, RFC 3339 in UTC.
     recorded_at: String,
     #[graphql(skip)]
     at: usize,
@@ -80,26 +81,26 @@ pub struct FileChange {
     changes: Arc<Changes>,
 }
 
-/// A hook that checks files. docs/METRICS.md says which count.
+/// A hook that validates files. docs/METRICS.md says which hooks count.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct FileValidation {
     /// The hook.
     hook_name: String,
-    /// The plugin it belongs to.
+    /// Its plugin.
     plugin_name: Option<String>,
-    /// When it first passed after the change, RFC 3339 in UTC; null where it has not.
+    /// When it first passed after the change, RFC 3339 in UTC; null if it has not.
     validated_at: Option<String>,
 }
 
 #[ComplexObject]
 impl FileChange {
-    /// Whether a hook has passed after the change, and none that looks at the file has still to.
+    /// Whether at least one hook has passed after the change and none is missing.
     async fn is_validated(&self) -> Result<bool> {
         let validation = self.changes.validation(self.at).await?;
         Ok(validation.is_some_and(|found| !found.passed.is_empty() && found.missing.is_empty()))
     }
 
-    /// Hooks of the session that passed after the change, over a directory above the file or over all.
+    /// The hooks of the session that passed after the change, on a directory above the file or on everything.
     async fn validations(&self) -> Result<Vec<FileValidation>> {
         let found = self.changes.validation(self.at).await?;
         let passed = found.into_iter().flat_map(|found| &found.passed);
@@ -112,7 +113,7 @@ impl FileChange {
             .collect())
     }
 
-    /// Hooks of the session that look at the file and have not passed since.
+    /// The hooks of the session that validate the file and have not passed since the change.
     async fn missing_validations(&self) -> Result<Vec<FileValidation>> {
         let found = self.changes.validation(self.at).await?;
         let missing = found.into_iter().flat_map(|found| &found.missing);
@@ -129,14 +130,19 @@ impl FileChange {
 /// A file change in a list.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct FileChangeEdge {
-    /// Its place in the list.
+    /// Its cursor.
     pub(crate) cursor: String,
     /// The change.
     node: FileChange,
 }
 
+connection!(
+    /// A page of file changes.
+    FileChangeConnection of FileChangeEdge
+);
+
 impl FileChangeEdge {
-    /// The rows of a page.
+    /// The edges of a page.
     pub(crate) fn page(op: &Op, session_id: SessionId, page: Arc<Page<entities::FileChange>>) -> Vec<Self> {
         let (op, validations) = (Op::clone(op), OnceCell::new());
         let changes = Arc::new(Changes { op, session_id, page, validations });

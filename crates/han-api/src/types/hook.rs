@@ -1,33 +1,33 @@
-//! What a session's hooks come to.
+//! Totals of a session's hooks.
 
 use async_graphql::SimpleObject;
 use han_db::queries::hooks;
 
-/// What a session's hooks come to. docs/METRICS.md says what counts.
+/// Totals of a session's hooks. docs/METRICS.md says what counts.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct HookStats {
-    /// Hooks that ended.
+    /// The number of hooks that ended.
     total_hooks: i64,
-    /// Those that passed.
+    /// The number of hooks that passed.
     passed_hooks: i64,
-    /// Those that failed; some say neither.
+    /// The number of hooks that failed. Some report neither.
     failed_hooks: i64,
-    /// Passed ÷ (passed + failed), from 0 to 1; null where none of them says.
+    /// Passed ÷ (passed + failed), from 0 to 1; null if no hook reports either.
     pass_rate: Option<f64>,
-    /// How long they took, in milliseconds, as far as they say.
+    /// The sum of the reported durations in milliseconds.
     total_duration_ms: i64,
-    /// The same by when they run.
+    /// Totals by type of hook.
     by_hook_type: Vec<HookTypeStat>,
 }
 
-/// What the hooks of one type come to.
+/// Totals of the hooks of one type.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct HookTypeStat {
-    /// When they run, such as `Stop`; empty where they do not say.
+    /// The event that triggers them, such as `Stop`; empty if it is not recorded.
     hook_type: String,
-    /// Hooks that ended.
+    /// The number of hooks that ended.
     total: i64,
-    /// Those that passed.
+    /// The number of hooks that passed.
     passed: i64,
 }
 
@@ -49,7 +49,7 @@ impl From<&hooks::HookStats> for HookStats {
     }
 }
 
-/// A share; nothing of nothing has none.
+/// A ratio; `None` if the whole is 0.
 #[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 are not real ones")]
 fn share(part: i64, of: i64) -> Option<f64> {
     (of > 0).then(|| part as f64 / of as f64)

@@ -1,12 +1,11 @@
-//! What only a developer's own machine knows: plugins, settings, caches, memory. The coordinator fills these; a team
-//! server has nothing to fill them with and answers null or empty.
+//! Plugins, settings, cache and memory of a developer's machine: the values that a [`Machine`](crate::Machine) returns.
 
 use async_graphql::{Enum, ID, SimpleObject};
 
 /// Where a plugin is installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub enum PluginScope {
-    /// For the user, everywhere.
+    /// For the user, in all projects.
     User,
     /// For one project.
     Project,
@@ -21,46 +20,46 @@ pub struct Plugin {
     pub id: ID,
     /// Its name.
     pub name: String,
-    /// Where it comes from.
+    /// The marketplace that it was installed from.
     pub marketplace: Option<String>,
     /// Where it is installed.
     pub scope: PluginScope,
-    /// Whether it is switched on.
+    /// Whether it is enabled.
     pub enabled: bool,
-    /// What sort of plugin.
+    /// Its category.
     pub category: Option<String>,
 }
 
-/// How many plugins of one sort there are.
+/// The number of plugins of one category.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct PluginCategory {
-    /// The sort.
+    /// The category.
     pub category: String,
-    /// How many.
+    /// The number of plugins.
     pub count: i32,
 }
 
-/// How many plugins there are.
+/// The number of plugins.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct PluginStats {
-    /// In all.
+    /// All plugins.
     pub total_plugins: i32,
-    /// Switched on.
+    /// Enabled plugins.
     pub enabled_plugins: i32,
-    /// For the user.
+    /// Plugins that are installed for the user.
     pub user_plugins: i32,
-    /// For projects.
+    /// Plugins that are installed for projects.
     pub project_plugins: i32,
-    /// For projects, on this machine only.
+    /// Plugins that are installed for projects, on this machine only.
     pub local_plugins: i32,
 }
 
-/// What became of a change to a plugin.
+/// The result of a change to a plugin.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct PluginMutationResult {
-    /// Whether it was made.
+    /// Whether the change was made.
     pub success: bool,
-    /// What happened.
+    /// What was done, or why nothing was done.
     pub message: Option<String>,
 }
 
@@ -73,38 +72,38 @@ pub struct CacheEntry {
     pub plugin_name: Option<String>,
     /// The hook.
     pub hook_name: Option<String>,
-    /// How many files it covers.
+    /// The number of files that it covers.
     pub file_count: i32,
     /// When it was last written, RFC 3339 in UTC.
     pub last_modified: Option<String>,
 }
 
-/// How much is cached.
+/// The size of the cache.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct CacheStats {
-    /// Entries.
+    /// The number of entries.
     pub total_entries: i32,
-    /// Files that they cover.
+    /// The number of files that they cover.
     pub total_files: i32,
-    /// The oldest entry's time, RFC 3339 in UTC.
+    /// The time of the oldest entry, RFC 3339 in UTC.
     pub oldest_entry: Option<String>,
-    /// The newest entry's time, RFC 3339 in UTC.
+    /// The time of the newest entry, RFC 3339 in UTC.
     pub newest_entry: Option<String>,
 }
 
 /// A settings file.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct SettingsFile {
-    /// Where it lies.
+    /// Its path.
     pub path: String,
-    /// Which level of settings it holds.
+    /// The level of its settings, such as `user` or `project`.
     pub source: String,
-    /// That level's name for people.
+    /// The display name of that level.
     pub source_label: String,
-    /// What sort of file.
+    /// The kind of file.
     #[graphql(name = "type")]
     pub kind: String,
-    /// Whether it is there.
+    /// Whether it exists.
     pub exists: bool,
     /// When it was last written, RFC 3339 in UTC.
     pub last_modified: Option<String>,
@@ -113,36 +112,36 @@ pub struct SettingsFile {
 /// The agent's main settings file.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct ClaudeSettingsSummary {
-    /// Where it lies.
+    /// Its path.
     pub path: String,
-    /// Whether it is there.
+    /// Whether it exists.
     pub exists: bool,
     /// When it was last written, RFC 3339 in UTC.
     pub last_modified: Option<String>,
-    /// How many plugins it names.
+    /// The number of plugins in it.
     pub plugin_count: i32,
-    /// How many MCP servers it names.
+    /// The number of MCP servers in it.
     pub mcp_server_count: i32,
-    /// Whether it grants or denies permissions.
+    /// Whether it has permissions.
     pub has_permissions: bool,
 }
 
 /// Han's own configuration file.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct HanConfigSummary {
-    /// Where it lies.
+    /// Its path.
     pub path: String,
-    /// Whether it is there.
+    /// Whether it exists.
     pub exists: bool,
     /// When it was last written, RFC 3339 in UTC.
     pub last_modified: Option<String>,
-    /// Whether hooks run.
+    /// Whether hooks are enabled.
     pub hooks_enabled: Option<bool>,
-    /// Whether memory is kept.
+    /// Whether the memory is enabled.
     pub memory_enabled: Option<bool>,
-    /// Whether metrics are kept.
+    /// Whether metrics are enabled.
     pub metrics_enabled: Option<bool>,
-    /// How many plugins it configures.
+    /// The number of plugins that it configures.
     pub plugin_config_count: i32,
 }
 
@@ -153,27 +152,27 @@ pub struct McpServer {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// How it is reached.
+    /// Its transport.
     #[graphql(name = "type")]
     pub kind: Option<String>,
     /// The command that starts it.
     pub command: Option<String>,
-    /// Its address.
+    /// Its URL.
     pub url: Option<String>,
-    /// How many arguments its command has.
+    /// The number of arguments of its command.
     pub arg_count: Option<i32>,
-    /// Whether it is given environment variables.
+    /// Whether it has environment variables.
     pub has_env: Option<bool>,
 }
 
-/// What the agent may do without asking.
+/// The permissions of the agent.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct Permissions {
-    /// Tools it may use.
+    /// Tools that it may use without asking.
     pub allowed_tools: Vec<String>,
-    /// Tools it may not use.
+    /// Tools that it may not use.
     pub denied_tools: Vec<String>,
-    /// Directories it may work in besides the project's.
+    /// Directories that it may work in besides the project's.
     pub additional_directories: Vec<String>,
 }
 
@@ -190,20 +189,20 @@ pub struct SettingsSummary {
     pub han_config_files: Vec<SettingsFile>,
     /// Configured MCP servers.
     pub mcp_servers: Vec<McpServer>,
-    /// What the agent may do without asking.
+    /// The permissions of the agent.
     pub permissions: Option<Permissions>,
 }
 
-/// A rule that the memory learned.
+/// A rule of the memory.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct MemoryRule {
     /// Its id.
     pub id: ID,
-    /// What it is about.
+    /// Its subject.
     pub domain: String,
-    /// Whom it is for.
+    /// Its scope.
     pub scope: String,
-    /// Where it lies.
+    /// Its path.
     pub path: Option<String>,
     /// Its project's name.
     pub project_name: Option<String>,
@@ -215,54 +214,54 @@ pub struct MemoryRule {
     pub content: Option<String>,
 }
 
-/// What the memory holds.
+/// The memory.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct MemoryQuery {
-    /// The rules it learned.
+    /// The rules that it has learned.
     pub rules: Vec<MemoryRule>,
 }
 
-/// A question to the memory that was begun.
+/// The start of a question to the memory.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct MemoryQueryStartResult {
-    /// Whether it was begun.
+    /// Whether the question was started.
     pub success: bool,
-    /// What to subscribe to its progress by.
+    /// The id for `memoryAgentProgress` and `memoryAgentResult`.
     pub session_id: Option<String>,
-    /// What happened.
+    /// What was done, or why nothing was done.
     pub message: Option<String>,
 }
 
-/// How a question to the memory comes on.
+/// A step of a question to the memory.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct MemoryAgentProgressPayload {
-    /// The question's session.
+    /// The `sessionId` that `startMemoryQuery` returned.
     pub session_id: String,
-    /// What sort of step.
+    /// The kind of step.
     #[graphql(name = "type")]
     pub kind: String,
-    /// Where it looks.
+    /// The layer of the memory that is searched.
     pub layer: Option<String>,
-    /// What it found.
+    /// What was found.
     pub content: Option<String>,
-    /// How many results it found.
+    /// The number of results.
     pub result_count: Option<i32>,
-    /// When, RFC 3339 in UTC.
+    /// The time, RFC 3339 in UTC.
     pub timestamp: String,
 }
 
-/// Where an answer of the memory comes from.
+/// A source of an answer of the memory.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct Citation {
     /// The source.
     pub source: String,
-    /// What it says.
+    /// An excerpt.
     pub excerpt: Option<String>,
-    /// Who wrote it.
+    /// Its author.
     pub author: Option<String>,
-    /// When, RFC 3339 in UTC.
+    /// The time, RFC 3339 in UTC.
     pub timestamp: Option<String>,
-    /// Where it was found.
+    /// The layer of the memory that it was found in.
     pub layer: Option<String>,
     /// Its project's name.
     pub project_name: Option<String>,
@@ -270,20 +269,20 @@ pub struct Citation {
     pub project_path: Option<String>,
 }
 
-/// The answer to a question to the memory.
+/// The result of a question to the memory.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct MemoryAgentResultPayload {
-    /// The question's session.
+    /// The `sessionId` that `startMemoryQuery` returned.
     pub session_id: String,
-    /// Whether there is one.
+    /// Whether there is an answer.
     pub success: bool,
     /// The answer.
     pub answer: Option<String>,
-    /// How sure it is.
+    /// The confidence in the answer.
     pub confidence: Option<String>,
-    /// Where it comes from.
+    /// Its sources.
     pub citations: Vec<Citation>,
-    /// Where it was looked for.
+    /// The layers of the memory that were searched.
     pub searched_layers: Vec<String>,
     /// What went wrong.
     pub error: Option<String>,

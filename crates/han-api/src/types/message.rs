@@ -1,5 +1,5 @@
-//! Messages: the 27 types that a transcript's line can be. What a line shows is computed in han-transcript, whose
-//! views have the fields of these types; ids and the line itself are added here.
+//! Messages: the 27 types of transcript lines. han-transcript computes views of lines, which have the fields of these
+//! types; ids and the line itself are added here.
 
 #![allow(clippy::duplicated_attributes, reason = "fields of one GraphQL interface may share a Rust type")]
 
@@ -14,9 +14,10 @@ use han_transcript::record::ResultKind;
 use han_transcript::view::{self, MessageView, ResultView, UnknownEventView};
 use han_types::{GlobalId, SessionId, Timestamp};
 
+use crate::connection::connection;
 use crate::context::Op;
 use crate::error::{self, ApiError, Result};
-use crate::loaders::MoodOf;
+use crate::loaders::SentimentOf;
 use crate::types::content::{self, ContentBlock};
 use crate::types::result::{self, ExposedToolResult, HookResult, McpToolResult};
 use crate::types::sentiment::SentimentAnalysis;
@@ -25,7 +26,7 @@ use crate::types::sentiment::SentimentAnalysis;
 #[derive(Clone, Debug, SimpleObject)]
 #[graphql(complex)]
 pub struct MessageEdge {
-    /// Its place in the list.
+    /// Its cursor.
     pub(crate) cursor: String,
     #[graphql(skip)]
     row: Arc<entities::Message>,
@@ -33,10 +34,15 @@ pub struct MessageEdge {
     op: Op,
 }
 
+connection!(
+    /// A page of messages.
+    MessageConnection of MessageEdge
+);
+
 #[ComplexObject]
 impl MessageEdge {
-    /// The message. One whose stored line cannot be opened is an `UnknownEventMessage` with the event type
-    /// `unreadable`, and an error with the code `CONTENT_UNREADABLE` stands beside it.
+    /// The message. If its stored line cannot be decrypted, it is an `UnknownEventMessage` with the event type
+    /// `unreadable`, and the response has an error with the code `CONTENT_UNREADABLE`.
     async fn node(&self, ctx: &Context<'_>) -> Message {
         if self.row.body.is_none() {
             error::report(ctx, &ApiError::ContentUnreadable);
@@ -51,7 +57,7 @@ impl MessageEdge {
     }
 }
 
-/// What every message has.
+/// The inputs of every message type.
 struct Common<'a> {
     row: &'a entities::Message,
     op: &'a Op,
@@ -59,7 +65,7 @@ struct Common<'a> {
     line: Option<String>,
 }
 
-/// What a message's results are found by.
+/// The keys of a message's results and sentiment.
 #[derive(Clone, Debug)]
 struct Origin {
     op: Op,
@@ -69,14 +75,14 @@ struct Origin {
 }
 
 impl Origin {
-    async fn mood(&self) -> Result<Option<SentimentAnalysis>> {
-        let of = MoodOf { session_id: self.session_id.clone(), prompt: self.uuid.clone() };
-        Ok(self.op.loader().load_one(of).await?.map(|mood| SentimentAnalysis::from(&*mood)))
+    async fn sentiment(&self) -> Result<Option<SentimentAnalysis>> {
+        let of = SentimentOf { session_id: self.session_id.clone(), prompt: self.uuid.clone() };
+        Ok(self.op.loader().load_one(of).await?.map(|found| SentimentAnalysis::from(&*found)))
     }
 }
 
-/// Defines message types. Each has the fields that every message has, then its own, which are taken from its view
-/// by the same names where nothing else is said.
+/// Defines message types. Each has the fields of every message, then its own fields, which come from the fields of its
+/// view with the same names unless a value is given.
 macro_rules! messages {
     ($(
         $(#[$doc:meta])*
@@ -91,17 +97,17 @@ macro_rules! messages {
             /// The global id, `Message:<session>:<transcript>:<uuid>`.
             #[graphql(owned)]
             pub(crate) id: ID,
-            /// The line's uuid, or one made from its content where it has none.
+            /// The line's uuid, or one derived from its content if it has none.
             uuid: String,
-            /// The uuid of the line it follows.
+            /// The uuid of the line that it follows.
             parent_id: Option<String>,
-            /// When the line was written, RFC 3339 in UTC. A line without a time has that of the line before it.
+            /// When the line was written, RFC 3339 in UTC. A line without a time has the time of the previous line.
             timestamp: String,
-            /// What a search within the list looks at: how the message's words begin.
+            /// The beginning of the message's text, for searches within a loaded list.
             search_text: Option<String>,
-            /// The line as it stands in its file; null where what is stored cannot be opened.
+            /// The line exactly as in its file; null if it cannot be decrypted.
             raw_json: Option<String>,
-            /// The subagent that wrote it.
+            /// The id of the subagent that wrote it.
             agent_id: Option<String>,
             $($(#[$field_doc])* $field: $ty,)*
             $(#[graphql(skip)] $complex: Origin,)?
@@ -144,30 +150,30 @@ impl Common<'_> {
 }
 
 messages! {
-    /// An answer of the model, or a part of one: the lines of one answer share its counters, so they must not be
-    /// added up. `Session` has the sums.
+    /// An answer of the model, or a part of one. All lines of one answer repeat its token counts, so do not add them up:
+    /// `Session` has the sums.
     AssistantMessage(common, view: AssistantView) {
-        /// Its text blocks, one below the other.
+        /// Its text blocks, joined by line breaks.
         content: Option<String>,
         /// Its blocks.
         content_blocks: Vec<ContentBlock> = common.blocks(view.content_blocks),
         /// The model.
         model: Option<String>,
-        /// Input tokens that no cache covered, as this line says.
+        /// Input tokens outside the cache, as recorded in this line.
         input_tokens: Option<i64>,
-        /// Output tokens, as far as this line knows.
+        /// Output tokens, as recorded in this line.
         output_tokens: Option<i64>,
-        /// Input tokens read from the cache, as this line says.
+        /// Input tokens read from the cache, as recorded in this line.
         cached_tokens: Option<i64>,
-        /// Whether it holds thinking.
+        /// Whether it contains thinking.
         has_thinking: bool,
         /// Whether it uses a tool.
         has_tool_use: bool,
-        /// Whether it uses tools and says nothing.
+        /// Whether it uses tools and has no text.
         is_tool_only: bool,
-        /// How many thinking blocks it holds.
+        /// The number of thinking blocks.
         thinking_count: i64,
-        /// How many tools it uses.
+        /// The number of tool uses.
         tool_use_count: i64,
     }
 
@@ -185,11 +191,11 @@ messages! {
         content: Option<String> = view.user.content,
         /// Its blocks.
         content_blocks: Vec<ContentBlock> = common.blocks(view.user.content_blocks),
-        /// The command, as it was typed: `/model`.
+        /// The command, such as `/model`.
         command_name: Option<String>,
     }
 
-    /// The notice that the person stopped the agent.
+    /// A notice that the person interrupted the agent.
     InterruptUserMessage(common, view: UserView) [complex] {
         /// Its text.
         content: Option<String>,
@@ -197,7 +203,7 @@ messages! {
         content_blocks: Vec<ContentBlock> = common.blocks(view.content_blocks),
     }
 
-    /// Something the harness put there.
+    /// A message that the harness inserted.
     MetaUserMessage(common, view: UserView) [complex] {
         /// Its text.
         content: Option<String>,
@@ -205,7 +211,7 @@ messages! {
         content_blocks: Vec<ContentBlock> = common.blocks(view.content_blocks),
     }
 
-    /// Tool results. In lists they nest under the tool uses; `message(id:)` shows the line itself.
+    /// Tool results. Lists nest them in their tool uses; `message(id:)` shows the line itself.
     ToolResultUserMessage(common, view: UserView) [complex] {
         /// Its text.
         content: Option<String>,
@@ -213,33 +219,33 @@ messages! {
         content_blocks: Vec<ContentBlock> = common.blocks(view.content_blocks),
     }
 
-    /// A text that stands for an earlier conversation.
+    /// A summary of an earlier conversation.
     SummaryMessage(common, view: SummaryView) {
         /// The summary.
         content: Option<String>,
-        /// Whether a compaction made it.
+        /// Whether it comes from a compaction.
         is_compact_summary: bool,
     }
 
     /// A notice of the agent.
     SystemMessage(common, view: SystemView) {
-        /// What sort of notice.
+        /// The kind of notice.
         subtype: Option<String>,
         /// `info`, `suggestion`, …
         level: Option<String>,
         /// Its text.
         content: Option<String>,
-        /// Whether it is for the harness rather than for a person.
+        /// Whether it is meant for the harness, not for a person.
         is_meta: bool,
     }
 
-    /// A point that files can be taken back to.
+    /// A snapshot that files can be restored to.
     FileHistorySnapshotMessage(common, view: FileHistorySnapshotView) {
-        /// The message it belongs to.
+        /// The id of its message.
         message_id: Option<String>,
-        /// How many files it holds.
+        /// The number of files.
         file_count: i64,
-        /// Whether it changes an earlier one.
+        /// Whether it updates an earlier snapshot.
         is_snapshot_update: bool,
         /// When it was taken, RFC 3339.
         snapshot_timestamp: Option<String>,
@@ -249,11 +255,11 @@ messages! {
     QueueOperationMessage(common, view: QueueOperationView) {
         /// `enqueue`, `dequeue`, `remove`, …
         operation: Option<String>,
-        /// The session whose queue it is.
+        /// The session of the queue.
         queue_session_id: Option<String>,
     }
 
-    /// A hook that began to run.
+    /// The start of a hook run.
     HookRunMessage(common, view: HookRunView) [complex] {
         /// The run's id.
         hook_run_id: Option<String>,
@@ -261,55 +267,55 @@ messages! {
         plugin: Option<String>,
         /// The hook.
         hook: Option<String>,
-        /// Where it runs.
+        /// The directory it runs in.
         directory: Option<String>,
-        /// Whether its outcome comes from a cache.
+        /// Whether its outcome comes from the cache.
         cached: bool,
     }
 
-    /// How a hook run ended. In lists it nests under the run; `message(id:)` shows the line itself.
+    /// The result of a hook run. Lists nest it in the run; `message(id:)` shows the line itself.
     HookResultMessage(common, view: HookResultView) {
         /// The plugin.
         plugin: Option<String>,
         /// The hook.
         hook: Option<String>,
-        /// Where it ran.
+        /// The directory it ran in.
         directory: Option<String>,
-        /// Whether the outcome came from a cache.
+        /// Whether the outcome came from the cache.
         cached: bool,
-        /// How long it took, in milliseconds.
+        /// The duration in milliseconds.
         duration_ms: Option<i64>,
         /// Its exit code.
         exit_code: Option<i64>,
-        /// Whether it went well.
+        /// Whether it succeeded.
         success: Option<bool>,
-        /// What it wrote.
+        /// Its output.
         output: Option<String>,
-        /// What went wrong.
+        /// The error message.
         error: Option<String>,
     }
 
-    /// Which hooks a check found to be due.
+    /// The hooks that a check found to be due.
     HookCheckStateMessage(common, view: HookCheckStateView) {
         /// `Stop`, `SubagentStop`, …
         hook_type: Option<String>,
-        /// What identifies the set of hooks.
+        /// A fingerprint of the set of hooks.
         fingerprint: Option<String>,
-        /// How many hooks are due.
+        /// The number of hooks that are due.
         hooks_count: Option<i64>,
     }
 
-    /// A document that a hook put before the agent.
+    /// A document that a hook gave the agent.
     HookReferenceMessage(common, view: HookReferenceView) {
         /// The plugin.
         plugin: Option<String>,
         /// The document.
         file_path: Option<String>,
-        /// Why it must be read first.
+        /// Why the agent must read it first.
         reason: Option<String>,
-        /// Whether it was found.
+        /// Whether the document was found.
         success: Option<bool>,
-        /// How long it took, in milliseconds.
+        /// The duration in milliseconds.
         duration_ms: Option<i64>,
     }
 
@@ -319,31 +325,31 @@ messages! {
         plugin: Option<String>,
         /// The hook.
         hook: Option<String>,
-        /// Where it ran.
+        /// The directory it ran in.
         directory: Option<String>,
-        /// Whether the outcome came from a cache.
+        /// Whether the outcome came from the cache.
         cached: bool,
-        /// How long it took, in milliseconds.
+        /// The duration in milliseconds.
         duration_ms: Option<i64>,
         /// Its exit code.
         exit_code: Option<i64>,
-        /// Whether it went well.
+        /// Whether it succeeded.
         success: Option<bool>,
-        /// What it wrote.
+        /// Its output.
         output: Option<String>,
-        /// What went wrong.
+        /// The error message.
         error: Option<String>,
     }
 
-    /// The state of the files that a validation passed on.
+    /// The state of the files for which a validation passed.
     HookValidationCacheMessage(common, view: HookValidationCacheView) {
         /// The plugin.
         plugin: Option<String>,
         /// The hook.
         hook: Option<String>,
-        /// Where it ran.
+        /// The directory it ran in.
         directory: Option<String>,
-        /// How many files it covers.
+        /// The number of files that it covers.
         file_count: i64,
     }
 
@@ -353,23 +359,23 @@ messages! {
         plugin: Option<String>,
         /// The command.
         command: Option<String>,
-        /// What it wrote.
+        /// Its output.
         output: Option<String>,
-        /// How long it took, in milliseconds.
+        /// The duration in milliseconds.
         duration_ms: Option<i64>,
         /// Its exit code.
         exit_code: Option<i64>,
-        /// Whether it went well.
+        /// Whether it succeeded.
         success: Option<bool>,
     }
 
-    /// A hook that told the agent the time.
+    /// A hook that gave the agent the time.
     HookDatetimeMessage(common, view: HookDatetimeView) {
         /// The plugin.
         plugin: Option<String>,
-        /// The time it told.
+        /// The time that it gave.
         datetime: Option<String>,
-        /// How long it took, in milliseconds.
+        /// The duration in milliseconds.
         duration_ms: Option<i64>,
     }
 
@@ -379,76 +385,75 @@ messages! {
         change_tool_name: Option<String>,
         /// The file.
         file_path: Option<String>,
-        /// The session it was recorded for.
+        /// The session that it was recorded for.
         recorded_session_id: Option<String>,
     }
 
     /// A call of an MCP tool.
     McpToolCallMessage(common, view: ToolCallView) [complex] {
-        /// What its result names.
+        /// The id that its result refers to.
         call_id: Option<String>,
         /// The tool.
         tool: Option<String>,
         /// The MCP server.
         server: Option<String>,
-        /// The tool's name with its server before it.
+        /// The tool's name with its server as a prefix.
         prefixed_name: Option<String>,
         /// The arguments, as JSON.
         input: Option<String>,
     }
 
-    /// The result of an MCP tool call. In lists it nests under the call; `message(id:)` shows the line itself.
+    /// The result of an MCP tool call. Lists nest it in the call; `message(id:)` shows the line itself.
     McpToolResultMessage(common, view: ToolCallResultView) {
-        /// The call it answers.
+        /// The id of its call.
         call_id: Option<String>,
         /// The tool.
         tool: Option<String>,
         /// The MCP server.
         server: Option<String>,
-        /// The tool's name with its server before it.
+        /// The tool's name with its server as a prefix.
         prefixed_name: Option<String>,
-        /// Whether it went well.
+        /// Whether it succeeded.
         success: Option<bool>,
-        /// How long it took, in milliseconds.
+        /// The duration in milliseconds.
         duration_ms: Option<i64>,
-        /// What it returned: text, or JSON.
+        /// The returned value, as text or JSON.
         output: Option<String>,
-        /// What went wrong.
+        /// The error message.
         error: Option<String>,
     }
 
     /// A call of a tool that Han exposes from another server.
     ExposedToolCallMessage(common, view: ToolCallView) [complex] {
-        /// What its result names.
+        /// The id that its result refers to.
         call_id: Option<String>,
         /// The tool.
         tool: Option<String>,
         /// The MCP server.
         server: Option<String>,
-        /// The tool's name with its server before it.
+        /// The tool's name with its server as a prefix.
         prefixed_name: Option<String>,
         /// The arguments, as JSON.
         input: Option<String>,
     }
 
-    /// The result of an exposed tool's call. In lists it nests under the call; `message(id:)` shows the line
-    /// itself.
+    /// The result of an exposed tool's call. Lists nest it in the call; `message(id:)` shows the line itself.
     ExposedToolResultMessage(common, view: ToolCallResultView) {
-        /// The call it answers.
+        /// The id of its call.
         call_id: Option<String>,
         /// The tool.
         tool: Option<String>,
         /// The MCP server.
         server: Option<String>,
-        /// The tool's name with its server before it.
+        /// The tool's name with its server as a prefix.
         prefixed_name: Option<String>,
-        /// Whether it went well.
+        /// Whether it succeeded.
         success: Option<bool>,
-        /// How long it took, in milliseconds.
+        /// The duration in milliseconds.
         duration_ms: Option<i64>,
-        /// What it returned: text, or JSON.
+        /// The returned value, as text or JSON.
         output: Option<String>,
-        /// What went wrong.
+        /// The error message.
         error: Option<String>,
     }
 
@@ -456,27 +461,27 @@ messages! {
     MemoryQueryMessage(common, view: MemoryQueryView) {
         /// The question.
         question: Option<String>,
-        /// Where it was looked up: `personal`, `team`, `rules`.
+        /// Where the answer was looked up: `personal`, `team`, `rules`.
         route: Option<String>,
-        /// How many answers there were.
+        /// The number of answers.
         result_count: Option<i64>,
-        /// How long it took, in milliseconds.
+        /// The duration in milliseconds.
         duration_ms: Option<i64>,
     }
 
-    /// Something the memory learned.
+    /// A rule that the memory learned.
     MemoryLearnMessage(common, view: MemoryLearnView) {
-        /// What it is about.
+        /// Its subject.
         domain: Option<String>,
-        /// Whom it is for: `project` or `user`.
+        /// Its scope: `project` or `user`.
         scope: Option<String>,
-        /// The paths it applies to.
+        /// The paths that it applies to.
         paths: Vec<String>,
-        /// Whether it was added to what was known, rather than replacing it.
+        /// Whether it was added to the existing rules, instead of replacing them.
         append: Option<bool>,
     }
 
-    /// A mood that Han read from a prompt.
+    /// A sentiment that Han detected in a prompt.
     SentimentAnalysisMessage(common, view: SentimentAnalysisView) {
         /// The prompt's uuid.
         analyzed_message_id: Option<String>,
@@ -484,24 +489,24 @@ messages! {
         sentiment_score: Option<f64>,
         /// `positive`, `neutral` or `negative`.
         sentiment_level: Option<String>,
-        /// From 0 to 10, where frustration was found.
+        /// From 0 to 10; null if no frustration was detected.
         frustration_score: Option<f64>,
         /// `low`, `moderate` or `high`.
         frustration_level: Option<String>,
-        /// What gave it away.
+        /// The signals that it was detected by.
         signals: Vec<String>,
     }
 
-    /// A line of no known kind, kept as it stands.
+    /// A line of an unknown kind.
     UnknownEventMessage(common, view: UnknownEventView) {
         /// Its `type`.
         message_type: Option<String>,
-        /// What sort of event within that type.
+        /// The kind of event within that type.
         event_type: Option<String>,
     }
 }
 
-/// Gives `variant of MessageView: object type` for every message type to a macro.
+/// Calls a macro with `variant of MessageView: object type` for every message type.
 macro_rules! each_message {
     ($callback:ident) => {
         $callback! {
@@ -544,11 +549,11 @@ macro_rules! message {
         #[graphql(
             field(name = "id", ty = "ID", desc = "The global id, `Message:<session>:<transcript>:<uuid>`."),
             field(name = "uuid", ty = "&String", desc = "The line's uuid."),
-            field(name = "parent_id", ty = "&Option<String>", desc = "The uuid of the line it follows."),
+            field(name = "parent_id", ty = "&Option<String>", desc = "The uuid of the line that it follows."),
             field(name = "timestamp", ty = "&String", desc = "When the line was written, RFC 3339 in UTC."),
-            field(name = "search_text", ty = "&Option<String>", desc = "How the message's words begin."),
-            field(name = "raw_json", ty = "&Option<String>", desc = "The line as it stands in its file."),
-            field(name = "agent_id", ty = "&Option<String>", desc = "The subagent that wrote it.")
+            field(name = "search_text", ty = "&Option<String>", desc = "The beginning of the message's text."),
+            field(name = "raw_json", ty = "&Option<String>", desc = "The line exactly as in its file."),
+            field(name = "agent_id", ty = "&Option<String>", desc = "The id of the subagent that wrote it.")
         )]
         pub enum Message {
             $(
@@ -558,7 +563,7 @@ macro_rules! message {
         }
 
         impl Message {
-            /// The message that a stored line shows, for who asks for this one alone.
+            /// The message of a stored line, for a lookup of this one message.
             ///
             /// # Errors
             /// `CONTENT_UNREADABLE`.
@@ -566,7 +571,7 @@ macro_rules! message {
                 if row.body.is_none() { Err(ApiError::ContentUnreadable) } else { Ok(Self::new(op, row)) }
             }
 
-            /// The message that a stored line shows.
+            /// The message of a stored line.
             pub(crate) fn new(op: &Op, row: &entities::Message) -> Self {
                 let line = row.body.as_deref().map(|body| line_text(body).into_owned());
                 let view = match &line {
@@ -586,19 +591,19 @@ macro_rules! message {
 }
 each_message!(message);
 
-/// Something a person, or the harness for them, says.
+/// A message of a person, or of the harness on their behalf.
 #[derive(Clone, Debug, Interface)]
 #[graphql(
     field(name = "id", ty = "ID", desc = "The global id."),
     field(name = "uuid", ty = "&String", desc = "The line's uuid."),
     field(name = "timestamp", ty = "&String", desc = "When the line was written, RFC 3339 in UTC."),
-    field(name = "raw_json", ty = "&Option<String>", desc = "The line as it stands in its file."),
+    field(name = "raw_json", ty = "&Option<String>", desc = "The line exactly as in its file."),
     field(name = "content", ty = "&Option<String>", desc = "Its text."),
     field(name = "content_blocks", ty = "&Vec<ContentBlock>", desc = "Its blocks."),
     field(
         name = "sentiment_analysis",
         ty = "Option<SentimentAnalysis>",
-        desc = "The mood that Han read from it."
+        desc = "The sentiment that Han detected in it."
     )
 )]
 pub enum UserMessage {
@@ -608,7 +613,7 @@ pub enum UserMessage {
     Command(CommandUserMessage),
     /// An interruption.
     Interrupt(InterruptUserMessage),
-    /// Something the harness put there.
+    /// A message that the harness inserted.
     Meta(MetaUserMessage),
     /// Tool results.
     ToolResult(ToolResultUserMessage),
@@ -618,9 +623,9 @@ macro_rules! prompts {
     ($($name:ident,)*) => {$(
         #[ComplexObject]
         impl $name {
-            /// The mood that Han read from it; null where it was not read.
+            /// The sentiment that Han detected in it; null if Han did not analyse it.
             async fn sentiment_analysis(&self, _ctx: &Context<'_>) -> Result<Option<SentimentAnalysis>> {
-                self.complex.mood().await
+                self.complex.sentiment().await
             }
         }
     )*};
@@ -635,7 +640,7 @@ prompts! {
 
 #[ComplexObject]
 impl McpToolCallMessage {
-    /// Its result, once there is one.
+    /// Its result; null until it arrives.
     async fn result(&self, ctx: &Context<'_>) -> Result<Option<McpToolResult>> {
         let kind = CallKind::Named(ResultKind::Mcp);
         let call_id = self.call_id.as_deref().unwrap_or_default();
@@ -651,7 +656,7 @@ impl McpToolCallMessage {
 
 #[ComplexObject]
 impl ExposedToolCallMessage {
-    /// Its result, once there is one.
+    /// Its result; null until it arrives.
     async fn result(&self, ctx: &Context<'_>) -> Result<Option<ExposedToolResult>> {
         let kind = CallKind::Named(ResultKind::Exposed);
         let call_id = self.call_id.as_deref().unwrap_or_default();
@@ -667,8 +672,8 @@ impl ExposedToolCallMessage {
 
 #[ComplexObject]
 impl HookRunMessage {
-    /// Its result, once there is one: the one that names this run; else the next one of the same hook that names
-    /// no run.
+    /// Its result; null until it arrives. It is the one that names this run, else the next one of the same hook that
+    /// names no run.
     async fn result(&self, ctx: &Context<'_>) -> Result<Option<HookResult>> {
         let Origin { op, session_id, cursor, .. } = &self.complex;
         let run_id = self.hook_run_id.as_deref().unwrap_or_default();

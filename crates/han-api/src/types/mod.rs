@@ -1,5 +1,5 @@
-//! The schema's object types, one file per noun. What a type shows of a line is computed in han-transcript; here
-//! it only gets its GraphQL shape.
+//! The object types of the schema, one file per noun. han-transcript computes what a type shows of a line; here it gets
+//! its GraphQL shape.
 
 pub mod content;
 pub mod file_change;

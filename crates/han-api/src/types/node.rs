@@ -1,4 +1,4 @@
-//! Relay's `Node`: whatever has a global id of its own.
+//! Relay's `Node`: every object that can be looked up by its global id.
 
 use async_graphql::{ID, Interface};
 

@@ -10,6 +10,7 @@ use han_types::{ProjectId, RepoId, Timestamp};
 use crate::context::Op;
 use crate::error::{self, ApiError, Result};
 use crate::loaders::{ProjectActivity, ProjectsOf, RepoActivity};
+use crate::machine::machine;
 use crate::types::machine::Plugin;
 
 /// A project of the team.
@@ -20,7 +21,7 @@ pub struct Project {
 }
 
 impl Project {
-    /// The project of that id; `None` where the team has none.
+    /// The project with this id; `None` if the team has none.
     pub(crate) async fn load(op: &Op, id: ProjectId) -> Result<Option<Self>> {
         let row = op.loader().load_one(id).await?;
         Ok(row.map(|row| Self::new(op, row)))
@@ -34,7 +35,7 @@ impl Project {
         &self.row.details.path
     }
 
-    /// The projects of its repository, this one among them, by path; it alone where it has no repository.
+    /// All projects of its repository, ordered by path; only itself if it has no repository.
     async fn siblings(&self) -> Result<Arc<Vec<Arc<entities::Project>>>> {
         let of_repo = match self.row.repo_id.as_ref().and_then(|id| id.parse().ok()) {
             Some(id) => self.op.loader().load_one(ProjectsOf(id)).await?,
@@ -43,7 +44,7 @@ impl Project {
         Ok(of_repo.unwrap_or_else(|| Arc::new(vec![Arc::clone(&self.row)])))
     }
 
-    /// How much went on in some projects.
+    /// The activity of some projects.
     async fn activity(&self, of: impl Iterator<Item = &Arc<entities::Project>>) -> Result<Activity> {
         let ids = of.map(|project| project.id.parse().map(ProjectActivity));
         let ids: Vec<_> = ids.collect::<std::result::Result<_, _>>().map_err(|_| ApiError::Internal)?;
@@ -79,17 +80,17 @@ impl Project {
         self.row.details.name()
     }
 
-    /// The directory, as its developer's machine names it.
+    /// The directory on its developer's machine.
     async fn path(&self) -> &str {
         &self.row.details.path
     }
 
-    /// Whether the path tells that it is a git worktree beside or within another checkout.
+    /// Whether its path is that of a git worktree beside or within another checkout.
     async fn is_worktree(&self) -> bool {
         worktree_name(&self.row.details.path).is_some()
     }
 
-    /// The repository's raw id, as `Repo.repoId` has it.
+    /// The raw id of its repository, as in `Repo.repoId`.
     async fn repo_id(&self) -> Option<&str> {
         self.row.repo_id.as_deref()
     }
@@ -102,33 +103,33 @@ impl Project {
         }
     }
 
-    /// The path below the topmost project of the same repository that this one lies in; null where it lies in none.
+    /// The path below the topmost project of the same repository that contains it; null if no project does.
     async fn relative_path(&self) -> Result<Option<String>> {
         let siblings = self.siblings().await?;
         let topmost = siblings.iter().find(|other| is_subdir(self.path_of(), &other.details.path));
         Ok(topmost.and_then(|top| below(self.path_of(), &top.details.path)).map(str::to_owned))
     }
 
-    /// The projects of the same repository and the same checkout that lie in it, by path.
+    /// The projects of the same repository and checkout inside its directory, ordered by path.
     async fn subdirs(&self) -> Result<Vec<Project>> {
         let siblings = self.siblings().await?;
         let subdirs = siblings.iter().filter(|other| is_subdir(&other.details.path, self.path_of()));
         Ok(subdirs.map(|row| Self::new(&self.op, Arc::clone(row))).collect())
     }
 
-    /// The git worktrees of it that are projects, by path.
+    /// The projects that are git worktrees of it, ordered by path.
     async fn worktrees(&self) -> Result<Vec<Project>> {
         let siblings = self.siblings().await?;
         let worktrees = siblings.iter().filter(|other| is_worktree_of(&other.details.path, self.path_of()));
         Ok(worktrees.map(|row| Self::new(&self.op, Arc::clone(row))).collect())
     }
 
-    /// How many sessions worked in this very directory.
+    /// The number of sessions in exactly this directory.
     async fn session_count(&self) -> Result<i64> {
         Ok(self.activity(std::iter::once(&self.row)).await?.sessions)
     }
 
-    /// How many sessions worked in it, in its subdirectories and in its worktrees.
+    /// The number of sessions in this directory, its subdirectories and its worktrees.
     async fn total_sessions(&self) -> Result<i64> {
         let siblings = self.siblings().await?;
         let within = siblings.iter().filter(|other| {
@@ -140,15 +141,15 @@ impl Project {
         Ok(self.activity(within).await?.sessions)
     }
 
-    /// When a session in this very directory was last active, RFC 3339 in UTC.
+    /// The latest activity of a session in exactly this directory, RFC 3339 in UTC.
     async fn last_activity(&self) -> Result<Option<String>> {
         let at = self.activity(std::iter::once(&self.row)).await?.last_activity_at;
         Ok(at.map(|at| Timestamp(at).to_rfc3339()))
     }
 
-    /// The plugins installed for it: known on the developer's machine only.
-    async fn plugins(&self) -> Vec<Plugin> {
-        Vec::new()
+    /// The plugins that apply in its directory; empty on a team server.
+    async fn plugins(&self, ctx: &Context<'_>) -> Result<Vec<Plugin>> {
+        Ok(machine(ctx).plugins(Some(self.path_of())).await?.unwrap_or_default())
     }
 }
 
@@ -160,7 +161,7 @@ pub struct Repo {
 }
 
 impl Repo {
-    /// The repository of that id; `None` where the team has none.
+    /// The repository with this id; `None` if the team has none.
     pub(crate) async fn load(op: &Op, id: RepoId) -> Result<Option<Self>> {
         Ok(op.loader().load_one(id).await?.map(|row| Self::new(op, row)))
     }
@@ -196,31 +197,31 @@ impl Repo {
         self.row.details.name()
     }
 
-    /// The remote, as git names it: a repository has one place, and it is not on any one machine.
+    /// The URL of the git remote. A repository has no path: each machine has its own clone.
     async fn path(&self) -> &str {
         &self.row.details.remote
     }
 
-    /// Its projects, by path.
+    /// Its projects, ordered by path.
     async fn projects(&self) -> Result<Vec<Project>> {
         let id = self.row.id.parse().map_err(|_| ApiError::Internal)?;
         let projects = self.op.loader().load_one(ProjectsOf(id)).await?.unwrap_or_default();
         Ok(projects.iter().map(|row| Project::new(&self.op, Arc::clone(row))).collect())
     }
 
-    /// How many sessions worked in its projects.
+    /// The number of sessions in its projects.
     async fn total_sessions(&self) -> Result<i64> {
         Ok(self.activity().await?.sessions)
     }
 
-    /// When a session in one of its projects was last active, RFC 3339 in UTC.
+    /// The latest activity of a session in one of its projects, RFC 3339 in UTC.
     async fn last_activity(&self) -> Result<Option<String>> {
         Ok(self.activity().await?.last_activity_at.map(|at| Timestamp(at).to_rfc3339()))
     }
 }
 
-/// The worktree that a path lies in: what follows `.worktrees`, `worktrees` of the agent's own directory, or a
-/// directory named `<checkout>-worktrees`.
+/// The name of the worktree that contains a path: the part after `.worktrees`, `.claude/worktrees` or
+/// `<checkout>-worktrees`.
 pub(crate) fn worktree_name(path: &str) -> Option<&str> {
     let (_, rest) = checkout(path)?;
     rest.split(SEPARATORS).next()
@@ -228,7 +229,7 @@ pub(crate) fn worktree_name(path: &str) -> Option<&str> {
 
 const SEPARATORS: [char; 2] = ['/', '\\'];
 
-/// The checkout whose worktree a path lies in, and the rest of the path from the worktree's name on.
+/// The checkout of the worktree that contains a path, and the rest of the path from the worktree's name on.
 fn checkout(path: &str) -> Option<(&str, &str)> {
     path.match_indices(SEPARATORS).find_map(|(end, separator)| {
         let (directory, rest) = (&path[..end], &path[end + separator.len()..]);
@@ -245,13 +246,13 @@ fn checkout(path: &str) -> Option<(&str, &str)> {
     })
 }
 
-/// What follows a directory in the path of something that lies in it.
+/// The part of a path below a directory; `None` if the path is not inside it.
 fn below<'a>(path: &'a str, directory: &str) -> Option<&'a str> {
     let rest = path.strip_prefix(directory.trim_end_matches(SEPARATORS))?;
     rest.strip_prefix(SEPARATORS).filter(|rest| !rest.is_empty())
 }
 
-/// Whether a path lies in a directory, and in the same worktree, if any.
+/// Whether a path is inside a directory and in the same worktree, if any.
 fn is_subdir(path: &str, directory: &str) -> bool {
     below(path, directory).is_some() && worktree_name(path) == worktree_name(directory)
 }
@@ -266,7 +267,7 @@ mod tests {
     use super::{below, checkout, is_subdir, is_worktree_of, worktree_name};
 
     #[test]
-    fn a_worktree_is_told_by_its_path() {
+    fn the_worktree_name_is_found_in_the_path() {
         for (path, name) in [
             ("/home/dev/orchard", None),
             ("/home/dev/orchard-worktrees/prune/src", Some("prune")),
@@ -281,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worktree_belongs_to_its_checkout() {
+    fn the_checkout_of_a_worktree_is_found_in_the_path() {
         let of = |path| checkout(path).map(|(checkout, _)| checkout);
         assert_eq!(of("/home/dev/orchard-worktrees/prune/src"), Some("/home/dev/orchard"));
         assert_eq!(of("/home/dev/orchard/.worktrees/graft"), Some("/home/dev/orchard"));
@@ -293,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subdirectory_lies_in_the_same_checkout() {
+    fn a_subdirectory_is_in_the_same_checkout() {
         assert_eq!(below("/a/b/c", "/a/b"), Some("c"));
         assert_eq!(below("/a/bc", "/a/b"), None);
         assert_eq!(below("/a/b", "/a/b"), None);

@@ -1,4 +1,4 @@
-//! Results of MCP and exposed tool calls and of hook runs, as they nest under what they answer.
+//! Results of MCP calls, exposed tool calls and hook runs, which are nested in their calls and runs.
 
 use std::sync::Arc;
 
@@ -17,15 +17,15 @@ macro_rules! call_result {
         $(#[$doc])*
         #[derive(Clone, Debug, SimpleObject)]
         pub struct $name {
-            /// The global id of the message that holds it.
+            /// The global id of its message.
             id: String,
-            /// Whether the call went well.
+            /// Whether the call succeeded.
             success: Option<bool>,
-            /// How long it took, in milliseconds.
+            /// The duration in milliseconds.
             duration_ms: Option<i64>,
-            /// What it returned: text, or JSON.
+            /// The returned value, as text or JSON.
             result: Option<String>,
-            /// What went wrong.
+            /// The error message.
             error: Option<String>,
         }
 
@@ -55,17 +55,17 @@ call_result!(
 /// The result of a hook run.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct HookResult {
-    /// The global id of the message that holds it.
+    /// The global id of its message.
     id: String,
-    /// Whether it went well.
+    /// Whether the hook passed.
     success: Option<bool>,
-    /// How long it took, in milliseconds.
+    /// The duration in milliseconds.
     duration_ms: Option<i64>,
     /// Its exit code.
     exit_code: Option<i64>,
-    /// What it wrote.
+    /// Its output.
     output: Option<String>,
-    /// What went wrong.
+    /// The error message.
     error: Option<String>,
 }
 
@@ -82,7 +82,7 @@ impl HookResult {
     }
 }
 
-/// The stored results of a call, in the order of their lines. A call without an id has none.
+/// The stored results of a call, in the order of their lines; none for a call without an id.
 pub(crate) async fn of_call(
     op: &Op,
     session_id: &SessionId,
@@ -96,7 +96,7 @@ pub(crate) async fn of_call(
     Ok(op.loader().load_one(call).await?.unwrap_or_default())
 }
 
-/// What the line of a stored result says.
+/// The content of a stored result.
 ///
 /// # Errors
 /// `CONTENT_UNREADABLE`.

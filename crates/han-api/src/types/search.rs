@@ -1,4 +1,4 @@
-//! Hits of a search, and what of their text is shown.
+//! Hits of a search, with excerpts of their text.
 
 use std::ops::Range;
 
@@ -12,24 +12,24 @@ use crate::error::{ApiError, Result, report};
 use crate::types::message::Message;
 use crate::types::session::Session;
 
-/// How many characters of a message a preview shows, and how many around a match.
+/// The length of a preview, and of the context on each side of a match, in characters.
 const PREVIEW_CHARS: usize = 200;
 const CONTEXT_CHARS: usize = 80;
 
-/// A message of a session that meets a query. What a word is says docs/SEARCH.md.
+/// A message of a session that matches a query. docs/SEARCH.md defines what a word is.
 #[derive(Clone, Debug, SimpleObject)]
 pub(crate) struct MessageSearchResult {
     /// The message's global id.
     message_id: Option<String>,
-    /// How many messages of the session's list are older; null for a line that nests in another message.
+    /// The number of older messages in the session's list; null for a line that is nested in another message.
     message_index: Option<i64>,
-    /// How the message's words begin.
+    /// The beginning of the message's text.
     preview: Option<String>,
-    /// The words around the first match.
+    /// The text around the first match.
     match_context: Option<String>,
 }
 
-/// An error beside the hits where messages hold the query's words and cannot be opened.
+/// Adds an error to the response if messages contain the query's words but cannot be decrypted.
 pub(crate) fn report_unreadable(ctx: &Context<'_>, count: usize) {
     if count > 0 {
         report(ctx, &ApiError::ContentUnreadable);
@@ -55,9 +55,9 @@ pub(crate) async fn results(op: &Op, hits: Vec<Hit>) -> Result<Vec<MessageSearch
 pub(crate) struct MessageHit {
     /// The message's global id.
     message_id: ID,
-    /// How the message's words begin.
+    /// The beginning of the message's text.
     preview: String,
-    /// The words around the first match.
+    /// The text around the first match.
     match_context: String,
     #[graphql(skip)]
     hit: Hit,
@@ -93,29 +93,29 @@ impl MessageHit {
 /// A hit in its list.
 #[derive(Clone, Debug, SimpleObject)]
 pub(crate) struct MessageHitEdge {
-    /// Its place among the hits.
+    /// Its cursor.
     cursor: String,
     /// The hit.
     node: MessageHit,
 }
 
-/// Where a page of hits ends.
+/// The end of a page of hits.
 #[derive(Clone, Debug, SimpleObject)]
 pub(crate) struct HitPageInfo {
-    /// Whether the search goes on after this page.
+    /// Whether the search continues after this page.
     has_next_page: bool,
-    /// Where it goes on: also after a page that holds no hit.
+    /// Where it continues: `after` for the next page, even if this page has no hit.
     end_cursor: Option<String>,
 }
 
-/// Hits, newest first. A page may hold fewer than asked for, even none, and yet have a next one: where the words of a
-/// phrase are common and the phrase is rare.
+/// Hits, newest first. A page may hold fewer hits than requested, even none, and still have a next page: when a phrase
+/// is rare but its words are common.
 #[derive(Clone, Debug, SimpleObject)]
 #[graphql(complex)]
 pub(crate) struct MessageHitConnection {
     /// The page's hits.
     edges: Vec<MessageHitEdge>,
-    /// Where the page ends.
+    /// The end of the page.
     page_info: HitPageInfo,
     #[graphql(skip)]
     op: Option<Op>,
@@ -138,7 +138,7 @@ impl MessageHitConnection {
 
 #[ComplexObject]
 impl MessageHitConnection {
-    /// How many of the team's stored lines are not indexed yet, and so cannot be found.
+    /// The number of stored lines of the team that are not indexed yet and cannot be found.
     async fn lines_to_index(&self) -> Result<i64> {
         let Some(op) = &self.op else { return Ok(0) };
         Ok(search::lag(op.tx().await?).await?)
@@ -153,7 +153,7 @@ fn preview(text: &str) -> String {
     shown
 }
 
-/// The text around a match, cut at characters, with `…` where something is left out.
+/// The text around a match, cut at character boundaries, with `…` for omitted text.
 fn around(text: &str, at: &Range<usize>) -> String {
     let before = text.get(..at.start).unwrap_or_default();
     let rest = text.get(at.start..).unwrap_or_default();
@@ -177,7 +177,7 @@ mod tests {
     use super::{around, preview};
 
     #[test]
-    fn a_match_is_shown_with_what_stands_around_it() {
+    fn a_match_is_shown_with_its_context() {
         assert_eq!(around("the red\nbuild", &(4..7)), "the red build");
         let long = format!("{}needle{}", "é".repeat(100), "検".repeat(100));
         let at = long.find("needle").unwrap();
@@ -187,7 +187,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_can_be_shown(text in "\\PC{0,300}", at in 0usize..400) {
+        fn excerpts_of_any_text_are_bounded(text in "\\PC{0,300}", at in 0usize..400) {
             let start = text.char_indices().map(|(at, _)| at).nth(at % 301).unwrap_or(0);
             let _ = around(&text, &(start..text.len()));
             prop_assert!(preview(&text).chars().count() <= 201);

@@ -1,5 +1,5 @@
-//! Moods that Han read from prompts: one prompt's, and what a session's come to. Nothing is inferred from prompts
-//! that Han did not read.
+//! Sentiments that Han detected in prompts: of one prompt, and a summary per session. Nothing is inferred about prompts
+//! that Han did not analyse.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -7,71 +7,77 @@ use std::collections::BTreeMap;
 use async_graphql::{ID, SimpleObject};
 use han_db::entities::Sentiment;
 
-/// How many signals a summary names.
+/// The number of signals in a summary.
 const TOP_SIGNALS: usize = 5;
 
-/// The mood that Han read from a prompt.
+/// The sentiment that Han detected in a prompt.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct SentimentAnalysis {
-    /// The global id, `SentimentAnalysis:<session>:<transcript>:<uuid>` of the line that tells it.
+    /// The global id, `SentimentAnalysis:<session>:<transcript>:<uuid>` of its line.
     id: ID,
     /// From about -5 to +5.
     sentiment_score: Option<f64>,
     /// `positive`, `neutral` or `negative`.
     sentiment_level: Option<String>,
-    /// From 0 to 10, where frustration was found.
+    /// From 0 to 10; null if no frustration was detected.
     frustration_score: Option<f64>,
     /// `low`, `moderate` or `high`.
     frustration_level: Option<String>,
-    /// What gave it away.
+    /// The signals that it was detected by.
     signals: Vec<String>,
 }
 
 impl From<&Sentiment> for SentimentAnalysis {
-    fn from(mood: &Sentiment) -> Self {
+    fn from(sentiment: &Sentiment) -> Self {
         Self {
-            id: ID(format!("SentimentAnalysis:{}:{}:{}", mood.session_id, mood.transcript, mood.uuid)),
-            sentiment_score: mood.sentiment,
-            sentiment_level: mood.sentiment_level.clone(),
-            frustration_score: mood.frustration,
-            frustration_level: mood.frustration_level.clone(),
-            signals: mood.signals.clone(),
+            id: ID(format!(
+                "SentimentAnalysis:{}:{}:{}",
+                sentiment.session_id, sentiment.transcript, sentiment.uuid
+            )),
+            sentiment_score: sentiment.sentiment,
+            sentiment_level: sentiment.sentiment_level.clone(),
+            frustration_score: sentiment.frustration,
+            frustration_level: sentiment.frustration_level.clone(),
+            signals: sentiment.signals.clone(),
         }
     }
 }
 
-/// What the moods that Han read from a session's prompts say of frustration. docs/METRICS.md has the formulas.
+/// The frustration in a session's prompts, as far as Han analysed them. docs/METRICS.md has the formulas.
 #[derive(Clone, Debug, PartialEq, SimpleObject)]
 pub struct FrustrationSummary {
-    /// The mean of the frustration scores, from 0 to 10; null where no mood has one.
+    /// The mean of the frustration scores, from 0 to 10; null if no sentiment has one.
     average_score: Option<f64>,
-    /// The highest of them.
+    /// The highest frustration score.
     peak_score: Option<f64>,
-    /// `high` or `moderate` where at least a quarter of the moods are so or worse, else `low`.
+    /// `high` or `moderate` if at least a quarter of the sentiments have that level or a higher one, else `low`.
     overall_level: &'static str,
-    /// Moods of level `high`.
+    /// The number of sentiments of level `high`.
     high_count: i64,
-    /// Moods of level `moderate`.
+    /// The number of sentiments of level `moderate`.
     moderate_count: i64,
-    /// Moods read.
+    /// The number of prompts that were analysed.
     total_analyzed: i64,
-    /// What gave moderate and high frustration away most often, at most five.
+    /// The most frequent signals of moderate and high frustration, at most five.
     top_signals: Vec<String>,
 }
 
 impl FrustrationSummary {
-    /// The summary of a session's moods; `None` where none was read.
+    /// The summary of a session's sentiments; `None` if there are none.
     #[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 are not real ones")]
-    pub(crate) fn of(moods: &[Sentiment]) -> Option<Self> {
-        if moods.is_empty() {
+    pub(crate) fn of(sentiments: &[Sentiment]) -> Option<Self> {
+        if sentiments.is_empty() {
             return None;
         }
-        let scores: Vec<f64> = moods.iter().filter_map(|mood| mood.frustration).collect();
+        let scores: Vec<f64> = sentiments.iter().filter_map(|sentiment| sentiment.frustration).collect();
         let of_level = |level: &str| {
-            moods.iter().filter(|mood| mood.frustration_level.as_deref() == Some(level)).count() as i64
+            sentiments
+                .iter()
+                .filter(|sentiment| sentiment.frustration_level.as_deref() == Some(level))
+                .count() as i64
         };
         let (high_count, moderate_count, total_analyzed) =
-            (of_level("high"), of_level("moderate"), moods.len() as i64);
+            (of_level("high"), of_level("moderate"), sentiments.len() as i64);
         let a_quarter = |count: i64| count * 4 >= total_analyzed;
         Some(Self {
             average_score: (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64),
@@ -86,16 +92,17 @@ impl FrustrationSummary {
             high_count,
             moderate_count,
             total_analyzed,
-            top_signals: top_signals(moods),
+            top_signals: top_signals(sentiments),
         })
     }
 }
 
-fn top_signals(moods: &[Sentiment]) -> Vec<String> {
-    let frustrated =
-        moods.iter().filter(|mood| matches!(mood.frustration_level.as_deref(), Some("moderate" | "high")));
+fn top_signals(sentiments: &[Sentiment]) -> Vec<String> {
+    let frustrated = sentiments
+        .iter()
+        .filter(|sentiment| matches!(sentiment.frustration_level.as_deref(), Some("moderate" | "high")));
     let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
-    for signal in frustrated.flat_map(|mood| &mood.signals) {
+    for signal in frustrated.flat_map(|sentiment| &sentiment.signals) {
         *counts.entry(signal).or_default() += 1;
     }
     let mut signals: Vec<_> = counts.into_iter().collect();
@@ -109,7 +116,7 @@ mod tests {
 
     use super::FrustrationSummary;
 
-    fn mood(frustration: Option<f64>, level: &str, signals: &[&str]) -> Sentiment {
+    fn sentiment(frustration: Option<f64>, level: &str, signals: &[&str]) -> Sentiment {
         Sentiment {
             session_id: "s".to_owned(),
             transcript: "main".to_owned(),
@@ -125,11 +132,11 @@ mod tests {
     }
 
     #[test]
-    fn a_quarter_of_the_moods_makes_a_level() {
-        let low = || mood(None, "low", &["calm"]);
-        let high = mood(Some(8.0), "high", &["CAPS", "repeat"]);
-        let moderate = mood(Some(4.0), "moderate", &["CAPS"]);
-        let of = |moods: &[Sentiment]| FrustrationSummary::of(moods).unwrap();
+    fn a_quarter_of_the_sentiments_determines_the_level() {
+        let low = || sentiment(None, "low", &["calm"]);
+        let high = sentiment(Some(8.0), "high", &["CAPS", "repeat"]);
+        let moderate = sentiment(Some(4.0), "moderate", &["CAPS"]);
+        let of = |sentiments: &[Sentiment]| FrustrationSummary::of(sentiments).unwrap();
         assert_eq!(FrustrationSummary::of(&[]), None);
         assert_eq!(of(&[low()]).overall_level, "low");
         assert_eq!(of(&[low()]).average_score, None, "none was scored");
@@ -141,6 +148,6 @@ mod tests {
             ("high", Some(6.0), Some(8.0))
         );
         assert_eq!((three.high_count, three.moderate_count, three.total_analyzed), (1, 1, 3));
-        assert_eq!(three.top_signals, ["CAPS", "repeat"], "what calm prompts show is no sign of frustration");
+        assert_eq!(three.top_signals, ["CAPS", "repeat"], "signals of calm prompts do not count");
     }
 }

@@ -14,7 +14,7 @@ use han_transcript::fold::TaskStatus;
 use han_transcript::words::Query;
 use han_types::{GlobalId, ProjectId, SessionId, Timestamp};
 
-use crate::connection::{self, FileChangeConnection, MessageConnection, Total};
+use crate::connection::{self, Total, connection};
 use crate::context::{Op, prices};
 use crate::error::{self, ApiError, Result};
 use crate::filters::{Conditions as _, MessageFilter};
@@ -22,9 +22,9 @@ use crate::loaders::{
     CountsOf, FileChangesOf, HookStatsOf, Loaders, MessageCountOf, MessagesOf, NativeTasksOf, SentimentsOf,
     TasksOf, TodoCountsOf, TodosOf, UsageOf,
 };
-use crate::types::file_change::FileChangeEdge;
+use crate::types::file_change::{FileChangeConnection, FileChangeEdge};
 use crate::types::hook::HookStats;
-use crate::types::message::MessageEdge;
+use crate::types::message::{MessageConnection, MessageEdge};
 use crate::types::project::{Project, worktree_name};
 use crate::types::search::{MessageSearchResult, report_unreadable, results as search_results};
 use crate::types::sentiment::FrustrationSummary;
@@ -32,12 +32,12 @@ use crate::types::task::{NativeTask, Task, TaskConnection};
 use crate::types::todo::{Todo, TodoConnection, TodoCounts, TodoStatus};
 use crate::types::user::User;
 
-/// How long after its last line a session that was not said to have ended counts as active: ten minutes, longer
-/// than nearly every command that an agent waits for.
+/// How long after its last line a session without a recorded end counts as active: ten minutes, which is longer than
+/// almost every command that an agent waits for.
 const ACTIVE_MS: i64 = 10 * 60 * 1000;
-/// How long a name made of a summary is, in characters.
+/// The longest name that is derived from a summary, in characters.
 const NAME_CHARS: usize = 80;
-/// How much of its id names a session that has neither a name nor a summary, in characters.
+/// The length of the id prefix that names a session without name and summary, in characters.
 const SHORT_ID_CHARS: usize = 8;
 
 /// A session of the team.
@@ -50,10 +50,22 @@ pub struct Session {
 /// A session in a list.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct SessionEdge {
-    /// Its place in the list.
+    /// Its cursor.
     pub(crate) cursor: String,
     /// The session.
     node: Session,
+}
+
+connection!(
+    /// A page of sessions.
+    SessionConnection of SessionEdge
+);
+
+impl SessionConnection {
+    /// The list of a caller without a team.
+    pub(crate) fn empty() -> Self {
+        Self::new(Vec::new(), false, false, Total::Known(0))
+    }
 }
 
 impl SessionEdge {
@@ -67,7 +79,7 @@ impl Session {
         Self { row, op: Op::clone(op) }
     }
 
-    /// The session of that id; `None` where the team has none.
+    /// The session with this id; `None` if the team has none.
     pub(crate) async fn load(op: &Op, id: SessionId) -> Result<Option<Self>> {
         let row = op.loader().load_one(id).await?;
         Ok(row.map(|row| Self::new(op, row)))
@@ -80,7 +92,7 @@ impl Session {
         })
     }
 
-    /// What a loader has by session.
+    /// Loads a record by session.
     async fn load_of<K>(
         &self,
         key: impl FnOnce(SessionId) -> K,
@@ -113,28 +125,28 @@ impl Session {
         ID(format!("Session:{}", self.row.session_id))
     }
 
-    /// The session's id, as its developer's machine named it.
+    /// The session's id on its developer's machine.
     async fn session_id(&self) -> &str {
         &self.row.session_id
     }
 
-    /// When it began (where no line tells, when it was first pushed), RFC 3339 in UTC. Clients show its day in
-    /// their own time zone.
+    /// When it began, RFC 3339 in UTC; if no line has a time, when it was first pushed. Clients show its day in their own
+    /// time zone.
     async fn date(&self) -> String {
         self.started().unwrap_or(Timestamp(self.row.created_at)).to_rfc3339()
     }
 
-    /// When its earliest line was written, RFC 3339 in UTC.
+    /// The time of its earliest line, RFC 3339 in UTC.
     async fn started_at(&self) -> Option<String> {
         self.started().map(Timestamp::to_rfc3339)
     }
 
-    /// When its latest line was written, RFC 3339 in UTC.
+    /// The time of its latest line, RFC 3339 in UTC.
     async fn updated_at(&self) -> String {
         Timestamp(self.row.last_activity_at).to_rfc3339()
     }
 
-    /// The agent's short name for it; else how its summary begins; else how its id begins.
+    /// The agent's short name for it, else the beginning of its summary, else the beginning of its id.
     async fn name(&self, ctx: &Context<'_>) -> String {
         if !self.row.readable {
             error::report(ctx, &ApiError::ContentUnreadable);
@@ -150,23 +162,23 @@ impl Session {
         self.row.details.summary()
     }
 
-    /// The project's raw id, as `Project.projectId` has it.
+    /// The raw id of its project, as in `Project.projectId`.
     async fn project_id(&self) -> Option<&str> {
         self.row.project_id.as_deref()
     }
 
-    /// The last part of the project's path; empty where it is not known.
+    /// The last part of the project's path; empty if it is not known.
     async fn project_name(&self) -> String {
         let details = entities::ProjectDetails { path: self.path().unwrap_or_default().to_owned() };
         details.name().to_owned()
     }
 
-    /// The directory it worked in, as its developer's machine names it; empty where it is not known.
+    /// The directory it worked in on its developer's machine; empty if it is not known.
     async fn project_path(&self) -> &str {
         self.path().unwrap_or_default()
     }
 
-    /// The path as the agent names the directory of its transcripts: everything but letters and digits is `-`.
+    /// The name of the agent's transcript directory for the path: the path with `-` for everything but letters and digits.
     async fn project_slug(&self) -> Option<String> {
         let dash = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
         self.path().map(|path| path.chars().map(dash).collect())
@@ -181,70 +193,69 @@ impl Session {
         }
     }
 
-    /// The branch it was last on.
+    /// Its latest git branch.
     async fn git_branch(&self) -> Option<&str> {
         self.row.details.branch()
     }
 
-    /// The agent's version on its latest line that names one.
+    /// The agent's version, from the latest line that has one.
     async fn version(&self) -> Option<&str> {
         self.row.details.version.as_ref().map(|version| version.value.as_str())
     }
 
-    /// The coding agent, such as `claude-code`; `unknown` where the push did not say.
+    /// The coding agent, such as `claude-code`; `unknown` if the client did not send it.
     async fn harness(&self) -> &str {
         self.row.details.agent.as_deref().unwrap_or("unknown")
     }
 
-    /// `completed` where it was said to have ended and nothing came after; else `active` for ten minutes after its
-    /// latest line, then `idle`.
+    /// `completed` if its end was recorded and no line follows it; else `active` for ten minutes after its latest line,
+    /// then `idle`.
     async fn status(&self) -> &'static str {
         let last = self.row.last_activity_at;
         status(self.row.details.ended_at, last, self.op.db().clock().now())
     }
 
-    /// Seconds between its earliest line and its latest.
+    /// The seconds between its earliest line and its latest.
     async fn duration(&self) -> Option<i64> {
         self.row.started_at.map(|started| (self.row.last_activity_at - started).max(0) / 1000)
     }
 
-    /// How many messages its list holds.
+    /// The number of messages in its list.
     async fn message_count(&self) -> i64 {
         self.row.totals.messages
     }
 
-    /// How many lines of it are stored, in all of its files.
+    /// The number of stored lines in all of its files.
     async fn line_count(&self) -> i64 {
         self.row.totals.lines
     }
 
-    /// How many prompts and commands a person typed.
+    /// The number of prompts and commands that a person typed.
     async fn turn_count(&self) -> i64 {
         self.row.totals.turns
     }
 
-    /// How often its context was compacted.
+    /// The number of times its context was compacted.
     async fn compaction_count(&self) -> i64 {
         self.row.totals.compactions
     }
 
-    /// Input tokens that no cache covered, its subagents' included. An answer counts once, however many lines it
-    /// spans.
+    /// Input tokens outside the cache, including subagents. An answer counts once, however many lines it has.
     async fn input_tokens(&self) -> i64 {
         self.row.totals.input_tokens
     }
 
-    /// Output tokens, its subagents' included.
+    /// Output tokens, including subagents.
     async fn output_tokens(&self) -> i64 {
         self.row.totals.output_tokens
     }
 
-    /// Input tokens read from the cache, its subagents' included.
+    /// Input tokens read from the cache, including subagents.
     async fn cache_read_tokens(&self) -> i64 {
         self.row.totals.cache_read_tokens
     }
 
-    /// Input tokens written to the cache, its subagents' included.
+    /// Input tokens written to the cache, including subagents.
     async fn cache_creation_tokens(&self) -> i64 {
         self.row.totals.cache_creation_5m_tokens + self.row.totals.cache_creation_1h_tokens
     }
@@ -259,7 +270,7 @@ impl Session {
         self.row.details.pull_request.as_ref().map(|request| request.value.1.as_str())
     }
 
-    /// The git worktree it worked in, where its path tells.
+    /// The name of the git worktree it worked in, if its path contains one.
     async fn worktree_name(&self) -> Option<&str> {
         self.path().and_then(worktree_name)
     }
@@ -274,16 +285,16 @@ impl Session {
         self.op.scope().team_id().as_str()
     }
 
-    /// Its messages, newest first: ordered by time, then file, then line. Results are not among them, they nest
-    /// under what they answer. With `agentId` the lines of that subagent instead.
+    /// Its messages, newest first, ordered by time, then file, then line. Results are not listed: they are nested in their
+    /// calls and runs. With `agentId`, the lines of that subagent instead.
     #[graphql(complexity = "connection::page_cost(first, child_complexity)")]
     async fn messages(
         &self,
-        #[graphql(desc = "The cursor of the row before the page.")] after: Option<String>,
-        #[graphql(desc = "How many rows: 1 to 500; 50 where it is not given.")] first: Option<i32>,
-        #[graphql(desc = "Only these.")] filter: Option<MessageFilter>,
-        #[graphql(desc = "With progress lines.", default)] include_progress: bool,
-        #[graphql(desc = "The lines of this subagent.")] agent_id: Option<String>,
+        #[graphql(desc = "The cursor of the last row of the previous page.")] after: Option<String>,
+        #[graphql(desc = "The number of rows, 1 to 500. The default is 50.")] first: Option<i32>,
+        #[graphql(desc = "Only rows that match.")] filter: Option<MessageFilter>,
+        #[graphql(desc = "Whether to include progress lines.", default)] include_progress: bool,
+        #[graphql(desc = "The id of a subagent, whose lines are listed.")] agent_id: Option<String>,
     ) -> Result<MessageConnection> {
         let session_id = self.id_of()?;
         let request = connection::page(after.as_deref(), first)?;
@@ -303,13 +314,13 @@ impl Session {
         Ok(MessageConnection::new(edges, page.is_some_and(|page| page.has_next), after, total))
     }
 
-    /// Messages of this session that hold all words of the query, and its phrases in `"` as they stand, newest first.
+    /// Messages of this session that contain all words of the query and each phrase in `"` exactly, newest first.
     #[graphql(complexity = "20_000 + connection::page_cost(limit, child_complexity)")]
     async fn search_messages(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Words, and phrases in `\"`.")] query: String,
-        #[graphql(desc = "How many: 1 to 500; 50 where it is not given.")] limit: Option<i32>,
+        #[graphql(desc = "The number of results, 1 to 500. The default is 50.")] limit: Option<i32>,
     ) -> Result<Option<Vec<MessageSearchResult>>> {
         let query = Query::parse(&query).map_err(|error| ApiError::bad("query", error))?;
         let op = &self.op;
@@ -317,7 +328,7 @@ impl Session {
         let first = connection::first(limit)?;
         let mut request = PageRequest { after: None, first };
         let mut hits = Vec::new();
-        // A page may be short where phrases are rare.
+        // A page may be short if a phrase is rare.
         loop {
             let found = search::search(op.tx().await?, &query, &within, &request).await?;
             report_unreadable(ctx, found.unreadable);
@@ -329,20 +340,20 @@ impl Session {
         }
     }
 
-    /// Han's tasks, by when they began.
+    /// Han's tasks, in the order of their start.
     async fn tasks(&self) -> Result<TaskConnection> {
         let tasks = self.load_of(TasksOf).await?.unwrap_or_default();
         Ok(TaskConnection::new(tasks.iter().map(Task::from).collect()))
     }
 
-    /// Han's tasks that have not ended, by when they began.
+    /// Han's tasks that have not ended, in the order of their start.
     async fn active_tasks(&self) -> Result<TaskConnection> {
         let tasks = self.load_of(TasksOf).await?.unwrap_or_default();
         let active = tasks.iter().filter(|task| task.status == TaskStatus::Active);
         Ok(TaskConnection::new(active.map(Task::from).collect()))
     }
 
-    /// The agent's own tasks, by when they were created, without those it deleted.
+    /// The agent's own tasks in the order of their creation, without deleted ones.
     async fn native_tasks(&self) -> Result<Vec<NativeTask>> {
         let tasks = self.load_of(NativeTasksOf).await?.unwrap_or_default();
         Ok(tasks.iter().filter_map(NativeTask::of_row).collect())
@@ -353,22 +364,22 @@ impl Session {
         Ok(TodoConnection::new(self.todo_list().await?))
     }
 
-    /// The first to-do of the latest list that is being worked on.
+    /// The first to-do in progress of the latest list.
     async fn current_todo(&self) -> Result<Option<Todo>> {
         Ok(self.todo_list().await?.into_iter().find(|todo| todo.status == TodoStatus::InProgress))
     }
 
-    /// How many to-dos of the latest list stand where; null where there never was one.
+    /// The number of to-dos of the latest list per status; null if there is no list.
     async fn todo_counts(&self) -> Result<Option<TodoCounts>> {
         Ok(self.load_of(TodoCountsOf).await?.map(TodoCounts::from))
     }
 
-    /// The changes that tools made to files, newest first, without those whose results say that they failed.
+    /// The changes that tools made to files, newest first, without those that failed.
     #[graphql(complexity = "connection::page_cost(first, child_complexity)")]
     async fn file_changes(
         &self,
-        #[graphql(desc = "The cursor of the row before the page.")] after: Option<String>,
-        #[graphql(desc = "How many rows: 1 to 500; 50 where it is not given.")] first: Option<i32>,
+        #[graphql(desc = "The cursor of the last row of the previous page.")] after: Option<String>,
+        #[graphql(desc = "The number of rows, 1 to 500. The default is 50.")] first: Option<i32>,
     ) -> Result<FileChangeConnection> {
         let session_id = self.id_of()?;
         let request = connection::page(after.as_deref(), first)?;
@@ -380,37 +391,37 @@ impl Session {
         Ok(FileChangeConnection::new(edges, has_next, after, total))
     }
 
-    /// How many changes tools made to files.
+    /// The number of changes that tools made to files.
     async fn file_change_count(&self) -> Result<i64> {
         Ok(self.load_of(CountsOf).await?.unwrap_or_default().file_changes)
     }
 
-    /// What its hooks come to; null where none has ended.
+    /// Totals of its hooks; null if no hook has ended.
     async fn hook_stats(&self) -> Result<Option<HookStats>> {
         Ok(self.load_of(HookStatsOf).await?.map(|stats| HookStats::from(&*stats)))
     }
 
-    /// What its tokens cost at list prices, in US dollars, its subagents' included; null where it used models and
-    /// none of them has a price. What `unpricedTokens` counts is not in it. docs/METRICS.md has the formula.
+    /// The cost of its tokens at list prices, in US dollars, including subagents; null if it used models and none of them
+    /// has a price. It does not include the tokens that `unpricedTokens` counts. docs/METRICS.md has the formula.
     async fn estimated_cost_usd(&self, ctx: &Context<'_>) -> Result<Option<f64>> {
         let usage = self.load_of(UsageOf).await?.unwrap_or_default();
         let costs: Vec<f64> = usage.iter().filter_map(|of| prices(ctx).cost(&of.model, &of.tokens)).collect();
         Ok((usage.is_empty() || !costs.is_empty()).then(|| costs.iter().fold(0.0, |sum, cost| sum + cost)))
     }
 
-    /// Tokens of models that have no price.
+    /// The number of tokens of models without a price.
     async fn unpriced_tokens(&self, ctx: &Context<'_>) -> Result<i64> {
         let usage = self.load_of(UsageOf).await?.unwrap_or_default();
         let unpriced = usage.iter().filter(|of| prices(ctx).price(&of.model).is_none());
         Ok(unpriced.map(|of| metrics::total(&of.tokens)).sum())
     }
 
-    /// What the moods that Han read from its prompts say of frustration; null where none was read.
+    /// The frustration in its prompts; null if Han analysed none of them.
     async fn frustration_summary(&self) -> Result<Option<FrustrationSummary>> {
-        Ok(self.load_of(SentimentsOf).await?.and_then(|moods| FrustrationSummary::of(&moods)))
+        Ok(self.load_of(SentimentsOf).await?.and_then(|sentiments| FrustrationSummary::of(&sentiments)))
     }
 
-    /// Who pushed it.
+    /// The user who pushed it.
     async fn owner(&self) -> Result<Option<User>> {
         match self.row.user_id.parse() {
             Ok(id) => User::load(&self.op, id).await,
@@ -438,7 +449,7 @@ fn status(ended_at: Option<i64>, last_activity_at: i64, now: Timestamp) -> &'sta
     }
 }
 
-/// Reads an argument that names a session, by its global id or its raw one.
+/// Parses an argument that names a session by its global or raw id.
 pub(crate) fn session_id(argument: &'static str, text: &str) -> Result<SessionId> {
     GlobalId::raw("Session", text).parse().map_err(|error| ApiError::bad(argument, error))
 }
@@ -450,7 +461,7 @@ mod tests {
     use super::{ACTIVE_MS, first_line, status};
 
     #[test]
-    fn a_session_that_goes_on_after_its_end_has_not_ended() {
+    fn activity_after_the_recorded_end_reopens_a_session() {
         let now = Timestamp(1_000_000_000);
         assert_eq!(status(Some(500), 500, now), "completed");
         assert_eq!(status(Some(500), now.0 - 1, now), "active");
@@ -458,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_one_line_and_short() {
+    fn a_derived_name_is_one_short_line() {
         assert_eq!(first_line("\n  Prune the trees \nand more"), Some("Prune the trees".to_owned()));
         assert_eq!(first_line(&"é".repeat(90)), Some(format!("{}…", "é".repeat(80))));
         assert_eq!(first_line(" \n"), None);

@@ -1,4 +1,4 @@
-//! Where a person is signed in: a browser, or a program that was let in.
+//! Sign-ins of a user: browsers, and programs such as the command line.
 
 use std::str::FromStr;
 
@@ -6,36 +6,36 @@ use async_graphql::{Enum, ID, SimpleObject};
 use han_db::queries::sign_ins::{Means, SignInRow};
 use han_types::Credential;
 
-/// By what somebody is signed in.
+/// The kind of a sign-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub enum SignInKind {
     /// A browser's cookie.
     Browser,
-    /// A program's tokens, such as a command line's.
+    /// The tokens of a program, such as the command line.
     Program,
 }
 
-/// A place where a person is signed in.
+/// A sign-in of a user.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct SignIn {
-    /// What `revokeSession` takes.
+    /// The id that `revokeSession` takes.
     id: ID,
-    /// By what.
+    /// Its kind.
     kind: SignInKind,
-    /// What the browser or program calls itself.
+    /// The name that the browser or program sent.
     name: Option<String>,
-    /// Since when (RFC 3339).
+    /// When it began, RFC 3339 in UTC.
     created_at: String,
-    /// When it was last seen, to within five minutes (RFC 3339).
+    /// When it was last used, to within five minutes, RFC 3339 in UTC.
     last_seen_at: String,
-    /// When it ends unless it is seen again (RFC 3339).
+    /// When it expires unless it is used again, RFC 3339 in UTC.
     expires_at: String,
-    /// Whether it is what this request came from.
+    /// Whether this request uses it.
     current: bool,
 }
 
 impl SignIn {
-    /// A row, as its owner sees it who came with `credential`.
+    /// A sign-in, as its owner sees it in a request with `credential`.
     pub(crate) fn new(row: SignInRow, credential: &Credential) -> Self {
         let current = han_db::queries::sign_ins::place_of(credential) == Some((row.means, row.id.as_str()));
         let kind = match row.means {
@@ -43,7 +43,7 @@ impl SignIn {
             Means::Tokens => SignInKind::Program,
         };
         Self {
-            id: ID(Place { means: row.means, id: row.id }.to_string()),
+            id: ID(SignInOrigin { means: row.means, id: row.id }.to_string()),
             kind,
             name: row.label,
             created_at: row.created_at.to_rfc3339(),
@@ -54,14 +54,14 @@ impl SignIn {
     }
 }
 
-/// The global id: `SignIn:browser-<id>` or `SignIn:program-<id>`.
+/// The sign-in that an id names: `SignIn:browser-<id>` or `SignIn:program-<id>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct SignInOrigin {
     pub(crate) means: Means,
     pub(crate) id: String,
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for SignInOrigin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let kind = match self.means {
             Means::Browser => "browser",
@@ -71,10 +71,10 @@ impl std::fmt::Display for Place {
     }
 }
 
-impl FromStr for Place {
+impl FromStr for SignInOrigin {
     type Err = ();
 
-    /// The raw id is taken as well.
+    /// Accepts the global id and the raw one.
     fn from_str(text: &str) -> Result<Self, ()> {
         let raw = text.strip_prefix("SignIn:").unwrap_or(text);
         let (kind, id) = raw.split_once('-').ok_or(())?;
@@ -91,18 +91,18 @@ impl FromStr for Place {
 mod tests {
     use han_db::queries::sign_ins::Means;
 
-    use super::Place;
+    use super::SignInOrigin;
 
     #[test]
     fn an_id_reads_back_global_or_raw() {
         for means in [Means::Browser, Means::Tokens] {
-            let place = Place { means, id: "0190-a-b".to_owned() };
-            let shown = place.to_string();
-            assert_eq!(shown.parse(), Ok(place.clone()));
-            assert_eq!(shown.trim_start_matches("SignIn:").parse(), Ok(place));
+            let origin = SignInOrigin { means, id: "0190-a-b".to_owned() };
+            let shown = origin.to_string();
+            assert_eq!(shown.parse(), Ok(origin.clone()));
+            assert_eq!(shown.trim_start_matches("SignIn:").parse(), Ok(origin));
         }
         for junk in ["", "SignIn:", "browser", "SignIn:key-1", "User:browser-1"] {
-            assert_eq!(junk.parse::<Place>(), Err(()), "{junk}");
+            assert_eq!(junk.parse::<SignInOrigin>(), Err(()), "{junk}");
         }
     }
 }

@@ -1,18 +1,18 @@
-//! Tasks: Han's, and the agent's own.
+//! Tasks: Han's tasks, and the agent's own tasks.
 
 use async_graphql::{Enum, ID, SimpleObject};
 use han_db::entities;
 use han_transcript::fold;
 use han_types::Timestamp;
 
-/// Where one of Han's tasks stands.
+/// The status of one of Han's tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub enum TaskStatus {
-    /// Begun and not ended.
+    /// Started and not ended.
     Active,
-    /// Ended.
+    /// Completed.
     Completed,
-    /// Given up.
+    /// Failed or abandoned.
     Failed,
 }
 
@@ -26,21 +26,21 @@ impl From<fold::TaskStatus> for TaskStatus {
     }
 }
 
-/// What sort of work one of Han's tasks is.
+/// The type of one of Han's tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub enum TaskType {
-    /// Something new.
+    /// A new feature.
     Implementation,
-    /// A repair.
+    /// A bug fix.
     Fix,
-    /// The same in a better form.
+    /// A refactoring.
     Refactor,
-    /// Finding out.
+    /// Research.
     Research,
 }
 
 impl TaskType {
-    /// The type of that name; `None` for every other word.
+    /// The type with this name; `None` for any other word.
     pub(crate) fn of_word(word: &str) -> Option<Self> {
         match word {
             "implementation" => Some(Self::Implementation),
@@ -52,14 +52,14 @@ impl TaskType {
     }
 }
 
-/// How one of Han's tasks ended.
+/// The outcome of one of Han's tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub enum TaskOutcome {
-    /// It did what it set out to do.
+    /// The goal was reached.
     Success,
-    /// It did some of it.
+    /// The goal was reached in part.
     Partial,
-    /// It did not.
+    /// The goal was not reached.
     Failure,
 }
 
@@ -68,26 +68,26 @@ pub enum TaskOutcome {
 pub struct Task {
     /// The global id, `Task:<session>:<task>`.
     id: ID,
-    /// Its id within the session, or the id of the call that began it as long as no result names it.
+    /// Its id within the session, or the id of the call that started it until a result names it.
     task_id: String,
-    /// What is to be done; empty where it was never said.
+    /// What to do; empty if it is not known.
     description: String,
-    /// What sort of work it is; null where it is none of these.
+    /// Its type; null for any other type.
     #[graphql(name = "type")]
     task_type: Option<TaskType>,
-    /// Where it stands, as its last event says.
+    /// Its status after its last event.
     status: TaskStatus,
-    /// How it ended: `success`, `partial` or `failure`.
+    /// Its outcome: `success`, `partial` or `failure`.
     outcome: Option<String>,
-    /// How sure the agent was of that, from 0 to 1.
+    /// The agent's confidence in the outcome, from 0 to 1.
     confidence: Option<f64>,
-    /// The last note or, where it was given up, the reason.
+    /// The last note or, if it was abandoned, the reason.
     notes: Option<String>,
-    /// When it was first heard of, RFC 3339 in UTC.
+    /// The time of its first event, RFC 3339 in UTC.
     started_at: String,
     /// When it ended, RFC 3339 in UTC.
     completed_at: Option<String>,
-    /// Seconds from its first event to its end.
+    /// The seconds from its first event to its end.
     duration_seconds: Option<i64>,
 }
 
@@ -117,12 +117,12 @@ pub struct TaskEdge {
     node: Task,
 }
 
-/// Han's tasks of a session, all of them, by when they began.
+/// All of Han's tasks of a session, in the order of their start.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct TaskConnection {
     /// The tasks.
     edges: Vec<TaskEdge>,
-    /// How many they are.
+    /// The number of tasks.
     total_count: i64,
 }
 
@@ -140,29 +140,29 @@ pub struct NativeTask {
     id: ID,
     /// Its session's id.
     session_id: String,
-    /// Its id within the session, or the id of the call that created it as long as no result names it.
+    /// Its id within the session, or the id of the call that created it until a result names it.
     task_id: String,
     /// The global id of the message that created it.
     message_id: String,
-    /// What it is called; empty where only updates were seen.
+    /// Its title; empty if only updates are known.
     subject: String,
-    /// What is to be done.
+    /// What to do.
     description: Option<String>,
-    /// The same as something being done.
+    /// The description while in progress.
     active_form: Option<String>,
-    /// `pending`, `in_progress`, `completed`, or whatever the agent wrote.
+    /// `pending`, `in_progress`, `completed`, or another word that the agent wrote.
     status: String,
-    /// Who does it.
+    /// Who works on it.
     owner: Option<String>,
-    /// The ids of tasks that wait for it.
+    /// The ids of tasks that it blocks.
     blocks: Vec<String>,
-    /// The ids of tasks it waits for.
+    /// The ids of tasks that block it.
     blocked_by: Vec<String>,
-    /// When it was first heard of, RFC 3339 in UTC.
+    /// The time of its first event, RFC 3339 in UTC.
     created_at: String,
     /// When it last changed, RFC 3339 in UTC.
     updated_at: String,
-    /// When it was completed, if that is where it stands, RFC 3339 in UTC.
+    /// When it was completed, if it is, RFC 3339 in UTC.
     completed_at: Option<String>,
 }
 

@@ -9,12 +9,12 @@ use han_types::{Plans, Role};
 
 use crate::types::user::User;
 
-/// What a member may do.
+/// The role of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub enum TeamRole {
-    /// Looks after members, invites, keys and billing, too.
+    /// Also manages members, invites, keys and billing.
     Admin,
-    /// Reads the team's sessions and pushes their own.
+    /// Reads the sessions of the team and pushes their own.
     Member,
 }
 
@@ -39,11 +39,11 @@ impl From<TeamRole> for Role {
 /// A plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub enum PlanTier {
-    /// One member, 100 sessions a month, content in clear.
+    /// One member, 100 sessions a month, content stored unencrypted.
     Free,
-    /// Ten members, sealed content.
+    /// Ten members, content stored encrypted.
     Pro,
-    /// Everything, unlimited: what every team has where no billing is configured.
+    /// All features, unlimited. Every team has this plan if billing is not configured.
     Enterprise,
 }
 
@@ -57,7 +57,7 @@ impl From<han_types::PlanTier> for PlanTier {
     }
 }
 
-/// A team, as a member of it sees it.
+/// A team, as one of its members sees it.
 #[derive(Clone, Debug)]
 pub struct Team {
     found: TeamMembership,
@@ -71,7 +71,7 @@ impl Team {
     }
 }
 
-/// A team of the caller's.
+/// A team of the caller.
 #[Object]
 impl Team {
     /// The global id, `Team:<id>`.
@@ -79,37 +79,37 @@ impl Team {
         ID(format!("Team:{}", self.found.team.id))
     }
 
-    /// The raw id, as the sync protocol's `team_id` has it.
+    /// The raw id: `team_id` in the sync protocol.
     async fn team_id(&self) -> &str {
         self.found.team.id.as_str()
     }
 
-    /// Its name in addresses and on command lines. It stays when the team is renamed.
+    /// Its name in URLs and on command lines. It does not change when the team is renamed.
     async fn slug(&self) -> &str {
         &self.found.team.slug
     }
 
-    /// The name shown.
+    /// The display name.
     async fn name(&self) -> &str {
         &self.found.team.name
     }
 
-    /// What the caller may do in it.
+    /// The role of the caller.
     async fn role(&self) -> TeamRole {
         self.found.membership.role.into()
     }
 
-    /// The plan that binds.
+    /// The plan that is in effect.
     async fn plan(&self) -> PlanTier {
         self.plan.into()
     }
 
-    /// How many members the plan allows; null for any number.
+    /// The number of members that the plan allows; null for any number.
     async fn seats(&self) -> Option<u32> {
         self.plan.max_members()
     }
 
-    /// When it was made, RFC 3339 in UTC.
+    /// When it was created, RFC 3339 in UTC.
     async fn created_at(&self) -> String {
         self.found.team.created_at.to_rfc3339()
     }
@@ -118,11 +118,11 @@ impl Team {
 /// A member of a team.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct TeamMember {
-    /// Who.
+    /// The member.
     user: User,
-    /// What they may do.
+    /// Their role.
     role: TeamRole,
-    /// Since when, RFC 3339 in UTC.
+    /// When they joined, RFC 3339 in UTC.
     joined_at: String,
 }
 
@@ -132,18 +132,18 @@ impl From<MemberRow> for TeamMember {
     }
 }
 
-/// An invite that nobody has used yet. Its code was shown once, to who made it.
+/// An unused invite. Its code was shown once, to its creator.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct TeamInvite {
-    /// Its id, for revoking it.
+    /// The id that `revokeInvite` takes.
     id: ID,
-    /// Whom it is meant for. Whoever has the link may use it.
+    /// The address of the person who is invited. Anyone with the link can use it.
     email: String,
-    /// When it was made, RFC 3339 in UTC.
+    /// When it was created, RFC 3339 in UTC.
     created_at: String,
-    /// When it ends, RFC 3339 in UTC.
+    /// When it expires, RFC 3339 in UTC.
     expires_at: String,
-    /// Who made it.
+    /// Its creator.
     invited_by: User,
 }
 
@@ -159,35 +159,35 @@ impl From<InviteRow> for TeamInvite {
     }
 }
 
-/// A new invite and its code, which is shown this once.
+/// A new invite with its code, which is shown only once.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct Invitation {
     /// The invite.
     pub(crate) invite: TeamInvite,
-    /// What `acceptInvite` takes. Whoever has it may join.
+    /// The code that `acceptInvite` takes. Anyone who has it can join.
     pub(crate) code: String,
-    /// A page that accepts it, to be sent to the person.
+    /// The link to send to the person: a page that accepts the invite.
     pub(crate) url: String,
 }
 
-/// A live API key. The key itself was shown once, when it was made.
+/// A valid API key. The key itself was shown once, when it was created.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct ApiKey {
-    /// Its id, for revoking and rotating it.
+    /// The id that `revokeApiKey` and `rotateApiKey` take.
     id: ID,
-    /// What its owner calls it.
+    /// The name that its owner gave it.
     name: String,
-    /// What it may be used for: `read`, `sync:write`.
+    /// What it allows: `read`, `sync:write`.
     scopes: Vec<String>,
-    /// Whose it is.
+    /// The user it belongs to.
     owner: User,
-    /// When it was made, RFC 3339 in UTC.
+    /// When it was created, RFC 3339 in UTC.
     created_at: String,
-    /// When it ends, RFC 3339 in UTC; null for never.
+    /// When it expires, RFC 3339 in UTC; null for never.
     expires_at: Option<String>,
-    /// When it was last used, to within five minutes, RFC 3339 in UTC; null for not yet.
+    /// When it was last used, to within five minutes, RFC 3339 in UTC; null if it was never used.
     last_used_at: Option<String>,
-    /// Whether it was rotated and only lives out its grace.
+    /// Whether it was rotated and is in its grace period.
     replaced: bool,
 }
 
@@ -206,11 +206,11 @@ impl From<KeyRow> for ApiKey {
     }
 }
 
-/// A new API key, which is shown this once.
+/// A new API key, which is shown only once.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct NewApiKey {
-    /// What is kept of it.
+    /// What is stored about it.
     pub(crate) api_key: ApiKey,
-    /// The key itself: `han_key_…`. It is stored nowhere.
+    /// The key itself: `han_key_…`. It is not stored.
     pub(crate) secret: String,
 }

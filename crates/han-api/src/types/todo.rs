@@ -1,18 +1,18 @@
-//! A session's to-dos: the latest list that its agent wrote.
+//! To-dos: the latest list that a session's agent wrote.
 
 use async_graphql::{Enum, ID, SimpleObject};
 use han_db::entities;
 use han_transcript::record;
 
-/// Where a to-do stands.
+/// The status of a to-do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(rename_items = "snake_case")]
 pub enum TodoStatus {
-    /// Not begun.
+    /// Not started.
     Pending,
-    /// Being worked on.
+    /// In progress.
     InProgress,
-    /// Done.
+    /// Completed.
     Completed,
 }
 
@@ -29,18 +29,18 @@ impl From<record::TodoStatus> for TodoStatus {
 /// A to-do.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct Todo {
-    /// The global id, `Todo:<session>:<place in the list>`.
+    /// The global id, `Todo:<session>:<index in the list>`.
     id: ID,
-    /// What is to be done.
+    /// What to do.
     content: String,
-    /// The same as something being done: `Running the tests`.
+    /// The description while in progress, such as `Running the tests`.
     active_form: Option<String>,
-    /// Where it stands.
+    /// Its status.
     pub(crate) status: TodoStatus,
 }
 
 impl Todo {
-    /// A session's list, in its order.
+    /// The to-dos of a session, in the order of its list.
     pub(crate) fn list(todos: &entities::Todos) -> Vec<Self> {
         let todo = |(at, todo): (usize, &record::TodoRecord)| Self {
             id: ID(format!("Todo:{}:{at}", todos.session_id)),
@@ -59,12 +59,12 @@ pub struct TodoEdge {
     node: Todo,
 }
 
-/// A session's to-dos, all of them, in the order of the list.
+/// All to-dos of a session, in the order of the list.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct TodoConnection {
     /// The to-dos.
     edges: Vec<TodoEdge>,
-    /// How many they are.
+    /// The number of to-dos.
     total_count: i64,
 }
 
@@ -75,16 +75,16 @@ impl TodoConnection {
     }
 }
 
-/// How many to-dos stand where.
+/// The number of to-dos per status.
 #[derive(Clone, Copy, Debug, SimpleObject)]
 pub struct TodoCounts {
-    /// Not begun.
+    /// Not started.
     pending: i64,
-    /// Being worked on.
+    /// In progress.
     in_progress: i64,
-    /// Done.
+    /// Completed.
     completed: i64,
-    /// All of them.
+    /// All to-dos.
     total: i64,
 }
 

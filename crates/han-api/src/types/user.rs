@@ -1,4 +1,4 @@
-//! A person. Who may see which person is decided where one is looked up: whoever shares a team, and oneself.
+//! Users. The lookups decide who may see a user: members of the same team, and the user.
 
 use std::sync::Arc;
 
@@ -9,23 +9,23 @@ use han_types::UserId;
 use crate::context::Op;
 use crate::error::Result;
 
-/// A person.
+/// A user.
 #[derive(Clone, Debug)]
 pub struct User(Arc<UserRow>);
 
 impl User {
-    /// A person that the caller may see.
+    /// A user that the caller may see.
     pub(crate) fn new(row: UserRow) -> Self {
         Self(Arc::new(row))
     }
 
-    /// A person of the team, or one who pushed sessions to it; `None` for everybody else.
+    /// A member of the team, or a user who pushed sessions to it; `None` for all others.
     pub(crate) async fn load(op: &Op, id: UserId) -> Result<Option<Self>> {
         Ok(op.loader().load_one(id).await?.map(Self::new))
     }
 }
 
-/// A person.
+/// A user.
 #[Object]
 impl User {
     /// The global id, `User:<id>`.
@@ -33,17 +33,17 @@ impl User {
         ID(format!("User:{}", self.0.id))
     }
 
-    /// The name they go by; not unique.
+    /// The display name; not unique.
     async fn name(&self) -> Option<&str> {
         Some(&self.0.username)
     }
 
-    /// Where their picture lies.
+    /// The address of their picture.
     async fn avatar_url(&self) -> Option<&str> {
         self.0.avatar_url.as_deref()
     }
 
-    /// Their address, where one is known.
+    /// Their mail address, if it is known.
     async fn email(&self) -> Option<&str> {
         self.0.email.as_deref()
     }

@@ -1,4 +1,4 @@
-//! Who sees what: nobody, a stranger, a key that may not read, somebody without a team.
+//! Access: anonymous callers, users of another team, keys without read access, users without a team.
 
 use han_api::RequestContext;
 use han_testkit::{SyntheticSession, both_databases};
@@ -13,7 +13,7 @@ const EVERYTHING: &str = "query($session: ID!, $raw: String!, $message: ID!, $te
   sessions { totalCount edges { node { id } } } }";
 
 both_databases!(
-    async fn what_is_another_teams_does_not_exist(db: TestDatabase) {
+    async fn objects_of_another_team_are_not_found(db: TestDatabase) {
         let world = World::new(&db).await;
         let mut made = SyntheticSession::new(3);
         let id = made.session_id().to_owned();
@@ -40,8 +40,8 @@ both_databases!(
         assert_eq!(own["sessions"]["totalCount"], 1);
 
         let eve = world.stranger().await;
-        let nobodys = RequestContext::new(actor("nobodys".parse::<UserId>().unwrap()));
-        for context in [eve.context(), nobodys] {
+        let teamless = RequestContext::new(actor("teamless".parse::<UserId>().unwrap()));
+        for context in [eve.context(), teamless] {
             let response = world.response(context, EVERYTHING, variables.clone()).await;
             assert!(response.errors.is_empty(), "{:?}", response.errors);
             let data = response.data.into_json().unwrap();
@@ -54,7 +54,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn who_may_not_read_is_told_so(db: TestDatabase) {
+    async fn reading_without_permission_is_an_error(db: TestDatabase) {
         let world = World::new(&db).await;
         let query = "{ __typename sessions { totalCount } }";
 
@@ -81,7 +81,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn only_data_needs_the_database(db: TestDatabase) {
+    async fn fields_without_data_work_without_the_database(db: TestDatabase) {
         let world = World::new(&db).await;
         world.db.close().await;
         let context = world.ada.context();
@@ -91,6 +91,6 @@ both_databases!(
         assert!(response.errors.is_empty(), "{:?}", response.errors);
         let response = world.response(context, "{ sessions { totalCount } }", json!({})).await;
         assert_eq!(codes(&response), ["UNAVAILABLE"]);
-        assert!(!response.errors[0].message.contains("pool"), "what the driver says is for the log");
+        assert!(!response.errors[0].message.contains("pool"), "errors of the driver belong in the log");
     }
 );

@@ -1,5 +1,5 @@
-//! The whole contract: every field of the schema is asked for on everything a transcript can tell, on both databases,
-//! which must answer alike; and what is empty in all answers is known, with its reason.
+//! Every field of the schema, on every kind of line: both databases return the same, and each field that never has a
+//! value is listed with the reason.
 
 use std::collections::BTreeMap;
 
@@ -12,17 +12,17 @@ use crate::live::Watch;
 use crate::operations::{Arguments, Coverage, SDL, Shapes};
 use crate::support::World;
 
-/// The operations of one world, and what they answered.
-struct Answers {
-    /// By operation: what it answered, without what may differ between two worlds.
+/// The responses of one world to all operations.
+struct ResponseLog {
+    /// The response of each operation, without ids that differ between worlds.
     by_operation: BTreeMap<String, Value>,
     coverage: Coverage,
 }
 
-impl Answers {
-    /// Fills a world and asks it everything.
+impl ResponseLog {
+    /// Fills a world and runs every operation.
     async fn of(database: &TestDatabase, shapes: &Shapes, with_real: bool) -> Self {
-        // The same keys in every world, and so the same ids: rows that tie in a list are told apart by those.
+        // The same keys in every world, and thereby the same ids, which break ties in lists.
         let world = World::seeded(database, 1).await;
         let sessions = corpus::push(&world, with_real).await;
         let names = Names::of(&world).await;
@@ -40,22 +40,22 @@ impl Answers {
             let text = shapes.field("Query", message, &arguments).unwrap();
             answers.ask(&world, format!("message {id}"), &format!("query {{ {text} }}"), &names).await;
         }
-        // A search costs too much to stand in a list, so it is asked for by itself.
+        // A search is too complex to be nested in a list.
         let mut arguments = names.needed();
         arguments.insert("Session.searchMessages.query".to_owned(), "\"trees\"".to_owned());
         let search = shapes.field("Session", root(shapes, "Session", "searchMessages"), &arguments).unwrap();
         let query = format!("query {{ session(id: \"{RICH}\") {{ __typename {search} }} }}");
         answers.ask(&world, "search in a session".to_owned(), &query, &names).await;
-        answers.hear(&world, shapes, &names).await;
+        answers.subscribe(&world, shapes, &names).await;
         answers
     }
 
-    /// Every subscription's first payload.
-    async fn hear(&mut self, world: &World, shapes: &Shapes, names: &Names) {
+    /// The first payload of every subscription.
+    async fn subscribe(&mut self, world: &World, shapes: &Shapes, names: &Names) {
         let mut watches = BTreeMap::new();
         for field in shapes.fields("SubscriptionRoot") {
             let name = field.name.node.to_string();
-            // Those two are a coordinator's: see `documents`.
+            // Those two need a machine: see `schemas`.
             if name.starts_with("memoryAgent") {
                 continue;
             }
@@ -72,26 +72,26 @@ impl Answers {
             "sessionFilesChanged",
             "sessionTodosChanged",
         ];
-        self.hear_each(&mut watches, &of_main, names).await;
+        self.receive(&mut watches, &of_main, names).await;
         world.push(RICH, "han", &han).await;
-        self.hear_each(&mut watches, &["toolResultAdded", "hookResultAdded", "sessionHooksChanged"], names)
+        self.receive(&mut watches, &["toolResultAdded", "hookResultAdded", "sessionHooksChanged"], names)
             .await;
         world.push("late-session", "main", &main).await;
-        self.hear_each(&mut watches, &["sessionAdded"], names).await;
-        assert!(watches.is_empty(), "not asked: {:?}", watches.keys());
+        self.receive(&mut watches, &["sessionAdded"], names).await;
+        assert!(watches.is_empty(), "not received: {:?}", watches.keys());
     }
 
-    async fn hear_each(&mut self, watches: &mut BTreeMap<String, Watch>, of: &[&str], names: &Names) {
+    async fn receive(&mut self, watches: &mut BTreeMap<String, Watch>, of: &[&str], names: &Names) {
         for name in of {
             let payload = watches.remove(*name).unwrap().next(name).await;
             let mut answer = json!({"__typename": "SubscriptionRoot"});
             answer[name] = payload;
-            self.coverage.take_in(&answer);
+            self.coverage.add(&answer);
             self.by_operation.insert(format!("subscription {name}"), names.hidden(&answer));
         }
     }
 
-    /// Every root field, each in an operation of its own.
+    /// Every root field, each in its own operation.
     async fn ask_roots(
         &mut self,
         world: &World,
@@ -141,11 +141,11 @@ impl Answers {
         let response = world.response(world.ada.context(), query, json!({})).await;
         assert!(response.errors.is_empty(), "{name}: {:?}\n{query}", response.errors);
         let mut answer = response.data.into_json().unwrap();
-        self.coverage.take_in(&json!({"__typename": "Query"}));
+        self.coverage.add(&json!({"__typename": "Query"}));
         if let Some(fields) = answer.as_object_mut() {
             fields.insert("__typename".to_owned(), json!("Query"));
         }
-        self.coverage.take_in(&answer);
+        self.coverage.add(&answer);
         self.by_operation.insert(name, names.hidden(&answer));
         answer
     }
@@ -155,7 +155,7 @@ fn root<'s>(shapes: &'s Shapes, ty: &str, name: &str) -> &'s FieldDefinition {
     shapes.fields(ty).into_iter().find(|field| field.name.node == name).unwrap()
 }
 
-/// Messages of the rich session that stand in no list, because they nest.
+/// Messages of the rich session that are in no list, because they are nested.
 const NESTED: &[&str] = &[
     "main:result-rich-edit",
     "han:rich-run-result",
@@ -167,7 +167,7 @@ const NESTED: &[&str] = &[
     "agent-a1:agent-exposed-result",
 ];
 
-/// What differs between two worlds that hold the same: ids made of random keys.
+/// The ids that differ between worlds with the same content.
 struct Names {
     project: String,
     repo: String,
@@ -207,7 +207,7 @@ impl Names {
         }
     }
 
-    /// What arguments get without which there is no answer, or too large a one.
+    /// Required arguments, and limits of page sizes.
     fn needed(&self) -> Arguments {
         let text = |text: &str| json!(text).to_string();
         [
@@ -231,7 +231,7 @@ impl Names {
         .collect()
     }
 
-    /// What arguments get, by their names.
+    /// All arguments.
     fn arguments(&self) -> Arguments {
         let text = |text: &str| json!(text).to_string();
         let more = [
@@ -246,7 +246,7 @@ impl Names {
         self.needed().into_iter().chain(more.map(|(name, value)| (name.to_owned(), value))).collect()
     }
 
-    /// What subscriptions are about.
+    /// The arguments of subscriptions.
     fn watched(&self) -> Arguments {
         let text = |text: &str| json!(text).to_string();
         let more = [
@@ -268,11 +268,11 @@ impl Names {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn both_databases_answer_alike() {
+async fn both_databases_return_the_same() {
     let shapes = Shapes::read(SDL);
     let (sqlite, postgres) = (TestDatabase::sqlite().await, TestDatabase::postgres().await);
-    let on_sqlite = Answers::of(&sqlite, &shapes, true).await;
-    let on_postgres = Answers::of(&postgres, &shapes, true).await;
+    let on_sqlite = ResponseLog::of(&sqlite, &shapes, true).await;
+    let on_postgres = ResponseLog::of(&postgres, &shapes, true).await;
     assert_eq!(
         on_sqlite.by_operation.keys().collect::<Vec<_>>(),
         on_postgres.by_operation.keys().collect::<Vec<_>>()
@@ -286,13 +286,13 @@ async fn both_databases_answer_alike() {
     let all = shapes.reachable(&["Query", "SubscriptionRoot"]);
     let unexplained: Vec<_> =
         on_sqlite.coverage.empty(&all).into_iter().filter(|field| reason(field).is_none()).collect();
-    assert!(unexplained.is_empty(), "empty in all answers, and nobody says why: {unexplained:#?}");
+    assert!(unexplained.is_empty(), "empty in all responses, without a reason: {unexplained:#?}");
 }
 
-/// Why a field is null, empty or zero in every answer. Whoever adds a field that is, says why here.
+/// Why a field is null, empty or zero in every response. Each such field needs a reason here.
 fn reason(field: &str) -> Option<&'static str> {
-    const MACHINE: &str = "known on the developer's machine alone: a coordinator answers";
-    const PAYMENT: &str = "a transcript does not tell how its tokens are paid for";
+    const MACHINE: &str = "known only on the developer's machine: see `schemas`";
+    const PAYMENT: &str = "transcripts do not record how tokens are paid for";
     let (ty, name) = field.split_once('.')?;
     Some(match (ty, name) {
         (
@@ -334,32 +334,32 @@ fn reason(field: &str) -> Option<&'static str> {
             | "subscriptionComparisons",
         ) => PAYMENT,
         ("ApiKey" | "TeamInvite", _) | ("Query", "apiKeys" | "teamInvites") => {
-            "made by mutations, whose own tests show them"
+            "created by mutations, which have their own tests"
         }
-        ("MessageHitConnection", "linesToIndex") => "everything is indexed before it is asked about",
-        ("SignIn", _) | ("Query", "mySessions") => "who asks here has not signed in, but is given",
-        ("Team", "seats") => "without billing a team has as many as it likes",
-        ("User", "avatarUrl" | "email") => "people of these tests did not come from GitHub",
-        ("FileHistorySnapshotMessage", "searchText") => "it has no words",
-        ("ToolResultUserMessage", "content") => "it holds nothing but results, which are its blocks",
+        ("MessageHitConnection", "linesToIndex") => "all lines are indexed before the query",
+        ("SignIn", _) | ("Query", "mySessions") => "the callers of these tests have not signed in",
+        ("Team", "seats") => "without billing, the number of members is unlimited",
+        ("User", "avatarUrl" | "email") => "the users of these tests do not come from GitHub",
+        ("FileHistorySnapshotMessage", "searchText") => "it has no text",
+        ("ToolResultUserMessage", "content") => "it has only results, which are its blocks",
         _ => return None,
     })
 }
 
-/// The list holds without the real transcripts, too, so it is the same in every clone.
+/// Without the real transcripts, so that the list is the same in every clone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_empty_in_all_answers_is_known_with_its_reason() {
+async fn fields_without_a_value_have_a_reason() {
     let shapes = Shapes::read(SDL);
-    let answers = Answers::of(&TestDatabase::sqlite().await, &shapes, false).await;
+    let answers = ResponseLog::of(&TestDatabase::sqlite().await, &shapes, false).await;
     let all = shapes.reachable(&["Query", "SubscriptionRoot"]);
     let empty = answers.coverage.empty(&all).into_iter();
     let list: Vec<String> =
-        empty.map(|field| format!("{field}: {}", reason(field).unwrap_or("NOBODY SAYS WHY"))).collect();
+        empty.map(|field| format!("{field}: {}", reason(field).unwrap_or("NO REASON"))).collect();
     insta::assert_snapshot!("fields_without_a_value", list.join("\n"));
-    assert!(!list.iter().any(|line| line.contains("NOBODY SAYS WHY")));
+    assert!(!list.iter().any(|line| line.contains("NO REASON")));
 }
 
-/// The first place where two answers differ.
+/// The first difference of two responses.
 fn difference(at: &str, a: &Value, b: &Value) -> Option<String> {
     match (a, b) {
         (Value::Object(a), Value::Object(b)) if a.keys().eq(b.keys()) => {

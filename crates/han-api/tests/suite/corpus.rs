@@ -1,4 +1,4 @@
-//! What the tests of the whole contract ask about: sessions that between them have everything a transcript can tell.
+//! Sessions that together contain every kind of line and record.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::support::{World, lines};
 /// The session that is written by hand, and its project.
 pub const RICH: &str = "11111111-2222-4333-8444-555555555555";
 
-/// Stores everything, the same in every world; with the real transcripts where there are any.
+/// Stores all sessions, equal in every world; with the real transcripts if there are any.
 pub async fn push(world: &World, with_real: bool) -> Vec<String> {
     let mut sessions = world.push_samples().await;
     for seed in 0..3 {
@@ -30,7 +30,7 @@ pub async fn push(world: &World, with_real: bool) -> Vec<String> {
             .await;
         sessions.push(id);
     }
-    // Enough for a best and a worst of them.
+    // Enough for both lists of effective sessions.
     for seed in 10..20 {
         let mut made = SyntheticSession::new(seed);
         let id = made.session_id().to_owned();
@@ -76,7 +76,7 @@ fn time(second: usize) -> String {
     format!("2026-10-30T08:{:02}:{:02}.000Z", second / 60 % 60, second % 60)
 }
 
-/// A line of the conversation with what every such line has.
+/// A line of the conversation with the fields of every such line.
 fn line(second: usize, uuid: &str, kind: &str, more: Value) -> Value {
     let mut line = json!({"type": kind, "uuid": uuid, "timestamp": time(second), "sessionId": RICH,
         "cwd": "/home/dev/orchard", "gitBranch": "prune", "version": "2.1.40", "parentUuid": "rich-prompt",
@@ -303,7 +303,7 @@ fn agent_lines() -> Vec<String> {
     std::iter::once(said.to_string()).chain(own).collect()
 }
 
-/// Lines that come to the rich session later: of its conversation, and Han's.
+/// Lines that are added to the rich session later: of its conversation, and of Han.
 pub fn late_lines() -> [Vec<String>; 2] {
     let file = json!({"file_path": "/home/dev/orchard/src/late.rs", "old_string": "a", "new_string": "b"});
     let todos = json!({"todos": [{"content": "Rest", "status": "in_progress", "activeForm": "Resting"},
@@ -326,8 +326,8 @@ pub fn late_lines() -> [Vec<String>; 2] {
     [main.iter().map(Value::to_string).collect(), han.iter().map(Value::to_string).collect()]
 }
 
-/// Blocks of messages that each ask for everything that nests: a tool use with its result, a subagent, a hook run, an
-/// MCP and an exposed call, a prompt that Han read.
+/// Blocks of messages, each with everything that is nested: a tool use with its result, a subagent, a hook run, an MCP
+/// call, an exposed call, a prompt with a sentiment.
 pub fn blocks(count: usize) -> [Vec<String>; 2] {
     let (mut main, mut han) = (Vec::new(), Vec::new());
     for block in 0..count {
@@ -382,7 +382,7 @@ fn rich_events() -> Vec<String> {
         }
         data
     };
-    let mood = |second: usize, uuid: &str, prompt: &str, score: f64, frustration: f64, level: &str| {
+    let sentiment = |second: usize, uuid: &str, prompt: &str, score: f64, frustration: f64, level: &str| {
         event(
             second,
             uuid,
@@ -455,12 +455,12 @@ fn rich_events() -> Vec<String> {
             json!({"session_id": RICH, "tool_name": "Edit",
             "file_path": "src/tree.rs"}),
         ),
-        mood(70, "rich-mood-1", "rich-prompt", -2.5, 7.5, "high"),
-        mood(71, "rich-mood-2", "rich-command", -1.0, 4.0, "moderate"),
-        mood(72, "rich-mood-3", "rich-image", -0.5, 3.0, "moderate"),
-        mood(73, "rich-mood-4", "rich-interrupt", -0.5, 3.0, "moderate"),
-        mood(74, "rich-mood-5", "rich-meta", 0.5, 1.0, "low"),
-        mood(75, "rich-mood-6", "result-rich-edit", 0.5, 1.0, "low"),
+        sentiment(70, "rich-sentiment-1", "rich-prompt", -2.5, 7.5, "high"),
+        sentiment(71, "rich-sentiment-2", "rich-command", -1.0, 4.0, "moderate"),
+        sentiment(72, "rich-sentiment-3", "rich-image", -0.5, 3.0, "moderate"),
+        sentiment(73, "rich-sentiment-4", "rich-interrupt", -0.5, 3.0, "moderate"),
+        sentiment(74, "rich-sentiment-5", "rich-meta", 0.5, 1.0, "low"),
+        sentiment(75, "rich-sentiment-6", "result-rich-edit", 0.5, 1.0, "low"),
         event(
             76,
             "rich-check",

@@ -1,4 +1,4 @@
-//! Documents that are wrong, too large, or about the schema itself.
+//! Documents that are invalid, too large, or introspection.
 
 use async_graphql::Request;
 use han_testkit::both_databases;
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{World, codes};
 
 both_databases!(
-    async fn bad_input_gets_a_code_and_a_remedy(db: TestDatabase) {
+    async fn invalid_input_gets_a_code_and_a_remedy(db: TestDatabase) {
         let world = World::new(&db).await;
         let nested = format!("{{ {} a {} }}", "node(id: \"x\") { ".repeat(40), "}".repeat(40));
         let aliases: String = (0..300).map(|n| format!("a{n}: __typename ")).collect();
@@ -56,7 +56,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_filter_grows_only_so_far(db: TestDatabase) {
+    async fn the_size_of_a_filter_is_limited(db: TestDatabase) {
         let world = World::new(&db).await;
         let query = "query($filter: SessionFilter) { sessions(filter: $filter) { totalCount } }";
         let many = json!({ "_or": vec![json!({ "sessionId": { "_eq": "a" } }); 60] });
@@ -73,7 +73,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn undeclared_values_are_ignored_and_operations_told_apart(db: TestDatabase) {
+    async fn undeclared_variables_are_ignored_and_queries_are_recognised(db: TestDatabase) {
         let world = World::new(&db).await;
         let data = world.ask("query A { sessions { totalCount } }", json!({ "extra": 1 })).await;
         assert_eq!(data["sessions"]["totalCount"], 0);
@@ -105,7 +105,7 @@ fragment TypeRef on __Type { kind name ofType { kind name ofType { kind name ofT
   ofType { kind name ofType { kind name ofType { kind name } } } } } } } }";
 
 both_databases!(
-    async fn tools_can_read_the_schema(db: TestDatabase) {
+    async fn introspection_queries_of_tools_pass_the_limits(db: TestDatabase) {
         let world = World::new(&db).await;
         let data = world.ask(INTROSPECTION, json!({})).await;
         let schema = &data["__schema"];

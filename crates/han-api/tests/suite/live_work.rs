@@ -1,4 +1,4 @@
-//! Subscriptions about results, hooks, file changes and to-dos: told once, in order, to the team alone.
+//! Subscriptions to results, hooks, file changes and to-dos: each event arrives once, in order, for the team alone.
 
 use han_testkit::both_databases;
 use serde_json::{Value, json};
@@ -60,7 +60,7 @@ fn todos(second: usize, statuses: &[&str]) -> String {
 }
 
 both_databases!(
-    async fn a_result_is_told_once_to_who_waits_for_its_call(db: TestDatabase) {
+    async fn tool_results_arrive_once_for_their_call(db: TestDatabase) {
         let world = World::new(&db).await;
         let ada = world.ada.context();
         let mut edit_result = Watch::start(&world, ada.clone(), RESULT, json!({ "id": "call-1" })).await;
@@ -87,18 +87,18 @@ both_databases!(
             mcp_result.next("toolResultAdded").await,
             json!({"sessionId": "s1", "callId": "mcp-call", "type": "mcp", "success": true, "durationMs": 40})
         );
-        // The same lines once more, and a call of the same id in another session.
+        // The same line again, and a call with the same id in another session.
         world.push("s1", "main", &[tool_result(3, "call-1", true)]).await;
         world.push("s2", "main", &[tool_result(5, "call-1", false)]).await;
         let second = edit_result.next("toolResultAdded").await;
         assert_eq!((&second["sessionId"], &second["success"]), (&json!("s2"), &json!(true)));
-        assert!(!edit_result.has_next().await && !mcp_result.has_next().await, "each is told once");
+        assert!(!edit_result.has_next().await && !mcp_result.has_next().await, "each arrives once");
         assert!(!nothing.has_next().await, "another call's results");
     }
 );
 
 both_databases!(
-    async fn a_hook_result_is_told_by_the_run_it_answers(db: TestDatabase) {
+    async fn hook_results_arrive_for_their_run(db: TestDatabase) {
         let world = World::new(&db).await;
         let ada = world.ada.context();
         let data = json!({"plugin": "rust", "hook": "test"});
@@ -110,7 +110,7 @@ both_databases!(
             watches.push(Watch::start(&world, ada.clone(), HOOK_RESULT, run_id).await);
             world.push("s1", "han", &[line.to_string()]).await;
         }
-        // The first result names the second run, so the nameless one answers the first that is still open.
+        // The first result names the second run, so the unnamed one belongs to the first run, which is still open.
         world
             .push(
                 "s1",
@@ -119,10 +119,10 @@ both_databases!(
             )
             .await;
         for (at, success) in [(1, true), (0, false)] {
-            let told = watches[at].next("hookResultAdded").await;
+            let payload = watches[at].next("hookResultAdded").await;
             let run = format!("run-{}", at + 1);
             assert_eq!(
-                told,
+                payload,
                 json!({"sessionId": "s1", "hookRunId": run, "hookName": "test", "pluginName": "rust",
                        "success": success, "durationMs": 812})
             );
@@ -136,7 +136,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn what_comes_to_a_session_is_told_in_order_and_once(db: TestDatabase) {
+    async fn derived_events_arrive_once_in_order(db: TestDatabase) {
         let world = World::new(&db).await;
         let (ada, eve) = (world.ada.context(), world.stranger().await.context());
         let (id, global) = (json!({ "id": "s1" }), json!({ "id": "Session:s1" }));
@@ -152,35 +152,35 @@ both_databases!(
 
         world.push("other", "main", &[edit(0, "call-1"), todos(1, &["pending"])]).await;
         world.push("s1", "main", &[edit(2, "call-1"), edit(3, "call-2")]).await;
-        let told = files.next("sessionFilesChanged").await;
-        assert_eq!(told, json!({"sessionId": "s1", "fileCount": 2, "toolName": "Edit"}));
+        let payload = files.next("sessionFilesChanged").await;
+        assert_eq!(payload, json!({"sessionId": "s1", "fileCount": 2, "toolName": "Edit"}));
         world.push("s1", "main", &[tool_result(4, "call-1", false), tool_result(5, "call-2", true)]).await;
-        let told = files.next("sessionFilesChanged").await;
-        assert_eq!(told["fileCount"], 1, "a change that did not happen is taken back");
+        let payload = files.next("sessionFilesChanged").await;
+        assert_eq!(payload["fileCount"], 1, "a change that failed is no longer counted");
 
         world
             .push("s1", "main", &[todos(6, &["pending"]), todos(7, &["completed", "in_progress", "pending"])])
             .await;
-        let told = lists.next("sessionTodosChanged").await;
+        let payload = lists.next("sessionTodosChanged").await;
         assert_eq!(
-            told,
+            payload,
             json!({"sessionId": "s1", "todoCount": 3, "inProgressCount": 1, "completedCount": 1})
         );
         world.push("s1", "main", &[todos(8, &["completed"])]).await;
         assert_eq!(lists.next("sessionTodosChanged").await["todoCount"], 1);
 
         let data = json!({"plugin": "rust", "hook": "test"});
-        let events: Vec<String> = ["hook_run", "hook_validation", "hook_script", "hook_datetime"]
+        let lines: Vec<String> = ["hook_run", "hook_validation", "hook_script", "hook_datetime"]
             .iter()
             .enumerate()
             .map(|(at, name)| event(20 + at, name, name, &data))
             .chain([hook_result(30, "result-a", None, true)])
             .collect();
-        world.push("s1", "han", &events).await;
+        world.push("s1", "han", &lines).await;
         for name in ["hook_run", "hook_validation", "hook_script", "hook_datetime", "hook_result"] {
-            let told = hooks.next("sessionHooksChanged").await;
+            let payload = hooks.next("sessionHooksChanged").await;
             assert_eq!(
-                told,
+                payload,
                 json!({"sessionId": "s1", "eventType": name, "hookName": "test", "pluginName": "rust"})
             );
         }

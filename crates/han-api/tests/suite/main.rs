@@ -17,5 +17,6 @@ mod live_work;
 mod messages;
 mod operations;
 mod pages;
+mod schemas;
 mod statements;
 mod support;

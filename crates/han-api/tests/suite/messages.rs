@@ -1,4 +1,5 @@
-//! Messages: every type, with its results nested, over the sample sessions that the project ships.
+//! Messages: the fields of every type and nested results, over the sample sessions of the repository. The snapshots in
+//! `snapshots/messages` are one per kind of message and session.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,30 +64,94 @@ fn nodes(session: &Value) -> impl Iterator<Item = &Value> {
     session["messages"]["edges"].as_array().unwrap().iter().map(|edge| &edge["node"])
 }
 
-both_databases!(
-    async fn the_sample_sessions_are_shown_as_they_are(db: TestDatabase) {
-        let world = World::new(&db).await;
-        let mut shown = BTreeMap::new();
-        for id in world.push_samples().await {
-            let mut session = list(&world, &id, None).await;
-            // What lies in the database is keyed at random: nothing of it may be seen here.
-            let agents: BTreeSet<String> = nodes(&session)
-                .filter_map(|node| node["contentBlocks"].as_array())
-                .flatten()
-                .filter_map(|block| Some(block["agentId"].as_str()?.to_owned()))
-                .collect();
-            for agent in agents {
-                let lines = list(&world, &id, Some(&agent)).await["messages"].take();
-                session["agents"][agent] = lines;
-            }
-            shown.insert(id, session);
+/// The lists of the sample sessions: each session's own, then those of its subagents. Named by session and subagent.
+async fn sample_lists(world: &World) -> Vec<(String, Value)> {
+    let mut lists = Vec::new();
+    for id in world.push_samples().await {
+        let session = list(world, &id, None).await;
+        let agents: BTreeSet<String> = nodes(&session)
+            .filter_map(|node| node["contentBlocks"].as_array())
+            .flatten()
+            .filter_map(|block| Some(block["agentId"].as_str()?.to_owned()))
+            .collect();
+        let name = id[..8].to_owned();
+        for agent in agents {
+            lists.push((format!("{name}_{agent}"), list(world, &id, Some(&agent)).await));
         }
-        insta::assert_json_snapshot!("sample_sessions", shown);
+        lists.push((name, session));
+    }
+    lists
+}
+
+/// Compares with `snapshots/messages/NAME.snap`.
+fn assert_sample(name: &str, value: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("snapshots/messages");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, value));
+}
+
+/// The kind of a message: its type and, for an answer of the model, its last block.
+fn variant(node: &Value) -> String {
+    let kind = node["__typename"].as_str().unwrap();
+    let blocks = node["contentBlocks"].as_array().filter(|_| kind == "AssistantMessage");
+    let mut parts = blocks.into_iter().flatten().map(|block| match block["name"].as_str() {
+        Some(tool) => format!("{kind}_{tool}"),
+        None => format!("{kind}_{}", block["__typename"].as_str().unwrap()),
+    });
+    parts.next_back().unwrap_or_else(|| kind.to_owned())
+}
+
+both_databases!(
+    async fn a_session_shows_its_totals_and_details(db: TestDatabase) {
+        let world = World::new(&db).await;
+        for (name, mut session) in sample_lists(&world).await {
+            session.as_object_mut().unwrap().remove("messages");
+            if !name.contains('_') {
+                assert_sample(&format!("session_{name}"), &serde_json::to_string_pretty(&session).unwrap());
+            }
+        }
     }
 );
 
 both_databases!(
-    async fn every_type_is_shown_and_every_line_comes_back(db: TestDatabase) {
+    async fn lists_are_ordered_newest_first(db: TestDatabase) {
+        let world = World::new(&db).await;
+        for (name, session) in sample_lists(&world).await {
+            let line = |node: &Value| {
+                let text = |field: &str| node[field].as_str().unwrap_or("-").to_owned();
+                assert!(text("id").ends_with(&format!(":{}", text("uuid"))), "{node}");
+                let fields = ["timestamp", "__typename", "id", "parentId", "agentId"];
+                fields.map(text).join(" ")
+            };
+            assert_sample(&format!("list_{name}"), &nodes(&session).map(line).collect::<Vec<_>>().join("\n"));
+        }
+    }
+);
+
+both_databases!(
+    async fn a_message_shows_the_fields_of_its_kind(db: TestDatabase) {
+        let world = World::new(&db).await;
+        let mut kinds: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for (name, session) in sample_lists(&world).await {
+            for node in nodes(&session) {
+                let mut own = node.clone();
+                // `lists_are_ordered_newest_first` shows these.
+                for field in ["__typename", "timestamp", "id", "uuid", "parentId", "agentId"] {
+                    own.as_object_mut().unwrap().remove(field);
+                }
+                kinds.entry(format!("{}_{name}", variant(node))).or_default().push(own);
+            }
+        }
+        for (name, nodes) in kinds {
+            assert_sample(&name, &serde_json::to_string_pretty(&nodes).unwrap());
+        }
+    }
+);
+
+both_databases!(
+    async fn every_kind_is_shown_with_its_raw_line(db: TestDatabase) {
         let world = World::new(&db).await;
         let mut made = SyntheticSession::new(5);
         let id = made.session_id().to_owned();
@@ -113,12 +178,12 @@ both_databases!(
             }
         }
         let all: BTreeSet<_> = MessageKind::ALL.iter().copied().collect();
-        assert_eq!(kinds, all, "the synthetic lines hold every kind");
+        assert_eq!(kinds, all, "the synthetic lines have every kind");
     }
 );
 
 both_databases!(
-    async fn results_nest_under_what_they_answer(db: TestDatabase) {
+    async fn results_are_nested_in_their_calls_and_runs(db: TestDatabase) {
         let world = World::new(&db).await;
         let mut made = SyntheticSession::new(6);
         let id = made.session_id().to_owned();
@@ -128,7 +193,7 @@ both_databases!(
         let mut answered: BTreeMap<&str, usize> = BTreeMap::new();
         for node in nodes(&session) {
             let kind = node["__typename"].as_str().unwrap();
-            assert!(!kind.parse::<MessageKind>().unwrap().nests(), "{kind} stands in the list");
+            assert!(!kind.parse::<MessageKind>().unwrap().nests(), "{kind} is in the list");
             for block in node["contentBlocks"].as_array().into_iter().flatten() {
                 if block["result"].is_object() {
                     assert_eq!(block["result"]["toolCallId"], block["toolCallId"]);
@@ -148,7 +213,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn what_cannot_be_opened_hides_nothing_else(db: TestDatabase) {
+    async fn unreadable_content_is_an_error_that_hides_nothing_else(db: TestDatabase) {
         let world = World::new(&db).await;
         let sessions = world.push_samples().await;
         let query = "query { sessions(first: 50) { edges { node { id name project { name } messages(first: 100) { edges { node {
@@ -158,7 +223,7 @@ both_databases!(
         let key = |pointer: &str| whole.pointer(pointer).unwrap().as_str().unwrap().to_owned();
         let first = "/sessions/edges/0/node";
         let session = key(&format!("{first}/id")).trim_start_matches("Session:").to_owned();
-        // One line cut short, one sealed under a version of the team's key that nobody has, and one session's metadata.
+        // A truncated line, a line encrypted with an unknown version of the team's key, and a truncated metadata column.
         let truncated = key(&format!("{first}/messages/edges/0/node/uuid"));
         let unknown = key(&format!("{first}/messages/edges/1/node/uuid"));
         for (uuid, damage) in [
@@ -176,10 +241,9 @@ both_databases!(
         ))
         .await;
         let response = world.response(world.ada.context(), query, json!({})).await;
-        let told = codes(&response);
-        assert_eq!(told, vec!["CONTENT_UNREADABLE"; 3], "{:?}", response.errors);
+        assert_eq!(codes(&response), vec!["CONTENT_UNREADABLE"; 3], "{:?}", response.errors);
         for error in &response.errors {
-            assert!(!error.message.contains(&session), "details belong into the log: {}", error.message);
+            assert!(!error.message.contains(&session), "details belong in the log: {}", error.message);
         }
         let shown = response.data.into_json().unwrap();
         let edges = |data: &Value| {
@@ -200,7 +264,7 @@ both_databases!(
             }
         }
         assert_eq!(shown["sessions"]["edges"].as_array().unwrap().len(), sessions.len());
-        // Who asks for that one alone gets nothing but the error.
+        // A lookup of that message returns only the error.
         let id = format!("Message:{session}:main:{truncated}");
         let alone = "query($id: ID!) { node(id: $id) { id } }";
         let response = world.response(world.ada.context(), alone, json!({ "id": id })).await;

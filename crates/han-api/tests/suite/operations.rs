@@ -1,5 +1,5 @@
-//! Operations made from the schema's text: every field of every type, as far as the limits allow, so that what is
-//! added to the schema is asked for by the tests at once.
+//! Operations generated from the schema: every field of every type, as far as the limits allow, so that tests select new
+//! fields at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,16 +10,16 @@ use serde_json::Value;
 /// The schema that is checked in.
 pub const SDL: &str = include_str!("../../../../browse-client/schema.graphql");
 
-/// How deep objects lie within each other in one operation.
+/// How deep objects nest in one operation.
 const DEPTH: usize = 10;
 
-/// What arguments get, by `Type.field.argument`, `field.argument` or `argument`: GraphQL text.
+/// The values of arguments, by `Type.field.argument`, `field.argument` or `argument`: GraphQL text.
 pub type Arguments = BTreeMap<String, String>;
 
 /// The types of a schema.
 pub struct Shapes {
     types: BTreeMap<String, TypeKind>,
-    /// The object types that an interface's or a union's values may have.
+    /// The object types of an interface or a union.
     possible: BTreeMap<String, Vec<String>>,
 }
 
@@ -48,7 +48,7 @@ impl Shapes {
         Self { types, possible }
     }
 
-    /// The fields of an object type, in the schema's order; none of what is no object.
+    /// The fields of an object type, in the order of the schema; none for other types.
     pub fn fields(&self, object: &str) -> Vec<&FieldDefinition> {
         match self.types.get(object) {
             Some(TypeKind::Object(object)) => object.fields.iter().map(|field| &field.node).collect(),
@@ -74,7 +74,7 @@ impl Shapes {
         fields
     }
 
-    /// A field with its arguments and whatever lies below it; `None` where an argument that it needs is not given.
+    /// A field with its arguments and selection; `None` if a required argument has no value.
     pub fn field(&self, of: &str, field: &FieldDefinition, arguments: &Arguments) -> Option<String> {
         self.write_field(of, field, arguments, &mut vec![of.to_owned()])
     }
@@ -101,7 +101,7 @@ impl Shapes {
         Some(format!("{name}{given}{}", self.selection(named(&field.ty.node), arguments, path)?))
     }
 
-    /// The selection set of a type: empty for a leaf, `None` where it would go too deep.
+    /// The selection set of a type: empty for a leaf, `None` if it would nest too deep.
     fn selection(&self, ty: &str, arguments: &Arguments, path: &mut Vec<String>) -> Option<String> {
         let body = match self.types.get(ty) {
             Some(TypeKind::Object(_)) => self.body(ty, arguments, path)?,
@@ -121,7 +121,7 @@ impl Shapes {
         if path.len() > DEPTH {
             return None;
         }
-        // Within itself an object shows its leaves only.
+        // An object nested in one of its own type selects leaves only.
         let again = path.iter().any(|above| above == object);
         path.push(object.to_owned());
         let fields = self.fields(object).into_iter().filter(|field| {
@@ -138,7 +138,7 @@ impl Shapes {
     }
 }
 
-/// The name of the type that a list, and what must be there, is of.
+/// The name of a type without its list and non-null wrappers.
 pub fn named(ty: &Type) -> &str {
     match &ty.base {
         BaseType::Named(name) => name,
@@ -146,17 +146,17 @@ pub fn named(ty: &Type) -> &str {
     }
 }
 
-/// Which fields had a value in some answer, and which of them ever came up.
+/// The fields that had a value in some response.
 #[derive(Default)]
 pub struct Coverage {
     filled: BTreeSet<String>,
 }
 
 impl Coverage {
-    /// Takes in an answer whose objects say their type.
-    pub fn take_in(&mut self, answer: &Value) {
+    /// Adds a response whose objects have a `__typename`.
+    pub fn add(&mut self, answer: &Value) {
         match answer {
-            Value::Array(items) => items.iter().for_each(|item| self.take_in(item)),
+            Value::Array(items) => items.iter().for_each(|item| self.add(item)),
             Value::Object(fields) => {
                 let ty = fields.get("__typename").and_then(Value::as_str);
                 for (name, value) in fields {
@@ -165,7 +165,7 @@ impl Coverage {
                     {
                         self.filled.insert(format!("{ty}.{name}"));
                     }
-                    self.take_in(value);
+                    self.add(value);
                 }
             }
             _ => {}
@@ -178,7 +178,7 @@ impl Coverage {
     }
 }
 
-/// Whether a value says something: not null, not empty, not zero. `false` says something.
+/// Whether a value is not null, empty or zero. `false` counts as a value.
 fn is_filled(value: &Value) -> bool {
     match value {
         Value::Null => false,

@@ -1,4 +1,4 @@
-//! Pages: whatever their size, together they are the whole list.
+//! Pages: together they are the whole list, for any page size.
 
 use han_testkit::{SyntheticSession, both_databases};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ const SESSIONS: &str = "query($first: Int, $after: String, $filter: SessionFilte
   sessions(first: $first, after: $after, filter: $filter) {
     totalCount pageInfo { hasNextPage endCursor } edges { cursor node { id sessionId updatedAt } } } }";
 
-/// Follows a connection to its end and gives its edges' ids.
+/// Reads a connection to its end, and returns the ids of its nodes.
 async fn walk(
     world: &World,
     query: &str,
@@ -40,7 +40,7 @@ async fn walk(
 }
 
 both_databases!(
-    async fn pages_of_any_size_are_the_whole_list(db: TestDatabase) {
+    async fn pages_of_any_size_make_the_whole_list(db: TestDatabase) {
         let world = World::new(&db).await;
         let mut made = SyntheticSession::new(11);
         let id = made.session_id().to_owned();
@@ -60,7 +60,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn sessions_come_in_pages_and_by_filter(db: TestDatabase) {
+    async fn sessions_are_paged_and_filtered(db: TestDatabase) {
         let world = World::new(&db).await;
         for seed in 0..9 {
             let mut made = SyntheticSession::new(seed);
@@ -146,7 +146,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn large_lines_make_pages_short_and_lose_nothing(db: TestDatabase) {
+    async fn large_lines_shorten_pages_without_loss(db: TestDatabase) {
         let world = World::with_config(&db, |config| config.read_bytes = 100_000).await;
         let mut made = SyntheticSession::new(12);
         let id = made.session_id().to_owned();
@@ -172,12 +172,12 @@ both_databases!(
             }
             variables["after"] = page["pageInfo"]["endCursor"].clone();
         };
-        assert!(pages >= 4, "three of the large lines fit into a page: {pages}");
+        assert!(pages >= 4, "three of the large lines fit in a page: {pages}");
         assert_eq!(ids.len(), total);
         ids.dedup();
         assert_eq!(ids.len(), total);
 
-        // One answer's pages share what an answer may hold: where nothing is left, that is an error and not silence.
+        // The pages of one response share its size limit; when it is used up, the response has an error.
         let page = |n| {
             format!(
                 "p{n}: node(id: $id) {{ ... on Session {{ messages(first: {}) {{ edges {{ cursor }} }} }} }} ",

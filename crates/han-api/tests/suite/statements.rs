@@ -1,4 +1,4 @@
-//! What operations cost in statements: a number that does not grow with the rows they show.
+//! The number of statements per operation, which does not grow with the number of rows.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -23,8 +23,8 @@ impl Statements {
         .await
     }
 
-    /// What one operation runs, once whatever is kept in memory is there. The words in which PostgreSQL takes on its
-    /// role open every transaction, and the change feed reads the outbox whenever it likes.
+    /// The statements of one operation, once caches are filled. Left out are the statements that set the role of every
+    /// transaction on PostgreSQL, and those of the change feed, which reads the outbox at any time.
     async fn of(&self, world: &World, query: &str) -> Vec<String> {
         world.ask(query, json!({})).await;
         self.0.lock().unwrap().clear();
@@ -65,7 +65,7 @@ fn operation(shapes: &Shapes, name: &str, arguments: &Arguments) -> String {
     format!("query {{ {} }}", shapes.field("Query", field, arguments).unwrap())
 }
 
-/// How many statements are how often run, to tell what grew, whatever limits they name.
+/// Counts equal statements, whatever their limits, so that a failure shows which one grew.
 fn tally(statements: &[String]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for statement in statements {
@@ -75,7 +75,7 @@ fn tally(statements: &[String]) -> BTreeMap<String, usize> {
 }
 
 both_databases!(
-    async fn a_page_costs_the_same_whatever_its_size(db: TestDatabase) {
+    async fn the_number_of_statements_does_not_depend_on_the_page_size(db: TestDatabase) {
         let (statements, shapes) = (Statements::default(), Shapes::read(SDL));
         let world = statements.world(&db).await;
         for seed in 0..50 {
@@ -92,7 +92,7 @@ both_databases!(
         let [few, many] = [5, 50].map(|n| operation(&shapes, "sessions", &arguments(n, 3)));
         let (few, many) = (statements.of(&world, &few).await, statements.of(&world, &many).await);
         assert_eq!(tally(&few), tally(&many), "a page of sessions");
-        assert!(few.len() > 10, "everything is asked for: {}", few.len());
+        assert!(few.len() > 10, "all fields are selected: {}", few.len());
 
         let [few, many] = [20, 100].map(|n| operation(&shapes, "session", &arguments(1, n)));
         let (few, many) = (statements.of(&world, &few).await, statements.of(&world, &many).await);
@@ -101,7 +101,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn every_operation_runs_as_many_statements_as_it_is_known_to(db: TestDatabase) {
+    async fn the_number_of_statements_of_each_operation(db: TestDatabase) {
         let (statements, shapes) = (Statements::default(), Shapes::read(SDL));
         let world = statements.world(&db).await;
         corpus::push(&world, false).await;
@@ -117,7 +117,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn pages_within_a_list_are_the_pages_of_each(db: TestDatabase) {
+    async fn nested_pages_equal_the_pages_of_each_session(db: TestDatabase) {
         let world = World::new(&db).await;
         let sessions = corpus::push(&world, false).await;
         let pages = "sessionId messages(first: 3, includeProgress: true) { totalCount pageInfo { hasNextPage endCursor }
@@ -136,7 +136,7 @@ both_databases!(
             changes += one["session"]["fileChanges"]["totalCount"].as_i64().unwrap();
         }
         assert!(changes > 3);
-        // The next page of each, from the same place in time.
+        // The next page of each, from the same point in time.
         let after = &listed[0]["node"]["messages"]["pageInfo"]["endCursor"];
         let pages = format!("sessionId messages(first: 4, after: {after}) {{ edges {{ node {{ id }} }} }}");
         let list =

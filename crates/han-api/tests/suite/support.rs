@@ -1,11 +1,11 @@
-//! A database with teams and sessions, a schema over it, and callers who ask.
+//! A database with teams and sessions, a schema over it, and callers.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use async_graphql::{Request, Response, Variables};
 use base64::Engine as _;
-use han_api::{HanSchema, Limits, RequestContext};
+use han_api::{HanSchema, QueryLimits, RequestContext, Site};
 use han_crypto::{FieldContext, KekRing, OsEntropy};
 use han_db::queries::identity;
 use han_db::queries::ingest::{self, Batch, Line, Outcome};
@@ -27,15 +27,15 @@ pub struct World {
     _feed: DropGuard,
 }
 
-/// Where a session was held.
-pub struct Place<'a> {
+/// The checkout that a session worked in.
+pub struct Checkout<'a> {
     /// The directory.
     pub path: &'a str,
     /// The repository's remote.
     pub remote: &'a str,
 }
 
-/// Somebody with a team.
+/// A user with a team.
 #[derive(Clone)]
 pub struct Caller {
     pub actor: Actor,
@@ -53,12 +53,12 @@ impl World {
         Self::with_config(database, |_| {}).await
     }
 
-    /// A world whose database is used as `change` says.
+    /// A world with a changed database configuration.
     pub async fn with_config(database: &TestDatabase, change: impl FnOnce(&mut DbConfig)) -> Self {
         Self::with(database, Arc::new(OsEntropy::new()), change).await
     }
 
-    /// A world whose keys and ids follow from `seed`.
+    /// A world whose keys and ids are derived from `seed`.
     pub async fn seeded(database: &TestDatabase, seed: u64) -> Self {
         Self::with(database, Arc::new(SeededEntropy::new(seed)), |_| {}).await
     }
@@ -77,12 +77,17 @@ impl World {
         db.migrate().await.unwrap();
         let stop = CancellationToken::new();
         let changes = db.start_changes(stop.clone()).await.unwrap();
-        let schema = han_api::schema(db.clone(), changes.sender.clone(), Limits::default());
+        let schema = han_api::schema::team(
+            Site::default(),
+            db.clone(),
+            changes.sender.clone(),
+            QueryLimits::default(),
+        );
         let ada = caller(&db, "ada").await;
         Self { db, clock, schema, ada, _feed: stop.drop_guard() }
     }
 
-    /// Another person, with another team.
+    /// Another user, with another team.
     pub async fn stranger(&self) -> Caller {
         caller(&self.db, "eve").await
     }
@@ -93,17 +98,17 @@ impl World {
     }
 
     pub async fn push_from(&self, session: &str, transcript: &str, path: &str, lines: &[String]) {
-        let place = Place { path, remote: "git@example.com:team/orchard.git" };
-        self.push_as(&self.ada.scope, session, transcript, &place, lines).await;
+        let checkout = Checkout { path, remote: "git@example.com:team/orchard.git" };
+        self.push_as(&self.ada.scope, session, transcript, &checkout, lines).await;
     }
 
-    /// Stores lines as another person, from another place.
+    /// Stores lines as another user, in another checkout.
     pub async fn push_as(
         &self,
         scope: &Scope,
         session: &str,
         transcript: &str,
-        place: &Place<'_>,
+        checkout: &Checkout<'_>,
         lines: &[String],
     ) {
         let keys = self.db.keys().team(&self.db, scope.team_id()).await.unwrap();
@@ -129,8 +134,8 @@ impl World {
             consumed: lines.len() as u64,
             metadata: SessionMetadata {
                 agent: Some("claude-code".to_owned()),
-                project_path: Some(place.path.to_owned()),
-                git_remote: Some(place.remote.to_owned()),
+                project_path: Some(checkout.path.to_owned()),
+                git_remote: Some(checkout.remote.to_owned()),
                 ..SessionMetadata::default()
             },
             last_line_hash: None,
@@ -149,12 +154,12 @@ impl World {
         Caller { actor, scope }
     }
 
-    /// Stores the sample sessions that the project ships, and gives their ids.
+    /// Stores the sample sessions of the repository, and returns their ids.
     pub async fn push_samples(&self) -> Vec<String> {
         self.push_project(&fixtures::sample_sessions().join("-home-dev-orchard")).await
     }
 
-    /// Stores the sessions of a directory of transcripts, and gives their ids.
+    /// Stores the sessions of a directory of transcripts, and returns their ids.
     pub async fn push_project(&self, project: &Path) -> Vec<String> {
         let mut sessions = Vec::new();
         for (stem, path) in transcripts(project) {
@@ -173,7 +178,7 @@ impl World {
         sessions
     }
 
-    /// Runs an operation as `context`'s caller and gives the response whole.
+    /// Runs an operation as the caller of `context`, and returns the whole response.
     pub async fn response(&self, context: RequestContext, query: &str, variables: Value) -> Response {
         let request = Request::new(query).variables(Variables::from_json(variables));
         self.schema.execute(han_api::request(request, context)).await
@@ -216,7 +221,7 @@ pub fn codes(response: &Response) -> Vec<String> {
     response.errors.iter().map(code).collect()
 }
 
-/// The files of a directory that are transcripts: stem and path, in the order of their names.
+/// The transcripts in a directory: stem and path, ordered by name.
 fn transcripts(directory: &Path) -> Vec<(String, std::path::PathBuf)> {
     let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
     let paths = entries.map(|entry| entry.unwrap().path());

@@ -135,7 +135,9 @@ impl Program {
         let (user, _) = identity::create_user_with_team(&db, "ada", "Orchard").await.unwrap();
         let feed = CancellationToken::new();
         let changes = db.start_changes(feed.clone()).await.unwrap();
-        let schema = han_api::schema(db.clone(), changes.sender.clone(), han_api::Limits::default());
+        let machine = Arc::new(han_api::NoMachine);
+        let query_limits = han_api::QueryLimits::default();
+        let schema = han_api::schema::local(machine, db.clone(), changes.sender.clone(), query_limits);
         let lifecycle = Lifecycle::default();
         let limits = TransportLimits {
             request_bytes: 64 << 10,

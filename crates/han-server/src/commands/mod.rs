@@ -176,7 +176,7 @@ impl std::fmt::Debug for World<'_> {
 pub async fn run(cli: Cli, mut world: World<'_>) -> Result<(), CommandError> {
     if let Some(Command::Schema) = cli.command {
         // `writeln!` adds the line feed that the schema ends with already.
-        writeln!(world.out, "{}", han_api::sdl().trim_end())?;
+        writeln!(world.out, "{}", han_api::schema::team_sdl().trim_end())?;
         return Ok(());
     }
     let config = Config::load(world.lookup, &*world.entropy)?;

@@ -188,7 +188,7 @@ struct Types(BTreeMap<String, TypeDefinition>);
 
 impl Types {
     fn read() -> Self {
-        let document = parse_schema(han_api::sdl()).unwrap();
+        let document = parse_schema(han_api::schema::team_sdl()).unwrap();
         let types = document.definitions.into_iter().filter_map(|definition| match definition {
             TypeSystemDefinition::Type(found) => Some((found.node.name.node.to_string(), found.node)),
             _ => None,

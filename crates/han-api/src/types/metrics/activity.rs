@@ -1,99 +1,99 @@
-//! How much went on: by day, by hour of the day, by model. docs/METRICS.md, "What is counted, and when" and "Activity".
+//! Activity: by day, by hour of the day, by model. docs/METRICS.md, "What is counted" and "Activity".
 
 use async_graphql::SimpleObject;
 use han_db::queries::metrics::{self, total};
 
 use super::{cached, names, usd};
 
-/// How much went on in a range of days. docs/METRICS.md says how each figure comes about.
+/// Activity in a range of days. docs/METRICS.md defines each figure.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct ActivityData {
-    /// Every day of the range, in order, also those on which nothing happened.
+    /// Every day of the range, in order, including days without activity.
     daily_activity: Vec<DailyActivity>,
-    /// The 24 hours of the day in the time zone asked for, each over all days.
+    /// The 24 hours of the day in the requested time zone, each over all days.
     hourly_activity: Vec<HourlyActivity>,
-    /// Days on which tokens were used, in order.
+    /// Days with tokens, in order.
     daily_model_tokens: Vec<DailyModelTokens>,
-    /// By model, the one with the most tokens first.
+    /// Figures per model, most tokens first.
     model_usage: Vec<ModelUsageStats>,
     /// Tokens of the whole range.
     token_usage: TokenUsageStats,
-    /// Active days in a row up to the last day of the range or the one before it (docs/METRICS.md, Activity).
+    /// The number of consecutive active days up to the last day of the range or the day before (docs/METRICS.md, Activity).
     streak_days: i64,
-    /// Days with messages or tokens (docs/METRICS.md, Activity).
+    /// The number of days with messages or tokens (docs/METRICS.md, Activity).
     total_active_days: i64,
-    /// Sessions that began in the range (docs/METRICS.md, What is counted).
+    /// The number of sessions that began in the range (docs/METRICS.md, What is counted).
     total_sessions: i64,
-    /// Messages (docs/METRICS.md, What is counted).
+    /// The number of messages (docs/METRICS.md, What is counted).
     total_messages: i64,
-    /// The day on which the first session of all began, whatever the range: ISO 8601. Null where there is none.
+    /// The day on which the earliest session began, whatever the range, ISO 8601; null if there is none.
     first_session_date: Option<String>,
 }
 
 /// One day. docs/METRICS.md, What is counted, and Activity.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct DailyActivity {
-    /// ISO 8601, in the time zone asked for.
+    /// The date, ISO 8601, in the requested time zone.
     date: String,
-    /// Sessions that began on it.
+    /// The number of sessions that began on it.
     session_count: i64,
-    /// Messages.
+    /// The number of messages.
     message_count: i64,
-    /// Input tokens that no cache covered.
+    /// Input tokens outside the cache.
     input_tokens: i64,
     /// Output tokens.
     output_tokens: i64,
     /// Tokens read from the cache and written to it.
     cached_tokens: i64,
-    /// Changes that tools made to files (docs/METRICS.md, Activity).
+    /// The number of changes that tools made to files (docs/METRICS.md, Activity).
     files_changed: i64,
-    /// Lines added by them (docs/METRICS.md, Activity).
+    /// The number of lines that they added (docs/METRICS.md, Activity).
     lines_added: i64,
-    /// Lines removed by them (docs/METRICS.md, Activity).
+    /// The number of lines that they removed (docs/METRICS.md, Activity).
     lines_removed: i64,
 }
 
 /// One hour of the day, over all days of the range. docs/METRICS.md, What is counted.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct HourlyActivity {
-    /// 0 to 23, in the time zone asked for.
+    /// The hour, 0 to 23, in the requested time zone.
     hour: i64,
-    /// Sessions that began in it.
+    /// The number of sessions that began in it.
     session_count: i64,
-    /// Messages.
+    /// The number of messages.
     message_count: i64,
 }
 
 /// One day's tokens by model. docs/METRICS.md, Tokens and money.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct DailyModelTokens {
-    /// ISO 8601, in the time zone asked for.
+    /// The date, ISO 8601, in the requested time zone.
     date: String,
-    /// By model.
+    /// Tokens per model.
     models: Vec<ModelTokenEntry>,
-    /// Of all models.
+    /// Tokens of all models.
     total_tokens: i64,
 }
 
 /// One model's tokens on one day. docs/METRICS.md, Tokens and money.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct ModelTokenEntry {
-    /// The model's id; null where answers name none.
+    /// The model's id; null if the answers have none.
     model: Option<String>,
-    /// The model's name for people.
+    /// The model's display name.
     display_name: Option<String>,
-    /// All its tokens: read, written, from and to the cache.
+    /// All tokens: input, output, cache reads and cache writes.
     tokens: i64,
 }
 
 /// One model's tokens over the range. docs/METRICS.md, Tokens and money.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct ModelUsageStats {
-    /// The model's id; null where answers name none.
+    /// The model's id; null if the answers have none.
     model: Option<String>,
-    /// The model's name for people.
+    /// The model's display name.
     display_name: Option<String>,
-    /// Input tokens that no cache covered.
+    /// Input tokens outside the cache.
     input_tokens: i64,
     /// Output tokens.
     output_tokens: i64,
@@ -101,9 +101,9 @@ pub struct ModelUsageStats {
     cache_read_tokens: i64,
     /// Tokens written to the cache.
     cache_creation_tokens: i64,
-    /// All of these.
+    /// The sum of these.
     total_tokens: i64,
-    /// What they cost at list prices, in US dollars; null where the model has no price (docs/METRICS.md, Tokens and
+    /// Their cost at list prices, in US dollars; null if the model has no price (docs/METRICS.md, Tokens and
     /// money).
     cost_usd: Option<f64>,
 }
@@ -111,26 +111,26 @@ pub struct ModelUsageStats {
 /// Tokens of a range. docs/METRICS.md, Tokens and money.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct TokenUsageStats {
-    /// Input tokens that no cache covered.
+    /// Input tokens outside the cache.
     total_input_tokens: i64,
     /// Output tokens.
     total_output_tokens: i64,
     /// Tokens read from the cache and written to it.
     total_cached_tokens: i64,
-    /// All of these.
+    /// The sum of these.
     total_tokens: i64,
-    /// What they cost at list prices, in US dollars; null where none of their models has a price (docs/METRICS.md,
+    /// Their cost at list prices, in US dollars; null if none of their models has a price (docs/METRICS.md,
     /// Tokens and money).
     estimated_cost_usd: Option<f64>,
-    /// Tokens of models without a price: no cost holds them.
+    /// Tokens of models without a price, which the cost does not include.
     unpriced_tokens: i64,
-    /// Sessions that began in the range.
+    /// The number of sessions that began in the range.
     session_count: i64,
-    /// Messages.
+    /// The number of messages.
     message_count: i64,
 }
 
-/// A model's id and name; neither where it is not known.
+/// A model's id and display name; neither if the model is unknown.
 fn named(model: &str) -> (Option<String>, Option<String>) {
     let known = || (!model.is_empty()).then_some(model);
     (known().map(str::to_owned), known().map(names::model))

@@ -1,4 +1,4 @@
-//! What it cost, at list prices. docs/METRICS.md, "Tokens and money".
+//! Cost at list prices. docs/METRICS.md, "Tokens and money".
 
 use async_graphql::{ComplexObject, SimpleObject};
 use han_db::queries::metrics::{self, CacheStats};
@@ -8,55 +8,55 @@ use super::{names, usd};
 use crate::context::Op;
 use crate::error::Result;
 
-/// What a range cost, in US dollars at list prices. docs/METRICS.md, Tokens and money; what stays null, and why, stands
-/// at its end.
+/// The cost of a range of days, in US dollars at list prices. docs/METRICS.md, Tokens and money, which also says which
+/// fields are null, and why.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct CostAnalysis {
-    /// The cost; null where there are tokens and none of their models has a price (docs/METRICS.md, Tokens and money).
+    /// The cost; null if there are tokens and none of their models has a price (docs/METRICS.md, Tokens and money).
     estimated_cost_usd: Option<f64>,
-    /// Tokens of models without a price: no cost holds them.
+    /// Tokens of models without a price, which no cost includes.
     unpriced_tokens: i64,
     /// Always true: list prices are not an invoice.
     is_estimated: bool,
-    /// How tokens are paid for: a transcript does not tell, so it is null.
+    /// How tokens are paid for: always null, because transcripts do not record it.
     billing_type: Option<String>,
-    /// The cost by session begun in the range (docs/METRICS.md, Tokens and money).
+    /// The cost divided by the number of sessions that began in the range (docs/METRICS.md, Tokens and money).
     cost_per_session: Option<f64>,
-    /// The cost by task ended in the range (docs/METRICS.md, Tokens and money).
+    /// The cost divided by the number of tasks that ended in the range (docs/METRICS.md, Tokens and money).
     cost_per_completed_task: Option<f64>,
     /// The share of input tokens that came from the cache, from 0 to 1 (docs/METRICS.md, Tokens and money).
     cache_hit_rate: Option<f64>,
-    /// What the cache saved; below 0 where writing to it cost more (docs/METRICS.md, Tokens and money).
+    /// The savings from the cache; negative if writing to it cost more (docs/METRICS.md, Tokens and money).
     cache_savings_usd: Option<f64>,
     /// Days with activity, in order.
     daily_cost_trend: Vec<DailyCost>,
     /// Weeks with activity, in order.
     weekly_cost_trend: Vec<WeeklyCost>,
-    /// The ten dearest sessions with activity in the range, by the cost of all their lines (docs/METRICS.md, Tokens and
-    /// money).
+    /// The ten most expensive sessions with activity in the range, by the cost of all their lines (docs/METRICS.md,
+    /// Tokens and money).
     top_sessions_by_cost: Vec<SessionCost>,
-    /// The largest price of a subscription: how tokens are paid for is not known here, so it is null.
+    /// The highest price of a subscription: always null, because transcripts do not record how tokens are paid for.
     max_subscription_cost_usd: Option<f64>,
-    /// How much of a subscription is used: not known here, null.
+    /// The share of a subscription that is used: always null, for the same reason.
     cost_utilization_percent: Option<f64>,
-    /// The daily spending from which a subscription pays: not known here, null.
+    /// The daily spending at which a subscription pays off: always null, for the same reason.
     break_even_daily_spend: Option<f64>,
-    /// What a subscription might save: not known here, null.
+    /// The savings of a subscription: always null, for the same reason.
     potential_savings_usd: Option<f64>,
-    /// The cost beside subscriptions' prices: not known here, null.
+    /// A comparison with the prices of subscriptions: always null, for the same reason.
     subscription_comparisons: Option<Vec<SubscriptionComparison>>,
-    /// By directory of the agent's settings: known on the developer's machine only, null here.
+    /// The cost per directory of the agent's settings: null, because only the developer's machine knows these.
     config_dir_breakdowns: Option<Vec<ConfigDirCostBreakdown>>,
 }
 
 /// One day's cost. docs/METRICS.md, Tokens and money.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct DailyCost {
-    /// ISO 8601, in the time zone asked for.
+    /// The date, ISO 8601, in the requested time zone.
     date: String,
-    /// US dollars; null where none of its tokens has a price.
+    /// US dollars; null if none of its tokens has a price.
     cost_usd: Option<f64>,
-    /// Sessions that began on it.
+    /// The number of sessions that began on it.
     session_count: i64,
 }
 
@@ -65,33 +65,33 @@ pub struct DailyCost {
 pub struct WeeklyCost {
     /// The date of its Monday, ISO 8601.
     week_start: String,
-    /// Its days for people: `Nov 23 – 29`.
+    /// Its display name, such as `Nov 23 – 29`.
     week_label: String,
-    /// US dollars; null where none of its tokens has a price.
+    /// US dollars; null if none of its tokens has a price.
     cost_usd: Option<f64>,
-    /// The cost by day of the week that lies in the range (docs/METRICS.md, Tokens and money).
+    /// The cost divided by the number of its days in the range (docs/METRICS.md, Tokens and money).
     avg_daily_cost: Option<f64>,
-    /// Sessions that began in it.
+    /// The number of sessions that began in it.
     session_count: i64,
 }
 
-/// What one session cost, over all of its lines. docs/METRICS.md, Tokens and money.
+/// The cost of one session, over all of its lines. docs/METRICS.md, Tokens and money.
 #[derive(Clone, Debug, SimpleObject)]
 #[graphql(complex)]
 pub struct SessionCost {
-    /// The session's raw id, as `Session.sessionId` has it.
+    /// The session's raw id, as in `Session.sessionId`.
     session_id: String,
-    /// When its earliest line was written, RFC 3339 in UTC.
+    /// The time of its earliest line, RFC 3339 in UTC.
     started_at: Option<String>,
-    /// Messages.
+    /// The number of messages.
     message_count: i64,
-    /// Input tokens that no cache covered.
+    /// Input tokens outside the cache.
     input_tokens: i64,
     /// Output tokens.
     output_tokens: i64,
     /// Tokens read from the cache.
     cache_read_tokens: i64,
-    /// US dollars; null where none of its models has a price.
+    /// US dollars; null if none of its models has a price.
     cost_usd: Option<f64>,
     #[graphql(skip)]
     op: Op,
@@ -107,24 +107,24 @@ impl SessionCost {
     }
 }
 
-/// What the same tokens would cost under a subscription.
+/// The cost of the same tokens under a subscription.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct SubscriptionComparison {
     /// The subscription.
     tier_name: String,
-    /// Its price by month.
+    /// Its price per month.
     monthly_cost_usd: Option<f64>,
-    /// The cost at list prices by month.
+    /// The cost at list prices per month.
     api_credit_cost_usd: Option<f64>,
     /// The difference.
     savings_usd: Option<f64>,
-    /// The difference as a part of the cost, from 0 to 100.
+    /// The difference as a percentage of the cost.
     savings_percent: Option<f64>,
-    /// Which of the two to prefer.
+    /// The option to prefer.
     recommendation: Option<String>,
 }
 
-/// What was spent by way of one directory of the agent's settings. Only the coordinator knows these.
+/// The cost under one directory of the agent's settings, which only the coordinator knows.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct ConfigDirCostBreakdown {
     /// The directory's id.
@@ -133,33 +133,33 @@ pub struct ConfigDirCostBreakdown {
     config_dir_name: Option<String>,
     /// The cost at list prices.
     estimated_cost_usd: Option<f64>,
-    /// Whether that is no invoice.
+    /// Whether the cost is an estimate.
     is_estimated: bool,
-    /// Sessions.
+    /// The number of sessions.
     total_sessions: i64,
-    /// Messages.
+    /// The number of messages.
     total_messages: i64,
-    /// Models used.
+    /// The number of models used.
     model_count: i64,
-    /// The cost by session.
+    /// The cost per session.
     cost_per_session: Option<f64>,
     /// The share of input tokens that came from the cache.
     cache_hit_rate: Option<f64>,
-    /// What the cache saved.
+    /// The savings from the cache.
     cache_savings_usd: Option<f64>,
     /// Days with activity, in order.
     daily_cost_trend: Vec<DailyCost>,
     /// Weeks with activity, in order.
     weekly_cost_trend: Vec<WeeklyCost>,
-    /// The dearest sessions.
+    /// The most expensive sessions.
     top_sessions_by_cost: Vec<SessionCost>,
-    /// How much of a subscription is used, from 0 to 100.
+    /// The percentage of a subscription that is used.
     cost_utilization_percent: Option<f64>,
-    /// The daily spending from which a subscription pays.
+    /// The daily spending at which a subscription pays off.
     break_even_daily_spend: Option<f64>,
-    /// What a subscription might save.
+    /// The savings of a subscription.
     potential_savings_usd: Option<f64>,
-    /// The cost beside subscriptions' prices.
+    /// A comparison with the prices of subscriptions.
     subscription_comparisons: Option<Vec<SubscriptionComparison>>,
 }
 

@@ -1,4 +1,4 @@
-//! The dashboard: what it cost, how tools, subagents, hooks and sessions fared. docs/METRICS.md.
+//! The dashboard: cost, compactions, tools, subagents, hooks, sessions, human time. docs/METRICS.md.
 
 use async_graphql::SimpleObject;
 use han_db::queries::metrics;
@@ -7,45 +7,45 @@ use super::cost::CostAnalysis;
 use super::effectiveness::{SessionEffectiveness, SessionPerformancePoint};
 use crate::context::Op;
 
-/// What the dashboard shows of a range of days. docs/METRICS.md says how each figure comes about.
+/// The dashboard of a range of days. docs/METRICS.md defines each figure.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct DashboardAnalytics {
-    /// What it cost (docs/METRICS.md, Tokens and money).
+    /// The cost (docs/METRICS.md, Tokens and money).
     cost_analysis: CostAnalysis,
     /// Compactions (docs/METRICS.md, Sessions).
     compaction_stats: CompactionStats,
-    /// Tools, the most used first.
+    /// Tools, most used first.
     tool_usage: Vec<ToolUsageStats>,
-    /// Types of subagents, the most started first.
+    /// Types of subagents, most started first.
     subagent_usage: Vec<SubagentUsageStats>,
-    /// Hooks, the one that ran most first (docs/METRICS.md, Hooks).
+    /// Hooks, most run first (docs/METRICS.md, Hooks).
     hook_health: Vec<HookHealthStats>,
-    /// The ten most effective sessions with activity in the range, the best first (docs/METRICS.md, Sessions).
+    /// The ten most effective sessions with activity in the range, best first (docs/METRICS.md, Sessions).
     top_sessions: Vec<SessionEffectiveness>,
-    /// The ten least effective ones, the worst first; none of them stands among the best.
+    /// The ten least effective sessions, worst first, without those in `topSessions`.
     bottom_sessions: Vec<SessionEffectiveness>,
-    /// By the week in which sessions began, in order (docs/METRICS.md, Sessions).
+    /// Figures per week in which sessions began, in order (docs/METRICS.md, Sessions).
     performance_trend: Vec<SessionPerformancePoint>,
-    /// What a person might have taken: a rough guess (docs/METRICS.md, Human time).
+    /// The time that a person might have needed, a rough estimate (docs/METRICS.md, Human time).
     human_time_estimate: HumanTimeEstimate,
 }
 
 /// Compactions. docs/METRICS.md, Sessions.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct CompactionStats {
-    /// All in the range.
+    /// All compactions in the range.
     total_compactions: i64,
-    /// Because the context was full.
+    /// Compactions because the context was full.
     auto_compact_count: i64,
-    /// Because a person asked.
+    /// Compactions at the request of a person.
     manual_compact_count: i64,
-    /// Summaries that a conversation went on from.
+    /// Summaries that a conversation was continued from.
     continuation_count: i64,
-    /// Compactions by session with activity in the range, over all of its lines (docs/METRICS.md, Sessions).
+    /// The mean number of compactions, over all lines, of a session with activity in the range (docs/METRICS.md, Sessions).
     avg_compactions_per_session: Option<f64>,
-    /// Sessions with activity in the range that were compacted at some time.
+    /// The number of sessions with activity in the range that were ever compacted.
     sessions_with_compactions: i64,
-    /// Those that never were.
+    /// The number of sessions with activity in the range that were never compacted.
     sessions_without_compactions: i64,
 }
 
@@ -54,72 +54,72 @@ pub struct CompactionStats {
 pub struct ToolUsageStats {
     /// Its name.
     tool_name: String,
-    /// How often it was used.
+    /// The number of uses.
     count: i64,
 }
 
 /// One type of subagent. docs/METRICS.md, What is counted.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct SubagentUsageStats {
-    /// The type, as the tool use names it that starts the subagent; null where it names none.
+    /// The type, from the tool use that starts the subagent; null if that has none.
     subagent_type: Option<String>,
-    /// How often one was started.
+    /// The number of starts.
     count: i64,
 }
 
 /// One hook. docs/METRICS.md, Hooks.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct HookHealthStats {
-    /// Its name, or that of its event.
+    /// Its name, or the name of its event.
     hook_name: String,
-    /// How often it ended.
+    /// The number of runs that ended.
     total_runs: i64,
-    /// How often it passed.
+    /// The number of runs that passed.
     pass_count: i64,
-    /// How often it failed. Some say neither.
+    /// The number of runs that failed. Some runs report neither.
     fail_count: i64,
-    /// The share that passed of those that say, from 0 to 1 (docs/METRICS.md, Hooks).
+    /// Passed ÷ (passed + failed), from 0 to 1 (docs/METRICS.md, Hooks).
     pass_rate: Option<f64>,
-    /// Milliseconds that it took on average, where it tells (docs/METRICS.md, Hooks).
+    /// The mean of the reported durations, in milliseconds (docs/METRICS.md, Hooks).
     avg_duration_ms: Option<f64>,
 }
 
-/// What a person might have taken: a rough guess, whose assumptions stand in docs/METRICS.md, Human time.
+/// The time that a person might have needed: a rough estimate with the assumptions in docs/METRICS.md, Human time.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct HumanTimeEstimate {
-    /// What a person would have taken.
+    /// The estimated time of a person, in seconds.
     total_human_seconds: f64,
-    /// What the sessions took.
+    /// The time of the sessions, in seconds.
     total_ai_seconds: f64,
-    /// The difference in hours, 0 where the sessions took longer.
+    /// The difference in hours; 0 if the sessions took longer.
     hours_saved: f64,
-    /// How many times faster; null where the sessions took no time.
+    /// Human time ÷ session time; null if the sessions took no time.
     speedup_factor: Option<f64>,
-    /// By tool category, the longest first.
+    /// Estimates per tool category, longest first.
     breakdown: Vec<HumanTimeBreakdown>,
-    /// By tool, the longest first.
+    /// Estimates per tool, longest first.
     tool_breakdown: Vec<ToolTimeEstimate>,
 }
 
-/// One tool category's part. docs/METRICS.md, Human time.
+/// The estimate of one tool category. docs/METRICS.md, Human time.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct HumanTimeBreakdown {
-    /// The category, as `ToolCategory` names it: `FILE`.
+    /// The `ToolCategory`, such as `FILE`.
     category: &'static str,
-    /// What a person would have taken.
+    /// The estimated time of a person, in seconds.
     human_seconds: f64,
-    /// Its part of the whole, from 0 to 100.
+    /// Its percentage of the total.
     percent: f64,
 }
 
-/// One tool's part. docs/METRICS.md, Human time.
+/// The estimate of one tool. docs/METRICS.md, Human time.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct ToolTimeEstimate {
     /// The tool.
     tool_name: String,
-    /// How often it was used.
+    /// The number of uses.
     invocations: i64,
-    /// What a person would have taken.
+    /// The estimated time of a person, in seconds.
     human_seconds: f64,
 }
 

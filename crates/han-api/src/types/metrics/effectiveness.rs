@@ -1,4 +1,4 @@
-//! How well sessions went. docs/METRICS.md, "Sessions".
+//! The effectiveness of sessions. docs/METRICS.md, "Sessions".
 
 use std::sync::Arc;
 
@@ -11,27 +11,27 @@ use super::names;
 use crate::context::Op;
 use crate::error::{ApiError, Result};
 
-/// How well one session went: a figure to sort sessions by, and not to judge people with. docs/METRICS.md, Sessions.
+/// The effectiveness of one session: a figure to sort sessions by, not to judge people by. docs/METRICS.md, Sessions.
 #[derive(Clone, Debug, SimpleObject)]
 #[graphql(complex)]
 pub struct SessionEffectiveness {
-    /// The session's raw id, as `Session.sessionId` has it.
+    /// The session's raw id, as in `Session.sessionId`.
     session_id: String,
-    /// When its earliest line was written, RFC 3339 in UTC.
+    /// The time of its earliest line, RFC 3339 in UTC.
     started_at: Option<String>,
-    /// From 0 to 100, from what is known of its parts (docs/METRICS.md, Sessions).
+    /// The score from 0 to 100, from the parts that are known (docs/METRICS.md, Sessions).
     score: Option<f64>,
     /// The share of its tasks and to-dos that were completed, from 0 to 1 (docs/METRICS.md, Sessions).
     task_completion_rate: Option<f64>,
-    /// Turns beside compactions, from 0 to 1 (docs/METRICS.md, Sessions).
+    /// The ratio of turns to compactions, from 0 to 1 (docs/METRICS.md, Sessions).
     focus_score: Option<f64>,
-    /// The mean of the sentiments that Han read from its prompts, from about -5 to +5 (docs/METRICS.md, Moods).
+    /// The mean score of the sentiments in its prompts, from about -5 to +5 (docs/METRICS.md, Sentiments).
     avg_sentiment_score: Option<f64>,
-    /// `improving`, `stable` or `declining`; null of fewer than two moods (docs/METRICS.md, Sessions).
+    /// `improving`, `stable` or `declining`; null for fewer than two sentiments (docs/METRICS.md, Sessions).
     sentiment_trend: Option<&'static str>,
-    /// Prompts and commands that a person typed.
+    /// The number of prompts and commands that a person typed.
     turn_count: i64,
-    /// How often its context was compacted.
+    /// The number of times its context was compacted.
     compaction_count: i64,
     #[graphql(skip)]
     op: Op,
@@ -52,7 +52,7 @@ impl SessionEffectiveness {
     }
 }
 
-/// One session of a list; all of an operation's lists are loaded at once.
+/// One session of a list; an operation loads the sessions of all its lists together.
 pub(super) async fn session(op: &Op, id: &str) -> Result<Option<Arc<Session>>> {
     let id: SessionId = id.parse().map_err(|_| {
         tracing::error!("a stored session id is malformed");
@@ -66,15 +66,15 @@ pub(super) async fn session(op: &Op, id: &str) -> Result<Option<Arc<Session>>> {
 pub struct SessionPerformancePoint {
     /// The date of its Monday, ISO 8601.
     week_start: String,
-    /// Its days for people: `Nov 23 – 29`.
+    /// Its display name, such as `Nov 23 – 29`.
     week_label: String,
-    /// Sessions that began in it and have activity in the range.
+    /// The number of sessions that began in it and have activity in the range.
     session_count: i64,
-    /// Their mean turns.
+    /// Their mean number of turns.
     avg_turns: f64,
-    /// Their mean compactions.
+    /// Their mean number of compactions.
     avg_compactions: f64,
-    /// The mean score of those that have one (docs/METRICS.md, Sessions).
+    /// The mean score of the sessions that have one (docs/METRICS.md, Sessions).
     avg_effectiveness: Option<f64>,
 }
 

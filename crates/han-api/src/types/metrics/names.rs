@@ -1,9 +1,9 @@
-//! How models and weeks are called for people.
+//! Display names of models and weeks.
 
 use han_types::Timestamp;
 
-/// A model's name for people: `Claude Opus 4.6` for `claude-opus-4-6-20260205`. An id of another form is shown as it
-/// stands.
+/// A model's display name: `Claude Opus 4.6` for `claude-opus-4-6-20260205`. An id of another form is its own display
+/// name.
 pub(super) fn model(id: &str) -> String {
     let short = id.rfind("anthropic").and_then(|at| id.get(at + "anthropic".len() + 1..)).unwrap_or(id);
     let (short, window) = match short.strip_suffix("[1m]") {
@@ -15,7 +15,7 @@ pub(super) fn model(id: &str) -> String {
     let mut number_before = false;
     for part in rest.split(['-', '@']) {
         let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        // A release's date, or its revision on another vendor's platform.
+        // The date of a release, or its revision on another vendor's platform.
         if (digits && part.len() == 8) || part == "latest" || is_revision(part) {
             break;
         }
@@ -28,7 +28,7 @@ pub(super) fn model(id: &str) -> String {
     name + window
 }
 
-/// `v1:0`
+/// Whether a part is a revision such as `v1:0`.
 fn is_revision(part: &str) -> bool {
     part.strip_prefix('v').is_some_and(|rest| {
         !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b':')
@@ -38,8 +38,8 @@ fn is_revision(part: &str) -> bool {
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// A week for people, by its Monday's ISO 8601 date: `Nov 23 – 29`, `Nov 30 – Dec 6`. A text that is no date is shown
-/// as it stands.
+/// The display name of a week, from the ISO 8601 date of its Monday: `Nov 23 – 29`, `Nov 30 – Dec 6`. A text that is
+/// not a date is its own display name.
 pub(super) fn week(monday: &str) -> String {
     let six_days = 6 * 86_400_000;
     let sunday = Timestamp::parse_rfc3339(&format!("{monday}T00:00:00Z"))
@@ -63,7 +63,7 @@ mod tests {
     use super::{model, week};
 
     #[test]
-    fn models_are_called_as_their_maker_calls_them() {
+    fn display_names_of_models() {
         for (id, name) in [
             ("claude-opus-4-6", "Claude Opus 4.6"),
             ("claude-opus-4-6-20260205", "Claude Opus 4.6"),
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn weeks_are_told_by_their_days() {
+    fn display_names_of_weeks() {
         assert_eq!(week("2026-11-23"), "Nov 23 – 29");
         assert_eq!(week("2026-11-30"), "Nov 30 – Dec 6");
         assert_eq!(week("2026-12-28"), "Dec 28 – Jan 3");

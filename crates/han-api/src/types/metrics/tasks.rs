@@ -1,4 +1,4 @@
-//! Tasks and moods of a range. docs/METRICS.md, "Tasks" and "Moods".
+//! Tasks and sentiments in a range of days. docs/METRICS.md, "Tasks" and "Sentiments".
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use han_db::queries::metrics::TaskMetrics;
 
 use crate::types::task::{TaskOutcome, TaskType};
 
-/// How far back figures go, in whole days of the time zone asked for.
+/// A range of whole days up to today, in the requested time zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub enum MetricsPeriod {
     /// Today.
@@ -28,47 +28,47 @@ impl MetricsPeriod {
     }
 }
 
-/// What tasks came to, and how often persons were annoyed. docs/METRICS.md, Tasks and Moods.
+/// Outcomes of tasks, and how often people were frustrated. docs/METRICS.md, Tasks and Sentiments.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct MetricsData {
-    /// Tasks begun, Han's and the agent's own (docs/METRICS.md, Tasks).
+    /// Tasks that were started, Han's and the agent's own (docs/METRICS.md, Tasks).
     total_tasks: i64,
-    /// Tasks ended, Han's however and the agent's own completed (docs/METRICS.md, Tasks).
+    /// Tasks that ended: Han's with any outcome, and the agent's own that were completed (docs/METRICS.md, Tasks).
     completed_tasks: i64,
-    /// Han's tasks begun, by type.
+    /// Han's tasks that were started, by type.
     tasks_by_type: Vec<TaskTypeCount>,
-    /// Han's tasks ended, by outcome.
+    /// Han's tasks that ended, by outcome.
     tasks_by_outcome: Vec<TaskOutcomeCount>,
-    /// The share of Han's tasks with an outcome that ended well, from 0 to 1 (docs/METRICS.md, Tasks).
+    /// The share of Han's tasks with an outcome that succeeded, from 0 to 1 (docs/METRICS.md, Tasks).
     success_rate: Option<f64>,
-    /// The mean confidence of those that tell it and their outcome, from 0 to 1 (docs/METRICS.md, Tasks).
+    /// The mean confidence of the tasks that have one and an outcome, from 0 to 1 (docs/METRICS.md, Tasks).
     average_confidence: Option<f64>,
-    /// How well confidence foretold the outcome, from 0 to 1 (docs/METRICS.md, Tasks).
+    /// How well confidence predicted the outcome, from 0 to 1 (docs/METRICS.md, Tasks).
     calibration_score: Option<f64>,
-    /// Seconds from a task's first event to its end, on average (docs/METRICS.md, Tasks).
+    /// The mean time from a task's first event to its end, in seconds (docs/METRICS.md, Tasks).
     average_duration: Option<f64>,
-    /// Moods that were moderately or highly frustrated (docs/METRICS.md, Moods).
+    /// The number of sentiments with moderate or high frustration (docs/METRICS.md, Sentiments).
     significant_frustrations: i64,
-    /// Their share of the moods read, from 0 to 1 (docs/METRICS.md, Moods).
+    /// Their share of all sentiments, from 0 to 1 (docs/METRICS.md, Sentiments).
     significant_frustration_rate: Option<f64>,
 }
 
-/// How many of Han's tasks are of one type. docs/METRICS.md, Tasks.
+/// The number of Han's tasks of one type. docs/METRICS.md, Tasks.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct TaskTypeCount {
-    /// The type; null for tasks that are of none of these.
+    /// The type; null for all other types.
     #[graphql(name = "type")]
     task_type: Option<TaskType>,
-    /// How many.
+    /// The number of tasks.
     count: i64,
 }
 
-/// How many of Han's tasks ended in one way. docs/METRICS.md, Tasks.
+/// The number of Han's tasks with one outcome. docs/METRICS.md, Tasks.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct TaskOutcomeCount {
-    /// The way.
+    /// The outcome.
     outcome: TaskOutcome,
-    /// How many.
+    /// The number of tasks.
     count: i64,
 }
 

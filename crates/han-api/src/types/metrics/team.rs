@@ -8,10 +8,10 @@ use super::{cached, usd};
 use crate::context::Op;
 use crate::error::Result;
 
-/// The most projects, and the most contributors, that are listed.
+/// The most projects and the most contributors in a list.
 const LISTED: usize = 100;
 
-/// How long a period is.
+/// The length of a period.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Enum)]
 #[graphql(rename_items = "lowercase")]
 pub enum Granularity {
@@ -34,55 +34,55 @@ impl From<Granularity> for Period {
     }
 }
 
-/// A team's work in a range of days. docs/METRICS.md says how each figure comes about.
+/// A team's work in a range of days. docs/METRICS.md defines each figure.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct TeamMetrics {
-    /// Sessions that began in the range (docs/METRICS.md, What is counted).
+    /// The number of sessions that began in the range (docs/METRICS.md, What is counted).
     total_sessions: i64,
-    /// Tasks begun, Han's and the agent's own (docs/METRICS.md, Tasks).
+    /// The number of tasks that were started, Han's and the agent's own (docs/METRICS.md, Tasks).
     total_tasks: i64,
-    /// All tokens (docs/METRICS.md, Tokens and money).
+    /// The number of tokens (docs/METRICS.md, Tokens and money).
     total_tokens: i64,
-    /// What they cost at list prices, in US dollars; null where none of their models has a price (docs/METRICS.md,
+    /// Their cost at list prices, in US dollars; null if none of their models has a price (docs/METRICS.md,
     /// Tokens and money).
     estimated_cost_usd: Option<f64>,
     /// Periods with activity, in order: sessions, tasks and tokens.
     sessions_by_period: Vec<PeriodSessionCount>,
     /// Periods with activity, in order: sessions, messages and tasks.
     activity_timeline: Vec<ActivityTimelineEntry>,
-    /// Projects with activity, the one with the most sessions first; at most 100.
+    /// Projects with activity, most sessions first; at most 100.
     sessions_by_project: Vec<ProjectSessionCount>,
-    /// People with activity, the one with the most sessions first; at most 100.
+    /// Users with activity, most sessions first; at most 100.
     top_contributors: Vec<ContributorMetrics>,
-    /// What tasks came to (docs/METRICS.md, Tasks).
+    /// Outcomes of tasks (docs/METRICS.md, Tasks).
     task_completion_metrics: TaskCompletionMetrics,
-    /// Tokens by sort (docs/METRICS.md, Tokens and money).
+    /// Tokens by kind (docs/METRICS.md, Tokens and money).
     token_usage_aggregation: TokenUsageAggregation,
 }
 
 /// One period. docs/METRICS.md, What is counted.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct PeriodSessionCount {
-    /// `2026-11-23` (a day, or a week's Monday) or `2026-11`.
+    /// The date of the day or of the week's Monday, such as `2026-11-23`, or the month, such as `2026-11`.
     period: String,
-    /// Sessions that began in it.
+    /// The number of sessions that began in it.
     session_count: i64,
-    /// Tasks that began in it, Han's and the agent's own.
+    /// The number of tasks that were started in it, Han's and the agent's own.
     task_count: i64,
-    /// All tokens.
+    /// The number of tokens.
     token_usage: i64,
 }
 
 /// One period. docs/METRICS.md, What is counted.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct ActivityTimelineEntry {
-    /// `2026-11-23` (a day, or a week's Monday) or `2026-11`.
+    /// The date of the day or of the week's Monday, such as `2026-11-23`, or the month, such as `2026-11`.
     period: String,
-    /// Sessions that began in it.
+    /// The number of sessions that began in it.
     session_count: i64,
-    /// Messages.
+    /// The number of messages.
     message_count: i64,
-    /// Tasks that began in it, Han's and the agent's own.
+    /// The number of tasks that were started in it, Han's and the agent's own.
     task_count: i64,
 }
 
@@ -90,13 +90,13 @@ pub struct ActivityTimelineEntry {
 #[derive(Clone, Debug, SimpleObject)]
 #[graphql(complex)]
 pub struct ProjectSessionCount {
-    /// The project's raw id, as `Project.projectId` has it; null for sessions without a project.
+    /// The project's raw id, as in `Project.projectId`; null for sessions without a project.
     project_id: Option<String>,
-    /// Sessions that began in the range.
+    /// The number of sessions that began in the range.
     session_count: i64,
-    /// Tasks begun, Han's and the agent's own.
+    /// The number of tasks that were started, Han's and the agent's own.
     task_count: i64,
-    /// The share of Han's tasks with an outcome that ended well, from 0 to 1 (docs/METRICS.md, Tasks).
+    /// The share of Han's tasks with an outcome that succeeded, from 0 to 1 (docs/METRICS.md, Tasks).
     success_rate: Option<f64>,
     #[graphql(skip)]
     op: Op,
@@ -113,17 +113,17 @@ impl ProjectSessionCount {
     }
 }
 
-/// One person. docs/METRICS.md, What is counted, and Tasks.
+/// One user. docs/METRICS.md, What is counted, and Tasks.
 #[derive(Clone, Debug, SimpleObject)]
 #[graphql(complex)]
 pub struct ContributorMetrics {
-    /// The person's raw id: `User.id` without `User:`.
+    /// The user's raw id: `User.id` without `User:`.
     contributor_id: String,
-    /// Sessions that began in the range.
+    /// The number of sessions that began in the range.
     session_count: i64,
-    /// Tasks begun, Han's and the agent's own.
+    /// The number of tasks that were started, Han's and the agent's own.
     task_count: i64,
-    /// The share of Han's tasks with an outcome that ended well, from 0 to 1 (docs/METRICS.md, Tasks).
+    /// The share of Han's tasks with an outcome that succeeded, from 0 to 1 (docs/METRICS.md, Tasks).
     success_rate: Option<f64>,
     #[graphql(skip)]
     op: Op,
@@ -131,47 +131,47 @@ pub struct ContributorMetrics {
 
 #[ComplexObject]
 impl ContributorMetrics {
-    /// The name they go by; null where they are known no more.
+    /// Their display name; null if the user no longer exists.
     async fn display_name(&self) -> Result<Option<String>> {
         let Ok(id) = self.contributor_id.parse::<UserId>() else { return Ok(None) };
         Ok(self.op.loader().load_one(id).await?.map(|user| user.username))
     }
 }
 
-/// What tasks came to. docs/METRICS.md, Tasks.
+/// Outcomes of tasks. docs/METRICS.md, Tasks.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct TaskCompletionMetrics {
-    /// Tasks begun, Han's and the agent's own.
+    /// The number of tasks that were started, Han's and the agent's own.
     total_created: i64,
-    /// Tasks ended, Han's however and the agent's own completed.
+    /// The number of tasks that ended: Han's with any outcome, and the agent's own that were completed.
     total_completed: i64,
-    /// Han's tasks that ended well.
+    /// The number of Han's tasks that succeeded.
     success_count: i64,
-    /// Han's tasks that did some of what they set out to do.
+    /// The number of Han's tasks that succeeded in part.
     partial_count: i64,
-    /// Han's tasks that failed or were given up.
+    /// The number of Han's tasks that failed or were abandoned.
     failure_count: i64,
-    /// The share of these three that ended well, from 0 to 1 (docs/METRICS.md, Tasks).
+    /// The share of successes among these three, from 0 to 1 (docs/METRICS.md, Tasks).
     success_rate: Option<f64>,
-    /// The mean confidence of those that tell it and their outcome, from 0 to 1 (docs/METRICS.md, Tasks).
+    /// The mean confidence of the tasks that have one and an outcome, from 0 to 1 (docs/METRICS.md, Tasks).
     average_confidence: Option<f64>,
 }
 
-/// Tokens by sort. docs/METRICS.md, Tokens and money.
+/// Tokens by kind. docs/METRICS.md, Tokens and money.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct TokenUsageAggregation {
-    /// Input tokens that no cache covered.
+    /// Input tokens outside the cache.
     total_input_tokens: i64,
     /// Output tokens.
     total_output_tokens: i64,
     /// Tokens read from the cache and written to it.
     total_cached_tokens: i64,
-    /// All of these.
+    /// The sum of these.
     total_tokens: i64,
-    /// What they cost at list prices, in US dollars; null where none of their models has a price (docs/METRICS.md,
+    /// Their cost at list prices, in US dollars; null if none of their models has a price (docs/METRICS.md,
     /// Tokens and money).
     estimated_cost_usd: Option<f64>,
-    /// Tokens of models without a price: no cost holds them.
+    /// Tokens of models without a price, which the cost does not include.
     unpriced_tokens: i64,
 }
 

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use async_graphql::{Request, Response as GraphQlResponse};
 use futures_util::stream::{BoxStream, StreamExt as _};
-use han_api::{Begun, HanSchema, RequestContext, SharedAnswer};
+use han_api::{HanSchema, RequestContext, SharedAnswer, StartedOperation};
 use serde_json::value::RawValue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
@@ -60,13 +60,13 @@ impl Running {
         queries: &Arc<Semaphore>,
     ) -> Self {
         let source = match schema.begin(request, context) {
-            Begun::Shared(responses) => ResponseSource::Shared(responses),
-            Begun::Own(responses) => {
+            StartedOperation::Shared(responses) => ResponseSource::Shared(responses),
+            StartedOperation::Own(responses) => {
                 let (sender, receiver) = mpsc::channel(1);
                 let task = tokio::spawn(forward(responses, sender).in_current_span());
                 ResponseSource::Own { responses: receiver, _task: AbortOnDropHandle::new(task) }
             }
-            Begun::Query(request) => {
+            StartedOperation::Query(request) => {
                 let run = run_query(schema.clone(), *request, Arc::clone(queries));
                 ResponseSource::Query(AbortOnDropHandle::new(tokio::spawn(run.in_current_span())))
             }

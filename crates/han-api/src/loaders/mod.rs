@@ -1,4 +1,4 @@
-//! Batched look-ups: whatever the fields of one operation ask for at the same time becomes one statement per kind.
+//! Batched lookups: the keys that the fields of one operation request at the same time become one statement per kind.
 
 mod by_session;
 mod pages;
@@ -13,16 +13,16 @@ use han_db::queries::tool_results::{self, Call};
 use han_db::queries::{messages, projects, sessions};
 use han_types::{MessageKey, ProjectId, RepoId, SessionId};
 
-use crate::context::Reads;
 use crate::error::{ApiError, Result};
+use crate::reads::Reads;
 
 pub(crate) use by_session::{
     CountsOf, HookStatsOf, HooksOf, NativeTasksOf, SentimentsOf, TasksOf, TodoCountsOf, TodosOf, UsageOf,
 };
 pub(crate) use pages::{FileChangesOf, MessageCountOf, MessagesOf};
-pub(crate) use people::{MoodOf, ProjectActivity, ProjectsOf, RepoActivity};
+pub(crate) use people::{ProjectActivity, ProjectsOf, RepoActivity, SentimentOf};
 
-/// The loaders of one operation, told apart by their keys.
+/// The loaders of one operation, one per type of key.
 pub(crate) struct Loaders(Arc<Reads>);
 
 impl Loaders {
@@ -31,7 +31,7 @@ impl Loaders {
     }
 }
 
-/// The tool use of a session that may have started a subagent.
+/// A tool use that may have started a subagent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct AgentOf {
     pub(crate) session_id: SessionId,
@@ -81,7 +81,7 @@ impl Loader<RepoId> for Loaders {
 }
 
 impl Loader<Call> for Loaders {
-    /// A call's results, in the order of their lines.
+    /// The results of a call, in the order of their lines.
     type Value = Arc<Vec<ToolResult>>;
     type Error = ApiError;
 

@@ -1,5 +1,5 @@
-//! Subscriptions about what comes to a session besides its messages: results, hooks, file changes, to-dos. What a
-//! change brought is read once, for all subscribers of this process.
+//! Subscriptions to what is derived from a session's messages: results, hooks, file changes and to-dos. The events of a
+//! change are read once, for all subscribers of this process.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,119 +10,119 @@ use han_db::queries::arrived::{Arrived, ArrivedHook, ArrivedResult};
 use han_transcript::MessageKind;
 use han_types::SessionId;
 
-use super::feed::{Feed, Heard, Source};
+use super::feed::{Feed, FeedEvent, Source};
 use crate::error::{ApiError, Result};
 
-/// The result of a call came.
+/// A new result of a call.
 #[derive(Clone, Debug, SimpleObject)]
 pub(crate) struct ToolResultAddedPayload {
     /// The session's id.
     session_id: String,
-    /// The call it answers.
+    /// The id of its call.
     call_id: String,
-    /// What sort of call: `tool`, `mcp` or `exposed`.
+    /// The kind of call: `tool`, `mcp` or `exposed`.
     #[graphql(name = "type")]
     kind: &'static str,
-    /// Whether the call went well; a result that does not say so did.
+    /// Whether the call succeeded; true if the result does not say.
     success: bool,
-    /// How long the call took, in milliseconds; 0 where the result does not say.
+    /// The duration of the call in milliseconds; 0 if the result does not say.
     duration_ms: i64,
 }
 
-/// The result of a hook run came.
+/// A new result of a hook run.
 #[derive(Clone, Debug, SimpleObject)]
 pub(crate) struct HookResultAddedPayload {
     /// The session's id.
     session_id: String,
-    /// The run it answers.
+    /// The id of its run.
     hook_run_id: String,
     /// The hook's name.
     hook_name: String,
-    /// The plugin it belongs to; empty where the hook does not say.
+    /// The hook's plugin; empty if the line does not say.
     plugin_name: String,
-    /// Whether the hook passed; a result that does not say so did.
+    /// Whether the hook passed; true if the result does not say.
     success: bool,
-    /// How long it took, in milliseconds; 0 where the result does not say.
+    /// Its duration in milliseconds; 0 if the result does not say.
     duration_ms: i64,
 }
 
-/// A session's file changes have changed: new ones came, or a result said that one did not happen.
+/// A change of a session's list of file changes: new ones arrived, or a result showed that one failed.
 #[derive(Clone, Debug, SimpleObject)]
 pub(crate) struct SessionFilesChangedPayload {
     /// The session's id.
     session_id: String,
-    /// How many changes of files the session has now, as `Session.fileChangeCount` says.
+    /// The current `Session.fileChangeCount`.
     file_count: i64,
-    /// The tool of the last one that came.
+    /// The tool of the latest change.
     tool_name: String,
 }
 
-/// A session's agent wrote its to-do list. The counts are those of the latest list, as it stands now.
+/// A change of a session's to-do list. The counts are those of the latest list.
 #[derive(Clone, Debug, SimpleObject)]
 pub(crate) struct SessionTodosChangedPayload {
     /// The session's id.
     session_id: String,
-    /// All to-dos.
+    /// The number of to-dos.
     todo_count: i64,
-    /// Those being worked on.
+    /// The number of to-dos in progress.
     in_progress_count: i64,
-    /// Those that are done.
+    /// The number of completed to-dos.
     completed_count: i64,
 }
 
-/// A hook of a session began or ended.
+/// The start or the end of a hook of a session.
 #[derive(Clone, Debug, SimpleObject)]
 pub(crate) struct SessionHooksChangedPayload {
     /// The session's id.
     session_id: String,
-    /// What happened: `hook_run` where it began; `hook_result` where a run ended; `hook_validation`, `hook_script`,
-    /// `hook_reference` or `hook_datetime` where one line tells it all.
+    /// The kind of event: `hook_run` for a start, `hook_result` for the end of a run; `hook_validation`, `hook_script`,
+    /// `hook_reference` or `hook_datetime` for hooks that are recorded in one line.
     event_type: &'static str,
     /// The hook's name.
     hook_name: String,
-    /// The plugin it belongs to; empty where the hook does not say.
+    /// The hook's plugin; empty if the line does not say.
     plugin_name: String,
 }
 
-/// Makes the payloads of one subscription of what came with a change, in order.
-pub(super) trait Tell: Send {
+/// Selects the payloads of one subscription from the events of a change.
+pub(super) trait Select: Send {
     /// The payload.
     type Item: Send;
 
-    /// The session it is about, where there is one; changes of others are not even read.
+    /// The session of the subscription, if it has one; changes of other sessions are not read.
     fn session(&self) -> Option<&SessionId>;
 
-    /// The payloads of what came to `session_id`.
-    fn tell(&self, session_id: &SessionId, arrived: &Arrived) -> Vec<Self::Item>;
+    /// The payloads of the events of `session_id`, in order.
+    fn select(&self, session_id: &SessionId, events: &Arrived) -> Vec<Self::Item>;
 }
 
 /// The payloads of a subscription, change by change.
-pub(super) struct Telling<T: Tell> {
+pub(super) struct Events<T: Select> {
     feed: Feed,
-    what: T,
+    selection: T,
     waiting: VecDeque<T::Item>,
 }
 
-impl<T: Tell> Telling<T> {
-    pub(super) fn new(feed: Feed, what: T) -> Self {
-        Self { feed, what, waiting: VecDeque::new() }
+impl<T: Select> Events<T> {
+    pub(super) fn new(feed: Feed, selection: T) -> Self {
+        Self { feed, selection, waiting: VecDeque::new() }
     }
 
     async fn take_in(&mut self, change: &Change) -> Result<()> {
         let Some(session_id) = &change.session_id else { return Ok(()) };
-        if self.what.session().is_some_and(|wanted| wanted != session_id) {
+        if self.selection.session().is_some_and(|wanted| wanted != session_id) {
             return Ok(());
         }
-        let Some(arrived) = change.arrived(self.feed.scope()?, self.feed.db()).await? else {
-            // Too much came at once: fetching anew is better.
+        let Some(events) = change.arrived(self.feed.scope()?, self.feed.db()).await? else {
+            // Too many events in one change: clients had better fetch the data again.
             return Err(ApiError::Resync);
         };
-        self.waiting.extend(self.what.tell(session_id, &arrived));
+        self.waiting.extend(self.selection.select(session_id, &events));
         Ok(())
     }
 }
 
-impl<T: Tell> Source for Telling<T> {
+impl<T: Select> Source for Events<T> {
     type Item = T::Item;
 
     async fn next(&mut self) -> Result<Option<T::Item>> {
@@ -131,8 +131,8 @@ impl<T: Tell> Source for Telling<T> {
                 return Ok(Some(payload));
             }
             let change: Arc<Change> = match self.feed.next().await? {
-                Some(Heard::Session(change)) => change,
-                Some(Heard::Missed) => return Err(ApiError::Resync),
+                Some(FeedEvent::Session(change)) => change,
+                Some(FeedEvent::Missed) => return Err(ApiError::Resync),
                 None => return Ok(None),
             };
             self.take_in(&change).await?;
@@ -140,17 +140,17 @@ impl<T: Tell> Source for Telling<T> {
     }
 }
 
-/// Results of a call. Calls are named apart only within a session, so every session of the team is looked at.
+/// Results of a call. Call ids are unique only within a session, so changes of every session of the team are read.
 pub(super) struct ResultOf(pub(super) String);
 
-impl Tell for ResultOf {
+impl Select for ResultOf {
     type Item = ToolResultAddedPayload;
 
     fn session(&self) -> Option<&SessionId> {
         None
     }
 
-    fn tell(&self, session_id: &SessionId, arrived: &Arrived) -> Vec<ToolResultAddedPayload> {
+    fn select(&self, session_id: &SessionId, events: &Arrived) -> Vec<ToolResultAddedPayload> {
         let payload = |result: &ArrivedResult| ToolResultAddedPayload {
             session_id: session_id.to_string(),
             call_id: result.call_id.clone(),
@@ -158,21 +158,21 @@ impl Tell for ResultOf {
             success: result.success.unwrap_or(true),
             duration_ms: result.duration_ms.unwrap_or_default(),
         };
-        arrived.results.iter().filter(|result| result.call_id == self.0).map(payload).collect()
+        events.results.iter().filter(|result| result.call_id == self.0).map(payload).collect()
     }
 }
 
-/// Results of a hook run, in whichever session of the team it is.
+/// Results of a hook run, in any session of the team.
 pub(super) struct HookResultOf(pub(super) String);
 
-impl Tell for HookResultOf {
+impl Select for HookResultOf {
     type Item = HookResultAddedPayload;
 
     fn session(&self) -> Option<&SessionId> {
         None
     }
 
-    fn tell(&self, session_id: &SessionId, arrived: &Arrived) -> Vec<HookResultAddedPayload> {
+    fn select(&self, session_id: &SessionId, events: &Arrived) -> Vec<HookResultAddedPayload> {
         let is_wanted = |hook: &&ArrivedHook| !hook.is_run && hook.run_id.as_deref() == Some(self.0.as_str());
         let payload = |hook: &ArrivedHook| HookResultAddedPayload {
             session_id: session_id.to_string(),
@@ -182,22 +182,22 @@ impl Tell for HookResultOf {
             success: hook.success.unwrap_or(true),
             duration_ms: hook.duration_ms.unwrap_or_default(),
         };
-        arrived.hooks.iter().filter(is_wanted).map(payload).collect()
+        events.hooks.iter().filter(is_wanted).map(payload).collect()
     }
 }
 
 /// Changes of a session's list of file changes.
 pub(super) struct FilesOf(pub(super) SessionId);
 
-impl Tell for FilesOf {
+impl Select for FilesOf {
     type Item = SessionFilesChangedPayload;
 
     fn session(&self) -> Option<&SessionId> {
         Some(&self.0)
     }
 
-    fn tell(&self, session_id: &SessionId, arrived: &Arrived) -> Vec<SessionFilesChangedPayload> {
-        let payload = arrived.files.as_ref().map(|(tool, counts)| SessionFilesChangedPayload {
+    fn select(&self, session_id: &SessionId, events: &Arrived) -> Vec<SessionFilesChangedPayload> {
+        let payload = events.files.as_ref().map(|(tool, counts)| SessionFilesChangedPayload {
             session_id: session_id.to_string(),
             file_count: counts.file_changes,
             tool_name: tool.clone(),
@@ -209,15 +209,15 @@ impl Tell for FilesOf {
 /// Changes of a session's to-do list.
 pub(super) struct TodosOf(pub(super) SessionId);
 
-impl Tell for TodosOf {
+impl Select for TodosOf {
     type Item = SessionTodosChangedPayload;
 
     fn session(&self) -> Option<&SessionId> {
         Some(&self.0)
     }
 
-    fn tell(&self, session_id: &SessionId, arrived: &Arrived) -> Vec<SessionTodosChangedPayload> {
-        let payload = arrived.todos.map(|counts| SessionTodosChangedPayload {
+    fn select(&self, session_id: &SessionId, events: &Arrived) -> Vec<SessionTodosChangedPayload> {
+        let payload = events.todos.map(|counts| SessionTodosChangedPayload {
             session_id: session_id.to_string(),
             todo_count: counts.pending + counts.in_progress + counts.completed,
             in_progress_count: counts.in_progress,
@@ -227,17 +227,17 @@ impl Tell for TodosOf {
     }
 }
 
-/// A session's hooks, as they begin and end.
+/// Starts and ends of a session's hooks.
 pub(super) struct HooksOf(pub(super) SessionId);
 
-impl Tell for HooksOf {
+impl Select for HooksOf {
     type Item = SessionHooksChangedPayload;
 
     fn session(&self) -> Option<&SessionId> {
         Some(&self.0)
     }
 
-    fn tell(&self, session_id: &SessionId, arrived: &Arrived) -> Vec<SessionHooksChangedPayload> {
+    fn select(&self, session_id: &SessionId, events: &Arrived) -> Vec<SessionHooksChangedPayload> {
         let payload = |hook: &ArrivedHook| SessionHooksChangedPayload {
             session_id: session_id.to_string(),
             event_type: match hook.kind {
@@ -251,6 +251,6 @@ impl Tell for HooksOf {
             hook_name: hook.hook.clone().unwrap_or_default(),
             plugin_name: hook.plugin.clone().unwrap_or_default(),
         };
-        arrived.hooks.iter().map(payload).collect()
+        events.hooks.iter().map(payload).collect()
     }
 }

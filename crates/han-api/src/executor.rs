@@ -1,0 +1,135 @@
+//! Runs operations: counts a document against the limits before it is parsed, drives the loads that its fields ask for,
+//! and gives each error of the response a code.
+
+use std::sync::Arc;
+
+use async_graphql::parser::types::{ExecutableDocument, OperationDefinition};
+use async_graphql::{Data, ObjectType, Request, Response, Schema, SubscriptionType, Value};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream, StreamExt as _};
+
+use crate::context::OperationCell;
+use crate::drive;
+use crate::error::{self, ApiError};
+use crate::limits::{self, QueryLimits};
+
+/// A schema of any roots, with its limits.
+#[derive(Clone)]
+pub(crate) struct Executor {
+    schema: Arc<dyn AnySchema>,
+    limits: QueryLimits,
+}
+
+/// The part of `async_graphql::Schema` that does not depend on the types of its roots.
+trait AnySchema: Send + Sync {
+    fn execute(&self, request: Request) -> BoxFuture<'_, Response>;
+
+    fn execute_stream(&self, request: Request, session_data: Arc<Data>) -> BoxStream<'static, Response>;
+}
+
+impl<Q, M, S> AnySchema for Schema<Q, M, S>
+where
+    Q: ObjectType + 'static,
+    M: ObjectType + 'static,
+    S: SubscriptionType + 'static,
+{
+    fn execute(&self, request: Request) -> BoxFuture<'_, Response> {
+        Box::pin(Self::execute(self, request))
+    }
+
+    fn execute_stream(&self, request: Request, session_data: Arc<Data>) -> BoxStream<'static, Response> {
+        self.execute_stream_with_session_data(request, session_data).boxed()
+    }
+}
+
+impl Executor {
+    pub(crate) fn new<Q, M, S>(schema: Schema<Q, M, S>, limits: QueryLimits) -> Self
+    where
+        Q: ObjectType + 'static,
+        M: ObjectType + 'static,
+        S: SubscriptionType + 'static,
+    {
+        Self { schema: Arc::new(schema), limits }
+    }
+
+    pub(crate) fn limits(&self) -> &QueryLimits {
+        &self.limits
+    }
+
+    /// Runs a query or a mutation.
+    pub(crate) async fn execute(&self, request: Request) -> Response {
+        match self.admit(request) {
+            Ok(request) => error::finish(drive::run(self.schema.execute(request)).await),
+            Err(refused) => error::response(&refused),
+        }
+    }
+
+    /// Runs any operation as a stream of responses.
+    pub(crate) fn execute_stream(
+        &self,
+        request: Request,
+        session_data: Option<Arc<Data>>,
+    ) -> BoxStream<'static, Response> {
+        match self.admit(request) {
+            Ok(request) => {
+                let responses = self.schema.execute_stream(request, session_data.unwrap_or_default());
+                drive::stream(responses).map(error::finish).boxed()
+            }
+            Err(refused) => stream::iter([error::response(&refused)]).boxed(),
+        }
+    }
+
+    /// The operation that a request would run.
+    ///
+    /// # Errors
+    /// The response to a document that is over a limit, malformed, or has no operation of that name.
+    #[expect(clippy::result_large_err, reason = "a response is what every caller makes of the error")]
+    pub(crate) fn operation<'r>(
+        &self,
+        request: &'r mut Request,
+    ) -> Result<&'r OperationDefinition, Response> {
+        limits::check(&request.query, &self.limits).map_err(|error| error::response(&error.into()))?;
+        let name = request.operation_name.clone();
+        let document =
+            request.parsed_query().map_err(|error| error::finish(Response::from_errors(vec![error])))?;
+        named(document, name.as_deref()).ok_or_else(|| {
+            error::response(&ApiError::bad("operationName", "name one of the document's operations"))
+        })
+    }
+
+    /// Counts a request before it is parsed, and gives it its own operation.
+    fn admit(&self, mut request: Request) -> Result<Request, ApiError> {
+        limits::check(&request.query, &self.limits)?;
+        check_variables(&mut request)?;
+        Ok(request.data(OperationCell::default()))
+    }
+}
+
+/// The operation with this name, or the only one.
+fn named<'d>(document: &'d ExecutableDocument, name: Option<&str>) -> Option<&'d OperationDefinition> {
+    let mut operations = document.operations.iter();
+    let found = match name {
+        Some(name) => operations.find(|(found, _)| found.is_some_and(|found| *found == name)),
+        None => operations.next().filter(|_| operations.next().is_none()),
+    };
+    found.map(|(_, operation)| &operation.node)
+}
+
+/// Checks that every required variable has a value. A missing one is an error of the request, not of the fields that use
+/// it (https://spec.graphql.org/October2021/#CoerceVariableValues()); the library reports it at the fields.
+fn check_variables(request: &mut Request) -> Result<(), ApiError> {
+    let name = request.operation_name.clone();
+    let given = std::mem::take(&mut request.variables);
+    // Running a malformed or ambiguous document reports the error.
+    let missing = request.parsed_query().ok().and_then(|document| {
+        let mut defined =
+            named(document, name.as_deref())?.variable_definitions.iter().map(|defined| &defined.node);
+        let missing = defined.find(|defined| {
+            let must = !defined.var_type.node.nullable && defined.default_value.is_none();
+            must && given.get(&defined.name.node).is_none_or(|value| *value == Value::Null)
+        })?;
+        Some(format!("${} of type {} has no value: send one", missing.name.node, missing.var_type.node))
+    });
+    request.variables = given;
+    missing.map_or(Ok(()), |problem| Err(ApiError::bad("variables", problem)))
+}
