@@ -10,13 +10,14 @@ use han_crypto::KekRing;
 use han_types::{Clock, Entropy};
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use sqlx::Connection as _;
+#[cfg(feature = "postgres")]
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::DbError;
-use crate::changes::Commits;
+use crate::commits::Commits;
 use crate::dialect::Dialect;
 use crate::keys::KeyStore;
 use crate::stats::TransactionCounters;
@@ -68,6 +69,7 @@ pub struct Db {
 
 struct Inner {
     dialect: Dialect,
+    #[cfg(feature = "postgres")]
     url: String,
     write: DatabaseConnection,
     read: DatabaseConnection,
@@ -93,7 +95,8 @@ impl Db {
     /// Connects. Neither migrates nor checks the schema: see [`Db::migrate`] and [`Db::check_ready`].
     ///
     /// # Errors
-    /// Where the URL is of no known kind, or the database cannot be reached.
+    /// [`DbError::Url`] if the URL is of no known kind, [`DbError::WithoutPostgres`] if it names PostgreSQL and the crate
+    /// was built without its feature `postgres`.
     pub async fn connect(
         config: &DbConfig,
         keks: KekRing,
@@ -101,6 +104,9 @@ impl Db {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, DbError> {
         let (dialect, mut write, mut read) = match Dialect::of_url(&config.url)? {
+            #[cfg(not(feature = "postgres"))]
+            Dialect::Postgres => return Err(DbError::WithoutPostgres),
+            #[cfg(feature = "postgres")]
             Dialect::Postgres => {
                 let pool = postgres_pool(config).await?;
                 let conn = DatabaseConnection::from(pool);
@@ -121,6 +127,7 @@ impl Db {
         Ok(Self {
             inner: Arc::new(Inner {
                 dialect,
+                #[cfg(feature = "postgres")]
                 url: config.url.clone(),
                 write,
                 read,
@@ -184,6 +191,7 @@ impl Db {
         }
     }
 
+    #[cfg(feature = "postgres")]
     pub(crate) fn url(&self) -> &str {
         &self.inner.url
     }
@@ -225,6 +233,7 @@ fn sqlite_readers(config: &DbConfig) -> u32 {
     config.max_connections.clamp(1, 8)
 }
 
+#[cfg(feature = "postgres")]
 async fn postgres_pool(config: &DbConfig) -> Result<sqlx::PgPool, DbError> {
     let options: PgConnectOptions = config.url.parse()?;
     let options = options.application_name("han-server").options([

@@ -6,7 +6,7 @@
 //! * `keys`: teams' key rings, as `team_keys` keeps them.
 //! * `entities`: what a row holds; `queries`: one file per noun.
 //! * `jobs`: background work, of which each kind runs on one replica at a time.
-//! * `changes`: the outbox and the live feed that subscriptions read.
+//! * `outbox`, `changes`, `commits`: what changed, the live feed that subscriptions read, and what wakes it.
 //!
 //! A query on a team's data takes a [`ScopedTx`] first, which carries the [`Scope`](han_types::Scope) that it was
 //! opened with; no function takes both a scope and a transaction. Look-ups made before a team is known run in a
@@ -19,6 +19,7 @@
 //! further errors only.
 
 pub mod changes;
+mod commits;
 mod connection;
 mod dialect;
 pub mod entities;
@@ -26,10 +27,13 @@ mod error;
 pub mod jobs;
 pub mod keys;
 mod migrations;
+mod outbox;
 pub mod page;
 pub mod queries;
 mod stats;
 mod stored;
+#[cfg(test)]
+mod tests;
 mod tx;
 
 pub use connection::{Db, DbConfig, Observer};

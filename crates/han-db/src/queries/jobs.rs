@@ -9,7 +9,7 @@ use std::time::Duration;
 use han_types::Timestamp;
 use sea_orm::FromQueryResult;
 
-use crate::changes::JOBS_CHANNEL;
+use crate::commits::JOBS_CHANNEL;
 use crate::entities::{JobState, JobStatus, Progress, RunOutcome};
 use crate::{Db, DbError};
 

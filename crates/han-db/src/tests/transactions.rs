@@ -14,8 +14,8 @@ use tracing::instrument::WithSubscriber as _;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::{ATTEMPTS, ScopedTx, Tx};
 use crate::queries::identity;
+use crate::tx::{ATTEMPTS, ScopedTx, Tx};
 use crate::{Db, DbConfig, DbError, TransactionStats};
 
 async fn connect(database: &TestDatabase, max_connections: u32) -> Db {
