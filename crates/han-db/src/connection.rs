@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use han_crypto::KekRing;
-use han_types::{Clock, Entropy};
+use han_types::{Clock, Entropy, IdError, new_row_id};
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use sqlx::Connection as _;
 #[cfg(feature = "postgres")]
@@ -159,6 +159,14 @@ impl Db {
     #[must_use]
     pub fn entropy(&self) -> &dyn Entropy {
         &*self.inner.entropy
+    }
+
+    /// A new id for a row.
+    ///
+    /// # Errors
+    /// [`DbError::Id`], never in practice: a generated id is always valid.
+    pub(crate) fn new_id<T: TryFrom<String, Error = IdError>>(&self) -> Result<T, DbError> {
+        Ok(new_row_id(self.clock(), self.entropy()).try_into()?)
     }
 
     /// The key rings of teams.

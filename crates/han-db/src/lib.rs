@@ -1,7 +1,8 @@
 //! What is stored, and every query on it, on SQLite and PostgreSQL alike. SeaORM's types do not leave this crate.
 //!
 //! * `connection`, `tx`, `stats`: the database, its transactions, and what becomes of them.
-//! * `dialect`: everything in which the two databases differ.
+//! * `dialect`, `bulk_insert`, `search_sql`: in what the two databases differ.
+//! * `tables`: every table and its kind.
 //! * `migrations`: how the schema came to be.
 //! * `keys`: teams' key rings, as `team_keys` keeps them.
 //! * `entities`: what a row holds; `queries`: one file per noun.
@@ -18,6 +19,7 @@
 //! fails has changed nothing, unless its documentation says otherwise. An `# Errors` section of a function names
 //! further errors only.
 
+mod bulk_insert;
 pub mod changes;
 mod commits;
 mod connection;
@@ -30,8 +32,10 @@ mod migrations;
 mod outbox;
 pub mod page;
 pub mod queries;
+mod search_sql;
 mod stats;
 mod stored;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod tx;
@@ -39,6 +43,6 @@ mod tx;
 pub use connection::{Db, DbConfig, Observer};
 pub use dialect::Dialect;
 pub use error::DbError;
-pub use migrations::TENANT_TABLES;
 pub use stats::TransactionStats;
+pub use tables::TENANT_TABLES;
 pub use tx::ScopedTx;

@@ -79,6 +79,7 @@ impl Db {
         let (sender, _) = broadcast::channel(FEED_CAPACITY);
         let (access, _) = broadcast::channel(ACCESS_CAPACITY);
         let reader = OutboxReader::start(self.clone(), sender.clone(), access.clone()).await?;
+        #[cfg_attr(not(feature = "postgres"), expect(unused_mut, reason = "only PostgreSQL has more tasks"))]
         let mut tasks = vec![
             tokio::spawn(until(shutdown.clone(), reader.run())),
             tokio::spawn(until(shutdown.clone(), trim(self.clone()))),
