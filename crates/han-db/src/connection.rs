@@ -22,7 +22,7 @@ use crate::dialect::Dialect;
 use crate::keys::KeyStore;
 use crate::stats::TransactionCounters;
 
-/// Is told every statement that is run, without its values.
+/// Receives each statement that is run, without its values.
 pub type Observer = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Which database and how much of it.
@@ -32,11 +32,11 @@ pub struct DbConfig {
     pub url: String,
     /// The most connections this process opens (PostgreSQL), or readers (SQLite, which has one writer besides).
     pub max_connections: u32,
-    /// How long a request waits for a connection before it is told to come back later.
+    /// How long a request waits for a connection before it fails as unavailable.
     pub acquire_timeout: Duration,
     /// The most bytes of lines that one read transaction opens. What is shown of a line is several times as large.
     pub read_bytes: usize,
-    /// Is told every statement that clients' reads and writes run.
+    /// Receives each statement that clients' reads and writes run.
     pub observer: Option<Observer>,
 }
 
@@ -293,7 +293,7 @@ async fn sqlite_pools(config: &DbConfig) -> Result<(DatabaseConnection, Database
     Ok((DatabaseConnection::from(writer), DatabaseConnection::from(readers)))
 }
 
-/// A database file is nobody else's to read; SQLite gives its WAL the same mode.
+/// Only the owner may read a database file; SQLite gives its WAL the same mode.
 #[cfg(unix)]
 async fn restrict_to_owner(file: &Path) -> Result<(), DbError> {
     use std::os::unix::fs::PermissionsExt as _;

@@ -1,13 +1,13 @@
-//! The live feed: what the outbox says has changed, told once to everyone in this process who listens.
+//! The live feed: reads the outbox and delivers each change once to all subscribers of this process.
 //!
 //! Triggers write one row to `changes` in the transaction that changed something. This reader delivers every row
 //! that it can see and has not delivered yet. Sequence numbers do not commit in order, so "everything after the
 //! last one" would lose rows; waiting until no earlier transaction is left would let any idle transaction hold up
 //! the feed. Instead a row is delivered as soon as it is visible, its number is remembered in `seen`, and the
-//! point before which nothing can appear any more only tells what may be forgotten:
+//! point before which no row can appear any more only decides which numbers may be forgotten:
 //!
-//! * a *checkpoint* is the greatest number delivered, and a transaction id taken after it. Whoever took a number up to
-//!   that one had a transaction id before that one. (A snapshot's `xmax` would not do: it is one past the last id that
+//! * a *checkpoint* is the greatest number delivered, and a transaction id taken after it. A transaction that took a
+//!   number up to that one has an id before that one. (A snapshot's `xmax` would not do: it is one past the last id that
 //!   has *ended*, and later ones may be running. The sequence's last value would not do either: a crash of PostgreSQL
 //!   takes back numbers that only transactions without a durable commit had taken, and hands them out again; one that
 //!   was delivered is durable, and so are all before it.);
@@ -38,9 +38,9 @@ use crate::{Db, DbError};
 const SAFETY_POLL: Duration = Duration::from_secs(2);
 /// How many rows one read takes.
 const READ_ROWS: usize = 5_000;
-/// How far back a reader that starts looks for numbers that must not be delivered anew.
+/// How far back a reader that starts looks for numbers that must not be delivered again.
 const START_WINDOW: i64 = 100_000;
-/// How many events a subscriber may lag behind before it is told to fetch anew.
+/// How many events a subscriber may lag behind before it receives a resync.
 const FEED_CAPACITY: usize = 4_096;
 /// The same for a connection, which then reads its rights again.
 const ACCESS_CAPACITY: usize = 256;
@@ -71,7 +71,7 @@ impl Changes {
 }
 
 impl Db {
-    /// Starts the feed. What was committed before this returns is not told; everything after is.
+    /// Starts the feed. It delivers what is committed after this returns.
     ///
     /// # Errors
     /// Where the outbox cannot be read.
@@ -100,7 +100,7 @@ async fn until(shutdown: CancellationToken, work: impl Future<Output = ()>) {
     }
 }
 
-/// A point in the outbox: see the module's own words.
+/// A point in the outbox: see the documentation of the module.
 struct Checkpoint {
     seq: i64,
     before_xid: i64,
@@ -158,7 +158,7 @@ impl OutboxReader {
         // The order of these reads matters: the horizon first, the rows after it.
         let horizon = outbox::horizon(&tx).await?;
         if horizon.trimmed > self.read_to {
-            tracing::warn!("the outbox was trimmed past what was read of it: subscribers fetch anew");
+            tracing::warn!("the outbox was trimmed past what was read of it: subscribers must fetch again");
             self.settled = self.settled.max(horizon.trimmed);
             self.seen = self.seen.split_off(&(self.settled + 1));
             let _ = self.sender.send(DbChangeEvent::Resync);
@@ -290,15 +290,15 @@ mod tests {
             }
         };
         tokio::time::timeout(std::time::Duration::from_secs(60), settled).await.expect("it settles");
-        assert!(feed.try_recv().is_err(), "told once");
+        assert!(feed.try_recv().is_err(), "delivered once");
         assert_eq!(reader.settled, 1, "and then forgotten");
         assert!(reader.seen.is_empty());
     }
 
-    /// A crash of PostgreSQL takes numbers back that nobody durably used. What is written under them afterwards is told
-    /// all the same.
+    /// A crash of PostgreSQL takes numbers back that nobody durably used. Rows that reuse them are
+    /// delivered.
     #[tokio::test]
-    async fn numbers_that_a_crash_took_back_are_told_when_they_are_used_again() {
+    async fn reused_numbers_are_delivered_after_a_crash() {
         let database = TestDatabase::postgres().await;
         let secret = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=".to_owned();
         let keks = KekRing::from_secrets(&secret.into(), None).unwrap();

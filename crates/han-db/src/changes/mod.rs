@@ -22,21 +22,21 @@ use crate::queries::sessions;
 use crate::stored::stored;
 use crate::{Db, DbError};
 
-/// The most messages that came at once and are told one by one; of more, subscribers hear that they should fetch.
+/// The most messages of one change that are sent one by one; for more, subscribers are asked to fetch.
 const MOST_TOLD: i64 = 10_000;
-/// How many loaded batches, and how many bytes of them, are kept for those who are told of them a moment later.
+/// How many loaded batches, and how many bytes of them, are kept for subscribers that ask a moment later.
 const RECENT_BATCHES: usize = 256;
 const RECENT_BYTES: usize = 32 << 20;
 
-/// What a subscriber hears.
+/// What a subscriber receives.
 #[derive(Clone, Debug)]
 pub enum DbChangeEvent {
     /// Something changed.
     Change(Arc<Change>),
-    /// A right of this person's may have ended or changed: a membership, a key, a browser's session. Whoever serves
-    /// them on an open connection reads it again.
+    /// A right of this person's may have ended or changed: a membership, a key, a browser's session. An open
+    /// connection that serves them reads it again.
     Access(Arc<UserId>),
-    /// Changes may have been missed: fetch anew.
+    /// Changes may have been missed: fetch again.
     Resync,
 }
 
@@ -51,7 +51,7 @@ pub enum Action {
     Delete,
 }
 
-/// A change. It carries ids only; what it speaks of is loaded once, by whoever asks first.
+/// A change. It carries ids only; its rows are loaded once, for the first subscriber that asks.
 #[derive(Debug)]
 pub struct Change {
     /// Its number in the outbox.
@@ -75,8 +75,8 @@ pub struct Change {
     recent: Arc<Recent>,
 }
 
-/// The messages that came with a change. They live as long as somebody shows them or [`Recent`] keeps them; whoever
-/// comes later reads them again.
+/// The messages that came with a change. They live as long as a subscriber uses them or [`Recent`] keeps them;
+/// a later subscriber reads them again.
 #[derive(Debug, Default)]
 enum Loaded {
     #[default]
@@ -85,7 +85,7 @@ enum Loaded {
     TooMuch,
 }
 
-/// The batches of messages that were loaded last, so that all who are told of a change find them loaded. The feed
+/// The batches of messages that were loaded last, so that all subscribers of a change find them loaded. The feed
 /// itself holds thousands of changes, and must not hold what they speak of.
 #[derive(Debug, Default)]
 struct Recent(Mutex<(VecDeque<(usize, Batch)>, usize)>);
@@ -183,7 +183,7 @@ impl Change {
     }
 
     /// Results, hooks, file changes and to-dos that came with it; nothing for a scope of another team, and `None`
-    /// where too much came at once for it to be told.
+    /// where too much came at once to be sent.
     ///
     /// Where the load fails, the next caller tries again.
     pub async fn arrived(&self, scope: &Scope, db: &Db) -> Result<Option<Arc<Arrived>>, DbError> {

@@ -9,17 +9,17 @@ use super::feed::BACKOFF;
 use crate::commits::{CHANGES_CHANNEL, JOBS_CHANNEL};
 use crate::{Db, outbox};
 
-/// How long the notifier gathers commits before it tells the other replicas.
+/// How long the notifier gathers commits before it wakes the other replicas.
 const COALESCE: Duration = Duration::from_millis(10);
 
-/// Hears the other replicas, on a connection of its own. Whatever was said while the connection was away is found
-/// in the outbox: every reconnection wakes the reader.
+/// Listens to the other replicas, on its own connection. Each reconnection wakes the reader, which finds in the outbox
+/// what was notified meanwhile.
 pub(super) async fn listen(db: Db) {
     let mut backoff = BACKOFF.0;
     loop {
         match listener(&db).await {
             Ok(mut listener) => {
-                // Only a LISTEN that succeeded proves that the database is well again.
+                // Only a LISTEN that succeeded proves that the database works again.
                 backoff = BACKOFF.0;
                 db.commits().wake_reader();
                 db.commits().wake_jobs();
@@ -51,8 +51,8 @@ async fn listener(db: &Db) -> Result<PgListener, sqlx::Error> {
     Ok(listener)
 }
 
-/// Tells the other replicas, off the write path: NOTIFY takes a lock of the whole cluster until its commit, so one
-/// speaks for all commits of the last few milliseconds.
+/// Wakes the other replicas, off the write path: NOTIFY takes a lock of the whole cluster until its commit, so one
+/// notice is sent for all commits of the last few milliseconds.
 pub(super) async fn notify(db: Db) {
     loop {
         db.commits().committed().await;

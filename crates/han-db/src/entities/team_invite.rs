@@ -9,7 +9,7 @@ use super::User;
 pub struct TeamInvite {
     /// Its id.
     pub id: InviteId,
-    /// Whom it is meant for. Whoever has the code may use it.
+    /// Whom it is meant for. Any user who has the code may use it.
     pub email: String,
     /// The admin who made it.
     pub invited_by: User,

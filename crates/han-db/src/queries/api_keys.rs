@@ -38,7 +38,7 @@ pub struct NewApiKey<'a> {
 pub enum Minted {
     /// Its row, and the key itself, which is stored nowhere.
     Done(Box<ListedApiKey>, ApiKeyToken),
-    /// Whoever asks is no member any more.
+    /// The caller is no member any more.
     NotAllowed,
     /// They have [`MAX_KEYS`] already.
     TooMany,

@@ -20,7 +20,7 @@ pub const WEB_SESSION_SECONDS: i64 = 30 * 24 * 3600;
 pub struct OpenedWebSession {
     /// Whose it is.
     pub user_id: UserId,
-    /// Its token in clear.
+    /// Its token, unencrypted.
     pub token: OpaqueToken,
 }
 
