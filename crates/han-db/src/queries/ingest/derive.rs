@@ -74,6 +74,9 @@ pub(crate) struct Derive<'a> {
 /// A row's key in `tool_results`, within its session: kind, call, file, uuid.
 type ResultKey = (String, String, String, String);
 
+/// Success, duration and file action of a result, where known.
+type ResultColumns = (Option<i64>, Option<i64>, Option<&'static str>);
+
 /// What the results of a call say.
 #[derive(Clone, Copy, Default)]
 pub(super) struct CallOutcome {
@@ -130,7 +133,7 @@ impl Derive<'_> {
     /// Files what answers a call under that call.
     async fn results(&self, new: &[Seen<'_>]) -> Result<(), DbError> {
         // Keyed as the table is: one statement cannot meet the same key twice.
-        let mut rows: BTreeMap<ResultKey, (Option<i64>, Option<i64>, Option<&str>)> = BTreeMap::new();
+        let mut rows: BTreeMap<ResultKey, ResultColumns> = BTreeMap::new();
         let mut agents: HashMap<ResultKey, String> = HashMap::new();
         for line in new {
             let record = line.record;
