@@ -2,9 +2,10 @@
 """Checks that the crates import each other only as docs/ARCHITECTURE.md allows.
 
 Reads the dependencies of each crate from `cargo metadata`, and the crates that are built from `cargo tree` (metadata also
-lists optional dependencies that no feature enables). Dev-dependencies are exempt: tests may import any crate. Also
-reads the sources: no import cycle may exist between files in different folders of a crate, and no function of han-db
-takes a transaction together with a scope or a database. Exits with status 1 and prints each violation.
+lists optional dependencies that no feature enables). Dev-dependencies are exempt: tests may import any crate. The
+coordinator is built without the server's features and drivers. Also reads the sources: no import cycle may exist between
+files in different folders of a crate, and no function of han-db takes a transaction together with a scope or a
+database. Exits with status 1 and prints each violation.
 """
 
 import collections
@@ -78,6 +79,28 @@ def banned_crates():
     built = {line.split()[0] for line in tree.splitlines() if line.strip()}
     for name in sorted(NEVER & built):
         yield f"{name} is built: cargo tree --workspace --target all --invert {name}"
+
+
+# What the coordinator is built without: crates, and features of our crates.
+SERVER_CRATES = {"sqlx-postgres"}
+SERVER_FEATURES = {"han-api": "team", "han-db": "postgres"}
+
+
+def server_parts(package):
+    """Yields a message for each crate and feature of the server that `package` is built with."""
+    tree = cargo(
+        *("tree", "--package", package, "--edges", "normal", "--prefix", "none", "--target", "all", "--format", "{p}|{f}")
+    )
+    built = {}
+    for line in tree.splitlines():
+        crate, _, features = line.removesuffix("(*)").partition("|")
+        if crate.strip():
+            built.setdefault(crate.split()[0], set()).update(features.strip().split(","))
+    for name in sorted(SERVER_CRATES & built.keys()):
+        yield f"{package} is built with {name}: cargo tree --package {package} --edges normal --invert {name}"
+    for name, feature in SERVER_FEATURES.items():
+        if feature in built.get(name, ()):
+            yield f"{package} is built with the feature {feature} of {name}, which only the server needs"
 
 
 def source_leaks(packages):
@@ -315,6 +338,7 @@ def main():
     wrong = [
         *broken_edges(packages),
         *banned_crates(),
+        *server_parts("han-coordinator"),
         *source_leaks(packages),
         *loose_contexts(packages),
         *import_cycles(packages),

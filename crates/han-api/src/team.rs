@@ -3,7 +3,9 @@
 
 use async_graphql::Context;
 use han_db::Db;
-use han_db::queries::identity::{self, Resolved, TeamMembership};
+use han_db::entities::TeamMembership;
+use han_db::queries::memberships;
+use han_db::queries::memberships::Resolved;
 use han_db::queries::teams::TeamChange;
 use han_types::{Actor, Capability, Credential, GlobalId, Membership, Plans, Scope};
 
@@ -54,7 +56,7 @@ pub(crate) fn person<'a>(ctx: &Context<'a>) -> Result<&'a Actor> {
 /// The scope of an actor in the team that an argument names, read from the database.
 pub(crate) async fn scope_in(db: &Db, actor: &Actor, team_id: &str) -> Result<Resolved> {
     let found = match GlobalId::raw("Team", team_id).parse() {
-        Ok(team_id) => identity::scope_in(db, actor, &team_id).await?,
+        Ok(team_id) => memberships::scope_in(db, actor, &team_id).await?,
         // A malformed id is an unknown team.
         Err(_) => None,
     };
@@ -71,7 +73,7 @@ pub(crate) async fn manage<'a>(ctx: &Context<'a>, team_id: &str) -> Result<(&'a 
 /// The teams that a credential gives access to, oldest membership first: all teams of a user, or the one that the
 /// credential is bound to.
 pub(crate) async fn teams_of(db: &Db, actor: &Actor) -> Result<Vec<TeamMembership>> {
-    let mut teams = identity::memberships(db, &actor.user_id).await?;
+    let mut teams = memberships::list(db, &actor.user_id).await?;
     let bound = match &actor.credential {
         Credential::ApiKey { team_id, .. } => Some(team_id),
         Credential::Jwt { team_id, .. } => team_id.as_ref(),

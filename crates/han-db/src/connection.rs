@@ -7,21 +7,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use han_crypto::KekRing;
-use han_types::{Clock, Entropy};
+use han_types::{Clock, Entropy, IdError, new_row_id};
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use sqlx::Connection as _;
+#[cfg(feature = "postgres")]
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::DbError;
-use crate::changes::Commits;
+use crate::commits::Commits;
 use crate::dialect::Dialect;
 use crate::keys::KeyStore;
 use crate::stats::TransactionCounters;
 
-/// Is told every statement that is run, without its values.
+/// Receives each statement that is run, without its values.
 pub type Observer = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Which database and how much of it.
@@ -31,11 +32,11 @@ pub struct DbConfig {
     pub url: String,
     /// The most connections this process opens (PostgreSQL), or readers (SQLite, which has one writer besides).
     pub max_connections: u32,
-    /// How long a request waits for a connection before it is told to come back later.
+    /// How long a request waits for a connection before it fails as unavailable.
     pub acquire_timeout: Duration,
     /// The most bytes of lines that one read transaction opens. What is shown of a line is several times as large.
     pub read_bytes: usize,
-    /// Is told every statement that clients' reads and writes run.
+    /// Receives each statement that clients' reads and writes run.
     pub observer: Option<Observer>,
 }
 
@@ -68,6 +69,7 @@ pub struct Db {
 
 struct Inner {
     dialect: Dialect,
+    #[cfg(feature = "postgres")]
     url: String,
     write: DatabaseConnection,
     read: DatabaseConnection,
@@ -93,7 +95,8 @@ impl Db {
     /// Connects. Neither migrates nor checks the schema: see [`Db::migrate`] and [`Db::check_ready`].
     ///
     /// # Errors
-    /// Where the URL is of no known kind, or the database cannot be reached.
+    /// [`DbError::Url`] if the URL is of no known kind, [`DbError::WithoutPostgres`] if it names PostgreSQL and the crate
+    /// was built without its feature `postgres`.
     pub async fn connect(
         config: &DbConfig,
         keks: KekRing,
@@ -101,6 +104,9 @@ impl Db {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, DbError> {
         let (dialect, mut write, mut read) = match Dialect::of_url(&config.url)? {
+            #[cfg(not(feature = "postgres"))]
+            Dialect::Postgres => return Err(DbError::WithoutPostgres),
+            #[cfg(feature = "postgres")]
             Dialect::Postgres => {
                 let pool = postgres_pool(config).await?;
                 let conn = DatabaseConnection::from(pool);
@@ -121,6 +127,7 @@ impl Db {
         Ok(Self {
             inner: Arc::new(Inner {
                 dialect,
+                #[cfg(feature = "postgres")]
                 url: config.url.clone(),
                 write,
                 read,
@@ -154,6 +161,14 @@ impl Db {
         &*self.inner.entropy
     }
 
+    /// A new id for a row.
+    ///
+    /// # Errors
+    /// [`DbError::Id`], never in practice: a generated id is always valid.
+    pub(crate) fn new_id<T: TryFrom<String, Error = IdError>>(&self) -> Result<T, DbError> {
+        Ok(new_row_id(self.clock(), self.entropy()).try_into()?)
+    }
+
     /// The key rings of teams.
     #[must_use]
     pub fn keys(&self) -> &KeyStore {
@@ -184,6 +199,7 @@ impl Db {
         }
     }
 
+    #[cfg(feature = "postgres")]
     pub(crate) fn url(&self) -> &str {
         &self.inner.url
     }
@@ -225,6 +241,7 @@ fn sqlite_readers(config: &DbConfig) -> u32 {
     config.max_connections.clamp(1, 8)
 }
 
+#[cfg(feature = "postgres")]
 async fn postgres_pool(config: &DbConfig) -> Result<sqlx::PgPool, DbError> {
     let options: PgConnectOptions = config.url.parse()?;
     let options = options.application_name("han-server").options([
@@ -276,7 +293,7 @@ async fn sqlite_pools(config: &DbConfig) -> Result<(DatabaseConnection, Database
     Ok((DatabaseConnection::from(writer), DatabaseConnection::from(readers)))
 }
 
-/// A database file is nobody else's to read; SQLite gives its WAL the same mode.
+/// Only the owner may read a database file; SQLite gives its WAL the same mode.
 #[cfg(unix)]
 async fn restrict_to_owner(file: &Path) -> Result<(), DbError> {
     use std::os::unix::fs::PermissionsExt as _;

@@ -102,6 +102,9 @@ pub enum DbError {
     /// The database URL names no database this program knows.
     #[error("DATABASE_URL must start with postgres:// or sqlite:, not {0:?}")]
     Url(String),
+    /// The database URL names PostgreSQL, which this program was built without.
+    #[error("DATABASE_URL names PostgreSQL, but this program was built without it: use sqlite:<file>")]
+    WithoutPostgres,
     /// A batch was refused; its transaction rolls back. Never leaves this crate.
     #[error("refused: {}", .0.message)]
     Refused(Box<han_types::sync::BatchError>),

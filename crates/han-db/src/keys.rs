@@ -278,14 +278,14 @@ impl KeyStore {
         tx: &SystemTx,
         team_id: &TeamId,
     ) -> Result<Option<u32>, DbError> {
-        let lock = if tx.dialect() == Dialect::Postgres { " FOR SHARE" } else { "" };
+        let lock = tx.dialect().for_share();
         let row = tx.one::<KeyRow, _>(&format!("{SEARCH_KEY}{lock}"), [team_id.as_str().into()]).await?;
         Ok(row.and_then(|row| u32::try_from(row.version).ok()))
     }
 
     /// Replaces the team's search key. Waits for the transactions that use it.
     pub(crate) async fn replace_search_key(&self, tx: &SystemTx, team_id: &TeamId) -> Result<(), DbError> {
-        let lock = if tx.dialect() == Dialect::Postgres { " FOR UPDATE" } else { "" };
+        let lock = tx.dialect().for_update();
         let sql = format!(
             "SELECT purpose, version, wrapped, active FROM team_keys WHERE team_id = $1 AND purpose = 'search'{lock}"
         );

@@ -23,7 +23,7 @@ use crate::stats::Measure;
 use crate::{Db, DbError};
 
 /// How often a transaction is tried before its conflict is reported.
-const ATTEMPTS: u32 = 5;
+pub(crate) const ATTEMPTS: u32 = 5;
 
 /// An open transaction without a team: what [`ScopedTx`] and [`SystemTx`] have in common. Dropped without
 /// [`Tx::commit`], it is rolled back.
@@ -470,6 +470,3 @@ async fn measured<T>(
 ) -> Result<T, DbError> {
     opening.instrument(measure.span().clone()).await.inspect_err(|error| measure.note(error))
 }
-
-#[cfg(test)]
-mod tests;

@@ -6,7 +6,9 @@ mod support;
 use std::time::Duration;
 
 use han_db::changes::{Action, DbChangeEvent};
-use han_db::queries::identity::{self, NewApiKey};
+use han_db::queries::api_keys::NewApiKey;
+use han_db::queries::sign_ins::{self, Means};
+use han_db::queries::{api_keys, credentials, login_links, memberships, users, web_sessions};
 use han_testkit::{SyntheticSession, TestDatabase, both_databases};
 use han_types::{Role, UserId};
 use sqlx::Connection as _;
@@ -46,27 +48,25 @@ both_databases!(
 
         let mut people = Vec::new();
         for name in ["bob", "cy", "dee"] {
-            let user = identity::create_user(db, name).await.unwrap();
-            identity::put_member(db, team, &user.id, Role::Member).await.unwrap();
+            let user = users::create(db, name).await.unwrap();
+            memberships::put(db, team, &user.id, Role::Member).await.unwrap();
             people.push(user.id);
         }
         let [bob, cy, dee] = [&people[0], &people[1], &people[2]];
         let new = NewApiKey { team_id: team, user_id: bob, name: "ci", scopes: "read", expires_at: None };
-        let (key, token) = identity::create_api_key(db, &new).await.unwrap();
-        let link = identity::create_login_link(db, cy).await.unwrap();
-        let opened = identity::redeem_login_link(db, &link.hash()).await.unwrap().unwrap();
-        let session = identity::web_session(db, &opened.token.hash()).await.unwrap().unwrap();
+        let (key, token) = api_keys::create_for(db, &new).await.unwrap();
+        let link = login_links::create(db, cy).await.unwrap();
+        let opened = login_links::redeem(db, &link.hash()).await.unwrap().unwrap();
+        let session = web_sessions::by_hash(db, &opened.token.hash()).await.unwrap().unwrap();
         // Being used ends nothing.
-        identity::touch_api_key(db, &identity::api_key(db, &token.hash()).await.unwrap().unwrap())
-            .await
-            .unwrap();
-        world.clock.advance_seconds(identity::USE_RECORDED_EVERY_SECONDS + 1);
-        identity::touch_web_session(db, &session).await.unwrap();
+        api_keys::touch(db, &api_keys::by_hash(db, &token.hash()).await.unwrap().unwrap()).await.unwrap();
+        world.clock.advance_seconds(credentials::USE_RECORDED_EVERY_SECONDS + 1);
+        web_sessions::touch(db, &session).await.unwrap();
 
-        identity::revoke_api_key(db, team, &key).await.unwrap();
-        identity::revoke_web_session(db, &session.id).await.unwrap();
-        identity::put_member(db, team, dee, Role::Member).await.unwrap();
-        identity::put_member(db, team, dee, Role::Admin).await.unwrap();
+        api_keys::revoke(&world.scope, db, &key).await.unwrap();
+        sign_ins::revoke(db, cy, Means::Browser, session.id.as_str()).await.unwrap();
+        memberships::put(db, team, dee, Role::Member).await.unwrap();
+        memberships::put(db, team, dee, Role::Admin).await.unwrap();
         for expected in [bob, cy, dee] {
             assert_eq!(next_access(&mut feed).await, *expected);
             assert_eq!(next_access(&mut access).await, *expected);

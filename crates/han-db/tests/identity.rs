@@ -5,13 +5,17 @@ mod support;
 
 use han_crypto::{ApiKeyToken, OpaqueToken, OsEntropy};
 use han_db::Db;
-use han_db::queries::identity::{self, NewApiKey, Resolved};
+use han_db::queries::api_keys::NewApiKey;
+use han_db::queries::memberships::Resolved;
+use han_db::queries::sign_ins::{self, Means};
+use han_db::queries::teams::TeamChange;
+use han_db::queries::{api_keys, credentials, login_links, memberships, teams, users, web_sessions};
 use han_testkit::both_databases;
 use han_types::{
     Actor, Capabilities, Capability, Clock as _, Credential, RequestId, Role, TeamId, UserId, WebSessionId,
 };
 
-use support::{connect, dump, world};
+use support::{connect, dump, scope as scope_of, world};
 
 fn actor(user_id: &UserId, credential: Credential) -> Actor {
     Actor {
@@ -32,7 +36,7 @@ fn cookie(team_id: Option<&TeamId>) -> Credential {
 }
 
 async fn team_of(db: &Db, actor: &Actor) -> Option<TeamId> {
-    let found = identity::scope_for(db, actor).await.unwrap();
+    let found = memberships::scope_for(db, actor).await.unwrap();
     found.map(|Resolved { scope, team }| {
         assert_eq!(*scope.team_id(), team.id);
         assert_eq!(*scope.user_id(), actor.user_id);
@@ -44,10 +48,10 @@ both_databases!(
     async fn a_scope_follows_the_credential_then_the_oldest_membership(db: TestDatabase) {
         let world = world(&db).await;
         let db = &world.db;
-        let (ada, first) = identity::create_user_with_team(db, "ada", "first").await.unwrap();
+        let (ada, first) = teams::create_with_user(db, "ada", "first").await.unwrap();
         world.clock.advance_seconds(1);
-        let second = identity::create_team(db, "second", &ada.id).await.unwrap();
-        let (_, foreign) = identity::create_user_with_team(db, "eve", "foreign").await.unwrap();
+        let second = teams::create(db, "second", &ada.id).await.unwrap();
+        let (_, foreign) = teams::create_with_user(db, "eve", "foreign").await.unwrap();
         let key = |team: &TeamId| Credential::ApiKey { id: "k".parse().unwrap(), team_id: team.clone() };
         for (credential, expected) in [
             (jwt(None), Some(&first.id)),
@@ -63,13 +67,13 @@ both_databases!(
             let asked = format!("{credential:?}");
             assert_eq!(team_of(db, &actor(&ada.id, credential)).await.as_ref(), expected, "{asked}");
         }
-        let loner = identity::create_user(db, "loner").await.unwrap();
+        let loner = users::create(db, "loner").await.unwrap();
         assert_eq!(team_of(db, &actor(&loner.id, jwt(None))).await, None);
         let nobody = "0190-nobody".parse().unwrap();
         assert_eq!(team_of(db, &actor(&nobody, jwt(None))).await, None);
 
         let in_team = async |credential: Credential, team: &TeamId| {
-            identity::scope_in(db, &actor(&ada.id, credential), team)
+            memberships::scope_in(db, &actor(&ada.id, credential), team)
                 .await
                 .unwrap()
                 .map(|found| found.team.id)
@@ -86,12 +90,13 @@ both_databases!(
     async fn a_scope_says_who_acts_with_which_credential_in_which_request(db: TestDatabase) {
         let world = world(&db).await;
         let db = &world.db;
-        let (ada, team) = identity::create_user_with_team(db, "ada", "orchard").await.unwrap();
+        let (ada, team) = teams::create_with_user(db, "ada", "orchard").await.unwrap();
         let new =
             NewApiKey { team_id: &team.id, user_id: &ada.id, name: "", scopes: "read", expires_at: None };
-        let (id, token) = identity::create_api_key(db, &new).await.unwrap();
+        let (id, token) = api_keys::create_for(db, &new).await.unwrap();
         let holder = actor(&ada.id, Credential::ApiKey { id, team_id: team.id.clone() });
-        for found in [identity::scope_for(db, &holder).await, identity::scope_in(db, &holder, &team.id).await]
+        for found in
+            [memberships::scope_for(db, &holder).await, memberships::scope_in(db, &holder, &team.id).await]
         {
             let scope = found.unwrap().unwrap().scope;
             assert_eq!(scope.user_id(), &ada.id);
@@ -101,7 +106,7 @@ both_databases!(
             assert!(!shown.contains(token.expose()) && !shown.contains(&token.hash().to_hex()), "{shown}");
         }
         let command = RequestId::generate(&world.clock, &OsEntropy::new());
-        let teams = identity::teams_for_operator(db, &command, Some("orchard")).await.unwrap();
+        let teams = memberships::teams_for_operator(db, &command, Some("orchard")).await.unwrap();
         assert_eq!(teams[0].scope.credential(), &Credential::Operator);
         assert_eq!(teams[0].scope.request_id(), &command);
     }
@@ -110,9 +115,9 @@ both_databases!(
 both_databases!(
     async fn a_malformed_value_is_reported_with_its_table_column_and_row(database: TestDatabase) {
         let world = world(&database).await;
-        let (_, team) = identity::create_user_with_team(&world.db, "bob", "orchard").await.unwrap();
+        let (_, team) = teams::create_with_user(&world.db, "bob", "orchard").await.unwrap();
         database.execute("UPDATE teams SET plan_tier = 'odd' WHERE slug = 'orchard'").await;
-        let error = identity::team_by_slug(&world.db, "orchard").await.unwrap_err().to_string();
+        let error = teams::by_slug(&world.db, "orchard").await.unwrap_err().to_string();
         assert!(error.contains("teams.plan_tier") && error.contains(team.id.as_str()), "{error}");
     }
 );
@@ -121,16 +126,16 @@ both_databases!(
     async fn roles_and_capabilities_reach_the_scope(db: TestDatabase) {
         let world = world(&db).await;
         let db = &world.db;
-        let (ada, team) = identity::create_user_with_team(db, "ada", "orchard").await.unwrap();
-        let bob = identity::create_user(db, "bob").await.unwrap();
-        identity::put_member(db, &team.id, &bob.id, Role::Member).await.unwrap();
-        let scope_of = async |actor: &Actor| identity::scope_for(db, actor).await.unwrap().unwrap().scope;
+        let (ada, team) = teams::create_with_user(db, "ada", "orchard").await.unwrap();
+        let bob = users::create(db, "bob").await.unwrap();
+        memberships::put(db, &team.id, &bob.id, Role::Member).await.unwrap();
+        let scope_of = async |actor: &Actor| memberships::scope_for(db, actor).await.unwrap().unwrap().scope;
         assert_eq!(scope_of(&actor(&ada.id, jwt(None))).await.role(), Role::Admin);
         let bob = actor(&bob.id, jwt(None));
         assert_eq!(scope_of(&bob).await.role(), Role::Member);
-        identity::put_member(db, &team.id, &bob.user_id, Role::Admin).await.unwrap();
+        memberships::put(db, &team.id, &bob.user_id, Role::Admin).await.unwrap();
         assert_eq!(scope_of(&bob).await.role(), Role::Admin);
-        assert_eq!(identity::memberships(db, &bob.user_id).await.unwrap().len(), 1, "a member once");
+        assert_eq!(memberships::list(db, &bob.user_id).await.unwrap().len(), 1, "a member once");
         let reader = Actor { capabilities: Capabilities::from_key_scopes("read"), ..bob };
         let scope = scope_of(&reader).await;
         assert!(scope.allows(Capability::Read) && !scope.allows(Capability::SyncWrite));
@@ -140,11 +145,11 @@ both_databases!(
 both_databases!(
     async fn teams_of_one_name_have_slugs_of_their_own_and_keys_that_open(db: TestDatabase) {
         let world = world(&db).await;
-        let ada = identity::create_user(&world.db, "ada").await.unwrap();
+        let ada = users::create(&world.db, "ada").await.unwrap();
         let mut slugs = Vec::new();
         for _ in 0..12 {
-            let team = identity::create_team(&world.db, "Acme, Inc.", &ada.id).await.unwrap();
-            let found = identity::team_by_slug(&world.db, &team.slug).await.unwrap().unwrap();
+            let team = teams::create(&world.db, "Acme, Inc.", &ada.id).await.unwrap();
+            let found = teams::by_slug(&world.db, &team.slug).await.unwrap().unwrap();
             assert_eq!(found, team);
             slugs.push(team.slug);
         }
@@ -152,7 +157,7 @@ both_databases!(
         assert_eq!(slugs.into_iter().collect::<std::collections::BTreeSet<_>>().len(), 12);
         // Another process, which has only the database and the KEK, opens the keys.
         let elsewhere = connect(db.url(), &world.clock).await;
-        let last = identity::memberships(&elsewhere, &ada.id).await.unwrap().pop().unwrap();
+        let last = memberships::list(&elsewhere, &ada.id).await.unwrap().pop().unwrap();
         assert!(elsewhere.keys().team(&elsewhere, &last.team.id).await.is_ok());
     }
 );
@@ -160,15 +165,15 @@ both_databases!(
 both_databases!(
     async fn a_key_is_stored_as_its_hash_and_ends_when_told(db: TestDatabase) {
         let world = world(&db).await;
-        let (ada, team) = identity::create_user_with_team(&world.db, "ada", "orchard").await.unwrap();
+        let (ada, team) = teams::create_with_user(&world.db, "ada", "orchard").await.unwrap();
         let expires_at = Some(world.clock.now().plus_seconds(60));
         let new =
             NewApiKey { team_id: &team.id, user_id: &ada.id, name: "ci", scopes: "sync:write", expires_at };
-        let (id, key) = identity::create_api_key(&world.db, &new).await.unwrap();
+        let (id, key) = api_keys::create_for(&world.db, &new).await.unwrap();
         let rows = dump(&db, "SELECT * FROM api_keys").await;
         assert!(rows.len() == 1 && !rows[0].contains(key.expose()));
 
-        let found = identity::api_key(&world.db, &key.hash()).await.unwrap().unwrap();
+        let found = api_keys::by_hash(&world.db, &key.hash()).await.unwrap().unwrap();
         assert_eq!((&found.id, &found.team_id, &found.user_id), (&id, &team.id, &ada.id));
         assert!(
             found.capabilities.allow(Capability::SyncWrite) && !found.capabilities.allow(Capability::Read)
@@ -179,46 +184,49 @@ both_databases!(
             expires_at,
             ..actor(&ada.id, Credential::ApiKey { id: id.clone(), team_id: team.id.clone() })
         };
-        assert!(identity::credential_is_live(&world.db, &holder).await.unwrap());
-        let (_, other) = identity::create_user_with_team(&world.db, "eve", "other").await.unwrap();
-        assert!(!identity::revoke_api_key(&world.db, &other.id, &id).await.unwrap(), "another team's key");
-        assert!(identity::revoke_api_key(&world.db, &team.id, &id).await.unwrap());
-        assert!(!identity::revoke_api_key(&world.db, &team.id, &id).await.unwrap(), "only once");
-        assert!(!identity::credential_is_live(&world.db, &holder).await.unwrap());
+        assert!(credentials::is_live(&world.db, &holder).await.unwrap());
+        let (owner, other) =
+            (scope_of(&world.db, ada.id.clone()).await, support::team(&world.db, "eve").await);
+        let revoke = async |scope| api_keys::revoke(scope, &world.db, &id).await.unwrap();
+        assert_eq!(revoke(&other).await, TeamChange::NotFound, "another team's key");
+        assert_eq!(revoke(&owner).await, TeamChange::Done);
+        assert_eq!(revoke(&owner).await, TeamChange::NotFound, "only once");
+        assert!(!credentials::is_live(&world.db, &holder).await.unwrap());
         let unknown = ApiKeyToken::mint(world.db.entropy()).hash();
-        assert!(identity::api_key(&world.db, &unknown).await.unwrap().is_none());
+        assert!(api_keys::by_hash(&world.db, &unknown).await.unwrap().is_none());
     }
 );
 
 both_databases!(
     async fn a_link_opens_one_session_whose_token_is_stored_as_its_hash(db: TestDatabase) {
         let world = world(&db).await;
-        let ada = identity::create_user(&world.db, "ada").await.unwrap();
-        let link = identity::create_login_link(&world.db, &ada.id).await.unwrap();
-        let opened = identity::redeem_login_link(&world.db, &link.hash()).await.unwrap().unwrap();
+        let ada = users::create(&world.db, "ada").await.unwrap();
+        let link = login_links::create(&world.db, &ada.id).await.unwrap();
+        let opened = login_links::redeem(&world.db, &link.hash()).await.unwrap().unwrap();
         assert_eq!(opened.user_id, ada.id);
-        assert!(identity::redeem_login_link(&world.db, &link.hash()).await.unwrap().is_none());
+        assert!(login_links::redeem(&world.db, &link.hash()).await.unwrap().is_none());
         for (table, token) in [("web_sessions", opened.token.expose()), ("login_links", link.expose())] {
             let rows = dump(&db, &format!("SELECT * FROM {table}")).await;
             assert!(rows.len() == 1 && !rows[0].contains(token), "{table}");
         }
-        let session = identity::web_session(&world.db, &opened.token.hash()).await.unwrap().unwrap();
+        let session = web_sessions::by_hash(&world.db, &opened.token.hash()).await.unwrap().unwrap();
         assert!(session.is_live(world.clock.now()));
         let holder = actor(
             &ada.id,
             Credential::WebSession { id: session.id.clone(), team_id: session.active_team_id },
         );
-        assert!(identity::credential_is_live(&world.db, &holder).await.unwrap());
-        identity::revoke_web_session(&world.db, &session.id).await.unwrap();
-        assert!(!identity::credential_is_live(&world.db, &holder).await.unwrap());
-        let unknown = OpaqueToken::mint(identity::LOGIN_LINK_PREFIX, world.db.entropy()).hash();
-        assert!(identity::redeem_login_link(&world.db, &unknown).await.unwrap().is_none());
+        assert!(credentials::is_live(&world.db, &holder).await.unwrap());
+        let id = session.id.as_str();
+        assert!(sign_ins::revoke(&world.db, &ada.id, Means::Browser, id).await.unwrap());
+        assert!(!credentials::is_live(&world.db, &holder).await.unwrap());
+        let unknown = OpaqueToken::mint(login_links::LOGIN_LINK_PREFIX, world.db.entropy()).hash();
+        assert!(login_links::redeem(&world.db, &unknown).await.unwrap().is_none());
 
-        let stale = identity::create_login_link(&world.db, &ada.id).await.unwrap();
-        world.clock.advance_seconds(identity::LOGIN_LINK_SECONDS);
-        assert!(identity::redeem_login_link(&world.db, &stale.hash()).await.unwrap().is_none());
+        let stale = login_links::create(&world.db, &ada.id).await.unwrap();
+        world.clock.advance_seconds(login_links::LOGIN_LINK_SECONDS);
+        assert!(login_links::redeem(&world.db, &stale.hash()).await.unwrap().is_none());
         world.clock.advance_seconds(2 * 86_400);
-        identity::create_login_link(&world.db, &ada.id).await.unwrap();
+        login_links::create(&world.db, &ada.id).await.unwrap();
         assert_eq!(dump(&db, "SELECT * FROM login_links").await.len(), 1, "what ended long ago is forgotten");
     }
 );

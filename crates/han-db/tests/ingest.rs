@@ -346,7 +346,7 @@ both_databases!(
         let outcome = ingest::store(&stranger, &world.db, true, theirs).await.unwrap();
         assert!(matches!(outcome, Outcome::Stored { stored: 4, .. }), "{outcome:?}");
         // A colleague's is refused.
-        han_db::queries::identity::put_member(
+        han_db::queries::memberships::put(
             &world.db,
             world.scope.team_id(),
             stranger.user_id(),
@@ -365,7 +365,8 @@ both_databases!(
             expires_at: None,
             request_id: han_testkit::request_id(),
         };
-        let colleague = han_db::queries::identity::scope_for(&world.db, &actor).await.unwrap().unwrap().scope;
+        let colleague =
+            han_db::queries::memberships::scope_for(&world.db, &actor).await.unwrap().unwrap().scope;
         assert_eq!(colleague.team_id(), world.scope.team_id());
         let theirs = batch(&world, &colleague, true, "s1", "main", Some(10), &lines[..1]).await;
         let outcome = ingest::store(&colleague, &world.db, true, theirs).await.unwrap();

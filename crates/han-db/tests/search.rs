@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use han_db::page::PageRequest;
 use han_db::queries::search::{self, Due, HitCursor, Within};
-use han_db::queries::{deletion, identity};
+use han_db::queries::{deletion, teams};
 use han_testkit::both_databases;
 use han_transcript::view::search_text;
 use han_transcript::words::Query;
@@ -234,7 +234,7 @@ both_databases!(
         let left = Due { team_id: world.scope.team_id().clone(), session_id: "s1".parse().unwrap() };
         assert!(search::index(&world.db, &left).await.unwrap(), "of what is gone nothing is left to do");
         // Nobody's team has none of it.
-        let (user, _) = identity::create_user_with_team(&world.db, "eve", "eve").await.unwrap();
+        let (user, _) = teams::create_with_user(&world.db, "eve", "eve").await.unwrap();
         let eve = support::scope(&world.db, user.id).await;
         assert!(found(&world, &eve, "red", &everywhere, 10).await.is_empty());
     }

@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 
 use han_crypto::OpaqueToken;
 use han_db::queries::device_logins::{self, DEVICE_SECONDS, POLL_SECONDS, Polled};
-use han_db::queries::identity;
 use han_db::queries::sign_ins::{self, GithubPerson, Means, SIGN_IN_SECONDS};
 use han_db::queries::token_families::{self, FAMILY_SECONDS, IssuedToken, RETRY_SECONDS, Refreshed};
+use han_db::queries::{credentials, memberships, users};
 use han_testkit::both_databases;
 use han_types::{Actor, Capabilities, Credential, Role, UserId};
 use proptest::prelude::*;
@@ -20,7 +20,7 @@ fn person(github_id: i64, login: &str) -> GithubPerson {
 }
 
 async fn somebody(world: &World) -> UserId {
-    identity::create_user(&world.db, "grace").await.unwrap().id
+    users::create(&world.db, "grace").await.unwrap().id
 }
 
 both_databases!(
@@ -51,7 +51,7 @@ both_databases!(
         octo.email = Some("octo@example.com".to_owned());
         let first = sign_ins::upsert_github_person(db, &octo).await.unwrap();
         assert!(first.is_new);
-        let teams = identity::memberships(db, &first.user.id).await.unwrap();
+        let teams = memberships::list(db, &first.user.id).await.unwrap();
         assert_eq!((teams.len(), teams[0].membership.role), (1, Role::Admin));
         assert_eq!(teams[0].team.slug, "octo");
 
@@ -60,16 +60,16 @@ both_databases!(
         assert!(!renamed.is_new);
         assert_eq!((&renamed.user.id, renamed.user.username.as_str()), (&first.user.id, "octocat"));
         assert_eq!(renamed.user.email.as_deref(), Some("octo@example.com"));
-        assert_eq!(identity::memberships(db, &first.user.id).await.unwrap().len(), 1);
+        assert_eq!(memberships::list(db, &first.user.id).await.unwrap().len(), 1);
 
         // Somebody else takes the name that was given up, and claims the address: another person.
         let mut heir = person(999, "octocat");
         heir.email = Some("octo@example.com".to_owned());
         let heir = sign_ins::upsert_github_person(db, &heir).await.unwrap();
         assert!(heir.is_new && heir.user.id != first.user.id);
-        assert_eq!(identity::memberships(db, &heir.user.id).await.unwrap()[0].team.slug, "octocat");
+        assert_eq!(memberships::list(db, &heir.user.id).await.unwrap()[0].team.slug, "octocat");
         // Nor is somebody who signed in by link taken over by name.
-        let local = identity::create_user(db, "linus").await.unwrap();
+        let local = users::create(db, "linus").await.unwrap();
         let linus = sign_ins::upsert_github_person(db, &person(1, "linus")).await.unwrap();
         assert_ne!(linus.user.id, local.id);
     }
@@ -87,7 +87,7 @@ both_databases!(
             let (one, two) = (one.unwrap(), two.unwrap());
             assert_eq!(one.user.id, two.user.id);
             assert!(one.is_new != two.is_new);
-            assert_eq!(identity::memberships(&world.db, &one.user.id).await.unwrap().len(), 1);
+            assert_eq!(memberships::list(&world.db, &one.user.id).await.unwrap().len(), 1);
         }
     }
 );
@@ -129,14 +129,14 @@ both_databases!(
             expires_at: None,
             request_id: han_testkit::request_id(),
         };
-        assert!(identity::credential_is_live(&world.db, &holder).await.unwrap());
+        assert!(credentials::is_live(&world.db, &holder).await.unwrap());
         // A thief had copied the second one.
         world.clock.advance_seconds(RETRY_SECONDS + 1);
         assert!(
             matches!(refresh(&world, &second.token).await, Refreshed::Reused(family) if family == first.family)
         );
         assert!(matches!(refresh(&world, &third.token).await, Refreshed::Refused), "the owner is out, too");
-        assert!(!identity::credential_is_live(&world.db, &holder).await.unwrap());
+        assert!(!credentials::is_live(&world.db, &holder).await.unwrap());
         issued(refresh(&world, &other_family.token).await);
         let places = sign_ins::live(&world.db, &user).await.unwrap();
         assert_eq!(places.len(), 1);

@@ -6,12 +6,12 @@ mod support;
 use han_crypto::{ApiKeyToken, OpaqueToken};
 use han_db::Db;
 use han_db::queries::api_keys::{self, Minted, Rotated, Which};
-use han_db::queries::identity;
 use han_db::queries::invites::{
     self, ATTEMPT_WINDOW_SECONDS, Accepted, INVITE_PREFIX, INVITE_SECONDS, Invited, LOCKOUT_SECONDS,
     MAX_WRONG_CODES,
 };
 use han_db::queries::teams::{self, TeamChange};
+use han_db::queries::{memberships, users};
 use han_testkit::both_databases;
 use han_types::{ApiKeyId, Clock as _, Plans, Role, Scope, TeamId, UserId};
 
@@ -26,7 +26,7 @@ async fn roles(world: &World) -> Vec<(String, Role)> {
 }
 
 async fn person(world: &World, name: &str) -> UserId {
-    identity::create_user(&world.db, name).await.unwrap().id
+    users::create(&world.db, name).await.unwrap().id
 }
 
 async fn invite(world: &World, plans: Plans, email: &str) -> OpaqueToken {
@@ -135,8 +135,8 @@ both_databases!(
         teams::remove(&world.scope, &world.db, bob.user_id()).await.unwrap();
         let refused = api_keys::create(&bob, &world.db, "late", "read", None).await.unwrap();
         assert!(matches!(refused, Minted::NotAllowed), "{refused:?}");
-        identity::put_member(&world.db, bob.team_id(), bob.user_id(), Role::Member).await.unwrap();
-        let row = identity::api_key(&world.db, &token.hash()).await.unwrap().unwrap();
+        memberships::put(&world.db, bob.team_id(), bob.user_id(), Role::Member).await.unwrap();
+        let row = api_keys::by_hash(&world.db, &token.hash()).await.unwrap().unwrap();
         assert!(!row.is_live(world.clock.now()));
     }
 );
@@ -266,14 +266,14 @@ both_databases!(
 /// The key that a rotation made, and what it is worth.
 async fn rotated(db: &Db, outcome: Rotated) -> (ApiKeyId, ApiKeyToken) {
     let Rotated::Done(row, token) = outcome else { panic!("{outcome:?}") };
-    let found = identity::api_key(db, &token.hash()).await.unwrap().unwrap();
+    let found = api_keys::by_hash(db, &token.hash()).await.unwrap().unwrap();
     assert_eq!(found.id, row.id);
     assert!(found.is_live(db.clock().now()));
     (row.id, token)
 }
 
 async fn is_live(db: &Db, token: &ApiKeyToken) -> bool {
-    identity::api_key(db, &token.hash()).await.unwrap().unwrap().is_live(db.clock().now())
+    api_keys::by_hash(db, &token.hash()).await.unwrap().unwrap().is_live(db.clock().now())
 }
 
 async fn make(scope: &Scope, db: &Db, name: &str, expires_in: Option<i64>) -> (ApiKeyId, ApiKeyToken) {

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, Method};
 use han_api::RequestContext;
 use han_db::DbError;
 use han_db::changes::DbChangeEvent;
-use han_db::queries::identity;
+use han_db::queries::{credentials, memberships};
 use han_http::Problem;
 use han_http::authenticate::{AccessChanges, Affected, Authenticate};
 use han_http::graphql::Endpoint;
@@ -83,7 +83,7 @@ impl Authenticate for AppState {
     }
 
     async fn context(&self, actor: Actor) -> Result<RequestContext, Problem> {
-        let resolved = identity::scope_for(&self.db, &actor).await?;
+        let resolved = memberships::scope_for(&self.db, &actor).await?;
         let context = RequestContext::new(actor);
         Ok(match resolved {
             Some(resolved) => context.with_scope(resolved.scope, Some(resolved.team.name)),
@@ -106,10 +106,10 @@ impl Authenticate for AppState {
 /// Whether the credential is still valid and still leads to the same team, in the same role.
 async fn read_again(state: &AppState, context: &RequestContext) -> Result<bool, DbError> {
     let actor = context.actor();
-    if !identity::credential_is_live(&state.db, actor).await? {
+    if !credentials::is_live(&state.db, actor).await? {
         return Ok(false);
     }
     let Some(scope) = context.scope() else { return Ok(true) };
-    let now = identity::scope_in(&state.db, actor, scope.team_id()).await?;
+    let now = memberships::scope_in(&state.db, actor, scope.team_id()).await?;
     Ok(now.is_some_and(|now| now.scope.role() == scope.role()))
 }

@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_graphql::dataloader::Loader;
-use han_db::entities::{Project, Sentiment};
-use han_db::queries::identity::UserRow;
+use han_db::entities::{Project, Sentiment, User};
 use han_db::queries::project_lists::{self, Activity};
-use han_db::queries::{people, projects, sentiments};
+use han_db::queries::{projects, sentiments, users};
 use han_types::{ProjectId, RepoId, SessionId, UserId};
 
 use super::Loaders;
@@ -35,11 +34,11 @@ pub(crate) struct SentimentOf {
 }
 
 impl Loader<UserId> for Loaders {
-    type Value = UserRow;
+    type Value = User;
     type Error = ApiError;
 
-    async fn load(&self, keys: &[UserId]) -> Result<HashMap<UserId, UserRow>> {
-        let found = people::by_ids(self.0.tx().await?, keys).await?;
+    async fn load(&self, keys: &[UserId]) -> Result<HashMap<UserId, User>> {
+        let found = users::by_ids(self.0.tx().await?, keys).await?;
         Ok(found.into_iter().map(|row| (row.id.clone(), row)).collect())
     }
 }

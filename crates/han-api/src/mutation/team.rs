@@ -3,8 +3,8 @@
 
 use async_graphql::{Context, ID, Object};
 use han_db::queries::api_keys::{self, MAX_GRACE_SECONDS, MAX_KEYS, Minted, Rotated, Which};
-use han_db::queries::identity;
 use han_db::queries::invites::{self, Accepted, Invited, MAX_OPEN_INVITES};
+use han_db::queries::memberships;
 use han_db::queries::teams::{self, TeamChange};
 use han_types::{ApiKeyId, Credential, GlobalId, UserId};
 
@@ -34,11 +34,11 @@ impl TeamsMutation {
                 "create teams: it is a token for one team, so sign in without a team",
             ));
         }
-        if identity::memberships(db, &actor.user_id).await?.len() >= MAX_TEAMS {
+        if memberships::list(db, &actor.user_id).await?.len() >= MAX_TEAMS {
             return Err(team::conflict(format!("you are in {MAX_TEAMS} teams: leave one first")));
         }
-        let made = identity::create_team(db, name, &actor.user_id).await?;
-        let resolved = identity::scope_in(db, actor, &made.id).await?.ok_or(ApiError::Internal)?;
+        let made = teams::create(db, name, &actor.user_id).await?;
+        let resolved = memberships::scope_in(db, actor, &made.id).await?.ok_or(ApiError::Internal)?;
         Ok(Some(team::of_scope(resolved, team::site(ctx).plans)))
     }
 
@@ -133,7 +133,7 @@ impl TeamsMutation {
             }
         };
         tracing::info!(team = %joined.id, user = %actor.user_id, "an invite was accepted");
-        let memberships = identity::memberships(db, &actor.user_id).await?;
+        let memberships = memberships::list(db, &actor.user_id).await?;
         let found = memberships.into_iter().find(|found| found.team.id == joined.id);
         Ok(found.map(|found| Team::new(found, site.plans)))
     }

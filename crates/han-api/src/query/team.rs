@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, ID, Object};
 use han_db::page::MAX_PAGE;
-use han_db::queries::{api_keys, identity, invites, teams};
+use han_db::queries::{api_keys, invites, memberships, teams, users};
 use han_types::{GlobalId, Role};
 
 use crate::context::{caller, database};
@@ -26,7 +26,7 @@ impl TeamsQuery {
     async fn me(&self, ctx: &Context<'_>) -> Result<Option<User>> {
         let caller = caller(ctx)?;
         caller.readable()?;
-        Ok(identity::user(database(ctx)?, &caller.actor().user_id).await?.map(User::new))
+        Ok(users::by_id(database(ctx)?, &caller.actor().user_id).await?.map(User::new))
     }
 
     /// The caller's teams, oldest membership first; for an API key, its one team.
@@ -42,7 +42,7 @@ impl TeamsQuery {
     async fn active_team(&self, ctx: &Context<'_>) -> Result<Option<Team>> {
         let caller = caller(ctx)?;
         caller.readable()?;
-        let found = identity::scope_for(database(ctx)?, caller.actor()).await?;
+        let found = memberships::scope_for(database(ctx)?, caller.actor()).await?;
         Ok(found.map(|found| team::of_scope(found, team::site(ctx).plans)))
     }
 

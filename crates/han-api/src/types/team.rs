@@ -1,10 +1,7 @@
 //! Teams as their members see them: the team, its members, invites and API keys.
 
 use async_graphql::{Enum, ID, Object, SimpleObject};
-use han_db::queries::api_keys::KeyRow;
-use han_db::queries::identity::TeamMembership;
-use han_db::queries::invites::InviteRow;
-use han_db::queries::teams::MemberRow;
+use han_db::entities::{self, TeamMembership};
 use han_types::{Plans, Role};
 
 use crate::types::user::User;
@@ -126,8 +123,8 @@ pub struct TeamMember {
     joined_at: String,
 }
 
-impl From<MemberRow> for TeamMember {
-    fn from(row: MemberRow) -> Self {
+impl From<entities::TeamMember> for TeamMember {
+    fn from(row: entities::TeamMember) -> Self {
         Self { user: User::new(row.user), role: row.role.into(), joined_at: row.joined_at.to_rfc3339() }
     }
 }
@@ -147,8 +144,8 @@ pub struct TeamInvite {
     invited_by: User,
 }
 
-impl From<InviteRow> for TeamInvite {
-    fn from(row: InviteRow) -> Self {
+impl From<entities::TeamInvite> for TeamInvite {
+    fn from(row: entities::TeamInvite) -> Self {
         Self {
             id: ID(row.id.into()),
             email: row.email,
@@ -191,8 +188,8 @@ pub struct ApiKey {
     replaced: bool,
 }
 
-impl From<KeyRow> for ApiKey {
-    fn from(row: KeyRow) -> Self {
+impl From<entities::ListedApiKey> for ApiKey {
+    fn from(row: entities::ListedApiKey) -> Self {
         Self {
             id: ID(row.id.into()),
             name: row.name,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::{ID, Object};
-use han_db::queries::identity::UserRow;
+use han_db::entities;
 use han_types::UserId;
 
 use crate::context::Op;
@@ -11,11 +11,11 @@ use crate::error::Result;
 
 /// A user.
 #[derive(Clone, Debug)]
-pub struct User(Arc<UserRow>);
+pub struct User(Arc<entities::User>);
 
 impl User {
     /// A user that the caller may see.
-    pub(crate) fn new(row: UserRow) -> Self {
+    pub(crate) fn new(row: entities::User) -> Self {
         Self(Arc::new(row))
     }
 

@@ -7,8 +7,8 @@ use async_graphql::{Request, Response, Variables};
 use base64::Engine as _;
 use han_api::{HanSchema, QueryLimits, RequestContext, Site};
 use han_crypto::{FieldContext, KekRing, OsEntropy};
-use han_db::queries::identity;
 use han_db::queries::ingest::{self, Batch, Line, Outcome};
+use han_db::queries::{memberships, teams, users};
 use han_db::{Db, DbConfig};
 use han_testkit::{SeededEntropy, TestClock, TestDatabase, fixtures};
 use han_transcript::record::{LineContext, project};
@@ -146,11 +146,11 @@ impl World {
 
     /// Another member of Ada's team.
     pub async fn colleague(&self, name: &str) -> Caller {
-        let user = identity::create_user(&self.db, name).await.unwrap();
+        let user = users::create(&self.db, name).await.unwrap();
         let team = self.ada.scope.team_id();
-        identity::put_member(&self.db, team, &user.id, Role::Member).await.unwrap();
+        memberships::put(&self.db, team, &user.id, Role::Member).await.unwrap();
         let actor = actor(user.id);
-        let scope = identity::scope_for(&self.db, &actor).await.unwrap().unwrap().scope;
+        let scope = memberships::scope_for(&self.db, &actor).await.unwrap().unwrap().scope;
         Caller { actor, scope }
     }
 
@@ -193,9 +193,9 @@ impl World {
 }
 
 async fn caller(db: &Db, name: &str) -> Caller {
-    let (user, _) = identity::create_user_with_team(db, name, name).await.unwrap();
+    let (user, _) = teams::create_with_user(db, name, name).await.unwrap();
     let actor = actor(user.id);
-    let scope = identity::scope_for(db, &actor).await.unwrap().unwrap().scope;
+    let scope = memberships::scope_for(db, &actor).await.unwrap().unwrap().scope;
     Caller { actor, scope }
 }
 

@@ -4,53 +4,8 @@
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, Statement};
 
 use crate::dialect::Role;
+use crate::tables::{self, TENANT_TABLES};
 use crate::{Db, DbError};
-
-/// Tables that hold one team's data: the app role reads and writes them under a policy on `team_id`.
-pub const TENANT_TABLES: &[&str] = &[
-    "search_state",
-    "team_members",
-    "repos",
-    "projects",
-    "sessions",
-    "transcripts",
-    "messages",
-    "tool_results",
-    "message_usage",
-    "rollups",
-    "file_changes",
-    "hook_executions",
-    "sentiments",
-    "task_events",
-    "tasks",
-    "native_tasks",
-    "todos",
-    "labels",
-    "deleted_sessions",
-    "session_usage",
-    "rollup_counts",
-    "team_invites",
-];
-
-/// Tables that only the system role touches: look-ups made before a team is known, keys, the outbox, jobs.
-const SYSTEM_TABLES: &[&str] = &[
-    "users",
-    "teams",
-    "api_keys",
-    "web_sessions",
-    "login_links",
-    "sign_ins",
-    "token_families",
-    "refresh_tokens",
-    "device_logins",
-    "team_keys",
-    "kek_state",
-    "changes",
-    "outbox_state",
-    "invite_attempts",
-    "search_terms",
-    "jobs",
-];
 
 /// What an administrator must run where the program's account may not make roles.
 const ROLES_SQL: &str = "CREATE ROLE han_app NOLOGIN;
@@ -129,7 +84,7 @@ pub(super) async fn grant(tx: &DatabaseTransaction) -> Result<(), DbErr> {
             END LOOP;
         END $$;\n",
     );
-    for table in SYSTEM_TABLES {
+    for table in tables::system_tables() {
         sql.push_str(&format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO han_system;\n"));
     }
     for table in TENANT_TABLES {

@@ -16,8 +16,6 @@ mod tables;
 use sea_orm::{DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
-pub use access::TENANT_TABLES;
-
 use crate::dialect::Dialect;
 use crate::{Db, DbError};
 

@@ -1,13 +1,14 @@
-//! The API keys of a team, for whoever looks after them: list, make, revoke, rotate. How a key is found by the hash
-//! that a request brings is in `identity`.
+//! API keys: found by the hash that a request brings; and for their owners: list, make, revoke, rotate.
 
-use han_crypto::ApiKeyToken;
-use han_types::{ApiKeyId, Role, Scope, TeamId, Timestamp, UserId};
+use han_crypto::{ApiKeyToken, TokenHash};
+use han_types::{ApiKeyId, Capabilities, Role, Scope, TeamId, Timestamp, UserId};
 use sea_orm::FromQueryResult;
 
-use crate::queries::identity::{UserRecord, UserRow, new_id};
+use crate::entities::{ApiKey, ListedApiKey};
+use crate::queries::credentials::USE_RECORDED_EVERY_SECONDS;
 use crate::queries::teams::{self, TeamChange};
-use crate::stored::stored_id;
+use crate::queries::users::UserRecord;
+use crate::stored::{stored, stored_id};
 use crate::tx::{ActingTx, SystemTx};
 use crate::{Db, DbError};
 
@@ -17,33 +18,27 @@ pub const MAX_KEYS: usize = 50;
 /// The longest time that a rotated key may be used on: a week.
 pub const MAX_GRACE_SECONDS: i64 = 7 * 86_400;
 
-/// A key as its owner and the team's admins see it.
+/// What a new API key is to be.
 #[derive(Clone, Debug)]
-pub struct KeyRow {
-    /// Its id.
-    pub id: ApiKeyId,
-    /// What its owner calls it.
-    pub name: String,
-    /// `read`, `sync:write`, separated by spaces.
-    pub scopes: String,
+pub struct NewApiKey<'a> {
+    /// The team it is bound to.
+    pub team_id: &'a TeamId,
     /// Whose it is.
-    pub owner: UserRow,
-    /// When it was made.
-    pub created_at: Timestamp,
+    pub user_id: &'a UserId,
+    /// What its owner calls it.
+    pub name: &'a str,
+    /// `read`, `sync:write`, separated by spaces.
+    pub scopes: &'a str,
     /// When it ends.
     pub expires_at: Option<Timestamp>,
-    /// When it was last seen, coarsely.
-    pub last_used_at: Option<Timestamp>,
-    /// Whether a rotation has put another in its place, this one living on for a while.
-    pub is_replaced: bool,
 }
 
 /// What became of a wish for a new key.
 #[derive(Debug)]
 pub enum Minted {
     /// Its row, and the key itself, which is stored nowhere.
-    Done(Box<KeyRow>, ApiKeyToken),
-    /// Whoever asks is no member any more.
+    Done(Box<ListedApiKey>, ApiKeyToken),
+    /// The caller is no member any more.
     NotAllowed,
     /// They have [`MAX_KEYS`] already.
     TooMany,
@@ -64,13 +59,103 @@ pub enum Which<'a> {
 #[derive(Debug)]
 pub enum Rotated {
     /// The new key's row, and the key itself, which is stored nowhere.
-    Done(Box<KeyRow>, ApiKeyToken),
+    Done(Box<ListedApiKey>, ApiKeyToken),
     /// The person has no such live key.
     NotFound,
     /// They have several: which?
     Several,
     /// Another took this one's place before; it lives on only for its grace.
     AlreadyRotated,
+}
+
+#[derive(FromQueryResult)]
+struct ApiKeyRecord {
+    team_id: String,
+    id: String,
+    key_hash: String,
+    user_id: String,
+    scopes: String,
+    expires_at: Option<i64>,
+    last_used_at: Option<i64>,
+    revoked_at: Option<i64>,
+}
+
+impl TryFrom<ApiKeyRecord> for ApiKey {
+    type Error = DbError;
+
+    fn try_from(row: ApiKeyRecord) -> Result<Self, DbError> {
+        Ok(Self {
+            id: stored_id(&row.id, "api_keys", "id")?,
+            hash: stored(&row.key_hash, "api_keys", "key_hash", &row.id)?,
+            team_id: stored(&row.team_id, "api_keys", "team_id", &row.id)?,
+            user_id: stored(&row.user_id, "api_keys", "user_id", &row.id)?,
+            capabilities: Capabilities::from_key_scopes(&row.scopes),
+            expires_at: row.expires_at.map(Timestamp),
+            last_used_at: row.last_used_at.map(Timestamp),
+            revoked_at: row.revoked_at.map(Timestamp),
+        })
+    }
+}
+
+/// The API key of that hash, live or not.
+pub async fn by_hash(db: &Db, hash: &TokenHash) -> Result<Option<ApiKey>, DbError> {
+    let tx = db.read_system("api_keys.find").await?;
+    let row: Option<ApiKeyRecord> = tx
+        .one(
+            "SELECT team_id, id, key_hash, user_id, scopes, expires_at, last_used_at, revoked_at \
+             FROM api_keys WHERE key_hash = $1",
+            [hash.to_hex().into()],
+        )
+        .await?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// Makes an API key. The key itself is in the answer and nowhere else.
+pub async fn create_for(db: &Db, new: &NewApiKey<'_>) -> Result<(ApiKeyId, ApiKeyToken), DbError> {
+    let id: ApiKeyId = db.new_id()?;
+    let token = ApiKeyToken::mint(db.entropy());
+    let (row_id, hash, now) = (&id, token.hash().to_hex(), db.clock().now());
+    let hash = &hash;
+    db.write_system("api_keys.create", |tx| async move {
+        tx.execute(
+            "INSERT INTO api_keys (team_id, id, key_hash, user_id, name, scopes, created_at, expires_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            [
+                new.team_id.as_str().into(),
+                row_id.as_str().into(),
+                hash.as_str().into(),
+                new.user_id.as_str().into(),
+                new.name.into(),
+                new.scopes.into(),
+                now.0.into(),
+                new.expires_at.map(|end| end.0).into(),
+            ],
+        )
+        .await
+    })
+    .await?;
+    Ok((id, token))
+}
+
+/// Notes that a key was used just now, at most once every [`USE_RECORDED_EVERY_SECONDS`]: in between, nothing is
+/// written.
+pub async fn touch(db: &Db, key: &ApiKey) -> Result<(), DbError> {
+    let now = db.clock().now();
+    let due = now.plus_seconds(-USE_RECORDED_EVERY_SECONDS);
+    if key.last_used_at.is_some_and(|last| last > due) {
+        return Ok(());
+    }
+    db.write_system("api_keys.touch", |tx| async move {
+        // Many requests may find it due at once; the condition lets one of them write.
+        tx.execute(
+            "UPDATE api_keys SET last_used_at = $1 \
+             WHERE team_id = $2 AND id = $3 AND (last_used_at IS NULL OR last_used_at <= $4)",
+            [now.0.into(), key.team_id.as_str().into(), key.id.as_str().into(), due.0.into()],
+        )
+        .await
+    })
+    .await?;
+    Ok(())
 }
 
 #[derive(FromQueryResult)]
@@ -86,7 +171,7 @@ struct KeyRecord {
     owner: UserRecord,
 }
 
-impl TryFrom<KeyRecord> for KeyRow {
+impl TryFrom<KeyRecord> for ListedApiKey {
     type Error = DbError;
 
     fn try_from(row: KeyRecord) -> Result<Self, DbError> {
@@ -109,13 +194,13 @@ const LIVE_KEY: &str = "SELECT k.id AS key_id, k.name, k.scopes, k.created_at AS
      WHERE k.team_id = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2)";
 
 /// The team's live keys, the newest first: all of them for an admin, one's own for a member.
-pub async fn list(scope: &Scope, db: &Db) -> Result<Vec<KeyRow>, DbError> {
+pub async fn list(scope: &Scope, db: &Db) -> Result<Vec<ListedApiKey>, DbError> {
     let tx = db.read_system("api_keys.list").await?;
     let owner = (scope.role() != Role::Admin).then(|| scope.user_id());
     live(&tx, scope.team_id(), owner).await
 }
 
-async fn live(tx: &SystemTx, team_id: &TeamId, owner: Option<&UserId>) -> Result<Vec<KeyRow>, DbError> {
+async fn live(tx: &SystemTx, team_id: &TeamId, owner: Option<&UserId>) -> Result<Vec<ListedApiKey>, DbError> {
     let own = if owner.is_some() { " AND k.user_id = $3" } else { "" };
     let sql = format!("{LIVE_KEY}{own} ORDER BY k.created_at DESC, k.id DESC");
     let values = [team_id.as_str().into(), tx.clock().now().0.into()];
@@ -132,7 +217,7 @@ pub async fn create(
     scopes: &str,
     expires_at: Option<Timestamp>,
 ) -> Result<Minted, DbError> {
-    let (id, token) = (new_id(db)?, ApiKeyToken::mint(db.entropy()));
+    let (id, token) = (db.new_id()?, ApiKeyToken::mint(db.entropy()));
     let new = &NewKey { id: &id, hash: &token.hash().to_hex(), name, scopes, expires_at };
     let made = db
         .write_system_for(scope, "api_keys.create", |tx| async move {
@@ -178,7 +263,7 @@ pub async fn rotate(
     which: Which<'_>,
     grace_seconds: i64,
 ) -> Result<Rotated, DbError> {
-    let (id, token, now) = (new_id(db)?, ApiKeyToken::mint(db.entropy()), db.clock().now());
+    let (id, token, now) = (db.new_id()?, ApiKeyToken::mint(db.entropy()), db.clock().now());
     let (id, hash) = (&id, &token.hash().to_hex());
     let rotated = db
         .write_system_for(scope, "api_keys.rotate", |tx| async move {
@@ -205,7 +290,7 @@ pub async fn rotate(
     })
 }
 
-async fn find(tx: &ActingTx, which: Which<'_>) -> Result<Result<KeyRow, Rotated>, DbError> {
+async fn find(tx: &ActingTx, which: Which<'_>) -> Result<Result<ListedApiKey, Rotated>, DbError> {
     let mut own = live(tx, tx.team_id(), Some(tx.scope().user_id())).await?;
     match which {
         Which::Calling(id) | Which::Named(id) => own.retain(|key| key.id == *id),
@@ -219,7 +304,12 @@ async fn find(tx: &ActingTx, which: Which<'_>) -> Result<Result<KeyRow, Rotated>
     })
 }
 
-async fn replace(tx: &ActingTx, old: &KeyRow, new: &ApiKeyId, grace_seconds: i64) -> Result<(), DbError> {
+async fn replace(
+    tx: &ActingTx,
+    old: &ListedApiKey,
+    new: &ApiKeyId,
+    grace_seconds: i64,
+) -> Result<(), DbError> {
     let now = tx.clock().now();
     let ends = now.plus_seconds(grace_seconds);
     let ends = old.expires_at.map_or(ends, |end| end.min(ends));
@@ -246,7 +336,7 @@ struct NewKey<'a> {
     expires_at: Option<Timestamp>,
 }
 
-async fn insert(tx: &ActingTx, new: &NewKey<'_>) -> Result<KeyRow, DbError> {
+async fn insert(tx: &ActingTx, new: &NewKey<'_>) -> Result<ListedApiKey, DbError> {
     let (team, user, now) = (tx.team_id().as_str(), tx.scope().user_id().as_str(), tx.clock().now());
     tx.execute(
         "INSERT INTO api_keys (team_id, id, key_hash, user_id, name, scopes, created_at, expires_at) \

@@ -4,11 +4,9 @@
 use han_types::{Scope, SessionId};
 use sea_orm::FromQueryResult;
 
-use crate::dialect::Dialect;
-use crate::queries::ingest::again::DERIVED;
 use crate::queries::ingest::derive::Derive;
 use crate::queries::ingest::sums::{Owner, Sums};
-use crate::{Db, DbError};
+use crate::{Db, DbError, tables};
 
 #[derive(FromQueryResult)]
 struct SessionRow {
@@ -28,7 +26,7 @@ pub async fn session(scope: &Scope, db: &Db, session_id: &SessionId) -> Result<b
     let session = session_id.as_str();
     let deleted = db
         .write(scope, "deletion.session", |tx| async move {
-            let lock = if tx.dialect() == Dialect::Postgres { " FOR UPDATE" } else { "" };
+            let lock = tx.dialect().for_update();
             let sql = format!(
                 "SELECT user_id, project_id, sealed FROM sessions WHERE team_id = $1 AND session_id = $2{lock}"
             );
@@ -44,8 +42,7 @@ pub async fn session(scope: &Scope, db: &Db, session_id: &SessionId) -> Result<b
                 [tx.team(), session.into()],
             )
             .await?;
-            let derived = DERIVED.iter().filter(|table| **table != "message_usage");
-            for table in derived.chain(&["messages", "transcripts", "sessions"]) {
+            for table in tables::deleted_with_session() {
                 let sql = format!("DELETE FROM {table} WHERE team_id = $1 AND session_id = $2");
                 tx.execute(&sql, [tx.team(), session.into()]).await?;
             }

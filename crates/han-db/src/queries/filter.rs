@@ -222,10 +222,7 @@ impl Writer<'_> {
             Filter::Contains(column, part) => {
                 // LIKE would make wildcards of what a client wrote.
                 let n = self.bind(text(part));
-                let find = match self.dialect {
-                    Dialect::Postgres => "strpos",
-                    Dialect::Sqlite => "instr",
-                };
+                let find = self.dialect.position();
                 format!("{find}({}, ${n}) > 0", self.column(*column))
             }
             Filter::Linked(link, part) => self.linked(*link, part),

@@ -5,9 +5,10 @@ use han_crypto::OpaqueToken;
 use han_types::{Actor, InviteId, Plans, Role, Scope, TeamId, Timestamp, UserId};
 use sea_orm::FromQueryResult;
 
-use crate::dialect::Dialect;
-use crate::queries::identity::{self, TeamRow, UserRecord, UserRow, insert_member};
+use crate::entities::{Team, TeamInvite};
+use crate::queries::memberships::insert_member;
 use crate::queries::teams::{self, TeamChange};
+use crate::queries::users::{self, UserRecord};
 use crate::stored::{stored, stored_id};
 use crate::tx::SystemTx;
 use crate::{Db, DbError};
@@ -34,26 +35,11 @@ pub const LOCKOUT_SECONDS: i64 = 15 * 60;
 /// How long invites that have ended are kept, for whoever wonders: 30 days.
 const KEEP_SECONDS: i64 = 30 * 86_400;
 
-/// An open invite.
-#[derive(Clone, Debug)]
-pub struct InviteRow {
-    /// Its id.
-    pub id: InviteId,
-    /// Whom it is meant for. Whoever has the code may use it.
-    pub email: String,
-    /// The admin who made it.
-    pub invited_by: UserRow,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// When it ends.
-    pub expires_at: Timestamp,
-}
-
 /// What became of a wish to invite.
 #[derive(Debug)]
 pub enum Invited {
     /// The invite, and its code, which is stored nowhere.
-    Done(InviteRow, OpaqueToken),
+    Done(TeamInvite, OpaqueToken),
     /// Only an admin may.
     NotAllowed,
     /// The plan has this many seats, all taken.
@@ -66,7 +52,7 @@ pub enum Invited {
 #[derive(Debug)]
 pub enum Accepted {
     /// They are a member now.
-    Done(TeamRow),
+    Done(Team),
     /// It has not the form of a code, so nobody guesses with it: such attempts are not counted.
     Malformed,
     /// There is no such code.
@@ -74,7 +60,7 @@ pub enum Accepted {
     /// It was used or revoked, or its time is over.
     Ended,
     /// They were a member before; the invite is still good.
-    AlreadyMember(TeamRow),
+    AlreadyMember(Team),
     /// The plan has this many seats, all taken; the invite is still good.
     Full(u32),
     /// Too many wrong codes came from this person: none is looked at before this time.
@@ -91,7 +77,7 @@ struct InviteRecord {
     invited_by: UserRecord,
 }
 
-impl TryFrom<InviteRecord> for InviteRow {
+impl TryFrom<InviteRecord> for TeamInvite {
     type Error = DbError;
 
     fn try_from(row: InviteRecord) -> Result<Self, DbError> {
@@ -114,9 +100,9 @@ struct Count {
 pub async fn create(scope: &Scope, db: &Db, plans: Plans, email: &str) -> Result<Invited, DbError> {
     let code = OpaqueToken::mint(INVITE_PREFIX, db.entropy());
     let now = db.clock().now();
-    let Some(invited_by) = identity::user(db, scope.user_id()).await? else { return Ok(Invited::NotAllowed) };
-    let invite = InviteRow {
-        id: identity::new_id(db)?,
+    let Some(invited_by) = users::by_id(db, scope.user_id()).await? else { return Ok(Invited::NotAllowed) };
+    let invite = TeamInvite {
+        id: db.new_id()?,
         email: email.to_owned(),
         invited_by,
         created_at: now,
@@ -141,7 +127,7 @@ pub async fn create(scope: &Scope, db: &Db, plans: Plans, email: &str) -> Result
 async fn insert(
     tx: &SystemTx,
     team: &TeamId,
-    row: &InviteRow,
+    row: &TeamInvite,
     hash: &str,
 ) -> Result<Option<Invited>, DbError> {
     let (team, now) = (team.as_str(), row.created_at);
@@ -184,14 +170,14 @@ async fn insert(
 }
 
 /// The number of seats, where all of them are taken.
-async fn full(tx: &SystemTx, plans: Plans, team: &TeamRow) -> Result<Option<u32>, DbError> {
+async fn full(tx: &SystemTx, plans: Plans, team: &Team) -> Result<Option<u32>, DbError> {
     let Some(seats) = plans.effective(team.plan_tier).max_members() else { return Ok(None) };
     let taken = teams::member_count(tx, &team.id).await?;
     Ok((taken >= i64::from(seats)).then_some(seats))
 }
 
 /// The team's open invites, the newest first; there are at most [`MAX_OPEN_INVITES`].
-pub async fn open(scope: &Scope, db: &Db) -> Result<Vec<InviteRow>, DbError> {
+pub async fn open(scope: &Scope, db: &Db) -> Result<Vec<TeamInvite>, DbError> {
     let tx = db.read_system("invites.list").await?;
     let rows: Vec<InviteRecord> = tx
         .all(
@@ -296,9 +282,8 @@ struct Attempts {
 
 /// Until when this person's codes are not looked at. Holds back their other attempts until this one has ended.
 async fn locked_until(tx: &SystemTx, user_id: &UserId, now: Timestamp) -> Result<Option<Timestamp>, DbError> {
-    if tx.dialect() == Dialect::Postgres {
-        tx.rows("SELECT id FROM users WHERE id = $1 FOR UPDATE", [user_id.as_str().into()]).await?;
-    }
+    let lock = format!("SELECT id FROM users WHERE id = $1{}", tx.dialect().for_update());
+    tx.rows(&lock, [user_id.as_str().into()]).await?;
     let sql = "SELECT locked_until FROM invite_attempts WHERE user_id = $1";
     let row: Option<Attempts> = tx.one(sql, [user_id.as_str().into()]).await?;
     Ok(row.and_then(|row| row.locked_until).map(Timestamp).filter(|until| *until > now))

@@ -1,7 +1,7 @@
 //! The `jobs` table: which replica holds which job, when each is due, and what became of its last run. What runs the jobs
 //! is in `jobs`. The rows belong to no team, so nothing here takes a scope.
 //!
-//! All times are [`Dialect::shared_now`](crate::dialect::Dialect::shared_now), so that replicas whose clocks differ agree
+//! All times are `shared_now` of the dialect, so that replicas whose clocks differ agree
 //! on when a lease ends.
 
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use han_types::Timestamp;
 use sea_orm::FromQueryResult;
 
-use crate::changes::JOBS_CHANNEL;
+use crate::commits::JOBS_CHANNEL;
 use crate::entities::{JobState, JobStatus, Progress, RunOutcome};
 use crate::{Db, DbError};
 

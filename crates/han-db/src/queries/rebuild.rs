@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use han_types::Scope;
 use sea_orm::FromQueryResult;
 
-use crate::dialect::Dialect;
 use crate::queries::ingest::again::Again;
 use crate::queries::ingest::derive::Derive;
 use crate::queries::ingest::sums::Owner;
+use crate::tables::{self, Kind};
 use crate::{Db, DbError, ScopedTx};
 
 /// How often sessions that grew meanwhile are done again before their writers have to wait.
@@ -78,7 +78,7 @@ pub async fn rebuild(scope: &Scope, db: &Db) -> Result<Rebuilt, DbError> {
 
 /// Takes the session's lock and derives it anew; nothing where it is gone.
 async fn session(tx: &ScopedTx, session_id: &str) -> Result<Option<Made>, DbError> {
-    let lock = if tx.dialect() == Dialect::Postgres { " FOR UPDATE" } else { "" };
+    let lock = tx.dialect().for_update();
     let sql = format!("{SESSIONS} AND session_id = $2{lock}");
     let Some(row) = tx.one::<SessionRow, _>(&sql, [tx.team(), session_id.into()]).await? else {
         return Ok(None);
@@ -131,11 +131,10 @@ enum Replaced {
 }
 
 async fn replace(tx: &ScopedTx, made: &BTreeMap<String, Made>, waits: bool) -> Result<Replaced, DbError> {
-    if tx.dialect() == Dialect::Postgres {
-        // Whoever has added sums and not committed is waited for; whoever is about to, waits. A session is seen here
-        // with its sums or without both.
-        tx.execute("LOCK TABLE rollups, rollup_counts IN SHARE ROW EXCLUSIVE MODE", []).await?;
-    }
+    let rollups: Vec<&str> = tables::of_kind(Kind::Rollup).collect();
+    // Whoever has added sums and not committed is waited for; whoever is about to, waits. A session is seen here
+    // with its sums or without both.
+    tx.dialect().lock_tables(tx, &rollups).await?;
     let sessions: Vec<SessionRow> = tx.all(SESSIONS, [tx.team()]).await?;
     let current = |row: &SessionRow| {
         let made = made.get(&row.session_id)?;
@@ -146,7 +145,7 @@ async fn replace(tx: &ScopedTx, made: &BTreeMap<String, Made>, waits: bool) -> R
     if !behind.is_empty() && !waits {
         return Ok(Replaced::Behind(behind));
     }
-    for table in ["rollups", "rollup_counts"] {
+    for table in rollups {
         tx.execute(&format!("DELETE FROM {table} WHERE team_id = $1"), [tx.team()]).await?;
     }
     let mut rebuilt = Rebuilt::default();

@@ -16,12 +16,12 @@ use han_transcript::words::{Query, words};
 use han_types::{MessageKey, Scope, SessionId, TeamId};
 use sea_orm::{FromQueryResult, Value};
 
-use crate::dialect::{BulkInsert, Column, Dialect};
 use crate::entities::{Message, Place};
 use crate::error::blocking;
 use crate::keys::TeamKeys;
 use crate::page::{Cursor, PageRequest};
 use crate::queries::messages::{self, Count, unique};
+use crate::search_sql::{self, Terms};
 use crate::stored::{message_key, stored, stored_id};
 use crate::tx::SystemTx;
 use crate::{Db, DbError, ScopedTx};
@@ -238,48 +238,8 @@ async fn candidates(
         text(after.map(|after| &after.uuid)),
         i64::try_from(limit).unwrap_or(i64::MAX).into(),
     ];
-    let sql = match tx.dialect() {
-        Dialect::Postgres => {
-            values.push(tx.dialect().list(terms));
-            "SELECT session_id, transcript, uuid, at FROM han_search($11, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
-                .to_owned()
-        }
-        Dialect::Sqlite => {
-            values.push(tx.team());
-            values.push(terms.join(" AND ").into());
-            sqlite_candidates(terms, &mut values)
-        }
-    };
+    let sql = search_sql::candidates(tx.dialect(), tx.team(), terms, &mut values);
     tx.all(&sql, values).await
-}
-
-/// What `han_search` does on PostgreSQL; `$11` is the team, `$12` the terms together, and from `$13` on each term.
-fn sqlite_candidates(terms: &[String], values: &mut Vec<Value>) -> String {
-    let found = |parts: &str, n: usize| {
-        format!(
-            "SELECT t.session_id, t.transcript, t.uuid, t.at FROM search_fts JOIN search_terms t ON t.id = search_fts.rowid \
-             WHERE search_fts MATCH ${n} AND t.team_id = $11 AND t.parts {parts} AND ($1 IS NULL OR t.session_id = $1)"
-        )
-    };
-    let mut each = Vec::new();
-    for term in terms {
-        values.push(term.as_str().into());
-        // A line counts once for each term, whichever of its rows hold it.
-        each.push(format!("SELECT DISTINCT * FROM ({})", found("> 1", values.len())));
-    }
-    format!(
-        "WITH found AS ({} UNION ALL SELECT session_id, transcript, uuid, at FROM ({}) \
-           GROUP BY session_id, transcript, uuid, at HAVING count(*) = {}) \
-         SELECT f.session_id, f.transcript, f.uuid, f.at FROM found f \
-         JOIN sessions s ON s.team_id = $11 AND s.session_id = f.session_id \
-         WHERE ($2 IS NULL OR s.project_id = $2) AND ($3 IS NULL OR s.user_id = $3) \
-           AND ($4 IS NULL OR f.at >= $4) AND ($5 IS NULL OR f.at < $5) \
-           AND ($6 IS NULL OR (f.at, f.session_id, f.transcript, f.uuid) < ($6, $7, $8, $9)) \
-         ORDER BY f.at DESC, f.session_id DESC, f.transcript DESC, f.uuid DESC LIMIT $10",
-        found("= 1", 12),
-        each.join(" UNION ALL "),
-        terms.len()
-    )
 }
 
 #[derive(FromQueryResult)]
@@ -380,16 +340,6 @@ struct LineRow {
     body: String,
 }
 
-/// A row of the index.
-struct Terms {
-    transcript: String,
-    uuid: String,
-    at: i64,
-    part: i64,
-    parts: i64,
-    terms: String,
-}
-
 /// Indexes a session's next lines and says whether that was all. They are read and opened before the transaction that
 /// writes their terms, which changes nothing where somebody else was quicker: a replica that does the same, one that
 /// begins the index anew, one that deletes the session.
@@ -408,10 +358,7 @@ pub async fn index(db: &Db, due: &Due) -> Result<bool, DbError> {
     let rows = &make_terms(session, keys, key.key, lines).await?;
     let (ours, version) = (&ours, key.version);
     db.write_system("search.index", |tx| async move {
-        let [hold, lock] = match tx.dialect() {
-            Dialect::Postgres => [" FOR KEY SHARE", " FOR UPDATE"],
-            Dialect::Sqlite => ["", ""],
-        };
+        let (hold, lock) = (tx.dialect().for_key_share(), tx.dialect().for_update());
         // Held until the terms are committed: whoever deletes the session meanwhile deletes them, too.
         let exists = format!(
             "SELECT CAST(1 AS bigint) AS n FROM sessions WHERE team_id = $1 AND session_id = $2{hold}"
@@ -427,7 +374,7 @@ pub async fn index(db: &Db, due: &Due) -> Result<bool, DbError> {
         {
             return Ok(false);
         }
-        store(&tx, team, session, rows).await?;
+        search_sql::insert_terms(&tx, team, session, rows).await?;
         let update = "UPDATE search_state SET indexed_ordinal = $3 WHERE team_id = $1 AND session_id = $2";
         tx.execute(update, [team.into(), session.into(), indexed.into()]).await?;
         Ok(false)
@@ -484,41 +431,6 @@ async fn make_terms(
         rows
     };
     blocking("indexing lines", work).await
-}
-
-async fn store(tx: &SystemTx, team: &str, session: &str, rows: &[Terms]) -> Result<(), DbError> {
-    let texts = |value: fn(&Terms) -> &String| rows.iter().map(|row| value(row).clone()).collect::<Vec<_>>();
-    let ints = |value: fn(&Terms) -> i64| rows.iter().map(value).collect::<Vec<_>>();
-    let mut insert = BulkInsert {
-        table: "search_terms",
-        constants: vec![("team_id", team.into()), ("session_id", session.into())],
-        columns: vec![
-            Column::Text("transcript", texts(|row| &row.transcript)),
-            Column::Text("uuid", texts(|row| &row.uuid)),
-            Column::Int("part", ints(|row| row.part)),
-            Column::Int("parts", ints(|row| row.parts)),
-            Column::Int("at", ints(|row| row.at)),
-        ],
-        on_conflict: "(team_id, session_id, transcript, uuid, part) DO NOTHING",
-        returning: "",
-    };
-    if tx.dialect() == Dialect::Postgres {
-        insert.columns.push(Column::Terms("terms", texts(|row| &row.terms)));
-        insert.run(tx).await?;
-        return Ok(());
-    }
-    insert.returning = "id, transcript, uuid, part";
-    let terms: HashMap<(&str, &str, i64), &String> =
-        rows.iter().map(|row| ((row.transcript.as_str(), row.uuid.as_str(), row.part), &row.terms)).collect();
-    for row in insert.run(tx).await? {
-        let (transcript, uuid): (String, String) = (row.try_get("", "transcript")?, row.try_get("", "uuid")?);
-        let id: i64 = row.try_get("", "id")?;
-        if let Some(terms) = terms.get(&(transcript.as_str(), uuid.as_str(), row.try_get("", "part")?)) {
-            let values = [id.into(), terms.as_str().into()];
-            tx.execute("INSERT INTO search_fts (rowid, terms) VALUES ($1, $2)", values).await?;
-        }
-    }
-    Ok(())
 }
 
 /// Forgets the team's index and its search key. Everything is due again, under a new key; until it is indexed, searches

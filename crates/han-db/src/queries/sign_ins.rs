@@ -5,7 +5,10 @@ use han_crypto::{OpaqueToken, TokenHash};
 use han_types::{Credential, Timestamp, TokenFamilyId, UserId, WebSessionId};
 use sea_orm::FromQueryResult;
 
-use super::identity::{self, UserRow, WEB_SESSION_PREFIX, WEB_SESSION_SECONDS};
+use crate::entities::User;
+use crate::queries::web_sessions::WEB_SESSION_PREFIX;
+use crate::queries::web_sessions::WEB_SESSION_SECONDS;
+use crate::queries::{teams, users};
 use crate::stored::stored_id;
 use crate::{Db, DbError};
 
@@ -35,7 +38,7 @@ pub struct GithubPerson {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedIn {
     /// The person.
-    pub user: UserRow,
+    pub user: User,
     /// Whether they were seen for the first time.
     pub is_new: bool,
 }
@@ -121,8 +124,8 @@ struct KnownId {
 /// The person with that GitHub account; whoever comes for the first time is made, with a team of their own. Name,
 /// picture and address become what GitHub says now. Nobody is ever found by name or address: those change hands.
 pub async fn upsert_github_person(db: &Db, person: &GithubPerson) -> Result<SignedIn, DbError> {
-    let new_id: UserId = identity::new_id(db)?;
-    let team = identity::new_team(db, &person.login)?;
+    let new_id: UserId = db.new_id()?;
+    let team = teams::new_team(db, &person.login)?;
     let (id, team, now) = (&new_id, &team, db.clock().now());
     let user = db
         .write_system("users.upsert_github", |tx| async move {
@@ -146,13 +149,13 @@ pub async fn upsert_github_person(db: &Db, person: &GithubPerson) -> Result<Sign
             let known = known.map(|row| row.id).unwrap_or_default();
             let known: UserId = stored_id(&known, "users", "id")?;
             if known == *id {
-                identity::insert_team(&tx, team, &known).await?;
+                teams::insert_team(&tx, team, &known).await?;
             }
             Ok(known)
         })
         .await?;
     let is_new = user == new_id;
-    let user = identity::user(db, &user)
+    let user = users::by_id(db, &user)
         .await?
         .ok_or_else(|| DbError::RowMissing { table: "users", row: user.to_string() })?;
     Ok(SignedIn { user, is_new })
@@ -161,7 +164,7 @@ pub async fn upsert_github_person(db: &Db, person: &GithubPerson) -> Result<Sign
 /// Opens a browser session. `label` is what the browser calls itself.
 pub async fn open_web_session(db: &Db, user_id: &UserId, label: &str) -> Result<OpaqueToken, DbError> {
     let token = OpaqueToken::mint(WEB_SESSION_PREFIX, db.entropy());
-    let id: WebSessionId = identity::new_id(db)?;
+    let id: WebSessionId = db.new_id()?;
     let (id, hash, label, now) = (&id, &token.hash().to_hex(), &clip(label), db.clock().now());
     db.write_system("web_sessions.open", |tx| async move {
         tx.execute(

@@ -1,27 +1,20 @@
-//! A team and its members: who is in, as what, and how that changes. Every change locks the team's row first and
-//! reads the roles after that, so that people who act at once see each other's doing. How a team comes to be is in
-//! `identity`; how people come in, in `invites`.
+//! Teams and their members: how a team comes to be, who is in, as what, and how that changes. Every change locks the team's
+//! row first and reads the roles after that, so that people who act at once see each other's doing. How people come in is
+//! in `invites`.
 
-use han_types::{Role, Scope, TeamId, Timestamp, UserId, WebSessionId};
+use han_types::{PlanTier, Role, Scope, TeamId, Timestamp, UserId, WebSessionId};
 use sea_orm::FromQueryResult;
 
-use crate::dialect::Dialect;
+use crate::entities::{Team, TeamMember, User};
 use crate::page::MAX_PAGE;
-use crate::queries::identity::{TeamRecord, TeamRow, UserRecord, UserRow};
-use crate::stored::stored;
+use crate::queries::memberships::insert_member;
+use crate::queries::users::{self, UserRecord};
+use crate::stored::{stored, stored_id};
 use crate::tx::{SystemTx, Tx};
 use crate::{Db, DbError};
 
-/// A member of a team.
-#[derive(Clone, Debug)]
-pub struct MemberRow {
-    /// Who.
-    pub user: UserRow,
-    /// As what.
-    pub role: Role,
-    /// Since when.
-    pub joined_at: Timestamp,
-}
+/// How many numbered slugs are tried for a team whose name others have, before a random one is taken.
+const NUMBERED_SLUGS: u32 = 9;
 
 /// What became of a change that somebody asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +30,29 @@ pub enum TeamChange {
 }
 
 #[derive(FromQueryResult)]
+pub(crate) struct TeamRecord {
+    id: String,
+    slug: String,
+    name: String,
+    plan_tier: String,
+    created_at: i64,
+}
+
+impl TryFrom<TeamRecord> for Team {
+    type Error = DbError;
+
+    fn try_from(row: TeamRecord) -> Result<Self, DbError> {
+        Ok(Self {
+            plan_tier: stored(&row.plan_tier, "teams", "plan_tier", &row.id)?,
+            id: stored_id(&row.id, "teams", "id")?,
+            slug: row.slug,
+            name: row.name,
+            created_at: Timestamp(row.created_at),
+        })
+    }
+}
+
+#[derive(FromQueryResult)]
 struct MemberRecord {
     #[sea_orm(nested)]
     user: UserRecord,
@@ -44,11 +60,11 @@ struct MemberRecord {
     joined_at: i64,
 }
 
-impl TryFrom<MemberRecord> for MemberRow {
+impl TryFrom<MemberRecord> for TeamMember {
     type Error = DbError;
 
     fn try_from(row: MemberRecord) -> Result<Self, DbError> {
-        let user = UserRow::try_from(row.user)?;
+        let user = User::try_from(row.user)?;
         Ok(Self {
             role: stored(&row.role, "team_members", "role", &user.id)?,
             joined_at: Timestamp(row.joined_at),
@@ -66,7 +82,7 @@ pub async fn members(
     db: &Db,
     after: Option<&UserId>,
     first: usize,
-) -> Result<Vec<MemberRow>, DbError> {
+) -> Result<Vec<TeamMember>, DbError> {
     let after_key = match after {
         Some(_) => {
             " AND (m.joined_at, m.user_id) > \
@@ -84,12 +100,98 @@ pub async fn members(
 }
 
 /// One member of the team.
-pub async fn member(scope: &Scope, db: &Db, user_id: &UserId) -> Result<Option<MemberRow>, DbError> {
+pub async fn member(scope: &Scope, db: &Db, user_id: &UserId) -> Result<Option<TeamMember>, DbError> {
     let tx = db.read_system("memberships.find").await?;
     let sql = format!("{MEMBER} AND m.user_id = $2");
     let row: Option<MemberRecord> =
         tx.one(&sql, [scope.team_id().as_str().into(), user_id.as_str().into()]).await?;
     row.map(TryInto::try_into).transpose()
+}
+
+/// A team by its slug.
+pub async fn by_slug(db: &Db, slug: &str) -> Result<Option<Team>, DbError> {
+    let tx = db.read_system("teams.find").await?;
+    let row: Option<TeamRecord> = tx
+        .one("SELECT id, slug, name, plan_tier, created_at FROM teams WHERE slug = $1", [slug.into()])
+        .await?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// Makes a team with its keys and its first admin. The slug comes from the name; where another team has it, a
+/// number follows.
+pub async fn create(db: &Db, name: &str, admin: &UserId) -> Result<Team, DbError> {
+    let team = new_team(db, name)?;
+    let row = &team;
+    db.write_system("teams.create", |tx| async move { insert_team(&tx, row, admin).await }).await
+}
+
+/// Makes a person and their team in one transaction: how an empty database begins.
+pub async fn create_with_user(db: &Db, username: &str, team: &str) -> Result<(User, Team), DbError> {
+    let user = users::new_user(db, username)?;
+    let team = new_team(db, team)?;
+    let (user_row, team_row) = (&user, &team);
+    let team = db
+        .write_system("teams.create_with_user", |tx| async move {
+            users::insert_user(&tx, user_row).await?;
+            insert_team(&tx, team_row, &user_row.id).await
+        })
+        .await?;
+    Ok((user, team))
+}
+
+pub(super) fn new_team(db: &Db, name: &str) -> Result<Team, DbError> {
+    Ok(Team {
+        id: db.new_id()?,
+        slug: slug_of(name),
+        name: name.to_owned(),
+        plan_tier: PlanTier::Free,
+        created_at: db.clock().now(),
+    })
+}
+
+pub(super) async fn insert_team(tx: &SystemTx, team: &Team, admin: &UserId) -> Result<Team, DbError> {
+    let mut team = team.clone();
+    let base = std::mem::take(&mut team.slug);
+    for attempt in 1.. {
+        team.slug = match attempt {
+            1 => base.clone(),
+            2..=NUMBERED_SLUGS => format!("{base}-{attempt}"),
+            _ => format!("{base}-{}", team.id),
+        };
+        let inserted = tx
+            .execute(
+                "INSERT INTO teams (id, slug, name, plan_tier, created_at) VALUES ($1, $2, $3, $4, $5) \
+                 ON CONFLICT (slug) DO NOTHING",
+                [
+                    team.id.as_str().into(),
+                    team.slug.as_str().into(),
+                    team.name.as_str().into(),
+                    team.plan_tier.as_str().into(),
+                    team.created_at.0.into(),
+                ],
+            )
+            .await?;
+        if inserted == 1 || attempt > NUMBERED_SLUGS {
+            break;
+        }
+    }
+    insert_member(tx, &team.id, admin, Role::Admin).await?;
+    tx.key_store().insert_team_keys(tx, &team.id).await?;
+    Ok(team)
+}
+
+/// The letters and digits of a name in lower case, everything between them a hyphen: `Acme, Inc.` is `acme-inc`.
+fn slug_of(name: &str) -> String {
+    let mut slug = String::new();
+    for c in name.chars().take(60) {
+        if c.is_ascii_alphanumeric() {
+            slug.push(c.to_ascii_lowercase());
+        } else if !slug.is_empty() && !slug.ends_with('-') {
+            slug.push('-');
+        }
+    }
+    let slug = slug.trim_end_matches('-');
+    if slug.is_empty() { "team".to_owned() } else { slug.to_owned() }
 }
 
 /// Gives the team another name; its slug stays, since links and command lines have it.
@@ -203,8 +305,8 @@ async fn end_membership(tx: &SystemTx, team: &TeamId, user_id: &UserId) -> Resul
 // ---- what changes to a team, its invites and its keys begin with --------------------------------------------
 
 /// Waits until nobody else is changing the team, and reads it. SQLite has one writer anyway.
-pub(crate) async fn lock(tx: &SystemTx, team: &TeamId) -> Result<TeamRow, DbError> {
-    let lock = if tx.dialect() == Dialect::Postgres { " FOR UPDATE" } else { "" };
+pub(crate) async fn lock(tx: &SystemTx, team: &TeamId) -> Result<Team, DbError> {
+    let lock = tx.dialect().for_update();
     let sql = format!("SELECT id, slug, name, plan_tier, created_at FROM teams WHERE id = $1{lock}");
     let row: Option<TeamRecord> = tx.one(&sql, [team.as_str().into()]).await?;
     row.ok_or_else(|| DbError::RowMissing { table: "teams", row: team.to_string() })?.try_into()
@@ -243,4 +345,23 @@ pub(crate) async fn member_count(tx: &SystemTx, team: &TeamId) -> Result<i64, Db
 
 async fn count(tx: &SystemTx, sql: &str, team: &TeamId) -> Result<i64, DbError> {
     Ok(tx.one::<Count, _>(sql, [team.as_str().into()]).await?.map_or(0, |row| row.n))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::slug_of;
+
+    #[test]
+    fn a_slug_is_what_an_address_can_hold() {
+        for (name, slug) in [
+            ("Acme, Inc.", "acme-inc"),
+            ("  --orchard--  ", "orchard"),
+            ("Ünïcode", "n-code"),
+            ("日本", "team"),
+            ("", "team"),
+        ] {
+            assert_eq!(slug_of(name), slug, "{name:?}");
+        }
+        assert!(slug_of(&"x".repeat(500)).len() <= 60);
+    }
 }

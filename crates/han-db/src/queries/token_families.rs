@@ -6,7 +6,6 @@ use han_crypto::{OpaqueToken, TokenHash};
 use han_types::{Timestamp, TokenFamilyId, UserId};
 use sea_orm::FromQueryResult;
 
-use super::identity;
 use super::sign_ins::clip;
 use crate::stored::{stored, stored_id};
 use crate::tx::SystemTx;
@@ -64,7 +63,7 @@ pub(super) struct NewFamily {
 impl NewFamily {
     pub(super) fn mint(db: &Db) -> Result<Self, DbError> {
         let token = OpaqueToken::mint(REFRESH_PREFIX, db.entropy());
-        Ok(Self { id: identity::new_id(db)?, token, now: db.clock().now() })
+        Ok(Self { id: db.new_id()?, token, now: db.clock().now() })
     }
 
     /// Stores it; families that ended a month ago are forgotten on the way.

@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use han_crypto::{FieldContext, KekRing, OsEntropy};
-use han_db::queries::identity;
 use han_db::queries::ingest::{self, Batch, Line, Outcome};
+use han_db::queries::{memberships, teams, users};
 use han_db::{Db, DbConfig};
 use han_testkit::{TestClock, TestDatabase};
 use han_transcript::record::{LineContext, project};
@@ -62,7 +62,7 @@ pub async fn world(database: &TestDatabase) -> World {
 
 /// A new person with a team of their own.
 pub async fn team(db: &Db, name: &str) -> Scope {
-    let (user, _) = identity::create_user_with_team(db, name, name).await.unwrap();
+    let (user, _) = teams::create_with_user(db, name, name).await.unwrap();
     scope(db, user.id).await
 }
 
@@ -78,13 +78,13 @@ pub fn actor(user_id: UserId) -> Actor {
 }
 
 pub async fn scope(db: &Db, user_id: UserId) -> Scope {
-    identity::scope_for(db, &actor(user_id)).await.unwrap().unwrap().scope
+    memberships::scope_for(db, &actor(user_id)).await.unwrap().unwrap().scope
 }
 
 /// A new member of Ada's team. Their only membership is that one, so their scope is for it.
 pub async fn member(world: &World, name: &str, role: han_types::Role) -> Scope {
-    let user = identity::create_user(&world.db, name).await.unwrap();
-    identity::put_member(&world.db, world.scope.team_id(), &user.id, role).await.unwrap();
+    let user = users::create(&world.db, name).await.unwrap();
+    memberships::put(&world.db, world.scope.team_id(), &user.id, role).await.unwrap();
     scope(&world.db, user.id).await
 }
 

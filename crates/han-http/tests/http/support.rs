@@ -12,7 +12,7 @@ use base64::Engine as _;
 use futures_util::{SinkExt as _, StreamExt as _};
 use han_api::RequestContext;
 use han_crypto::{KekRing, OsEntropy};
-use han_db::queries::identity;
+use han_db::queries::{memberships, teams};
 use han_db::{Db, DbConfig};
 use han_http::authenticate::{Authenticate, NoAccessChanges};
 use han_http::graphql::{self, Endpoint, TransportLimits};
@@ -86,7 +86,7 @@ impl Authenticate for Local {
     }
 
     async fn context(&self, actor: Actor) -> Result<RequestContext, Problem> {
-        let resolved = identity::scope_for(&self.db, &actor).await?;
+        let resolved = memberships::scope_for(&self.db, &actor).await?;
         let resolved = resolved.ok_or_else(|| Problem::not_found("the local user has no team"))?;
         Ok(RequestContext::new(actor).with_scope(resolved.scope, Some(resolved.team.name)))
     }
@@ -132,7 +132,7 @@ impl Program {
         let config = DbConfig::new(database.url());
         let db = Db::connect(&config, keks, clock.clone(), Arc::new(OsEntropy::new())).await.unwrap();
         db.migrate().await.unwrap();
-        let (user, _) = identity::create_user_with_team(&db, "ada", "Orchard").await.unwrap();
+        let (user, _) = teams::create_with_user(&db, "ada", "Orchard").await.unwrap();
         let feed = CancellationToken::new();
         let changes = db.start_changes(feed.clone()).await.unwrap();
         let machine = Arc::new(han_api::NoMachine);

@@ -1,7 +1,7 @@
 //! API keys as credentials. The checksum of a key refuses typos and invented keys without a database query.
 
 use han_crypto::ApiKeyToken;
-use han_db::queries::identity;
+use han_db::queries::api_keys;
 use han_types::{Actor, Credential, RequestId};
 
 use crate::state::AppState;
@@ -19,7 +19,7 @@ pub(crate) fn looks_like_one(token: &str) -> bool {
 pub(crate) async fn verify(state: &AppState, text: &str, request_id: &RequestId) -> Result<Actor, Problem> {
     let token = ApiKeyToken::parse(text).map_err(|_| Problem::bad_credential(REFUSED))?;
     let hash = token.hash();
-    let key = identity::api_key(&state.db, &hash)
+    let key = api_keys::by_hash(&state.db, &hash)
         .await?
         // The index has found the row by hash; this comparison takes constant time.
         .filter(|key| key.hash == hash && key.is_live(state.clock.now()))
@@ -34,7 +34,7 @@ pub(crate) async fn verify(state: &AppState, text: &str, request_id: &RequestId)
     // In the background: a failure here must not fail the request.
     let db = state.db.clone();
     state.lifecycle.tasks.spawn(async move {
-        if let Err(error) = identity::touch_api_key(&db, &key).await {
+        if let Err(error) = api_keys::touch(&db, &key).await {
             tracing::warn!(%error, api_key = %key.id, "the last use of an API key could not be recorded");
         }
     });

@@ -3,7 +3,9 @@
 use axum::http::HeaderMap;
 use axum::http::header::COOKIE;
 use han_crypto::OpaqueToken;
-use han_db::queries::identity::{self, WEB_SESSION_PREFIX, WEB_SESSION_SECONDS};
+use han_db::queries::web_sessions;
+use han_db::queries::web_sessions::WEB_SESSION_PREFIX;
+use han_db::queries::web_sessions::WEB_SESSION_SECONDS;
 use han_types::{Actor, Capabilities, Credential, RequestId};
 
 use crate::config::PublicUrl;
@@ -65,12 +67,12 @@ fn secure(public_url: &PublicUrl) -> &'static str {
 pub(crate) async fn verify(state: &AppState, text: &str, request_id: &RequestId) -> Result<Actor, Problem> {
     let refused = || Problem::bad_credential(REFUSED);
     let hash = OpaqueToken::parse(WEB_SESSION_PREFIX, text).map_err(|_| refused())?.hash();
-    let session = identity::web_session(&state.db, &hash)
+    let session = web_sessions::by_hash(&state.db, &hash)
         .await?
         .filter(|session| session.hash == hash && session.is_live(state.clock.now()))
         .ok_or_else(refused)?;
     // If the session cannot be extended now, it ends at its present expiry.
-    let expires_at = match identity::touch_web_session(&state.db, &session).await {
+    let expires_at = match web_sessions::touch(&state.db, &session).await {
         Ok(expires_at) => expires_at,
         Err(error) => {
             tracing::warn!(%error, "a session could not be extended");

@@ -10,7 +10,7 @@ use han_crypto::OpaqueToken;
 use han_db::queries::device_logins::{
     self, DEVICE_PREFIX, DEVICE_SECONDS, POLL_SECONDS, Polled, WaitingLogin, read_user_code, show_user_code,
 };
-use han_db::queries::identity;
+use han_db::queries::users;
 use han_types::{Actor, Credential};
 use serde::Deserialize;
 use serde_json::json;
@@ -159,7 +159,7 @@ fn code_unknown() -> Response {
 }
 
 async fn confirm(state: &AppState, actor: &Actor, login: &WaitingLogin) -> Result<Response, Problem> {
-    let user = identity::user(&state.db, &actor.user_id).await?;
+    let user = users::by_id(&state.db, &actor.user_id).await?;
     let name = user.map(|user| user.username).unwrap_or_default();
     let code = show_user_code(&login.user_code);
     let minutes = (state.clock.now().0 - login.created_at.0) / 60_000;

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use han_crypto::OpaqueToken;
 use han_db::queries::invites::{self, Accepted, INVITE_PREFIX};
-use han_db::queries::{identity, teams};
+use han_db::queries::{memberships, teams};
 use han_types::Credential;
 use serde::Deserialize;
 
@@ -69,7 +69,7 @@ pub(crate) async fn accept(
     let (status, message) = match invites::accept(&state.db, state.config.plans, &actor, &code).await? {
         Accepted::Done(team) | Accepted::AlreadyMember(team) => {
             tracing::info!(team = %team.id, user = %actor.user_id, "an invite was accepted");
-            let resolved = identity::scope_in(&state.db, &actor, &team.id).await?;
+            let resolved = memberships::scope_in(&state.db, &actor, &team.id).await?;
             if let (Some(resolved), Credential::WebSession { id, .. }) = (resolved, &actor.credential) {
                 teams::switch(&resolved.scope, &state.db, id).await?;
             }

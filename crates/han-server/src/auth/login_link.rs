@@ -7,7 +7,8 @@ use axum::http::header::{LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use han_crypto::OpaqueToken;
-use han_db::queries::identity::{self, LOGIN_LINK_PREFIX};
+use han_db::queries::login_links;
+use han_db::queries::login_links::LOGIN_LINK_PREFIX;
 use serde::Deserialize;
 
 use super::form::SmallForm;
@@ -61,7 +62,7 @@ pub(crate) async fn redeem(
     csrf::same_origin(&headers, state.public_url.origin(), false)?;
     let token = form.and_then(|form| OpaqueToken::parse(LOGIN_LINK_PREFIX, &form.token).ok());
     let opened = match token {
-        Some(token) => identity::redeem_login_link(&state.db, &token.hash()).await?,
+        Some(token) => login_links::redeem(&state.db, &token.hash()).await?,
         None => None,
     };
     let Some(opened) = opened else {

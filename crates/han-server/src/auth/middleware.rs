@@ -5,7 +5,8 @@ use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
-use han_db::queries::identity::{self, Resolved};
+use han_db::queries::memberships;
+use han_db::queries::memberships::Resolved;
 use han_http::Problem;
 use han_http::authenticate::{authenticate, two_credentials};
 use han_types::{Actor, Capability, RequestId};
@@ -99,10 +100,10 @@ impl Caller {
     pub(crate) async fn scope(&self, state: &AppState, team_id: Option<&str>) -> Result<Resolved, Problem> {
         let resolved = match team_id {
             Some(team_id) => match team_id.parse() {
-                Ok(team_id) => identity::scope_in(&state.db, &self.0, &team_id).await?,
+                Ok(team_id) => memberships::scope_in(&state.db, &self.0, &team_id).await?,
                 Err(_) => None,
             },
-            None => identity::scope_for(&state.db, &self.0).await?,
+            None => memberships::scope_for(&state.db, &self.0).await?,
         };
         resolved.ok_or_else(|| {
             Problem::not_found(

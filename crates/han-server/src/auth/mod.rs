@@ -1,5 +1,5 @@
 //! Authentication: API keys, access tokens and browser sessions, and the routes that issue them. What an actor may
-//! access is decided in `han_db::queries::identity`.
+//! access is decided in `han_db::queries::memberships`.
 
 pub(crate) mod api_key;
 pub(crate) mod cookie;

@@ -7,9 +7,8 @@ use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, SET_COOKIE, USER_AGENT};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
 use han_crypto::OpaqueToken;
-use han_db::queries::identity;
-use han_db::queries::sign_ins;
 use han_db::queries::token_families::{self, IssuedToken, REFRESH_PREFIX, Refreshed};
+use han_db::queries::{credentials, sign_ins};
 use han_http::headers::is_json;
 use han_types::{Actor, Credential, RequestId, TeamId, UserId};
 use serde::Deserialize;
@@ -30,7 +29,7 @@ const EXPIRED: &str = "the access token is malformed or expired: get a new one";
 pub(crate) async fn verify(state: &AppState, text: &str, request_id: &RequestId) -> Result<Actor, Problem> {
     let actor = state.jwt.verify(text, request_id).ok_or_else(|| Problem::bad_credential(EXPIRED))?;
     let has_sign_in = matches!(actor.credential, Credential::Jwt { family: Some(_), .. });
-    if has_sign_in && !identity::credential_is_live(&state.db, &actor).await? {
+    if has_sign_in && !credentials::is_live(&state.db, &actor).await? {
         return Err(Problem::bad_credential(EXPIRED));
     }
     Ok(actor)

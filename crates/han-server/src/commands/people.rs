@@ -1,7 +1,9 @@
 //! The commands that create users, teams and credentials: how the first user of a new server signs in.
 
 use han_db::Db;
-use han_db::queries::identity::{self, NewApiKey, TeamMembership, TeamRow, UserRow};
+use han_db::entities::{Team, TeamMembership, User};
+use han_db::queries::api_keys::NewApiKey;
+use han_db::queries::{api_keys, login_links, memberships, teams, users};
 use han_types::Role;
 
 use super::{CommandError, CreateKey, LoginLink, World};
@@ -28,7 +30,7 @@ pub(super) async fn login_link(
         Some((user, _)) => user,
         None => existing_user(asked.user.as_deref(), db).await?,
     };
-    let token = identity::create_login_link(db, &user.id).await?;
+    let token = login_links::create(db, &user.id).await?;
     writeln!(world.out, "{}", login_link::url(&config.link_base(), &token))?;
     Ok(())
 }
@@ -50,7 +52,7 @@ pub(super) async fn create_key(
     };
     let expires_at = asked.expires_days.map(|days| world.clock.now().plus_seconds(days * 86_400));
     let new = NewApiKey { team_id: &team.id, user_id: &user.id, name, scopes: &scopes, expires_at };
-    let (_, key) = identity::create_api_key(db, &new).await?;
+    let (_, key) = api_keys::create_for(db, &new).await?;
     writeln!(
         world.err,
         "han-server: the API key of {} for the team {} ({scopes}), shown only once:",
@@ -66,13 +68,13 @@ async fn begin_if_empty(
     team: Option<&str>,
     db: &Db,
     world: &mut World<'_>,
-) -> Result<Option<(UserRow, TeamRow)>, CommandError> {
-    if !identity::oldest_users(db, 1).await?.is_empty() {
+) -> Result<Option<(User, Team)>, CommandError> {
+    if !users::oldest(db, 1).await?.is_empty() {
         return Ok(None);
     }
     let user = check_name("--user", user.unwrap_or(FIRST_USER))?;
     let team = check_name("--team", team.unwrap_or(FIRST_TEAM))?;
-    let (user, team) = identity::create_user_with_team(db, user, team).await?;
+    let (user, team) = teams::create_with_user(db, user, team).await?;
     writeln!(
         world.err,
         "han-server: the database was empty: created the user {} and the team {}",
@@ -81,13 +83,13 @@ async fn begin_if_empty(
     Ok(Some((user, team)))
 }
 
-async fn existing_user(asked: Option<&str>, db: &Db) -> Result<UserRow, CommandError> {
+async fn existing_user(asked: Option<&str>, db: &Db) -> Result<User, CommandError> {
     match asked {
         Some(name) => find_user(name, db)
             .await?
             .ok_or_else(|| CommandError::Refused(format!("the user {name:?} does not exist: check --user"))),
         None => {
-            let mut users = identity::oldest_users(db, 2).await?;
+            let mut users = users::oldest(db, 2).await?;
             match (users.pop(), users.is_empty()) {
                 (Some(only), true) => Ok(only),
                 _ => Err(CommandError::Refused(
@@ -99,8 +101,8 @@ async fn existing_user(asked: Option<&str>, db: &Db) -> Result<UserRow, CommandE
 }
 
 /// The user of that name or id; names are not unique.
-async fn find_user(name: &str, db: &Db) -> Result<Option<UserRow>, CommandError> {
-    let mut named = identity::users_named(db, name).await?;
+async fn find_user(name: &str, db: &Db) -> Result<Option<User>, CommandError> {
+    let mut named = users::by_name(db, name).await?;
     if named.len() > 1 {
         let ids: Vec<String> = named.iter().map(|user| user.id.to_string()).collect();
         return Err(CommandError::Refused(format!(
@@ -110,17 +112,17 @@ async fn find_user(name: &str, db: &Db) -> Result<Option<UserRow>, CommandError>
     }
     match (named.pop(), name.parse()) {
         (Some(user), _) => Ok(Some(user)),
-        (None, Ok(id)) => Ok(identity::user(db, &id).await?),
+        (None, Ok(id)) => Ok(users::by_id(db, &id).await?),
         (None, Err(_)) => Ok(None),
     }
 }
 
-async fn user_for(asked: &CreateKey, db: &Db, world: &mut World<'_>) -> Result<UserRow, CommandError> {
+async fn user_for(asked: &CreateKey, db: &Db, world: &mut World<'_>) -> Result<User, CommandError> {
     let Some(name) = asked.user.as_deref() else { return existing_user(None, db).await };
     match find_user(name, db).await? {
         Some(user) => Ok(user),
         None if asked.create => {
-            let user = identity::create_user(db, check_name("--user", name)?).await?;
+            let user = users::create(db, check_name("--user", name)?).await?;
             writeln!(world.err, "han-server: created the user {}", user.username)?;
             Ok(user)
         }
@@ -132,19 +134,19 @@ async fn user_for(asked: &CreateKey, db: &Db, world: &mut World<'_>) -> Result<U
 
 async fn team_for(
     asked: &CreateKey,
-    user: &UserRow,
+    user: &User,
     db: &Db,
     world: &mut World<'_>,
-) -> Result<TeamRow, CommandError> {
-    let memberships = identity::memberships(db, &user.id).await?;
+) -> Result<Team, CommandError> {
+    let memberships = memberships::list(db, &user.id).await?;
     let Some(slug) = asked.team.as_deref() else { return only_team(memberships, user) };
     if let Some(found) = memberships.into_iter().find(|found| found.team.slug == slug) {
         return Ok(found.team);
     }
     let refused = |why: &str| CommandError::Refused(format!("{why}: add --create to create it"));
-    match identity::team_by_slug(db, slug).await? {
+    match teams::by_slug(db, slug).await? {
         Some(team) if asked.create => {
-            identity::put_member(db, &team.id, &user.id, Role::Member).await?;
+            memberships::put(db, &team.id, &user.id, Role::Member).await?;
             writeln!(world.err, "han-server: added {} to the team {}", user.username, team.slug)?;
             Ok(team)
         }
@@ -152,7 +154,7 @@ async fn team_for(
             Err(refused(&format!("the membership of {} in the team {slug} does not exist", user.username)))
         }
         None if asked.create => {
-            let team = identity::create_team(db, check_name("--team", slug)?, &user.id).await?;
+            let team = teams::create(db, check_name("--team", slug)?, &user.id).await?;
             writeln!(world.err, "han-server: created the team {}", team.slug)?;
             Ok(team)
         }
@@ -160,7 +162,7 @@ async fn team_for(
     }
 }
 
-fn only_team(memberships: Vec<TeamMembership>, user: &UserRow) -> Result<TeamRow, CommandError> {
+fn only_team(memberships: Vec<TeamMembership>, user: &User) -> Result<Team, CommandError> {
     let slugs: Vec<String> = memberships.iter().map(|found| found.team.slug.clone()).collect();
     let mut memberships = memberships;
     match (memberships.pop(), memberships.is_empty()) {

@@ -1,14 +1,14 @@
 //! `han-server rebuild`: rebuilds the derived data of teams from their stored lines. The work is done in han-db.
 
 use han_db::Db;
-use han_db::queries::{identity, rebuild};
+use han_db::queries::{memberships, rebuild};
 use han_types::RequestId;
 
 use super::{CommandError, Rebuild, World};
 
 pub(super) async fn run(asked: &Rebuild, db: &Db, world: &mut World<'_>) -> Result<(), CommandError> {
     let request_id = RequestId::generate(&*world.clock, &*world.entropy);
-    let teams = identity::teams_for_operator(db, &request_id, asked.team.as_deref()).await?;
+    let teams = memberships::teams_for_operator(db, &request_id, asked.team.as_deref()).await?;
     if let (Some(name), true) = (&asked.team, teams.is_empty()) {
         return Err(CommandError::Refused(format!(
             "no team {name:?} with an admin exists: name one by its id or slug"

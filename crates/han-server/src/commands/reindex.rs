@@ -1,7 +1,7 @@
 //! `han-server reindex`: rebuilds the search index of teams, under a new search key. The work is done in han-db.
 
 use han_db::Db;
-use han_db::queries::identity;
+use han_db::queries::memberships;
 use han_db::queries::search::{self, Due};
 use han_types::RequestId;
 
@@ -9,7 +9,7 @@ use super::{CommandError, Reindex, World};
 
 pub(super) async fn run(asked: &Reindex, db: &Db, world: &mut World<'_>) -> Result<(), CommandError> {
     let request_id = RequestId::generate(&*world.clock, &*world.entropy);
-    let teams = identity::teams_for_operator(db, &request_id, asked.team.as_deref()).await?;
+    let teams = memberships::teams_for_operator(db, &request_id, asked.team.as_deref()).await?;
     if let (Some(name), true) = (&asked.team, teams.is_empty()) {
         return Err(CommandError::Refused(format!(
             "no team {name:?} with an admin exists: name one by its id or slug"

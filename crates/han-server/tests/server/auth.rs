@@ -1,7 +1,7 @@
 //! Authentication on every route, and how a browser gets and loses its session.
 
 use han_crypto::ApiKeyToken;
-use han_db::queries::identity;
+use han_db::queries::{api_keys, credentials, login_links, web_sessions};
 use han_server::all_routes;
 use han_server::auth::jwt::{AUDIENCE, Claims, LIFETIME_SECONDS};
 use han_server::config::Environment;
@@ -49,7 +49,7 @@ both_databases!(
         let expired_jwt = server.jwt.mint(&ada.user_id, None, server.db.entropy()).unwrap();
         server.clock.advance_seconds(86_400);
         let (revoked_id, revoked) = server.key(&ada.user_id, &ada.team_id, "read", None).await;
-        assert!(identity::revoke_api_key(&server.db, &ada.team_id, &revoked_id).await.unwrap());
+        server.revoke_key(&ada.user_id, &revoked_id).await;
         let unknown = ApiKeyToken::mint(server.db.entropy()).expose().to_owned();
         let mut walked = 0;
         for (method, path) in all_routes(Environment::Development) {
@@ -122,18 +122,18 @@ both_databases!(
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
         let hash = ApiKeyToken::parse(&ada.key).unwrap().hash();
-        let row = identity::api_key(&server.db, &hash).await.unwrap().unwrap();
+        let row = api_keys::by_hash(&server.db, &hash).await.unwrap().unwrap();
         assert_eq!(row.last_used_at, None);
         let first = server.clock.now();
-        identity::touch_api_key(&server.db, &row).await.unwrap();
-        server.clock.advance_seconds(identity::USE_RECORDED_EVERY_SECONDS - 1);
-        let row = identity::api_key(&server.db, &hash).await.unwrap().unwrap();
-        identity::touch_api_key(&server.db, &row).await.unwrap();
-        let row = identity::api_key(&server.db, &hash).await.unwrap().unwrap();
+        api_keys::touch(&server.db, &row).await.unwrap();
+        server.clock.advance_seconds(credentials::USE_RECORDED_EVERY_SECONDS - 1);
+        let row = api_keys::by_hash(&server.db, &hash).await.unwrap().unwrap();
+        api_keys::touch(&server.db, &row).await.unwrap();
+        let row = api_keys::by_hash(&server.db, &hash).await.unwrap().unwrap();
         assert_eq!(row.last_used_at, Some(first));
         server.clock.advance_seconds(1);
-        identity::touch_api_key(&server.db, &row).await.unwrap();
-        let row = identity::api_key(&server.db, &hash).await.unwrap().unwrap();
+        api_keys::touch(&server.db, &row).await.unwrap();
+        let row = api_keys::by_hash(&server.db, &hash).await.unwrap().unwrap();
         assert_eq!(row.last_used_at, Some(server.clock.now()));
         server.stop().await;
     }
@@ -243,7 +243,7 @@ both_databases!(
     async fn a_login_link_opens_one_session_with_a_cookie(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
-        let link = identity::create_login_link(&server.db, &ada.user_id).await.unwrap();
+        let link = login_links::create(&server.db, &ada.user_id).await.unwrap();
         let page = server.get("/auth/login-link").query(&[("token", link.expose())]).send().await.unwrap();
         assert_eq!(page.headers()[header::CACHE_CONTROL], "no-store");
         assert!(page.headers().get(header::SET_COOKIE).is_none(), "a preview must not use the link");
@@ -288,8 +288,8 @@ both_databases!(
     async fn login_links_and_web_sessions_expire(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
-        let link = identity::create_login_link(&server.db, &ada.user_id).await.unwrap();
-        server.clock.advance_seconds(identity::LOGIN_LINK_SECONDS);
+        let link = login_links::create(&server.db, &ada.user_id).await.unwrap();
+        server.clock.advance_seconds(login_links::LOGIN_LINK_SECONDS);
         let redeemed =
             server.post_form("/auth/login-link", format!("token={}", link.expose())).send().await.unwrap();
         assert_eq!(redeemed.status(), StatusCode::GONE);
@@ -304,11 +304,11 @@ both_databases!(
             request.header("sec-fetch-site", "same-origin").send().await.unwrap().status()
         };
         // Used a day before its expiry, a session is extended; without further use it expires.
-        server.clock.advance_seconds(identity::WEB_SESSION_SECONDS - 86_400);
+        server.clock.advance_seconds(web_sessions::WEB_SESSION_SECONDS - 86_400);
         assert_eq!(ask().await, 200);
-        server.clock.advance_seconds(identity::WEB_SESSION_SECONDS - 1);
+        server.clock.advance_seconds(web_sessions::WEB_SESSION_SECONDS - 1);
         assert_eq!(ask().await, 200);
-        server.clock.advance_seconds(identity::WEB_SESSION_SECONDS);
+        server.clock.advance_seconds(web_sessions::WEB_SESSION_SECONDS);
         assert_eq!(ask().await, 401);
         server.stop().await;
     }
@@ -318,7 +318,7 @@ both_databases!(
     async fn only_a_small_form_redeems_a_login_link(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
-        let link = identity::create_login_link(&server.db, &ada.user_id).await.unwrap();
+        let link = login_links::create(&server.db, &ada.user_id).await.unwrap();
         let form = format!("token={}", link.expose());
         let without_type = server.post("/auth/login-link").body(form.clone());
         let as_json = server.post("/auth/login-link").json(&json!({ "token": link.expose() }));
@@ -338,7 +338,7 @@ both_databases!(
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
         for _ in 0..5 {
-            let link = identity::create_login_link(&server.db, &ada.user_id).await.unwrap();
+            let link = login_links::create(&server.db, &ada.user_id).await.unwrap();
             let redeem = || server.post_form("/auth/login-link", format!("token={}", link.expose())).send();
             let (one, two) = tokio::join!(redeem(), redeem());
             let mut statuses = [one.unwrap().status().as_u16(), two.unwrap().status().as_u16()];

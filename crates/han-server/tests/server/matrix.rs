@@ -13,14 +13,14 @@ use async_graphql::parser::parse_schema;
 use async_graphql::parser::types::{
     BaseType, FieldDefinition, InputValueDefinition, Type, TypeDefinition, TypeKind, TypeSystemDefinition,
 };
-use han_db::queries::identity::{self, Resolved};
 use han_db::queries::invites::{self, Invited};
-use han_db::queries::{device_logins, sign_ins, token_families};
+use han_db::queries::memberships::Resolved;
+use han_db::queries::{device_logins, login_links, memberships, sign_ins, token_families, users};
 use han_server::all_routes;
 use han_server::auth::jwt::LIFETIME_SECONDS;
 use han_server::config::{Environment, GithubConfig};
 use han_testkit::{SyntheticSession, both_databases};
-use han_types::{Actor, Capabilities, Credential, Plans, Role, UserId};
+use han_types::{Plans, Role, UserId};
 use reqwest::{Method, RequestBuilder, StatusCode, header};
 use serde_json::{Value, json};
 
@@ -80,17 +80,17 @@ impl<'a> Case<'a> {
         let member = server.colleague(&admin, "member").await;
         let target = server.colleague(&admin, "target").await;
         // A second admin, whose two keys are the columns of keys: the first admin has one.
-        let second = identity::create_user(&server.db, "second").await.unwrap();
-        identity::put_member(&server.db, &admin.team_id, &second.id, Role::Admin).await.unwrap();
+        let second = users::create(&server.db, "second").await.unwrap();
+        memberships::put(&server.db, &admin.team_id, &second.id, Role::Admin).await.unwrap();
         let (_, read) = server.key(&second.id, &admin.team_id, "read", None).await;
         let (_, sync) = server.key(&second.id, &admin.team_id, "sync:write", None).await;
         let (stranger, outsider) = (server.person("stranger").await, server.person("outsider").await);
         let token = |user: &UserId| server.jwt.mint(user, None, server.db.entropy()).unwrap();
-        let Resolved { scope, team } = scope_of(server, &admin.user_id).await;
+        let Resolved { scope, team } = server.scope_of(&admin.user_id).await;
         let plans = Plans { billing_configured: false };
         let invited = invites::create(&scope, &server.db, plans, "new@example.com").await.unwrap();
         let Invited::Done(invite, code) = invited else { panic!("{invited:?}") };
-        let link = identity::create_login_link(&server.db, &target.user_id).await.unwrap();
+        let link = login_links::create(&server.db, &target.user_id).await.unwrap();
         let refresh = token_families::begin(&server.db, &target.user_id, "test").await.unwrap();
         let sign_in = sign_ins::live(&server.db, &target.user_id).await.unwrap().remove(0).id;
         let device = device_logins::begin(&server.db, "test", "-").await.unwrap().unwrap();
@@ -170,17 +170,6 @@ impl<'a> Case<'a> {
         };
         Some(Value::from(text).to_string())
     }
-}
-
-async fn scope_of(server: &TestServer, user_id: &UserId) -> Resolved {
-    let actor = Actor {
-        user_id: user_id.clone(),
-        credential: Credential::Local,
-        capabilities: Capabilities::PERSON,
-        expires_at: None,
-        request_id: han_testkit::request_id(),
-    };
-    identity::scope_for(&server.db, &actor).await.unwrap().unwrap()
 }
 
 /// The schema's types, by name.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use han_coordinator::{Client, LoginStore, PushOptions, Sleeper, push};
-use han_db::queries::{identity, sign_ins, token_families};
+use han_db::queries::{memberships, sign_ins, token_families, users};
 use han_server::config::GithubConfig;
 use han_testkit::{FakeGithub, GithubAccount, GithubFault, TestClock, TestDatabase, both_databases};
 use han_types::Clock as _;
@@ -167,9 +167,9 @@ both_databases!(
         );
         // Signing in again finds the same user, with the same team.
         assert!(Browser::default().sign_in(server, "text/html").await.status() == StatusCode::SEE_OTHER);
-        let people = identity::users_named(&server.db, "octocat").await.unwrap();
+        let people = users::by_name(&server.db, "octocat").await.unwrap();
         assert_eq!(people.len(), 1);
-        assert_eq!(identity::memberships(&server.db, &people[0].id).await.unwrap().len(), 1);
+        assert_eq!(memberships::list(&server.db, &people[0].id).await.unwrap().len(), 1);
         assert_eq!(sign_ins::live(&server.db, &people[0].id).await.unwrap().len(), 2);
         world.server.stop().await;
     }
@@ -436,11 +436,7 @@ both_databases!(
         );
         let text = results.join("\n").replace(&server.url, "PUBLIC_URL");
         insta::assert_snapshot!("github_trouble", text);
-        assert_eq!(
-            identity::users_named(&server.db, "octocat").await.unwrap().len(),
-            0,
-            "no user was created"
-        );
+        assert_eq!(users::by_name(&server.db, "octocat").await.unwrap().len(), 0, "no user was created");
         world.server.stop().await;
     }
 );
@@ -450,7 +446,7 @@ both_databases!(
         let world = World::start(&db).await;
         world.github.set_fault(Some(GithubFault::NoEmails));
         assert_eq!(Browser::default().sign_in(&world.server, "*/*").await.status(), StatusCode::SEE_OTHER);
-        let person = identity::users_named(&world.server.db, "octocat").await.unwrap().remove(0);
+        let person = users::by_name(&world.server.db, "octocat").await.unwrap().remove(0);
         assert_eq!(person.email, None);
         // Of several addresses, the primary one is stored if it is verified.
         world.github.set_fault(None);
@@ -458,7 +454,7 @@ both_databases!(
         account.emails.insert(0, ("other@example.com".to_owned(), false, true));
         world.github.sign_in(account);
         Browser::default().sign_in(&world.server, "*/*").await;
-        let person = identity::user(&world.server.db, &person.id).await.unwrap().unwrap();
+        let person = users::by_id(&world.server.db, &person.id).await.unwrap().unwrap();
         assert_eq!(person.email.as_deref(), Some("octocat@example.com"));
         world.server.stop().await;
     }
@@ -486,7 +482,7 @@ both_databases!(
             assert_eq!(response.status(), status, "{login}");
             assert_eq!(browser.is_signed_in(), status == 303);
         }
-        assert!(identity::users_named(&world.server.db, "stranger").await.unwrap().is_empty());
+        assert!(users::by_name(&world.server.db, "stranger").await.unwrap().is_empty());
         world.server.stop().await;
     }
 );

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use han_db::queries::identity;
+use han_db::queries::memberships;
 use han_testkit::{SyntheticSession, both_databases};
 use han_types::Role;
 use serde_json::{Value, json};
@@ -210,13 +210,13 @@ both_databases!(
         by_cookie.send(json!({"type": "connection_init"})).await;
         assert!(by_cookie.receive().await.is_ok());
 
-        assert!(identity::revoke_api_key(&server.db, &ada.team_id, &short_id).await.unwrap());
+        server.revoke_key(&ada.user_id, &short_id).await;
         assert_eq!(by_key.receive().await, Err(4403));
         let left = server.post("/auth/logout").header("cookie", &cookie).header("origin", &server.url);
         assert_eq!(left.header("content-type", "application/json").send().await.unwrap().status(), 204);
         assert_eq!(by_cookie.receive().await, Err(4403));
         let mut by_other_key = server.socket_as(&ada.key).await;
-        identity::put_member(&server.db, &ada.team_id, &ada.user_id, Role::Member).await.unwrap();
+        memberships::put(&server.db, &ada.team_id, &ada.user_id, Role::Member).await.unwrap();
         assert_eq!(by_token.receive().await, Err(4403), "the role has changed");
         assert_eq!(by_other_key.receive().await, Err(4403));
         server.stop().await;

@@ -9,12 +9,15 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt as _, StreamExt as _};
 use han_crypto::OsEntropy;
 use han_db::Db;
-use han_db::queries::identity::{self, NewApiKey};
+use han_db::queries::api_keys::NewApiKey;
+use han_db::queries::memberships::Resolved;
+use han_db::queries::teams::TeamChange;
+use han_db::queries::{api_keys, login_links, memberships, teams, users};
 use han_server::auth::jwt::JwtKeys;
 use han_server::config::{Config, PublicUrl};
 use han_server::{App, connect, serve};
 use han_testkit::{TestClock, TestDatabase};
-use han_types::{ApiKeyId, Role, TeamId, UserId};
+use han_types::{Actor, ApiKeyId, Capabilities, Credential, Role, TeamId, UserId};
 use reqwest::{Method, RequestBuilder, StatusCode, header};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -100,15 +103,15 @@ impl TestServer {
     }
 
     pub async fn person(&self, name: &str) -> Person {
-        let (user, team) = identity::create_user_with_team(&self.db, name, name).await.unwrap();
+        let (user, team) = teams::create_with_user(&self.db, name, name).await.unwrap();
         let (key_id, key) = self.key(&user.id, &team.id, "read sync:write", None).await;
         Person { user_id: user.id, team_id: team.id, key_id, key }
     }
 
     /// Another member of the team of `person`, with their own key.
     pub async fn colleague(&self, person: &Person, name: &str) -> Person {
-        let user = identity::create_user(&self.db, name).await.unwrap();
-        identity::put_member(&self.db, &person.team_id, &user.id, Role::Member).await.unwrap();
+        let user = users::create(&self.db, name).await.unwrap();
+        memberships::put(&self.db, &person.team_id, &user.id, Role::Member).await.unwrap();
         let (key_id, key) = self.key(&user.id, &person.team_id, "read sync:write", None).await;
         Person { user_id: user.id, team_id: person.team_id.clone(), key_id, key }
     }
@@ -123,14 +126,31 @@ impl TestServer {
         use han_types::Clock as _;
         let expires_at = days.map(|days| self.clock.now().plus_seconds(days * 86_400));
         let new = NewApiKey { team_id, user_id, name: "test", scopes, expires_at };
-        let (id, key) = identity::create_api_key(&self.db, &new).await.unwrap();
+        let (id, key) = api_keys::create_for(&self.db, &new).await.unwrap();
         (id, key.expose().to_owned())
+    }
+
+    /// Revokes a key of `user_id`. Their only team is the key's.
+    pub async fn revoke_key(&self, user_id: &UserId, id: &ApiKeyId) {
+        let scope = self.scope_of(user_id).await.scope;
+        assert_eq!(api_keys::revoke(&scope, &self.db, id).await.unwrap(), TeamChange::Done);
+    }
+
+    pub async fn scope_of(&self, user_id: &UserId) -> Resolved {
+        let actor = Actor {
+            user_id: user_id.clone(),
+            credential: Credential::Local,
+            capabilities: Capabilities::PERSON,
+            expires_at: None,
+            request_id: han_testkit::request_id(),
+        };
+        memberships::scope_for(&self.db, &actor).await.unwrap().unwrap()
     }
 
     /// A session cookie, as `name=token`.
     pub async fn cookie(&self, user_id: &UserId) -> String {
-        let link = identity::create_login_link(&self.db, user_id).await.unwrap();
-        let session = identity::redeem_login_link(&self.db, &link.hash()).await.unwrap().unwrap();
+        let link = login_links::create(&self.db, user_id).await.unwrap();
+        let session = login_links::redeem(&self.db, &link.hash()).await.unwrap().unwrap();
         format!("han_session={}", session.token.expose())
     }
 

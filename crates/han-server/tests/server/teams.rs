@@ -1,6 +1,6 @@
 //! Teams: creating, inviting, joining, leaving, API keys, and which members see which sessions.
 
-use han_db::queries::identity;
+use han_db::queries::{login_links, users};
 use han_testkit::{SyntheticSession, TestDatabase, both_databases};
 use han_types::UserId;
 use reqwest::{StatusCode, header};
@@ -18,8 +18,8 @@ struct Browser<'a> {
 impl<'a> Browser<'a> {
     /// Creates a user, who signs in by a link.
     async fn of(server: &'a TestServer, name: &str) -> Self {
-        let user_id = identity::create_user(&server.db, name).await.unwrap().id;
-        let link = identity::create_login_link(&server.db, &user_id).await.unwrap();
+        let user_id = users::create(&server.db, name).await.unwrap().id;
+        let link = login_links::create(&server.db, &user_id).await.unwrap();
         let redeem = server.post_form("/auth/login-link", format!("token={}", link.expose()));
         let response = redeem.header(header::ORIGIN, &server.url).send().await.unwrap();
         let cookie = response.headers()[header::SET_COOKIE].to_str().unwrap();

@@ -13,24 +13,11 @@ use crate::DbError;
 use crate::entities::Place;
 use crate::error::blocking;
 use crate::keys::TeamKeys;
+use crate::tables;
 
 /// How many lines, and how many bytes of them, are held at once; one line is, however large.
 const CHUNK: i64 = 1000;
 const CHUNK_BYTES: i64 = 16 << 20;
-
-/// The tables that hold nothing but what is derived from one session's lines.
-pub(crate) const DERIVED: &[&str] = &[
-    "tool_results",
-    "message_usage",
-    "session_usage",
-    "file_changes",
-    "hook_executions",
-    "sentiments",
-    "task_events",
-    "tasks",
-    "native_tasks",
-    "todos",
-];
 
 /// A session, derived anew.
 pub(crate) struct Again {
@@ -117,7 +104,7 @@ impl Derive<'_> {
     }
 
     pub(crate) async fn forget_derived(&self) -> Result<(), DbError> {
-        for table in DERIVED {
+        for table in tables::derived() {
             let sql = format!("DELETE FROM {table} WHERE team_id = $1 AND session_id = $2");
             self.tx.execute(&sql, [self.tx.team(), self.session.into()]).await?;
         }

@@ -10,7 +10,7 @@ use han_types::Timestamp;
 use sea_orm::{FromQueryResult, Value};
 
 use super::sums::{CONTINUATION, Counts, Kind, Sums};
-use crate::dialect::{BulkInsert, Column};
+use crate::bulk_insert::{BulkInsert, Column};
 use crate::entities::Place;
 use crate::keys::TeamKeys;
 use crate::queries::tool_results::{AGENT, UNNAMED_HOOK};
@@ -130,7 +130,7 @@ impl Derive<'_> {
     /// Files what answers a call under that call.
     async fn results(&self, new: &[Seen<'_>]) -> Result<(), DbError> {
         // Keyed as the table is: one statement cannot meet the same key twice.
-        let mut rows: BTreeMap<ResultKey, (i64, i64, &str)> = BTreeMap::new();
+        let mut rows: BTreeMap<ResultKey, (Option<i64>, Option<i64>, Option<&str>)> = BTreeMap::new();
         let mut agents: HashMap<ResultKey, String> = HashMap::new();
         for line in new {
             let record = line.record;
@@ -145,14 +145,14 @@ impl Derive<'_> {
                 if let Some(agent) = &result.starts_agent {
                     agents.insert(key.clone(), agent.clone());
                 }
-                let success = result.success.map_or(i64::MIN, i64::from);
-                let action = result.file_action.map_or("", FileAction::as_str);
-                rows.insert(key, (success, result.duration_ms.unwrap_or(i64::MIN), action));
+                let success = result.success.map(i64::from);
+                let action = result.file_action.map(FileAction::as_str);
+                rows.insert(key, (success, result.duration_ms, action));
             }
             if let Some(start) = &record.agent_start {
                 let key = (AGENT.to_owned(), start.call_id.clone(), String::new(), start.agent_id.clone());
                 agents.insert(key.clone(), start.agent_id.clone());
-                rows.insert(key, (i64::MIN, i64::MIN, ""));
+                rows.insert(key, (None, None, None));
             }
         }
         let insert = BulkInsert {
@@ -165,11 +165,8 @@ impl Derive<'_> {
                 Column::Text("uuid", rows.keys().map(|k| k.3.clone()).collect()),
                 Column::NullableInt("success", rows.values().map(|v| v.0).collect()),
                 Column::NullableInt("duration_ms", rows.values().map(|v| v.1).collect()),
-                Column::NullableText("file_action", rows.values().map(|v| v.2.to_owned()).collect()),
-                Column::NullableText(
-                    "agent_id",
-                    rows.keys().map(|k| agents.get(k).cloned().unwrap_or_default()).collect(),
-                ),
+                Column::NullableText("file_action", rows.values().map(|v| v.2.map(str::to_owned)).collect()),
+                Column::NullableText("agent_id", rows.keys().map(|k| agents.get(k).cloned()).collect()),
             ],
             on_conflict: "(team_id, session_id, kind, call_id, transcript, uuid) DO NOTHING",
             returning: "",
@@ -345,7 +342,8 @@ impl Derive<'_> {
             labels.entry(id.clone()).or_insert_with(|| text.to_owned());
             id
         };
-        let mut rows: [Vec<String>; 4] = Default::default();
+        let mut names = Vec::new();
+        let mut others: [Vec<Option<String>>; 3] = Default::default();
         for (line, hook) in &hooks {
             // Some hooks have no name; their event has one.
             let event = line.record.subtype.as_deref();
@@ -358,15 +356,14 @@ impl Derive<'_> {
                 };
                 sums.count(line.hour(), Kind::Hook, &name, 1, &counted);
             }
-            let optional = [&hook.plugin, &hook.hook_type, &hook.directory];
-            let [names, others @ ..] = &mut rows;
             names.push(name);
+            let optional = [&hook.plugin, &hook.hook_type, &hook.directory];
             for (column, text) in others.iter_mut().zip(optional) {
-                column.push(text.as_deref().map(&mut label).unwrap_or_default());
+                column.push(text.as_deref().map(&mut label));
             }
         }
         self.labels(&labels).await?;
-        let [names, plugins, types, directories] = rows;
+        let [plugins, types, directories] = others;
         let insert = BulkInsert {
             table: "hook_executions",
             constants: self.constants(),
@@ -376,23 +373,14 @@ impl Derive<'_> {
                 Column::Int("line", hooks.iter().map(|(l, _)| l.line).collect()),
                 Column::Int("at", hooks.iter().map(|(l, _)| l.at).collect()),
                 Column::Bool("is_run", hooks.iter().map(|(_, h)| h.is_run).collect()),
-                Column::NullableText(
-                    "run_id",
-                    hooks.iter().map(|(_, h)| h.run_id.clone().unwrap_or_default()).collect(),
-                ),
+                Column::NullableText("run_id", hooks.iter().map(|(_, h)| h.run_id.clone()).collect()),
                 Column::Text("hook", names),
                 Column::NullableText("plugin", plugins),
                 Column::NullableText("hook_type", types),
                 Column::NullableText("directory", directories),
                 Column::NullableInt("success", flags(hooks.iter().map(|(_, h)| h.success))),
-                Column::NullableInt(
-                    "duration_ms",
-                    hooks.iter().map(|(_, h)| h.duration_ms.unwrap_or(i64::MIN)).collect(),
-                ),
-                Column::NullableInt(
-                    "exit_code",
-                    hooks.iter().map(|(_, h)| h.exit_code.unwrap_or(i64::MIN)).collect(),
-                ),
+                Column::NullableInt("duration_ms", hooks.iter().map(|(_, h)| h.duration_ms).collect()),
+                Column::NullableInt("exit_code", hooks.iter().map(|(_, h)| h.exit_code).collect()),
                 Column::NullableInt("cached", flags(hooks.iter().map(|(_, h)| h.cached))),
             ],
             // Keyed by their line, which is new.
@@ -462,9 +450,10 @@ impl Derive<'_> {
             signals.push(stored);
             sealed.push(is_sealed);
         }
-        let scores = |value: &dyn Fn(&han_transcript::record::SentimentRecord) -> Option<f64>| -> Vec<i64> {
-            moods.iter().map(|(_, mood)| value(mood).map_or(i64::MIN, thousandths)).collect()
-        };
+        let scores =
+            |value: &dyn Fn(&han_transcript::record::SentimentRecord) -> Option<f64>| -> Vec<Option<i64>> {
+                moods.iter().map(|(_, mood)| value(mood).map(thousandths)).collect()
+            };
         let insert = BulkInsert {
             table: "sentiments",
             constants: self.constants(),
@@ -473,24 +462,27 @@ impl Derive<'_> {
                 Column::Text("uuid", moods.iter().map(|(l, _)| l.record.uuid.clone()).collect()),
                 Column::Int("line", moods.iter().map(|(l, _)| l.line).collect()),
                 Column::Int("at", moods.iter().map(|(l, _)| l.at).collect()),
-                Column::NullableText(
-                    "message_id",
-                    moods.iter().map(|(_, m)| m.message_id.clone().unwrap_or_default()).collect(),
-                ),
+                Column::NullableText("message_id", moods.iter().map(|(_, m)| m.message_id.clone()).collect()),
                 Column::NullableInt("sentiment", scores(&|mood| mood.sentiment_score)),
                 Column::NullableInt("frustration", scores(&|mood| mood.frustration_score)),
                 Column::NullableText(
                     "sentiment_level",
                     moods
                         .iter()
-                        .map(|(_, m)| known(m.sentiment_level.as_deref(), SENTIMENT).to_owned())
+                        .map(|(_, m)| {
+                            m.sentiment_level.as_deref().map(|level| known(Some(level), SENTIMENT).to_owned())
+                        })
                         .collect(),
                 ),
                 Column::NullableText(
                     "frustration_level",
                     moods
                         .iter()
-                        .map(|(_, m)| known(m.frustration_level.as_deref(), FRUSTRATION).to_owned())
+                        .map(|(_, m)| {
+                            m.frustration_level
+                                .as_deref()
+                                .map(|level| known(Some(level), FRUSTRATION).to_owned())
+                        })
                         .collect(),
                 ),
                 Column::Bool("sealed", sealed),
@@ -591,8 +583,8 @@ pub(super) fn known<'a>(word: Option<&str>, words: &[&'a str]) -> &'a str {
     }
 }
 
-fn flags(values: impl Iterator<Item = Option<bool>>) -> Vec<i64> {
-    values.map(|value| value.map_or(i64::MIN, i64::from)).collect()
+fn flags(values: impl Iterator<Item = Option<bool>>) -> Vec<Option<i64>> {
+    values.map(|value| value.map(i64::from)).collect()
 }
 
 /// A score in thousandths, within what no honest score leaves.

@@ -22,7 +22,7 @@ use han_types::sync::{BatchError, BatchErrorCode, SessionMetadata, TranscriptSta
 use han_types::{Scope, SessionId, Timestamp, TranscriptName, new_row_id};
 use sea_orm::{FromQueryResult, QueryResult};
 
-use crate::dialect::{BulkInsert, Column};
+use crate::bulk_insert::{BulkInsert, Column};
 use crate::entities::{Place, ProjectDetails, RepoDetails, SessionDetails, Stamped};
 use crate::keys::TeamKeys;
 use crate::page::MessageCursor;
@@ -414,8 +414,11 @@ impl Write<'_> {
         rows: &[(i64, &Placed<'_>)],
         all_new: bool,
     ) -> Result<Vec<QueryResult>, DbError> {
-        let texts = |value: &dyn Fn(&LineRecord) -> Option<String>| -> Vec<String> {
-            rows.iter().map(|(_, p)| value(&p.line.record).unwrap_or_default()).collect()
+        let texts = |value: &dyn Fn(&LineRecord) -> String| -> Vec<String> {
+            rows.iter().map(|(_, p)| value(&p.line.record)).collect()
+        };
+        let nullable = |value: &dyn Fn(&LineRecord) -> Option<String>| -> Vec<Option<String>> {
+            rows.iter().map(|(_, p)| value(&p.line.record)).collect()
         };
         let ints = |value: &dyn Fn(i64, &Placed<'_>) -> i64| -> Vec<i64> {
             rows.iter().map(|(ordinal, p)| value(*ordinal, p)).collect()
@@ -428,21 +431,18 @@ impl Write<'_> {
                 ("transcript", self.transcript().into()),
             ],
             columns: vec![
-                Column::Text("uuid", texts(&|r| Some(r.uuid.clone()))),
+                Column::Text("uuid", texts(&|r| r.uuid.clone())),
                 Column::Int("ordinal", ints(&|ordinal, _| ordinal)),
                 Column::Int("line", ints(&|_, p| p.physical)),
                 Column::Int("at", ints(&|_, p| p.at)),
                 Column::Int("place", ints(&|_, p| p.place.code())),
-                Column::Text("kind", texts(&|r| Some(r.kind.as_str().to_owned()))),
-                Column::Text("line_type", texts(&|r| Some(r.line_type.clone()))),
-                Column::NullableText("role", texts(&|r| r.role.clone())),
-                Column::NullableText("parent_uuid", texts(&|r| r.parent_uuid.clone())),
-                Column::NullableText(
-                    "agent_id",
-                    rows.iter().map(|(_, p)| p.agent_id.clone().unwrap_or_default()).collect(),
-                ),
-                Column::NullableText("tool_name", texts(&|r| r.tool_name.clone())),
-                Column::NullableText("model", texts(&|r| r.model.clone())),
+                Column::Text("kind", texts(&|r| r.kind.as_str().to_owned())),
+                Column::Text("line_type", texts(&|r| r.line_type.clone())),
+                Column::NullableText("role", nullable(&|r| r.role.clone())),
+                Column::NullableText("parent_uuid", nullable(&|r| r.parent_uuid.clone())),
+                Column::NullableText("agent_id", rows.iter().map(|(_, p)| p.agent_id.clone()).collect()),
+                Column::NullableText("tool_name", nullable(&|r| r.tool_name.clone())),
+                Column::NullableText("model", nullable(&|r| r.model.clone())),
                 Column::Int("bytes", ints(&|_, p| int(p.line.bytes))),
                 Column::Bool("sealed", rows.iter().map(|(_, p)| p.line.sealed).collect()),
                 Column::Text("body", rows.iter().map(|(_, p)| p.line.body.clone()).collect()),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use sea_orm::Value;
 
 use super::usage::Tokens;
-use crate::dialect::{BulkInsert, Column};
+use crate::bulk_insert::{BulkInsert, Column};
 use crate::{DbError, ScopedTx};
 
 /// Over how many rows the writers of one hour are spread. Readers sum over them.

@@ -12,7 +12,7 @@ use sea_orm::FromQueryResult;
 use super::derive::{Derive, Seen, known, numbered_row_id, tool_results};
 use super::sums::{Counts, Kind, Sums};
 use crate::DbError;
-use crate::dialect::{BulkInsert, Column};
+use crate::bulk_insert::{BulkInsert, Column};
 use crate::entities::{NativeTaskDetails, TaskDetails};
 
 const HAN: &str = "han";
@@ -162,7 +162,7 @@ impl Derive<'_> {
                 Column::Int("at", events.iter().map(|e| e.line.at).collect()),
                 Column::NullableText(
                     "call_id",
-                    events.iter().map(|e| e.call_id.unwrap_or_default().to_owned()).collect(),
+                    events.iter().map(|e| e.call_id.map(str::to_owned)).collect(),
                 ),
                 Column::Bool("sealed", sealed),
                 Column::Text("event", stored),
@@ -244,12 +244,12 @@ impl Derive<'_> {
             constants: self.constants(),
             columns: vec![
                 Column::Text("task_id", texts(&|t| t.task_id.clone())),
-                Column::NullableText("task_type", texts(&|t| t.task_type.clone().unwrap_or_default())),
+                Column::NullableText("task_type", changed.iter().map(|t| t.task_type.clone()).collect()),
                 Column::Text("status", texts(&|t| t.status.clone())),
-                Column::NullableText("outcome", texts(&|t| t.outcome.clone().unwrap_or_default())),
-                Column::NullableInt("confidence", ints(&|t| t.confidence.unwrap_or(i64::MIN))),
+                Column::NullableText("outcome", changed.iter().map(|t| t.outcome.clone()).collect()),
+                Column::NullableInt("confidence", changed.iter().map(|t| t.confidence).collect()),
                 Column::Int("started_at", ints(&|t| t.started_at)),
-                Column::NullableInt("completed_at", ints(&|t| t.completed_at.unwrap_or(i64::MIN))),
+                Column::NullableInt("completed_at", changed.iter().map(|t| t.completed_at).collect()),
                 Column::Bool("sealed", changed.iter().map(|t| t.sealed).collect()),
                 Column::Text("details", texts(&|t| t.details.clone())),
             ],
@@ -307,7 +307,7 @@ impl Derive<'_> {
                 Column::Text("status", texts(&|t| t.status.clone())),
                 Column::Int("created_at", ints(&|t| t.created_at)),
                 Column::Int("updated_at", ints(&|t| t.updated_at)),
-                Column::NullableInt("completed_at", ints(&|t| t.completed_at.unwrap_or(i64::MIN))),
+                Column::NullableInt("completed_at", changed.iter().map(|t| t.completed_at).collect()),
                 Column::Text("transcript", texts(&|t| t.transcript.clone())),
                 Column::Text("uuid", texts(&|t| t.uuid.clone())),
                 Column::Bool("sealed", changed.iter().map(|t| t.sealed).collect()),

@@ -11,7 +11,7 @@ use sea_orm::FromQueryResult;
 use super::derive::{Derive, Seen};
 use super::sums::Sums;
 use crate::DbError;
-use crate::dialect::{BulkInsert, Column};
+use crate::bulk_insert::{BulkInsert, Column};
 
 /// Token counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -14,8 +14,8 @@ use tracing::instrument::WithSubscriber as _;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::{ATTEMPTS, ScopedTx, Tx};
-use crate::queries::identity;
+use crate::queries::{memberships, teams};
+use crate::tx::{ATTEMPTS, ScopedTx, Tx};
 use crate::{Db, DbConfig, DbError, TransactionStats};
 
 async fn connect(database: &TestDatabase, max_connections: u32) -> Db {
@@ -30,7 +30,7 @@ async fn connect(database: &TestDatabase, max_connections: u32) -> Db {
 async fn world(database: &TestDatabase) -> (Db, Scope) {
     let db = connect(database, 20).await;
     db.migrate().await.unwrap();
-    let (user, _) = identity::create_user_with_team(&db, "ada", "orchard").await.unwrap();
+    let (user, _) = teams::create_with_user(&db, "ada", "orchard").await.unwrap();
     let actor = Actor {
         user_id: user.id,
         credential: Credential::Local,
@@ -38,7 +38,7 @@ async fn world(database: &TestDatabase) -> (Db, Scope) {
         expires_at: None,
         request_id: request_id(),
     };
-    let scope = identity::scope_for(&db, &actor).await.unwrap().unwrap().scope;
+    let scope = memberships::scope_for(&db, &actor).await.unwrap().unwrap().scope;
     (db, scope)
 }
 

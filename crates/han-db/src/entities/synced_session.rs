@@ -1,4 +1,4 @@
-//! Sessions and their running totals.
+//! Sessions (the `SyncedSession` of the specification) and their running totals.
 
 use han_transcript::record::{SummaryRecord, SummarySource};
 use serde::{Deserialize, Serialize};

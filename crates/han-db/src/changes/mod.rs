@@ -1,0 +1,210 @@
+//! Changes: what subscribers receive, and loading the rows that a change speaks of, once for all who ask.
+//!
+//! `feed` reads the outbox and delivers; `replicas` wakes the feeds of other replicas.
+
+mod feed;
+#[cfg(feature = "postgres")]
+mod replicas;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use han_types::{Scope, SessionId, TeamId, UserId};
+use tokio::sync::OnceCell;
+
+pub use feed::Changes;
+
+use crate::entities::Session;
+use crate::outbox::ChangeRow;
+use crate::queries::arrived::{self, Arrived};
+use crate::queries::messages::{self, IndexedMessage};
+use crate::queries::sessions;
+use crate::stored::stored;
+use crate::{Db, DbError};
+
+/// The most messages of one change that are sent one by one; for more, subscribers are asked to fetch.
+const MOST_TOLD: i64 = 10_000;
+/// How many loaded batches, and how many bytes of them, are kept for subscribers that ask a moment later.
+const RECENT_BATCHES: usize = 256;
+const RECENT_BYTES: usize = 32 << 20;
+
+/// What a subscriber receives.
+#[derive(Clone, Debug)]
+pub enum DbChangeEvent {
+    /// Something changed.
+    Change(Arc<Change>),
+    /// A right of this person's may have ended or changed: a membership, a key, a browser's session. An open
+    /// connection that serves them reads it again.
+    Access(Arc<UserId>),
+    /// Changes may have been missed: fetch again.
+    Resync,
+}
+
+/// What happened to a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It is new.
+    Insert,
+    /// It changed.
+    Update,
+    /// It is gone.
+    Delete,
+}
+
+/// A change. It carries ids only; its rows are loaded once, for the first subscriber that asks.
+#[derive(Debug)]
+pub struct Change {
+    /// Its number in the outbox.
+    pub seq: i64,
+    /// Whose data changed.
+    pub team_id: TeamId,
+    /// The table whose row changed: `sessions`.
+    pub table: String,
+    /// What happened to it.
+    pub action: Action,
+    /// The session it belongs to.
+    pub session_id: Option<SessionId>,
+    /// The first ordinal of the lines that came with it.
+    pub ordinal_from: i64,
+    /// The ordinal after the last of them; the same as `ordinal_from` where none came.
+    pub ordinal_to: i64,
+    session: OnceCell<Option<Arc<Session>>>,
+    /// Locked while they are loaded, so that one who asks loads them for all.
+    messages: tokio::sync::Mutex<Loaded>,
+    arrived: OnceCell<Option<Arc<Arrived>>>,
+    recent: Arc<Recent>,
+}
+
+/// The messages that came with a change. They live as long as a subscriber uses them or [`Recent`] keeps them;
+/// a later subscriber reads them again.
+#[derive(Debug, Default)]
+enum Loaded {
+    #[default]
+    NotYet,
+    Here(Weak<Vec<IndexedMessage>>),
+    TooMuch,
+}
+
+/// The batches of messages that were loaded last, so that all subscribers of a change find them loaded. The feed
+/// itself holds thousands of changes, and must not hold what they speak of.
+#[derive(Debug, Default)]
+struct Recent(Mutex<(VecDeque<(usize, Batch)>, usize)>);
+
+type Batch = Arc<Vec<IndexedMessage>>;
+
+impl Recent {
+    fn keep(&self, batch: &Batch) {
+        let size: usize = batch.iter().map(|new| new.message.body.as_ref().map_or(0, String::len)).sum();
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (batches, bytes) = &mut *recent;
+        batches.push_back((size, Arc::clone(batch)));
+        *bytes += size;
+        while batches.len() > RECENT_BATCHES || (*bytes > RECENT_BYTES && batches.len() > 1) {
+            *bytes -= batches.pop_front().map_or(0, |(size, _)| size);
+        }
+    }
+}
+
+impl Change {
+    /// The change that a row of the outbox stands for.
+    fn of_row(row: ChangeRow, recent: &Arc<Recent>) -> Result<Self, DbError> {
+        Ok(Self {
+            seq: row.seq,
+            team_id: stored(&row.team_id, "changes", "team_id", row.seq)?,
+            table: row.table_name,
+            action: match row.action.as_str() {
+                "insert" => Action::Insert,
+                "update" => Action::Update,
+                "delete" => Action::Delete,
+                _ => return Err(DbError::malformed("changes", "action", row.seq)),
+            },
+            session_id: row.session_id.map(|id| stored(&id, "changes", "session_id", row.seq)).transpose()?,
+            ordinal_from: row.ordinal_from.unwrap_or_default(),
+            ordinal_to: row.ordinal_to.unwrap_or_default(),
+            session: OnceCell::new(),
+            messages: tokio::sync::Mutex::default(),
+            recent: Arc::clone(recent),
+            arrived: OnceCell::new(),
+        })
+    }
+
+    /// The session that changed, as it is now; `None` for a scope of another team, or where it is gone.
+    ///
+    /// Where the load fails, the next caller tries again.
+    pub async fn session(&self, scope: &Scope, db: &Db) -> Result<Option<Arc<Session>>, DbError> {
+        let Some(id) = self.session_id.as_ref().filter(|_| *scope.team_id() == self.team_id) else {
+            return Ok(None);
+        };
+        let load = || async {
+            let tx = db.read(scope, "changes.session").await?;
+            let found = sessions::by_ids(&tx, std::slice::from_ref(id)).await?;
+            Ok::<_, DbError>(found.into_iter().next().map(Arc::new))
+        };
+        self.session.get_or_try_init(load).await.cloned()
+    }
+
+    /// The listed messages that came with it, oldest first; none for a scope of another team. `None` where they are
+    /// too much to be held at once: fetch them by pages.
+    ///
+    /// Where the load fails, the next caller tries again.
+    pub async fn messages(&self, scope: &Scope, db: &Db) -> Result<Option<Batch>, DbError> {
+        let Some(id) = self.session_id.as_ref().filter(|_| *scope.team_id() == self.team_id) else {
+            return Ok(Some(Arc::default()));
+        };
+        let (from, to) = (self.ordinal_from, self.ordinal_to);
+        if to <= from {
+            return Ok(Some(Arc::default()));
+        }
+        if to - from > MOST_TOLD {
+            return Ok(None);
+        }
+        let mut loaded = self.messages.lock().await;
+        match &*loaded {
+            Loaded::TooMuch => return Ok(None),
+            Loaded::Here(batch) => {
+                if let Some(batch) = batch.upgrade() {
+                    return Ok(Some(batch));
+                }
+            }
+            Loaded::NotYet => {}
+        }
+        let tx = db.read(scope, "changes.messages").await?;
+        let batch = match messages::taken_in(&tx, id, from, to).await {
+            Ok(messages) => Arc::new(messages),
+            Err(DbError::TooMuch { .. }) => {
+                *loaded = Loaded::TooMuch;
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        *loaded = Loaded::Here(Arc::downgrade(&batch));
+        self.recent.keep(&batch);
+        Ok(Some(batch))
+    }
+
+    /// Results, hooks, file changes and to-dos that came with it; nothing for a scope of another team, and `None`
+    /// where too much came at once to be sent.
+    ///
+    /// Where the load fails, the next caller tries again.
+    pub async fn arrived(&self, scope: &Scope, db: &Db) -> Result<Option<Arc<Arrived>>, DbError> {
+        let Some(id) = self.session_id.as_ref().filter(|_| *scope.team_id() == self.team_id) else {
+            return Ok(Some(Arc::default()));
+        };
+        let (from, to) = (self.ordinal_from, self.ordinal_to);
+        if to <= from {
+            return Ok(Some(Arc::default()));
+        }
+        if to - from > MOST_TOLD {
+            return Ok(None);
+        }
+        let load = || async {
+            let tx = db.read(scope, "changes.derived").await?;
+            match arrived::between(&tx, id, from, to).await {
+                Ok(arrived) => Ok(Some(Arc::new(arrived))),
+                Err(DbError::TooMuch { .. }) => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        self.arrived.get_or_try_init(load).await.cloned()
+    }
+}

@@ -1,0 +1,46 @@
+//! Whether a credential may still be used, whatever its kind.
+
+use han_types::{Actor, Credential, TeamId};
+use sea_orm::FromQueryResult;
+
+use crate::{Db, DbError};
+
+/// How coarsely `last_used_at` and `last_seen_at` are kept: five minutes. Reads in between write nothing.
+pub const USE_RECORDED_EVERY_SECONDS: i64 = 5 * 60;
+
+/// Whether the credential itself may still be used: a key or a session that was revoked or has ended may not, nor a
+/// browser's session that has switched to another team meanwhile. An access token has ended with the sign-in it came
+/// of; by its own time otherwise.
+pub async fn is_live(db: &Db, actor: &Actor) -> Result<bool, DbError> {
+    let now = db.clock().now();
+    if actor.expires_at.is_some_and(|end| now >= end) {
+        // A web session slides: what was its end may not be any more.
+        if !matches!(actor.credential, Credential::WebSession { .. }) {
+            return Ok(false);
+        }
+    }
+    let (sql, values) = match &actor.credential {
+        Credential::ApiKey { id, team_id } => (
+            "SELECT expires_at FROM api_keys WHERE team_id = $1 AND id = $2 AND revoked_at IS NULL",
+            vec![team_id.as_str().into(), id.as_str().into()],
+        ),
+        Credential::WebSession { id, team_id } => (
+            "SELECT expires_at FROM web_sessions \
+             WHERE id = $1 AND revoked_at IS NULL AND COALESCE(active_team_id, '') = $2",
+            vec![id.as_str().into(), team_id.as_ref().map_or("", TeamId::as_str).into()],
+        ),
+        Credential::Jwt { family: Some(id), .. } => (
+            "SELECT expires_at FROM token_families WHERE id = $1 AND revoked_at IS NULL",
+            vec![id.as_str().into()],
+        ),
+        Credential::Jwt { family: None, .. } | Credential::Local | Credential::Operator => return Ok(true),
+    };
+    let tx = db.read_system("credentials.check").await?;
+    let found: Option<Lifetime> = tx.one(sql, values).await?;
+    Ok(found.is_some_and(|row| row.expires_at.is_none_or(|end| now.0 < end)))
+}
+
+#[derive(FromQueryResult)]
+struct Lifetime {
+    expires_at: Option<i64>,
+}
