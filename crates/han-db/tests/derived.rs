@@ -5,10 +5,12 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use han_db::queries::ingest::{Preparer, ReceivedBatch};
 use han_testkit::{SeededEntropy, SyntheticSession, TestDatabase, both_databases};
 use han_transcript::fold::{LinePosition, SessionTotals};
 use han_transcript::record::{LineContext, TimeSource, project};
 use han_types::Timestamp;
+use han_types::sync::SessionMetadata;
 use support::corpus::{File, all_files, eventful, number, push_in_pieces, strip_blind_ids};
 use support::{dump, push, world};
 
@@ -147,10 +149,12 @@ both_databases!(
         let lines = SyntheticSession::new(3).lines(60);
         let homeless: Vec<String> =
             lines.iter().map(|line| line.replace("\"cwd\":\"/home/dev/orchard\"", "\"n\":1")).collect();
-        let mut batch =
-            support::batch(&world, &world.scope, true, "s1", "main", Some(0), &homeless[..40]).await;
-        batch.metadata = han_types::sync::SessionMetadata::default();
-        han_db::queries::ingest::store(&world.scope, &world.db, true, batch).await.unwrap();
+        let received = ReceivedBatch {
+            metadata: SessionMetadata::default(),
+            ..support::received("s1", "main", Some(0), &homeless[..40])
+        };
+        let batch = Preparer::new(&world.scope, &world.db, true).await.unwrap().prepare(received).unwrap();
+        han_db::queries::ingest::store(&world.scope, &world.db, batch).await.unwrap();
         assert_eq!(number(&database, "SELECT count(*) FROM rollups WHERE project_id <> ''").await, 0);
         push(&world, "s1", "main", Some(40), &homeless[40..]).await;
         for table in ["rollups", "rollup_counts"] {

@@ -10,6 +10,7 @@ use han_db::queries::ingest::{self, Outcome};
 use han_db::queries::messages::{self, MessageList};
 use han_testkit::{SyntheticSession, TestDatabase, both_databases, fixtures};
 use han_types::sync::BatchErrorCode;
+use sha2::{Digest as _, Sha256};
 use support::corpus::{
     File, contents, files_under, push_in_pieces, push_whole, strip_blind_ids, synthetic_files,
 };
@@ -314,24 +315,21 @@ both_databases!(
         let lines = SyntheticSession::new(5).lines(30);
         push(&world, "s1", "main", Some(0), &lines[..10]).await;
         let late = batch(&world, &world.scope, true, "s1", "main", Some(20), &lines[20..]).await;
-        let outcome = ingest::store(&world.scope, &world.db, true, late).await.unwrap();
+        let outcome = ingest::store(&world.scope, &world.db, late).await.unwrap();
         let Outcome::Refused(error) = outcome else { panic!("{outcome:?}") };
         assert_eq!((error.code, error.offset), (BatchErrorCode::Gap, Some(10)));
         assert_eq!(dump(&database, "SELECT uuid FROM messages").await.len(), 10);
         // Another file of the session, and a session nobody has seen, begin at 0.
         for (session, transcript) in [("s1", "agent-1"), ("s2", "main")] {
             let late = batch(&world, &world.scope, true, session, transcript, Some(1), &lines[..1]).await;
-            let outcome = ingest::store(&world.scope, &world.db, true, late).await.unwrap();
+            let outcome = ingest::store(&world.scope, &world.db, late).await.unwrap();
             let Outcome::Refused(error) = outcome else { panic!("{outcome:?}") };
             assert_eq!((error.code, error.offset), (BatchErrorCode::Gap, Some(0)));
         }
         let sessions = dump(&database, "SELECT session_id FROM sessions").await;
         assert_eq!(sessions.len(), 1, "a refused batch leaves nothing behind: {sessions:?}");
         let far = batch(&world, &world.scope, true, "s1", "main", Some(u64::MAX), &lines[..1]).await;
-        assert!(matches!(
-            ingest::store(&world.scope, &world.db, true, far).await.unwrap(),
-            Outcome::Refused(_)
-        ));
+        assert!(matches!(ingest::store(&world.scope, &world.db, far).await.unwrap(), Outcome::Refused(_)));
     }
 );
 
@@ -343,7 +341,7 @@ both_databases!(
         // A stranger's session of the same id is another session.
         let stranger = support::team(&world.db, "bob").await;
         let theirs = batch(&world, &stranger, true, "s1", "main", Some(0), &lines[..4]).await;
-        let outcome = ingest::store(&stranger, &world.db, true, theirs).await.unwrap();
+        let outcome = ingest::store(&stranger, &world.db, theirs).await.unwrap();
         assert!(matches!(outcome, Outcome::Stored { stored: 4, .. }), "{outcome:?}");
         // A colleague's is refused.
         han_db::queries::identity::put_member(
@@ -368,7 +366,7 @@ both_databases!(
         let colleague = han_db::queries::identity::scope_for(&world.db, &actor).await.unwrap().unwrap().scope;
         assert_eq!(colleague.team_id(), world.scope.team_id());
         let theirs = batch(&world, &colleague, true, "s1", "main", Some(10), &lines[..1]).await;
-        let outcome = ingest::store(&colleague, &world.db, true, theirs).await.unwrap();
+        let outcome = ingest::store(&colleague, &world.db, theirs).await.unwrap();
         let Outcome::Refused(error) = outcome else { panic!("{outcome:?}") };
         assert_eq!(error.code, BatchErrorCode::SessionOwned);
     }
@@ -394,7 +392,7 @@ both_databases!(
         let longest = [&lines[..6], &lines[20..21]].concat();
         assert_eq!(push(&world, "s1", "main", Some(0), &longest).await.2, 7);
         let hash = ingest::status(&world.scope, &world.db).await.unwrap()[0].last_line_hash.clone();
-        assert_eq!(hash, Some(format!("{:064x}", lines[20].len())));
+        assert_eq!(hash, Some(line_hash(&lines[20])));
     }
 );
 
@@ -416,7 +414,7 @@ both_databases!(
         let status = ingest::status(&world.scope, &world.db).await.unwrap();
         let told: Vec<(&str, u64)> = status.iter().map(|s| (s.transcript.as_str(), s.offset)).collect();
         assert_eq!(told, [("agent-a1", 2), ("main", 3)]);
-        assert_eq!(status[1].last_line_hash.as_deref(), Some(format!("{:064x}", lines[2].len()).as_str()));
+        assert_eq!(status[1].last_line_hash.as_deref(), Some(line_hash(&lines[2]).as_str()));
         let stranger = support::team(&world.db, "bob").await;
         assert_eq!(ingest::status(&stranger, &world.db).await.unwrap(), []);
     }
@@ -442,6 +440,11 @@ both_databases!(
         assert_eq!(sum("rollups").await, sum("message_usage").await);
     }
 );
+
+/// SHA-256 in lowercase hexadecimal, as docs/SYNC.md specifies for `last_line_hash`.
+fn line_hash(line: &str) -> String {
+    Sha256::digest(line).iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 fn stored_once(lines: &[String]) -> u64 {
     lines.iter().collect::<BTreeSet<_>>().len() as u64

@@ -65,7 +65,7 @@ both_databases!(
 
         let (session, transcript, lines) = &gone[0];
         let batch = support::batch(&world, &world.scope, true, session, transcript, Some(0), lines).await;
-        let outcome = han_db::queries::ingest::store(&world.scope, &world.db, true, batch).await.unwrap();
+        let outcome = han_db::queries::ingest::store(&world.scope, &world.db, batch).await.unwrap();
         assert!(matches!(
             outcome,
             han_db::queries::ingest::Outcome::Refused(error)

@@ -130,7 +130,7 @@ both_databases!(
             let own: Vec<String> =
                 (0..30).map(|n| line(&format!("{session}u{n:02}"), texts.below(20), &texts.text())).collect();
             let batch = support::batch(&world, scope, true, session, "main", Some(0), &own).await;
-            han_db::queries::ingest::store(scope, &world.db, true, batch).await.unwrap();
+            han_db::queries::ingest::store(scope, &world.db, batch).await.unwrap();
             lines.extend(own.into_iter().map(|line| (session, scope.user_id().as_str().to_owned(), line)));
         }
         index(&world).await;
@@ -224,7 +224,7 @@ both_databases!(
         assert!(one.is_ok() && two.is_ok(), "{one:?} {two:?}");
         index(&world).await;
         assert_eq!(found(&world, &world.scope, "red", &everywhere, 10).await, ["u2", "u1", "u0"]);
-        search::begin_anew(&world.scope, &world.db).await.unwrap();
+        search::reindex(&world.scope, &world.db).await.unwrap();
         assert!(found(&world, &world.scope, "red", &everywhere, 10).await.is_empty());
         assert_eq!(lag(&world).await, 3);
         index(&world).await;

@@ -8,7 +8,7 @@ mod task;
 mod work;
 
 pub use job::{JobState, JobStatus, Progress, RunOutcome};
-pub use message::{Message, Place, ToolResult};
+pub use message::{Message, MessagePosition, ToolResult};
 pub use project::{Project, ProjectDetails, Repo, RepoDetails};
 pub use session::{Session, SessionDetails, Stamped, Totals};
 pub use task::{NativeTask, NativeTaskDetails, Task, TaskDetails};

@@ -13,14 +13,13 @@ pub mod corpus;
 use std::sync::Arc;
 
 use base64::Engine as _;
-use han_crypto::{FieldContext, KekRing, OsEntropy};
+use han_crypto::{KekRing, OsEntropy};
 use han_db::queries::identity;
-use han_db::queries::ingest::{self, Batch, Line, Outcome};
+use han_db::queries::ingest::{self, Batch, Outcome, Preparer, ReceivedBatch, ReceivedLine};
 use han_db::{Db, DbConfig};
 use han_testkit::{TestClock, TestDatabase};
-use han_transcript::record::{LineContext, project};
 use han_types::sync::SessionMetadata;
-use han_types::{Actor, Capabilities, Credential, MessageKey, Scope, TranscriptName, UserId};
+use han_types::{Actor, Capabilities, Credential, Scope, UserId};
 use secrecy::SecretString;
 
 /// A database with a team in it.
@@ -88,7 +87,7 @@ pub async fn member(world: &World, name: &str, role: han_types::Role) -> Scope {
     scope(&world.db, user.id).await
 }
 
-/// A batch as the server makes it: projected, and sealed where `seals` says so.
+/// A batch as the server makes it: projected, and sealed if `seals`.
 pub async fn batch(
     world: &World,
     scope: &Scope,
@@ -98,25 +97,21 @@ pub async fn batch(
     offset: Option<u64>,
     lines: &[String],
 ) -> Batch {
-    let keys = world.db.keys().team(&world.db, scope.team_id()).await.unwrap();
-    let transcript: TranscriptName = transcript.parse().unwrap();
-    let prepared = lines.iter().zip(0..).map(|(line, index)| {
-        let at = LineContext { session_id: session, transcript: transcript.as_str() };
-        let record = project(line, &at);
-        let row_id = MessageKey {
-            session_id: session.parse().unwrap(),
-            transcript: transcript.clone(),
-            uuid: record.uuid.clone(),
-        }
-        .row_id();
-        let context = FieldContext { table: "messages", row_id: &row_id, column: "body" };
-        let (body, sealed) = keys.seal(seals, context, line, world.db.entropy()).unwrap();
-        Line { index, record, body, sealed, bytes: line.len() as u64 }
-    });
-    Batch {
+    let preparer = Preparer::new(scope, &world.db, seals).await.unwrap();
+    preparer.prepare(received(session, transcript, offset, lines)).unwrap()
+}
+
+/// A batch as the server receives it.
+pub fn received<'a>(
+    session: &str,
+    transcript: &str,
+    offset: Option<u64>,
+    lines: &'a [String],
+) -> ReceivedBatch<'a> {
+    let line = |(text, index): (&'a String, u64)| ReceivedLine { index, text };
+    ReceivedBatch {
         session_id: session.parse().unwrap(),
-        lines: prepared.collect(),
-        transcript,
+        transcript: transcript.parse().unwrap(),
         offset,
         consumed: lines.len() as u64,
         metadata: SessionMetadata {
@@ -125,7 +120,7 @@ pub async fn batch(
             git_remote: Some("git@example.com:team/orchard.git".to_owned()),
             ..SessionMetadata::default()
         },
-        last_line_hash: lines.last().map(|line| format!("{:064x}", line.len())),
+        lines: lines.iter().zip(0..).map(line).collect(),
     }
 }
 
@@ -138,7 +133,7 @@ pub async fn push(
     lines: &[String],
 ) -> (u64, u64, u64) {
     let batch = batch(world, &world.scope, true, session, transcript, offset, lines).await;
-    match ingest::store(&world.scope, &world.db, true, batch).await.unwrap() {
+    match ingest::store(&world.scope, &world.db, batch).await.unwrap() {
         Outcome::Stored { stored, duplicates, next_offset, .. } => (stored, duplicates, next_offset),
         Outcome::Refused(error) => panic!("{error:?}"),
     }
