@@ -1,12 +1,12 @@
-//! How well a session went: one figure, from what is known of it. docs/METRICS.md gives the reasons.
+//! The effectiveness score of a session. docs/METRICS.md explains it.
 
 use super::share;
 use crate::entities::Sentiment;
 
-/// Turns that a compaction is taken to cost: what was said before must be found again.
+/// The assumed cost of a compaction in turns: the agent must gather the earlier context again.
 const TURNS_PER_COMPACTION: i64 = 5;
 
-/// What of a session goes into its figures.
+/// The input of the score.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Inputs {
     pub turns: i64,
@@ -19,14 +19,14 @@ pub(super) struct Inputs {
     pub mood_sum: i64,
 }
 
-/// How well a session went.
+/// The effectiveness of a session.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SessionEffectiveness {
     /// The session.
     pub session_id: String,
-    /// When its first line was written, in milliseconds since the epoch.
+    /// The time of its first line, in milliseconds since the epoch.
     pub started_at: Option<i64>,
-    /// From 0 to 100; none where nothing is known that tells.
+    /// The score, from 0 to 100; `None` if no part of it is known.
     pub score: Option<f64>,
     /// The share of tasks and to-dos that were completed.
     pub completion: Option<f64>,
@@ -34,7 +34,7 @@ pub struct SessionEffectiveness {
     pub focus: Option<f64>,
     /// The mean sentiment of its prompts, from about -5 to +5.
     pub sentiment: Option<f64>,
-    /// Where sentiment went.
+    /// The trend of its sentiments.
     pub trend: Option<SentimentTrend>,
     /// Turns.
     pub turns: i64,
@@ -42,7 +42,7 @@ pub struct SessionEffectiveness {
     pub compactions: i64,
 }
 
-/// Where sentiment went, from the first half of the prompts to the second.
+/// The trend of sentiments, from the first half of the prompts to the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SentimentTrend {
     /// Up by more than half a point.
@@ -54,7 +54,7 @@ pub enum SentimentTrend {
 }
 
 impl SentimentTrend {
-    /// The name that clients see.
+    /// The name in the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -64,7 +64,7 @@ impl SentimentTrend {
         }
     }
 
-    /// The trend of moods in order; none of fewer than two.
+    /// The trend of sentiments in order; `None` if there are fewer than two.
     pub(super) fn of(moods: &[&Sentiment]) -> Option<Self> {
         let scores: Vec<f64> = moods.iter().filter_map(|mood| mood.sentiment).collect();
         let (first, second) = scores.split_at(scores.len() / 2);
@@ -79,7 +79,7 @@ impl SentimentTrend {
     }
 }
 
-/// The parts that are known, each with its weight, make the score.
+/// The score is the weighted mean of the parts that are known.
 pub(super) fn measure(inputs: &Inputs) -> SessionEffectiveness {
     let completion = share(inputs.tasks_done.min(inputs.tasks), inputs.tasks);
     let focus = share(inputs.turns, inputs.turns + TURNS_PER_COMPACTION * inputs.compactions);
