@@ -177,8 +177,8 @@ impl DbError {
         }
     }
 
-    /// Whether a row with this key exists already (PostgreSQL's SQLSTATE 23505, SQLite's SQLITE_CONSTRAINT_PRIMARYKEY and
-    /// SQLITE_CONSTRAINT_UNIQUE).
+    /// Whether a row with this key exists already (PostgreSQL's SQLSTATE 23505, SQLite's
+    /// SQLITE_CONSTRAINT_PRIMARYKEY and SQLITE_CONSTRAINT_UNIQUE).
     pub(crate) fn is_duplicate(&self) -> bool {
         matches!(self.code().as_deref(), Some("23505" | "1555" | "2067"))
     }

@@ -86,7 +86,8 @@ impl<T> Page<T> {
     }
 }
 
-/// A position in a list of messages: (time, transcript, line, uuid). A rewritten file may have two messages on one line.
+/// A position in a list of messages: (time, transcript, line, uuid). A rewritten file may have two messages on one
+/// line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageCursor {
     /// Milliseconds since the epoch.

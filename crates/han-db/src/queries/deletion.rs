@@ -19,8 +19,8 @@ struct SessionRow {
 
 /// Deletes a session of the team; returns whether it existed. A later push of its lines is refused as `gone`.
 ///
-/// Answers that a fork copied counted for this session, and do not count for the fork afterwards: the ids of its answers
-/// are kept, without their counters.
+/// Answers that a fork copied counted for this session, and do not count for the fork afterwards: the ids of its
+/// answers are kept, without their counters.
 ///
 /// # Errors
 /// If a line cannot be opened. Then nothing is deleted.

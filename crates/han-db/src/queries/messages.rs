@@ -64,8 +64,8 @@ const COLUMNS: &str =
 const NEWEST_FIRST: &str = "at DESC, transcript DESC, line DESC, uuid DESC";
 const OLDEST_FIRST: &str = "at, transcript, line, uuid";
 
-/// Reads the messages that meet a condition, in `order`. Only the bodies of the first ones, with at most `bytes` together,
-/// are read.
+/// Reads the messages that meet a condition, in `order`. Only the bodies of the first ones, with at most `bytes`
+/// together, are read.
 async fn read(
     tx: &ScopedTx,
     condition: &str,
@@ -342,8 +342,8 @@ async fn behind(
         .collect())
 }
 
-/// The lines of one file in physical order, from line `from` on, at most `limit`: for export. Returns fewer if they exceed
-/// the budget of the transaction, and none only at the end.
+/// The lines of one file in physical order, from line `from` on, at most `limit`: for export. Returns fewer if they
+/// exceed the budget of the transaction, and none only at the end.
 ///
 /// # Errors
 /// If a body cannot be opened; [`DbError::TooMuch`] if the budget of the transaction does not cover a single line.

@@ -12,8 +12,8 @@ use crate::queries::ingest::rederive::Rederived;
 use crate::queries::ingest::rollup_delta::RollupKey;
 use crate::{Db, DbError, ScopedTx};
 
-/// The number of rounds. Sessions that grew during a round are derived again in the next one; in the last round, writers
-/// wait.
+/// The number of rounds. Sessions that grew during a round are derived again in the next one; in the last round,
+/// writers wait.
 const ROUNDS: u32 = 5;
 
 /// The size of a rebuild.

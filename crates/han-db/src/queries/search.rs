@@ -26,8 +26,8 @@ use crate::stored::{CountRow, message_key, stored, stored_id};
 use crate::tx::SystemTx;
 use crate::{Db, DbError, ScopedTx};
 
-/// The maximum different words in one row of the index: PostgreSQL's tsvector is limited to a megabyte, and a term takes
-/// 16 bytes plus 4 for its entry.
+/// The maximum different words in one row of the index: PostgreSQL's tsvector is limited to a megabyte, and a term
+/// takes 16 bytes plus 4 for its entry.
 const PART_WORDS: usize = 40_000;
 
 /// The maximum lines, and their bytes, that one transaction indexes. A single line may be larger.
@@ -113,10 +113,10 @@ pub struct Hit {
 pub struct Hits {
     /// The hits.
     pub hits: Vec<Hit>,
-    /// Where the next page continues; `None` at the end. A page with fewer hits than requested, or none, may still have a
-    /// next one: for example, if the words of a phrase are common and the phrase is rare.
+    /// Where the next page continues; `None` at the end. A page with fewer hits than requested, or none, may still have
+    /// a next one: for example, if the words of a phrase are common and the phrase is rare.
     pub next: Option<HitCursor>,
-    /// The number of messages with the terms of the query that cannot be opened, so that it is unknown whether they match.
+    /// The number of messages with the terms of the query that cannot be opened: whether they match is unknown.
     pub unreadable: usize,
 }
 
@@ -520,8 +520,8 @@ async fn store(tx: &SystemTx, team: &str, session: &str, rows: &[Terms]) -> Resu
     Ok(())
 }
 
-/// Deletes the team's index and its search key. The job then indexes all lines again under a new key. Until that is done,
-/// searches find only the lines that are indexed.
+/// Deletes the team's index and its search key. The job then indexes all lines again under a new key. Until that is
+/// done, searches find only the lines that are indexed.
 pub async fn reindex(scope: &Scope, db: &Db) -> Result<(), DbError> {
     db.write_system_for(scope, "search.reindex", |tx| async move {
         // First the key: a concurrent indexing transaction holds a lock on it, so this waits for that transaction.

@@ -140,7 +140,8 @@ impl SessionRow {
     }
 }
 
-/// The content of a sealed column. If it cannot be opened: nothing and `false`, because one row must not hide the others.
+/// The content of a sealed column. If it cannot be opened: nothing and `false`, because one row must not hide the
+/// others.
 pub(crate) fn or_unreadable<T: Default>(
     column: &'static str,
     row_id: &str,

@@ -1,4 +1,4 @@
-//! What the tests of this crate share: a migrated database with a team, and lines prepared as the server does.
+//! Shared by the tests of this crate: a migrated database with a team, and batches prepared like the server does.
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -22,7 +22,7 @@ use han_types::sync::SessionMetadata;
 use han_types::{Actor, Capabilities, Credential, Scope, UserId};
 use secrecy::SecretString;
 
-/// A database with a team in it.
+/// A database with a team.
 pub struct World {
     pub db: Db,
     pub clock: TestClock,
@@ -34,7 +34,7 @@ pub fn keks() -> KekRing {
     kek_ring([7u8; 32], &[])
 }
 
-/// A ring as the environment describes one.
+/// A KEK ring from secrets, as in the environment.
 pub fn kek_ring(current: [u8; 32], previous: &[[u8; 32]]) -> KekRing {
     let secret = |bytes: &[u8; 32]| base64::engine::general_purpose::STANDARD.encode(bytes);
     let previous: Vec<String> = previous.iter().map(secret).collect();
@@ -59,13 +59,13 @@ pub async fn world(database: &TestDatabase) -> World {
     World { db, clock, scope }
 }
 
-/// A new person with a team of their own.
+/// A new user with their own team.
 pub async fn team(db: &Db, name: &str) -> Scope {
     let (user, _) = identity::create_user_with_team(db, name, name).await.unwrap();
     scope(db, user.id).await
 }
 
-/// Somebody who has signed in.
+/// A user who has signed in.
 pub fn actor(user_id: UserId) -> Actor {
     Actor {
         user_id,
@@ -80,7 +80,7 @@ pub async fn scope(db: &Db, user_id: UserId) -> Scope {
     identity::scope_for(db, &actor(user_id)).await.unwrap().unwrap().scope
 }
 
-/// A new member of Ada's team. Their only membership is that one, so their scope is for it.
+/// A new member of Ada's team. It is their only membership, so their scope is for that team.
 pub async fn member(world: &World, name: &str, role: han_types::Role) -> Scope {
     let user = identity::create_user(&world.db, name).await.unwrap();
     identity::put_member(&world.db, world.scope.team_id(), &user.id, role).await.unwrap();
@@ -124,7 +124,7 @@ pub fn received<'a>(
     }
 }
 
-/// Stores lines and gives (stored, duplicates, next offset).
+/// Stores lines; returns (stored, duplicates, next offset).
 pub async fn push(
     world: &World,
     session: &str,
@@ -139,7 +139,7 @@ pub async fn push(
     }
 }
 
-/// Every row of a table as text, read past every policy: what somebody with the database file sees.
+/// All rows of a query as text, without row-level security: what a reader of the database file sees.
 pub async fn dump(database: &TestDatabase, sql: &str) -> Vec<String> {
     use sqlx::{Connection as _, Row as _};
     if database.is_postgres() {

@@ -1,5 +1,5 @@
-//! Writes the data that is derived from lines: results, file changes, hook executions, to-dos, sentiments, and the delta
-//! of the rollups. Batches in any order give the same result as one batch.
+//! Writes the data that is derived from lines: results, file changes, hook executions, to-dos, sentiments, and the
+//! delta of the rollups. Batches in any order give the same result as one batch.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

@@ -2,11 +2,11 @@
 //! lines.
 //!
 //! The transaction locks the session's row first, so batches of one session are serialized across processes. It then
-//! appends the lines; a conflict on the primary key, not a read, identifies lines that are already stored. Only new
+//! appends the lines. A conflict on the primary key, not a read, identifies lines that are already stored. Only new
 //! lines count in totals, rollups and change events, so a batch that is sent twice changes nothing.
 //!
-//! `prepare` projects and seals before the transaction. `derive` (with `tasks` and `usage`) writes the data derived from
-//! lines, `rollup_delta` what they add to rollups, and `rederive` repeats both from a session's stored lines.
+//! `prepare` projects and seals lines before the transaction. `derive` (with `tasks` and `usage`) writes the data
+//! derived from lines, `rollup_delta` what they add to rollups, and `rederive` repeats both from stored lines.
 
 pub(crate) mod derive;
 pub(crate) mod prepare;
@@ -144,8 +144,8 @@ impl Placed<'_> {
     }
 }
 
-/// What the transaction expects of a batch. A batch that continues at the end of its file has only new lines, unless the
-/// file repeats a line: then the transaction fails, and runs again with a check of every line.
+/// What the transaction expects of a batch. A batch that continues at the end of its file has only new lines, unless
+/// the file repeats a line: then the transaction fails, and runs again with a check of every line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Expects {
     NewLines,

@@ -31,8 +31,8 @@ pub(crate) enum Kind {
     Subagent,
     /// Han's tasks, by type, by when they began.
     TaskBegun,
-    /// Han's tasks, by `type/outcome`, by when they ended, with their duration; `score` is the sum of confidences, `error`
-    /// the sum of their distances from the outcomes, in millionths.
+    /// Han's tasks, by `type/outcome`, by when they ended, with their duration; `score` is the sum of confidences,
+    /// `error` the sum of their distances from the outcomes, in millionths.
     TaskEnded,
     /// Tool uses, by name.
     Tool,
@@ -214,8 +214,8 @@ pub(crate) struct RollupKey<'a> {
 }
 
 impl RollupKey<'_> {
-    /// Adds the deltas of a session to the rollups, each under its project. Runs at most one statement for each of the two
-    /// tables; rows are locked in the order of their keys.
+    /// Adds the deltas of a session to the rollups, each under its project. Runs at most one statement for each of the
+    /// two tables; rows are locked in the order of their keys.
     pub(crate) async fn add(&self, tx: &ScopedTx, parts: &[(&str, &RollupDelta)]) -> Result<(), DbError> {
         let mut rollups = BTreeMap::new();
         let mut counts = BTreeMap::new();

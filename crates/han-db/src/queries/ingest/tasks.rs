@@ -319,7 +319,8 @@ impl Derive<'_> {
         Ok(())
     }
 
-    /// Deletes tasks that no longer exist: those named by their call before the result named them, or that were never started.
+    /// Deletes tasks that no longer exist: those named by their call before the result named them, or that were never
+    /// started.
     async fn forget<'i>(&self, table: &str, ids: impl Iterator<Item = &'i String>) -> Result<(), DbError> {
         let ids: Vec<&String> = ids.collect();
         if !ids.is_empty() {

@@ -315,8 +315,8 @@ impl SessionRow {
             compactions: self.compaction_count,
             tasks: self.tasks,
             tasks_done: self.tasks_done,
-            moods: self.sentiment_count,
-            mood_sum: self.sentiment_sum,
+            sentiments: self.sentiment_count,
+            sentiment_sum: self.sentiment_sum,
         });
         SessionEffectiveness { session_id: self.session_id.clone(), started_at: self.started_at, ..measured }
     }
@@ -354,7 +354,7 @@ fn cost(
             ..week
         })
         .collect();
-    analysis.sessions = dearest(sessions, usage, prices);
+    analysis.sessions = most_expensive(sessions, usage, prices);
     analysis.per_session = per(analysis.total.usd, begun);
     analysis.per_completed_task = per(analysis.total.usd, completed_tasks);
     analysis
@@ -365,7 +365,7 @@ fn per(usd: f64, n: i64) -> Option<f64> {
     (n > 0).then(|| usd / n as f64)
 }
 
-fn dearest(sessions: &[SessionRow], usage: &[SessionUsage], prices: &PriceTable) -> Vec<SessionCost> {
+fn most_expensive(sessions: &[SessionRow], usage: &[SessionUsage], prices: &PriceTable) -> Vec<SessionCost> {
     let mut costs: HashMap<&str, (TokenTotals, Cost)> = HashMap::new();
     for row in usage {
         let (tokens, cost) = costs.entry(&row.session_id).or_default();
@@ -464,9 +464,10 @@ async fn best_and_worst(
     let mut bottom: Vec<SessionEffectiveness> = ranked.iter().skip(worst).rev().copied().cloned().collect();
     let ids: Vec<SessionId> =
         top.iter().chain(&bottom).filter_map(|session| session.session_id.parse().ok()).collect();
-    let moods = sentiments::by_sessions(tx, &ids).await?;
+    let sentiments = sentiments::by_sessions(tx, &ids).await?;
     for session in top.iter_mut().chain(&mut bottom) {
-        let of_session: Vec<_> = moods.iter().filter(|mood| mood.session_id == session.session_id).collect();
+        let of_session: Vec<_> =
+            sentiments.iter().filter(|sentiment| sentiment.session_id == session.session_id).collect();
         session.trend = SentimentTrend::of(&of_session);
     }
     Ok((top, bottom))

@@ -14,9 +14,9 @@ pub(super) struct Inputs {
     /// Tasks and to-dos.
     pub tasks: i64,
     pub tasks_done: i64,
-    pub moods: i64,
+    pub sentiments: i64,
     /// In thousandths.
-    pub mood_sum: i64,
+    pub sentiment_sum: i64,
 }
 
 /// The effectiveness of a session.
@@ -65,8 +65,8 @@ impl SentimentTrend {
     }
 
     /// The trend of sentiments in order; `None` if there are fewer than two.
-    pub(super) fn of(moods: &[&Sentiment]) -> Option<Self> {
-        let scores: Vec<f64> = moods.iter().filter_map(|mood| mood.sentiment).collect();
+    pub(super) fn of(sentiments: &[&Sentiment]) -> Option<Self> {
+        let scores: Vec<f64> = sentiments.iter().filter_map(|read| read.sentiment).collect();
         let (first, second) = scores.split_at(scores.len() / 2);
         #[expect(clippy::cast_precision_loss, reason = "a session has few prompts")]
         let mean = |part: &[f64]| (!part.is_empty()).then(|| part.iter().sum::<f64>() / part.len() as f64);
@@ -83,7 +83,7 @@ impl SentimentTrend {
 pub(super) fn measure(inputs: &Inputs) -> SessionEffectiveness {
     let completion = share(inputs.tasks_done.min(inputs.tasks), inputs.tasks);
     let focus = share(inputs.turns, inputs.turns + TURNS_PER_COMPACTION * inputs.compactions);
-    let sentiment = share(inputs.mood_sum, inputs.moods).map(|thousandths| thousandths / 1e3);
+    let sentiment = share(inputs.sentiment_sum, inputs.sentiments).map(|thousandths| thousandths / 1e3);
     let parts = [
         (0.5, completion),
         (0.3, focus.filter(|_| inputs.turns > 0)),
@@ -109,7 +109,7 @@ mod tests {
     use super::{Inputs, measure};
 
     #[test]
-    fn what_is_not_known_leaves_its_weight_out() {
+    fn unknown_parts_have_no_weight() {
         assert_eq!(measure(&Inputs::default()).score, None);
         let focused = measure(&Inputs { turns: 4, ..Inputs::default() });
         assert_eq!((focused.score, focused.focus), (Some(100.0), Some(1.0)));
@@ -117,7 +117,7 @@ mod tests {
             measure(&Inputs { turns: 5, compactions: 1, tasks: 2, tasks_done: 1, ..Inputs::default() });
         assert_eq!((torn.focus, torn.completion), (Some(0.5), Some(0.5)));
         assert!((torn.score.unwrap() - 50.0).abs() < 1e-9);
-        let glad = measure(&Inputs { moods: 2, mood_sum: 10_000, ..Inputs::default() });
+        let glad = measure(&Inputs { sentiments: 2, sentiment_sum: 10_000, ..Inputs::default() });
         assert_eq!((glad.sentiment, glad.score), (Some(5.0), Some(100.0)));
     }
 }

@@ -1,5 +1,5 @@
-//! The estimated time that a person would have needed for the work of tools. It is a rough estimate: its assumptions are
-//! listed here and in docs/METRICS.md, and it is never combined with measured values.
+//! The estimated time that a person would have needed for the work of tools. It is a rough estimate: its assumptions
+//! are listed here and in docs/METRICS.md, and it is never combined with measured values.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! Metrics of dashboards, as sums of the rollups that are maintained at write time: nothing here reads `messages`.
 //! docs/METRICS.md has all formulas.
 //!
-//! Rollups are stored by UTC hour. Days are formed with the caller's offset from UTC. An hour belongs to the day in which
-//! it begins, which matters only for offsets that are not whole hours.
+//! Rollups are stored by UTC hour. Days are formed with the caller's offset from UTC. An hour belongs to the day in
+//! which it begins, which matters only for offsets that are not whole hours.
 
 mod activity;
 mod dashboard;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::{By, CountRow, Range, Within, counts, share};
 use crate::{DbError, ScopedTx};
 
-/// The totals of tasks in a range. Han's tasks have a type and an outcome; the agent's own tasks are only completed or not.
+/// The totals of tasks in a range. Han's tasks have a type and an outcome; the agent's own tasks are only completed or
+/// not.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TaskMetrics {
     /// Han's tasks started.
@@ -33,7 +34,7 @@ pub struct TaskMetrics {
     /// The mean duration of tasks that ended, Han's and the agent's own, in seconds.
     pub average_seconds: Option<f64>,
     /// Prompts with a sentiment.
-    pub moods: i64,
+    pub sentiments: i64,
     /// Prompts with moderate or high frustration.
     pub frustrations: i64,
     /// The share of frustrated prompts.
@@ -87,7 +88,7 @@ pub(super) fn of_rows<'r>(rows: impl Iterator<Item = &'r CountRow>) -> TaskMetri
             "native_begun" => metrics.native_begun += row.count,
             "native_done" => metrics.native_done += row.count,
             "sentiment" => {
-                metrics.moods += row.count;
+                metrics.sentiments += row.count;
                 if matches!(row.key.as_str(), "moderate" | "high") {
                     metrics.frustrations += row.count;
                 }
@@ -104,6 +105,6 @@ pub(super) fn of_rows<'r>(rows: impl Iterator<Item = &'r CountRow>) -> TaskMetri
     metrics.average_confidence = share(score, scored).map(|millionths| millionths / 1e6);
     metrics.calibration = share(error, scored).map(|millionths| 1.0 - millionths / 1e6);
     metrics.average_seconds = share(duration, timed).map(|ms| ms / 1e3);
-    metrics.frustration_rate = share(metrics.frustrations, metrics.moods);
+    metrics.frustration_rate = share(metrics.frustrations, metrics.sentiments);
     metrics
 }
