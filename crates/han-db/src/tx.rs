@@ -353,7 +353,7 @@ impl Db {
         self.retry(&Opening::app(name, scope), scoped, work, |_| true).await
     }
 
-    /// As [`Db::write`], but `work` may also refuse with `Ok(Err(…))`: then the transaction is rolled back, which is no
+    /// As [`Db::write`], but `work` may also refuse with `Ok(Err(…))`, which rolls the transaction back and is not an
     /// error of the database.
     pub(crate) async fn write_or_refuse<T, R, F, Fut>(
         &self,

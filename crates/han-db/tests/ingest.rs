@@ -330,6 +330,8 @@ both_databases!(
         assert_eq!(sessions.len(), 1, "a refused batch is rolled back: {sessions:?}");
         let far = batch(&world, &world.scope, true, "s1", "main", Some(u64::MAX), &lines[..1]).await;
         assert!(matches!(ingest::store(&world.scope, &world.db, far).await.unwrap(), Outcome::Refused(_)));
+        let stats = world.db.transaction_stats()["ingest.store"];
+        assert_eq!((stats.committed, stats.refused, stats.failed), (1, 4, 0), "a refusal is not a failure");
     }
 );
 

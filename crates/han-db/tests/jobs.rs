@@ -235,7 +235,7 @@ both_databases!(
         let mut two = Replica::start(&other, LONG, Schedule::Continuous, &[Act::Wait]);
         one.stop().await;
         let started = Said::Started { replica: two.name.clone(), interrupted: Some(progress(1)) };
-        assert_eq!(two.said().await, started, "it goes on where the other stopped");
+        assert_eq!(two.said().await, started, "it continues where the other one stopped");
         assert_eq!(status(&world.db).await.holder.as_ref(), Some(&two.name));
         two.stop().await;
 

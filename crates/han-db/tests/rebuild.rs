@@ -4,7 +4,7 @@
 mod support;
 
 use han_db::queries::{deletion, rebuild};
-use han_testkit::both_databases;
+use han_testkit::{SyntheticSession, both_databases};
 use support::corpus::{File, all_files, assert_same, contents, eventful, number, push_in_pieces, push_whole};
 use support::{World, dump, push, world};
 
@@ -28,6 +28,19 @@ both_databases!(
             database.execute(&format!("DELETE FROM {table}")).await;
         }
         database.execute("UPDATE sessions SET turn_count = 99, output_tokens = 99").await;
+        rebuild::rebuild(&world.scope, &world.db).await.unwrap();
+        assert_same(&contents(&database, &world).await, &before);
+    }
+);
+
+both_databases!(
+    async fn a_rebuild_decodes_lines_that_were_sent_as_json_strings(database: TestDatabase) {
+        let world = world(&database).await;
+        let lines = SyntheticSession::new(3).lines(20);
+        let strings: Vec<String> = lines.iter().map(|line| serde_json::json!(line).to_string()).collect();
+        push(&world, "s1", "main", Some(0), &strings).await;
+        let before = contents(&database, &world).await;
+        assert!(number(&database, "SELECT output_tokens FROM sessions").await > 0);
         rebuild::rebuild(&world.scope, &world.db).await.unwrap();
         assert_same(&contents(&database, &world).await, &before);
     }

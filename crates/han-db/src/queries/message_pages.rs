@@ -97,7 +97,7 @@ fn key(row: &KeyRow) -> Result<MessageKey, DbError> {
 }
 
 #[derive(FromQueryResult)]
-struct CountRow {
+struct ListCountRow {
     session_id: String,
     n: i64,
 }
@@ -118,7 +118,7 @@ pub async fn counts(
         let sql = format!(
             "SELECT messages.session_id, count(*) AS n FROM messages WHERE {condition} GROUP BY messages.session_id"
         );
-        for row in tx.all::<CountRow, _>(&sql, values).await? {
+        for row in tx.all::<ListCountRow, _>(&sql, values).await? {
             *totals.entry(row.session_id).or_default() += row.n;
         }
     }

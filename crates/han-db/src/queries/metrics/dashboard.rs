@@ -12,7 +12,7 @@ use super::effectiveness::{Inputs, SentimentTrend, SessionEffectiveness, measure
 use super::human_time::{HumanTime, LONGEST_TURN_SECONDS, estimate};
 use super::tasks::{KINDS, TaskMetrics, of_rows};
 use super::{
-    By, Cost, CountRow, Range, RollupRow, Within, counts, date, plus, rollups, share, total, week_of,
+    By, Cost, Range, RollupCountRow, RollupRow, Within, counts, date, plus, rollups, share, total, week_of,
 };
 use crate::dialect::FirstOfEach;
 use crate::queries::usage::{COLUMNS, SessionUsage, UsageRow};
@@ -405,7 +405,10 @@ fn cache(rows: &[RollupRow], prices: &PriceTable) -> CacheStats {
     CacheStats { hit_rate: share(sum.cache_read, total(&sum) - sum.output), savings_usd }
 }
 
-fn compactions<'r>(rows: impl Iterator<Item = &'r CountRow>, sessions: &[SessionRow]) -> CompactionStats {
+fn compactions<'r>(
+    rows: impl Iterator<Item = &'r RollupCountRow>,
+    sessions: &[SessionRow],
+) -> CompactionStats {
     let mut stats = CompactionStats::default();
     for row in rows {
         match row.key.as_str() {
@@ -423,17 +426,22 @@ fn compactions<'r>(rows: impl Iterator<Item = &'r CountRow>, sessions: &[Session
 }
 
 fn subagents<'r>(
-    rows: impl Iterator<Item = &'r CountRow>,
+    rows: impl Iterator<Item = &'r RollupCountRow>,
     names: &HashMap<String, String>,
 ) -> Vec<SubagentUsage> {
-    let usage =
-        |row: &CountRow| SubagentUsage { subagent_type: names.get(&row.key).cloned(), count: row.count };
+    let usage = |row: &RollupCountRow| SubagentUsage {
+        subagent_type: names.get(&row.key).cloned(),
+        count: row.count,
+    };
     let mut subagents: Vec<SubagentUsage> = rows.map(usage).collect();
     subagents.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.subagent_type.cmp(&b.subagent_type)));
     subagents
 }
 
-fn hooks<'r>(rows: impl Iterator<Item = &'r CountRow>, names: &HashMap<String, String>) -> Vec<HookHealth> {
+fn hooks<'r>(
+    rows: impl Iterator<Item = &'r RollupCountRow>,
+    names: &HashMap<String, String>,
+) -> Vec<HookHealth> {
     let mut hooks: Vec<HookHealth> = rows
         .map(|row| HookHealth {
             hook: names.get(&row.key).cloned().unwrap_or_default(),

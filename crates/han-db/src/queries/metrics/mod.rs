@@ -231,7 +231,7 @@ async fn rollups(
 
 /// Sums of `rollup_counts`.
 #[derive(Clone, Debug, FromQueryResult)]
-struct CountRow {
+struct RollupCountRow {
     bucket: i64,
     name: String,
     kind: String,
@@ -254,7 +254,7 @@ async fn counts(
     within: &Within,
     by: By,
     kinds: &[&str],
-) -> Result<Vec<CountRow>, DbError> {
+) -> Result<Vec<RollupCountRow>, DbError> {
     let dialect = tx.dialect();
     let mut values: Vec<Value> = vec![tx.team(), range.from.into(), range.to.into(), dialect.list(kinds)];
     let kinds = dialect.is_any("kind", 4);
@@ -280,7 +280,7 @@ mod tests {
     use super::{DAY_MS, Range, date, week_of};
 
     #[test]
-    fn days_begin_where_the_caller_lives() {
+    fn days_begin_at_local_midnight() {
         // 2026-11-23T23:30:00Z is the 24th in Kolkata (+05:30) and the 23rd in New York (-05:00).
         let now = Timestamp::parse_rfc3339("2026-11-23T23:30:00Z").unwrap();
         let range = Range::days(now, 2, 330);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{By, CountRow, Range, Within, counts, share};
+use super::{By, Range, RollupCountRow, Within, counts, share};
 use crate::{DbError, ScopedTx};
 
 /// The totals of tasks in a range. Han's tasks have a type and an outcome; the agent's own tasks are only completed or
@@ -63,7 +63,7 @@ pub async fn metrics(tx: &ScopedTx, range: &Range, within: &Within) -> Result<Ta
     Ok(of_rows(rows.iter()))
 }
 
-pub(super) fn of_rows<'r>(rows: impl Iterator<Item = &'r CountRow>) -> TaskMetrics {
+pub(super) fn of_rows<'r>(rows: impl Iterator<Item = &'r RollupCountRow>) -> TaskMetrics {
     let mut metrics = TaskMetrics::default();
     let mut types: BTreeMap<&str, i64> = BTreeMap::new();
     let (mut timed, mut duration, mut scored, mut score, mut error) = (0, 0, 0, 0, 0);

@@ -6,7 +6,7 @@ use han_transcript::fold::TokenTotals;
 use han_transcript::pricing::PriceTable;
 
 use super::tasks::{KINDS, TaskMetrics, of_rows};
-use super::{By, Cost, CountRow, Range, RollupRow, Within, counts, date, plus, rollups, week_of};
+use super::{By, Cost, Range, RollupCountRow, RollupRow, Within, counts, date, plus, rollups, week_of};
 use crate::{DbError, ScopedTx};
 
 /// The length of a period.
@@ -153,7 +153,7 @@ pub async fn team_metrics(
 /// Rows by name, each with the totals of its tasks.
 fn named<'r>(
     rows: &'r [RollupRow],
-    tasks: &'r [CountRow],
+    tasks: &'r [RollupCountRow],
 ) -> impl Iterator<Item = (&'r str, &'r RollupRow, TaskMetrics)> {
     rows.iter().map(|row| {
         let tasks = of_rows(tasks.iter().filter(|task| task.name == row.name));
@@ -161,7 +161,7 @@ fn named<'r>(
     })
 }
 
-fn periods(rows: &[RollupRow], tasks: &[CountRow], period: Period) -> Vec<PeriodSums> {
+fn periods(rows: &[RollupRow], tasks: &[RollupCountRow], period: Period) -> Vec<PeriodSums> {
     let mut periods: BTreeMap<String, PeriodSums> = BTreeMap::new();
     for row in rows {
         let sums = periods.entry(period.of(row.bucket)).or_default();
