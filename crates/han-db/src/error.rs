@@ -1,4 +1,4 @@
-//! What can go wrong with the database, told apart by what a caller can do about it.
+//! The errors of this crate, distinguished by what a caller can do about them.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use thiserror::Error;
 /// An error of the storage layer.
 #[derive(Debug, Error)]
 pub enum DbError {
-    /// The database refused or failed. The text is for the log, never for a client.
+    /// The database returned an error. The text is for the log, never for a client.
     #[error("database: {0}")]
     Database(#[from] DbErr),
     /// The driver failed outside a query (connecting, listening).
     #[error("database connection: {0}")]
     Driver(#[from] sqlx::Error),
-    /// A sealed field could not be opened or made.
+    /// A field could not be sealed or opened.
     #[error("sealed content: {0}")]
     Crypto(#[from] CryptoError),
     /// A team's keys could not be read or opened.
@@ -33,8 +33,8 @@ pub enum DbError {
         /// The row's id.
         row: String,
     },
-    /// An id that the program made is not valid.
-    #[error("an id that was made here is not valid: {0}")]
+    /// An id that the program created is not valid.
+    #[error("an id that the program created is not valid: {0}")]
     Id(#[from] IdError),
     /// A key that a team must have is not stored.
     #[error("team_keys has no {purpose} key of the team {team}")]
@@ -52,21 +52,21 @@ pub enum DbError {
         /// The row's id.
         row: String,
     },
-    /// The work of a transaction kept a handle to it beyond its end: it was not committed.
+    /// The work of a transaction kept a handle after it ended, so the transaction was not committed.
     #[error("the transaction {name} was still in use when it was to be committed")]
     TransactionInUse {
         /// The transaction's name.
         name: &'static str,
     },
-    /// A task off the async threads panicked, or the runtime shut down before it ran.
+    /// A task for blocking work panicked, or the runtime shut down before it ran.
     #[error("{what} did not end: {source}")]
     TaskLost {
-        /// What it was for.
+        /// The task.
         what: &'static str,
-        /// How it ended.
+        /// The panic or cancellation.
         source: tokio::task::JoinError,
     },
-    /// The database's schema was made by a newer program.
+    /// The database's schema is from a newer program.
     #[error(
         "the database's schema is newer than this program ({0}): run the program version that migrated it, or a later one"
     )]
@@ -76,12 +76,12 @@ pub enum DbError {
         "the database lacks {0} migration(s): run `han-server migrate` with an account that may change the schema"
     )]
     SchemaOlder(usize),
-    /// The account may not do what row-level security needs.
+    /// The database account lacks a privilege that row-level security needs.
     #[error(
         "the database account cannot set up row-level security: {reason}. An administrator must run:\n{sql}"
     )]
     Privileges {
-        /// What is missing.
+        /// The missing privilege.
         reason: String,
         /// The SQL that an administrator must run once.
         sql: String,
@@ -94,34 +94,31 @@ pub enum DbError {
     KekMissing {
         /// The KEK's id, in hexadecimal: the first four bytes of its SHA-256.
         missing: String,
-        /// What it is needed for.
+        /// What needs it.
         what: &'static str,
-        /// The ids of those at hand.
+        /// The ids of the KEKs that the process holds.
         held: String,
     },
-    /// The database URL names no database this program knows.
+    /// The scheme of the database URL is unknown.
     #[error("DATABASE_URL must start with postgres:// or sqlite:, not {0:?}")]
     Url(String),
     /// The database URL names PostgreSQL, which this program was built without.
     #[error("DATABASE_URL names PostgreSQL, but this program was built without it: use sqlite:<file>")]
     WithoutPostgres,
-    /// A batch was refused; its transaction rolls back. Never leaves this crate.
-    #[error("refused: {}", .0.message)]
-    Refused(Box<han_types::sync::BatchError>),
-    /// As many reads run as may run at once, and none ended in time.
+    /// The maximum number of concurrent reads is reached, and none ended in time.
     #[error("too many reads at once")]
     Busy,
-    /// An answer would hold more bytes of lines than one may.
+    /// A response would contain more bytes of lines than the limit.
     #[error("more than {limit} bytes of lines in one answer")]
     TooMuch {
-        /// How many it may hold.
+        /// The limit, in bytes.
         limit: usize,
     },
 }
 
 impl DbError {
-    /// Whether running the same transaction again may succeed: a serialization failure, a deadlock, a lock that
-    /// was not to be had in time (PostgreSQL's SQLSTATE classes 40 and 55P03, SQLite's BUSY).
+    /// Whether running the same transaction again may succeed: a serialization failure, a deadlock, or a
+    /// lock timeout (PostgreSQL's SQLSTATE classes 40 and 55P03, SQLite's BUSY).
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self.code().as_deref() {
@@ -130,15 +127,15 @@ impl DbError {
         }
     }
 
-    /// Whether the database could not be reached or had no connection to give, so that the same request may
+    /// Whether the database could not be reached, or had no free connection or resource, so that the same request may
     /// succeed later.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         if let Some(code) = self.code() {
-            // Class 57P: the server is shutting down or was told to end the session; 57014: the statement took
-            // too long; 53: out of resources, a full disk among them. SQLite's result codes: 13, the disk is full; a
-            // file could not be written (778), flushed (1034), given another length (1546) or, for what readers and the
-            // writer share, another size (4874), as on a disk quota.
+            // Class 57P: the server shuts down, or an administrator ended the session; 57014: statement timeout; 53:
+            // out of resources, such as a full disk. SQLite's result codes: 13: the disk is full; 778, 1034, 1546,
+            // 4874: a file, or the shared memory of readers and writer, could not be written, flushed or resized, as
+            // when a disk quota is exceeded.
             return code.starts_with("57P")
                 || code.starts_with("53")
                 || matches!(code.as_str(), "57014" | "13" | "778" | "1034" | "1546" | "4874")
@@ -154,8 +151,8 @@ impl DbError {
         }
     }
 
-    /// Whether stored content could not be opened: it was sealed for another place, with a key that is not held, or
-    /// changed since.
+    /// Whether stored content could not be opened: it was sealed for another place or with a key that is not held, or
+    /// it was modified.
     #[must_use]
     pub fn is_unreadable(&self) -> bool {
         match self {
@@ -164,13 +161,13 @@ impl DbError {
         }
     }
 
-    /// That the value of a table's column is not what the program wrote.
+    /// The error for a stored value that is not what the program wrote.
     pub(crate) fn malformed(table: &'static str, column: &'static str, row: impl Display) -> Self {
         Self::Malformed { table, column, row: row.to_string() }
     }
 
-    /// What went wrong, without anything that a statement or a row may have brought into the database's message: for the
-    /// places that keep an error where operators of all teams read it.
+    /// The error without text from the database's message, which may quote statements and rows. Use this where an error
+    /// is stored for operators.
     pub(crate) fn summary(&self) -> String {
         match (self, self.code()) {
             (Self::Database(_) | Self::Driver(_), Some(code)) => format!("database error {code}"),
@@ -183,8 +180,8 @@ impl DbError {
         }
     }
 
-    /// Whether a row is there already (PostgreSQL's SQLSTATE 23505, SQLite's SQLITE_CONSTRAINT_PRIMARYKEY and
-    /// SQLITE_CONSTRAINT_UNIQUE).
+    /// Whether a row with this key exists already (PostgreSQL's SQLSTATE 23505, SQLite's
+    /// SQLITE_CONSTRAINT_PRIMARYKEY and SQLITE_CONSTRAINT_UNIQUE).
     pub(crate) fn is_duplicate(&self) -> bool {
         matches!(self.code().as_deref(), Some("23505" | "1555" | "2067"))
     }
@@ -211,10 +208,10 @@ impl han_types::StorageError for DbError {
     }
 }
 
-/// Runs work for the processor where it holds up no async thread. `what` says what it is for.
+/// Runs CPU-bound `work` off the async threads. `what` names it in the error.
 ///
 /// # Errors
-/// [`DbError::TaskLost`] where it panics, or the runtime shuts down first.
+/// [`DbError::TaskLost`] if it panics, or the runtime shuts down first.
 pub(crate) async fn blocking<T, F>(what: &'static str, work: F) -> Result<T, DbError>
 where
     T: Send + 'static,
@@ -246,8 +243,8 @@ mod tests {
     use super::DbError;
 
     #[test]
-    fn a_summary_quotes_nothing_of_the_database() {
-        let quoting = DbErr::Type("invalid input: 'what a line said'".to_owned());
+    fn a_summary_has_no_text_of_the_database() {
+        let quoting = DbErr::Type("invalid input: 'a line of a transcript'".to_owned());
         assert_eq!(DbError::from(quoting).summary(), "database error");
         let url = sqlx::Error::Configuration("postgres://ada:secret@db".into());
         assert_eq!(DbError::from(url).summary(), "database error");

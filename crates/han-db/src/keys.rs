@@ -49,7 +49,7 @@ impl TeamKeys {
     ///
     /// # Errors
     /// Only what the cryptographic library may run into.
-    pub fn seal(
+    pub(crate) fn seal(
         &self,
         seals: bool,
         context: FieldContext<'_>,

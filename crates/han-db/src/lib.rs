@@ -1,21 +1,21 @@
-//! What is stored, and every query on it, on SQLite and PostgreSQL alike. SeaORM's types do not leave this crate.
+//! The stored data and all queries on it, on SQLite and PostgreSQL. SeaORM's types do not leave this crate.
 //!
-//! * `connection`, `tx`, `stats`: the database, its transactions, and what becomes of them.
-//! * `dialect`, `bulk_insert`, `search_sql`: in what the two databases differ.
+//! * `connection`, `tx`, `stats`: the database, its transactions, and their statistics.
+//! * `dialect`, `bulk_insert`, `search_sql`: the differences between the two databases.
 //! * `tables`: every table and its kind.
-//! * `migrations`: how the schema came to be.
-//! * `keys`: teams' key rings, as `team_keys` keeps them.
-//! * `entities`: what a row holds; `queries`: one file per noun.
-//! * `jobs`: background work, of which each kind runs on one replica at a time.
-//! * `outbox`, `changes`, `commits`: what changed, the live feed that subscriptions read, and what wakes it.
+//! * `migrations`: the schema, step by step.
+//! * `keys`: teams' key rings, from the table `team_keys`.
+//! * `entities`: the content of rows; `queries`: one file per noun.
+//! * `jobs`: background jobs; each runs on one replica at a time.
+//! * `outbox`, `changes`, `commits`: the table of changes, the live feed that subscriptions read, and its wake-ups.
 //!
 //! A query on a team's data takes a [`ScopedTx`] first, which carries the [`Scope`](han_types::Scope) that it was
-//! opened with; no function takes both a scope and a transaction. Look-ups made before a team is known run in a
-//! transaction of the system's, inside this crate.
+//! opened with; no function takes both a scope and a transaction. Lookups made before a team is known run in a system
+//! transaction, inside this crate.
 //!
 //! # Errors
 //!
-//! Every function that takes a transaction or a [`Db`] returns a [`DbError`] where the database fails; a write that
+//! Every function that takes a transaction or a [`Db`] returns a [`DbError`] when the database fails. A write that
 //! fails has changed nothing, unless its documentation says otherwise. An `# Errors` section of a function names
 //! further errors only.
 

@@ -1,38 +1,38 @@
-//! Keyset pages: a page is asked for by the key of the row before it, so that page ten thousand costs what page
-//! one does. Cursors are opaque to clients and mean nothing outside the list they came from.
+//! Keyset pagination: a page is requested by the key of the row before it, so every page costs the same. Cursors are
+//! opaque to clients and valid only for the list that they came from.
 
 use std::collections::HashMap;
 
 use thiserror::Error;
 
-/// The largest page a client may ask for.
+/// The largest page that a client may request.
 pub const MAX_PAGE: usize = 500;
 
-/// What is wrong with a page that was asked for.
+/// An invalid page request.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PageError {
-    /// More rows than a page may hold, or fewer than none.
+    /// `first` is negative, or more than a page may hold.
     #[error("first is {0}; ask for 1 to {MAX_PAGE}")]
     First(i64),
-    /// A cursor that no page of this list gave out.
+    /// The cursor is not from a page of this list.
     #[error("the cursor is malformed: use the endCursor of an earlier page of the same list")]
     Cursor,
 }
 
-/// Which page.
+/// A requested page.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PageRequest<C> {
-    /// The key of the last row of the page before.
+    /// The key of the last row of the previous page.
     pub after: Option<C>,
-    /// How many rows.
+    /// The number of rows.
     pub first: usize,
 }
 
 impl<C: Cursor> PageRequest<C> {
-    /// Reads a connection's arguments; without `first` a page holds `default` rows.
+    /// From a connection's arguments. `default` is the number of rows if `first` is absent.
     ///
     /// # Errors
-    /// Where `first` is out of range or `after` is no cursor of this list.
+    /// If `first` is out of range, or `after` is not a cursor of this list.
     pub fn parse(after: Option<&str>, first: Option<i32>, default: usize) -> Result<Self, PageError> {
         let first = match first {
             None => default,
@@ -47,15 +47,15 @@ impl<C: Cursor> PageRequest<C> {
     }
 }
 
-/// The key of a row in a list's order, as clients carry it.
+/// The key of a row in a list's order, as clients store it.
 pub trait Cursor: Sized {
     /// Its text.
     fn encode(&self) -> String;
-    /// Reads it back; `None` where it is none.
+    /// Parses it; `None` if it is malformed.
     fn decode(text: &str) -> Option<Self>;
 }
 
-/// A page and whether another follows.
+/// A page, and whether another one follows.
 #[derive(Clone, Debug)]
 pub struct Page<T> {
     /// The rows.
@@ -65,14 +65,14 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// Makes a page of `first` rows from a read that asked for one more.
+    /// A page of `first` rows, from a query that requested one more.
     pub(crate) fn cut(mut rows: Vec<T>, first: usize) -> Self {
         let has_next = rows.len() > first;
         rows.truncate(first);
         Self { rows, has_next }
     }
 
-    /// Makes pages of rows of several lists, each list's in its order, `list` telling which one a row is of.
+    /// Pages of several lists. `rows` are in the order of each list; `list` returns the list of a row.
     pub(crate) fn cut_each(
         rows: Vec<T>,
         list: impl Fn(&T) -> &String,
@@ -86,7 +86,7 @@ impl<T> Page<T> {
     }
 }
 
-/// A place in a list of messages: (time, transcript, line, uuid). A file that was rewritten may have two messages on one
+/// A position in a list of messages: (time, transcript, line, uuid). A rewritten file may have two messages on one
 /// line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageCursor {
@@ -122,7 +122,7 @@ impl Cursor for MessageCursor {
     }
 }
 
-/// A place in a list of sessions: (last activity, session).
+/// A position in a list of sessions: (last activity, session).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionCursor {
     /// Milliseconds since the epoch.

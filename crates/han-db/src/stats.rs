@@ -1,4 +1,4 @@
-//! What becomes of transactions, by their names: a span for each, and counters for all of a name.
+//! Statistics of transactions by name: a tracing span for each transaction, and counters for each name.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,25 +11,27 @@ use tracing::field::{Empty, display};
 
 use crate::{Db, DbError};
 
-/// What became of the transactions of one name since the process started. Each attempt at one is counted once:
-/// `committed`, `retried`, `failed` or `cancelled`.
+/// The counters of the transactions of one name since the process started. Each attempt is counted once, as
+/// `committed`, `refused`, `retried`, `failed` or `cancelled`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TransactionStats {
     /// Writes that were committed, and reads that ended without an error.
     pub committed: u64,
+    /// Writes that were rolled back because they refused their input. This is no error of the database.
+    pub refused: u64,
     /// Writes that were rolled back because of a conflict, and run again.
     pub retried: u64,
-    /// Those that ended with an error: writes were rolled back.
+    /// Reads and writes that ended with an error; the writes were rolled back.
     pub failed: u64,
-    /// Writes that were abandoned half-way and rolled back: their caller went away.
+    /// Writes whose future was dropped before it ended; they were rolled back.
     pub cancelled: u64,
-    /// How long all of them took together, from asking for a connection to the end.
+    /// The total duration, from the request for a connection to the end.
     pub total: Duration,
-    /// How long the longest took.
+    /// The longest duration.
     pub max: Duration,
 }
 
-/// The counters of every transaction's name. There are as many as names in the program's text.
+/// The counters by name. Names are literals in the program, so their number is bounded.
 #[derive(Debug, Default)]
 pub(crate) struct TransactionCounters(Mutex<BTreeMap<&'static str, TransactionStats>>);
 
@@ -39,6 +41,7 @@ impl TransactionCounters {
         let stats = counters.entry(name).or_default();
         match outcome {
             Outcome::Committed => stats.committed += 1,
+            Outcome::Refused => stats.refused += 1,
             Outcome::Retried => stats.retried += 1,
             Outcome::Failed => stats.failed += 1,
             Outcome::Cancelled => stats.cancelled += 1,
@@ -49,7 +52,7 @@ impl TransactionCounters {
 }
 
 impl Db {
-    /// What became of transactions so far, by name.
+    /// The counters of transactions so far, by name.
     #[must_use]
     pub fn transaction_stats(&self) -> BTreeMap<&'static str, TransactionStats> {
         self.transaction_counters().0.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -59,6 +62,7 @@ impl Db {
 #[derive(Clone, Copy, Debug)]
 enum Outcome {
     Committed,
+    Refused,
     Retried,
     Failed,
     Cancelled,
@@ -68,6 +72,7 @@ impl Outcome {
     fn as_str(self) -> &'static str {
         match self {
             Self::Committed => "committed",
+            Self::Refused => "refused",
             Self::Retried => "retried",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
@@ -75,24 +80,24 @@ impl Outcome {
     }
 }
 
-/// One attempt at a transaction, counted when this is dropped: a future that is cancelled runs nothing else.
+/// One attempt at a transaction, counted on drop: a cancelled future runs no other code.
 pub(crate) struct Measure {
     db: Db,
     name: &'static str,
     span: Span,
     begun: Instant,
-    /// What it ends as if nothing else is known.
+    /// The outcome if no method sets another one.
     outcome: Outcome,
     failed: AtomicBool,
 }
 
 impl Measure {
-    /// Of a read, which ends when it is dropped.
+    /// For a read, which ends when it is dropped.
     pub(crate) fn read(db: &Db, name: &'static str, team: Option<&TeamId>) -> Self {
         Self::start(db, name, team, Outcome::Committed)
     }
 
-    /// Of a write, which is cancelled unless it is said to have ended otherwise.
+    /// For a write, which counts as cancelled unless a method sets another outcome.
     pub(crate) fn write(db: &Db, name: &'static str, team: Option<&TeamId>) -> Self {
         Self::start(db, name, team, Outcome::Cancelled)
     }
@@ -109,7 +114,7 @@ impl Measure {
         &self.span
     }
 
-    /// A read has met an error.
+    /// Records an error of a read.
     pub(crate) fn note(&self, error: &DbError) {
         self.failed.store(true, Ordering::Relaxed);
         self.span.record("error", display(error));
@@ -117,6 +122,10 @@ impl Measure {
 
     pub(crate) fn committed(mut self) {
         self.outcome = Outcome::Committed;
+    }
+
+    pub(crate) fn refused(mut self) {
+        self.outcome = Outcome::Refused;
     }
 
     pub(crate) fn retried(mut self, error: &DbError) {

@@ -1,16 +1,24 @@
-//! Reading stored values: a column's text as what it means, or an error that names table, column and row.
+//! Reading stored values: parses a column's text, with errors that name table, column and row; rows that many queries
+//! share.
 
 use std::fmt::Display;
 use std::str::FromStr;
 
 use han_types::MessageKey;
+use sea_orm::FromQueryResult;
 
 use crate::DbError;
 
-/// The value of a text column that this program wrote.
+/// The result of a query that counts: `SELECT count(*) AS n`.
+#[derive(FromQueryResult)]
+pub(crate) struct CountRow {
+    pub(crate) n: i64,
+}
+
+/// Parses the value of a text column that this program wrote.
 ///
 /// # Errors
-/// [`DbError::Malformed`] where it is no such value.
+/// [`DbError::Malformed`] if it is not valid.
 pub(crate) fn stored<T: FromStr>(
     text: &str,
     table: &'static str,
@@ -20,10 +28,10 @@ pub(crate) fn stored<T: FromStr>(
     text.parse().map_err(|_| DbError::malformed(table, column, row))
 }
 
-/// The id in a text column of the row that it names.
+/// Parses the id in a text column; the id also names the row in the error.
 ///
 /// # Errors
-/// [`DbError::Malformed`] where it is no id.
+/// [`DbError::Malformed`] if it is not an id.
 pub(crate) fn stored_id<T: FromStr>(
     text: &str,
     table: &'static str,
@@ -32,10 +40,10 @@ pub(crate) fn stored_id<T: FromStr>(
     stored(text, table, column, text)
 }
 
-/// The key of a message, as a row of `table` has it.
+/// The key of a message, from the columns of a row of `table`.
 ///
 /// # Errors
-/// [`DbError::Malformed`] where it is no key.
+/// [`DbError::Malformed`] if it is not a key.
 pub(crate) fn message_key(
     table: &'static str,
     session: &str,

@@ -279,6 +279,11 @@ impl Tx {
     async fn commit(self) -> Result<(), DbError> {
         Ok(self.inner.commit().await?)
     }
+
+    /// Discards everything this transaction wrote.
+    async fn rollback(self) -> Result<(), DbError> {
+        Ok(self.inner.rollback().await?)
+    }
 }
 
 /// How a transaction is opened.
@@ -345,7 +350,24 @@ impl Db {
     {
         let keys = self.team_keys(scope).await;
         let scoped = |tx| ScopedTx { tx, scope: scope.clone(), keys: keys.clone() };
-        self.retry(&Opening::app(name, scope), scoped, work).await
+        self.retry(&Opening::app(name, scope), scoped, work, |_| true).await
+    }
+
+    /// As [`Db::write`], but `work` may also refuse with `Ok(Err(…))`, which rolls the transaction back and is not an
+    /// error of the database.
+    pub(crate) async fn write_or_refuse<T, R, F, Fut>(
+        &self,
+        scope: &Scope,
+        name: &'static str,
+        work: F,
+    ) -> Result<Result<T, R>, DbError>
+    where
+        F: Fn(Arc<ScopedTx>) -> Fut,
+        Fut: Future<Output = Result<Result<T, R>, DbError>>,
+    {
+        let keys = self.team_keys(scope).await;
+        let scoped = |tx| ScopedTx { tx, scope: scope.clone(), keys: keys.clone() };
+        self.retry(&Opening::app(name, scope), scoped, work, Result::is_ok).await
     }
 
     /// Opens a read-only transaction for the system's own look-ups.
@@ -370,7 +392,7 @@ impl Db {
         F: Fn(Arc<SystemTx>) -> Fut,
         Fut: Future<Output = Result<T, DbError>>,
     {
-        self.retry(&Opening::system(name), |tx| SystemTx { tx }, work).await
+        self.retry(&Opening::system(name), |tx| SystemTx { tx }, work, |_| true).await
     }
 
     /// As [`Db::write_system`], on behalf of a member.
@@ -385,7 +407,7 @@ impl Db {
         Fut: Future<Output = Result<T, DbError>>,
     {
         let acting = |tx| ActingTx { tx: SystemTx { tx }, scope: scope.clone() };
-        self.retry(&Opening::system(name), acting, work).await
+        self.retry(&Opening::system(name), acting, work, |_| true).await
     }
 
     /// The keys of the scope's team, read before a transaction is opened.
@@ -399,7 +421,14 @@ impl Db {
         Ok(Tx { measure: Some(measure), ..tx })
     }
 
-    async fn retry<T, C, W, F, Fut>(&self, opening: &Opening<'_>, wrap: W, work: F) -> Result<T, DbError>
+    /// Runs `work` until it does not conflict, and commits where `commits` says so of what it returned.
+    async fn retry<T, C, W, F, Fut>(
+        &self,
+        opening: &Opening<'_>,
+        wrap: W,
+        work: F,
+        commits: fn(&T) -> bool,
+    ) -> Result<T, DbError>
     where
         C: Into<Tx>,
         W: Fn(Tx) -> C,
@@ -413,12 +442,20 @@ impl Db {
                 let tx = Arc::new(wrap(self.begin(opening, Mode::Write).await?));
                 let value = work(Arc::clone(&tx)).await?;
                 let tx = Arc::into_inner(tx).ok_or(DbError::TransactionInUse { name: opening.name })?;
-                tx.into().commit().await?;
+                if commits(&value) {
+                    tx.into().commit().await?;
+                } else {
+                    tx.into().rollback().await?;
+                }
                 Ok(value)
             };
             match once.instrument(measure.span().clone()).await {
                 Ok(value) => {
-                    measure.committed();
+                    if commits(&value) {
+                        measure.committed();
+                    } else {
+                        measure.refused();
+                    }
                     return Ok(value);
                 }
                 Err(error) if attempt < ATTEMPTS && DbError::is_retryable(&error) => {

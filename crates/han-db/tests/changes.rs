@@ -1,4 +1,4 @@
-//! The live feed: everything once, whatever order transactions commit in, whoever cuts the connection.
+//! The change feed delivers each change once, in any order of commits and after lost connections.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
@@ -16,7 +16,7 @@ use support::{push, world};
 use tokio::sync::broadcast::Receiver;
 use tokio_util::sync::CancellationToken;
 
-/// The next change, as (session, action, how many lines came with it).
+/// The next change, as (session, action, number of lines).
 async fn next(feed: &mut Receiver<DbChangeEvent>) -> (String, Action, i64) {
     match tokio::time::timeout(Duration::from_secs(30), feed.recv()).await.expect("a change arrives").unwrap()
     {
@@ -26,20 +26,21 @@ async fn next(feed: &mut Receiver<DbChangeEvent>) -> (String, Action, i64) {
             change.ordinal_to - change.ordinal_from,
         ),
         DbChangeEvent::Access(user_id) => panic!("no right of {user_id} has changed"),
-        DbChangeEvent::Resync => panic!("nothing was missed, so nothing has to be fetched anew"),
+        DbChangeEvent::Resync => panic!("a resync, although no change was missed"),
     }
 }
 
-/// Whose rights changed next.
+/// The user of the next change of rights.
 async fn next_access(feed: &mut Receiver<DbChangeEvent>) -> UserId {
-    match tokio::time::timeout(Duration::from_secs(30), feed.recv()).await.expect("it is told").unwrap() {
+    match tokio::time::timeout(Duration::from_secs(30), feed.recv()).await.expect("a change arrives").unwrap()
+    {
         DbChangeEvent::Access(user_id) => UserId::clone(&user_id),
         other => panic!("{other:?}"),
     }
 }
 
 both_databases!(
-    async fn a_right_that_ends_is_told_and_its_use_is_not(database: TestDatabase) {
+    async fn the_end_of_a_right_is_published_and_its_use_is_not(database: TestDatabase) {
         let world = world(&database).await;
         let db = &world.db;
         let team = world.scope.team_id();
@@ -58,7 +59,7 @@ both_databases!(
         let link = login_links::create(db, cy).await.unwrap();
         let opened = login_links::redeem(db, &link.hash()).await.unwrap().unwrap();
         let session = web_sessions::by_hash(db, &opened.token.hash()).await.unwrap().unwrap();
-        // Being used ends nothing.
+        // The use of a credential does not end it.
         api_keys::touch(db, &api_keys::by_hash(db, &token.hash()).await.unwrap().unwrap()).await.unwrap();
         world.clock.advance_seconds(credentials::USE_RECORDED_EVERY_SECONDS + 1);
         web_sessions::touch(db, &session).await.unwrap();
@@ -71,16 +72,16 @@ both_databases!(
             assert_eq!(next_access(&mut feed).await, *expected);
             assert_eq!(next_access(&mut access).await, *expected);
         }
-        // A session that changes is told to who watches sessions, and to nobody else.
+        // A change of a session is sent to subscribers of sessions only.
         push(&world, "s1", "main", Some(0), &SyntheticSession::new(3).lines(2)).await;
         assert_eq!(next(&mut feed).await.0, "s1");
         assert!(access.try_recv().is_err());
     }
 );
 
-/// Whatever wrote it, and however quiet its transaction was to be.
+/// Even if another program wrote it in a transaction that sets `han.coalesce`.
 #[tokio::test]
-async fn another_replica_hears_of_a_right_that_ends() {
+async fn another_replica_receives_the_end_of_a_right() {
     let database = TestDatabase::postgres().await;
     let world = world(&database).await;
     let replica = support::connect(database.url(), &world.clock).await;
@@ -93,7 +94,7 @@ async fn another_replica_hears_of_a_right_that_ends() {
 }
 
 both_databases!(
-    async fn a_push_is_told_once(database: TestDatabase) {
+    async fn a_push_is_published_once(database: TestDatabase) {
         let world = world(&database).await;
         let shutdown = CancellationToken::new();
         let changes = world.db.start_changes(shutdown.clone()).await.unwrap();
@@ -104,14 +105,14 @@ both_databases!(
         assert_eq!(next(&mut feed).await, ("s1".to_owned(), Action::Update, 10));
         push(&world, "s1", "main", Some(0), &lines).await;
         push(&world, "s2", "main", Some(0), &lines[..1]).await;
-        assert_eq!(next(&mut feed).await.0, "s2", "what was there already is not told again");
+        assert_eq!(next(&mut feed).await.0, "s2", "a repeated push is not published");
         shutdown.cancel();
         changes.stopped().await;
     }
 );
 
 both_databases!(
-    async fn a_change_opens_only_for_its_team(database: TestDatabase) {
+    async fn a_change_can_only_be_opened_by_its_team(database: TestDatabase) {
         let world = world(&database).await;
         let stranger = support::team(&world.db, "bob").await;
         let changes = world.db.start_changes(CancellationToken::new()).await.unwrap();
@@ -123,18 +124,18 @@ both_databases!(
             assert!(change.session(&stranger, &world.db).await.unwrap().is_none());
             assert!(change.messages(&stranger, &world.db).await.unwrap().unwrap().is_empty());
             assert!(change.session(&world.scope, &world.db).await.unwrap().is_some());
-            let told = change.messages(&world.scope, &world.db).await.unwrap().unwrap();
-            for (at, told) in told.iter().enumerate() {
-                assert_eq!(told.index, at as i64);
+            let published = change.messages(&world.scope, &world.db).await.unwrap().unwrap();
+            for (at, message) in published.iter().enumerate() {
+                assert_eq!(message.index, at as i64);
             }
-            messages = told.len();
+            messages = published.len();
         }
     }
 );
 
-/// Two replicas: what one stores the other tells, even after its LISTEN connection was cut.
+/// One replica publishes what another one stores, even after its LISTEN connection was terminated.
 #[tokio::test]
-async fn another_replica_hears_of_it_even_after_its_listener_was_killed() {
+async fn another_replica_receives_changes_after_its_listener_was_killed() {
     let database = TestDatabase::postgres().await;
     let world = world(&database).await;
     let replica = support::connect(database.url(), &world.clock).await;
@@ -154,7 +155,7 @@ async fn another_replica_hears_of_it_even_after_its_listener_was_killed() {
     .fetch_one(&mut admin)
     .await
     .unwrap();
-    assert!(killed >= 1, "somebody listens");
+    assert!(killed >= 1, "a connection listens");
     for n in 0..20 {
         let name = format!("after-{n}");
         push(&world, &name, "main", Some(0), &lines).await;
@@ -163,9 +164,9 @@ async fn another_replica_hears_of_it_even_after_its_listener_was_killed() {
     }
 }
 
-/// Transactions that take their numbers in one order and commit in another, with one left open all the while.
+/// Transactions get their sequence numbers in one order and commit in another, while one transaction stays open.
 #[tokio::test]
-async fn numbers_that_commit_late_are_not_lost() {
+async fn changes_that_commit_late_are_delivered() {
     let database = TestDatabase::postgres().await;
     let world = world(&database).await;
     let changes = world.db.start_changes(CancellationToken::new()).await.unwrap();
@@ -177,7 +178,7 @@ async fn numbers_that_commit_late_are_not_lost() {
              VALUES ('{team}', '{name}', '{name}', 'u', '{{}}', false, 0, 0)"
         ))
     };
-    // Holds the horizon back: nothing may wait for it.
+    // Holds back the horizon. No delivery may wait for it.
     let mut idle = sqlx::PgConnection::connect(database.url()).await.unwrap();
     let mut idle = idle.begin().await.unwrap();
     sqlx::query("SELECT pg_current_xact_id()").execute(&mut *idle).await.unwrap();
@@ -204,7 +205,7 @@ async fn numbers_that_commit_late_are_not_lost() {
 }
 
 both_databases!(
-    async fn trimming_keeps_what_is_young(database: TestDatabase) {
+    async fn trimming_keeps_recent_changes(database: TestDatabase) {
         let world = world(&database).await;
         let lines = SyntheticSession::new(3).lines(2);
         push(&world, "old", "main", Some(0), &lines).await;
@@ -219,11 +220,11 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_message_is_told_with_its_place_in_the_list(database: TestDatabase) {
+    async fn a_message_is_published_with_its_index_in_the_list(database: TestDatabase) {
         let world = world(&database).await;
         let changes = world.db.start_changes(CancellationToken::new()).await.unwrap();
         let mut feed = changes.sender.subscribe();
-        // Han's own events carry times among those of the main file.
+        // The times of Han's events are interleaved with those of the main file.
         let mut session = SyntheticSession::new(8);
         let (main, han) = (session.lines(40), session.han_events(10));
         let line = |n: usize| {
@@ -236,13 +237,13 @@ both_databases!(
         push(&world, "s1", "han", Some(0), &han).await;
         push(&world, "s2", "main", Some(0), &(20..40).map(line).collect::<Vec<_>>()).await;
         push(&world, "s2", "han", Some(0), &(0..30).map(line).collect::<Vec<_>>()).await;
-        let mut told = 0;
-        while told < 4 {
+        let mut received = 0;
+        while received < 4 {
             let DbChangeEvent::Change(change) = feed.recv().await.unwrap() else { panic!("resync") };
             if change.ordinal_to == change.ordinal_from {
                 continue;
             }
-            told += 1;
+            received += 1;
             let id = change.session_id.clone().unwrap();
             let tx = world.db.read(&world.scope, "test.read").await.unwrap();
             let request = han_db::page::PageRequest { after: None, first: 500 };

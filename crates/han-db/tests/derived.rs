@@ -1,18 +1,20 @@
-//! What is derived from lines: the same as han-transcript's folds make of them, whatever the order and the batches.
+//! Derived data equals the result of han-transcript's folds, for any order and any batches.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
 
 use std::collections::BTreeMap;
 
+use han_db::queries::ingest::{Preparer, ReceivedBatch};
 use han_testkit::{SeededEntropy, SyntheticSession, TestDatabase, both_databases};
 use han_transcript::fold::{LinePosition, SessionTotals};
 use han_transcript::record::{LineContext, TimeSource, project};
 use han_types::Timestamp;
+use han_types::sync::SessionMetadata;
 use support::corpus::{File, all_files, eventful, number, push_in_pieces, strip_blind_ids};
 use support::{dump, push, world};
 
-/// What the folds say of each session.
+/// The totals of each session, from the folds.
 fn folded(files: &[File]) -> BTreeMap<&str, SessionTotals> {
     let mut totals: BTreeMap<&str, SessionTotals> = BTreeMap::new();
     for (session, transcript, lines) in files {
@@ -75,7 +77,7 @@ async fn assert_as_folded(database: &TestDatabase, files: &[File]) {
 }
 
 both_databases!(
-    async fn any_batching_comes_to_what_the_folds_say(database: TestDatabase) {
+    async fn any_batching_gives_the_result_of_the_folds(database: TestDatabase) {
         let files = all_files();
         let mut whole: Option<Vec<String>> = None;
         for (size, seed) in [(100_000, 1), (9, 2), (400, 3)] {
@@ -99,16 +101,16 @@ both_databases!(
     }
 );
 
-/// A database of its own for one way of pushing.
+/// A separate database for one way of pushing.
 async fn fresh(like: &TestDatabase) -> TestDatabase {
     if like.is_postgres() { TestDatabase::postgres().await } else { TestDatabase::sqlite().await }
 }
 
 both_databases!(
-    async fn results_before_their_calls_void_and_correct_them_too(database: TestDatabase) {
+    async fn results_that_arrive_before_their_calls_correct_them(database: TestDatabase) {
         let world = world(&database).await;
         let (session, _, lines) = eventful().remove(0);
-        // Backwards, line by line: every result comes before its call. Offsets may go back, not forward.
+        // Backwards, line by line: each result arrives before its call. Offsets may decrease, but not leave a gap.
         push(&world, &session, "main", Some(0), &lines[lines.len() - 1..]).await;
         for line in lines.iter().rev().skip(1) {
             push(&world, &session, "main", Some(0), std::slice::from_ref(line)).await;
@@ -142,15 +144,17 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_session_takes_its_sums_along_to_its_project(database: TestDatabase) {
+    async fn rollups_move_to_the_project_when_it_becomes_known(database: TestDatabase) {
         let world = world(&database).await;
         let lines = SyntheticSession::new(3).lines(60);
         let homeless: Vec<String> =
             lines.iter().map(|line| line.replace("\"cwd\":\"/home/dev/orchard\"", "\"n\":1")).collect();
-        let mut batch =
-            support::batch(&world, &world.scope, true, "s1", "main", Some(0), &homeless[..40]).await;
-        batch.metadata = han_types::sync::SessionMetadata::default();
-        han_db::queries::ingest::store(&world.scope, &world.db, true, batch).await.unwrap();
+        let received = ReceivedBatch {
+            metadata: SessionMetadata::default(),
+            ..support::received("s1", "main", Some(0), &homeless[..40])
+        };
+        let batch = Preparer::new(&world.scope, &world.db, true).await.unwrap().prepare(received).unwrap();
+        han_db::queries::ingest::store(&world.scope, &world.db, batch).await.unwrap();
         assert_eq!(number(&database, "SELECT count(*) FROM rollups WHERE project_id <> ''").await, 0);
         push(&world, "s1", "main", Some(40), &homeless[40..]).await;
         for table in ["rollups", "rollup_counts"] {
@@ -174,7 +178,7 @@ both_databases!(
     }
 );
 
-/// What does not depend on where a line stood when it came: everything but line numbers.
+/// The derived data without line numbers, which depend on the order of arrival.
 async fn derived(database: &TestDatabase) -> Vec<String> {
     let mut rows = Vec::new();
     for sql in [
@@ -189,14 +193,14 @@ async fn derived(database: &TestDatabase) -> Vec<String> {
         "SELECT started_at, last_activity_at, tool_use_count, file_change_count, lines_added, task_count, \
          task_done_count, output_tokens FROM sessions",
     ] {
-        // Labels' ids are keyed by the team, and each database has another.
+        // Ids of labels are keyed by team, and each database has another team.
         rows.extend(dump(database, sql).await.iter().map(|row| strip_blind_ids(row)));
     }
     rows
 }
 
 both_databases!(
-    async fn any_order_comes_to_the_same(database: TestDatabase) {
+    async fn any_order_gives_the_same_result(database: TestDatabase) {
         let (session, transcript, lines) = eventful().remove(0);
         let in_order = {
             let database = fresh(&database).await;
@@ -215,7 +219,7 @@ both_databases!(
                 for _ in 0..=below(4).min(left.len() - 1) {
                     batch.push(left.swap_remove(below(left.len())));
                 }
-                // Some come twice.
+                // Some lines are pushed twice.
                 batch.push(lines[below(lines.len())].clone());
                 left.retain(|line| !batch.contains(line));
                 push(&world, &session, &transcript, Some(0), &batch).await;

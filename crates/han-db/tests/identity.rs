@@ -1,4 +1,4 @@
-//! Who a token belongs to and what it may touch: memberships, keys, sessions, links, on both databases.
+//! Credentials and their scopes: memberships, API keys, web sessions, login links.
 #![allow(clippy::unwrap_used, reason = "a test's helper fails its test by panicking")]
 
 mod support;
@@ -61,7 +61,7 @@ both_databases!(
             (key(&foreign.id), None),
             (cookie(None), Some(&first.id)),
             (cookie(Some(&second.id)), Some(&second.id)),
-            // A browser whose team has put it out is shown another of its own.
+            // A web session whose active team removed the user falls back to another membership.
             (cookie(Some(&foreign.id)), Some(&first.id)),
         ] {
             let asked = format!("{credential:?}");
@@ -69,8 +69,8 @@ both_databases!(
         }
         let loner = users::create(db, "loner").await.unwrap();
         assert_eq!(team_of(db, &actor(&loner.id, jwt(None))).await, None);
-        let nobody = "0190-nobody".parse().unwrap();
-        assert_eq!(team_of(db, &actor(&nobody, jwt(None))).await, None);
+        let unknown = "0190-unknown".parse().unwrap();
+        assert_eq!(team_of(db, &actor(&unknown, jwt(None))).await, None);
 
         let in_team = async |credential: Credential, team: &TeamId| {
             memberships::scope_in(db, &actor(&ada.id, credential), team)
@@ -87,7 +87,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_scope_says_who_acts_with_which_credential_in_which_request(db: TestDatabase) {
+    async fn a_scope_names_user_credential_and_request(db: TestDatabase) {
         let world = world(&db).await;
         let db = &world.db;
         let (ada, team) = teams::create_with_user(db, "ada", "orchard").await.unwrap();
@@ -143,7 +143,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn teams_of_one_name_have_slugs_of_their_own_and_keys_that_open(db: TestDatabase) {
+    async fn teams_with_equal_names_get_different_slugs_and_usable_keys(db: TestDatabase) {
         let world = world(&db).await;
         let ada = users::create(&world.db, "ada").await.unwrap();
         let mut slugs = Vec::new();
@@ -155,7 +155,7 @@ both_databases!(
         }
         assert_eq!(slugs[..3], ["acme-inc", "acme-inc-2", "acme-inc-3"]);
         assert_eq!(slugs.into_iter().collect::<std::collections::BTreeSet<_>>().len(), 12);
-        // Another process, which has only the database and the KEK, opens the keys.
+        // Another process can open the keys with only the database and the KEK.
         let elsewhere = connect(db.url(), &world.clock).await;
         let last = memberships::list(&elsewhere, &ada.id).await.unwrap().pop().unwrap();
         assert!(elsewhere.keys().team(&elsewhere, &last.team.id).await.is_ok());
@@ -163,7 +163,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_key_is_stored_as_its_hash_and_ends_when_told(db: TestDatabase) {
+    async fn a_key_is_stored_as_its_hash_and_can_be_revoked(db: TestDatabase) {
         let world = world(&db).await;
         let (ada, team) = teams::create_with_user(&world.db, "ada", "orchard").await.unwrap();
         let expires_at = Some(world.clock.now().plus_seconds(60));
@@ -198,7 +198,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_link_opens_one_session_whose_token_is_stored_as_its_hash(db: TestDatabase) {
+    async fn a_login_link_opens_one_session_and_tokens_are_stored_as_hashes(db: TestDatabase) {
         let world = world(&db).await;
         let ada = users::create(&world.db, "ada").await.unwrap();
         let link = login_links::create(&world.db, &ada.id).await.unwrap();

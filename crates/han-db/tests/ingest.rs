@@ -1,4 +1,4 @@
-//! The write path: exactly once whatever the batching, sealed at rest, given back byte for byte.
+//! Ingest: lines are stored exactly once with any batching, sealed at rest, and returned byte for byte.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
@@ -10,13 +10,14 @@ use han_db::queries::ingest::{self, Outcome};
 use han_db::queries::messages::{self, MessageList};
 use han_testkit::{SyntheticSession, TestDatabase, both_databases, fixtures};
 use han_types::sync::BatchErrorCode;
+use sha2::{Digest as _, Sha256};
 use support::corpus::{
     File, contents, files_under, push_in_pieces, push_whole, strip_blind_ids, synthetic_files,
 };
 use support::{World, batch, dump, push, world};
 
-/// Checks that every line pushed is given back as it was.
-async fn assert_all_given_back(world: &World, files: &[File]) {
+/// Checks that every pushed line is returned unchanged.
+async fn assert_all_returned(world: &World, files: &[File]) {
     let tx = world.db.read(&world.scope, "test.read").await.unwrap();
     for (session, transcript, lines) in files {
         let (session, transcript) = (session.parse().unwrap(), transcript.parse().unwrap());
@@ -27,7 +28,7 @@ async fn assert_all_given_back(world: &World, files: &[File]) {
 }
 
 both_databases!(
-    async fn pushing_again_stores_nothing_and_changes_nothing(database: TestDatabase) {
+    async fn a_repeated_push_stores_and_changes_nothing(database: TestDatabase) {
         let world = world(&database).await;
         let files = synthetic_files();
         let total: u64 = files.iter().map(|(_, _, lines)| lines.len() as u64).sum();
@@ -38,16 +39,16 @@ both_databases!(
         assert_eq!(push_whole(&world, &files).await, (0, total));
         assert_eq!(contents(&database, &world).await, before);
         let after = dump(&database, "SELECT seq FROM changes ORDER BY 1").await;
-        assert_eq!(after, outbox, "nothing is announced that did not happen");
+        assert_eq!(after, outbox, "a repeated push is not published");
     }
 );
 
 both_databases!(
-    async fn any_batching_gives_the_same(database: TestDatabase) {
+    async fn any_batching_stores_the_same(database: TestDatabase) {
         let files = synthetic_files();
         let mut expected = None;
         for (size, seed) in [(10_000, 1), (7, 2), (2, 3), (13, 4)] {
-            // A team of its own for each: what is compared speaks of ids that are keyed by team.
+            // A separate team for each run: the compared rows contain ids that are keyed by team.
             let database = if database.is_postgres() {
                 TestDatabase::postgres().await
             } else {
@@ -55,7 +56,7 @@ both_databases!(
             };
             let world = world(&database).await;
             push_in_pieces(&world, &files, size, seed).await;
-            assert_all_given_back(&world, &files).await;
+            assert_all_returned(&world, &files).await;
             let ids = [world.scope.user_id().as_str().to_owned()];
             let mut rows: Vec<String> = contents(&database, &world)
                 .await
@@ -73,7 +74,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn real_transcripts_are_stored_once_and_counted_right(database: TestDatabase) {
+    async fn real_transcripts_are_stored_once_and_counted_correctly(database: TestDatabase) {
         let Some(root) = fixtures::real_transcripts() else { return };
         let world = world(&database).await;
         let files = files_under(&root.join("projects"));
@@ -82,12 +83,12 @@ both_databases!(
         assert_eq!((lines(&main), lines(&agents)), (3456, 152));
 
         assert_eq!(push_whole(&world, &files).await, (3456 + 152, 0));
-        assert_all_given_back(&world, &files).await;
+        assert_all_returned(&world, &files).await;
         let tokens = "SELECT count(*), sum(input_tokens), sum(output_tokens), sum(cache_read_tokens), \
              sum(cache_creation_5m_tokens + cache_creation_1h_tokens) FROM ";
         let figures = |rows: Vec<String>| -> Vec<i64> {
             let digits = |c: char| !c.is_ascii_digit();
-            // `count` and the alias numbers of JSON keys hold no digits.
+            // The keys of the JSON contain no digits.
             rows[0].split(digits).filter(|part| !part.is_empty()).map(|part| part.parse().unwrap()).collect()
         };
         let named = |table: &str| {
@@ -107,7 +108,7 @@ both_databases!(
         let rollups = figures(dump(&database, &named("rollups")).await);
         assert_eq!(rollups[1..], right);
 
-        // In pieces, and again: nothing more.
+        // Pushed again in pieces: no changes.
         let before = contents(&database, &world).await;
         push_in_pieces(&world, &files, 700, 9).await;
         assert_eq!(contents(&database, &world).await, before);
@@ -115,7 +116,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn the_database_holds_no_word_of_a_message(database: TestDatabase) {
+    async fn no_word_of_a_message_is_stored_unencrypted(database: TestDatabase) {
         let world = world(&database).await;
         let mut files = synthetic_files();
         if let Some(root) = fixtures::real_transcripts() {
@@ -150,12 +151,12 @@ both_databases!(
             }
         }
         let stored_words: BTreeSet<&str> = words(&stored).collect();
-        // What stands in clear by design: kinds and types of lines, roles, tool names, models, ids, column names, and
-        // what the sums are sums of.
+        // Stored unencrypted by design: kinds and types of lines, roles, tool names, models, ids, column names, and the
+        // kinds of rollup counts.
         let mut by_design =
             dump(&database, "SELECT DISTINCT kind, line_type, role, tool_name, model FROM messages").await;
         by_design.extend(dump(&database, "SELECT DISTINCT kind FROM rollup_counts").await);
-        let clear: BTreeSet<String> =
+        let unencrypted: BTreeSet<String> =
             by_design.iter().flat_map(|row| words(row).map(str::to_owned).collect::<Vec<_>>()).collect();
         let mut leaked = BTreeSet::new();
         for (_, _, lines) in &files {
@@ -164,14 +165,14 @@ both_databases!(
                     for word in
                         words(&text).filter(|word| word.len() >= 5 && word.chars().all(char::is_alphabetic))
                     {
-                        if stored_words.contains(word) && !clear.contains(word) {
+                        if stored_words.contains(word) && !unencrypted.contains(word) {
                             leaked.insert(word.to_owned());
                         }
                     }
                 }
             }
         }
-        // Names of the tables' own columns and values are English words, too.
+        // The names of columns and values are English words, too.
         let schema: BTreeSet<&str> = [
             "sessions",
             "session",
@@ -217,9 +218,9 @@ both_databases!(
             "false",
             "xid",
             "system",
-            // Ids stand in clear; this is how those of tool uses begin.
+            // Ids are stored unencrypted; this is the prefix of ids of tool uses.
             "toolu",
-            // What tables of derived rows say in clear: columns, states, outcomes, triggers.
+            // Unencrypted in tables of derived data: columns, statuses, outcomes, triggers.
             "changes",
             "completed",
             "continuation",
@@ -252,7 +253,7 @@ both_databases!(
         ]
         .into();
         leaked.retain(|word| !schema.contains(word.as_str()));
-        assert!(leaked.is_empty(), "in clear: {leaked:?}");
+        assert!(leaked.is_empty(), "unencrypted: {leaked:?}");
     }
 );
 
@@ -260,7 +261,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
 }
 
-/// The texts that people and agents wrote, within a line.
+/// The texts in a line that people and agents wrote.
 fn prose(line: &str) -> Vec<String> {
     fn collect(value: &serde_json::Value, texts: &mut Vec<String>) {
         match value {
@@ -291,7 +292,7 @@ fn prose(line: &str) -> Vec<String> {
 }
 
 both_databases!(
-    /// A batch that goes on where its file ended is stored as if all of it were new; it need not be.
+    /// A batch that continues at the end of its file is first stored as if all its lines were new.
     async fn a_file_may_repeat_a_line(database: TestDatabase) {
         let world = world(&database).await;
         let lines = SyntheticSession::new(6).lines(9);
@@ -309,43 +310,42 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_gap_names_the_line_to_go_back_to(database: TestDatabase) {
+    async fn a_gap_names_the_next_expected_line(database: TestDatabase) {
         let world = world(&database).await;
         let lines = SyntheticSession::new(5).lines(30);
         push(&world, "s1", "main", Some(0), &lines[..10]).await;
         let late = batch(&world, &world.scope, true, "s1", "main", Some(20), &lines[20..]).await;
-        let outcome = ingest::store(&world.scope, &world.db, true, late).await.unwrap();
+        let outcome = ingest::store(&world.scope, &world.db, late).await.unwrap();
         let Outcome::Refused(error) = outcome else { panic!("{outcome:?}") };
         assert_eq!((error.code, error.offset), (BatchErrorCode::Gap, Some(10)));
         assert_eq!(dump(&database, "SELECT uuid FROM messages").await.len(), 10);
-        // Another file of the session, and a session nobody has seen, begin at 0.
+        // Another file of the session, and an unknown session, begin at 0.
         for (session, transcript) in [("s1", "agent-1"), ("s2", "main")] {
             let late = batch(&world, &world.scope, true, session, transcript, Some(1), &lines[..1]).await;
-            let outcome = ingest::store(&world.scope, &world.db, true, late).await.unwrap();
+            let outcome = ingest::store(&world.scope, &world.db, late).await.unwrap();
             let Outcome::Refused(error) = outcome else { panic!("{outcome:?}") };
             assert_eq!((error.code, error.offset), (BatchErrorCode::Gap, Some(0)));
         }
         let sessions = dump(&database, "SELECT session_id FROM sessions").await;
-        assert_eq!(sessions.len(), 1, "a refused batch leaves nothing behind: {sessions:?}");
+        assert_eq!(sessions.len(), 1, "a refused batch is rolled back: {sessions:?}");
         let far = batch(&world, &world.scope, true, "s1", "main", Some(u64::MAX), &lines[..1]).await;
-        assert!(matches!(
-            ingest::store(&world.scope, &world.db, true, far).await.unwrap(),
-            Outcome::Refused(_)
-        ));
+        assert!(matches!(ingest::store(&world.scope, &world.db, far).await.unwrap(), Outcome::Refused(_)));
+        let stats = world.db.transaction_stats()["ingest.store"];
+        assert_eq!((stats.committed, stats.refused, stats.failed), (1, 4, 0), "a refusal is not a failure");
     }
 );
 
 both_databases!(
-    async fn a_session_belongs_to_who_pushed_it_first(database: TestDatabase) {
+    async fn a_session_belongs_to_the_user_who_pushed_it_first(database: TestDatabase) {
         let world = world(&database).await;
         let lines = SyntheticSession::new(5).lines(10);
         push(&world, "s1", "main", Some(0), &lines).await;
-        // A stranger's session of the same id is another session.
+        // The same session id in another team is another session.
         let stranger = support::team(&world.db, "bob").await;
         let theirs = batch(&world, &stranger, true, "s1", "main", Some(0), &lines[..4]).await;
-        let outcome = ingest::store(&stranger, &world.db, true, theirs).await.unwrap();
+        let outcome = ingest::store(&stranger, &world.db, theirs).await.unwrap();
         assert!(matches!(outcome, Outcome::Stored { stored: 4, .. }), "{outcome:?}");
-        // A colleague's is refused.
+        // In the same team it is refused.
         han_db::queries::memberships::put(
             &world.db,
             world.scope.team_id(),
@@ -369,21 +369,21 @@ both_databases!(
             han_db::queries::memberships::scope_for(&world.db, &actor).await.unwrap().unwrap().scope;
         assert_eq!(colleague.team_id(), world.scope.team_id());
         let theirs = batch(&world, &colleague, true, "s1", "main", Some(10), &lines[..1]).await;
-        let outcome = ingest::store(&colleague, &world.db, true, theirs).await.unwrap();
+        let outcome = ingest::store(&colleague, &world.db, theirs).await.unwrap();
         let Outcome::Refused(error) = outcome else { panic!("{outcome:?}") };
         assert_eq!(error.code, BatchErrorCode::SessionOwned);
     }
 );
 
 both_databases!(
-    async fn a_rewritten_file_goes_on_from_its_new_end(database: TestDatabase) {
+    async fn a_rewritten_file_continues_at_its_new_end(database: TestDatabase) {
         let world = world(&database).await;
         let lines = SyntheticSession::new(5).lines(30);
         push(&world, "s1", "main", Some(0), &lines[..20]).await;
         let offset = || async {
             ingest::status(&world.scope, &world.db).await.unwrap().first().map(|status| status.offset)
         };
-        // A retry over known lines moves nothing back.
+        // A retry of known lines does not move the offset back.
         assert_eq!(push(&world, "s1", "main", Some(0), &lines[..5]).await, (0, 5, 5));
         assert_eq!(offset().await, Some(20));
         // The file now holds five old lines and two new ones.
@@ -391,11 +391,11 @@ both_databases!(
         assert_eq!(push(&world, "s1", "main", Some(0), &rewritten).await, (2, 5, 7));
         assert_eq!(offset().await, Some(7));
         assert_eq!(dump(&database, "SELECT uuid FROM messages").await.len(), 22, "nothing is lost");
-        // Rewritten to the same number of lines: the last line's hash is the new one's.
+        // Rewritten to the same number of lines: the hash is that of the new last line.
         let longest = [&lines[..6], &lines[20..21]].concat();
         assert_eq!(push(&world, "s1", "main", Some(0), &longest).await.2, 7);
         let hash = ingest::status(&world.scope, &world.db).await.unwrap()[0].last_line_hash.clone();
-        assert_eq!(hash, Some(format!("{:064x}", lines[20].len())));
+        assert_eq!(hash, Some(line_hash(&lines[20])));
     }
 );
 
@@ -409,15 +409,15 @@ both_databases!(
 );
 
 both_databases!(
-    async fn status_tells_only_what_the_asking_person_pushed(database: TestDatabase) {
+    async fn status_lists_only_transcripts_of_the_caller(database: TestDatabase) {
         let world = world(&database).await;
         let lines = SyntheticSession::new(5).lines(3);
         push(&world, "s1", "main", Some(0), &lines).await;
         push(&world, "s1", "agent-a1", Some(0), &lines[..2]).await;
         let status = ingest::status(&world.scope, &world.db).await.unwrap();
-        let told: Vec<(&str, u64)> = status.iter().map(|s| (s.transcript.as_str(), s.offset)).collect();
-        assert_eq!(told, [("agent-a1", 2), ("main", 3)]);
-        assert_eq!(status[1].last_line_hash.as_deref(), Some(format!("{:064x}", lines[2].len()).as_str()));
+        let listed: Vec<(&str, u64)> = status.iter().map(|s| (s.transcript.as_str(), s.offset)).collect();
+        assert_eq!(listed, [("agent-a1", 2), ("main", 3)]);
+        assert_eq!(status[1].last_line_hash.as_deref(), Some(line_hash(&lines[2]).as_str()));
         let stranger = support::team(&world.db, "bob").await;
         assert_eq!(ingest::status(&stranger, &world.db).await.unwrap(), []);
     }
@@ -444,12 +444,17 @@ both_databases!(
     }
 );
 
+/// SHA-256 in lowercase hexadecimal, as docs/SYNC.md specifies for `last_line_hash`.
+fn line_hash(line: &str) -> String {
+    Sha256::digest(line).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn stored_once(lines: &[String]) -> u64 {
     lines.iter().collect::<BTreeSet<_>>().len() as u64
 }
 
 both_databases!(
-    async fn pages_put_together_are_the_list(database: TestDatabase) {
+    async fn concatenated_pages_equal_the_list(database: TestDatabase) {
         let world = world(&database).await;
         let files = synthetic_files();
         push_whole(&world, &files).await;
@@ -476,7 +481,7 @@ both_databases!(
     }
 );
 
-/// All pages of a list, put together.
+/// All pages of a list, concatenated.
 async fn page(
     tx: &han_db::ScopedTx,
     session: &han_types::SessionId,

@@ -1,5 +1,4 @@
-//! What dashboards show: the billed totals in every sum, the same for every way of cutting time, and no look at
-//! messages.
+//! Metrics of dashboards: all totals equal the billed tokens, for every offset and range, without reading messages.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
@@ -18,7 +17,7 @@ fn at(text: &str) -> i64 {
     Timestamp::parse_rfc3339(text).unwrap().0
 }
 
-/// All of 2026, as somebody so many minutes ahead of UTC sees it.
+/// The year 2026 in local time with this offset from UTC.
 fn year(offset_minutes: i32) -> Range {
     let offset = i64::from(offset_minutes) * 60_000;
     Range {
@@ -41,7 +40,7 @@ fn close(a: f64, b: f64) {
 }
 
 both_databases!(
-    async fn the_billed_totals_stand_in_every_sum(database: TestDatabase) {
+    async fn every_total_equals_the_billed_tokens(database: TestDatabase) {
         let Some(root) = fixtures::real_transcripts() else { return };
         let world = world(&database).await;
         push_whole(&world, &files_under(&root.join("projects"))).await;
@@ -114,7 +113,7 @@ fn all() -> PageRequest<han_db::page::SessionCursor> {
 }
 
 both_databases!(
-    async fn ranges_and_projects_part_the_whole(database: TestDatabase) {
+    async fn ranges_and_projects_add_up_to_the_total(database: TestDatabase) {
         let world = world(&database).await;
         push_whole(&world, &all_files()).await;
         let (scope, db, prices) = (&world.scope, &world.db, PriceTable::default());
@@ -160,7 +159,7 @@ both_databases!(
         assert_eq!(repos[0].1.sessions, sessions);
         assert_eq!(of_repo.sessions, sessions);
 
-        // Another team sees nothing of it.
+        // Another team sees none of it.
         let stranger = support::team(db, "bob").await;
         let tx = db.read(&stranger, "test.read").await.unwrap();
         let none = metrics::dashboard(&tx, &year(0), &within, &prices).await.unwrap();
@@ -169,7 +168,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn tasks_are_counted_as_they_came_out(database: TestDatabase) {
+    async fn tasks_are_counted_by_outcome(database: TestDatabase) {
         let world = world(&database).await;
         push_whole(&world, &eventful()).await;
         let (scope, db) = (&world.scope, &world.db);
@@ -212,7 +211,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn sessions_tell_their_work(database: TestDatabase) {
+    async fn sessions_list_their_derived_data(database: TestDatabase) {
         let world = world(&database).await;
         push_whole(&world, &synthetic_files()).await;
         push_whole(&world, &eventful()).await;
@@ -266,16 +265,16 @@ both_databases!(
             checked.iter().any(|one| one.missing.iter().any(|check| check.hook == "lint")),
             "{checked:?}"
         );
-        let moods = sentiments::by_sessions(&tx, &ids).await.unwrap();
+        let listed = sentiments::by_sessions(&tx, &ids).await.unwrap();
         assert_eq!(
-            (moods.len(), moods[0].sentiment, moods[0].frustration_level.as_deref()),
+            (listed.len(), listed[0].sentiment, listed[0].frustration_level.as_deref()),
             (1, Some(-0.5), Some("low"))
         );
-        assert_eq!(moods[0].signals, ["negative_words"]);
+        assert_eq!(listed[0].signals, ["negative_words"]);
     }
 );
 
-/// All pages of a session's file changes, put together.
+/// All pages of a session's file changes, concatenated.
 async fn changes(
     tx: &han_db::ScopedTx,
     session: &SessionId,
@@ -294,7 +293,7 @@ async fn changes(
 }
 
 both_databases!(
-    async fn dashboards_do_without_messages(database: TestDatabase) {
+    async fn dashboards_do_not_read_messages(database: TestDatabase) {
         let world = world(&database).await;
         push_whole(&world, &eventful()).await;
         let (scope, db, prices) = (&world.scope, &world.db, PriceTable::default());

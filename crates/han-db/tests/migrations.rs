@@ -1,5 +1,5 @@
-//! The schema: made on a fresh database, by two replicas at once, by an account that is no superuser; refused where
-//! it is newer; and bound by row-level security wherever a team's data lies.
+//! The schema: migration of a new database, by two replicas concurrently, and by an account that is not a superuser;
+//! refusal of a newer schema; row-level security of all tenant tables.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
@@ -9,7 +9,7 @@ use han_testkit::{TestClock, TestDatabase, both_databases};
 use sqlx::{Connection as _, Row as _};
 
 both_databases!(
-    async fn two_replicas_may_migrate_at_once(db: TestDatabase) {
+    async fn two_replicas_can_migrate_concurrently(db: TestDatabase) {
         let clock = TestClock::default();
         let (one, two) = (support::connect(db.url(), &clock).await, support::connect(db.url(), &clock).await);
         let (a, b) = tokio::join!(one.migrate(), two.migrate());
@@ -30,7 +30,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_newer_schema_is_refused_untouched(database: TestDatabase) {
+    async fn a_newer_schema_is_refused_and_unchanged(database: TestDatabase) {
         let db = support::connect(database.url(), &TestClock::default()).await;
         db.migrate().await.unwrap();
         database
@@ -81,9 +81,9 @@ async fn every_table_has_a_policy_or_no_grant() {
     assert_eq!(bound, expected);
 }
 
-/// Hosted databases give an account that may make roles and databases, no more.
+/// Hosted databases offer an account that may create roles and databases, and nothing else.
 #[tokio::test]
-async fn an_account_that_may_make_roles_is_enough() {
+async fn an_account_that_may_create_roles_is_sufficient() {
     let database = TestDatabase::postgres().await;
     let name = database.url().rsplit('/').next().unwrap().split('?').next().unwrap().to_owned();
     let role = format!("owner_{name}");
@@ -108,9 +108,9 @@ async fn an_account_that_may_make_roles_is_enough() {
     database.execute(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role};")).await;
 }
 
-/// An account that may not make roles is told what an administrator must run.
+/// The error for an account that may not create roles contains the SQL that an administrator must run.
 #[tokio::test]
-async fn an_account_without_rights_is_told_what_to_run() {
+async fn an_account_without_privileges_gets_the_sql_for_an_administrator() {
     let database = TestDatabase::postgres().await;
     let name = database.url().rsplit('/').next().unwrap().split('?').next().unwrap().to_owned();
     let role = format!("poor_{name}");
@@ -129,9 +129,9 @@ async fn an_account_without_rights_is_told_what_to_run() {
     database.execute(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role};")).await;
 }
 
-/// What row-level security holds off even if a query forgets its team.
+/// Even if a query omits its team condition.
 #[tokio::test]
-async fn the_database_defends_too() {
+async fn row_level_security_isolates_teams() {
     let database = TestDatabase::postgres().await;
     let world = support::world(&database).await;
     let other = support::team(&world.db, "bob").await;
@@ -158,9 +158,9 @@ async fn the_database_defends_too() {
     }
 }
 
-/// An account that may make roles, and is no superuser, sets everything up by itself.
+/// An account that may create roles, but is not a superuser, can set up everything.
 #[tokio::test]
-async fn an_account_that_may_make_roles_needs_no_administrator() {
+async fn an_account_that_may_create_roles_needs_no_administrator() {
     let database = TestDatabase::postgres().await;
     let name = database.url().rsplit('/').next().unwrap().split('?').next().unwrap().to_owned();
     let role = format!("maker_{name}");
@@ -180,7 +180,7 @@ async fn an_account_that_may_make_roles_needs_no_administrator() {
     database.execute(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role};")).await;
 }
 
-/// Whatever runs with its owner's rights looks into no temporary schema before its own.
+/// A `SECURITY DEFINER` function must not resolve names in a temporary schema first.
 #[tokio::test]
 async fn functions_of_the_owner_search_temporary_tables_last() {
     let database = TestDatabase::postgres().await;
@@ -200,7 +200,7 @@ async fn functions_of_the_owner_search_temporary_tables_last() {
 }
 
 both_databases!(
-    async fn a_kek_that_is_missing_is_told_by_its_id(database: TestDatabase) {
+    async fn a_missing_kek_is_reported_by_its_id(database: TestDatabase) {
         let world = support::world(&database).await;
         world.db.check_keks().await.unwrap();
         let (old, new) = ([7u8; 32], [8u8; 32]);
@@ -210,7 +210,7 @@ both_databases!(
         assert!(matches!(&error, DbError::KekMissing { missing, .. } if *missing == id), "{error}");
         assert!(error.to_string().contains("KEK_SECRET_PREVIOUS"), "{error}");
 
-        // Which KEK is written with says the database, not the order of a replica's environment.
+        // The database determines the KEK for writing, not the order in a replica's environment.
         let turned =
             support::connect_with(database.url(), &world.clock, support::kek_ring(new, &[old])).await;
         turned.check_keks().await.unwrap();

@@ -1,19 +1,19 @@
-//! Deriving everything anew finds what was kept all along; a deleted session is gone from it all.
+//! A rebuild gives the same derived data as ingest; a deleted session is removed from all of it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
 
 use han_db::queries::{deletion, rebuild};
-use han_testkit::both_databases;
+use han_testkit::{SyntheticSession, both_databases};
 use support::corpus::{File, all_files, assert_same, contents, eventful, number, push_in_pieces, push_whole};
 use support::{World, dump, push, world};
 
 both_databases!(
-    async fn a_rebuild_finds_nothing_to_mend(database: TestDatabase) {
+    async fn a_rebuild_changes_nothing_and_restores_lost_data(database: TestDatabase) {
         let world = world(&database).await;
         let files = all_files();
         push_in_pieces(&world, &files, 60, 7).await;
-        // A fork, whose answers count for the session that stored them first.
+        // A fork: its answers count for the session that stored them first.
         push(&world, "fork", "main", Some(0), &files[0].2).await;
         let before = contents(&database, &world).await;
         let rebuilt = rebuild::rebuild(&world.scope, &world.db).await.unwrap();
@@ -21,7 +21,7 @@ both_databases!(
         assert_eq!(i64::try_from(rebuilt.lines).unwrap(), lines);
         assert_same(&contents(&database, &world).await, &before);
 
-        // What was lost is found again.
+        // Lost derived data is restored.
         for table in
             ["rollups", "rollup_counts", "session_usage", "tasks", "file_changes", "todos", "hook_executions"]
         {
@@ -34,7 +34,20 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_deleted_session_leaves_no_trace_in_sums_and_stays_away(database: TestDatabase) {
+    async fn a_rebuild_decodes_lines_that_were_sent_as_json_strings(database: TestDatabase) {
+        let world = world(&database).await;
+        let lines = SyntheticSession::new(3).lines(20);
+        let strings: Vec<String> = lines.iter().map(|line| serde_json::json!(line).to_string()).collect();
+        push(&world, "s1", "main", Some(0), &strings).await;
+        let before = contents(&database, &world).await;
+        assert!(number(&database, "SELECT output_tokens FROM sessions").await > 0);
+        rebuild::rebuild(&world.scope, &world.db).await.unwrap();
+        assert_same(&contents(&database, &world).await, &before);
+    }
+);
+
+both_databases!(
+    async fn a_deleted_session_leaves_the_rollups_and_is_not_stored_again(database: TestDatabase) {
         let world = world(&database).await;
         let files = all_files();
         let (gone, kept): (Vec<File>, Vec<File>) =
@@ -44,10 +57,13 @@ both_databases!(
         push_whole(&world, &gone).await;
         let id = "eventful".parse().unwrap();
         assert!(deletion::session(&world.scope, &world.db, &id).await.unwrap());
-        let told = number(&database, "SELECT count(*) FROM changes WHERE action = 'delete'").await;
+        let published = number(&database, "SELECT count(*) FROM changes WHERE action = 'delete'").await;
         assert!(!deletion::session(&world.scope, &world.db, &id).await.unwrap());
-        assert_eq!(told, number(&database, "SELECT count(*) FROM changes WHERE action = 'delete'").await);
-        assert_eq!(told, 1);
+        assert_eq!(
+            published,
+            number(&database, "SELECT count(*) FROM changes WHERE action = 'delete'").await
+        );
+        assert_eq!(published, 1);
         let without_tombs = |rows: Vec<String>| -> Vec<String> {
             rows.into_iter().filter(|row| !row.contains("eventful")).collect()
         };
@@ -65,7 +81,7 @@ both_databases!(
 
         let (session, transcript, lines) = &gone[0];
         let batch = support::batch(&world, &world.scope, true, session, transcript, Some(0), lines).await;
-        let outcome = han_db::queries::ingest::store(&world.scope, &world.db, true, batch).await.unwrap();
+        let outcome = han_db::queries::ingest::store(&world.scope, &world.db, batch).await.unwrap();
         assert!(matches!(
             outcome,
             han_db::queries::ingest::Outcome::Refused(error)
@@ -80,7 +96,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn what_a_deleted_session_counted_goes_to_none_of_its_forks(database: TestDatabase) {
+    async fn answers_of_a_deleted_session_do_not_count_for_its_forks(database: TestDatabase) {
         let world = world(&database).await;
         let (session, transcript, lines) = eventful().remove(0);
         push(&world, &session, &transcript, Some(0), &lines).await;
@@ -96,7 +112,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn lines_may_come_in_while_all_is_rebuilt(database: TestDatabase) {
+    async fn lines_can_be_pushed_during_a_rebuild(database: TestDatabase) {
         let world = world(&database).await;
         let files = all_files();
         let files: Vec<File> = files.into_iter().filter(|(_, _, lines)| lines.len() < 500).collect();

@@ -1,4 +1,4 @@
-//! Searching finds what a plain scan of the opened text would find, in the team alone, however lines are stored.
+//! Search finds the same lines as a scan of the opened text, in one team only, however lines were pushed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
@@ -14,7 +14,7 @@ use han_transcript::words::Query;
 use han_types::{Role, Scope, Timestamp};
 use support::{World, push, world};
 
-/// Indexes whatever is due.
+/// Indexes all pending lines.
 async fn index(world: &World) {
     let mut after = None;
     loop {
@@ -31,7 +31,7 @@ async fn lag(world: &World) -> i64 {
     search::lag(&world.db.read(&world.scope, "test.read").await.unwrap()).await.unwrap()
 }
 
-/// Every hit's uuid, by pages.
+/// The uuids of all hits, page by page.
 async fn found(world: &World, scope: &Scope, query: &str, within: &Within, first: usize) -> Vec<String> {
     let query = Query::parse(query).unwrap();
     let mut uuids = Vec::new();
@@ -58,7 +58,7 @@ fn line(uuid: &str, second: usize, text: &str) -> String {
     )
 }
 
-/// Texts over few words, so that queries meet many of them and phrases only some (xorshift64*: the same in every run).
+/// Texts of few words, so that queries match many of them and phrases only some (xorshift64*: the same in every run).
 struct Texts(u64);
 
 impl Texts {
@@ -83,7 +83,7 @@ impl Texts {
 }
 
 both_databases!(
-    async fn what_is_found_is_what_a_scan_would_find(database: TestDatabase) {
+    async fn search_finds_what_a_scan_finds(database: TestDatabase) {
         let world = world(&database).await;
         let other = support::team(&world.db, "bob").await;
         let mut texts = Texts(0x9e37_79b9_7f4a_7c15);
@@ -120,8 +120,8 @@ both_databases!(
 );
 
 both_databases!(
-    /// Any filter, in pages of any size: what a scan of the opened lines that pass it would find, newest first.
-    async fn filters_leave_what_a_scan_would_leave(database: TestDatabase) {
+    /// For any filter and page size: the same lines as a scan of the opened lines that pass it, newest first.
+    async fn filtered_search_finds_what_a_scan_finds(database: TestDatabase) {
         let world = world(&database).await;
         let bob = support::member(&world, "bob", Role::Member).await;
         let mut texts = Texts(0x2545_f491_4f6c_dd1d);
@@ -130,7 +130,7 @@ both_databases!(
             let own: Vec<String> =
                 (0..30).map(|n| line(&format!("{session}u{n:02}"), texts.below(20), &texts.text())).collect();
             let batch = support::batch(&world, scope, true, session, "main", Some(0), &own).await;
-            han_db::queries::ingest::store(scope, &world.db, true, batch).await.unwrap();
+            han_db::queries::ingest::store(scope, &world.db, batch).await.unwrap();
             lines.extend(own.into_iter().map(|line| (session, scope.user_id().as_str().to_owned(), line)));
         }
         index(&world).await;
@@ -176,7 +176,7 @@ fn uuid(line: &str) -> String {
 }
 
 both_databases!(
-    async fn what_cannot_be_opened_is_counted_beside_the_hits(database: TestDatabase) {
+    async fn lines_that_cannot_be_opened_are_counted_separately(database: TestDatabase) {
         let world = world(&database).await;
         let lines = [line("u0", 0, "red build"), line("u1", 1, "red brick"), line("u2", 2, "blue")];
         push(&world, "s1", "main", Some(0), &lines).await;
@@ -194,7 +194,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn words_of_one_message_meet_though_it_has_several_rows(database: TestDatabase) {
+    async fn words_of_one_message_match_across_its_index_rows(database: TestDatabase) {
         let world = world(&database).await;
         let many: String = (0..90_000).map(|n| format!("w{n} ")).collect();
         push(&world, "s1", "main", Some(0), &[line("u0", 0, &many), line("u1", 1, "w1 w2")]).await;
@@ -208,7 +208,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn the_index_follows_what_is_stored_deleted_and_begun_anew(database: TestDatabase) {
+    async fn the_index_follows_pushes_deletions_and_reindexing(database: TestDatabase) {
         let world = world(&database).await;
         let everywhere = Within::default();
         push(&world, "s1", "main", Some(0), &[line("u0", 0, "red build")]).await;
@@ -224,7 +224,7 @@ both_databases!(
         assert!(one.is_ok() && two.is_ok(), "{one:?} {two:?}");
         index(&world).await;
         assert_eq!(found(&world, &world.scope, "red", &everywhere, 10).await, ["u2", "u1", "u0"]);
-        search::begin_anew(&world.scope, &world.db).await.unwrap();
+        search::reindex(&world.scope, &world.db).await.unwrap();
         assert!(found(&world, &world.scope, "red", &everywhere, 10).await.is_empty());
         assert_eq!(lag(&world).await, 3);
         index(&world).await;
@@ -233,7 +233,7 @@ both_databases!(
         assert_eq!(found(&world, &world.scope, "red", &everywhere, 10).await, ["u2"]);
         let left = Due { team_id: world.scope.team_id().clone(), session_id: "s1".parse().unwrap() };
         assert!(search::index(&world.db, &left).await.unwrap(), "of what is gone nothing is left to do");
-        // Nobody's team has none of it.
+        // Another team finds none of it.
         let (user, _) = teams::create_with_user(&world.db, "eve", "eve").await.unwrap();
         let eve = support::scope(&world.db, user.id).await;
         assert!(found(&world, &eve, "red", &everywhere, 10).await.is_empty());

@@ -1,4 +1,4 @@
-//! Signing in: attempts, people from GitHub, refresh tokens that are raced and replayed, logins that wait.
+//! Sign-in: attempts, GitHub users, concurrent and replayed refresh tokens, device logins.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helper fails its test by panicking")]
 
 mod support;
@@ -19,12 +19,12 @@ fn person(github_id: i64, login: &str) -> GithubPerson {
     GithubPerson { github_id, login: login.to_owned(), avatar_url: None, email: None }
 }
 
-async fn somebody(world: &World) -> UserId {
+async fn some_user(world: &World) -> UserId {
     users::create(&world.db, "grace").await.unwrap().id
 }
 
 both_databases!(
-    async fn an_attempt_is_good_once_and_for_ten_minutes(db: TestDatabase) {
+    async fn a_sign_in_attempt_is_valid_once_within_ten_minutes(db: TestDatabase) {
         let world = world(&db).await;
         let token = sign_ins::begin(&world.db, "/sessions?x=1").await.unwrap();
         let rows = dump(&db, "SELECT * FROM sign_ins").await;
@@ -44,7 +44,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_person_is_known_by_the_number_alone(db: TestDatabase) {
+    async fn a_github_user_is_identified_by_id_only(db: TestDatabase) {
         let world = world(&db).await;
         let db = &world.db;
         let mut octo = person(583_231, "octo");
@@ -55,20 +55,20 @@ both_databases!(
         assert_eq!((teams.len(), teams[0].membership.role), (1, Role::Admin));
         assert_eq!(teams[0].team.slug, "octo");
 
-        // Renamed at GitHub, and this time GitHub says no address: the same person, the address stays.
+        // Renamed at GitHub, and without an address this time: the same user, and the address stays.
         let renamed = sign_ins::upsert_github_person(db, &person(583_231, "octocat")).await.unwrap();
         assert!(!renamed.is_new);
         assert_eq!((&renamed.user.id, renamed.user.username.as_str()), (&first.user.id, "octocat"));
         assert_eq!(renamed.user.email.as_deref(), Some("octo@example.com"));
         assert_eq!(memberships::list(db, &first.user.id).await.unwrap().len(), 1);
 
-        // Somebody else takes the name that was given up, and claims the address: another person.
+        // Another GitHub user takes the abandoned name and claims the address: a different user.
         let mut heir = person(999, "octocat");
         heir.email = Some("octo@example.com".to_owned());
         let heir = sign_ins::upsert_github_person(db, &heir).await.unwrap();
         assert!(heir.is_new && heir.user.id != first.user.id);
         assert_eq!(memberships::list(db, &heir.user.id).await.unwrap()[0].team.slug, "octocat");
-        // Nor is somebody who signed in by link taken over by name.
+        // A user who signed in by link is not taken over by name either.
         let local = users::create(db, "linus").await.unwrap();
         let linus = sign_ins::upsert_github_person(db, &person(1, "linus")).await.unwrap();
         assert_ne!(linus.user.id, local.id);
@@ -76,7 +76,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn of_two_first_sign_ins_at_once_one_makes_the_person(db: TestDatabase) {
+    async fn concurrent_first_sign_ins_create_one_user(db: TestDatabase) {
         let world = world(&db).await;
         for number in 1..=5 {
             let octo = person(number, "octo");
@@ -104,9 +104,9 @@ async fn refresh(world: &World, token: &OpaqueToken) -> Refreshed {
 }
 
 both_databases!(
-    async fn a_token_used_twice_ends_its_family(db: TestDatabase) {
+    async fn a_reused_refresh_token_revokes_its_family(db: TestDatabase) {
         let world = world(&db).await;
-        let user = somebody(&world).await;
+        let user = some_user(&world).await;
         let first = token_families::begin(&world.db, &user, "han-coordinator\non ada").await.unwrap();
         let other_family = token_families::begin(&world.db, &user, "elsewhere").await.unwrap();
         let second = issued(refresh(&world, &first.token).await);
@@ -130,7 +130,7 @@ both_databases!(
             request_id: han_testkit::request_id(),
         };
         assert!(credentials::is_live(&world.db, &holder).await.unwrap());
-        // A thief had copied the second one.
+        // A thief uses a copy of the second token.
         world.clock.advance_seconds(RETRY_SECONDS + 1);
         assert!(
             matches!(refresh(&world, &second.token).await, Refreshed::Reused(family) if family == first.family)
@@ -145,20 +145,20 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_retry_after_a_lost_answer_gets_a_sibling(db: TestDatabase) {
+    async fn a_retry_after_a_lost_response_gets_a_sibling_token(db: TestDatabase) {
         let world = world(&db).await;
-        let user = somebody(&world).await;
+        let user = some_user(&world).await;
         let first = token_families::begin(&world.db, &user, "cli").await.unwrap();
         let lost = issued(refresh(&world, &first.token).await);
         world.clock.advance_seconds(RETRY_SECONDS);
         let sibling = issued(refresh(&world, &first.token).await);
         assert_eq!(sibling.family, first.family);
         let next = issued(refresh(&world, &sibling.token).await);
-        // Whoever shows the lost one after all has taken it from the wire.
+        // The lost token can only be presented by someone who intercepted it.
         assert!(matches!(refresh(&world, &lost.token).await, Refreshed::Reused(_)));
         assert!(matches!(refresh(&world, &next.token).await, Refreshed::Refused));
 
-        // Too late, or after somebody has gone on with an answer, it is no retry.
+        // Too late, or after a token of the response was used, it is not a retry.
         let first = token_families::begin(&world.db, &user, "cli").await.unwrap();
         issued(refresh(&world, &first.token).await);
         world.clock.advance_seconds(RETRY_SECONDS + 1);
@@ -171,15 +171,15 @@ both_databases!(
 );
 
 both_databases!(
-    async fn of_two_refreshes_at_once_one_line_goes_on(db: TestDatabase) {
+    async fn concurrent_refreshes_leave_one_live_chain(db: TestDatabase) {
         let world = world(&db).await;
-        let user = somebody(&world).await;
+        let user = some_user(&world).await;
         for _ in 0..10 {
             let first = token_families::begin(&world.db, &user, "cli").await.unwrap();
             let (one, two) = tokio::join!(refresh(&world, &first.token), refresh(&world, &first.token));
             let (one, two) = (issued(one), issued(two));
             assert_ne!(one.token.expose(), two.token.expose());
-            // Both holders go on at once: two lines of one family, which must not both live.
+            // Both holders refresh concurrently: two chains of one family, of which only one may stay alive.
             let (one, two) = tokio::join!(refresh(&world, &one.token), refresh(&world, &two.token));
             let reused = [&one, &two].into_iter().filter(|r| matches!(r, Refreshed::Reused(_))).count();
             assert_eq!(reused, 1, "{one:?} {two:?}");
@@ -188,9 +188,9 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_family_ends_by_itself_and_unknown_tokens_write_nothing(db: TestDatabase) {
+    async fn a_family_expires_and_unknown_tokens_write_nothing(db: TestDatabase) {
         let world = world(&db).await;
-        let user = somebody(&world).await;
+        let user = some_user(&world).await;
         let first = token_families::begin(&world.db, &user, "cli").await.unwrap();
         let before = dump(&db, "SELECT * FROM token_families").await;
         world.clock.advance_seconds(60);
@@ -208,9 +208,9 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_person_sees_and_ends_their_own_sign_ins_alone(db: TestDatabase) {
+    async fn a_user_lists_and_ends_only_their_own_sign_ins(db: TestDatabase) {
         let world = world(&db).await;
-        let (ada, eve) = (somebody(&world).await, somebody(&world).await);
+        let (ada, eve) = (some_user(&world).await, some_user(&world).await);
         sign_ins::open_web_session(&world.db, &ada, "Mozilla/5.0").await.unwrap();
         world.clock.advance_seconds(1);
         let family = token_families::begin(&world.db, &ada, "han-coordinator").await.unwrap();
@@ -237,9 +237,9 @@ async fn poll(world: &World, device: &OpaqueToken) -> Polled {
 }
 
 both_databases!(
-    async fn a_waiting_login_is_approved_once_and_fetched_once(db: TestDatabase) {
+    async fn a_device_login_is_approved_once_and_fetched_once(db: TestDatabase) {
         let world = world(&db).await;
-        let user = somebody(&world).await;
+        let user = some_user(&world).await;
         let login = device_logins::begin(&world.db, "han-coordinator", "192.0.2.7").await.unwrap().unwrap();
         assert!(!dump(&db, "SELECT * FROM device_logins").await[0].contains(login.device_code.expose()));
         assert!(matches!(poll(&world, &login.device_code).await, Polled::Pending));
@@ -250,7 +250,7 @@ both_databases!(
         assert!(device_logins::decide(&world.db, &code, Some(&user)).await.unwrap());
         assert!(!device_logins::decide(&world.db, &code, None).await.unwrap(), "decided once");
         assert_eq!(device_logins::waiting(&world.db, &code).await.unwrap(), None);
-        // Of two who fetch at once, one gets the tokens.
+        // Of two concurrent fetches, one gets the tokens.
         let (one, two) = tokio::join!(poll(&world, &login.device_code), poll(&world, &login.device_code));
         let approved = match (one, two) {
             (Polled::Approved(token), Polled::Unknown) | (Polled::Unknown, Polled::Approved(token)) => token,
@@ -263,24 +263,24 @@ both_databases!(
 );
 
 both_databases!(
-    async fn who_asks_too_often_must_slow_down(db: TestDatabase) {
+    async fn frequent_polling_must_slow_down(db: TestDatabase) {
         let world = world(&db).await;
         let login = device_logins::begin(&world.db, "cli", "-").await.unwrap().unwrap();
         let ask = async || poll(&world, &login.device_code).await;
         assert!(matches!(ask().await, Polled::Pending));
         assert!(matches!(ask().await, Polled::SlowDown));
-        // Each hurried question made the wait longer, for good.
+        // Each early poll increased the interval permanently.
         world.clock.advance_seconds(POLL_SECONDS);
         assert!(matches!(ask().await, Polled::SlowDown));
         world.clock.advance_seconds(3 * POLL_SECONDS);
         assert!(matches!(ask().await, Polled::Pending));
         assert!(device_logins::decide(&world.db, &login.user_code, None).await.unwrap());
-        assert!(matches!(ask().await, Polled::Denied), "a decision is told at once");
+        assert!(matches!(ask().await, Polled::Denied), "a decision is returned at once");
 
         let stale = device_logins::begin(&world.db, "cli", "-").await.unwrap().unwrap();
         world.clock.advance_seconds(DEVICE_SECONDS);
         assert!(matches!(poll(&world, &stale.device_code).await, Polled::Expired));
-        let user = somebody(&world).await;
+        let user = some_user(&world).await;
         assert!(!device_logins::decide(&world.db, &stale.user_code, Some(&user)).await.unwrap());
         let unknown = OpaqueToken::mint(device_logins::DEVICE_PREFIX, world.db.entropy());
         assert!(matches!(poll(&world, &unknown).await, Polled::Unknown));
@@ -288,7 +288,7 @@ both_databases!(
 );
 
 proptest! {
-    /// Whatever is typed is a code of the alphabet or none, and a shown code reads back.
+    /// Any input parses to a code of the alphabet or to none, and a displayed code parses back.
     #[test]
     fn a_user_code_reads_back(text in ".{0,40}", code in "[BCDFGHJKLMNPQRSTVWXZ]{8}") {
         if let Some(read) = device_logins::read_user_code(&text) {

@@ -1,4 +1,4 @@
-//! Members, invites and keys: who may change them, what stays true however many act at once, what is stored of them.
+//! Members, invites and API keys: permissions, invariants under concurrency, and what is stored.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helper fails its test by panicking")]
 
 mod support;
@@ -46,7 +46,7 @@ async fn plan(database: &han_testkit::TestDatabase, team: &TeamId, tier: &str) {
 }
 
 both_databases!(
-    async fn only_admins_change_members_and_nobody_elses(db: TestDatabase) {
+    async fn only_admins_change_members_and_only_of_their_team(db: TestDatabase) {
         let world = world(&db).await;
         let (bob, cy) = (member(&world, "bob", Role::Member).await, member(&world, "cy", Role::Member).await);
         let stranger = support::team(&world.db, "eve").await;
@@ -72,7 +72,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn members_come_in_pages_and_are_the_teams_own(db: TestDatabase) {
+    async fn members_are_paginated_and_limited_to_the_team(db: TestDatabase) {
         let world = world(&db).await;
         for name in ["b", "c", "d", "e"] {
             world.clock.advance_seconds(i64::from(name == "d"));
@@ -96,7 +96,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn of_two_admins_who_leave_at_once_one_stays(db: TestDatabase) {
+    async fn one_of_two_admins_who_leave_concurrently_stays(db: TestDatabase) {
         let world = world(&db).await;
         for round in 0..5 {
             let admins = [
@@ -116,7 +116,7 @@ both_databases!(
             let left: Vec<_> =
                 roles(&world).await.into_iter().filter(|(_, role)| *role == Role::Admin).collect();
             assert_eq!(left.len(), 1, "{left:?}");
-            // The one who stayed hands over, for the next round.
+            // The remaining admin restores the other one for the next round.
             let stayed = if outcomes[0] == TeamChange::Done { &admins[1] } else { &admins[0] };
             teams::set_role(stayed, &world.db, ada, Role::Admin).await.unwrap();
             assert_eq!(teams::leave(stayed, &world.db).await.unwrap(), TeamChange::Done);
@@ -125,7 +125,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn keys_end_with_the_membership_and_stay_ended(db: TestDatabase) {
+    async fn keys_are_revoked_with_the_membership_and_stay_revoked(db: TestDatabase) {
         let world = world(&db).await;
         let bob = member(&world, "bob", Role::Member).await;
         let Minted::Done(_, token) = api_keys::create(&bob, &world.db, "ci", "read", None).await.unwrap()
@@ -142,7 +142,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn an_invite_lets_one_person_in_for_a_day(db: TestDatabase) {
+    async fn an_invite_admits_one_user_within_a_day(db: TestDatabase) {
         let world = world(&db).await;
         let code = invite(&world, SELF_HOSTED, "bob@example.com").await;
         let rows = dump(&db, "SELECT * FROM team_invites").await;
@@ -183,7 +183,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn of_many_who_bring_one_code_at_once_one_gets_in(db: TestDatabase) {
+    async fn concurrent_uses_of_one_invite_admit_one_user(db: TestDatabase) {
         let world = world(&db).await;
         let code = invite(&world, SELF_HOSTED, "bob@example.com").await;
         let mut people = Vec::new();
@@ -199,13 +199,13 @@ both_databases!(
 );
 
 both_databases!(
-    async fn the_last_seat_is_taken_once(database: TestDatabase) {
+    async fn concurrent_invites_do_not_exceed_the_seats(database: TestDatabase) {
         let world = world(&database).await;
         plan(&database, world.scope.team_id(), "pro").await;
         for n in 0..8 {
             member(&world, &format!("m{n}"), Role::Member).await;
         }
-        // Nine of ten seats are taken; three codes are out.
+        // Nine of ten seats are taken; three codes are open.
         let mut codes = Vec::new();
         for n in 0..3 {
             let code = invite(&world, BILLED, &format!("p{n}@example.com")).await;
@@ -220,7 +220,7 @@ both_databases!(
         assert_eq!(roles(&world).await.len(), 10);
         let refused = invites::create(&world.scope, &world.db, BILLED, "x@example.com").await.unwrap();
         assert!(matches!(refused, Invited::Full(10)), "{refused:?}");
-        // Without billing no plan binds: the same code is good.
+        // Without billing, plans are not enforced: the same code is valid.
         let (user, code) =
             codes.iter().zip(&outcomes).find(|(_, o)| matches!(o, Accepted::Full(_))).unwrap().0;
         assert!(matches!(accept(&world, &user.user_id, code.expose()).await, Accepted::Done(_)));
@@ -231,7 +231,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn whoever_guesses_codes_is_locked_out_and_nobody_else(db: TestDatabase) {
+    async fn guessing_invite_codes_locks_out_only_the_guesser(db: TestDatabase) {
         let world = world(&db).await;
         let (eve, bob) = (person(&world, "eve").await, person(&world, "bob").await);
         let good = invite(&world, SELF_HOSTED, "eve@example.com").await;
@@ -239,7 +239,7 @@ both_databases!(
         for junk in ["", "han_invite_short", "junk", "han_login_x"] {
             assert!(matches!(accept(&world, &eve, junk).await, Accepted::Malformed), "{junk}");
         }
-        // Ten at once: no more of them are looked at than are allowed.
+        // Ten concurrent attempts: no more than the limit are looked up.
         let guesses: Vec<OpaqueToken> = (0..10).map(|_| guess()).collect();
         let tried = guesses.iter().map(|code| accept(&world, &eve, code.expose()));
         let outcomes = futures_util::future::join_all(tried).await;
@@ -251,7 +251,7 @@ both_databases!(
         assert!(matches!(accept(&world, &bob, guess().expose()).await, Accepted::Unknown));
 
         world.clock.advance_seconds(LOCKOUT_SECONDS);
-        // Four now, and four when the first have been forgotten.
+        // Four now, and four after the first ones have expired.
         for round in 0..2 {
             for _ in 1..MAX_WRONG_CODES {
                 let tried = accept(&world, &eve, guess().expose()).await;
@@ -263,7 +263,7 @@ both_databases!(
     }
 );
 
-/// The key that a rotation made, and what it is worth.
+/// The id and the token of the key that a rotation created.
 async fn rotated(db: &Db, outcome: Rotated) -> (ApiKeyId, ApiKeyToken) {
     let Rotated::Done(row, token) = outcome else { panic!("{outcome:?}") };
     let found = api_keys::by_hash(db, &token.hash()).await.unwrap().unwrap();
@@ -285,7 +285,7 @@ async fn make(scope: &Scope, db: &Db, name: &str, expires_in: Option<i64>) -> (A
 }
 
 both_databases!(
-    async fn a_rotated_key_ends_at_once_or_after_its_grace(db: TestDatabase) {
+    async fn a_rotated_key_ends_at_once_or_after_its_grace_period(db: TestDatabase) {
         let world = world(&db).await;
         let (db, ada) = (&world.db, &world.scope);
         let (first, first_token) = make(ada, db, "laptop", Some(1000)).await;
@@ -304,7 +304,7 @@ both_databases!(
         let shown: Vec<_> = listed.iter().map(|key| (&key.id, key.is_replaced, key.name.as_str())).collect();
         assert_eq!(shown, [(&third, false, "laptop"), (&second, true, "laptop")]);
         assert!(listed.iter().all(|key| key.scopes == "sync:write"));
-        // A person's rotation begins the key's time anew; a key cannot prolong its own.
+        // A rotation by a user restarts the key's lifetime; a key cannot extend its own.
         let end = world.clock.now().plus_seconds(1000);
         assert_eq!(listed[0].expires_at, Some(end));
         world.clock.advance_seconds(60);
@@ -322,7 +322,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn keys_are_their_owners_and_admins_may_end_them(db: TestDatabase) {
+    async fn keys_belong_to_their_owners_and_admins_can_revoke_them(db: TestDatabase) {
         let world = world(&db).await;
         let (db, ada) = (&world.db, &world.scope);
         let bob = member(&world, "bob", Role::Member).await;
@@ -340,7 +340,10 @@ both_databases!(
         assert!(names(&stranger).await.is_empty());
         for scope in [ada, &stranger] {
             let refused = api_keys::rotate(scope, db, Which::Named(&of_bob), 0).await.unwrap();
-            assert!(matches!(refused, Rotated::NotFound), "nobody gets another's key: {refused:?}");
+            assert!(
+                matches!(refused, Rotated::NotFound),
+                "a key of another user is not rotated: {refused:?}"
+            );
         }
         for (scope, id) in [(&stranger, &of_bob), (&bob, &of_ada)] {
             assert_eq!(api_keys::revoke(scope, db, id).await.unwrap(), TeamChange::NotFound);

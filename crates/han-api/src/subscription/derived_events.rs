@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_graphql::SimpleObject;
 use han_db::changes::Change;
-use han_db::queries::arrived::{Arrived, ArrivedHook, ArrivedResult};
+use han_db::queries::derived_events::{DerivedEvents, DerivedHook, DerivedResult};
 use han_transcript::MessageKind;
 use han_types::SessionId;
 
@@ -93,7 +93,7 @@ pub(super) trait Select: Send {
     fn session(&self) -> Option<&SessionId>;
 
     /// The payloads of the events of `session_id`, in order.
-    fn select(&self, session_id: &SessionId, events: &Arrived) -> Vec<Self::Item>;
+    fn select(&self, session_id: &SessionId, events: &DerivedEvents) -> Vec<Self::Item>;
 }
 
 /// The payloads of a subscription, change by change.
@@ -113,7 +113,7 @@ impl<T: Select> Events<T> {
         if self.selection.session().is_some_and(|wanted| wanted != session_id) {
             return Ok(());
         }
-        let Some(events) = change.arrived(self.feed.scope()?, self.feed.db()).await? else {
+        let Some(events) = change.derived_events(self.feed.scope()?, self.feed.db()).await? else {
             // Too many events in one change: clients had better fetch the data again.
             return Err(ApiError::Resync);
         };
@@ -150,8 +150,8 @@ impl Select for ResultOf {
         None
     }
 
-    fn select(&self, session_id: &SessionId, events: &Arrived) -> Vec<ToolResultAddedPayload> {
-        let payload = |result: &ArrivedResult| ToolResultAddedPayload {
+    fn select(&self, session_id: &SessionId, events: &DerivedEvents) -> Vec<ToolResultAddedPayload> {
+        let payload = |result: &DerivedResult| ToolResultAddedPayload {
             session_id: session_id.to_string(),
             call_id: result.call_id.clone(),
             kind: result.kind.as_str(),
@@ -172,9 +172,9 @@ impl Select for HookResultOf {
         None
     }
 
-    fn select(&self, session_id: &SessionId, events: &Arrived) -> Vec<HookResultAddedPayload> {
-        let is_wanted = |hook: &&ArrivedHook| !hook.is_run && hook.run_id.as_deref() == Some(self.0.as_str());
-        let payload = |hook: &ArrivedHook| HookResultAddedPayload {
+    fn select(&self, session_id: &SessionId, events: &DerivedEvents) -> Vec<HookResultAddedPayload> {
+        let is_wanted = |hook: &&DerivedHook| !hook.is_run && hook.run_id.as_deref() == Some(self.0.as_str());
+        let payload = |hook: &DerivedHook| HookResultAddedPayload {
             session_id: session_id.to_string(),
             hook_run_id: self.0.clone(),
             hook_name: hook.hook.clone().unwrap_or_default(),
@@ -196,7 +196,7 @@ impl Select for FilesOf {
         Some(&self.0)
     }
 
-    fn select(&self, session_id: &SessionId, events: &Arrived) -> Vec<SessionFilesChangedPayload> {
+    fn select(&self, session_id: &SessionId, events: &DerivedEvents) -> Vec<SessionFilesChangedPayload> {
         let payload = events.files.as_ref().map(|(tool, counts)| SessionFilesChangedPayload {
             session_id: session_id.to_string(),
             file_count: counts.file_changes,
@@ -216,7 +216,7 @@ impl Select for TodosOf {
         Some(&self.0)
     }
 
-    fn select(&self, session_id: &SessionId, events: &Arrived) -> Vec<SessionTodosChangedPayload> {
+    fn select(&self, session_id: &SessionId, events: &DerivedEvents) -> Vec<SessionTodosChangedPayload> {
         let payload = events.todos.map(|counts| SessionTodosChangedPayload {
             session_id: session_id.to_string(),
             todo_count: counts.pending + counts.in_progress + counts.completed,
@@ -237,8 +237,8 @@ impl Select for HooksOf {
         Some(&self.0)
     }
 
-    fn select(&self, session_id: &SessionId, events: &Arrived) -> Vec<SessionHooksChangedPayload> {
-        let payload = |hook: &ArrivedHook| SessionHooksChangedPayload {
+    fn select(&self, session_id: &SessionId, events: &DerivedEvents) -> Vec<SessionHooksChangedPayload> {
+        let payload = |hook: &DerivedHook| SessionHooksChangedPayload {
             session_id: session_id.to_string(),
             event_type: match hook.kind {
                 MessageKind::HookRun => "hook_run",

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use async_graphql::{Request, Response, Variables};
 use base64::Engine as _;
 use han_api::{HanSchema, QueryLimits, RequestContext, Site};
-use han_crypto::{FieldContext, KekRing, OsEntropy};
-use han_db::queries::ingest::{self, Batch, Line, Outcome};
+use han_crypto::{KekRing, OsEntropy};
+use han_db::queries::ingest::{self, Outcome, Preparer, ReceivedBatch, ReceivedLine};
 use han_db::queries::{memberships, teams, users};
 use han_db::{Db, DbConfig};
 use han_testkit::{SeededEntropy, TestClock, TestDatabase, fixtures};
-use han_transcript::record::{LineContext, project};
 use han_types::sync::SessionMetadata;
-use han_types::{Actor, Capabilities, Credential, Entropy, MessageKey, Role, Scope, TranscriptName, UserId};
+use han_types::{Actor, Capabilities, Credential, Entropy, Role, Scope, UserId};
 use secrecy::SecretString;
 use serde_json::Value;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -111,25 +110,10 @@ impl World {
         checkout: &Checkout<'_>,
         lines: &[String],
     ) {
-        let keys = self.db.keys().team(&self.db, scope.team_id()).await.unwrap();
-        let transcript: TranscriptName = transcript.parse().unwrap();
-        let prepare = |(line, index): (&String, u64)| {
-            let at = LineContext { session_id: session, transcript: transcript.as_str() };
-            let record = project(line, &at);
-            let key = MessageKey {
-                session_id: session.parse().unwrap(),
-                transcript: transcript.clone(),
-                uuid: record.uuid.clone(),
-            };
-            let row_id = key.row_id();
-            let context = FieldContext { table: "messages", row_id: &row_id, column: "body" };
-            let (body, sealed) = keys.seal(true, context, line, self.db.entropy()).unwrap();
-            Line { index, record, body, sealed, bytes: line.len() as u64 }
-        };
-        let batch = Batch {
+        let line = |(text, index)| ReceivedLine { index, text };
+        let received = ReceivedBatch {
             session_id: session.parse().unwrap(),
-            lines: lines.iter().zip(0..).map(prepare).collect(),
-            transcript: transcript.clone(),
+            transcript: transcript.parse().unwrap(),
             offset: None,
             consumed: lines.len() as u64,
             metadata: SessionMetadata {
@@ -138,9 +122,11 @@ impl World {
                 git_remote: Some(checkout.remote.to_owned()),
                 ..SessionMetadata::default()
             },
-            last_line_hash: None,
+            lines: lines.iter().map(String::as_str).zip(0..).map(line).collect(),
         };
-        let outcome = ingest::store(scope, &self.db, true, batch).await.unwrap();
+        let preparer = Preparer::new(scope, &self.db, true).await.unwrap();
+        let batch = preparer.prepare(received).unwrap();
+        let outcome = ingest::store(scope, &self.db, batch).await.unwrap();
         assert!(matches!(outcome, Outcome::Stored { .. }), "{outcome:?}");
     }
 

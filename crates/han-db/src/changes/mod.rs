@@ -16,7 +16,7 @@ pub use feed::Changes;
 
 use crate::entities::Session;
 use crate::outbox::ChangeRow;
-use crate::queries::arrived::{self, Arrived};
+use crate::queries::derived_events::{self, DerivedEvents};
 use crate::queries::messages::{self, IndexedMessage};
 use crate::queries::sessions;
 use crate::stored::stored;
@@ -71,7 +71,7 @@ pub struct Change {
     session: OnceCell<Option<Arc<Session>>>,
     /// Locked while they are loaded, so that one who asks loads them for all.
     messages: tokio::sync::Mutex<Loaded>,
-    arrived: OnceCell<Option<Arc<Arrived>>>,
+    derived_events: OnceCell<Option<Arc<DerivedEvents>>>,
     recent: Arc<Recent>,
 }
 
@@ -124,7 +124,7 @@ impl Change {
             session: OnceCell::new(),
             messages: tokio::sync::Mutex::default(),
             recent: Arc::clone(recent),
-            arrived: OnceCell::new(),
+            derived_events: OnceCell::new(),
         })
     }
 
@@ -186,7 +186,11 @@ impl Change {
     /// where too much came at once to be sent.
     ///
     /// Where the load fails, the next caller tries again.
-    pub async fn arrived(&self, scope: &Scope, db: &Db) -> Result<Option<Arc<Arrived>>, DbError> {
+    pub async fn derived_events(
+        &self,
+        scope: &Scope,
+        db: &Db,
+    ) -> Result<Option<Arc<DerivedEvents>>, DbError> {
         let Some(id) = self.session_id.as_ref().filter(|_| *scope.team_id() == self.team_id) else {
             return Ok(Some(Arc::default()));
         };
@@ -199,12 +203,12 @@ impl Change {
         }
         let load = || async {
             let tx = db.read(scope, "changes.derived").await?;
-            match arrived::between(&tx, id, from, to).await {
-                Ok(arrived) => Ok(Some(Arc::new(arrived))),
+            match derived_events::between(&tx, id, from, to).await {
+                Ok(events) => Ok(Some(Arc::new(events))),
                 Err(DbError::TooMuch { .. }) => Ok(None),
                 Err(error) => Err(error),
             }
         };
-        self.arrived.get_or_try_init(load).await.cloned()
+        self.derived_events.get_or_try_init(load).await.cloned()
     }
 }

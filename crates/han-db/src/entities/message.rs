@@ -6,7 +6,7 @@ use crate::page::MessageCursor;
 
 /// Where a line stands among its session's lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum MessagePosition {
     /// Nowhere: it nests under what it answers.
     Nested,
     /// In the session's message list.
@@ -19,7 +19,7 @@ pub enum Place {
     SubagentProgress,
 }
 
-impl Place {
+impl MessagePosition {
     /// The number that is stored.
     #[must_use]
     pub fn code(self) -> i64 {

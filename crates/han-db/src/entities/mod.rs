@@ -17,7 +17,7 @@ mod work;
 
 pub use api_key::{ApiKey, ListedApiKey};
 pub use job::{JobState, JobStatus, Progress, RunOutcome};
-pub use message::{Message, Place, ToolResult};
+pub use message::{Message, MessagePosition, ToolResult};
 pub use project::{Project, ProjectDetails, Repo, RepoDetails};
 pub use synced_session::{Session, SessionDetails, Stamped, Totals};
 pub use task::{NativeTask, NativeTaskDetails, Task, TaskDetails};

@@ -219,7 +219,7 @@ fn counting() -> Vec<TableCreateStatement> {
                 int("hour"),
                 text("user_id"),
                 text("project_id"),
-                // What is counted, and of which sort: see `queries::ingest::sums`.
+                // What is counted, and of which sort: see `queries::ingest::rollup_delta`.
                 text("kind"),
                 text("key"),
                 int("shard"),

@@ -1,11 +1,11 @@
-//! Deleting a session: its lines, what was derived from them, and its part in every sum. What remains says only that
-//! there was such a session, so that it does not come back with the next push.
+//! Deletes a session: its lines, its derived data, and its part of the rollups. One row remains, which records that the
+//! session was deleted, so that the next push does not store it again.
 
 use han_types::{Scope, SessionId};
 use sea_orm::FromQueryResult;
 
 use crate::queries::ingest::derive::Derive;
-use crate::queries::ingest::sums::{Owner, Sums};
+use crate::queries::ingest::rollup_delta::{RollupDelta, RollupKey};
 use crate::{Db, DbError, tables};
 
 #[derive(FromQueryResult)]
@@ -15,13 +15,13 @@ struct SessionRow {
     sealed: bool,
 }
 
-/// Deletes a session of the team; says whether there was one. A later push of its lines is refused as `gone`.
+/// Deletes a session of the team; returns whether it existed. A later push of its lines is refused as `gone`.
 ///
-/// Answers that a fork of it copied were counted for it, and are not counted for the fork hereafter: the ids of its
-/// answers are kept, without their figures.
+/// Answers that a fork copied counted for this session, and do not count for the fork afterwards: the ids of its
+/// answers are kept, without their counters.
 ///
 /// # Errors
-/// Where a line cannot be opened; nothing is deleted then.
+/// If a line cannot be opened. Then nothing is deleted.
 pub async fn session(scope: &Scope, db: &Db, session_id: &SessionId) -> Result<bool, DbError> {
     let session = session_id.as_str();
     let deleted = db
@@ -34,7 +34,7 @@ pub async fn session(scope: &Scope, db: &Db, session_id: &SessionId) -> Result<b
                 return Ok(false);
             };
             let derive = Derive { tx: &tx, keys: tx.keys()?, seals: row.sealed, session };
-            let whole = derive.again().await?.sums;
+            let whole = derive.rederive().await?.delta;
             tx.execute(
                 "UPDATE message_usage SET at = 0, input_tokens = 0, output_tokens = 0, cache_read_tokens = 0, \
                    cache_creation_5m_tokens = 0, cache_creation_1h_tokens = 0, model = '' \
@@ -52,10 +52,10 @@ pub async fn session(scope: &Scope, db: &Db, session_id: &SessionId) -> Result<b
                 [tx.team(), session.into(), tx.clock().now().0.into()],
             )
             .await?;
-            let mut left = Sums::default();
+            let mut left = RollupDelta::default();
             left.add(-1, &whole);
-            let owner = Owner { user: &row.user_id, session };
-            owner.add(&tx, &[(row.project_id.as_deref().unwrap_or_default(), &left)]).await?;
+            let key = RollupKey { user: &row.user_id, session };
+            key.add(&tx, &[(row.project_id.as_deref().unwrap_or_default(), &left)]).await?;
             Ok(true)
         })
         .await?;

@@ -7,7 +7,7 @@ use sea_orm::FromQueryResult;
 
 use super::sign_ins::clip;
 use super::token_families::{IssuedToken, NewFamily};
-use crate::stored::stored_id;
+use crate::stored::{CountRow, stored_id};
 use crate::{Db, DbError};
 
 /// What every device code begins with.
@@ -106,11 +106,6 @@ fn mint_user_code(db: &Db) -> String {
     code
 }
 
-#[derive(FromQueryResult)]
-struct Count {
-    n: i64,
-}
-
 /// Lets a program wait. `None` where too many wait already. Logins that ended a while ago are forgotten.
 pub async fn begin(db: &Db, client: &str, asked_from: &str) -> Result<Option<NewDeviceLogin>, DbError> {
     let device_code = OpaqueToken::mint(DEVICE_PREFIX, db.entropy());
@@ -121,7 +116,7 @@ pub async fn begin(db: &Db, client: &str, asked_from: &str) -> Result<Option<New
         .write_system("device_logins.begin", |tx| async move {
             tx.execute("DELETE FROM device_logins WHERE expires_at < $1", [now.plus_seconds(-600).0.into()])
                 .await?;
-            let waiting: Option<Count> = tx
+            let waiting: Option<CountRow> = tx
                 .one(
                     "SELECT count(*) AS n FROM device_logins WHERE expires_at > $1 AND decided_at IS NULL",
                     [now.0.into()],

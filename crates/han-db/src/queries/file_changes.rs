@@ -1,4 +1,4 @@
-//! Reading file changes: a page of a session's, and which hooks have looked at them since.
+//! Reading file changes: a page of a session's changes, and the hooks that checked the files afterwards.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -43,11 +43,11 @@ struct ChangeRow {
 const COLUMNS: &str = "session_id, transcript, uuid, n, line, at, call_id, tool_name, action, lines_added, \
      lines_removed, sealed, path";
 
-/// A page of a session's file changes, newest first, without those whose calls failed. How many there are stands
-/// among the session's counters.
+/// A page of a session's file changes, newest first, without those whose calls failed. Their number is among the
+/// session's counters.
 ///
 /// # Errors
-/// Where a path cannot be opened.
+/// If a path cannot be opened.
 pub async fn page(
     tx: &ScopedTx,
     session_id: &SessionId,
@@ -57,10 +57,10 @@ pub async fn page(
     Ok(pages.remove(session_id.as_str()).unwrap_or(Page { rows: Vec::new(), has_next: false }))
 }
 
-/// The same page of several sessions' file changes, by session; those without any are left out.
+/// The same page of file changes for several sessions, by session; omits sessions without changes.
 ///
 /// # Errors
-/// Where a path cannot be opened.
+/// If a path cannot be opened.
 pub async fn pages(
     tx: &ScopedTx,
     sessions: &[SessionId],
@@ -134,17 +134,17 @@ pub struct Check {
     pub plugin: Option<String>,
 }
 
-/// Which hooks have looked at a file since it changed.
+/// The hooks that checked a file since it changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Validation {
-    /// Hooks that passed after the change, each with the first time it did, in milliseconds since the epoch.
+    /// Hooks that passed after the change, each with the time of its first pass, in milliseconds since the epoch.
     pub passed: Vec<(Check, i64)>,
-    /// Hooks that passed or failed in the session over the same directory, and have not passed since the change.
+    /// Hooks that ended in the session for the same directory and have not passed since the change.
     pub missing: Vec<Check>,
 }
 
-/// For each of a session's file changes, which of the session's hooks have passed since. A hook looks at the files
-/// under the directory it ran in; one without a directory, or with a relative one, looks at all.
+/// For each of a session's file changes, the session's hooks that passed since. A hook checks the files under the
+/// directory in which it ran; a hook without a directory, or with a relative one, checks all files.
 #[must_use]
 pub fn validations(changes: &[FileChange], hooks: &[HookEvent]) -> Vec<Validation> {
     let ended: Vec<(&HookEvent, Check)> = hooks

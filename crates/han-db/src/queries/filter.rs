@@ -1,5 +1,5 @@
-//! Conditions that clients may put on lists, as a tree, and the SQL they become. Columns are named by the program,
-//! never by a client; values travel as parameters.
+//! Conditions that clients may set on lists, as a tree, and their SQL. The program names the columns, never a client;
+//! values are statement parameters.
 
 use sea_orm::Value;
 
@@ -8,27 +8,27 @@ use crate::dialect::Dialect;
 /// A condition on a row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Filter {
-    /// All of them hold (none: always).
+    /// All of them are true. An empty list is true.
     All(Vec<Filter>),
-    /// One of them holds (none: never).
+    /// At least one of them is true. An empty list is false.
     Any(Vec<Filter>),
-    /// It does not hold.
+    /// The condition is not true.
     Not(Box<Filter>),
-    /// The column compares so with the value. A column without a value compares with nothing.
+    /// The comparison of the column with the value is true. It is false if the column is null.
     Compare(Column, Comparison, Operand),
-    /// The column has one of the values.
+    /// The column equals one of the values.
     OneOf(Column, Vec<String>),
-    /// The column has a value, and none of these.
+    /// The column is not null, and equals none of these.
     NoneOf(Column, Vec<String>),
-    /// The column has no value.
+    /// The column is null.
     IsNull(Column),
-    /// The column's text contains this text, letter for letter.
+    /// The column's text contains this text; case-sensitive, without wildcards.
     Contains(Column, String),
-    /// Something that is linked to the row meets a condition.
+    /// A linked row meets a condition.
     Linked(Link, Box<Filter>),
 }
 
-/// Defines the columns that lists can be filtered by, each with its table and its name there.
+/// Defines the columns that lists can be filtered by, each with its table and SQL name.
 macro_rules! columns {
     ($($(#[$doc:meta])* $name:ident = $table:literal . $column:literal,)*) => {
         /// A column that lists can be filtered by.
@@ -38,7 +38,7 @@ macro_rules! columns {
         }
 
         impl Column {
-            /// Its table, and its name there.
+            /// Its table and SQL name.
             fn name(self) -> (&'static str, &'static str) {
                 match self {
                     $(Self::$name => ($table, $column),)*
@@ -63,13 +63,13 @@ columns! {
     SessionProject = "sessions"."project_id",
     /// A session's id.
     SessionId = "sessions"."session_id",
-    /// Who pushed a session.
+    /// The user who pushed a session.
     SessionUser = "sessions"."user_id",
     /// A session's earliest line, in milliseconds since the epoch.
     SessionStart = "sessions"."started_at",
     /// A session's latest activity, in milliseconds since the epoch.
     SessionActivity = "sessions"."last_activity_at",
-    /// How many messages a session's list has.
+    /// The number of messages in a session's list.
     SessionMessages = "sessions"."message_count",
     /// A session's turns.
     SessionTurns = "sessions"."turn_count",
@@ -85,7 +85,7 @@ columns! {
     RepoId = "repos"."id",
 }
 
-/// What a row is linked to.
+/// A link from a row to other rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Link {
     /// A session's project.
@@ -99,7 +99,7 @@ pub enum Link {
 }
 
 impl Link {
-    /// The table of the row, the table of what it is linked to, and the columns of the two that are equal.
+    /// The table of the row, the linked table, and the column of each that must be equal.
     fn tables(self) -> (&'static str, &'static str, &'static str, &'static str) {
         match self {
             Self::SessionProject => ("sessions", "projects", "project_id", "id"),
@@ -110,7 +110,7 @@ impl Link {
     }
 }
 
-/// How a column compares.
+/// A comparison operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Comparison {
     /// Equal.
@@ -140,7 +140,7 @@ impl Comparison {
     }
 }
 
-/// What a column is compared with.
+/// A value that a column is compared with.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Operand {
     /// A text.
@@ -149,20 +149,20 @@ pub enum Operand {
     Int(i64),
 }
 
-/// PostgreSQL's text cannot hold NUL, so no column equals a text that has one; SQL must not see it.
+/// PostgreSQL's text cannot contain NUL: no column equals a text with NUL, and statements must not contain one.
 fn text(text: &str) -> Value {
     text.replace('\0', "\u{fffd}").into()
 }
 
 impl Filter {
-    /// The condition as SQL; its values are appended to `parameters`, whose places it names. The team is
-    /// parameter `$1`, and rows go by the names of their tables.
+    /// The condition as SQL. Its values are appended to `parameters`. The team is parameter `$1`, and rows are named
+    /// after their tables.
     pub(crate) fn to_sql(&self, dialect: Dialect, parameters: &mut Vec<Value>) -> String {
         Writer { dialect, parameters, depth: 0 }.write(self)
     }
 }
 
-/// What a linked row goes by in the condition on it.
+/// The alias of a linked row in the condition on it.
 fn alias(depth: usize) -> String {
     format!("linked_{depth}")
 }
@@ -170,7 +170,7 @@ fn alias(depth: usize) -> String {
 struct Writer<'p> {
     dialect: Dialect,
     parameters: &'p mut Vec<Value>,
-    /// How many links lie between the list's row and the row that is spoken of.
+    /// The number of links between the list's row and the current row.
     depth: usize,
 }
 
@@ -185,7 +185,7 @@ impl Writer<'_> {
         self.bind(values)
     }
 
-    /// What the row goes by that is spoken of.
+    /// The alias of the current row.
     fn row(&self, table: &str) -> String {
         if self.depth == 0 { table.to_owned() } else { alias(self.depth) }
     }
@@ -201,7 +201,7 @@ impl Writer<'_> {
             Filter::Any(parts) if parts.is_empty() => "1 = 0".to_owned(),
             Filter::All(parts) => self.join(parts, " AND "),
             Filter::Any(parts) => self.join(parts, " OR "),
-            // What a missing value leaves open does not hold, so its opposite does.
+            // A comparison with NULL is not true, so its negation is true.
             Filter::Not(part) => format!("NOT COALESCE({}, false)", self.write(part)),
             Filter::Compare(column, comparison, operand) => {
                 let n = self.bind(match operand {
@@ -220,7 +220,7 @@ impl Writer<'_> {
             }
             Filter::IsNull(column) => format!("{} IS NULL", self.column(*column)),
             Filter::Contains(column, part) => {
-                // LIKE would make wildcards of what a client wrote.
+                // LIKE would treat `%` and `_` of the client as wildcards.
                 let n = self.bind(text(part));
                 let find = self.dialect.position();
                 format!("{find}({}, ${n}) > 0", self.column(*column))

@@ -1,4 +1,4 @@
-//! Reading hook executions, for many sessions at once: their lines, and what they come to.
+//! Reading hook executions, for many sessions at once: their lines, and totals.
 
 use std::collections::BTreeMap;
 
@@ -30,11 +30,11 @@ struct HookRow {
     cached: Option<i64>,
 }
 
-/// What sessions' lines tell of hooks, each session's in order. [`han_transcript::fold::pair_hooks`] puts runs and
-/// results together.
+/// The hook events in the lines of sessions, in order within each session. [`han_transcript::fold::pair_hooks`] pairs
+/// runs and results.
 ///
 /// # Errors
-/// Where a name cannot be opened.
+/// If a name cannot be opened.
 pub async fn by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<HookEvent>, DbError> {
     if sessions.is_empty() {
         return Ok(Vec::new());
@@ -78,31 +78,31 @@ pub async fn by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<Ho
     Ok(events.collect())
 }
 
-/// What a session's hooks come to.
+/// The totals of a session's hooks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HookStats {
     /// The session.
     pub session_id: String,
-    /// Hooks that ended.
+    /// The number of hooks that ended.
     pub total: i64,
-    /// Those that passed.
+    /// The number of those that passed.
     pub passed: i64,
-    /// Those that failed. Some say neither.
+    /// The number of those that failed. Some report neither.
     pub failed: i64,
-    /// How long they took, in milliseconds.
+    /// Their total duration, in milliseconds.
     pub duration_ms: i64,
-    /// By when they run (`Stop`), with how many passed; empty where the hook does not say.
+    /// Totals by hook type (such as `Stop`); the type is empty if the hook does not name one.
     pub by_type: Vec<HookTypeStats>,
 }
 
-/// What the hooks of one type come to.
+/// The totals of the hooks of one type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HookTypeStats {
     /// The type.
     pub hook_type: String,
-    /// Hooks that ended.
+    /// The number of hooks that ended.
     pub total: i64,
-    /// Those that passed.
+    /// The number of those that passed.
     pub passed: i64,
 }
 
@@ -116,10 +116,10 @@ struct StatsRow {
     duration_ms: i64,
 }
 
-/// What the hooks of sessions come to; sessions without any are left out.
+/// The totals of the hooks of sessions; omits sessions without hooks.
 ///
 /// # Errors
-/// Where a name cannot be opened.
+/// If a name cannot be opened.
 pub async fn stats_by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<HookStats>, DbError> {
     if sessions.is_empty() {
         return Ok(Vec::new());

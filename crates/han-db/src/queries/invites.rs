@@ -9,7 +9,7 @@ use crate::entities::{Team, TeamInvite};
 use crate::queries::memberships::insert_member;
 use crate::queries::teams::{self, TeamChange};
 use crate::queries::users::{self, UserRecord};
-use crate::stored::{stored, stored_id};
+use crate::stored::{CountRow, stored, stored_id};
 use crate::tx::SystemTx;
 use crate::{Db, DbError};
 
@@ -91,11 +91,6 @@ impl TryFrom<InviteRecord> for TeamInvite {
     }
 }
 
-#[derive(FromQueryResult)]
-struct Count {
-    n: i64,
-}
-
 /// Makes an invite. An earlier one for the same address ends, so that the last link is the one that works.
 pub async fn create(scope: &Scope, db: &Db, plans: Plans, email: &str) -> Result<Invited, DbError> {
     let code = OpaqueToken::mint(INVITE_PREFIX, db.entropy());
@@ -142,7 +137,7 @@ async fn insert(
         [now.0.into(), team.into(), row.email.as_str().into()],
     )
     .await?;
-    let open: Option<Count> = tx
+    let open: Option<CountRow> = tx
         .one(
             "SELECT COUNT(*) AS n FROM team_invites \
              WHERE team_id = $1 AND used_at IS NULL AND revoked_at IS NULL AND expires_at > $2",

@@ -1,4 +1,4 @@
-//! Names that sums and lists are kept by, opened.
+//! Reading labels: the sealed names by which rollups and lists are grouped.
 
 use std::collections::HashMap;
 
@@ -14,10 +14,10 @@ struct LabelRow {
     label: String,
 }
 
-/// The texts of labels by id; those that are not the team's are left out.
+/// The texts of labels by id; omits ids that are not the team's.
 ///
 /// # Errors
-/// Where a label cannot be opened.
+/// If a label cannot be opened.
 pub async fn by_ids<S: AsRef<str>>(
     tx: &ScopedTx,
     ids: impl IntoIterator<Item = S>,

@@ -1,5 +1,4 @@
-//! The same page of many sessions' messages at once: one statement however many sessions a list shows. The page of
-//! one session is read by `messages`.
+//! The same page of messages for many sessions, in one statement. `messages` reads the page of one session.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -8,7 +7,7 @@ use han_types::{MessageKey, SessionId};
 use sea_orm::{FromQueryResult, Value};
 
 use crate::dialect::FirstOfEach;
-use crate::entities::{Message, Place};
+use crate::entities::{Message, MessagePosition};
 use crate::page::{MessageCursor, Page, PageRequest};
 use crate::queries::messages::{self, MessageList};
 use crate::stored::message_key;
@@ -23,10 +22,10 @@ struct KeyRow {
     at: i64,
 }
 
-/// A page of each of several sessions' messages, newest first, by session; those without any are left out.
+/// A page of the messages of each session, newest first, by session; omits sessions without messages.
 ///
 /// # Errors
-/// Where a body cannot be opened, or they are more than the transaction may open.
+/// If a body cannot be opened; [`DbError::TooMuch`] if they exceed the budget of the transaction.
 pub async fn pages(
     tx: &ScopedTx,
     sessions: &[SessionId],
@@ -44,7 +43,7 @@ pub async fn pages(
         (b.at, &b.transcript, b.line, &b.uuid).cmp(&(a.at, &a.transcript, a.line, &a.uuid))
     });
     let pages = Page::cut_each(rows, |row| &row.session_id, request.first);
-    // Only what the pages hold is opened, and all of it together.
+    // Only the messages of the pages are opened, all of them at once.
     let keys: Vec<MessageKey> =
         pages.values().flat_map(|page| &page.rows).map(key).collect::<Result<_, _>>()?;
     let mut found: HashMap<String, Vec<Message>> = HashMap::new();
@@ -63,7 +62,7 @@ async fn rows_of(
     tx: &ScopedTx,
     sessions: &[SessionId],
     list: &MessageList,
-    place: Place,
+    place: MessagePosition,
     request: &PageRequest<MessageCursor>,
 ) -> Result<Vec<KeyRow>, DbError> {
     let (mut condition, mut values) = condition(tx, sessions, "= wanted.id", list, place);
@@ -98,12 +97,12 @@ fn key(row: &KeyRow) -> Result<MessageKey, DbError> {
 }
 
 #[derive(FromQueryResult)]
-struct CountRow {
+struct ListCountRow {
     session_id: String,
     n: i64,
 }
 
-/// How many messages the same list of several sessions has, by session; those without any are left out.
+/// The number of messages in the same list of several sessions, by session; omits sessions without messages.
 pub async fn counts(
     tx: &ScopedTx,
     sessions: &[SessionId],
@@ -119,7 +118,7 @@ pub async fn counts(
         let sql = format!(
             "SELECT messages.session_id, count(*) AS n FROM messages WHERE {condition} GROUP BY messages.session_id"
         );
-        for row in tx.all::<CountRow, _>(&sql, values).await? {
+        for row in tx.all::<ListCountRow, _>(&sql, values).await? {
             *totals.entry(row.session_id).or_default() += row.n;
         }
     }
@@ -131,7 +130,7 @@ fn condition(
     sessions: &[SessionId],
     is_wanted: &str,
     list: &MessageList,
-    place: Place,
+    place: MessagePosition,
 ) -> (String, Vec<Value>) {
     let mut values: Vec<Value> = vec![tx.team(), tx.dialect().list(sessions), place.code().into()];
     let mut sql =

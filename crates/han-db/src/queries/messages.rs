@@ -1,41 +1,41 @@
-//! Reading messages: a page of a list, by key, by the order in which they came.
+//! Reading messages: a page of a list, messages by key, messages by ordinal.
 
 use std::sync::Arc;
 
-use han_crypto::FieldContext;
 use han_types::{MessageKey, SessionId, TranscriptName};
 use sea_orm::{FromQueryResult, Value};
 
-use crate::entities::{Message, Place};
+use crate::entities::{Message, MessagePosition};
 use crate::error::blocking;
 use crate::keys::TeamKeys;
 use crate::page::{MessageCursor, Page, PageRequest};
 use crate::queries::filter::Filter;
-use crate::stored::message_key;
+use crate::queries::ingest::prepare::body_context;
+use crate::stored::{CountRow, message_key};
 use crate::tx::Budget;
 use crate::{DbError, ScopedTx};
 
-/// Beyond so many bytes, sealed bodies are opened off the async threads.
+/// Above this many bytes, sealed bodies are opened off the async threads.
 const INLINE_BYTES: usize = 256 << 10;
 
-/// Which list of a session's messages.
+/// A list of a session's messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct MessageList {
-    /// With progress lines.
+    /// Whether progress lines are included.
     pub include_progress: bool,
     /// The lines of one subagent instead of the session's own list.
     pub agent_id: Option<String>,
-    /// Only those that meet a condition.
+    /// Only messages that meet this condition.
     pub filter: Option<Filter>,
 }
 
 impl MessageList {
-    pub(crate) fn places(&self) -> Vec<Place> {
+    pub(crate) fn places(&self) -> Vec<MessagePosition> {
         match (self.agent_id.is_some(), self.include_progress) {
-            (false, false) => vec![Place::List],
-            (false, true) => vec![Place::List, Place::Progress],
-            (true, false) => vec![Place::Subagent],
-            (true, true) => vec![Place::Subagent, Place::SubagentProgress],
+            (false, false) => vec![MessagePosition::List],
+            (false, true) => vec![MessagePosition::List, MessagePosition::Progress],
+            (true, false) => vec![MessagePosition::Subagent],
+            (true, true) => vec![MessagePosition::Subagent, MessagePosition::SubagentProgress],
         }
     }
 }
@@ -53,19 +53,19 @@ pub(crate) struct MessageRow {
     agent_id: Option<String>,
     bytes: i64,
     sealed: bool,
-    /// `None` where all of them together would be too much.
+    /// `None` if all bodies together would exceed the budget.
     body: Option<String>,
 }
 
 const COLUMNS: &str =
     "session_id, transcript, uuid, ordinal, line, at, place, parent_uuid, agent_id, bytes, sealed";
 
-/// Newest first, as lists are.
+/// Newest first, the order of lists.
 const NEWEST_FIRST: &str = "at DESC, transcript DESC, line DESC, uuid DESC";
 const OLDEST_FIRST: &str = "at, transcript, line, uuid";
 
-/// Reads the messages that meet a condition, in `order`, with the bodies of the first that have no more than `bytes`
-/// together: what is too much is not even read.
+/// Reads the messages that meet a condition, in `order`. Only the bodies of the first ones, with at most `bytes`
+/// together, are read.
 async fn read(
     tx: &ScopedTx,
     condition: &str,
@@ -74,7 +74,7 @@ async fn read(
     limit: Option<usize>,
     bytes: usize,
 ) -> Result<Vec<MessageRow>, DbError> {
-    // By value: what is left differs from page to page, and a statement is prepared once.
+    // A parameter, because the budget differs from page to page and a statement is prepared once.
     values.push(i64::try_from(bytes).unwrap_or(i64::MAX).into());
     let bytes = values.len();
     let limit = limit.map(|limit| format!(" LIMIT {limit}")).unwrap_or_default();
@@ -90,10 +90,10 @@ async fn read(
     tx.all(&sql, values).await
 }
 
-/// Takes the first rows that the budget covers, and says whether any were left.
+/// Takes the first rows that the budget covers; returns whether rows remain.
 ///
 /// # Errors
-/// Where it does not cover even the first.
+/// [`DbError::TooMuch`] if the budget does not cover the first row.
 fn afford(rows: &mut Vec<MessageRow>, budget: &mut Budget) -> Result<bool, DbError> {
     let mut bytes = 0usize;
     let fits = |row: &MessageRow| {
@@ -110,23 +110,23 @@ fn afford(rows: &mut Vec<MessageRow>, budget: &mut Budget) -> Result<bool, DbErr
     Ok(left_out)
 }
 
-/// As [`afford`], for rows of which none may be left out.
+/// As [`afford`], but an error if rows remain.
 fn all_or_none(rows: &mut Vec<MessageRow>, budget: &mut Budget) -> Result<(), DbError> {
     if afford(rows, budget)? { Err(budget.passed()) } else { Ok(()) }
 }
 
-/// A page of a session's messages, newest first: ordered by time, then file, then line. It is shorter than asked for
-/// where its lines are so large that the transaction may not open more of them; the next page goes on there.
+/// A page of a session's messages, newest first: ordered by time, then file, then line. It is shorter than requested if
+/// its lines exceed the budget of the transaction; the next page continues there.
 ///
 /// # Errors
-/// Where a body cannot be opened, or the transaction may open no more at all.
+/// If a body cannot be opened; [`DbError::TooMuch`] if the budget of the transaction does not cover a single line.
 pub async fn page(
     tx: &ScopedTx,
     session_id: &SessionId,
     list: &MessageList,
     request: &PageRequest<MessageCursor>,
 ) -> Result<Page<Message>, DbError> {
-    // One place at a time, so that each read walks the index; a list of two is merged here.
+    // One position at a time, so that each read walks the index; a list of two is merged here.
     let mut budget = tx.budget().await;
     let mut rows = Vec::new();
     for place in list.places() {
@@ -143,7 +143,7 @@ async fn rows_of(
     tx: &ScopedTx,
     session_id: &SessionId,
     list: &MessageList,
-    place: Place,
+    place: MessagePosition,
     request: &PageRequest<MessageCursor>,
     bytes: usize,
 ) -> Result<Vec<MessageRow>, DbError> {
@@ -171,7 +171,7 @@ fn condition(
     tx: &ScopedTx,
     session_id: &SessionId,
     list: &MessageList,
-    place: Place,
+    place: MessagePosition,
 ) -> (String, Vec<Value>) {
     let mut values: Vec<Value> = vec![tx.team(), session_id.as_str().into(), place.code().into()];
     let mut sql = "messages.team_id = $1 AND messages.session_id = $2 AND messages.place = $3".to_owned();
@@ -179,7 +179,7 @@ fn condition(
     (sql, values)
 }
 
-/// Adds what a list asks for besides its sessions and places.
+/// Adds the conditions of a list other than its sessions and positions.
 pub(crate) fn narrow(tx: &ScopedTx, list: &MessageList, sql: &mut String, values: &mut Vec<Value>) {
     if let Some(agent) = &list.agent_id {
         values.push(agent.replace('\0', "").into());
@@ -191,32 +191,27 @@ pub(crate) fn narrow(tx: &ScopedTx, list: &MessageList, sql: &mut String, values
     }
 }
 
-/// How many messages a list has. Where the session's own counter tells, ask that instead.
+/// The number of messages in a list. For the session's own list, use the counter of the session instead.
 pub async fn count(tx: &ScopedTx, session_id: &SessionId, list: &MessageList) -> Result<i64, DbError> {
     let mut total = 0;
     for place in list.places() {
         let (sql, values) = condition(tx, session_id, list, place);
         let sql = format!("SELECT count(*) AS n FROM messages WHERE {sql}");
-        total += tx.one::<Count, _>(&sql, values).await?.map_or(0, |row| row.n);
+        total += tx.one::<CountRow, _>(&sql, values).await?.map_or(0, |row| row.n);
     }
     Ok(total)
 }
 
-#[derive(FromQueryResult)]
-pub(crate) struct Count {
-    pub(crate) n: i64,
-}
-
-/// Messages by their keys; those that do not exist are left out.
+/// Messages by key; omits keys that do not exist.
 ///
 /// # Errors
-/// Where a body cannot be opened, or they are more than the transaction may open.
+/// If a body cannot be opened; [`DbError::TooMuch`] if they exceed the budget of the transaction.
 pub async fn by_keys(tx: &ScopedTx, keys: &[MessageKey]) -> Result<Vec<Message>, DbError> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
     let dialect = tx.dialect();
-    // Two lists and not a list of pairs: the pairs are picked out below.
+    // Two lists instead of a list of pairs; the pairs are selected below.
     let condition = format!(
         "messages.team_id = $1 AND {} AND {} AND {}",
         dialect.is_any("messages.session_id", 2),
@@ -241,7 +236,7 @@ pub async fn by_keys(tx: &ScopedTx, keys: &[MessageKey]) -> Result<Vec<Message>,
     open(tx, rows).await
 }
 
-/// Each text once, in order, so that a statement's parameter does not grow with repetition.
+/// Each text once, in order, so that repeated texts do not enlarge a statement's parameter.
 pub(crate) fn unique<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut texts: Vec<&str> = texts.collect();
     texts.sort_unstable();
@@ -249,7 +244,7 @@ pub(crate) fn unique<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     texts
 }
 
-/// All the messages that meet a condition, oldest first.
+/// All messages that meet a condition, oldest first.
 pub(crate) async fn whole(
     tx: &ScopedTx,
     condition: &str,
@@ -262,38 +257,43 @@ pub(crate) async fn whole(
     open(tx, rows).await
 }
 
-/// A message of a session's list, and its index there: 0 for the oldest.
+/// A message of a session's list, and its index in it: 0 for the oldest.
 #[derive(Clone, Debug)]
 pub struct IndexedMessage {
-    /// The message, shared by all who are told of it.
+    /// The message, shared by all subscribers.
     pub message: Arc<Message>,
-    /// How many listed messages stand before it.
+    /// The number of listed messages before it.
     pub index: i64,
 }
 
-/// The listed messages that a session took in from ordinal `from` up to, not including, `to`, oldest first.
+/// The listed messages of a session with ordinals from `from` to `to` (exclusive), oldest first.
 ///
 /// # Errors
-/// Where a body cannot be opened, or they are more than the transaction may open.
+/// If a body cannot be opened; [`DbError::TooMuch`] if they exceed the budget of the transaction.
 pub async fn taken_in(
     tx: &ScopedTx,
     session_id: &SessionId,
     from: i64,
     to: i64,
 ) -> Result<Vec<IndexedMessage>, DbError> {
-    let values =
-        vec![tx.team(), session_id.as_str().into(), from.into(), to.into(), Place::List.code().into()];
+    let values = vec![
+        tx.team(),
+        session_id.as_str().into(),
+        from.into(),
+        to.into(),
+        MessagePosition::List.code().into(),
+    ];
     let condition = "messages.team_id = $1 AND messages.session_id = $2 AND messages.ordinal >= $3 \
                      AND messages.ordinal < $4 AND messages.place = $5";
     let messages = whole(tx, condition, values).await?;
     let Some(first) = messages.first().map(Message::cursor) else {
         return Ok(Vec::new());
     };
-    // New messages stand at the end of a list nearly always, so those behind the first are few: counting from the
-    // end costs the same in a long session as in a short one.
+    // New messages are nearly always at the end of a list, so few follow the first one: counting from the end costs the
+    // same in long and short sessions.
     let behind = behind(tx, session_id, &first).await?;
     let total = tx
-        .one::<Count, _>(
+        .one::<CountRow, _>(
             "SELECT message_count AS n FROM sessions WHERE team_id = $1 AND session_id = $2",
             [tx.team(), session_id.as_str().into()],
         )
@@ -315,7 +315,7 @@ struct CursorRow {
     uuid: String,
 }
 
-/// The places of the listed messages after `first`, oldest first.
+/// The positions of the listed messages after `first`, oldest first.
 async fn behind(
     tx: &ScopedTx,
     session_id: &SessionId,
@@ -328,7 +328,7 @@ async fn behind(
             [
                 tx.team(),
                 session_id.as_str().into(),
-                Place::List.code().into(),
+                MessagePosition::List.code().into(),
                 first.at.into(),
                 first.transcript.as_str().into(),
                 first.line.into(),
@@ -342,11 +342,11 @@ async fn behind(
         .collect())
 }
 
-/// Every line of one file, in its physical order, from line `from` on, `limit` at most: for export. Fewer come where
-/// they are so large that the transaction may not open more; none only at the end.
+/// The lines of one file in physical order, from line `from` on, at most `limit`: for export. Returns fewer if they
+/// exceed the budget of the transaction, and none only at the end.
 ///
 /// # Errors
-/// Where a body cannot be opened, or the transaction may open no more at all.
+/// If a body cannot be opened; [`DbError::TooMuch`] if the budget of the transaction does not cover a single line.
 pub async fn lines(
     tx: &ScopedTx,
     session_id: &SessionId,
@@ -388,12 +388,12 @@ impl MessageRow {
 
     fn open(self, keys: &TeamKeys) -> Result<Message, DbError> {
         let key = self.key()?;
-        let context = FieldContext { table: "messages", row_id: &key.row_id(), column: "body" };
-        let stored = self.body.ok_or_else(|| DbError::malformed("messages", "body", key.row_id()))?;
+        let row_id = key.row_id();
+        let stored = self.body.ok_or_else(|| DbError::malformed("messages", "body", &row_id))?;
         // One line that cannot be opened must not hide the others.
         let body = keys
-            .open(self.sealed, context, stored)
-            .inspect_err(|error| tracing::error!(%error, message = key.row_id(), "a line cannot be opened"))
+            .open(self.sealed, body_context(&row_id), stored)
+            .inspect_err(|error| tracing::error!(%error, message = row_id, "a line cannot be opened"))
             .ok();
         Ok(Message {
             key,
@@ -402,7 +402,7 @@ impl MessageRow {
             at: self.at,
             parent_uuid: self.parent_uuid,
             agent_id: self.agent_id,
-            listed: self.place == Place::List.code(),
+            listed: self.place == MessagePosition::List.code(),
             body,
         })
     }

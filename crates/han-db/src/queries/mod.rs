@@ -1,10 +1,11 @@
-//! Every query, one file per noun. A query on a team's data takes a [`ScopedTx`](crate::ScopedTx) first, and each of its
-//! statements names the transaction's team even where row-level security would: SQLite has only that.
+//! All queries, one file per noun. A query on a team's data takes a [`ScopedTx`](crate::ScopedTx) first. Each of its
+//! statements names the transaction's team, even where row-level security would filter, because SQLite has no row-level
+//! security.
 
 pub mod api_keys;
-pub mod arrived;
 pub mod credentials;
 pub mod deletion;
+pub mod derived_events;
 pub mod device_logins;
 pub mod file_changes;
 pub mod filter;

@@ -1,4 +1,4 @@
-//! Lists of projects and repositories, with how many sessions they have and when they were last worked on.
+//! Lists of projects and repositories, with their number of sessions and latest activity.
 
 use sea_orm::{FromQueryResult, Value};
 
@@ -7,12 +7,12 @@ use crate::queries::filter::Filter;
 use crate::queries::projects;
 use crate::{DbError, ScopedTx};
 
-/// How much went on in a project or a repository.
+/// The activity in a project or a repository.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Activity {
-    /// Sessions.
+    /// The number of sessions.
     pub sessions: i64,
-    /// The latest line's time, in milliseconds since the epoch.
+    /// The time of the latest line, in milliseconds since the epoch.
     pub last_activity_at: Option<i64>,
 }
 
@@ -29,7 +29,7 @@ impl ActivityRow {
     }
 }
 
-/// The activity of projects by id; those without a session are left out.
+/// The activity of projects by id; omits projects without a session.
 pub async fn activity_by_projects(tx: &ScopedTx, ids: &[String]) -> Result<Vec<(String, Activity)>, DbError> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -44,7 +44,7 @@ pub async fn activity_by_projects(tx: &ScopedTx, ids: &[String]) -> Result<Vec<(
     Ok(rows.into_iter().map(ActivityRow::split).collect())
 }
 
-/// The activity of repositories by id; those without a session are left out.
+/// The activity of repositories by id; omits repositories without a session.
 pub async fn activity_by_repos(tx: &ScopedTx, ids: &[String]) -> Result<Vec<(String, Activity)>, DbError> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -60,10 +60,10 @@ pub async fn activity_by_repos(tx: &ScopedTx, ids: &[String]) -> Result<Vec<(Str
     Ok(rows.into_iter().map(ActivityRow::split).collect())
 }
 
-/// The team's projects that meet a condition, the one last worked on first: at most `first`.
+/// The team's projects that meet a condition, by latest activity, newest first; at most `first`.
 ///
 /// # Errors
-/// Where a sealed column cannot be opened.
+/// If a sealed column cannot be opened.
 pub async fn recent_projects(
     tx: &ScopedTx,
     filter: Option<&Filter>,
@@ -83,10 +83,10 @@ pub async fn recent_projects(
     Ok(in_order(listed, found, |project| &project.id))
 }
 
-/// The team's repositories that meet a condition, the one last worked on first: at most `first`.
+/// The team's repositories that meet a condition, by latest activity, newest first; at most `first`.
 ///
 /// # Errors
-/// Where a sealed column cannot be opened.
+/// If a sealed column cannot be opened.
 pub async fn recent_repos(
     tx: &ScopedTx,
     filter: Option<&Filter>,
@@ -107,7 +107,7 @@ pub async fn recent_repos(
     Ok(in_order(listed, found, |repo| &repo.id))
 }
 
-/// The ids of the projects of repositories, as (repository, project) pairs.
+/// The ids of the projects of repositories, as pairs of (repository, project).
 pub async fn projects_of_repos(tx: &ScopedTx, repos: &[String]) -> Result<Vec<(String, String)>, DbError> {
     #[derive(FromQueryResult)]
     struct Pair {
@@ -126,7 +126,7 @@ pub async fn projects_of_repos(tx: &ScopedTx, repos: &[String]) -> Result<Vec<(S
     Ok(rows.into_iter().map(|pair| (pair.repo_id, pair.id)).collect())
 }
 
-/// What follows the condition on the team, and the values of both.
+/// The SQL after the condition on the team, and the values of both.
 fn condition(tx: &ScopedTx, filter: Option<&Filter>) -> (String, Vec<Value>) {
     let mut values = vec![tx.team()];
     let condition = filter.map(|filter| format!(" AND ({})", filter.to_sql(tx.dialect(), &mut values)));

@@ -24,10 +24,10 @@ struct RepoRow {
     created_at: i64,
 }
 
-/// Projects by id; those that are not the team's are left out.
+/// Projects by id; omits ids that are not the team's.
 ///
 /// # Errors
-/// Where a sealed column cannot be opened.
+/// If a sealed column cannot be opened.
 pub async fn by_ids(tx: &ScopedTx, ids: &[String]) -> Result<Vec<Project>, DbError> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -51,10 +51,10 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[String]) -> Result<Vec<Project>, DbErr
         .collect()
 }
 
-/// Repositories by id; those that are not the team's are left out.
+/// Repositories by id; omits ids that are not the team's.
 ///
 /// # Errors
-/// Where a sealed column cannot be opened.
+/// If a sealed column cannot be opened.
 pub async fn repos_by_ids(tx: &ScopedTx, ids: &[String]) -> Result<Vec<Repo>, DbError> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -78,12 +78,12 @@ pub async fn repos_by_ids(tx: &ScopedTx, ids: &[String]) -> Result<Vec<Repo>, Db
         .collect()
 }
 
-/// Where a project's sealed column belongs.
+/// The context of a project's sealed column.
 pub(crate) fn project_context(id: &str) -> FieldContext<'_> {
     FieldContext { table: "projects", row_id: id, column: "details" }
 }
 
-/// Where a repository's sealed column belongs.
+/// The context of a repository's sealed column.
 pub(crate) fn repo_context(id: &str) -> FieldContext<'_> {
     FieldContext { table: "repos", row_id: id, column: "details" }
 }

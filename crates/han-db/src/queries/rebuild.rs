@@ -1,21 +1,22 @@
-//! Making everything that is derived from lines anew, from the lines: after a program learnt to read more of them, or
-//! where somebody doubts a sum.
+//! Deriving all derived data of a team again from its lines: after an update that projects more from lines, or to check
+//! totals.
 
 use std::collections::BTreeMap;
 
 use han_types::Scope;
 use sea_orm::FromQueryResult;
 
-use crate::queries::ingest::again::Again;
 use crate::queries::ingest::derive::Derive;
-use crate::queries::ingest::sums::Owner;
+use crate::queries::ingest::rederive::Rederived;
+use crate::queries::ingest::rollup_delta::RollupKey;
 use crate::tables::{self, Kind};
 use crate::{Db, DbError, ScopedTx};
 
-/// How often sessions that grew meanwhile are done again before their writers have to wait.
+/// The number of rounds. Sessions that grew during a round are derived again in the next one; in the last round,
+/// writers wait.
 const ROUNDS: u32 = 5;
 
-/// What a rebuild went over.
+/// The size of a rebuild.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rebuilt {
     /// Sessions.
@@ -33,22 +34,22 @@ struct SessionRow {
     next_ordinal: i64,
 }
 
-/// A session's sums, and how far its lines went when they were made.
+/// A session that was derived again, and its next ordinal at that time.
 struct Made {
     next_ordinal: i64,
     project_id: Option<String>,
-    again: Again,
+    rederived: Rederived,
 }
 
 const SESSIONS: &str =
     "SELECT session_id, user_id, project_id, sealed, next_ordinal FROM sessions WHERE team_id = $1";
 
-/// Derives all of the team's lines again and replaces what was derived from them, sums included. It may run while
-/// lines come in: sessions are done one by one, each under its lock. Only when the sums by hour are replaced, at the
-/// end, do other writers wait, for as long as it takes to write them.
+/// Derives all of the team's lines again, and replaces all data derived from them, including rollups. It may run during
+/// pushes: it derives one session at a time, under the lock of its row. Other writers wait only at the end, while the
+/// rollups are written.
 ///
 /// # Errors
-/// Where a line cannot be opened. What is done by then stays; the sums by hour are as they were.
+/// If a line cannot be opened. Sessions that were derived before stay so; the rollups are unchanged.
 pub async fn rebuild(scope: &Scope, db: &Db) -> Result<Rebuilt, DbError> {
     let tx = db.read(scope, "rebuild.list").await?;
     let sessions: Vec<SessionRow> = tx.all(SESSIONS, [tx.team()]).await?;
@@ -67,7 +68,7 @@ pub async fn rebuild(scope: &Scope, db: &Db) -> Result<Rebuilt, DbError> {
         let known = &made;
         let waits = round == ROUNDS;
         let replaced =
-            db.write(scope, "rebuild.sums", |tx| async move { replace(&tx, known, waits).await }).await?;
+            db.write(scope, "rebuild.rollups", |tx| async move { replace(&tx, known, waits).await }).await?;
         match replaced {
             Replaced::Done(rebuilt) => return Ok(rebuilt),
             Replaced::Behind(sessions) => due = sessions,
@@ -76,15 +77,15 @@ pub async fn rebuild(scope: &Scope, db: &Db) -> Result<Rebuilt, DbError> {
     }
 }
 
-/// Takes the session's lock and derives it anew; nothing where it is gone.
+/// Locks the session's row and derives the session again; `None` if it was deleted.
 async fn session(tx: &ScopedTx, session_id: &str) -> Result<Option<Made>, DbError> {
     let lock = tx.dialect().for_update();
     let sql = format!("{SESSIONS} AND session_id = $2{lock}");
     let Some(row) = tx.one::<SessionRow, _>(&sql, [tx.team(), session_id.into()]).await? else {
         return Ok(None);
     };
-    let again = derive(tx, &row).await?;
-    let sums = again.sums.of_session();
+    let rederived = derive(tx, &row).await?;
+    let delta = rederived.delta.session_delta();
     tx.execute(
         "UPDATE sessions SET line_count = $3, message_count = $4, turn_count = $5, compaction_count = $6, \
            input_tokens = $7, output_tokens = $8, cache_read_tokens = $9, cache_creation_5m_tokens = $10, \
@@ -95,35 +96,35 @@ async fn session(tx: &ScopedTx, session_id: &str) -> Result<Option<Made>, DbErro
         [
             tx.team(),
             session_id.into(),
-            again.lines.into(),
-            sums.messages.into(),
-            sums.turns.into(),
-            sums.compactions.into(),
-            sums.tokens.input.into(),
-            sums.tokens.output.into(),
-            sums.tokens.cache_read.into(),
-            sums.tokens.cache_creation_5m.into(),
-            sums.tokens.cache_creation_1h.into(),
-            sums.tool_uses.into(),
-            sums.file_changes.into(),
-            sums.lines_added.into(),
-            sums.lines_removed.into(),
-            sums.tasks.into(),
-            sums.tasks_done.into(),
-            sums.sentiments.into(),
-            sums.sentiment_sum.into(),
-            again.started_at.into(),
+            rederived.lines.into(),
+            delta.messages.into(),
+            delta.turns.into(),
+            delta.compactions.into(),
+            delta.tokens.input.into(),
+            delta.tokens.output.into(),
+            delta.tokens.cache_read.into(),
+            delta.tokens.cache_creation_5m.into(),
+            delta.tokens.cache_creation_1h.into(),
+            delta.tool_uses.into(),
+            delta.file_changes.into(),
+            delta.lines_added.into(),
+            delta.lines_removed.into(),
+            delta.tasks.into(),
+            delta.tasks_done.into(),
+            delta.sentiments.into(),
+            delta.sentiment_sum.into(),
+            rederived.started_at.into(),
         ],
     )
     .await?;
-    Ok(Some(Made { next_ordinal: row.next_ordinal, project_id: row.project_id, again }))
+    Ok(Some(Made { next_ordinal: row.next_ordinal, project_id: row.project_id, rederived }))
 }
 
-async fn derive(tx: &ScopedTx, row: &SessionRow) -> Result<Again, DbError> {
-    Derive { tx, keys: tx.keys()?, seals: row.sealed, session: &row.session_id }.again().await
+async fn derive(tx: &ScopedTx, row: &SessionRow) -> Result<Rederived, DbError> {
+    Derive { tx, keys: tx.keys()?, seals: row.sealed, session: &row.session_id }.rederive().await
 }
 
-/// Whether the sums could be replaced.
+/// Whether the rollups were replaced.
 enum Replaced {
     Done(Rebuilt),
     /// These sessions grew since they were derived. Nothing was written.
@@ -132,13 +133,14 @@ enum Replaced {
 
 async fn replace(tx: &ScopedTx, made: &BTreeMap<String, Made>, waits: bool) -> Result<Replaced, DbError> {
     let rollups: Vec<&str> = tables::of_kind(Kind::Rollup).collect();
-    // Whoever has added sums and not committed is waited for; whoever is about to, waits. A session is seen here
-    // with its sums or without both.
+    // This waits for writers that have added to the rollups and not committed, and makes later ones wait. So a session is
+    // visible here together with its rollups, or not at all.
     tx.dialect().lock_tables(tx, &rollups).await?;
     let sessions: Vec<SessionRow> = tx.all(SESSIONS, [tx.team()]).await?;
     let current = |row: &SessionRow| {
         let made = made.get(&row.session_id)?;
-        (made.next_ordinal == row.next_ordinal && made.project_id == row.project_id).then_some(&made.again)
+        (made.next_ordinal == row.next_ordinal && made.project_id == row.project_id)
+            .then_some(&made.rederived)
     };
     let behind = sessions.iter().filter(|row| current(row).is_none());
     let behind: Vec<String> = behind.map(|row| row.session_id.clone()).collect();
@@ -150,18 +152,18 @@ async fn replace(tx: &ScopedTx, made: &BTreeMap<String, Made>, waits: bool) -> R
     }
     let mut rebuilt = Rebuilt::default();
     for row in &sessions {
-        let owner = Owner { user: &row.user_id, session: &row.session_id };
+        let key = RollupKey { user: &row.user_id, session: &row.session_id };
         let late;
-        let again = match current(row) {
-            Some(again) => again,
+        let rederived = match current(row) {
+            Some(rederived) => rederived,
             None => {
                 late = derive(tx, row).await?;
                 &late
             }
         };
-        owner.add(tx, &[(row.project_id.as_deref().unwrap_or_default(), &again.sums)]).await?;
+        key.add(tx, &[(row.project_id.as_deref().unwrap_or_default(), &rederived.delta)]).await?;
         rebuilt.sessions += 1;
-        rebuilt.lines += u64::try_from(again.lines).unwrap_or_default();
+        rebuilt.lines += u64::try_from(rederived.lines).unwrap_or_default();
     }
     Ok(Replaced::Done(rebuilt))
 }

@@ -1,68 +1,68 @@
-//! Searching what people and their agents wrote: blind terms find candidates, and each is opened and looked at before it
-//! is a hit. What a word is and what a query means is han-transcript's business (`words`); the index is filled in the
-//! background, after lines are stored.
+//! Search in messages. Blind terms find candidates; each candidate is opened and checked before it is a hit.
+//! han-transcript (`words`) defines words and queries. A background job fills the index after lines are stored.
 //!
-//! A term is 64 bits of the keyed hash of a word under the team's search key. Two words with the same term cost a
-//! needless look and no wrong hit.
+//! A term is 64 bits of the keyed hash of a word under the team's search key. Two words with the same term cause a
+//! needless check, but no wrong hit.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use han_crypto::{BlindKey, FieldContext};
+use han_crypto::BlindKey;
 use han_transcript::line_text;
 use han_transcript::view::search_text;
 use han_transcript::words::{Query, words};
 use han_types::{MessageKey, Scope, SessionId, TeamId};
 use sea_orm::{FromQueryResult, Value};
 
-use crate::entities::{Message, Place};
+use crate::entities::{Message, MessagePosition};
 use crate::error::blocking;
 use crate::keys::TeamKeys;
 use crate::page::{Cursor, PageRequest};
-use crate::queries::messages::{self, Count, unique};
+use crate::queries::ingest::prepare::body_context;
+use crate::queries::messages::{self, unique};
 use crate::search_sql::{self, Terms};
-use crate::stored::{message_key, stored, stored_id};
+use crate::stored::{CountRow, message_key, stored, stored_id};
 use crate::tx::SystemTx;
 use crate::{Db, DbError, ScopedTx};
 
-/// How many different words stand in one row of the index: PostgreSQL's tsvector holds a megabyte, a term takes 16 bytes
-/// and its entry four.
+/// The maximum different words in one row of the index: PostgreSQL's tsvector is limited to a megabyte, and a term
+/// takes 16 bytes plus 4 for its entry.
 const PART_WORDS: usize = 40_000;
 
-/// How many lines, and how many bytes of them, one transaction indexes; one line it always does.
+/// The maximum lines, and their bytes, that one transaction indexes. A single line may be larger.
 const INDEX_LINES: i64 = 500;
 const INDEX_BYTES: i64 = 2 << 20;
 
-/// How many candidates are opened at first, how many times more each time that they do not fill the page, and how many
-/// at most for one page.
+/// The number of candidates that are opened first, the factor for each further round if they do not fill the page, and
+/// the maximum for one page.
 const CANDIDATES: usize = 50;
 const GROWTH: usize = 4;
 const MAX_CANDIDATES: usize = 2_000;
 
-/// A line's term for a word.
+/// The term of a word.
 fn term(key: &BlindKey, word: &str) -> String {
     let mut term = key.blind_id("", "search", word.as_bytes());
     term.truncate(16);
     term
 }
 
-/// Where to look.
+/// What to search.
 #[derive(Clone, Debug, Default)]
 pub struct Within {
-    /// In this session alone.
+    /// Only this session.
     pub session_id: Option<String>,
-    /// In sessions of this project.
+    /// Only sessions of this project.
     pub project_id: Option<String>,
-    /// In sessions that this person pushed.
+    /// Only sessions that this user pushed.
     pub user_id: Option<String>,
-    /// From this time on, in milliseconds since the epoch.
+    /// Only messages from this time on, in milliseconds since the epoch.
     pub from: Option<i64>,
-    /// Before this time, in milliseconds since the epoch.
+    /// Only messages before this time, in milliseconds since the epoch.
     pub to: Option<i64>,
 }
 
-/// A place among hits, newest first: (time, session, transcript, uuid).
+/// A position among hits, newest first: (time, session, transcript, uuid).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HitCursor {
     at: i64,
@@ -100,11 +100,11 @@ impl Cursor for HitCursor {
 pub struct Hit {
     /// The message.
     pub message: Arc<Message>,
-    /// Its words, as they stand there.
+    /// Its text that was searched.
     pub text: String,
-    /// The bytes of `text` where the query is met first.
+    /// The byte range of the first match in `text`.
     pub at: Range<usize>,
-    /// Its place among all hits.
+    /// Its position among all hits.
     pub cursor: HitCursor,
 }
 
@@ -113,10 +113,10 @@ pub struct Hit {
 pub struct Hits {
     /// The hits.
     pub hits: Vec<Hit>,
-    /// Where the next page goes on; `None` at the end. A page may hold fewer hits than asked for, even none, and yet
-    /// have a next one: where a phrase's words are common and the phrase is rare.
+    /// Where the next page continues; `None` at the end. A page with fewer hits than requested, or none, may still have
+    /// a next one: for example, if the words of a phrase are common and the phrase is rare.
     pub next: Option<HitCursor>,
-    /// How many messages hold the query's words and cannot be opened: whether they meet it nobody can say.
+    /// The number of messages with the terms of the query that cannot be opened: whether they match is unknown.
     pub unreadable: usize,
 }
 
@@ -143,11 +143,11 @@ impl Candidate {
     }
 }
 
-/// The messages of the team that meet a query, newest first, as far as they are indexed. A line that cannot be opened
-/// is no hit, but counted.
+/// The indexed messages of the team that match a query, newest first. A line that cannot be opened is not a hit, but is
+/// counted.
 ///
 /// # Errors
-/// Where the transaction may open no more lines at all.
+/// [`DbError::TooMuch`] if the budget of the transaction does not cover a single line.
 pub async fn search(
     tx: &ScopedTx,
     query: &Query,
@@ -164,7 +164,7 @@ pub async fn search(
         let keys = candidates.iter().map(Candidate::key).collect::<Result<Vec<_>, _>>()?;
         let messages = match messages::by_keys(tx, &keys).await {
             Ok(messages) => messages,
-            // Large lines are opened one by one, as far as the transaction may.
+            // Large lines are opened one by one, within the budget of the transaction.
             Err(DbError::TooMuch { .. }) if at_once > 1 => {
                 at_once = 1;
                 continue;
@@ -199,7 +199,7 @@ pub async fn search(
 
 type Looked = HashMap<MessageKey, (Arc<Message>, String, Range<usize>)>;
 
-/// Which of these messages meet the query, and which cannot be opened, off the async threads.
+/// The messages that match the query and those that cannot be opened. Runs off the async threads.
 async fn look(messages: Vec<Message>, query: Arc<Query>) -> Result<(Looked, HashSet<MessageKey>), DbError> {
     let work = move || {
         let (mut meet, mut unreadable) = (HashMap::new(), HashSet::new());
@@ -250,14 +250,14 @@ struct IndexRow {
     n: i64,
 }
 
-/// Where messages stand in their sessions' lists: how many listed messages are older. Those that are in no list are
-/// left out.
+/// The index of messages in their sessions' lists: the number of older listed messages. Omits messages that are in no
+/// list.
 pub async fn list_indexes(tx: &ScopedTx, keys: &[MessageKey]) -> Result<HashMap<MessageKey, i64>, DbError> {
     if keys.is_empty() {
         return Ok(HashMap::new());
     }
     let dialect = tx.dialect();
-    // Each session's list is gone through once, however many hits it has.
+    // One pass over each session's list, regardless of its number of hits.
     let sql = format!(
         "SELECT session_id, transcript, uuid, n FROM (SELECT session_id, transcript, uuid, \
          row_number() OVER (PARTITION BY session_id ORDER BY at, transcript, line, uuid) - 1 AS n \
@@ -267,7 +267,7 @@ pub async fn list_indexes(tx: &ScopedTx, keys: &[MessageKey]) -> Result<HashMap<
     );
     let values = [
         tx.team(),
-        Place::List.code().into(),
+        MessagePosition::List.code().into(),
         dialect.list(unique(keys.iter().map(|key| key.session_id.as_str()))),
         dialect.list(unique(keys.iter().map(|key| key.uuid.as_str()))),
     ];
@@ -280,15 +280,15 @@ pub async fn list_indexes(tx: &ScopedTx, keys: &[MessageKey]) -> Result<HashMap<
         .collect()
 }
 
-/// How many lines of the team are stored and not yet indexed: what a search cannot find as yet.
+/// The number of stored lines of the team that are not indexed yet, so that a search cannot find them.
 pub async fn lag(tx: &ScopedTx) -> Result<i64, DbError> {
     let sql = "SELECT CAST(COALESCE(SUM(sessions.next_ordinal - COALESCE(search_state.indexed_ordinal, 0)), 0) AS bigint) \
                AS n FROM sessions LEFT JOIN search_state ON search_state.team_id = sessions.team_id \
                AND search_state.session_id = sessions.session_id WHERE sessions.team_id = $1";
-    Ok(tx.one::<Count, _>(sql, [tx.team()]).await?.map_or(0, |row| row.n))
+    Ok(tx.one::<CountRow, _>(sql, [tx.team()]).await?.map_or(0, |row| row.n))
 }
 
-/// A session with lines to be indexed.
+/// A session with lines to index.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Due {
     /// Its team.
@@ -303,7 +303,7 @@ struct DueRow {
     session_id: String,
 }
 
-/// Sessions of all teams that have lines to be indexed, in order, `limit` at most, those after `after`.
+/// Sessions of all teams with lines to index, in order, after `after`, at most `limit`.
 pub async fn due(db: &Db, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, DbError> {
     let tx = db.read_system("search.due").await?;
     let sql = format!(
@@ -340,9 +340,9 @@ struct LineRow {
     body: String,
 }
 
-/// Indexes a session's next lines and says whether that was all. They are read and opened before the transaction that
-/// writes their terms, which changes nothing where somebody else was quicker: a replica that does the same, one that
-/// begins the index anew, one that deletes the session.
+/// Indexes the next lines of a session; returns whether these were the last. Lines are read and opened before the
+/// transaction that writes their terms. The transaction changes nothing if another replica was faster: one that indexed
+/// the same lines, started a reindex, or deleted the session.
 pub async fn index(db: &Db, due: &Due) -> Result<bool, DbError> {
     let keys = db.keys().team(db, &due.team_id).await?;
     let (team, session) = (due.team_id.as_str(), due.session_id.as_str());
@@ -359,11 +359,11 @@ pub async fn index(db: &Db, due: &Due) -> Result<bool, DbError> {
     let (ours, version) = (&ours, key.version);
     db.write_system("search.index", |tx| async move {
         let (hold, lock) = (tx.dialect().for_key_share(), tx.dialect().for_update());
-        // Held until the terms are committed: whoever deletes the session meanwhile deletes them, too.
+        // Locked until the terms are committed, so that a concurrent deletion of the session also deletes the terms.
         let exists = format!(
             "SELECT CAST(1 AS bigint) AS n FROM sessions WHERE team_id = $1 AND session_id = $2{hold}"
         );
-        if tx.one::<Count, _>(&exists, ours.clone()).await?.is_none() {
+        if tx.one::<CountRow, _>(&exists, ours.clone()).await?.is_none() {
             return Ok(true);
         }
         let insert = "INSERT INTO search_state (team_id, session_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
@@ -396,7 +396,7 @@ async fn next_lines(tx: &SystemTx, team: &str, session: &str, from: i64) -> Resu
     .await
 }
 
-/// The terms of lines, off the async threads. A line that cannot be opened has none.
+/// The terms of lines. Runs off the async threads. A line that cannot be opened has no terms.
 async fn make_terms(
     session: &str,
     keys: Arc<TeamKeys>,
@@ -408,9 +408,8 @@ async fn make_terms(
         let mut rows = Vec::new();
         for line in lines {
             let row_id = format!("{session}/{}/{}", line.transcript, line.uuid);
-            let context = FieldContext { table: "messages", row_id: &row_id, column: "body" };
-            let Ok(body) = keys.open(line.sealed, context, line.body).inspect_err(
-                |error| tracing::error!(%error, message = row_id, "a line cannot be opened to be indexed"),
+            let Ok(body) = keys.open(line.sealed, body_context(&row_id), line.body).inspect_err(
+                |error| tracing::error!(%error, message = row_id, "a line cannot be opened and is not indexed"),
             ) else {
                 continue;
             };
@@ -433,11 +432,11 @@ async fn make_terms(
     blocking("indexing lines", work).await
 }
 
-/// Forgets the team's index and its search key. Everything is due again, under a new key; until it is indexed, searches
-/// find only what is.
-pub async fn begin_anew(scope: &Scope, db: &Db) -> Result<(), DbError> {
-    db.write_system_for(scope, "search.begin_anew", |tx| async move {
-        // First the key: whoever indexes at this moment holds it, and is waited for.
+/// Deletes the team's index and its search key. The job then indexes all lines again under a new key. Until that is
+/// done, searches find only the lines that are indexed.
+pub async fn reindex(scope: &Scope, db: &Db) -> Result<(), DbError> {
+    db.write_system_for(scope, "search.reindex", |tx| async move {
+        // First the key: a concurrent indexing transaction holds a lock on it, so this waits for that transaction.
         tx.key_store().replace_search_key(&tx, tx.team_id()).await?;
         for table in ["search_state", "search_terms"] {
             tx.execute(&format!("DELETE FROM {table} WHERE team_id = $1"), [tx.team_id().as_str().into()])

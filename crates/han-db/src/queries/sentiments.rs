@@ -1,4 +1,4 @@
-//! Reading moods, for many sessions at once.
+//! Reading sentiments, for many sessions at once.
 
 use han_types::SessionId;
 use sea_orm::FromQueryResult;
@@ -26,10 +26,10 @@ struct SentimentRow {
 const COLUMNS: &str = "session_id, transcript, uuid, at, message_id, sentiment, frustration, sentiment_level, \
      frustration_level, sealed, signals";
 
-/// The moods that Han read from prompts of sessions, each session's in order.
+/// The sentiments that Han detected in prompts of sessions, in order within each session.
 ///
 /// # Errors
-/// Where a sealed column cannot be opened.
+/// If a sealed column cannot be opened.
 pub async fn by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<Sentiment>, DbError> {
     if sessions.is_empty() {
         return Ok(Vec::new());
@@ -43,10 +43,10 @@ pub async fn by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<Se
     open(tx, rows).await
 }
 
-/// The moods that Han read from certain prompts, each named by its session and its uuid, in order.
+/// The sentiments that Han detected in the given prompts, each named by its session and uuid, in order.
 ///
 /// # Errors
-/// Where a sealed column cannot be opened.
+/// If a sealed column cannot be opened.
 pub async fn by_prompts(tx: &ScopedTx, prompts: &[(SessionId, String)]) -> Result<Vec<Sentiment>, DbError> {
     if prompts.is_empty() {
         return Ok(Vec::new());

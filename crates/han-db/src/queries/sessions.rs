@@ -1,4 +1,4 @@
-//! Reading sessions: a page of a team's, by id, counted.
+//! Reading sessions: a page of a team's sessions, sessions by id, counts.
 
 use han_crypto::FieldContext;
 use han_types::SessionId;
@@ -8,7 +8,7 @@ use crate::entities::{Session, SessionDetails, Totals};
 use crate::keys::TeamKeys;
 use crate::page::{Page, PageRequest, SessionCursor};
 use crate::queries::filter::Filter;
-use crate::queries::messages::Count;
+use crate::stored::CountRow;
 use crate::{DbError, ScopedTx};
 
 #[derive(FromQueryResult)]
@@ -40,10 +40,10 @@ const COLUMNS: &str = "sessions.id, sessions.session_id, sessions.user_id, sessi
      sessions.input_tokens, sessions.output_tokens, sessions.cache_read_tokens, sessions.cache_creation_5m_tokens, \
      sessions.cache_creation_1h_tokens, sessions.created_at, sessions.synced_at";
 
-/// A page of the team's sessions, the one with the latest activity first.
+/// A page of the team's sessions, by latest activity, newest first.
 ///
 /// # Errors
-/// Where a sealed column cannot be opened.
+/// If a sealed column cannot be opened.
 pub async fn page(
     tx: &ScopedTx,
     filter: Option<&Filter>,
@@ -78,17 +78,17 @@ fn condition(tx: &ScopedTx, filter: Option<&Filter>) -> (String, Vec<Value>) {
     (sql, values)
 }
 
-/// How many sessions meet a condition.
+/// The number of sessions that meet a condition.
 pub async fn count(tx: &ScopedTx, filter: Option<&Filter>) -> Result<i64, DbError> {
     let (sql, values) = condition(tx, filter);
     let sql = format!("SELECT count(*) AS n FROM sessions WHERE {sql}");
-    Ok(tx.one::<Count, _>(&sql, values).await?.map_or(0, |row| row.n))
+    Ok(tx.one::<CountRow, _>(&sql, values).await?.map_or(0, |row| row.n))
 }
 
-/// Sessions by id; those that are not the team's are left out.
+/// Sessions by id; omits ids that are not the team's.
 ///
 /// # Errors
-/// Where a sealed column cannot be opened.
+/// If a sealed column cannot be opened.
 pub async fn by_ids(tx: &ScopedTx, ids: &[SessionId]) -> Result<Vec<Session>, DbError> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -140,7 +140,8 @@ impl SessionRow {
     }
 }
 
-/// What a sealed column holds, or, where it cannot be opened, nothing and `false`: one row must not hide the others.
+/// The content of a sealed column. If it cannot be opened: nothing and `false`, because one row must not hide the
+/// others.
 pub(crate) fn or_unreadable<T: Default>(
     column: &'static str,
     row_id: &str,
@@ -156,7 +157,7 @@ pub(crate) fn or_unreadable<T: Default>(
     }
 }
 
-/// Where a session's sealed column belongs.
+/// The context of a session's sealed column.
 pub(crate) fn details_context(session_id: &str) -> FieldContext<'_> {
     FieldContext { table: "sessions", row_id: session_id, column: "metadata" }
 }

@@ -21,10 +21,10 @@ struct TaskRow {
     details: String,
 }
 
-/// Han's tasks of sessions, each session's by when they began.
+/// Han's tasks of sessions, by start time within each session.
 ///
 /// # Errors
-/// Where a sealed column cannot be opened.
+/// If a sealed column cannot be opened.
 pub async fn by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<Task>, DbError> {
     if sessions.is_empty() {
         return Ok(Vec::new());
@@ -78,10 +78,10 @@ struct NativeRow {
     details: String,
 }
 
-/// The agent's own tasks of sessions, each session's by when they were created.
+/// The agent's own tasks of sessions, by creation time within each session.
 ///
 /// # Errors
-/// Where a sealed column cannot be opened.
+/// If a sealed column cannot be opened.
 pub async fn native_by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<NativeTask>, DbError> {
     if sessions.is_empty() {
         return Ok(Vec::new());

@@ -9,7 +9,7 @@ use crate::entities::{Team, TeamMember, User};
 use crate::page::MAX_PAGE;
 use crate::queries::memberships::insert_member;
 use crate::queries::users::{self, UserRecord};
-use crate::stored::{stored, stored_id};
+use crate::stored::{CountRow, stored, stored_id};
 use crate::tx::{SystemTx, Tx};
 use crate::{Db, DbError};
 
@@ -329,11 +329,6 @@ pub(crate) async fn is_admin(tx: &Tx, team: &TeamId, user_id: &UserId) -> Result
     Ok(role_of(tx, team, user_id).await? == Some(Role::Admin))
 }
 
-#[derive(FromQueryResult)]
-struct Count {
-    n: i64,
-}
-
 async fn admins(tx: &SystemTx, team: &TeamId) -> Result<i64, DbError> {
     count(tx, "SELECT COUNT(*) AS n FROM team_members WHERE team_id = $1 AND role = 'admin'", team).await
 }
@@ -344,7 +339,7 @@ pub(crate) async fn member_count(tx: &SystemTx, team: &TeamId) -> Result<i64, Db
 }
 
 async fn count(tx: &SystemTx, sql: &str, team: &TeamId) -> Result<i64, DbError> {
-    Ok(tx.one::<Count, _>(sql, [team.as_str().into()]).await?.map_or(0, |row| row.n))
+    Ok(tx.one::<CountRow, _>(sql, [team.as_str().into()]).await?.map_or(0, |row| row.n))
 }
 
 #[cfg(test)]

@@ -15,10 +15,10 @@ struct TodosRow {
     items: String,
 }
 
-/// The latest to-do lists of sessions; those that never had one are left out.
+/// The latest to-do lists of sessions; omits sessions without one.
 ///
 /// # Errors
-/// Where a list cannot be opened.
+/// If a list cannot be opened.
 pub async fn by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<Todos>, DbError> {
     if sessions.is_empty() {
         return Ok(Vec::new());
@@ -49,7 +49,7 @@ struct CountsRow {
     completed: i64,
 }
 
-/// How many to-dos of sessions stand where, without opening them; sessions that never had any are left out.
+/// The number of to-dos of sessions by status, without opening them; omits sessions without a to-do list.
 pub async fn counts_by_sessions(
     tx: &ScopedTx,
     sessions: &[SessionId],

@@ -7,7 +7,7 @@ use han_types::{Timestamp, TokenFamilyId, UserId};
 use sea_orm::FromQueryResult;
 
 use super::sign_ins::clip;
-use crate::stored::{stored, stored_id};
+use crate::stored::{CountRow, stored, stored_id};
 use crate::tx::SystemTx;
 use crate::{Db, DbError};
 
@@ -128,11 +128,6 @@ struct FamilyOf {
     family_id: String,
 }
 
-#[derive(FromQueryResult)]
-struct Count {
-    n: i64,
-}
-
 /// The family of a token, used or not.
 pub async fn family_of(db: &Db, hash: &TokenHash) -> Result<Option<TokenFamilyId>, DbError> {
     let tx = db.read_system("refresh_tokens.find").await?;
@@ -201,7 +196,7 @@ async fn use_up(tx: &SystemTx, family: &TokenFamilyId, hash: &str, now: Timestam
     }
     if let Some(used_at) = token.used_at {
         // Somebody has gone on with what came of the first use, so that answer was not lost.
-        let went_on: Option<Count> = tx
+        let went_on: Option<CountRow> = tx
             .one(
                 "SELECT count(*) AS n FROM refresh_tokens \
                  WHERE family_id = $1 AND parent_hash = $2 AND used_at IS NOT NULL",

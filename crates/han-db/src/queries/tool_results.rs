@@ -1,4 +1,4 @@
-//! Results, by the call they answer: they nest under it wherever it is shown.
+//! Results by call: in every list, results nest under their call.
 
 use han_transcript::record::ResultKind;
 use han_types::SessionId;
@@ -9,35 +9,35 @@ use crate::queries::messages::{self, unique};
 use crate::stored::{message_key, stored};
 use crate::{DbError, ScopedTx};
 
-/// Results stored under this kind name no run: `call_id` is the keyed hash of the hook's name, and the run they
-/// answer is that hook's last open one before them.
+/// The kind of results that name no run: `call_id` is the keyed hash of the hook's name, and the result belongs to that
+/// hook's last open run before it.
 pub const UNNAMED_HOOK: &str = "hook_name";
 
-/// Rows of this kind are no results: they name the subagent (`uuid`) that a call started.
+/// The kind of rows that are not results: they name the subagent (`uuid`) that a call started.
 pub(crate) const AGENT: &str = "agent";
 
-/// A call whose result is wanted.
+/// A call whose results are requested.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Call {
     /// Its session: call ids are unique only there.
     pub session_id: SessionId,
-    /// What sort of call; a hook's result may also be wanted by the hook's name, see [`UNNAMED_HOOK`].
+    /// The kind of call. Results of hooks can also be requested by the hook's name, see [`UNNAMED_HOOK`].
     pub kind: CallKind,
     /// The call's id, or the hook's name.
     pub call_id: String,
 }
 
-/// What sort of call.
+/// The kind of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CallKind {
-    /// A call that its result names.
+    /// A call that is named by its result.
     Named(ResultKind),
-    /// A hook whose result names no run.
+    /// A hook whose result does not name its run.
     HookByName,
 }
 
 impl CallKind {
-    /// The name that is stored.
+    /// The stored name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -59,16 +59,15 @@ struct ResultRow {
     agent_id: Option<String>,
 }
 
-/// The results of calls, each with the line that holds it, in the order of their lines. A call may have none, or
-/// several.
+/// The results of calls, each with its line, in the order of lines. A call may have no result or several.
 ///
 /// # Errors
-/// Where a body cannot be opened.
+/// If a body cannot be opened.
 pub async fn by_calls(tx: &ScopedTx, calls: &[Call]) -> Result<Vec<(Call, ToolResult)>, DbError> {
     if calls.is_empty() {
         return Ok(Vec::new());
     }
-    // A hook's name is text, so it is stored as a label's keyed hash.
+    // The name of a hook is content, so it is stored as the keyed hash of a label.
     let team = tx.keys()?;
     let stored: Vec<String> = calls
         .iter()
@@ -125,7 +124,7 @@ async fn rows(tx: &ScopedTx, calls: &[Call], stored: &[String]) -> Result<Vec<Re
     tx.all(&sql, values).await
 }
 
-/// The subagents that tool uses of a session started, as (call id, subagent) pairs.
+/// The subagents that tool uses of a session started, as pairs of (call id, subagent).
 pub async fn agents_by_calls(
     tx: &ScopedTx,
     calls: &[(SessionId, String)],

@@ -1,4 +1,4 @@
-//! Reading sessions' tokens by model, and their counters.
+//! Reading the tokens of sessions by model, and their counters.
 
 use han_transcript::fold::TokenTotals;
 use han_types::SessionId;
@@ -12,11 +12,11 @@ use crate::{DbError, ScopedTx};
 pub struct SessionUsage {
     /// The session.
     pub session_id: String,
-    /// The model; empty where the answers name none.
+    /// The model; empty if the answers name none.
     pub model: String,
-    /// Answers.
+    /// The number of answers.
     pub responses: i64,
-    /// Their tokens.
+    /// The tokens of the answers.
     pub tokens: TokenTotals,
 }
 
@@ -53,7 +53,7 @@ impl From<UsageRow> for SessionUsage {
     }
 }
 
-/// The tokens of sessions by model, from which their cost follows.
+/// The tokens of sessions by model, for their cost.
 pub async fn by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<SessionUsage>, DbError> {
     if sessions.is_empty() {
         return Ok(Vec::new());

@@ -1,4 +1,4 @@
-//! Transcripts to push, ways of pushing them, and what is then stored.
+//! Transcripts to push, ways of pushing them, and the stored result.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ pub fn read(path: &Path) -> Vec<String> {
     std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()
 }
 
-/// The files of a directory laid out as on a developer's machine.
+/// The files of a directory with the layout of a developer's machine.
 pub fn files_under(projects: &Path) -> Vec<File> {
     let mut files = Vec::new();
     let stem = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
@@ -50,8 +50,8 @@ pub async fn push_whole(world: &World, files: &[File]) -> (u64, u64) {
     sum
 }
 
-/// What is stored, without what may differ between two ways of pushing the same lines: ciphertext (random),
-/// ordinals and revisions (the order of arrival), row ids.
+/// The stored rows, without values that may differ between two ways of pushing the same lines: ciphertext (random),
+/// ordinals and revisions (order of arrival), row ids.
 pub async fn contents(database: &TestDatabase, world: &World) -> Vec<String> {
     let mut rows = Vec::new();
     for sql in [
@@ -88,7 +88,7 @@ pub async fn contents(database: &TestDatabase, world: &World) -> Vec<String> {
     ] {
         rows.extend(dump(database, sql).await);
     }
-    // What is sealed of a session, opened.
+    // The sealed columns of sessions, opened.
     let tx = world.db.read(&world.scope, "test.read").await.unwrap();
     let request = PageRequest { after: None, first: 100 };
     let page = sessions::page(&tx, None, &request).await.unwrap();
@@ -96,13 +96,13 @@ pub async fn contents(database: &TestDatabase, world: &World) -> Vec<String> {
     rows
 }
 
-/// A small deterministic generator: which file goes next.
+/// A small deterministic generator, which selects the next file.
 pub fn next(state: &mut u64, below: usize) -> usize {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     usize::try_from(*state >> 33).unwrap() % below
 }
 
-/// Pushes in batches of at most `size`, the files in turns as `seed` says, now and then going back over lines.
+/// Pushes batches of at most `size` lines, alternates files by `seed`, and sometimes repeats lines.
 pub async fn push_in_pieces(world: &World, files: &[File], size: usize, seed: u64) {
     let mut state = seed;
     let mut at = vec![0usize; files.len()];
@@ -113,7 +113,7 @@ pub async fn push_in_pieces(world: &World, files: &[File], size: usize, seed: u6
         }
         let file = open[next(&mut state, open.len())];
         let (session, transcript, lines) = &files[file];
-        // A retry after a lost answer begins before what is stored.
+        // A retry after a lost response begins before the stored end.
         let back = if next(&mut state, 5) == 0 { next(&mut state, size).min(at[file]) } else { 0 };
         let from = at[file] - back;
         let to = (from + size).min(lines.len()).max(at[file]);
@@ -126,7 +126,7 @@ pub fn synthetic_files() -> Vec<File> {
     files_under(&fixtures::sample_sessions())
 }
 
-/// Blanks ids that are keyed hashes, and so differ between teams.
+/// Removes ids that are keyed hashes, because they differ between teams.
 pub fn strip_blind_ids(row: &str) -> String {
     let mut out = row.to_owned();
     for prefix in ["prj_", "rep_", "lbl_"] {
@@ -137,7 +137,7 @@ pub fn strip_blind_ids(row: &str) -> String {
     out
 }
 
-/// A session in which results fail, correct and name what came before them.
+/// A session with results that fail, correct or name earlier calls.
 pub fn eventful() -> Vec<File> {
     let at = |n: usize| Timestamp(1_793_610_000_000 + n as i64 * 1000 * 400).to_rfc3339();
     let mut lines: Vec<String> = Vec::new();
@@ -197,7 +197,7 @@ pub fn all_files() -> Vec<File> {
     files.extend(eventful());
     for seed in 1..4 {
         let mut session = SyntheticSession::new(seed);
-        // An agent of the same name would repeat the message ids.
+        // An agent with the same name would repeat message ids.
         let mut agent = session.subagent(&format!("a{seed}"));
         let id = session.session_id().to_owned();
         files.push((id.clone(), "main".to_owned(), session.lines(120)));

@@ -1,4 +1,4 @@
-//! What the tests of this crate share: a migrated database with a team, and lines prepared as the server does.
+//! Shared by the tests of this crate: a migrated database with a team, and batches prepared like the server does.
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -13,17 +13,16 @@ pub mod corpus;
 use std::sync::Arc;
 
 use base64::Engine as _;
-use han_crypto::{FieldContext, KekRing, OsEntropy};
-use han_db::queries::ingest::{self, Batch, Line, Outcome};
+use han_crypto::{KekRing, OsEntropy};
+use han_db::queries::ingest::{self, Batch, Outcome, Preparer, ReceivedBatch, ReceivedLine};
 use han_db::queries::{memberships, teams, users};
 use han_db::{Db, DbConfig};
 use han_testkit::{TestClock, TestDatabase};
-use han_transcript::record::{LineContext, project};
 use han_types::sync::SessionMetadata;
-use han_types::{Actor, Capabilities, Credential, MessageKey, Scope, TranscriptName, UserId};
+use han_types::{Actor, Capabilities, Credential, Scope, UserId};
 use secrecy::SecretString;
 
-/// A database with a team in it.
+/// A database with a team.
 pub struct World {
     pub db: Db,
     pub clock: TestClock,
@@ -35,7 +34,7 @@ pub fn keks() -> KekRing {
     kek_ring([7u8; 32], &[])
 }
 
-/// A ring as the environment describes one.
+/// A KEK ring from secrets, as in the environment.
 pub fn kek_ring(current: [u8; 32], previous: &[[u8; 32]]) -> KekRing {
     let secret = |bytes: &[u8; 32]| base64::engine::general_purpose::STANDARD.encode(bytes);
     let previous: Vec<String> = previous.iter().map(secret).collect();
@@ -60,13 +59,13 @@ pub async fn world(database: &TestDatabase) -> World {
     World { db, clock, scope }
 }
 
-/// A new person with a team of their own.
+/// A new user with their own team.
 pub async fn team(db: &Db, name: &str) -> Scope {
     let (user, _) = teams::create_with_user(db, name, name).await.unwrap();
     scope(db, user.id).await
 }
 
-/// Somebody who has signed in.
+/// A user who has signed in.
 pub fn actor(user_id: UserId) -> Actor {
     Actor {
         user_id,
@@ -81,14 +80,14 @@ pub async fn scope(db: &Db, user_id: UserId) -> Scope {
     memberships::scope_for(db, &actor(user_id)).await.unwrap().unwrap().scope
 }
 
-/// A new member of Ada's team. Their only membership is that one, so their scope is for it.
+/// A new member of Ada's team. It is their only membership, so their scope is for that team.
 pub async fn member(world: &World, name: &str, role: han_types::Role) -> Scope {
     let user = users::create(&world.db, name).await.unwrap();
     memberships::put(&world.db, world.scope.team_id(), &user.id, role).await.unwrap();
     scope(&world.db, user.id).await
 }
 
-/// A batch as the server makes it: projected, and sealed where `seals` says so.
+/// A batch as the server makes it: projected, and sealed if `seals`.
 pub async fn batch(
     world: &World,
     scope: &Scope,
@@ -98,25 +97,21 @@ pub async fn batch(
     offset: Option<u64>,
     lines: &[String],
 ) -> Batch {
-    let keys = world.db.keys().team(&world.db, scope.team_id()).await.unwrap();
-    let transcript: TranscriptName = transcript.parse().unwrap();
-    let prepared = lines.iter().zip(0..).map(|(line, index)| {
-        let at = LineContext { session_id: session, transcript: transcript.as_str() };
-        let record = project(line, &at);
-        let row_id = MessageKey {
-            session_id: session.parse().unwrap(),
-            transcript: transcript.clone(),
-            uuid: record.uuid.clone(),
-        }
-        .row_id();
-        let context = FieldContext { table: "messages", row_id: &row_id, column: "body" };
-        let (body, sealed) = keys.seal(seals, context, line, world.db.entropy()).unwrap();
-        Line { index, record, body, sealed, bytes: line.len() as u64 }
-    });
-    Batch {
+    let preparer = Preparer::new(scope, &world.db, seals).await.unwrap();
+    preparer.prepare(received(session, transcript, offset, lines)).unwrap()
+}
+
+/// A batch as the server receives it.
+pub fn received<'a>(
+    session: &str,
+    transcript: &str,
+    offset: Option<u64>,
+    lines: &'a [String],
+) -> ReceivedBatch<'a> {
+    let line = |(text, index): (&'a String, u64)| ReceivedLine { index, text };
+    ReceivedBatch {
         session_id: session.parse().unwrap(),
-        lines: prepared.collect(),
-        transcript,
+        transcript: transcript.parse().unwrap(),
         offset,
         consumed: lines.len() as u64,
         metadata: SessionMetadata {
@@ -125,11 +120,11 @@ pub async fn batch(
             git_remote: Some("git@example.com:team/orchard.git".to_owned()),
             ..SessionMetadata::default()
         },
-        last_line_hash: lines.last().map(|line| format!("{:064x}", line.len())),
+        lines: lines.iter().zip(0..).map(line).collect(),
     }
 }
 
-/// Stores lines and gives (stored, duplicates, next offset).
+/// Stores lines; returns (stored, duplicates, next offset).
 pub async fn push(
     world: &World,
     session: &str,
@@ -138,13 +133,13 @@ pub async fn push(
     lines: &[String],
 ) -> (u64, u64, u64) {
     let batch = batch(world, &world.scope, true, session, transcript, offset, lines).await;
-    match ingest::store(&world.scope, &world.db, true, batch).await.unwrap() {
+    match ingest::store(&world.scope, &world.db, batch).await.unwrap() {
         Outcome::Stored { stored, duplicates, next_offset, .. } => (stored, duplicates, next_offset),
         Outcome::Refused(error) => panic!("{error:?}"),
     }
 }
 
-/// Every row of a table as text, read past every policy: what somebody with the database file sees.
+/// All rows of a query as text, without row-level security: what a reader of the database file sees.
 pub async fn dump(database: &TestDatabase, sql: &str) -> Vec<String> {
     use sqlx::{Connection as _, Row as _};
     if database.is_postgres() {

@@ -16,7 +16,7 @@ pub(super) async fn run(asked: &Reindex, db: &Db, world: &mut World<'_>) -> Resu
         )));
     }
     for team in teams {
-        search::begin_anew(&team.scope, db).await?;
+        search::reindex(&team.scope, db).await?;
         let lines = search::lag(&db.read(&team.scope, "search.lag").await?).await?;
         writeln!(world.err, "han-server: team {}: {lines} lines to index", team.team.slug)?;
         let mut after: Option<Due> = None;

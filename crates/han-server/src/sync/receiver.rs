@@ -1,7 +1,6 @@
 //! The routes of the sync protocol: `POST /api/sync/sessions` and `GET /api/sync/status`. Authenticates, checks limits,
 //! and stores. A push that was received as a whole is stored even if the client has disconnected.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -12,7 +11,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONNECTION, EXPECT};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
-use han_db::queries::ingest::{self, Outcome};
+use han_db::queries::ingest::{self, Outcome, Preparer};
 use han_db::queries::memberships::Resolved;
 use han_types::Capability;
 use han_types::sync::{BatchError, BatchErrorCode, PushResponse, PushResult, SyncStatus};
@@ -122,10 +121,9 @@ async fn receive(
         Some(named) if *named != resolved.team.id.as_str() => caller.scope(&state, Some(named)).await?,
         _ => resolved,
     };
+    let seals = state.config.plans.effective(resolved.team.plan_tier).seals_content();
     let transformer = Transformer {
-        keys: state.db.keys().team(&state.db, resolved.scope.team_id()).await?,
-        entropy: Arc::clone(&state.entropy),
-        seals: state.config.plans.effective(resolved.team.plan_tier).seals_content(),
+        preparer: Preparer::new(&resolved.scope, &state.db, seals).await?,
         max_line_bytes: limits.line_bytes,
         max_lines: limits.lines_per_batch,
     };
@@ -141,7 +139,6 @@ async fn store_all(
     transformer: Transformer,
     batches: Vec<PushedBatch>,
 ) -> Result<Vec<PushResult>, Problem> {
-    let seals = transformer.seals;
     let priority = Priority::of(state.config.plans.effective(resolved.team.plan_tier));
     let mut prepared = std::pin::pin!(
         futures_util::stream::iter(batches)
@@ -187,7 +184,7 @@ async fn store_all(
                 continue;
             }
         };
-        let stored = ingest::store(&resolved.scope, &state.db, seals, batch).await;
+        let stored = ingest::store(&resolved.scope, &state.db, batch).await;
         drop(turn);
         match stored {
             Ok(Outcome::Stored { stored, duplicates, first_line, next_offset }) => {

@@ -1,18 +1,11 @@
-//! Turns a batch as sent into a batch to store: checks its names, parses and projects each line, and seals its body.
-//! CPU-bound: no I/O, no database.
+//! Turns a batch as sent into a batch of `han_db::queries::ingest`, which projects and seals: checks its names and
+//! limits, and rejects lines that cannot be stored. CPU-bound: no I/O, no database.
 
-use std::fmt::Write as _;
-use std::sync::Arc;
-
-use bytes::Bytes;
-use han_crypto::FieldContext;
-use han_db::keys::TeamKeys;
-use han_db::queries::ingest::{Batch, Line};
+use han_db::DbError;
+use han_db::queries::ingest::{Batch, Preparer, ReceivedBatch, ReceivedLine};
 use han_transcript::line_text;
-use han_transcript::record::{LineContext, project};
 use han_types::sync::{BatchError, BatchErrorCode, LineErrorCode, RejectedLine, SessionMetadata};
-use han_types::{Entropy, MessageKey, SessionId, Timestamp, TranscriptName};
-use sha2::{Digest as _, Sha256};
+use han_types::{SessionId, Timestamp, TranscriptName};
 use thiserror::Error;
 
 use crate::sync::request::PushedBatch;
@@ -26,10 +19,7 @@ const MAX_OFFSET: u64 = 1 << 53;
 /// What the batches of a push share.
 #[derive(Clone)]
 pub(crate) struct Transformer {
-    pub(crate) keys: Arc<TeamKeys>,
-    pub(crate) entropy: Arc<dyn Entropy>,
-    /// Whether the content of the team is sealed.
-    pub(crate) seals: bool,
+    pub(crate) preparer: Preparer,
     pub(crate) max_line_bytes: usize,
     pub(crate) max_lines: usize,
 }
@@ -53,8 +43,8 @@ pub(crate) enum Unprepared {
 /// A fault of the server while it prepares a batch.
 #[derive(Debug, Error)]
 pub(crate) enum PrepareError {
-    #[error("sealing failed: {0}")]
-    Seal(#[from] han_crypto::CryptoError),
+    #[error(transparent)]
+    Ingest(#[from] DbError),
     #[error("a line is not UTF-8, although its body was checked: {0}")]
     NotUtf8(#[from] std::str::Utf8Error),
 }
@@ -70,31 +60,23 @@ impl Transformer {
         let (session_id, transcript) = self.check(&pushed).map_err(Unprepared::Refused)?;
         let mut rejected = Vec::new();
         let mut lines = Vec::with_capacity(pushed.lines.len());
-        let mut key = MessageKey { session_id, transcript, uuid: String::new() };
-        for (index, raw) in (0u64..).zip(&pushed.lines) {
-            match self.line(index, text_of(raw)?, &mut key)? {
-                Ok(line) => lines.push(line),
+        for (index, line) in (0u64..).zip(&pushed.lines) {
+            let text = std::str::from_utf8(line).map_err(PrepareError::NotUtf8)?;
+            match self.check_line(text) {
+                Ok(()) => lines.push(ReceivedLine { index, text }),
                 Err((code, message)) => rejected.push(RejectedLine { line: index, code, message }),
             }
         }
-        let count = pushed.lines.len() as u64;
-        let last_is_stored = lines.last().is_some_and(|line: &Line| line.index + 1 == count);
-        let last_line_hash = match pushed.lines.last() {
-            Some(last) if last_is_stored => Some(sha256_hex(&line_text(text_of(last)?))),
-            _ => None,
+        let received = ReceivedBatch {
+            session_id,
+            transcript,
+            offset: pushed.offset,
+            consumed: pushed.count as u64,
+            metadata: pushed.metadata,
+            lines,
         };
-        Ok(Prepared {
-            batch: Batch {
-                session_id: key.session_id,
-                transcript: key.transcript,
-                offset: pushed.offset,
-                consumed: pushed.count as u64,
-                metadata: pushed.metadata,
-                lines,
-                last_line_hash,
-            },
-            rejected,
-        })
+        let batch = self.preparer.prepare(received).map_err(PrepareError::Ingest)?;
+        Ok(Prepared { batch, rejected })
     }
 
     fn check(&self, pushed: &PushedBatch) -> Result<(SessionId, TranscriptName), BatchError> {
@@ -120,44 +102,27 @@ impl Transformer {
         Ok((session_id, transcript))
     }
 
-    /// One line to store, or the reason why it is rejected.
-    fn line(
-        &self,
-        index: u64,
-        raw: &str,
-        key: &mut MessageKey,
-    ) -> Result<Result<Line, (LineErrorCode, String)>, PrepareError> {
-        if raw.len() > self.max_line_bytes {
+    /// Checks a line; the error is the reason why it is rejected.
+    fn check_line(&self, line: &str) -> Result<(), (LineErrorCode, String)> {
+        if line.len() > self.max_line_bytes {
             let message = format!(
                 "the line has {} bytes and may have at most {} (HAN_MAX_LINE_BYTES): it is not stored",
-                raw.len(),
+                line.len(),
                 self.max_line_bytes
             );
-            return Ok(Err((LineErrorCode::TooLarge, message)));
+            return Err((LineErrorCode::TooLarge, message));
         }
-        if !raw.starts_with(['{', '"']) {
+        if !line.starts_with(['{', '"']) {
             let message = "a line must be a JSON object; send any other line as a JSON string".to_owned();
-            return Ok(Err((LineErrorCode::Malformed, message)));
+            return Err((LineErrorCode::Malformed, message));
         }
-        let text = line_text(raw);
-        if text.contains('\n') {
+        if line_text(line).contains('\n') {
             let message =
                 "a line must not contain a line feed: send each line of the file as its own message";
-            return Ok(Err((LineErrorCode::Malformed, message.to_owned())));
+            return Err((LineErrorCode::Malformed, message.to_owned()));
         }
-        let at = LineContext { session_id: key.session_id.as_str(), transcript: key.transcript.as_str() };
-        let record = project(&text, &at);
-        key.uuid.clone_from(&record.uuid);
-        let row_id = key.row_id();
-        let context = FieldContext { table: "messages", row_id: &row_id, column: "body" };
-        let (body, sealed) = self.keys.seal(self.seals, context, raw, &*self.entropy)?;
-        Ok(Ok(Line { index, record, body, sealed, bytes: raw.len() as u64 }))
+        Ok(())
     }
-}
-
-/// The text of a line. `body::text` has checked the whole body.
-fn text_of(line: &Bytes) -> Result<&str, PrepareError> {
-    Ok(std::str::from_utf8(line)?)
 }
 
 fn check_metadata(metadata: &SessionMetadata) -> Result<(), BatchError> {
@@ -186,12 +151,4 @@ fn check_metadata(metadata: &SessionMetadata) -> Result<(), BatchError> {
 
 fn invalid(message: impl ToString) -> BatchError {
     BatchError { code: BatchErrorCode::Invalid, message: message.to_string(), offset: None }
-}
-
-fn sha256_hex(text: &str) -> String {
-    let digest = Sha256::digest(text.as_bytes());
-    digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }

@@ -1,5 +1,5 @@
-//! What lines are derived to besides themselves: results, file changes, hook executions, to-dos, moods, and what all
-//! that adds to the sums. Taking in lines batch by batch, in any order, comes to the same as taking them in at once.
+//! Writes the data that is derived from lines: results, file changes, hook executions, to-dos, sentiments, and the
+//! delta of the rollups. Batches in any order give the same result as one batch.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -9,61 +9,61 @@ use han_transcript::record::{FileAction, FileChangeRecord, LineRecord, ResultKin
 use han_types::Timestamp;
 use sea_orm::{FromQueryResult, Value};
 
-use super::sums::{CONTINUATION, Counts, Kind, Sums};
+use super::rollup_delta::{CONTINUATION, Counts, Kind, RollupDelta};
 use crate::bulk_insert::{BulkInsert, Column};
-use crate::entities::Place;
+use crate::entities::MessagePosition;
 use crate::keys::TeamKeys;
 use crate::queries::tool_results::{AGENT, UNNAMED_HOOK};
 use crate::{DbError, ScopedTx};
 
 /// A line that was not stored before.
 #[derive(Clone, Copy)]
-pub(crate) struct Seen<'a> {
+pub(crate) struct NewLine<'a> {
     pub record: &'a LineRecord,
     pub transcript: &'a str,
     pub line: i64,
     pub at: i64,
-    pub place: Place,
+    pub place: MessagePosition,
 }
 
-impl Seen<'_> {
+impl NewLine<'_> {
     pub(super) fn hour(&self) -> i64 {
         Timestamp(self.at).hour()
     }
 
-    /// The row id of a thing this line tells, with its number among them; the uuid, which comes from the line, is
-    /// last.
+    /// The row id of the `n`th value derived from this line. The uuid is last, because it comes from the line and may
+    /// contain any character.
     pub(super) fn row_id(&self, session: &str, n: usize) -> String {
         numbered_row_id(session, self.transcript, n as i64, &self.record.uuid)
     }
 }
 
-/// The row id in the AAD of a sealed column of a thing that a line tells.
+/// The row id in the AAD of a sealed column of a value that is derived from a line.
 pub(crate) fn numbered_row_id(session: &str, transcript: &str, n: i64, uuid: &str) -> String {
     format!("{session}/{transcript}/{n}/{uuid}")
 }
 
-/// Where a file change's path belongs.
+/// The context of a file change's path.
 pub(crate) fn path_context(row_id: &str) -> FieldContext<'_> {
     FieldContext { table: "file_changes", row_id, column: "path" }
 }
 
-/// Where a session's to-dos belong.
+/// The context of a session's to-dos.
 pub(crate) fn todos_context(session: &str) -> FieldContext<'_> {
     FieldContext { table: "todos", row_id: session, column: "items" }
 }
 
-/// Where the signals of a mood belong.
+/// The context of the signals of a sentiment.
 pub(crate) fn signals_context(row_id: &str) -> FieldContext<'_> {
     FieldContext { table: "sentiments", row_id, column: "signals" }
 }
 
-/// Where a label's text belongs.
+/// The context of a label's text.
 pub(crate) fn label_context(id: &str) -> FieldContext<'_> {
     FieldContext { table: "labels", row_id: id, column: "label" }
 }
 
-/// Deriving the lines of one session, whose row is locked.
+/// Derives the lines of one session, whose row is locked.
 pub(crate) struct Derive<'a> {
     pub tx: &'a ScopedTx,
     pub keys: &'a Arc<TeamKeys>,
@@ -77,7 +77,7 @@ type ResultKey = (String, String, String, String);
 /// Success, duration and file action of a result, where known.
 type ResultColumns = (Option<i64>, Option<i64>, Option<&'static str>);
 
-/// What the results of a call say.
+/// The outcome of a call, from its results.
 #[derive(Clone, Copy, Default)]
 pub(super) struct CallOutcome {
     pub failed: bool,
@@ -102,24 +102,28 @@ struct StoredChange {
 }
 
 impl Derive<'_> {
-    /// Writes what is derived from `new`; gives what it adds to the sums. `started_at` is the time of the session's
+    /// Writes the data derived from `new`; returns the delta of the rollups. `started_at` is the time of the session's
     /// earliest line so far.
-    pub(crate) async fn run(&self, new: &[Seen<'_>], started_at: Option<i64>) -> Result<Sums, DbError> {
-        let mut sums = Sums::default();
+    pub(crate) async fn run(
+        &self,
+        new: &[NewLine<'_>],
+        started_at: Option<i64>,
+    ) -> Result<RollupDelta, DbError> {
+        let mut delta = RollupDelta::default();
         if new.is_empty() {
-            return Ok(sums);
+            return Ok(delta);
         }
         self.results(new).await?;
-        self.usage(new, &mut sums).await?;
-        self.file_changes(new, &mut sums).await?;
-        self.tasks(new, &mut sums).await?;
-        self.hooks(new, &mut sums).await?;
-        self.subagents(new, &mut sums).await?;
-        self.sentiments(new, &mut sums).await?;
+        self.usage(new, &mut delta).await?;
+        self.file_changes(new, &mut delta).await?;
+        self.tasks(new, &mut delta).await?;
+        self.hooks(new, &mut delta).await?;
+        self.subagents(new, &mut delta).await?;
+        self.sentiments(new, &mut delta).await?;
         self.todos(new).await?;
-        count_lines(new, &mut sums);
-        move_start(new, started_at, &mut sums);
-        Ok(sums)
+        count_lines(new, &mut delta);
+        move_start(new, started_at, &mut delta);
+        Ok(delta)
     }
 
     pub(super) fn constants(&self) -> Vec<(&'static str, Value)> {
@@ -130,9 +134,9 @@ impl Derive<'_> {
         Ok(self.keys.seal(self.seals, context, text, self.tx.entropy())?)
     }
 
-    /// Files what answers a call under that call.
-    async fn results(&self, new: &[Seen<'_>]) -> Result<(), DbError> {
-        // Keyed as the table is: one statement cannot meet the same key twice.
+    /// Stores results under their calls.
+    async fn results(&self, new: &[NewLine<'_>]) -> Result<(), DbError> {
+        // By primary key: a statement must not contain a key twice.
         let mut rows: BTreeMap<ResultKey, ResultColumns> = BTreeMap::new();
         let mut agents: HashMap<ResultKey, String> = HashMap::new();
         for line in new {
@@ -178,7 +182,7 @@ impl Derive<'_> {
         Ok(())
     }
 
-    /// What the stored results of tool calls say; calls that went well and say no more are left out.
+    /// The outcomes of tool calls, from the stored results. Omits calls that succeeded without a file action.
     pub(super) async fn outcomes<'c>(
         &self,
         calls: impl IntoIterator<Item = &'c str>,
@@ -199,15 +203,15 @@ impl Derive<'_> {
         for row in self.tx.all::<OutcomeRow, _>(&sql, values).await? {
             let outcome = outcomes.entry(row.call_id).or_default();
             outcome.failed |= row.success == Some(0);
-            // A call has one result; should a hostile file hold two, the order must still not matter.
+            // A call has one result. If a hostile file has two, their order must not matter.
             outcome.action = outcome.action.max(row.file_action.and_then(|action| action.parse().ok()));
         }
         Ok(outcomes)
     }
 
-    /// A change counts unless its call's result says that it failed, in whichever order the two come.
-    async fn file_changes(&self, new: &[Seen<'_>], sums: &mut Sums) -> Result<(), DbError> {
-        let fresh: Vec<(&Seen<'_>, usize, &FileChangeRecord)> = new
+    /// A change counts unless the result of its call failed, in whichever order the two arrive.
+    async fn file_changes(&self, new: &[NewLine<'_>], delta: &mut RollupDelta) -> Result<(), DbError> {
+        let fresh: Vec<(&NewLine<'_>, usize, &FileChangeRecord)> = new
             .iter()
             .flat_map(|line| {
                 line.record.file_changes.iter().enumerate().map(move |(n, change)| (line, n, change))
@@ -222,8 +226,8 @@ impl Derive<'_> {
         let calls = fresh.iter().map(|(.., change)| change.call_id.as_str());
         let outcomes =
             self.outcomes(calls.chain(stored.iter().map(|change| change.call_id.as_str()))).await?;
-        self.correct_changes(&stored, &outcomes, sums).await?;
-        self.insert_changes(&fresh, &outcomes, sums).await
+        self.correct_changes(&stored, &outcomes, delta).await?;
+        self.insert_changes(&fresh, &outcomes, delta).await
     }
 
     async fn stored_changes(&self, calls: &BTreeSet<&str>) -> Result<Vec<StoredChange>, DbError> {
@@ -239,12 +243,12 @@ impl Derive<'_> {
         self.tx.all(&sql, [self.tx.team(), self.session.into(), dialect.list(calls)]).await
     }
 
-    /// Brings stored changes in line with the results that came after them.
+    /// Corrects stored changes with the results that arrived after them.
     async fn correct_changes(
         &self,
         stored: &[StoredChange],
         outcomes: &HashMap<String, CallOutcome>,
-        sums: &mut Sums,
+        delta: &mut RollupDelta,
     ) -> Result<(), DbError> {
         let mut corrections: BTreeMap<(bool, Option<&str>), BTreeSet<&str>> = BTreeMap::new();
         for change in stored {
@@ -256,8 +260,8 @@ impl Derive<'_> {
             let counted = changed_file(change.lines_added, change.lines_removed);
             let hour = Timestamp(change.at).hour();
             match (change.failed, outcome.failed) {
-                (false, true) => sums.count(hour, Kind::File, "", -1, &counted),
-                (true, false) => sums.count(hour, Kind::File, "", 1, &counted),
+                (false, true) => delta.count(hour, Kind::File, "", -1, &counted),
+                (true, false) => delta.count(hour, Kind::File, "", 1, &counted),
                 _ => {}
             }
         }
@@ -282,9 +286,9 @@ impl Derive<'_> {
 
     async fn insert_changes(
         &self,
-        fresh: &[(&Seen<'_>, usize, &FileChangeRecord)],
+        fresh: &[(&NewLine<'_>, usize, &FileChangeRecord)],
         outcomes: &HashMap<String, CallOutcome>,
-        sums: &mut Sums,
+        delta: &mut RollupDelta,
     ) -> Result<(), DbError> {
         let (mut paths, mut sealed) = (Vec::new(), Vec::new());
         let (mut actions, mut failed) = (Vec::new(), Vec::new());
@@ -292,7 +296,7 @@ impl Derive<'_> {
             let outcome = outcomes.get(&change.call_id).copied().unwrap_or_default();
             if !outcome.failed {
                 let counted = changed_file(change.lines_added, change.lines_removed);
-                sums.count(line.hour(), Kind::File, "", 1, &counted);
+                delta.count(line.hour(), Kind::File, "", 1, &counted);
             }
             let (path, is_sealed) = self.seal(path_context(&line.row_id(self.session, *n)), &change.path)?;
             paths.push(path);
@@ -300,10 +304,10 @@ impl Derive<'_> {
             actions.push(outcome.action.unwrap_or(change.action).as_str().to_owned());
             failed.push(outcome.failed);
         }
-        let texts = |value: &dyn Fn(&Seen<'_>, &FileChangeRecord) -> String| -> Vec<String> {
+        let texts = |value: &dyn Fn(&NewLine<'_>, &FileChangeRecord) -> String| -> Vec<String> {
             fresh.iter().map(|(line, _, change)| value(line, change)).collect()
         };
-        let ints = |value: &dyn Fn(&Seen<'_>, &FileChangeRecord) -> i64| -> Vec<i64> {
+        let ints = |value: &dyn Fn(&NewLine<'_>, &FileChangeRecord) -> i64| -> Vec<i64> {
             fresh.iter().map(|(line, _, change)| value(line, change)).collect()
         };
         let insert = BulkInsert {
@@ -324,7 +328,7 @@ impl Derive<'_> {
                 Column::Bool("sealed", sealed),
                 Column::Text("path", paths),
             ],
-            // Keyed by their line, which is new.
+            // The key contains the line, which is new.
             on_conflict: "",
             returning: "",
         };
@@ -332,8 +336,8 @@ impl Derive<'_> {
         Ok(())
     }
 
-    /// Hooks are stored line by line; which result answers which run is told when they are read.
-    async fn hooks(&self, new: &[Seen<'_>], sums: &mut Sums) -> Result<(), DbError> {
+    /// Hooks are stored line by line. Readers match results to runs.
+    async fn hooks(&self, new: &[NewLine<'_>], delta: &mut RollupDelta) -> Result<(), DbError> {
         let hooks: Vec<_> =
             new.iter().filter_map(|line| line.record.hook.as_ref().map(|hook| (line, hook))).collect();
         if hooks.is_empty() {
@@ -348,7 +352,7 @@ impl Derive<'_> {
         let mut names = Vec::new();
         let mut others: [Vec<Option<String>>; 3] = Default::default();
         for (line, hook) in &hooks {
-            // Some hooks have no name; their event has one.
+            // A hook without a name is named after its event.
             let event = line.record.subtype.as_deref();
             let name = label(hook.hook_name.as_deref().or(event).unwrap_or_default());
             if !hook.is_run {
@@ -357,7 +361,7 @@ impl Derive<'_> {
                     failed: i64::from(hook.success == Some(false)),
                     ..Counts::one(hook.duration_ms)
                 };
-                sums.count(line.hour(), Kind::Hook, &name, 1, &counted);
+                delta.count(line.hour(), Kind::Hook, &name, 1, &counted);
             }
             names.push(name);
             let optional = [&hook.plugin, &hook.hook_type, &hook.directory];
@@ -386,7 +390,7 @@ impl Derive<'_> {
                 Column::NullableInt("exit_code", hooks.iter().map(|(_, h)| h.exit_code).collect()),
                 Column::NullableInt("cached", flags(hooks.iter().map(|(_, h)| h.cached))),
             ],
-            // Keyed by their line, which is new.
+            // The key contains the line, which is new.
             on_conflict: "",
             returning: "",
         };
@@ -394,13 +398,13 @@ impl Derive<'_> {
         Ok(())
     }
 
-    /// The types of subagents are names that a team gives: they are kept as labels.
-    async fn subagents(&self, new: &[Seen<'_>], sums: &mut Sums) -> Result<(), DbError> {
+    /// Types of subagents are stored as labels, because teams choose their names.
+    async fn subagents(&self, new: &[NewLine<'_>], delta: &mut RollupDelta) -> Result<(), DbError> {
         let mut labels = BTreeMap::new();
         for line in new {
             for name in &line.record.subagents {
                 let key = if name.is_empty() { String::new() } else { self.keys.label_id(name) };
-                sums.count(line.hour(), Kind::Subagent, &key, 1, &Counts::one(None));
+                delta.count(line.hour(), Kind::Subagent, &key, 1, &Counts::one(None));
                 if !name.is_empty() {
                     labels.insert(key, name.clone());
                 }
@@ -409,7 +413,7 @@ impl Derive<'_> {
         self.labels(&labels).await
     }
 
-    /// Keeps names that are not yet known.
+    /// Stores labels that are new.
     async fn labels(&self, labels: &BTreeMap<String, String>) -> Result<(), DbError> {
         let (mut texts, mut sealed) = (Vec::new(), Vec::new());
         for (id, text) in labels {
@@ -435,42 +439,45 @@ impl Derive<'_> {
         Ok(())
     }
 
-    async fn sentiments(&self, new: &[Seen<'_>], sums: &mut Sums) -> Result<(), DbError> {
-        let moods: Vec<_> =
-            new.iter().filter_map(|line| line.record.sentiment.as_ref().map(|mood| (line, mood))).collect();
+    async fn sentiments(&self, new: &[NewLine<'_>], delta: &mut RollupDelta) -> Result<(), DbError> {
+        let lines = new.iter().filter_map(|line| Some((line, line.record.sentiment.as_ref()?)));
+        let sentiments: Vec<_> = lines.collect();
         let (mut signals, mut sealed) = (Vec::new(), Vec::new());
-        for (line, mood) in &moods {
-            let score = mood.sentiment_score.map(thousandths);
+        for (line, sentiment) in &sentiments {
+            let score = sentiment.sentiment_score.map(thousandths);
             let counted = Counts {
                 scored: i64::from(score.is_some()),
                 score: score.unwrap_or_default(),
                 ..Counts::one(None)
             };
-            let level = known(mood.frustration_level.as_deref(), FRUSTRATION);
-            sums.count(line.hour(), Kind::Sentiment, level, 1, &counted);
-            let json = serde_json::json!(mood.signals).to_string();
+            let level = known(sentiment.frustration_level.as_deref(), FRUSTRATION);
+            delta.count(line.hour(), Kind::Sentiment, level, 1, &counted);
+            let json = serde_json::json!(sentiment.signals).to_string();
             let (stored, is_sealed) = self.seal(signals_context(&line.row_id(self.session, 0)), &json)?;
             signals.push(stored);
             sealed.push(is_sealed);
         }
         let scores =
             |value: &dyn Fn(&han_transcript::record::SentimentRecord) -> Option<f64>| -> Vec<Option<i64>> {
-                moods.iter().map(|(_, mood)| value(mood).map(thousandths)).collect()
+                sentiments.iter().map(|(_, sentiment)| value(sentiment).map(thousandths)).collect()
             };
         let insert = BulkInsert {
             table: "sentiments",
             constants: self.constants(),
             columns: vec![
-                Column::Text("transcript", moods.iter().map(|(l, _)| l.transcript.to_owned()).collect()),
-                Column::Text("uuid", moods.iter().map(|(l, _)| l.record.uuid.clone()).collect()),
-                Column::Int("line", moods.iter().map(|(l, _)| l.line).collect()),
-                Column::Int("at", moods.iter().map(|(l, _)| l.at).collect()),
-                Column::NullableText("message_id", moods.iter().map(|(_, m)| m.message_id.clone()).collect()),
-                Column::NullableInt("sentiment", scores(&|mood| mood.sentiment_score)),
-                Column::NullableInt("frustration", scores(&|mood| mood.frustration_score)),
+                Column::Text("transcript", sentiments.iter().map(|(l, _)| l.transcript.to_owned()).collect()),
+                Column::Text("uuid", sentiments.iter().map(|(l, _)| l.record.uuid.clone()).collect()),
+                Column::Int("line", sentiments.iter().map(|(l, _)| l.line).collect()),
+                Column::Int("at", sentiments.iter().map(|(l, _)| l.at).collect()),
+                Column::NullableText(
+                    "message_id",
+                    sentiments.iter().map(|(_, m)| m.message_id.clone()).collect(),
+                ),
+                Column::NullableInt("sentiment", scores(&|sentiment| sentiment.sentiment_score)),
+                Column::NullableInt("frustration", scores(&|sentiment| sentiment.frustration_score)),
                 Column::NullableText(
                     "sentiment_level",
-                    moods
+                    sentiments
                         .iter()
                         .map(|(_, m)| {
                             m.sentiment_level.as_deref().map(|level| known(Some(level), SENTIMENT).to_owned())
@@ -479,7 +486,7 @@ impl Derive<'_> {
                 ),
                 Column::NullableText(
                     "frustration_level",
-                    moods
+                    sentiments
                         .iter()
                         .map(|(_, m)| {
                             m.frustration_level
@@ -491,7 +498,7 @@ impl Derive<'_> {
                 Column::Bool("sealed", sealed),
                 Column::Text("signals", signals),
             ],
-            // Keyed by their line, which is new.
+            // The key contains the line, which is new.
             on_conflict: "",
             returning: "",
         };
@@ -499,8 +506,8 @@ impl Derive<'_> {
         Ok(())
     }
 
-    /// The latest list counts, by where its line stands and not by when it came.
-    async fn todos(&self, new: &[Seen<'_>]) -> Result<(), DbError> {
+    /// The latest list counts, by the position of its line and not by arrival.
+    async fn todos(&self, new: &[NewLine<'_>]) -> Result<(), DbError> {
         let lists = new.iter().filter_map(|line| line.record.todos.as_ref().map(|todos| (line, todos)));
         let Some((line, todos)) = lists.max_by_key(|(line, _)| (line.at, line.transcript, line.line)) else {
             return Ok(());
@@ -535,8 +542,8 @@ impl Derive<'_> {
     }
 }
 
-/// The results of tool calls: call, whether it failed, whether it says what became of a file.
-pub(super) fn tool_results<'a>(new: &'a [Seen<'_>]) -> impl Iterator<Item = (&'a str, bool, bool)> {
+/// The results of tool calls: the call, whether it failed, whether it has a file action.
+pub(super) fn tool_results<'a>(new: &'a [NewLine<'_>]) -> impl Iterator<Item = (&'a str, bool, bool)> {
     let results = new.iter().flat_map(|line| &line.record.results);
     results.filter(|result| result.kind != ResultKind::Hook).filter_map(|result| {
         Some((result.call_id.as_deref()?, result.success == Some(false), result.file_action.is_some()))
@@ -547,38 +554,38 @@ fn changed_file(lines_added: i64, lines_removed: i64) -> Counts {
     Counts { lines_added, lines_removed, ..Counts::one(None) }
 }
 
-fn count_lines(new: &[Seen<'_>], sums: &mut Sums) {
+fn count_lines(new: &[NewLine<'_>], delta: &mut RollupDelta) {
     for line in new {
         let (hour, record) = (line.hour(), line.record);
-        let row = sums.rollup(hour, "");
-        row.messages += i64::from(line.place == Place::List);
+        let row = delta.rollup(hour, "");
+        row.messages += i64::from(line.place == MessagePosition::List);
         row.turns += i64::from(record.turn);
         for tool in &record.tool_uses {
-            sums.count(hour, Kind::Tool, &tool.name, 1, &Counts::one(None));
+            delta.count(hour, Kind::Tool, &tool.name, 1, &Counts::one(None));
         }
         if let Some(compaction) = record.compaction {
             let key = if compaction.continuation { CONTINUATION } else { compaction.trigger.as_str() };
-            sums.count(hour, Kind::Compaction, key, 1, &Counts::one(None));
+            delta.count(hour, Kind::Compaction, key, 1, &Counts::one(None));
         }
     }
 }
 
-/// A session counts in the hour of its earliest line; an earlier line moves it.
-fn move_start(new: &[Seen<'_>], started_at: Option<i64>, sums: &mut Sums) {
+/// A session counts in the hour of its earliest line; an earlier line moves it to another hour.
+fn move_start(new: &[NewLine<'_>], started_at: Option<i64>, delta: &mut RollupDelta) {
     let Some(earliest) = new.iter().map(|line| line.at).min() else { return };
     if started_at.is_some_and(|at| at <= earliest) {
         return;
     }
     if let Some(at) = started_at {
-        sums.rollup(Timestamp(at).hour(), "").sessions -= 1;
+        delta.rollup(Timestamp(at).hour(), "").sessions -= 1;
     }
-    sums.rollup(Timestamp(earliest).hour(), "").sessions += 1;
+    delta.rollup(Timestamp(earliest).hour(), "").sessions += 1;
 }
 
 const SENTIMENT: &[&str] = &["positive", "neutral", "negative"];
 const FRUSTRATION: &[&str] = &["low", "moderate", "high"];
 
-/// A word that may stand in clear: one of those that are known, or `other`.
+/// A word that may be stored unencrypted: one of `words`, or `other`.
 pub(super) fn known<'a>(word: Option<&str>, words: &[&'a str]) -> &'a str {
     match word {
         None => "",
@@ -590,7 +597,7 @@ fn flags(values: impl Iterator<Item = Option<bool>>) -> Vec<Option<i64>> {
     values.map(|value| value.map(i64::from)).collect()
 }
 
-/// A score in thousandths, within what no honest score leaves.
+/// A score in thousandths, clamped to a range that real scores do not leave.
 #[expect(clippy::cast_possible_truncation, reason = "it is clamped first, and rounding is wanted")]
 fn thousandths(score: f64) -> i64 {
     (score.clamp(-1000.0, 1000.0) * 1000.0).round() as i64

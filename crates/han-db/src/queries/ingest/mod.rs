@@ -1,15 +1,17 @@
-//! Taking lines in: one transaction for a batch of one transcript file of one session.
+//! Ingest: stores a batch of one transcript file of one session in one transaction. Only this module projects and seals
+//! lines.
 //!
-//! The session's row is locked first, so batches of one session come one after another whatever process they come
-//! to. Lines are then appended; what was stored already is told by the conflict, not by a read. Only lines that are
-//! new count in totals, rollups and what subscribers hear, so that a batch sent twice changes nothing.
+//! The transaction locks the session's row first, so batches of one session are serialized across processes. It then
+//! appends the lines. A conflict on the primary key, not a read, identifies lines that are already stored. Only new
+//! lines count in totals, rollups and change events, so a batch that is sent twice changes nothing.
 //!
-//! `derive` says what else lines become (with `tasks` and `usage`), `sums` what they add to dashboards, `again` makes
-//! both anew from a session's stored lines.
+//! `prepare` projects and seals lines before the transaction. `derive` (with `tasks` and `usage`) writes the data
+//! derived from lines, `rollup_delta` what they add to rollups, and `rederive` repeats both from stored lines.
 
-pub(crate) mod again;
 pub(crate) mod derive;
-pub(crate) mod sums;
+pub(crate) mod prepare;
+pub(crate) mod rederive;
+pub(crate) mod rollup_delta;
 pub(crate) mod tasks;
 mod usage;
 
@@ -18,100 +20,83 @@ use std::sync::Arc;
 
 use han_crypto::FieldContext;
 use han_transcript::record::{LineRecord, TimeSource};
-use han_types::sync::{BatchError, BatchErrorCode, SessionMetadata, TranscriptStatus};
-use han_types::{Scope, SessionId, Timestamp, TranscriptName, new_row_id};
+use han_types::sync::{BatchError, BatchErrorCode, TranscriptStatus};
+use han_types::{Scope, Timestamp, new_row_id};
 use sea_orm::{FromQueryResult, QueryResult};
 
 use crate::bulk_insert::{BulkInsert, Column};
-use crate::entities::{Place, ProjectDetails, RepoDetails, SessionDetails, Stamped};
+use crate::entities::{MessagePosition, ProjectDetails, RepoDetails, SessionDetails, Stamped};
 use crate::keys::TeamKeys;
 use crate::page::MessageCursor;
 use crate::queries::projects::{project_context, repo_context};
 use crate::queries::sessions::{details_context, open_details};
 use crate::{Db, DbError, ScopedTx};
 
-use derive::{Derive, Seen};
-use sums::{Owner, Sums};
+use derive::{Derive, NewLine};
+use prepare::BatchLine;
+use rollup_delta::{RollupDelta, RollupKey};
 
-/// Consecutive lines of one file, projected and sealed.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    /// The session.
-    pub session_id: SessionId,
-    /// The file.
-    pub transcript: TranscriptName,
-    /// The 0-based physical line of the first line; without it the batch is appended unchecked.
-    pub offset: Option<u64>,
-    /// How many lines the batch consumes, those that were rejected included.
-    pub consumed: u64,
-    /// What is known of the session besides its lines.
-    pub metadata: SessionMetadata,
-    /// The lines to store.
-    pub lines: Vec<Line>,
-    /// SHA-256 of the bytes of the batch's last line, in lowercase hexadecimal, where that line is stored.
-    pub last_line_hash: Option<String>,
-}
+pub use prepare::{Batch, Preparer, ReceivedBatch, ReceivedLine};
 
-/// A line to store.
-#[derive(Clone, Debug)]
-pub struct Line {
-    /// Its position in the batch.
-    pub index: u64,
-    /// What it means.
-    pub record: LineRecord,
-    /// The line as it arrived, or that sealed.
-    pub body: String,
-    /// Whether `body` is sealed.
-    pub sealed: bool,
-    /// Size of the line as it arrived, in bytes.
-    pub bytes: u64,
-}
-
-/// How many bytes of lines one statement carries; a longer line has one of its own. A line's text is held once, sealed,
-/// until its batch is stored: what the driver copies of it on its way to the database is gone with the statement.
+/// The maximum bytes of lines in one statement; a longer line has its own statement. A batch keeps each line in memory
+/// once, sealed. The copies that the driver makes of it live as long as the statement, so this bounds them.
 const STATEMENT_BYTES: usize = 1 << 20;
 
-/// What became of a batch.
+/// The result of storing a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Everything in it is stored.
+    /// The whole batch is stored.
     Stored {
-        /// Lines that were not there before.
+        /// The number of new lines.
         stored: u64,
-        /// Lines that were.
+        /// The number of lines that were already stored.
         duplicates: u64,
         /// The physical line of the batch's first line.
         first_line: u64,
         /// The physical line after the batch's last one.
         next_offset: u64,
     },
-    /// Nothing of it was stored.
+    /// Nothing is stored.
     Refused(BatchError),
 }
 
-/// Stores a batch; when this returns, it is durable. `seals` says whether what is not yet sealed of it must be.
+/// Stores a batch of the scope's team. When this returns, it is durable.
 ///
-/// Where this fails, nothing is stored, and the same batch may be sent again.
-pub async fn store(scope: &Scope, db: &Db, seals: bool, batch: Batch) -> Result<Outcome, DbError> {
+/// If this fails, nothing is stored, and the same batch may be sent again.
+pub async fn store(scope: &Scope, db: &Db, batch: Batch) -> Result<Outcome, DbError> {
     let batch = &batch;
     let attempt = |expects| {
-        db.write(scope, "ingest.store", move |tx| async move {
-            let write = Write { tx: &tx, keys: tx.keys()?, seals, expects, batch, now: tx.clock().now().0 };
-            write.run().await
+        db.write_or_refuse(scope, "ingest.store", move |tx| async move {
+            let write = Write { tx: &tx, keys: tx.keys()?, expects, batch, now: tx.clock().now().0 };
+            match write.run().await {
+                Ok(outcome) => Ok(Ok(outcome)),
+                Err(Stop::Refused(refusal)) => Ok(Err(refusal)),
+                Err(Stop::Failed(error)) => Err(error),
+            }
         })
     };
     let outcome = match attempt(Expects::NewLines).await {
         Err(error) if error.is_duplicate() => attempt(Expects::Duplicates).await,
         outcome => outcome,
     };
-    match outcome {
+    match outcome? {
         Ok(outcome) => {
             db.commits().notify();
             Ok(outcome)
         }
-        // Refusals roll the transaction back, so they travel as errors.
-        Err(DbError::Refused(refusal)) => Ok(Outcome::Refused(*refusal)),
-        Err(error) => Err(error),
+        Err(refusal) => Ok(Outcome::Refused(refusal)),
+    }
+}
+
+/// Why the transaction ends early. Both roll it back.
+enum Stop {
+    Refused(BatchError),
+    Failed(DbError),
+}
+
+impl<E: Into<DbError>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
     }
 }
 
@@ -144,23 +129,23 @@ struct UuidTime {
     at: i64,
 }
 
-/// A line with what only the transaction knows of it.
+/// A line with the values that are determined in the transaction.
 struct Placed<'a> {
-    line: &'a Line,
+    line: &'a BatchLine,
     physical: i64,
     at: i64,
-    place: Place,
+    place: MessagePosition,
     agent_id: Option<String>,
 }
 
 impl Placed<'_> {
-    fn seen<'a>(&'a self, transcript: &'a str) -> Seen<'a> {
-        Seen { record: &self.line.record, transcript, line: self.physical, at: self.at, place: self.place }
+    fn new_line<'a>(&'a self, transcript: &'a str) -> NewLine<'a> {
+        NewLine { record: &self.line.record, transcript, line: self.physical, at: self.at, place: self.place }
     }
 }
 
-/// What a batch is taken to hold. One that goes on where its file ended has lines that are not there yet, but for a
-/// file that repeats a line: then the transaction fails, and runs again with an eye on every line.
+/// What the transaction expects of a batch. A batch that continues at the end of its file has only new lines, unless
+/// the file repeats a line: then the transaction fails, and runs again with a check of every line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Expects {
     NewLines,
@@ -170,14 +155,13 @@ enum Expects {
 struct Write<'a> {
     tx: &'a ScopedTx,
     keys: &'a Arc<TeamKeys>,
-    seals: bool,
     expects: Expects,
     batch: &'a Batch,
     now: i64,
 }
 
 impl Write<'_> {
-    async fn run(&self) -> Result<Outcome, DbError> {
+    async fn run(&self) -> Result<Outcome, Stop> {
         let session = self.lock_session().await?;
         let transcript = self.lock_transcript().await?;
         let first_line = self.first_line(&transcript)?;
@@ -196,15 +180,16 @@ impl Write<'_> {
         merge_lines(&mut details, &new);
         let project_id = self.project(&session, &details).await?;
         let derive = self.derive();
-        let seen: Vec<Seen<'_>> = new.iter().map(|placed| placed.seen(self.transcript())).collect();
-        let sums = derive.run(&seen, session.started_at).await?;
+        let lines: Vec<NewLine<'_>> = new.iter().map(|placed| placed.new_line(self.transcript())).collect();
+        let delta = derive.run(&lines, session.started_at).await?;
         self.update_transcript(&transcript, first_line, end, last_at, !new.is_empty()).await?;
         let changed = !new.is_empty() || details != before || project_id != session.project_id;
         if changed {
-            self.update_session(&session, &details, project_id.as_deref(), &new, placed.len(), &sums).await?;
+            self.update_session(&session, &details, project_id.as_deref(), &new, placed.len(), &delta)
+                .await?;
         }
-        // Last, because many sessions share these rows and hold them until their commit.
-        self.add_sums(&derive, &session, project_id.as_deref(), sums).await?;
+        // Last, because many sessions share these rows and lock them until they commit.
+        self.add_delta(&derive, &session, project_id.as_deref(), delta).await?;
 
         let stored = new.len() as u64;
         Ok(Outcome::Stored {
@@ -227,8 +212,8 @@ impl Write<'_> {
         self.batch.transcript.as_str()
     }
 
-    /// Makes the session's row, or takes its lock.
-    async fn lock_session(&self) -> Result<SessionRow, DbError> {
+    /// Inserts the session's row, or locks it.
+    async fn lock_session(&self) -> Result<SessionRow, Stop> {
         let empty = self.seal_details(&SessionDetails::default())?;
         let row = self
             .tx
@@ -259,9 +244,9 @@ impl Write<'_> {
                 None,
             ));
         }
-        // Asked after the row was taken, so that a deletion that was under way is seen.
+        // Checked after the row is locked, so that a concurrent deletion is visible.
         if row.next_ordinal == 0 && self.was_deleted().await? {
-            let message = "this session was deleted from the team; it is not taken in again";
+            let message = "this session was deleted from the team; it is not stored again";
             return Err(refuse(BatchErrorCode::Gone, message, None));
         }
         Ok(row)
@@ -288,7 +273,7 @@ impl Write<'_> {
     }
 
     /// The physical line of the batch's first line.
-    fn first_line(&self, transcript: &TranscriptRow) -> Result<i64, DbError> {
+    fn first_line(&self, transcript: &TranscriptRow) -> Result<i64, Stop> {
         let Some(offset) = self.batch.offset else {
             return Ok(transcript.next_offset);
         };
@@ -306,17 +291,16 @@ impl Write<'_> {
         Ok(int(offset))
     }
 
-    /// Gives each line its time and place, and the time of the last one.
+    /// Determines the time and the position of each line; also returns the time of the last one.
     async fn place(
         &self,
         first_line: i64,
         transcript: &TranscriptRow,
     ) -> Result<(Vec<Placed<'_>>, Option<i64>), DbError> {
         let leaves = self.leaves().await?;
-        // A batch that goes over lines again does not follow the last line that is stored.
+        // A batch that repeats lines does not follow the last stored line.
         let mut before = transcript.last_line_at.filter(|_| first_line == transcript.next_offset);
-        // What stands before every line that has a time belongs with the first that has one. Where the whole batch
-        // has none, the time of its arrival has to do.
+        // Lines before the first one with a time get that time. If no line has a time, they get the time of arrival.
         let ahead = self.batch.lines.iter().find_map(|line| match line.record.time {
             TimeSource::Own(at) => Some(at.0),
             _ => None,
@@ -335,18 +319,18 @@ impl Write<'_> {
             let agent_id = record.agent_id.clone().or_else(|| from_agent.map(str::to_owned));
             let listed = self.batch.transcript.is_listed() && !record.is_sidechain;
             let place = match (record.nests, listed, record.is_progress) {
-                (true, ..) => Place::Nested,
-                (_, true, false) => Place::List,
-                (_, true, true) => Place::Progress,
-                (_, false, false) => Place::Subagent,
-                (_, false, true) => Place::SubagentProgress,
+                (true, ..) => MessagePosition::Nested,
+                (_, true, false) => MessagePosition::List,
+                (_, true, true) => MessagePosition::Progress,
+                (_, false, false) => MessagePosition::Subagent,
+                (_, false, true) => MessagePosition::SubagentProgress,
             };
             placed.push(Placed { line, physical: first_line + int(line.index), at, place, agent_id });
         }
         Ok((placed, before))
     }
 
-    /// The times of the lines that summaries name as their leaves: in this batch, or stored before.
+    /// The times of the lines that summaries name as their leaves, from this batch or from the database.
     async fn leaves(&self) -> Result<HashMap<String, i64>, DbError> {
         let mut wanted: HashSet<&str> = self
             .batch
@@ -382,15 +366,15 @@ impl Write<'_> {
         Ok(found)
     }
 
-    /// Appends the lines; says for each whether it was new. Where all are to be (`all_new`), it is an error
-    /// ([`DbError::is_duplicate`]) if one is not.
+    /// Appends the lines; returns for each whether it is new. With `all_new`, a line that is not new is an error
+    /// ([`DbError::is_duplicate`]).
     async fn insert_messages(
         &self,
         placed: &[Placed<'_>],
         next_ordinal: i64,
         all_new: bool,
     ) -> Result<Vec<bool>, DbError> {
-        // One statement cannot meet the same key twice, and of identical lines the first counts.
+        // A statement must not contain a key twice; of identical lines, the first counts.
         let mut seen = HashSet::new();
         let once: Vec<bool> = placed.iter().map(|p| seen.insert(p.line.record.uuid.as_str())).collect();
         let rows: Vec<(i64, &Placed<'_>)> = (next_ordinal..)
@@ -408,7 +392,7 @@ impl Write<'_> {
         Ok(placed.iter().zip(once).map(|(p, once)| once && new.contains(&p.line.record.uuid)).collect())
     }
 
-    /// One statement's rows; gives the uuids of those that were new, unless all are to be.
+    /// Runs one statement; returns the uuids of the new rows, unless all must be new.
     async fn insert_rows(
         &self,
         rows: &[(i64, &Placed<'_>)],
@@ -469,8 +453,8 @@ impl Write<'_> {
         }
     }
 
-    /// The session's project, made where it is new. The path that the pushing machine names counts, else the first
-    /// one that a line names. A session stays in the project it was first seen in.
+    /// The session's project, inserted if it is new: from the path in the metadata, otherwise from the first path in a
+    /// line. A session never changes its project.
     async fn project(
         &self,
         session: &SessionRow,
@@ -484,8 +468,12 @@ impl Write<'_> {
             Some(remote) => {
                 let repo_id = self.keys.repo_id(remote)?;
                 let json = serde_json::json!(RepoDetails { remote: remote.clone() }).to_string();
-                let (stored, sealed) =
-                    self.keys.seal(self.seals, repo_context(repo_id.as_str()), &json, self.tx.entropy())?;
+                let (stored, sealed) = self.keys.seal(
+                    self.batch.seals,
+                    repo_context(repo_id.as_str()),
+                    &json,
+                    self.tx.entropy(),
+                )?;
                 self.tx
                     .execute(
                         "INSERT INTO repos (team_id, id, details, sealed, created_at) VALUES ($1, $2, $3, $4, $5) \
@@ -505,7 +493,7 @@ impl Write<'_> {
         };
         let json = serde_json::json!(ProjectDetails { path: path.clone() }).to_string();
         let (stored, sealed) =
-            self.keys.seal(self.seals, project_context(id.as_str()), &json, self.tx.entropy())?;
+            self.keys.seal(self.batch.seals, project_context(id.as_str()), &json, self.tx.entropy())?;
         self.tx
             .execute(
                 "INSERT INTO projects (team_id, id, repo_id, details, sealed, created_at) \
@@ -520,8 +508,8 @@ impl Write<'_> {
                 ],
             )
             .await?;
-        // Apart from it: an upsert would lock the project's row even where it changes nothing, and the first batches
-        // of its sessions would wait for each other.
+        // A separate statement: an upsert would lock the project's row even without a change, and the first batches of
+        // its sessions would wait for each other.
         if repo_id.is_some() {
             self.tx
                 .execute(
@@ -541,8 +529,8 @@ impl Write<'_> {
         last_at: Option<i64>,
         any_new: bool,
     ) -> Result<(), DbError> {
-        // A batch over lines that are all known is a retry and moves nothing back. One that brings new lines at an
-        // earlier offset is a file that was rewritten: it goes on from there.
+        // A batch of known lines is a retry and does not move the offset back. A batch with new lines at an earlier
+        // offset is from a rewritten file: the file continues from there.
         let moves = end > transcript.next_offset || any_new;
         if !moves || first_line == end {
             return Ok(());
@@ -551,7 +539,7 @@ impl Write<'_> {
         let (hash, sealed) = match &self.batch.last_line_hash {
             Some(hash) => {
                 let (stored, sealed) =
-                    self.keys.seal(self.seals, hash_context(&row_id), hash, self.tx.entropy())?;
+                    self.keys.seal(self.batch.seals, hash_context(&row_id), hash, self.tx.entropy())?;
                 (Some(stored), sealed)
             }
             None => (None, false),
@@ -576,7 +564,7 @@ impl Write<'_> {
 
     fn seal_details(&self, details: &SessionDetails) -> Result<(String, bool), DbError> {
         let json = serde_json::json!(details).to_string();
-        Ok(self.keys.seal(self.seals, details_context(self.session()), &json, self.tx.entropy())?)
+        Ok(self.keys.seal(self.batch.seals, details_context(self.session()), &json, self.tx.entropy())?)
     }
 
     async fn update_session(
@@ -586,15 +574,15 @@ impl Write<'_> {
         project_id: Option<&str>,
         new: &[&Placed<'_>],
         lines: usize,
-        sums: &Sums,
+        delta: &RollupDelta,
     ) -> Result<(), DbError> {
         let (metadata, sealed) = self.seal_details(details)?;
         let times = new.iter().map(|placed| placed.at);
         let started = times.clone().chain(session.started_at).min();
-        // Until the first line came, the time of the push stood in for it.
-        let stood_in = session.started_at.is_none();
-        let last = times.chain(session.last_activity_at.filter(|_| !stood_in)).max();
-        let sums = sums.of_session();
+        // Before the first line, this is the time of the push.
+        let was_push_time = session.started_at.is_none();
+        let last = times.chain(session.last_activity_at.filter(|_| !was_push_time)).max();
+        let delta = delta.session_delta();
         self.tx
             .execute(
                 "UPDATE sessions SET metadata = $3, sealed = $4, project_id = $5, started_at = $6, \
@@ -619,24 +607,24 @@ impl Write<'_> {
                     started.into(),
                     last.into(),
                     (new.len() as i64).into(),
-                    sums.messages.into(),
-                    sums.turns.into(),
-                    sums.compactions.into(),
-                    sums.tokens.input.into(),
-                    sums.tokens.output.into(),
-                    sums.tokens.cache_read.into(),
-                    sums.tokens.cache_creation_5m.into(),
-                    sums.tokens.cache_creation_1h.into(),
+                    delta.messages.into(),
+                    delta.turns.into(),
+                    delta.compactions.into(),
+                    delta.tokens.input.into(),
+                    delta.tokens.output.into(),
+                    delta.tokens.cache_read.into(),
+                    delta.tokens.cache_creation_5m.into(),
+                    delta.tokens.cache_creation_1h.into(),
                     (lines as i64).into(),
                     (session.revision + 1).into(),
-                    sums.tool_uses.into(),
-                    sums.file_changes.into(),
-                    sums.lines_added.into(),
-                    sums.lines_removed.into(),
-                    sums.tasks.into(),
-                    sums.tasks_done.into(),
-                    sums.sentiments.into(),
-                    sums.sentiment_sum.into(),
+                    delta.tool_uses.into(),
+                    delta.file_changes.into(),
+                    delta.lines_added.into(),
+                    delta.lines_removed.into(),
+                    delta.tasks.into(),
+                    delta.tasks_done.into(),
+                    delta.sentiments.into(),
+                    delta.sentiment_sum.into(),
                 ],
             )
             .await?;
@@ -644,31 +632,31 @@ impl Write<'_> {
     }
 
     fn derive(&self) -> Derive<'_> {
-        Derive { tx: self.tx, keys: self.keys, seals: self.seals, session: self.session() }
+        Derive { tx: self.tx, keys: self.keys, seals: self.batch.seals, session: self.session() }
     }
 
-    /// Adds what is new to the sums of the session's project. Where the project has only now become known, what was
-    /// counted without one moves there.
-    async fn add_sums(
+    /// Adds the delta to the rollups of the session's project. If the project was unknown before this batch, everything
+    /// that was counted without a project moves to it.
+    async fn add_delta(
         &self,
         derive: &Derive<'_>,
         session: &SessionRow,
         project_id: Option<&str>,
-        sums: Sums,
+        delta: RollupDelta,
     ) -> Result<(), DbError> {
-        let owner = Owner { user: self.tx.scope().user_id().as_str(), session: self.session() };
+        let key = RollupKey { user: self.tx.scope().user_id().as_str(), session: self.session() };
         let moves = project_id.is_some() && session.project_id.is_none() && session.started_at.is_some();
         if !moves {
-            return owner.add(self.tx, &[(project_id.unwrap_or_default(), &sums)]).await;
+            return key.add(self.tx, &[(project_id.unwrap_or_default(), &delta)]).await;
         }
-        let whole = derive.again().await?.sums;
-        let mut left = sums;
+        let whole = derive.rederive().await?.delta;
+        let mut left = delta;
         left.add(-1, &whole);
-        owner.add(self.tx, &[("", &left), (project_id.unwrap_or_default(), &whole)]).await
+        key.add(self.tx, &[("", &left), (project_id.unwrap_or_default(), &whole)]).await
     }
 }
 
-/// Cuts rows into statements.
+/// Splits rows into statements.
 fn statements<'a, 'b>(
     mut rows: &'a [(i64, &'b Placed<'b>)],
 ) -> impl Iterator<Item = &'a [(i64, &'b Placed<'b>)]> {
@@ -684,17 +672,17 @@ fn statements<'a, 'b>(
     })
 }
 
-/// Refuses the batch, which rolls back what its transaction did so far.
-fn refuse(code: BatchErrorCode, message: &str, offset: Option<u64>) -> DbError {
-    DbError::Refused(Box::new(BatchError { code, message: message.to_owned(), offset }))
+/// Refuses the batch, which rolls its transaction back.
+fn refuse(code: BatchErrorCode, message: &str, offset: Option<u64>) -> Stop {
+    Stop::Refused(BatchError { code, message: message.to_owned(), offset })
 }
 
-/// A count as the database has it; nothing that is counted here comes near its limit.
+/// A count as a signed integer. No count here comes near the limit.
 fn int(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-/// Where a transcript's sealed column belongs.
+/// The context of a transcript's sealed column.
 fn hash_context(row_id: &str) -> FieldContext<'_> {
     FieldContext { table: "transcripts", row_id, column: "last_line_hash" }
 }
@@ -708,8 +696,8 @@ fn merge_lines(details: &mut SessionDetails, new: &[&Placed<'_>]) {
             line: placed.physical,
             uuid: String::new(),
         };
-        // A subagent's lines speak of its own task, not of the session's.
-        if placed.place == Place::Subagent || placed.place == Place::SubagentProgress {
+        // A subagent's lines describe its own task, not the session.
+        if placed.place == MessagePosition::Subagent || placed.place == MessagePosition::SubagentProgress {
             continue;
         }
         if let Some(summary) = &record.summary {
@@ -745,10 +733,10 @@ struct StatusRow {
     sealed: bool,
 }
 
-/// How far each transcript that the asking person pushed has been taken in.
+/// The next offset and the last line of each transcript that the user pushed.
 ///
 /// # Errors
-/// Where a hash cannot be opened.
+/// If a hash cannot be opened.
 pub async fn status(scope: &Scope, db: &Db) -> Result<Vec<TranscriptStatus>, DbError> {
     let tx = db.read(scope, "ingest.status").await?;
     let rows: Vec<StatusRow> = tx

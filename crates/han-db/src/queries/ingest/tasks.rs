@@ -1,5 +1,5 @@
-//! Tasks, Han's and the agent's own. Their events are kept, and put together anew whenever one comes or turns out to
-//! have failed; the difference goes into the sums.
+//! Tasks: Han's and the agent's own. Events are stored, and folded again whenever one arrives or its call turns out to
+//! have failed; the difference goes into the rollup delta.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -9,42 +9,43 @@ use han_transcript::record::{NativeTaskEvent, NativeTaskRecord, TaskOutcome, Tas
 use han_types::Timestamp;
 use sea_orm::FromQueryResult;
 
-use super::derive::{Derive, Seen, known, numbered_row_id, tool_results};
-use super::sums::{Counts, Kind, Sums};
+use super::derive::{Derive, NewLine, known, numbered_row_id, tool_results};
+use super::rollup_delta::{Counts, Kind, RollupDelta};
 use crate::DbError;
 use crate::bulk_insert::{BulkInsert, Column};
 use crate::entities::{NativeTaskDetails, TaskDetails};
+use crate::stored::CountRow;
 
 const HAN: &str = "han";
 const NATIVE: &str = "native";
 
-/// How many bytes of a session's events its tasks are put together from, the earliest first. Real sessions have some
-/// hundred events of a few hundred bytes; without a bound, a hostile one would have all of them opened at each batch.
+/// The maximum bytes of a session's events that its tasks are folded from, earliest first. Real sessions have about a
+/// hundred events of a few hundred bytes. Without a bound, each batch of a hostile session would open all its events.
 const MAX_EVENT_BYTES: i64 = 8 << 20;
 
-/// Types of tasks that may stand in clear.
+/// Types of tasks that may be stored unencrypted.
 const TYPES: &[&str] = &["implementation", "fix", "refactor", "research"];
-/// Where the agent's own tasks stand; what may stand in clear of it.
+/// Statuses of the agent's own tasks that may be stored unencrypted.
 const STATUSES: &[&str] = &["pending", "in_progress", "completed", "deleted"];
 
 fn event_context(row_id: &str) -> FieldContext<'_> {
     FieldContext { table: "task_events", row_id, column: "event" }
 }
 
-/// Where the sealed part of a task belongs; its row id is `session/task`.
+/// The context of the sealed part of a task; its row id is `session/task`.
 pub(crate) fn task_context(row_id: &str) -> FieldContext<'_> {
     FieldContext { table: "tasks", row_id, column: "details" }
 }
 
-/// Where the sealed part of one of the agent's own tasks belongs; its row id is `session/task`.
+/// The context of the sealed part of one of the agent's own tasks; its row id is `session/task`.
 pub(crate) fn native_task_context(row_id: &str) -> FieldContext<'_> {
     FieldContext { table: "native_tasks", row_id, column: "details" }
 }
 
-/// An event to be stored.
+/// An event to store.
 struct NewEvent<'a> {
     kind: &'static str,
-    line: &'a Seen<'a>,
+    line: &'a NewLine<'a>,
     n: usize,
     call_id: Option<&'a str>,
     json: String,
@@ -68,12 +69,12 @@ struct EventRow {
 struct Events {
     han: Vec<(fold::LinePosition, TaskRecord)>,
     native: Vec<(fold::LinePosition, NativeTaskRecord)>,
-    /// The lines of the agent's own tasks' events, beside `native`.
+    /// The uuid of the line of each event in `native`.
     lines: Vec<String>,
     calls: BTreeSet<String>,
 }
 
-/// What of a task stands in clear, and counts.
+/// A row of `tasks`. The columns other than `details` are unencrypted, for lists and totals.
 #[derive(Clone, PartialEq, Eq, FromQueryResult)]
 struct TaskRow {
     task_id: String,
@@ -100,13 +101,8 @@ struct NativeRow {
     details: String,
 }
 
-#[derive(FromQueryResult)]
-struct Found {
-    n: i64,
-}
-
 impl Derive<'_> {
-    pub(super) async fn tasks(&self, new: &[Seen<'_>], sums: &mut Sums) -> Result<(), DbError> {
+    pub(super) async fn tasks(&self, new: &[NewLine<'_>], delta: &mut RollupDelta) -> Result<(), DbError> {
         let events = new_events(new);
         if events.is_empty() && !self.voids_events(new).await? {
             return Ok(());
@@ -117,17 +113,17 @@ impl Derive<'_> {
         let failed: BTreeSet<String> =
             failed.into_iter().filter(|(_, outcome)| outcome.failed).map(|(call, _)| call).collect();
         if !events.han.is_empty() {
-            self.replace_tasks(&fold::tasks(&events.han, &failed), sums).await?;
+            self.replace_tasks(&fold::tasks(&events.han, &failed), delta).await?;
         }
         if !events.native.is_empty() {
             let tasks = fold::native_tasks(&events.native, &failed);
-            self.replace_native(&tasks, &created_by(&events, &failed), sums).await?;
+            self.replace_native(&tasks, &created_by(&events, &failed), delta).await?;
         }
         Ok(())
     }
 
-    /// Whether a result says that a call failed which stands among the stored events.
-    async fn voids_events(&self, new: &[Seen<'_>]) -> Result<bool, DbError> {
+    /// Whether a call of the stored events failed, according to a new result.
+    async fn voids_events(&self, new: &[NewLine<'_>]) -> Result<bool, DbError> {
         let failed: BTreeSet<&str> =
             tool_results(new).filter(|result| result.1).map(|(call_id, ..)| call_id).collect();
         if failed.is_empty() {
@@ -139,7 +135,7 @@ impl Derive<'_> {
             dialect.is_any("call_id", 3)
         );
         let values = [self.tx.team(), self.session.into(), dialect.list(failed)];
-        Ok(self.tx.one::<Found, _>(&sql, values).await?.is_some_and(|found| found.n > 0))
+        Ok(self.tx.one::<CountRow, _>(&sql, values).await?.is_some_and(|found| found.n > 0))
     }
 
     async fn insert_events(&self, events: &[NewEvent<'_>]) -> Result<(), DbError> {
@@ -208,7 +204,7 @@ impl Derive<'_> {
         Ok(events)
     }
 
-    async fn replace_tasks(&self, tasks: &[Task], sums: &mut Sums) -> Result<(), DbError> {
+    async fn replace_tasks(&self, tasks: &[Task], delta: &mut RollupDelta) -> Result<(), DbError> {
         let stored: Vec<TaskRow> = self
             .tx
             .all(
@@ -229,13 +225,13 @@ impl Derive<'_> {
                 if old == row {
                     continue;
                 }
-                count_task(&old, -1, sums);
+                count_task(&old, -1, delta);
             }
-            count_task(&row, 1, sums);
+            count_task(&row, 1, delta);
             (row.details, row.sealed) = self.seal(task_context(&row_id), &row.details)?;
             changed.push(row);
         }
-        before.values().for_each(|gone| count_task(gone, -1, sums));
+        before.values().for_each(|gone| count_task(gone, -1, delta));
         self.forget("tasks", before.keys()).await?;
         let texts = |value: &dyn Fn(&TaskRow) -> String| changed.iter().map(value).collect::<Vec<_>>();
         let ints = |value: &dyn Fn(&TaskRow) -> i64| changed.iter().map(value).collect::<Vec<_>>();
@@ -267,7 +263,7 @@ impl Derive<'_> {
         &self,
         tasks: &[NativeTask],
         created_by: &HashMap<String, (String, String)>,
-        sums: &mut Sums,
+        delta: &mut RollupDelta,
     ) -> Result<(), DbError> {
         let stored: Vec<NativeRow> = self
             .tx
@@ -289,13 +285,13 @@ impl Derive<'_> {
                 if old == row {
                     continue;
                 }
-                count_native(&old, -1, sums);
+                count_native(&old, -1, delta);
             }
-            count_native(&row, 1, sums);
+            count_native(&row, 1, delta);
             (row.details, row.sealed) = self.seal(native_task_context(&row_id), &row.details)?;
             changed.push(row);
         }
-        before.values().for_each(|gone| count_native(gone, -1, sums));
+        before.values().for_each(|gone| count_native(gone, -1, delta));
         self.forget("native_tasks", before.keys()).await?;
         let texts = |value: &dyn Fn(&NativeRow) -> String| changed.iter().map(value).collect::<Vec<_>>();
         let ints = |value: &dyn Fn(&NativeRow) -> i64| changed.iter().map(value).collect::<Vec<_>>();
@@ -323,7 +319,8 @@ impl Derive<'_> {
         Ok(())
     }
 
-    /// Takes away tasks that are none by now: known by their call until the result named them, or never begun.
+    /// Deletes tasks that no longer exist: those named by their call before the result named them, or that were never
+    /// started.
     async fn forget<'i>(&self, table: &str, ids: impl Iterator<Item = &'i String>) -> Result<(), DbError> {
         let ids: Vec<&String> = ids.collect();
         if !ids.is_empty() {
@@ -338,7 +335,7 @@ impl Derive<'_> {
     }
 }
 
-fn new_events<'a>(new: &'a [Seen<'a>]) -> Vec<NewEvent<'a>> {
+fn new_events<'a>(new: &'a [NewLine<'a>]) -> Vec<NewEvent<'a>> {
     let mut events = Vec::new();
     for line in new {
         for (n, task) in line.record.tasks.iter().enumerate() {
@@ -353,14 +350,14 @@ fn new_events<'a>(new: &'a [Seen<'a>]) -> Vec<NewEvent<'a>> {
     events
 }
 
-/// For each of the agent's own tasks, the file and uuid of the line that first tells of it.
+/// The file and uuid of the first line of each of the agent's own tasks.
 fn created_by(events: &Events, failed: &BTreeSet<String>) -> HashMap<String, (String, String)> {
     let counted = || {
         let all = events.native.iter().zip(&events.lines);
         all.filter(|((_, event), _)| !failed.contains(&event.call_id))
     };
     let is_naming = |event: &NativeTaskRecord| matches!(event.event, NativeTaskEvent::Named);
-    // As the fold has it: the last of several names counts.
+    // As in the fold: the last of several names counts.
     let mut namings: Vec<_> = counted().filter(|((_, event), _)| is_naming(event)).collect();
     namings.sort_by_key(|((place, event), _)| (place, &event.call_id, &event.task_id));
     let names: HashMap<&str, &str> = namings
@@ -380,7 +377,7 @@ fn created_by(events: &Events, failed: &BTreeSet<String>) -> HashMap<String, (St
         .collect()
 }
 
-/// A task as it is to be stored, its details still in clear.
+/// The row of a task, with unsealed details.
 fn task_row(task: &Task) -> TaskRow {
     let details = TaskDetails {
         description: task.description.clone(),
@@ -425,13 +422,13 @@ fn native_row(task: &NativeTask, created_by: &HashMap<String, (String, String)>)
     }
 }
 
-fn count_task(task: &TaskRow, sign: i64, sums: &mut Sums) {
+fn count_task(task: &TaskRow, sign: i64, delta: &mut RollupDelta) {
     let task_type = task.task_type.as_deref().unwrap_or_default();
     let begun = Timestamp(task.started_at).hour();
-    sums.count(begun, Kind::TaskBegun, task_type, sign, &Counts::one(None));
+    delta.count(begun, Kind::TaskBegun, task_type, sign, &Counts::one(None));
     let Some(at) = task.completed_at else { return };
     let outcome = task.outcome.as_deref().unwrap_or_default();
-    // What a perfect guess would have been.
+    // The ideal confidence.
     let came_out = match outcome.parse() {
         Ok(TaskOutcome::Success) => Some(1_000_000),
         Ok(TaskOutcome::Partial) => Some(500_000),
@@ -445,17 +442,17 @@ fn count_task(task: &TaskRow, sign: i64, sums: &mut Sums) {
         error: judged.map_or(0, |(confidence, came_out)| (confidence - came_out).abs()),
         ..Counts::one(Some((at - task.started_at).max(0)))
     };
-    sums.count(Timestamp(at).hour(), Kind::TaskEnded, &format!("{task_type}/{outcome}"), sign, &counted);
+    delta.count(Timestamp(at).hour(), Kind::TaskEnded, &format!("{task_type}/{outcome}"), sign, &counted);
 }
 
-fn count_native(task: &NativeRow, sign: i64, sums: &mut Sums) {
+fn count_native(task: &NativeRow, sign: i64, delta: &mut RollupDelta) {
     if task.status == "deleted" {
         return;
     }
-    sums.count(Timestamp(task.created_at).hour(), Kind::NativeBegun, "", sign, &Counts::one(None));
+    delta.count(Timestamp(task.created_at).hour(), Kind::NativeBegun, "", sign, &Counts::one(None));
     if let Some(at) = task.completed_at {
         let counted = Counts::one(Some((at - task.created_at).max(0)));
-        sums.count(Timestamp(at).hour(), Kind::NativeDone, "", sign, &counted);
+        delta.count(Timestamp(at).hour(), Kind::NativeDone, "", sign, &counted);
     }
 }
 

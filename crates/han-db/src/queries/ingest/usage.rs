@@ -1,5 +1,5 @@
-//! Counting tokens: each `message.id` once, with the largest of each counter that any of its lines shows, in the
-//! hour of its earliest line, for the session that stored it first.
+//! Counts tokens. Each `message.id` counts once: with the maximum of each counter over its lines, in the hour of its
+//! earliest line, for the session that stored it first.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -8,8 +8,8 @@ use han_transcript::record::Usage;
 use han_types::Timestamp;
 use sea_orm::FromQueryResult;
 
-use super::derive::{Derive, Seen};
-use super::sums::Sums;
+use super::derive::{Derive, NewLine};
+use super::rollup_delta::RollupDelta;
 use crate::DbError;
 use crate::bulk_insert::{BulkInsert, Column};
 
@@ -104,7 +104,7 @@ impl From<UsageRow> for Answer {
     }
 }
 
-/// What is known of one `message.id`.
+/// The merged lines of one `message.id`.
 #[derive(Clone, PartialEq, Eq)]
 struct Answer {
     model: String,
@@ -113,7 +113,7 @@ struct Answer {
 }
 
 impl Answer {
-    /// The same answer, as two of its lines tell of it.
+    /// Merges two lines of the same answer.
     fn merge(self, other: Self) -> Self {
         Self {
             model: self.model.max(other.model),
@@ -123,26 +123,26 @@ impl Answer {
     }
 }
 
-/// What a batch changed in one `message.id`.
+/// The change of one `message.id` by a batch.
 struct Change {
     before: Option<Answer>,
     after: Answer,
 }
 
 impl Derive<'_> {
-    pub(super) async fn usage(&self, new: &[Seen<'_>], sums: &mut Sums) -> Result<(), DbError> {
+    pub(super) async fn usage(&self, new: &[NewLine<'_>], delta: &mut RollupDelta) -> Result<(), DbError> {
         let changes = self.changed_answers(new).await?;
         let mut by_model: BTreeMap<&str, (i64, Tokens)> = BTreeMap::new();
         for change in &changes {
             if let Some(answer) = &change.before {
-                let row = sums.rollup(Timestamp(answer.at).hour(), &answer.model);
+                let row = delta.rollup(Timestamp(answer.at).hour(), &answer.model);
                 row.responses -= 1;
                 row.tokens = row.tokens - answer.tokens;
                 let row = by_model.entry(&answer.model).or_default();
                 *row = (row.0 - 1, row.1 - answer.tokens);
             }
             let answer = &change.after;
-            let row = sums.rollup(Timestamp(answer.at).hour(), &answer.model);
+            let row = delta.rollup(Timestamp(answer.at).hour(), &answer.model);
             row.responses += 1;
             row.tokens = row.tokens + answer.tokens;
             let row = by_model.entry(&answer.model).or_default();
@@ -152,8 +152,8 @@ impl Derive<'_> {
         self.add_session_usage(&by_model).await
     }
 
-    async fn changed_answers(&self, new: &[Seen<'_>]) -> Result<Vec<Change>, DbError> {
-        // Sorted by id: sessions that share ids (forks) then take their locks in one order.
+    async fn changed_answers(&self, new: &[NewLine<'_>]) -> Result<Vec<Change>, DbError> {
+        // Sorted by id, so that sessions that share ids (forks) lock rows in the same order.
         let mut seen: BTreeMap<&str, Answer> = BTreeMap::new();
         for line in new {
             let Some(usage) = &line.record.usage else { continue };
@@ -167,7 +167,7 @@ impl Derive<'_> {
         if seen.is_empty() {
             return Ok(Vec::new());
         }
-        // Nearly all are new: they are written without being looked for, and only those that were there are read.
+        // Nearly all are new: they are inserted without a read, and only those that conflict are read.
         let written = self.write_answers(&seen, "(team_id, message_id) DO NOTHING").await?;
         let mut changes = Vec::with_capacity(seen.len());
         let mut known = BTreeMap::new();
@@ -182,8 +182,8 @@ impl Derive<'_> {
         Ok(changes)
     }
 
-    /// Merges into answers that are stored what more lines tell of them. A fork repeats what the session it comes from
-    /// has counted, and changes nothing; so only this session writes to its answers, and it is locked.
+    /// Merges new lines into stored answers. Only the session that stored an answer first changes it, and its row is
+    /// locked; a fork repeats lines and changes nothing.
     async fn change_known(&self, seen: BTreeMap<&str, Answer>) -> Result<Vec<Change>, DbError> {
         if seen.is_empty() {
             return Ok(Vec::new());
@@ -215,7 +215,7 @@ impl Derive<'_> {
         Ok(changes)
     }
 
-    /// Writes usage rows; gives the ids of those that were written.
+    /// Writes usage rows; returns the ids of the written ones.
     async fn write_answers(
         &self,
         answers: &BTreeMap<&str, Answer>,

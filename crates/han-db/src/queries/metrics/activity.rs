@@ -1,4 +1,4 @@
-//! How much went on, by day, by hour of the day, by model.
+//! Activity by day, by hour of the day, by model.
 
 use std::collections::BTreeMap;
 
@@ -9,30 +9,30 @@ use sea_orm::{FromQueryResult, Value};
 use super::{By, Cost, Range, RollupRow, Within, counts, date, plus, rollups, total};
 use crate::{DbError, ScopedTx};
 
-/// How much went on in a range.
+/// The activity in a range.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ActivityData {
     /// Every day of the range, in order.
     pub days: Vec<Day>,
-    /// The 24 hours of the day, local time.
+    /// The 24 hours of the day, in local time.
     pub hours: Vec<Hour>,
     /// Days on which tokens were used, in order.
     pub day_models: Vec<DayModels>,
-    /// By model, the one with the most tokens first.
+    /// By model, most tokens first.
     pub models: Vec<ModelUsage>,
-    /// Days in a row with activity, up to the range's last day or the one before it.
+    /// The number of consecutive days with activity, up to the last day of the range or the day before it.
     pub streak_days: i64,
-    /// Days with activity.
+    /// The number of days with activity.
     pub active_days: i64,
-    /// Sessions begun.
+    /// Sessions started.
     pub sessions: i64,
     /// Messages.
     pub messages: i64,
     /// Tokens.
     pub tokens: TokenTotals,
-    /// What they cost.
+    /// Their cost.
     pub cost: Cost,
-    /// The date of the first session of all, whatever the range.
+    /// The date of the first session ever, regardless of the range.
     pub first_session_date: Option<String>,
 }
 
@@ -41,19 +41,19 @@ pub struct ActivityData {
 pub struct Day {
     /// ISO 8601.
     pub date: String,
-    /// Sessions begun.
+    /// Sessions started.
     pub sessions: i64,
     /// Messages.
     pub messages: i64,
-    /// What persons typed.
+    /// Prompts that people typed.
     pub turns: i64,
     /// Tokens.
     pub tokens: TokenTotals,
-    /// Changes of files.
+    /// File changes.
     pub files_changed: i64,
-    /// Lines added by them.
+    /// Lines that they added.
     pub lines_added: i64,
-    /// Lines removed by them.
+    /// Lines that they removed.
     pub lines_removed: i64,
 }
 
@@ -62,35 +62,35 @@ pub struct Day {
 pub struct Hour {
     /// 0 to 23, local time.
     pub hour: i64,
-    /// Sessions begun.
+    /// Sessions started.
     pub sessions: i64,
     /// Messages.
     pub messages: i64,
 }
 
-/// One day's tokens by model.
+/// The tokens of one day by model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DayModels {
     /// ISO 8601.
     pub date: String,
-    /// Model and all its tokens, by model.
+    /// Pairs of model and total tokens, by model.
     pub models: Vec<(String, i64)>,
 }
 
 /// One model's tokens.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelUsage {
-    /// The model; empty where answers name none.
+    /// The model; empty if answers name none.
     pub model: String,
     /// Answers.
     pub responses: i64,
     /// Tokens.
     pub tokens: TokenTotals,
-    /// US dollars; none where the model has no price.
+    /// The cost in US dollars; `None` if the model has no price.
     pub cost_usd: Option<f64>,
 }
 
-/// How much went on. Four statements.
+/// The activity in a range. Runs four statements.
 pub async fn activity(
     tx: &ScopedTx,
     range: &Range,
@@ -126,7 +126,7 @@ pub async fn activity(
     }
     let active = |day: &Day| day.messages > 0 || total(&day.tokens) > 0;
     data.active_days = data.days.iter().filter(|day| active(day)).count() as i64;
-    // The last day may still become active.
+    // The last day may still get activity.
     let skip = usize::from(!data.days.last().is_some_and(active));
     data.streak_days = data.days.iter().rev().skip(skip).take_while(|day| active(day)).count() as i64;
     data.hours = hours(tx, range, within).await?;
@@ -134,7 +134,7 @@ pub async fn activity(
     Ok(data)
 }
 
-/// Tokens by model, the one with the most first.
+/// Tokens by model, most first.
 pub(super) fn by_model(rows: &[RollupRow], prices: &PriceTable) -> Vec<ModelUsage> {
     let mut models: BTreeMap<&str, ModelUsage> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.responses != 0 || total(&row.tokens()) != 0) {
@@ -173,7 +173,7 @@ async fn hours(tx: &ScopedTx, range: &Range, within: &Within) -> Result<Vec<Hour
     Ok(hours)
 }
 
-/// The hour in which the first session began.
+/// The hour in which the first session started.
 async fn first_session(tx: &ScopedTx, within: &Within) -> Result<Option<i64>, DbError> {
     #[derive(FromQueryResult)]
     struct First {

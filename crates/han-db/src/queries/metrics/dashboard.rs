@@ -1,4 +1,4 @@
-//! The dashboard: what it cost, how tools, hooks and sessions fared.
+//! The dashboard: costs, tools, hooks, sessions.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,114 +12,114 @@ use super::effectiveness::{Inputs, SentimentTrend, SessionEffectiveness, measure
 use super::human_time::{HumanTime, LONGEST_TURN_SECONDS, estimate};
 use super::tasks::{KINDS, TaskMetrics, of_rows};
 use super::{
-    By, Cost, CountRow, Range, RollupRow, Within, counts, date, plus, rollups, share, total, week_of,
+    By, Cost, Range, RollupCountRow, RollupRow, Within, counts, date, plus, rollups, share, total, week_of,
 };
 use crate::dialect::FirstOfEach;
 use crate::queries::usage::{COLUMNS, SessionUsage, UsageRow};
 use crate::queries::{labels, sentiments};
 use crate::{DbError, ScopedTx};
 
-/// The most sessions that one dashboard looks at one by one: those with the latest activity. Costs, tools, hooks and
-/// tasks are summed over all.
-pub const MOST_SESSIONS: usize = 10_000;
+/// The maximum sessions that a dashboard evaluates one by one: those with the latest activity. Costs, tools, hooks and
+/// tasks are totals over all sessions.
+pub const MAX_SESSIONS: usize = 10_000;
 
-/// The most models of one session whose tokens are priced.
-const MOST_MODELS: usize = 1_000;
+/// The maximum models of one session whose tokens are priced.
+const MAX_MODELS: usize = 1_000;
 
-/// How many sessions stand in a list of the best, the worst and the dearest.
+/// The number of sessions in the lists of the best, the worst and the most expensive.
 const LISTED: usize = 10;
 
-/// What the dashboard shows of a range.
+/// The dashboard of a range.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DashboardAnalytics {
-    /// What it cost.
+    /// The cost.
     pub cost: CostAnalysis,
-    /// How the cache was used.
+    /// The use of the cache.
     pub cache: CacheStats,
     /// Compactions.
     pub compactions: CompactionStats,
-    /// Tools, the most used first.
+    /// Tools, most used first.
     pub tools: Vec<ToolUsage>,
-    /// Subagents, the most started first.
+    /// Subagents, most started first.
     pub subagents: Vec<SubagentUsage>,
-    /// Hooks, the one that ran most first.
+    /// Hooks, most runs first.
     pub hooks: Vec<HookHealth>,
-    /// What tasks came to.
+    /// Totals of tasks.
     pub tasks: TaskMetrics,
-    /// The most effective sessions, the best first.
+    /// The most effective sessions, best first.
     pub top_sessions: Vec<SessionEffectiveness>,
-    /// The least effective sessions, the worst first.
+    /// The least effective sessions, worst first.
     pub bottom_sessions: Vec<SessionEffectiveness>,
-    /// By the week in which sessions began, in order.
+    /// By the week in which sessions started, in order.
     pub trend: Vec<WeekPerformance>,
-    /// What a person might have taken.
+    /// The estimated time of a person.
     pub human_time: HumanTime,
 }
 
-/// What it cost, in US dollars at list prices.
+/// The cost in US dollars at list prices.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CostAnalysis {
-    /// All of it.
+    /// The total.
     pub total: Cost,
-    /// By model, the one with the most tokens first.
+    /// By model, most tokens first.
     pub models: Vec<ModelUsage>,
     /// Days with activity, in order.
     pub days: Vec<DayCost>,
     /// Weeks with activity, in order.
     pub weeks: Vec<WeekCost>,
-    /// The dearest sessions with activity in the range, by what they cost altogether.
+    /// The most expensive sessions with activity in the range, by total cost.
     pub sessions: Vec<SessionCost>,
-    /// By session begun.
+    /// Per session started.
     pub per_session: Option<f64>,
-    /// By task completed, Han's and the agent's own.
+    /// Per task completed, Han's and the agent's own.
     pub per_completed_task: Option<f64>,
 }
 
-/// One day's cost.
+/// The cost of one day.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DayCost {
     /// ISO 8601.
     pub date: String,
-    /// What it cost.
+    /// The cost.
     pub cost: Cost,
-    /// Sessions begun.
+    /// Sessions started.
     pub sessions: i64,
 }
 
-/// One week's cost.
+/// The cost of one week.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WeekCost {
     /// The date of its Monday.
     pub week_start: String,
-    /// What it cost.
+    /// The cost.
     pub cost: Cost,
-    /// By day of the week that lies in the range.
+    /// Per day of the week within the range.
     pub per_day: f64,
-    /// Sessions begun.
+    /// Sessions started.
     pub sessions: i64,
 }
 
-/// One session's cost, over all of its lines.
+/// The cost of one session, over all its lines.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SessionCost {
     /// The session.
     pub session_id: String,
-    /// When its first line was written, in milliseconds since the epoch.
+    /// The time of its first line, in milliseconds since the epoch.
     pub started_at: Option<i64>,
     /// Messages.
     pub messages: i64,
     /// Tokens.
     pub tokens: TokenTotals,
-    /// What they cost.
+    /// Their cost.
     pub cost: Cost,
 }
 
-/// How the cache was used.
+/// The use of the cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct CacheStats {
-    /// The share of input tokens that were read from the cache.
+    /// The share of input tokens read from the cache.
     pub hit_rate: Option<f64>,
-    /// What the same tokens would have cost without a cache, less what they cost: reads save, writes cost extra.
+    /// The cost of the same tokens without a cache, minus their cost: reads save, writes cost extra.
     pub savings_usd: f64,
 }
 
@@ -128,17 +128,17 @@ pub struct CacheStats {
 pub struct CompactionStats {
     /// Because the context was full.
     pub auto: i64,
-    /// Because a person asked.
+    /// At the request of a person.
     pub manual: i64,
-    /// For a reason that is not told.
+    /// For an unknown reason.
     pub unknown: i64,
-    /// Summaries that a conversation went on from.
+    /// Summaries that continue a conversation.
     pub continuations: i64,
-    /// Sessions with activity in the range that were compacted at some time.
+    /// Sessions with activity in the range that were ever compacted.
     pub sessions_with: i64,
-    /// Those that never were.
+    /// Sessions with activity in the range that were never compacted.
     pub sessions_without: i64,
-    /// Compactions by session with activity in the range, over all of its lines.
+    /// Compactions per session with activity in the range, over all its lines.
     pub per_session: Option<f64>,
 }
 
@@ -155,16 +155,16 @@ impl CompactionStats {
 pub struct ToolUsage {
     /// The tool.
     pub tool: String,
-    /// How often it was used.
+    /// The number of uses.
     pub uses: i64,
 }
 
 /// One type of subagent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SubagentUsage {
-    /// The type; none where the tool uses that started them name none.
+    /// The type; `None` if the tool uses that started them name none.
     pub subagent_type: Option<String>,
-    /// How often one was started.
+    /// The number of starts.
     pub count: i64,
 }
 
@@ -173,30 +173,30 @@ pub struct SubagentUsage {
 pub struct HookHealth {
     /// Its name.
     pub hook: String,
-    /// How often it ended.
+    /// The number of runs that ended.
     pub runs: i64,
-    /// How often it passed.
+    /// The number of runs that passed.
     pub passed: i64,
-    /// How often it failed. Some say neither.
+    /// The number of runs that failed. Some report neither.
     pub failed: i64,
-    /// The share that passed of those that say.
+    /// The share of passed runs among those that passed or failed.
     pub pass_rate: Option<f64>,
-    /// How long it took on average, in milliseconds, where it says.
+    /// The mean duration in milliseconds, of runs that report it.
     pub average_ms: Option<f64>,
 }
 
-/// One week's sessions.
+/// The sessions of one week.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WeekPerformance {
     /// The date of its Monday.
     pub week_start: String,
-    /// Sessions begun in it.
+    /// Sessions that started in it.
     pub sessions: i64,
-    /// Turns by session.
+    /// Turns per session.
     pub turns: f64,
-    /// Compactions by session.
+    /// Compactions per session.
     pub compactions: f64,
-    /// The mean score of those that have one.
+    /// The mean score of the sessions that have one.
     pub effectiveness: Option<f64>,
 }
 
@@ -214,10 +214,10 @@ struct SessionRow {
     sentiment_sum: i64,
 }
 
-/// What the dashboard shows. Six statements.
+/// The dashboard of a range. Runs six statements.
 ///
 /// # Errors
-/// Where a name cannot be opened.
+/// If a name cannot be opened.
 pub async fn dashboard(
     tx: &ScopedTx,
     range: &Range,
@@ -261,14 +261,14 @@ fn active(tx: &ScopedTx, range: &Range, within: &Within) -> (String, Vec<Value>)
     let within = within.condition("sessions.project_id", &mut values);
     let sql = format!(
         "sessions.team_id = $1 AND sessions.last_activity_at >= $2 AND sessions.started_at < $3{within} \
-         ORDER BY sessions.last_activity_at DESC, sessions.session_id DESC LIMIT {MOST_SESSIONS}"
+         ORDER BY sessions.last_activity_at DESC, sessions.session_id DESC LIMIT {MAX_SESSIONS}"
     );
     (sql, values)
 }
 
 async fn sessions(tx: &ScopedTx, range: &Range, within: &Within) -> Result<Vec<SessionRow>, DbError> {
     let (active, values) = active(tx, range, within);
-    // Looked up session by session. A join may read the whole table, which grows with the history.
+    // One lookup per session. A join might read the whole table, which grows with the history.
     let todos = |sum: &str| {
         format!(
             "(SELECT {sum} FROM todos WHERE todos.team_id = sessions.team_id \
@@ -293,7 +293,7 @@ async fn usage(tx: &ScopedTx, sessions: &[SessionRow]) -> Result<Vec<SessionUsag
         condition: "session_usage.team_id = $1 AND session_usage.session_id = wanted.id \
                     AND session_usage.responses <> 0",
         order: "session_usage.model",
-        limit: MOST_MODELS,
+        limit: MAX_MODELS,
     };
     let dialect = tx.dialect();
     let ids = dialect.list(sessions.iter().map(|session| &session.session_id));
@@ -303,7 +303,7 @@ async fn usage(tx: &ScopedTx, sessions: &[SessionRow]) -> Result<Vec<SessionUsag
 }
 
 impl SessionRow {
-    /// From its first line to its last, but no longer than its turns are taken to last.
+    /// From its first line to its last, but at most the assumed duration of its turns.
     fn ai_seconds(&self) -> i64 {
         let elapsed = self.started_at.map_or(0, |at| (self.last_activity_at - at) / 1000);
         elapsed.clamp(0, LONGEST_TURN_SECONDS * self.turn_count.max(0))
@@ -315,8 +315,8 @@ impl SessionRow {
             compactions: self.compaction_count,
             tasks: self.tasks,
             tasks_done: self.tasks_done,
-            moods: self.sentiment_count,
-            mood_sum: self.sentiment_sum,
+            sentiments: self.sentiment_count,
+            sentiment_sum: self.sentiment_sum,
         });
         SessionEffectiveness { session_id: self.session_id.clone(), started_at: self.started_at, ..measured }
     }
@@ -354,18 +354,18 @@ fn cost(
             ..week
         })
         .collect();
-    analysis.sessions = dearest(sessions, usage, prices);
+    analysis.sessions = most_expensive(sessions, usage, prices);
     analysis.per_session = per(analysis.total.usd, begun);
     analysis.per_completed_task = per(analysis.total.usd, completed_tasks);
     analysis
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 are not real ones")]
+#[expect(clippy::cast_precision_loss, reason = "real counts are below 2^53")]
 fn per(usd: f64, n: i64) -> Option<f64> {
     (n > 0).then(|| usd / n as f64)
 }
 
-fn dearest(sessions: &[SessionRow], usage: &[SessionUsage], prices: &PriceTable) -> Vec<SessionCost> {
+fn most_expensive(sessions: &[SessionRow], usage: &[SessionUsage], prices: &PriceTable) -> Vec<SessionCost> {
     let mut costs: HashMap<&str, (TokenTotals, Cost)> = HashMap::new();
     for row in usage {
         let (tokens, cost) = costs.entry(&row.session_id).or_default();
@@ -405,7 +405,10 @@ fn cache(rows: &[RollupRow], prices: &PriceTable) -> CacheStats {
     CacheStats { hit_rate: share(sum.cache_read, total(&sum) - sum.output), savings_usd }
 }
 
-fn compactions<'r>(rows: impl Iterator<Item = &'r CountRow>, sessions: &[SessionRow]) -> CompactionStats {
+fn compactions<'r>(
+    rows: impl Iterator<Item = &'r RollupCountRow>,
+    sessions: &[SessionRow],
+) -> CompactionStats {
     let mut stats = CompactionStats::default();
     for row in rows {
         match row.key.as_str() {
@@ -423,17 +426,22 @@ fn compactions<'r>(rows: impl Iterator<Item = &'r CountRow>, sessions: &[Session
 }
 
 fn subagents<'r>(
-    rows: impl Iterator<Item = &'r CountRow>,
+    rows: impl Iterator<Item = &'r RollupCountRow>,
     names: &HashMap<String, String>,
 ) -> Vec<SubagentUsage> {
-    let usage =
-        |row: &CountRow| SubagentUsage { subagent_type: names.get(&row.key).cloned(), count: row.count };
+    let usage = |row: &RollupCountRow| SubagentUsage {
+        subagent_type: names.get(&row.key).cloned(),
+        count: row.count,
+    };
     let mut subagents: Vec<SubagentUsage> = rows.map(usage).collect();
     subagents.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.subagent_type.cmp(&b.subagent_type)));
     subagents
 }
 
-fn hooks<'r>(rows: impl Iterator<Item = &'r CountRow>, names: &HashMap<String, String>) -> Vec<HookHealth> {
+fn hooks<'r>(
+    rows: impl Iterator<Item = &'r RollupCountRow>,
+    names: &HashMap<String, String>,
+) -> Vec<HookHealth> {
     let mut hooks: Vec<HookHealth> = rows
         .map(|row| HookHealth {
             hook: names.get(&row.key).cloned().unwrap_or_default(),
@@ -448,7 +456,7 @@ fn hooks<'r>(rows: impl Iterator<Item = &'r CountRow>, names: &HashMap<String, S
     hooks
 }
 
-/// The sessions at both ends that have a score, with the trend of their moods. No session stands in both lists.
+/// The best and the worst sessions that have a score, with the trend of their sentiments. No session is in both lists.
 async fn best_and_worst(
     tx: &ScopedTx,
     measured: &[SessionEffectiveness],
@@ -464,15 +472,16 @@ async fn best_and_worst(
     let mut bottom: Vec<SessionEffectiveness> = ranked.iter().skip(worst).rev().copied().cloned().collect();
     let ids: Vec<SessionId> =
         top.iter().chain(&bottom).filter_map(|session| session.session_id.parse().ok()).collect();
-    let moods = sentiments::by_sessions(tx, &ids).await?;
+    let sentiments = sentiments::by_sessions(tx, &ids).await?;
     for session in top.iter_mut().chain(&mut bottom) {
-        let of_session: Vec<_> = moods.iter().filter(|mood| mood.session_id == session.session_id).collect();
+        let of_session: Vec<_> =
+            sentiments.iter().filter(|sentiment| sentiment.session_id == session.session_id).collect();
         session.trend = SentimentTrend::of(&of_session);
     }
     Ok((top, bottom))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 are not real ones")]
+#[expect(clippy::cast_precision_loss, reason = "real counts are below 2^53")]
 fn trend(range: &Range, measured: &[SessionEffectiveness]) -> Vec<WeekPerformance> {
     let mut weeks: BTreeMap<i64, Vec<&SessionEffectiveness>> = BTreeMap::new();
     for session in measured {

@@ -1,12 +1,12 @@
-//! How well a session went: one figure, from what is known of it. docs/METRICS.md gives the reasons.
+//! The effectiveness score of a session. docs/METRICS.md explains it.
 
 use super::share;
 use crate::entities::Sentiment;
 
-/// Turns that a compaction is taken to cost: what was said before must be found again.
+/// The assumed cost of a compaction in turns: the agent must gather the earlier context again.
 const TURNS_PER_COMPACTION: i64 = 5;
 
-/// What of a session goes into its figures.
+/// The input of the score.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Inputs {
     pub turns: i64,
@@ -14,19 +14,19 @@ pub(super) struct Inputs {
     /// Tasks and to-dos.
     pub tasks: i64,
     pub tasks_done: i64,
-    pub moods: i64,
+    pub sentiments: i64,
     /// In thousandths.
-    pub mood_sum: i64,
+    pub sentiment_sum: i64,
 }
 
-/// How well a session went.
+/// The effectiveness of a session.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SessionEffectiveness {
     /// The session.
     pub session_id: String,
-    /// When its first line was written, in milliseconds since the epoch.
+    /// The time of its first line, in milliseconds since the epoch.
     pub started_at: Option<i64>,
-    /// From 0 to 100; none where nothing is known that tells.
+    /// The score, from 0 to 100; `None` if no part of it is known.
     pub score: Option<f64>,
     /// The share of tasks and to-dos that were completed.
     pub completion: Option<f64>,
@@ -34,7 +34,7 @@ pub struct SessionEffectiveness {
     pub focus: Option<f64>,
     /// The mean sentiment of its prompts, from about -5 to +5.
     pub sentiment: Option<f64>,
-    /// Where sentiment went.
+    /// The trend of its sentiments.
     pub trend: Option<SentimentTrend>,
     /// Turns.
     pub turns: i64,
@@ -42,7 +42,7 @@ pub struct SessionEffectiveness {
     pub compactions: i64,
 }
 
-/// Where sentiment went, from the first half of the prompts to the second.
+/// The trend of sentiments, from the first half of the prompts to the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SentimentTrend {
     /// Up by more than half a point.
@@ -54,7 +54,7 @@ pub enum SentimentTrend {
 }
 
 impl SentimentTrend {
-    /// The name that clients see.
+    /// The name in the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -64,9 +64,9 @@ impl SentimentTrend {
         }
     }
 
-    /// The trend of moods in order; none of fewer than two.
-    pub(super) fn of(moods: &[&Sentiment]) -> Option<Self> {
-        let scores: Vec<f64> = moods.iter().filter_map(|mood| mood.sentiment).collect();
+    /// The trend of sentiments in order; `None` if there are fewer than two.
+    pub(super) fn of(sentiments: &[&Sentiment]) -> Option<Self> {
+        let scores: Vec<f64> = sentiments.iter().filter_map(|read| read.sentiment).collect();
         let (first, second) = scores.split_at(scores.len() / 2);
         #[expect(clippy::cast_precision_loss, reason = "a session has few prompts")]
         let mean = |part: &[f64]| (!part.is_empty()).then(|| part.iter().sum::<f64>() / part.len() as f64);
@@ -79,11 +79,11 @@ impl SentimentTrend {
     }
 }
 
-/// The parts that are known, each with its weight, make the score.
+/// The score is the weighted mean of the parts that are known.
 pub(super) fn measure(inputs: &Inputs) -> SessionEffectiveness {
     let completion = share(inputs.tasks_done.min(inputs.tasks), inputs.tasks);
     let focus = share(inputs.turns, inputs.turns + TURNS_PER_COMPACTION * inputs.compactions);
-    let sentiment = share(inputs.mood_sum, inputs.moods).map(|thousandths| thousandths / 1e3);
+    let sentiment = share(inputs.sentiment_sum, inputs.sentiments).map(|thousandths| thousandths / 1e3);
     let parts = [
         (0.5, completion),
         (0.3, focus.filter(|_| inputs.turns > 0)),
@@ -109,7 +109,7 @@ mod tests {
     use super::{Inputs, measure};
 
     #[test]
-    fn what_is_not_known_leaves_its_weight_out() {
+    fn unknown_parts_have_no_weight() {
         assert_eq!(measure(&Inputs::default()).score, None);
         let focused = measure(&Inputs { turns: 4, ..Inputs::default() });
         assert_eq!((focused.score, focused.focus), (Some(100.0), Some(1.0)));
@@ -117,7 +117,7 @@ mod tests {
             measure(&Inputs { turns: 5, compactions: 1, tasks: 2, tasks_done: 1, ..Inputs::default() });
         assert_eq!((torn.focus, torn.completion), (Some(0.5), Some(0.5)));
         assert!((torn.score.unwrap() - 50.0).abs() < 1e-9);
-        let glad = measure(&Inputs { moods: 2, mood_sum: 10_000, ..Inputs::default() });
+        let glad = measure(&Inputs { sentiments: 2, sentiment_sum: 10_000, ..Inputs::default() });
         assert_eq!((glad.sentiment, glad.score), (Some(5.0), Some(100.0)));
     }
 }

@@ -1,11 +1,11 @@
-//! How long a person might have taken for what tools did. A rough guess by nature: its assumptions stand here and in
-//! docs/METRICS.md, and nowhere is it mixed with anything that was measured.
+//! The estimated time that a person would have needed for the work of tools. It is a rough estimate: its assumptions
+//! are listed here and in docs/METRICS.md, and it is never combined with measured values.
 
 use std::collections::BTreeMap;
 
 use han_transcript::ToolCategory;
 
-/// Seconds that a person is assumed to take for what one use of a tool does.
+/// The assumed seconds of a person for the work of one tool use.
 const SECONDS: &[(&str, i64)] = &[
     ("Write", 300),
     ("Edit", 120),
@@ -24,54 +24,54 @@ fn of_category(category: ToolCategory) -> i64 {
         ToolCategory::Search => 45,
         ToolCategory::Shell => 30,
         ToolCategory::Web => 120,
-        // Keeping lists and asking are the agent's own affair.
+        // To-do lists and questions have no counterpart in the work of a person.
         ToolCategory::Task | ToolCategory::Other => 0,
     }
 }
 
-/// The longest that one turn is taken to last: a session that lies open over night did not work.
+/// The assumed maximum duration of a turn: a session that is open over night did not work all that time.
 pub(super) const LONGEST_TURN_SECONDS: i64 = 600;
 
-/// A guess at what a person would have taken.
+/// The estimated time of a person.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HumanTime {
-    /// What a person would have taken.
+    /// The estimated time of a person.
     pub human_seconds: f64,
-    /// What the sessions took.
+    /// The time of the sessions.
     pub ai_seconds: f64,
-    /// The difference where it is positive, in hours.
+    /// The difference in hours, if it is positive.
     pub hours_saved: f64,
-    /// How many times faster; none where the sessions took no time.
+    /// The speed-up factor; `None` if the sessions took no time.
     pub speedup: Option<f64>,
-    /// By tool category, the longest first.
+    /// By tool category, longest first.
     pub categories: Vec<CategoryTime>,
-    /// By tool, the longest first.
+    /// By tool, longest first.
     pub tools: Vec<ToolTime>,
 }
 
-/// One category's part.
+/// The part of one category.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CategoryTime {
     /// The category.
     pub category: ToolCategory,
-    /// What a person would have taken.
+    /// The estimated time of a person.
     pub human_seconds: f64,
-    /// Its part of the whole, from 0 to 100.
+    /// Its share of the total, from 0 to 100.
     pub percent: f64,
 }
 
-/// One tool's part.
+/// The part of one tool.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ToolTime {
     /// The tool.
     pub tool: String,
-    /// How often it was used.
+    /// The number of uses.
     pub uses: i64,
-    /// What a person would have taken.
+    /// The estimated time of a person.
     pub human_seconds: f64,
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 are not real ones")]
+#[expect(clippy::cast_precision_loss, reason = "real counts are below 2^53")]
 pub(super) fn estimate<'t>(tools: impl Iterator<Item = (&'t str, i64)>, ai_seconds: i64) -> HumanTime {
     let mut time = HumanTime { ai_seconds: ai_seconds as f64, ..HumanTime::default() };
     let mut categories: BTreeMap<ToolCategory, f64> = BTreeMap::new();

@@ -1,8 +1,8 @@
-//! What dashboards show, summed from the rollups that are kept at write time: nothing here reads `messages`.
-//! docs/METRICS.md holds every formula.
+//! Metrics of dashboards, as sums of the rollups that are maintained at write time: nothing here reads `messages`.
+//! docs/METRICS.md has all formulas.
 //!
-//! Rollups are kept by UTC hour. Days are formed with the offset that the caller names; an hour belongs to the day in
-//! which it begins, which matters only for offsets that are no whole hours.
+//! Rollups are stored by UTC hour. Days are formed with the caller's offset from UTC. An hour belongs to the day in
+//! which it begins, which matters only for offsets that are not whole hours.
 
 mod activity;
 mod dashboard;
@@ -18,7 +18,7 @@ use sea_orm::{FromQueryResult, Value};
 
 pub use activity::{ActivityData, Day, DayModels, Hour, ModelUsage, activity};
 pub use dashboard::{
-    CacheStats, CompactionStats, CostAnalysis, DashboardAnalytics, DayCost, HookHealth, MOST_SESSIONS,
+    CacheStats, CompactionStats, CostAnalysis, DashboardAnalytics, DayCost, HookHealth, MAX_SESSIONS,
     SessionCost, SubagentUsage, ToolUsage, WeekCost, WeekPerformance, dashboard,
 };
 pub use effectiveness::{SentimentTrend, SessionEffectiveness};
@@ -30,19 +30,19 @@ use crate::{DbError, ScopedTx};
 
 const DAY_MS: i64 = 86_400_000;
 
-/// From when to when, and where days begin.
+/// A time range, and the offset of local time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
     /// The first instant, in milliseconds since the epoch.
     pub from: i64,
     /// The first instant after it, in milliseconds since the epoch.
     pub to: i64,
-    /// Minutes that local time is ahead of UTC.
+    /// The offset of local time from UTC, in minutes.
     pub offset_minutes: i32,
 }
 
 impl Range {
-    /// So many whole days, of which the last is the one that `now` lies in; at least one and at most ten years.
+    /// The given number of whole days, at least one and at most ten years. The last one contains `now`.
     #[must_use]
     pub fn days(now: Timestamp, days: u32, offset_minutes: i32) -> Self {
         let offset = i64::from(offset_minutes) * 60_000;
@@ -55,7 +55,7 @@ impl Range {
         i64::from(self.offset_minutes) * 60_000
     }
 
-    /// The number of the local day that an instant lies in, counted from 1970-01-01.
+    /// The number of the local day of an instant, counted from 1970-01-01.
     fn day_of(&self, at: i64) -> i64 {
         at.saturating_add(self.offset_ms()).div_euclid(DAY_MS)
     }
@@ -69,34 +69,34 @@ impl Range {
     }
 }
 
-/// A day's date, ISO 8601.
+/// The date of a day, ISO 8601.
 fn date(day: i64) -> String {
     let mut text = Timestamp(day.saturating_mul(DAY_MS)).to_rfc3339();
     text.truncate(10);
     text
 }
 
-/// The Monday of the week that a day lies in: 1970-01-01 was a Thursday.
+/// The Monday of the week of a day: 1970-01-01 was a Thursday.
 fn week_of(day: i64) -> i64 {
     (day + 3).div_euclid(7) * 7 - 3
 }
 
-/// Which of the team's sessions.
+/// A selection of the team's sessions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Within {
-    /// All of them.
+    /// All sessions.
     #[default]
     Team,
-    /// Those of a project.
+    /// The sessions of a project.
     Project(String),
-    /// Those of a repository's projects.
+    /// The sessions of a repository's projects.
     Repo(String),
 }
 
 impl Within {
-    /// The condition on a row's project; its value is appended to `values`. The team is parameter `$1`.
+    /// The SQL condition on a row's project. Its value is appended to `values`. The team is parameter `$1`.
     fn condition(&self, column: &str, values: &mut Vec<Value>) -> String {
-        // PostgreSQL's text cannot hold NUL; no id has one.
+        // PostgreSQL's text cannot contain NUL, and no id does.
         let mut bind = |id: &str| {
             values.push(id.replace('\0', "\u{fffd}").into());
             values.len()
@@ -112,12 +112,12 @@ impl Within {
     }
 }
 
-/// What tokens cost, in US dollars at list prices.
+/// The cost of tokens in US dollars at list prices.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
-    /// The cost of what has a price.
+    /// The cost of the tokens that have a price.
     pub usd: f64,
-    /// Tokens of models that have none; they are in no sum of money.
+    /// The tokens of models without a price; they are not part of any cost.
     pub unpriced_tokens: i64,
 }
 
@@ -130,7 +130,7 @@ impl Cost {
     }
 }
 
-/// All tokens: read, written, from and to the cache.
+/// All tokens: input, output, cache reads and cache writes.
 #[must_use]
 pub fn total(tokens: &TokenTotals) -> i64 {
     tokens.input + tokens.output + tokens.cache_read + tokens.cache_creation()
@@ -146,13 +146,13 @@ fn plus(a: &TokenTotals, b: &TokenTotals) -> TokenTotals {
     }
 }
 
-/// A share; nothing of nothing has none.
-#[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 are not real ones")]
+/// The ratio of two counts; `None` if the whole is zero.
+#[expect(clippy::cast_precision_loss, reason = "real counts are below 2^53")]
 fn share(part: i64, of: i64) -> Option<f64> {
     (of > 0).then(|| part as f64 / of as f64)
 }
 
-/// By what rows of rollups are put together.
+/// How rows of rollups are grouped.
 #[derive(Clone, Copy)]
 enum By {
     Whole,
@@ -163,7 +163,7 @@ enum By {
 }
 
 impl By {
-    /// The bucket (a number) and the name (a text) of a row.
+    /// The SQL of the bucket (a number) and the name (a text) of a row.
     fn sql(self, range: &Range) -> (String, &'static str) {
         let local = format!("(hour + {})", range.offset_ms());
         match self {
@@ -231,7 +231,7 @@ async fn rollups(
 
 /// Sums of `rollup_counts`.
 #[derive(Clone, Debug, FromQueryResult)]
-struct CountRow {
+struct RollupCountRow {
     bucket: i64,
     name: String,
     kind: String,
@@ -254,7 +254,7 @@ async fn counts(
     within: &Within,
     by: By,
     kinds: &[&str],
-) -> Result<Vec<CountRow>, DbError> {
+) -> Result<Vec<RollupCountRow>, DbError> {
     let dialect = tx.dialect();
     let mut values: Vec<Value> = vec![tx.team(), range.from.into(), range.to.into(), dialect.list(kinds)];
     let kinds = dialect.is_any("kind", 4);
@@ -280,7 +280,7 @@ mod tests {
     use super::{DAY_MS, Range, date, week_of};
 
     #[test]
-    fn days_begin_where_the_caller_lives() {
+    fn days_begin_at_local_midnight() {
         // 2026-11-23T23:30:00Z is the 24th in Kolkata (+05:30) and the 23rd in New York (-05:00).
         let now = Timestamp::parse_rfc3339("2026-11-23T23:30:00Z").unwrap();
         let range = Range::days(now, 2, 330);

@@ -1,14 +1,15 @@
-//! Tasks: how many, of which sort, how they came out; and how often persons were annoyed.
+//! Tasks: their number, types and outcomes; and the number of frustrated prompts.
 
 use std::collections::BTreeMap;
 
-use super::{By, CountRow, Range, Within, counts, share};
+use super::{By, Range, RollupCountRow, Within, counts, share};
 use crate::{DbError, ScopedTx};
 
-/// What tasks came to in a range. Han's tasks tell type and outcome; the agent's own only that they were done.
+/// The totals of tasks in a range. Han's tasks have a type and an outcome; the agent's own tasks are only completed or
+/// not.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TaskMetrics {
-    /// Han's tasks begun.
+    /// Han's tasks started.
     pub begun: i64,
     /// Han's tasks ended.
     pub ended: i64,
@@ -16,38 +17,38 @@ pub struct TaskMetrics {
     pub native_begun: i64,
     /// The agent's own tasks completed.
     pub native_done: i64,
-    /// Han's tasks begun, by type: `implementation`, `fix`, `refactor`, `research`, `other`, or empty.
+    /// Han's tasks started, by type: `implementation`, `fix`, `refactor`, `research`, `other`, or empty.
     pub by_type: Vec<(String, i64)>,
-    /// Han's tasks ended well.
+    /// Han's tasks that succeeded.
     pub succeeded: i64,
-    /// Han's tasks that did some of what they set out to do.
+    /// Han's tasks that succeeded partially.
     pub partial: i64,
-    /// Han's tasks that failed or were given up.
+    /// Han's tasks that failed or were abandoned.
     pub failed: i64,
-    /// How many of those that tell their outcome ended well.
+    /// The share of successful tasks among those with an outcome.
     pub success_rate: Option<f64>,
-    /// The mean confidence of those that tell confidence and outcome, from 0 to 1.
+    /// The mean confidence of tasks with confidence and outcome, from 0 to 1.
     pub average_confidence: Option<f64>,
     /// One minus the mean distance between confidence and outcome (success 1, partial 0.5, failure 0).
     pub calibration: Option<f64>,
-    /// The mean time of tasks that ended, Han's and the agent's own, in seconds.
+    /// The mean duration of tasks that ended, Han's and the agent's own, in seconds.
     pub average_seconds: Option<f64>,
-    /// Prompts whose mood was read.
-    pub moods: i64,
-    /// Those of them that were moderately or highly frustrated.
+    /// Prompts with a sentiment.
+    pub sentiments: i64,
+    /// Prompts with moderate or high frustration.
     pub frustrations: i64,
-    /// Their share.
+    /// The share of frustrated prompts.
     pub frustration_rate: Option<f64>,
 }
 
 impl TaskMetrics {
-    /// Tasks begun, of both sorts.
+    /// Tasks started, of both kinds.
     #[must_use]
     pub fn total(&self) -> i64 {
         self.begun + self.native_begun
     }
 
-    /// Tasks ended, of both sorts.
+    /// Tasks ended, of both kinds.
     #[must_use]
     pub fn completed(&self) -> i64 {
         self.ended + self.native_done
@@ -56,13 +57,13 @@ impl TaskMetrics {
 
 pub(super) const KINDS: &[&str] = &["native_begun", "native_done", "sentiment", "task_begun", "task_ended"];
 
-/// What tasks came to. One statement.
+/// The totals of tasks. Runs one statement.
 pub async fn metrics(tx: &ScopedTx, range: &Range, within: &Within) -> Result<TaskMetrics, DbError> {
     let rows = counts(tx, range, within, By::Whole, KINDS).await?;
     Ok(of_rows(rows.iter()))
 }
 
-pub(super) fn of_rows<'r>(rows: impl Iterator<Item = &'r CountRow>) -> TaskMetrics {
+pub(super) fn of_rows<'r>(rows: impl Iterator<Item = &'r RollupCountRow>) -> TaskMetrics {
     let mut metrics = TaskMetrics::default();
     let mut types: BTreeMap<&str, i64> = BTreeMap::new();
     let (mut timed, mut duration, mut scored, mut score, mut error) = (0, 0, 0, 0, 0);
@@ -87,7 +88,7 @@ pub(super) fn of_rows<'r>(rows: impl Iterator<Item = &'r CountRow>) -> TaskMetri
             "native_begun" => metrics.native_begun += row.count,
             "native_done" => metrics.native_done += row.count,
             "sentiment" => {
-                metrics.moods += row.count;
+                metrics.sentiments += row.count;
                 if matches!(row.key.as_str(), "moderate" | "high") {
                     metrics.frustrations += row.count;
                 }
@@ -104,6 +105,6 @@ pub(super) fn of_rows<'r>(rows: impl Iterator<Item = &'r CountRow>) -> TaskMetri
     metrics.average_confidence = share(score, scored).map(|millionths| millionths / 1e6);
     metrics.calibration = share(error, scored).map(|millionths| 1.0 - millionths / 1e6);
     metrics.average_seconds = share(duration, timed).map(|ms| ms / 1e3);
-    metrics.frustration_rate = share(metrics.frustrations, metrics.moods);
+    metrics.frustration_rate = share(metrics.frustrations, metrics.sentiments);
     metrics
 }

@@ -6,10 +6,10 @@ use han_transcript::fold::TokenTotals;
 use han_transcript::pricing::PriceTable;
 
 use super::tasks::{KINDS, TaskMetrics, of_rows};
-use super::{By, Cost, CountRow, Range, RollupRow, Within, counts, date, plus, rollups, week_of};
+use super::{By, Cost, Range, RollupCountRow, RollupRow, Within, counts, date, plus, rollups, week_of};
 use crate::{DbError, ScopedTx};
 
-/// How long a period is.
+/// The length of a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Period {
     /// A day.
@@ -21,7 +21,7 @@ pub enum Period {
 }
 
 impl Period {
-    /// The period that a day lies in: the date of the day or of the week's Monday, or year and month.
+    /// The period of a day: the date of the day or of its Monday, or year and month.
     fn of(self, day: i64) -> String {
         match self {
             Self::Day => date(day),
@@ -38,21 +38,21 @@ impl Period {
 /// A team's work in a range.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TeamMetrics {
-    /// Sessions begun.
+    /// Sessions started.
     pub sessions: i64,
     /// Messages.
     pub messages: i64,
     /// Tokens.
     pub tokens: TokenTotals,
-    /// What they cost.
+    /// Their cost.
     pub cost: Cost,
-    /// What tasks came to.
+    /// Totals of tasks.
     pub tasks: TaskMetrics,
     /// Periods with activity, in order.
     pub periods: Vec<PeriodSums>,
-    /// Projects with activity, the one with the most sessions first.
+    /// Projects with activity, most sessions first.
     pub projects: Vec<ProjectSums>,
-    /// People with activity, the one with the most sessions first.
+    /// Users with activity, most sessions first.
     pub contributors: Vec<ContributorSums>,
 }
 
@@ -61,11 +61,11 @@ pub struct TeamMetrics {
 pub struct PeriodSums {
     /// `2026-11-23` (a day, or a week's Monday) or `2026-11`.
     pub period: String,
-    /// Sessions begun.
+    /// Sessions started.
     pub sessions: i64,
     /// Messages.
     pub messages: i64,
-    /// Tasks begun, Han's and the agent's own.
+    /// Tasks started, Han's and the agent's own.
     pub tasks: i64,
     /// Tokens.
     pub tokens: TokenTotals,
@@ -74,34 +74,34 @@ pub struct PeriodSums {
 /// One project.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProjectSums {
-    /// The project; none for sessions without one.
+    /// The project; `None` for sessions without one.
     pub project_id: Option<String>,
-    /// Sessions begun.
+    /// Sessions started.
     pub sessions: i64,
     /// Messages.
     pub messages: i64,
     /// Tokens.
     pub tokens: TokenTotals,
-    /// What tasks came to.
+    /// Totals of tasks.
     pub tasks: TaskMetrics,
 }
 
-/// One person.
+/// One user.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ContributorSums {
-    /// The person.
+    /// The user.
     pub user_id: String,
-    /// Sessions begun.
+    /// Sessions started.
     pub sessions: i64,
     /// Messages.
     pub messages: i64,
     /// Tokens.
     pub tokens: TokenTotals,
-    /// What tasks came to.
+    /// Totals of tasks.
     pub tasks: TaskMetrics,
 }
 
-/// A team's work. Six statements.
+/// A team's work in a range. Runs six statements.
 pub async fn team_metrics(
     tx: &ScopedTx,
     range: &Range,
@@ -150,10 +150,10 @@ pub async fn team_metrics(
     Ok(metrics)
 }
 
-/// Rows by name, each with what its tasks came to.
+/// Rows by name, each with the totals of its tasks.
 fn named<'r>(
     rows: &'r [RollupRow],
-    tasks: &'r [CountRow],
+    tasks: &'r [RollupCountRow],
 ) -> impl Iterator<Item = (&'r str, &'r RollupRow, TaskMetrics)> {
     rows.iter().map(|row| {
         let tasks = of_rows(tasks.iter().filter(|task| task.name == row.name));
@@ -161,7 +161,7 @@ fn named<'r>(
     })
 }
 
-fn periods(rows: &[RollupRow], tasks: &[CountRow], period: Period) -> Vec<PeriodSums> {
+fn periods(rows: &[RollupRow], tasks: &[RollupCountRow], period: Period) -> Vec<PeriodSums> {
     let mut periods: BTreeMap<String, PeriodSums> = BTreeMap::new();
     for row in rows {
         let sums = periods.entry(period.of(row.bucket)).or_default();

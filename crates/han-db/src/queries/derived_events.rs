@@ -1,72 +1,78 @@
-//! What came to a session with one change, besides the messages of its list: results, hooks, file changes, to-do
-//! lists. It is read from the lines themselves, which the change names by their ordinals.
+//! The derived events of one change to a session: results, hooks, file changes and to-do lists. They are projected from
+//! the lines, which the change names by their ordinals.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use han_transcript::MessageKind;
 use han_transcript::fold::{LinePosition, pair_hooks};
-use han_transcript::record::{LineContext, LineRecord, ResultKind, project};
+use han_transcript::record::{LineRecord, ResultKind};
 use han_types::{SessionId, Timestamp};
 use sea_orm::FromQueryResult;
 
 use crate::entities::{Message, SessionCounts, TodoCounts};
+use crate::queries::ingest::prepare::project_line;
 use crate::queries::{hooks, messages, todos, usage};
 use crate::{DbError, ScopedTx};
 
-/// What came with one change, each sort in the order of its lines.
+/// The derived events of one change. Each list is in the order of lines.
 #[derive(Clone, Debug, Default)]
-pub struct Arrived {
+pub struct DerivedEvents {
     /// Results of tool, MCP and exposed calls.
-    pub results: Vec<ArrivedResult>,
-    /// Hooks that began or ended.
-    pub hooks: Vec<ArrivedHook>,
-    /// The tool of the last line that changed the list of file changes, and the session's counters as they are now.
+    pub results: Vec<DerivedResult>,
+    /// Hooks that started or ended.
+    pub hooks: Vec<DerivedHook>,
+    /// The tool of the last line that changed the list of file changes, and the current counters of the session.
     pub files: Option<(String, SessionCounts)>,
-    /// Where the to-dos stand now, if one of the lines writes them.
+    /// The current number of to-dos by status, if one of the lines writes a to-do list.
     pub todos: Option<TodoCounts>,
 }
 
 /// The result of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ArrivedResult {
+pub struct DerivedResult {
     /// The call.
     pub call_id: String,
-    /// What sort of call.
+    /// The kind of call.
     pub kind: ResultKind,
-    /// Whether it went well, where the result says so.
+    /// Whether the call succeeded, if the result reports it.
     pub success: Option<bool>,
-    /// How long it took, in milliseconds, where the result says so.
+    /// The duration in milliseconds, if the result reports it.
     pub duration_ms: Option<i64>,
 }
 
-/// A hook that began or ended.
+/// A hook that started or ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ArrivedHook {
-    /// What its line is.
+pub struct DerivedHook {
+    /// The kind of its line.
     pub kind: MessageKind,
-    /// The run: the one that began, or the one that a result answers.
+    /// The run that started, or whose result this is.
     pub run_id: Option<String>,
     /// The hook's name.
     pub hook: Option<String>,
     /// The plugin it belongs to.
     pub plugin: Option<String>,
-    /// Whether it began; otherwise it ended.
+    /// Whether it started; otherwise it ended.
     pub is_run: bool,
-    /// Whether it went well, where the line says so.
+    /// Whether it passed, if the line reports it.
     pub success: Option<bool>,
-    /// How long it took, in milliseconds, where the line says so.
+    /// The duration in milliseconds, if the line reports it.
     pub duration_ms: Option<i64>,
 }
 
-/// What the lines that a session took in from ordinal `from` up to, not including, `to` tell.
+/// The derived events of the lines of a session with ordinals from `from` to `to` (exclusive).
 ///
 /// # Errors
-/// Where a line cannot be opened, or they are more than the transaction may open.
-pub async fn between(tx: &ScopedTx, session_id: &SessionId, from: i64, to: i64) -> Result<Arrived, DbError> {
+/// If a line cannot be opened; [`DbError::TooMuch`] if they exceed the budget of the transaction.
+pub async fn between(
+    tx: &ScopedTx,
+    session_id: &SessionId,
+    from: i64,
+    to: i64,
+) -> Result<DerivedEvents, DbError> {
     let lines = lines(tx, session_id, from, to).await?;
     let records: Vec<(&Message, LineRecord)> = lines.iter().map(|line| (line, record(line))).collect();
     let read = Read { tx, session_id };
-    Ok(Arrived {
+    Ok(DerivedEvents {
         results: results(&records),
         hooks: read.hooks(&records).await?,
         files: read.files(&records).await?,
@@ -74,7 +80,7 @@ pub async fn between(tx: &ScopedTx, session_id: &SessionId, from: i64, to: i64) 
     })
 }
 
-/// The lines that may tell something of the sort; of the rest nothing is opened.
+/// The lines that may have derived events. Other lines are not opened.
 async fn lines(tx: &ScopedTx, session_id: &SessionId, from: i64, to: i64) -> Result<Vec<Message>, DbError> {
     let condition = "messages.team_id = $1 AND messages.session_id = $2 AND messages.ordinal >= $3 \
          AND messages.ordinal < $4 \
@@ -86,12 +92,9 @@ async fn lines(tx: &ScopedTx, session_id: &SessionId, from: i64, to: i64) -> Res
 }
 
 fn record(message: &Message) -> LineRecord {
-    let at = LineContext {
-        session_id: message.key.session_id.as_str(),
-        transcript: message.key.transcript.as_str(),
-    };
-    // A line that cannot be opened tells of nothing.
-    project(message.body.as_deref().unwrap_or_default(), &at)
+    // A line whose content is not available has no events.
+    let body = message.body.as_deref().unwrap_or_default();
+    project_line(message.key.session_id.as_str(), message.key.transcript.as_str(), body)
 }
 
 fn place(message: &Message) -> LinePosition {
@@ -102,12 +105,12 @@ fn place(message: &Message) -> LinePosition {
     }
 }
 
-fn results(records: &[(&Message, LineRecord)]) -> Vec<ArrivedResult> {
+fn results(records: &[(&Message, LineRecord)]) -> Vec<DerivedResult> {
     let results = records.iter().flat_map(|(_, record)| &record.results);
     let of_calls = results.filter(|result| result.kind != ResultKind::Hook);
     of_calls
         .filter_map(|result| {
-            Some(ArrivedResult {
+            Some(DerivedResult {
                 call_id: result.call_id.clone()?,
                 kind: result.kind,
                 success: result.success,
@@ -128,12 +131,12 @@ struct Read<'a> {
 }
 
 impl Read<'_> {
-    async fn hooks(&self, records: &[(&Message, LineRecord)]) -> Result<Vec<ArrivedHook>, DbError> {
-        let mut hooks: Vec<(LinePosition, ArrivedHook)> = records
+    async fn hooks(&self, records: &[(&Message, LineRecord)]) -> Result<Vec<DerivedHook>, DbError> {
+        let mut hooks: Vec<(LinePosition, DerivedHook)> = records
             .iter()
             .filter_map(|(message, record)| {
                 let hook = record.hook.as_ref()?;
-                let arrived = ArrivedHook {
+                let event = DerivedHook {
                     kind: record.kind,
                     run_id: hook.run_id.clone(),
                     hook: hook.hook_name.clone().or_else(|| record.subtype.clone()),
@@ -142,12 +145,12 @@ impl Read<'_> {
                     success: hook.success,
                     duration_ms: hook.duration_ms,
                 };
-                Some((place(message), arrived))
+                Some((place(message), event))
             })
             .collect();
-        let unnamed = |hook: &ArrivedHook| hook.kind == MessageKind::HookResult && hook.run_id.is_none();
+        let unnamed = |hook: &DerivedHook| hook.kind == MessageKind::HookResult && hook.run_id.is_none();
         if hooks.iter().any(|(_, hook)| unnamed(hook)) {
-            // Which run such a result answers, only the session's other hooks tell.
+            // The run of such a result follows from the session's other hooks.
             let runs = self.runs().await?;
             for (place, hook) in &mut hooks {
                 if unnamed(hook) {
@@ -158,7 +161,7 @@ impl Read<'_> {
         Ok(hooks.into_iter().map(|(_, hook)| hook).collect())
     }
 
-    /// The runs that the session's results answer, by where the results stand.
+    /// The runs of the session's hook results, by the position of the result.
     async fn runs(&self) -> Result<BTreeMap<LinePosition, String>, DbError> {
         let sessions = std::slice::from_ref(self.session_id);
         let events = hooks::by_sessions(self.tx, sessions).await?;
@@ -177,7 +180,7 @@ impl Read<'_> {
             .filter(|change| !failed.contains(change.call_id.as_str()))
             .map(|c| c.tool_name.clone())
             .next_back();
-        // A result may say that a change which came earlier did not happen.
+        // A result may report that the call of an earlier change failed.
         if tool.is_none() && !failed.is_empty() {
             let dialect = self.tx.dialect();
             let sql = format!(
@@ -210,7 +213,7 @@ impl Read<'_> {
     }
 }
 
-/// The calls whose results say that they failed.
+/// The calls that failed, according to their results.
 fn failed_calls<'r>(records: &'r [(&Message, LineRecord)]) -> BTreeSet<&'r str> {
     let results = records.iter().flat_map(|(_, record)| &record.results);
     let failed = results.filter(|result| result.kind != ResultKind::Hook && result.success == Some(false));

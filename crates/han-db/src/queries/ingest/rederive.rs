@@ -1,31 +1,31 @@
-//! Deriving a session anew from its stored lines: for the rebuild, for a session that moves to another project, for
-//! one that is to be deleted.
+//! Derives a session again from its stored lines: for `rebuild`, for a session whose project becomes known, and for a
+//! session that is deleted.
 
 use std::sync::Arc;
 
-use han_crypto::FieldContext;
-use han_transcript::record::{LineContext, LineRecord, project};
+use han_transcript::record::LineRecord;
 use sea_orm::FromQueryResult;
 
-use super::derive::{Derive, Seen};
-use super::sums::Sums;
+use super::derive::{Derive, NewLine};
+use super::prepare::{body_context, project_line};
+use super::rollup_delta::RollupDelta;
 use crate::DbError;
-use crate::entities::Place;
+use crate::entities::MessagePosition;
 use crate::error::blocking;
 use crate::keys::TeamKeys;
 use crate::tables;
 
-/// How many lines, and how many bytes of them, are held at once; one line is, however large.
+/// The maximum lines, and their bytes, in memory at once. A single line may be larger.
 const CHUNK: i64 = 1000;
 const CHUNK_BYTES: i64 = 16 << 20;
 
-/// A session, derived anew.
-pub(crate) struct Again {
-    /// What its lines come to by hour.
-    pub sums: Sums,
-    /// How many there are.
+/// The result of deriving a session again.
+pub(crate) struct Rederived {
+    /// What its lines add to the rollups.
+    pub delta: RollupDelta,
+    /// The number of lines.
     pub lines: i64,
-    /// The time of the earliest.
+    /// The time of the earliest line.
     pub started_at: Option<i64>,
 }
 
@@ -44,18 +44,16 @@ struct StoredLine {
 impl StoredLine {
     fn read(&self, keys: &TeamKeys, session: &str) -> Result<LineRecord, DbError> {
         let row_id = format!("{session}/{}/{}", self.transcript, self.uuid);
-        let context = FieldContext { table: "messages", row_id: &row_id, column: "body" };
-        let body = keys.open(self.sealed, context, self.body.clone())?;
-        let at = LineContext { session_id: session, transcript: &self.transcript };
-        Ok(LineRecord { uuid: self.uuid.clone(), ..project(&body, &at) })
+        let body = keys.open(self.sealed, body_context(&row_id), self.body.clone())?;
+        Ok(LineRecord { uuid: self.uuid.clone(), ..project_line(session, &self.transcript, &body) })
     }
 }
 
 impl Derive<'_> {
-    /// Forgets what was derived from the session's lines, and derives it again.
-    pub(crate) async fn again(&self) -> Result<Again, DbError> {
+    /// Deletes the data derived from the session's lines, and derives it again.
+    pub(crate) async fn rederive(&self) -> Result<Rederived, DbError> {
         self.forget_derived().await?;
-        let mut again = Again { sums: Sums::default(), lines: 0, started_at: None };
+        let mut rederived = Rederived { delta: RollupDelta::default(), lines: 0, started_at: None };
         let mut after = i64::MIN;
         loop {
             let lines: Vec<StoredLine> = self
@@ -72,28 +70,27 @@ impl Derive<'_> {
                     [self.tx.team(), self.session.into(), after.into(), CHUNK.into(), CHUNK_BYTES.into()],
                 )
                 .await?;
-            let Some(last) = lines.last() else { return Ok(again) };
+            let Some(last) = lines.last() else { return Ok(rederived) };
             after = last.ordinal;
             let (lines, records) = self.read(lines).await?;
-            let seen: Vec<Seen<'_>> = lines
+            let new: Vec<NewLine<'_>> = lines
                 .iter()
                 .zip(&records)
-                .map(|(line, record)| Seen {
+                .map(|(line, record)| NewLine {
                     record,
                     transcript: &line.transcript,
                     line: line.line,
                     at: line.at,
-                    place: Place::of_code(line.place),
+                    place: MessagePosition::of_code(line.place),
                 })
                 .collect();
-            again.sums.add(1, &self.run(&seen, again.started_at).await?);
-            again.started_at = lines.iter().map(|line| line.at).chain(again.started_at).min();
-            again.lines += lines.len() as i64;
+            rederived.delta.add(1, &self.run(&new, rederived.started_at).await?);
+            rederived.started_at = lines.iter().map(|line| line.at).chain(rederived.started_at).min();
+            rederived.lines += lines.len() as i64;
         }
     }
 
-    /// What each stored line means, under the key it is stored by. Opening them is work for the processor, and is done
-    /// where it holds up nobody else.
+    /// Opens and projects stored lines, which keep their stored uuid. CPU-bound, so it runs off the async threads.
     async fn read(&self, lines: Vec<StoredLine>) -> Result<(Vec<StoredLine>, Vec<LineRecord>), DbError> {
         let (keys, session) = (Arc::clone(self.keys), self.session.to_owned());
         let work = move || {

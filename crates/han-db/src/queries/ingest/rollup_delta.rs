@@ -1,5 +1,5 @@
-//! What lines add to the sums by hour. Everything is a whole number, and every contribution can be taken back, so
-//! that a correction is the difference between what counted before and what counts now.
+//! What lines add to the rollups, by hour. All values are integers and can be subtracted, so a correction is the
+//! difference between the old and the new value.
 
 use std::collections::BTreeMap;
 
@@ -9,32 +9,32 @@ use super::usage::Tokens;
 use crate::bulk_insert::{BulkInsert, Column};
 use crate::{DbError, ScopedTx};
 
-/// Over how many rows the writers of one hour are spread. Readers sum over them.
+/// The number of rows that the writers of one hour are distributed over. Readers sum them.
 const SHARDS: u64 = 8;
 
-/// What a row of `rollup_counts` counts, and what its key names. docs/METRICS.md tells what is made of it.
+/// What a row of `rollup_counts` counts, and the meaning of its key. docs/METRICS.md describes the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
-    /// Compactions, by trigger; key `continuation`: summaries that a conversation went on from.
+    /// Compactions, by trigger; key `continuation`: summaries that continue a conversation.
     Compaction,
     /// Changes of files.
     File,
-    /// Hooks that ended, by label: `passed`, `failed`, and the time of those that tell it.
+    /// Hooks that ended, by label: `passed`, `failed`, and the duration where it is known.
     Hook,
     /// The agent's own tasks, by when they were created.
     NativeBegun,
-    /// The agent's own tasks, by when they were completed, with their time.
+    /// The agent's own tasks, by when they were completed, with their duration.
     NativeDone,
-    /// Moods, by level of frustration; `score` sums sentiments, in thousandths.
+    /// Sentiments, by level of frustration; `score` is the sum of the sentiment scores, in thousandths.
     Sentiment,
-    /// Subagents that were started, by the label of their type; key empty: the type was not told.
+    /// Subagents that were started, by the label of their type; the key is empty if the type is unknown.
     Subagent,
     /// Han's tasks, by type, by when they began.
     TaskBegun,
-    /// Han's tasks, by `type/outcome`, by when they ended, with their time; `score` sums confidences, `error` how
-    /// far these were from what came out, in millionths.
+    /// Han's tasks, by `type/outcome`, by when they ended, with their duration; `score` is the sum of confidences,
+    /// `error` the sum of their distances from the outcomes, in millionths.
     TaskEnded,
-    /// Uses of tools, by name.
+    /// Tool uses, by name.
     Tool,
 }
 
@@ -55,7 +55,7 @@ impl Kind {
     }
 }
 
-/// The key under which continuations stand among compactions.
+/// The key of continuations among compactions.
 pub(crate) const CONTINUATION: &str = "continuation";
 
 /// One row of `rollups`.
@@ -80,18 +80,18 @@ impl Rollup {
     }
 }
 
-/// One row of `rollup_counts`. Which of the numbers mean something is told by [`Kind`].
+/// One row of `rollup_counts`. [`Kind`] determines which of the numbers are used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub count: i64,
     pub passed: i64,
     pub failed: i64,
-    /// How many have a duration.
+    /// The number of those with a duration.
     pub timed: i64,
     pub duration_ms: i64,
     pub lines_added: i64,
     pub lines_removed: i64,
-    /// How many have a score.
+    /// The number of those with a score.
     pub scored: i64,
     pub score: i64,
     pub error: i64,
@@ -114,7 +114,7 @@ impl Counts {
         }
     }
 
-    /// One, with how long it took.
+    /// A count of one, with its duration.
     pub(crate) fn one(duration_ms: Option<i64>) -> Self {
         Self {
             count: 1,
@@ -125,16 +125,16 @@ impl Counts {
     }
 }
 
-/// What a session's lines come to, by hour.
+/// What a session's lines add to the rollups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sums {
+pub(crate) struct RollupDelta {
     rollups: BTreeMap<(i64, String), Rollup>,
     counts: BTreeMap<(i64, Kind, String), Counts>,
 }
 
-/// What the same comes to for the session's row.
+/// What they add to the session's row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct SessionSums {
+pub(crate) struct SessionDelta {
     pub messages: i64,
     pub turns: i64,
     pub compactions: i64,
@@ -149,19 +149,19 @@ pub(crate) struct SessionSums {
     pub sentiment_sum: i64,
 }
 
-impl Sums {
-    /// The row of `model` (empty: of none) in the hour that begins at `hour`.
+impl RollupDelta {
+    /// The row of `model` (empty: without a model) in the hour that begins at `hour`.
     pub(crate) fn rollup(&mut self, hour: i64, model: &str) -> &mut Rollup {
         self.rollups.entry((hour, model.to_owned())).or_default()
     }
 
-    /// Adds `counts` (sign 1) or takes them back (sign -1).
+    /// Adds `counts` (sign 1) or subtracts them (sign -1).
     pub(crate) fn count(&mut self, hour: i64, kind: Kind, key: &str, sign: i64, counts: &Counts) {
         let row = self.counts.entry((hour, kind, key.to_owned())).or_default();
         *row = row.plus(sign, counts);
     }
 
-    /// Adds another's sums (sign 1) or takes them away (sign -1).
+    /// Adds another delta (sign 1) or subtracts it (sign -1).
     pub(crate) fn add(&mut self, sign: i64, other: &Self) {
         for (key, rollup) in &other.rollups {
             let row = self.rollups.entry(key.clone()).or_default();
@@ -173,59 +173,59 @@ impl Sums {
         }
     }
 
-    pub(crate) fn of_session(&self) -> SessionSums {
-        let mut sums = SessionSums::default();
+    pub(crate) fn session_delta(&self) -> SessionDelta {
+        let mut delta = SessionDelta::default();
         for rollup in self.rollups.values() {
-            sums.messages += rollup.messages;
-            sums.turns += rollup.turns;
-            sums.tokens = sums.tokens + rollup.tokens;
+            delta.messages += rollup.messages;
+            delta.turns += rollup.turns;
+            delta.tokens = delta.tokens + rollup.tokens;
         }
         for ((_, kind, key), counts) in &self.counts {
             match kind {
-                Kind::Compaction if key != CONTINUATION => sums.compactions += counts.count,
+                Kind::Compaction if key != CONTINUATION => delta.compactions += counts.count,
                 Kind::Compaction | Kind::Hook | Kind::Subagent => {}
                 Kind::File => {
-                    sums.file_changes += counts.count;
-                    sums.lines_added += counts.lines_added;
-                    sums.lines_removed += counts.lines_removed;
+                    delta.file_changes += counts.count;
+                    delta.lines_added += counts.lines_added;
+                    delta.lines_removed += counts.lines_removed;
                 }
-                Kind::NativeBegun | Kind::TaskBegun => sums.tasks += counts.count,
-                Kind::NativeDone => sums.tasks_done += counts.count,
-                // Ended well, or without a word on how.
+                Kind::NativeBegun | Kind::TaskBegun => delta.tasks += counts.count,
+                Kind::NativeDone => delta.tasks_done += counts.count,
+                // Success, or no outcome.
                 Kind::TaskEnded if key.ends_with("/success") || key.ends_with('/') => {
-                    sums.tasks_done += counts.count;
+                    delta.tasks_done += counts.count;
                 }
                 Kind::TaskEnded => {}
                 Kind::Sentiment => {
-                    sums.sentiments += counts.scored;
-                    sums.sentiment_sum += counts.score;
+                    delta.sentiments += counts.scored;
+                    delta.sentiment_sum += counts.score;
                 }
-                Kind::Tool => sums.tool_uses += counts.count,
+                Kind::Tool => delta.tool_uses += counts.count,
             }
         }
-        sums
+        delta
     }
 }
 
-/// Whose sums they are.
-pub(crate) struct Owner<'a> {
+/// The part of the key of rollups that is the same for all rows of a session.
+pub(crate) struct RollupKey<'a> {
     pub user: &'a str,
     pub session: &'a str,
 }
 
-impl Owner<'_> {
-    /// Adds a session's sums to those of its hours, each under the project that it names. One statement for each of
-    /// the two tables, none where there is nothing to add; rows are locked in the order of their keys.
-    pub(crate) async fn add(&self, tx: &ScopedTx, parts: &[(&str, &Sums)]) -> Result<(), DbError> {
+impl RollupKey<'_> {
+    /// Adds the deltas of a session to the rollups, each under its project. Runs at most one statement for each of the
+    /// two tables; rows are locked in the order of their keys.
+    pub(crate) async fn add(&self, tx: &ScopedTx, parts: &[(&str, &RollupDelta)]) -> Result<(), DbError> {
         let mut rollups = BTreeMap::new();
         let mut counts = BTreeMap::new();
-        for (project, sums) in parts {
-            for ((hour, model), rollup) in &sums.rollups {
+        for (project, delta) in parts {
+            for ((hour, model), rollup) in &delta.rollups {
                 if *rollup != Rollup::default() {
                     rollups.insert((*hour, *project, model.as_str()), rollup);
                 }
             }
-            for ((hour, kind, key), row) in &sums.counts {
+            for ((hour, kind, key), row) in &delta.counts {
                 if *row != Counts::default() {
                     counts.insert((*hour, *project, kind.as_str(), key.as_str()), row);
                 }
@@ -323,7 +323,7 @@ impl Owner<'_> {
     }
 }
 
-/// Which of the rows of an hour a session adds to: FNV-1a of its id, the same in every process.
+/// The shard of a session: FNV-1a of its id, the same in every process.
 fn shard(session_id: &str) -> i64 {
     let hash = session_id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
