@@ -22,6 +22,7 @@ use crate::loaders::{
     CountsOf, FileChangesOf, HookStatsOf, Loaders, MessageCountOf, MessagesOf, NativeTasksOf, SentimentsOf,
     TasksOf, TodoCountsOf, TodosOf, UsageOf,
 };
+use crate::optional_id::OptionalId;
 use crate::types::file_change::{FileChangeConnection, FileChangeEdge};
 use crate::types::hook::HookStats;
 use crate::types::message::{MessageConnection, MessageEdge};
@@ -294,11 +295,12 @@ impl Session {
         #[graphql(desc = "The number of rows, 1 to 500. The default is 50.")] first: Option<i32>,
         #[graphql(desc = "Only rows that match.")] filter: Option<MessageFilter>,
         #[graphql(desc = "Whether to include progress lines.", default)] include_progress: bool,
-        #[graphql(desc = "The id of a subagent, whose lines are listed.")] agent_id: Option<String>,
+        #[graphql(desc = "The id of a subagent, whose lines are listed.")] agent_id: OptionalId,
     ) -> Result<MessageConnection> {
         let session_id = self.id_of()?;
         let request = connection::page(after.as_deref(), first)?;
         let filter = filter.map(MessageFilter::filter).transpose()?;
+        let agent_id = agent_id.raw("Agent");
         let list = Arc::new(MessageList { include_progress, agent_id, filter });
         let is_whole_list = list.filter.is_none() && list.agent_id.is_none() && !include_progress;
         let (op, after) = (&self.op, request.after.is_some());

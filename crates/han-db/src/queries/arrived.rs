@@ -10,6 +10,7 @@ use han_types::{SessionId, Timestamp};
 use sea_orm::FromQueryResult;
 
 use crate::entities::{Message, SessionCounts, TodoCounts};
+use crate::queries::calls::AnsweredCall;
 use crate::queries::{hooks, messages, todos, usage};
 use crate::{DbError, ScopedTx};
 
@@ -20,6 +21,8 @@ pub struct Arrived {
     pub results: Vec<ArrivedResult>,
     /// Hooks that began or ended.
     pub hooks: Vec<ArrivedHook>,
+    /// The calls and hook runs that the results answer, in the order of the results' lines.
+    pub answered: Vec<AnsweredCall>,
     /// The tool of the last line that changed the list of file changes, and the session's counters as they are now.
     pub files: Option<(String, SessionCounts)>,
     /// Where the to-dos stand now, if one of the lines writes them.
@@ -66,9 +69,11 @@ pub async fn between(tx: &ScopedTx, session_id: &SessionId, from: i64, to: i64) 
     let lines = lines(tx, session_id, from, to).await?;
     let records: Vec<(&Message, LineRecord)> = lines.iter().map(|line| (line, record(line))).collect();
     let read = Read { tx, session_id };
+    let hooks = read.hooks(&records).await?;
     Ok(Arrived {
         results: results(&records),
-        hooks: read.hooks(&records).await?,
+        answered: answered(&records, &hooks),
+        hooks,
         files: read.files(&records).await?,
         todos: read.todos(&records).await?,
     })
@@ -115,6 +120,26 @@ fn results(records: &[(&Message, LineRecord)]) -> Vec<ArrivedResult> {
             })
         })
         .collect()
+}
+
+/// `hooks` are those of `records`, in their order.
+fn answered(records: &[(&Message, LineRecord)], hooks: &[ArrivedHook]) -> Vec<AnsweredCall> {
+    let mut hooks = hooks.iter();
+    let mut answered = Vec::new();
+    for (_, record) in records {
+        let of_calls = record.results.iter().filter(|result| result.kind != ResultKind::Hook);
+        answered.extend(of_calls.filter_map(|result| {
+            Some(AnsweredCall { kind: result.kind, call_id: result.call_id.clone()? })
+        }));
+        if record.hook.is_some()
+            && let Some(hook) = hooks.next()
+            && !hook.is_run
+            && let Some(run_id) = &hook.run_id
+        {
+            answered.push(AnsweredCall { kind: ResultKind::Hook, call_id: run_id.clone() });
+        }
+    }
+    answered
 }
 
 #[derive(FromQueryResult)]

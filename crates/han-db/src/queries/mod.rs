@@ -3,6 +3,7 @@
 
 pub mod api_keys;
 pub mod arrived;
+pub mod calls;
 pub mod deletion;
 pub mod device_logins;
 pub mod file_changes;

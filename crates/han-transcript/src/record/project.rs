@@ -72,6 +72,10 @@ pub fn project(line: &str, at: &LineContext<'_>) -> LineRecord {
         tool_name: tool_name(&read, &uses.tools),
         tool_uses: uses.tools,
         subagents: uses.subagents,
+        call_id: match kind {
+            MessageKind::McpToolCall | MessageKind::ExposedToolCall => read.call_id(),
+            _ => None,
+        },
         results: answered.results,
         agent_start: if progress { agent_start(&read) } else { None },
         hook: HookRecord::read(&read),

@@ -13,7 +13,7 @@ use super::sums::{CONTINUATION, Counts, Kind, Sums};
 use crate::dialect::{BulkInsert, Column};
 use crate::entities::Place;
 use crate::keys::TeamKeys;
-use crate::queries::tool_results::{AGENT, UNNAMED_HOOK};
+use crate::queries::tool_results::{AGENT, UNNAMED_HOOK, call_kind};
 use crate::{DbError, ScopedTx};
 
 /// A line that was not stored before.
@@ -127,7 +127,7 @@ impl Derive<'_> {
         Ok(self.keys.seal(self.seals, context, text, self.tx.entropy())?)
     }
 
-    /// Files what answers a call under that call.
+    /// Files what answers a call under that call, and the line of a call.
     async fn results(&self, new: &[Seen<'_>]) -> Result<(), DbError> {
         // Keyed as the table is: one statement cannot meet the same key twice.
         let mut rows: BTreeMap<ResultKey, (i64, i64, &str)> = BTreeMap::new();
@@ -148,6 +148,11 @@ impl Derive<'_> {
                 let success = result.success.map_or(i64::MIN, i64::from);
                 let action = result.file_action.map_or("", FileAction::as_str);
                 rows.insert(key, (success, result.duration_ms.unwrap_or(i64::MIN), action));
+            }
+            for (kind, call_id) in record.calls() {
+                let key =
+                    (call_kind(kind).to_owned(), call_id.to_owned(), line.transcript.to_owned(), record.uuid.clone());
+                rows.insert(key, (i64::MIN, i64::MIN, ""));
             }
             if let Some(start) = &record.agent_start {
                 let key = (AGENT.to_owned(), start.call_id.clone(), String::new(), start.agent_id.clone());
