@@ -140,7 +140,10 @@ impl Document {
 }
 
 /// The operation with this name, or the only one.
-pub(crate) fn named<'d>(document: &'d ExecutableDocument, name: Option<&str>) -> Option<&'d OperationDefinition> {
+pub(crate) fn named<'d>(
+    document: &'d ExecutableDocument,
+    name: Option<&str>,
+) -> Option<&'d OperationDefinition> {
     let mut operations = document.operations.iter();
     let found = match name {
         Some(name) => operations.find(|(found, _)| found.is_some_and(|found| *found == name)),

@@ -140,9 +140,7 @@ impl StringFilter {
     /// On the ids of objects of type `kind`: values may be global (`Project:x`) or raw (`x`), and one that is no id is
     /// left out, as is a list that holds nothing else.
     fn on_id(mut self, column: Column, kind: &str, budget: &mut Budget) -> Result<Filter> {
-        for value in
-            [&mut self.eq, &mut self.ne, &mut self.gt, &mut self.gte, &mut self.lt, &mut self.lte]
-        {
+        for value in [&mut self.eq, &mut self.ne, &mut self.gt, &mut self.gte, &mut self.lt, &mut self.lte] {
             *value = value.take().filter(|id| !is_absent(id));
         }
         for values in [&mut self.one_of, &mut self.none_of] {

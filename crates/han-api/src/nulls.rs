@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 
 use async_graphql::parser::types::{
-    ExecutableDocument, FieldDefinition, OperationDefinition, OperationType, Selection, SelectionSet, Type,
-    TypeKind, TypeSystemDefinition, BaseType,
+    BaseType, ExecutableDocument, FieldDefinition, OperationDefinition, OperationType, Selection,
+    SelectionSet, Type, TypeKind, TypeSystemDefinition,
 };
 use async_graphql::parser::{parse_query, parse_schema};
 use async_graphql::{Name, PathSegment, Response, Value};
@@ -269,10 +269,11 @@ mod tests {
         );
         // All fields of an object failed.
         assert_eq!(
-            filled("{ item { name x: name } }", json!({ "item": null }), &[
-                json!(["item", "name"]),
-                json!(["item", "x"])
-            ]),
+            filled(
+                "{ item { name x: name } }",
+                json!({ "item": null }),
+                &[json!(["item", "name"]), json!(["item", "x"])]
+            ),
             json!({ "item": { "name": null, "x": null } })
         );
     }
@@ -289,8 +290,10 @@ mod tests {
         assert_eq!(filled(size, data, &[json!(["must", "size"]), json!(["node", "size"])]), Json::Null);
         // The order of the errors makes no difference.
         let two = "{ item { name size } }";
-        for paths in [[json!(["item", "name"]), json!(["item", "size"])], [json!(["item", "size"]), json!(["item", "name"])]]
-        {
+        for paths in [
+            [json!(["item", "name"]), json!(["item", "size"])],
+            [json!(["item", "size"]), json!(["item", "name"])],
+        ] {
             assert_eq!(filled(two, json!({ "item": null }), &paths), json!({ "item": null }));
         }
     }

@@ -67,8 +67,7 @@ fn message_key(id: &str) -> Result<MessageKey, GlobalIdError> {
     } else {
         id_parts::split(id).ok_or(GlobalIdError::Form)?
     };
-    let [session, transcript, uuid] =
-        <[String; 3]>::try_from(parts).map_err(|_| GlobalIdError::Form)?;
+    let [session, transcript, uuid] = <[String; 3]>::try_from(parts).map_err(|_| GlobalIdError::Form)?;
     Ok(MessageKey { session_id: session.parse()?, transcript: transcript.parse()?, uuid })
 }
 

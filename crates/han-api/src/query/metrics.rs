@@ -33,7 +33,9 @@ impl MetricsQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The number of days up to today, 1 to 3660. The default is 365.")] days: Option<i32>,
-        #[graphql(desc = "Only this project, or the projects of this repository; global or raw id. It takes precedence over `repoId`.")]
+        #[graphql(
+            desc = "Only this project, or the projects of this repository; global or raw id. It takes precedence over `repoId`."
+        )]
         project_id: OptionalId,
         #[graphql(desc = "Only the projects of this repository; global or raw id.")] repo_id: OptionalId,
         #[graphql(desc = "The time zone of days, in minutes ahead of UTC: -720 to 840. The default is 0.")]
@@ -52,7 +54,9 @@ impl MetricsQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The number of days up to today, 1 to 3660. The default is 30.")] days: Option<i32>,
-        #[graphql(desc = "Only this project, or the projects of this repository; global or raw id. It takes precedence over `repoId`.")]
+        #[graphql(
+            desc = "Only this project, or the projects of this repository; global or raw id. It takes precedence over `repoId`."
+        )]
         project_id: OptionalId,
         #[graphql(desc = "Only the projects of this repository; global or raw id.")] repo_id: OptionalId,
         #[graphql(desc = "The time zone of days, in minutes ahead of UTC: -720 to 840. The default is 0.")]
@@ -71,7 +75,9 @@ impl MetricsQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The range. The default is the last 30 days.")] period: Option<MetricsPeriod>,
-        #[graphql(desc = "Only this project, or the projects of this repository; global or raw id. It takes precedence over `repoId`.")]
+        #[graphql(
+            desc = "Only this project, or the projects of this repository; global or raw id. It takes precedence over `repoId`."
+        )]
         project_id: OptionalId,
         #[graphql(desc = "Only the projects of this repository; global or raw id.")] repo_id: OptionalId,
         #[graphql(desc = "The time zone of days, in minutes ahead of UTC: -720 to 840. The default is 0.")]

@@ -85,7 +85,9 @@ impl Added {
             ProjectScope::Project(_) => Ok(is_project),
             ProjectScope::Either(_) if is_project => Ok(true),
             ProjectScope::Repo(_) | ProjectScope::Either(_) => {
-                let Some(id) = project_id.and_then(|id| id.parse::<ProjectId>().ok()) else { return Ok(false) };
+                let Some(id) = project_id.and_then(|id| id.parse::<ProjectId>().ok()) else {
+                    return Ok(false);
+                };
                 let project = self.feed.operation()?.loader().load_one(id).await?;
                 Ok(project.is_some_and(|project| project.repo_id.as_deref() == Some(wanted.id())))
             }

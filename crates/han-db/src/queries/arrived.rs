@@ -128,9 +128,11 @@ fn answered(records: &[(&Message, LineRecord)], hooks: &[ArrivedHook]) -> Vec<An
     let mut answered = Vec::new();
     for (_, record) in records {
         let of_calls = record.results.iter().filter(|result| result.kind != ResultKind::Hook);
-        answered.extend(of_calls.filter_map(|result| {
-            Some(AnsweredCall { kind: result.kind, call_id: result.call_id.clone()? })
-        }));
+        answered.extend(
+            of_calls.filter_map(|result| {
+                Some(AnsweredCall { kind: result.kind, call_id: result.call_id.clone()? })
+            }),
+        );
         if record.hook.is_some()
             && let Some(hook) = hooks.next()
             && !hook.is_run

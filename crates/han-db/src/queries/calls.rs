@@ -210,19 +210,16 @@ async fn calls_above<'k>(
     let dialect = tx.dialect();
     let is_result = |row: &PositionRow| Place::of_code(row.place) == Place::Nested;
     let results = nested.iter().filter(|(_, row)| is_result(row)).map(|(at, _)| at.uuid.as_str());
-    let agents = nested.iter().filter(|(_, row)| !is_result(row)).filter_map(|(_, row)| row.agent_id.as_deref());
+    let agents =
+        nested.iter().filter(|(_, row)| !is_result(row)).filter_map(|(_, row)| row.agent_id.as_deref());
     let sql = format!(
         "SELECT kind, call_id, transcript, uuid, agent_id FROM tool_results \
          WHERE team_id = $1 AND session_id = $2 AND kind IN ('tool', 'mcp', 'exposed', 'hook', '{AGENT}') AND ({} OR {})",
         dialect.is_any("uuid", 3),
         dialect.is_any("agent_id", 4)
     );
-    let values = [
-        tx.team(),
-        session_id.as_str().into(),
-        dialect.list(unique(results)),
-        dialect.list(unique(agents)),
-    ];
+    let values =
+        [tx.team(), session_id.as_str().into(), dialect.list(unique(results)), dialect.list(unique(agents))];
     let rows: Vec<NamedRow> = tx.all(&sql, values).await?;
     let (mut of_line, mut of_agent) = (HashMap::new(), HashMap::new());
     for row in rows {

@@ -25,6 +25,7 @@ pub mod search;
 pub mod sentiments;
 pub mod sessions;
 pub mod sign_ins;
+pub mod subagents;
 pub mod tasks;
 pub mod teams;
 pub mod todos;

@@ -114,6 +114,8 @@ pub struct LineRecord {
     pub version: Option<String>,
     /// The session's short name.
     pub slug: Option<String>,
+    /// The agent team that the session works in.
+    pub team_name: Option<String>,
     /// The pull request that it opened or names.
     pub pull_request: Option<PullRequest>,
     /// The sentiment of a prompt.

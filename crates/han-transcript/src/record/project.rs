@@ -90,6 +90,7 @@ pub fn project(line: &str, at: &LineContext<'_>) -> LineRecord {
         cwd: named("cwd", MAX_PATH),
         version: named("version", 64),
         slug: named("slug", MAX_NAME),
+        team_name: named("teamName", MAX_NAME),
         pull_request: PullRequest::read(&read, tool_result.as_ref()),
         sentiment: (kind == MessageKind::SentimentAnalysis).then(|| SentimentRecord::read(&read)),
         uuid,

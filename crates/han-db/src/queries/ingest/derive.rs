@@ -150,8 +150,12 @@ impl Derive<'_> {
                 rows.insert(key, (success, result.duration_ms.unwrap_or(i64::MIN), action));
             }
             for (kind, call_id) in record.calls() {
-                let key =
-                    (call_kind(kind).to_owned(), call_id.to_owned(), line.transcript.to_owned(), record.uuid.clone());
+                let key = (
+                    call_kind(kind).to_owned(),
+                    call_id.to_owned(),
+                    line.transcript.to_owned(),
+                    record.uuid.clone(),
+                );
                 rows.insert(key, (i64::MIN, i64::MIN, ""));
             }
             if let Some(start) = &record.agent_start {

@@ -24,7 +24,8 @@ pub struct TaskMetrics {
     pub partial: i64,
     /// Han's tasks that failed or were given up.
     pub failed: i64,
-    /// How many of those that tell their outcome ended well.
+    /// The share of those with an outcome that ended well; if none has an outcome but some were completed, the share of
+    /// tasks that were completed.
     pub success_rate: Option<f64>,
     /// The mean confidence of those that tell confidence and outcome, from 0 to 1.
     pub average_confidence: Option<f64>,
@@ -100,7 +101,15 @@ pub(super) fn of_rows<'r>(rows: impl Iterator<Item = &'r CountRow>) -> TaskMetri
         }
     }
     metrics.by_type = types.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
-    metrics.success_rate = share(metrics.succeeded, metrics.succeeded + metrics.partial + metrics.failed);
+    let rated = metrics.succeeded + metrics.partial + metrics.failed;
+    metrics.success_rate = if rated > 0 {
+        share(metrics.succeeded, rated)
+    } else if metrics.completed() > 0 {
+        // More may end in a range than begin in it.
+        share(metrics.completed(), metrics.total().max(metrics.completed()))
+    } else {
+        None
+    };
     metrics.average_confidence = share(score, scored).map(|millionths| millionths / 1e6);
     metrics.calibration = share(error, scored).map(|millionths| 1.0 - millionths / 1e6);
     metrics.average_seconds = share(duration, timed).map(|ms| ms / 1e3);
