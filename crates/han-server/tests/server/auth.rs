@@ -23,6 +23,7 @@ const PUBLIC: [&str; 11] = [
     "/auth/github",
     "/auth/github/callback",
     "/auth/refresh",
+    "/auth/sign-in",
     "/auth/device",
     "/auth/device/code",
     "/auth/device/token",
