@@ -123,7 +123,7 @@ fn has_content_hash(path: &str) -> bool {
         named.then_some(hash)
     });
     hash.is_some_and(|hash| {
-        let all = |is: fn(&u8) -> bool| hash.as_bytes().iter().all(|byte| is(byte));
+        let all = |is: fn(&u8) -> bool| hash.as_bytes().iter().all(is);
         let is_word = hash.as_bytes().iter().skip(1).all(u8::is_ascii_lowercase)
             && hash.starts_with(|first: char| first.is_ascii_alphabetic());
         all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))

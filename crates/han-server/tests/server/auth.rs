@@ -15,7 +15,7 @@ use crate::support::{JWT_SECRET, Person, TestServer, answer, batch, problem};
 
 /// Routes without authentication; every other route needs a credential. Sign-in routes have their secret in the request
 /// itself, and pages say how to sign in.
-const PUBLIC: [&str; 11] = [
+const PUBLIC: [&str; 12] = [
     "/health",
     "/ready",
     "/auth/login-link",
