@@ -55,7 +55,6 @@ impl Live {
 pub struct RequestContext {
     actor: Actor,
     scope: Option<Scope>,
-    team_name: Option<Arc<str>>,
     live: Option<Live>,
     auth_mode: AuthMode,
 }
@@ -76,14 +75,13 @@ impl RequestContext {
     /// An actor without a team: lists are empty.
     #[must_use]
     pub fn new(actor: Actor) -> Self {
-        Self { actor, scope: None, team_name: None, live: None, auth_mode: AuthMode::Own }
+        Self { actor, scope: None, live: None, auth_mode: AuthMode::Own }
     }
 
     /// With access to a team's data.
     #[must_use]
-    pub fn with_scope(mut self, scope: Scope, team_name: Option<String>) -> Self {
+    pub fn with_scope(mut self, scope: Scope) -> Self {
         self.scope = Some(scope);
-        self.team_name = team_name.map(Arc::from);
         self
     }
 
@@ -112,10 +110,6 @@ impl RequestContext {
 
     pub(crate) fn auth_mode(&self) -> &AuthMode {
         &self.auth_mode
-    }
-
-    pub(crate) fn team_name(&self) -> Option<&Arc<str>> {
-        self.team_name.as_ref()
     }
 
     /// For a subscription that many callers share. It outlives this caller, so this caller's transport does not end it.
@@ -153,7 +147,7 @@ impl RequestContext {
 
     /// A new operation on behalf of this caller.
     pub(crate) fn operation(&self, db: &Db, scope: &Scope) -> Op {
-        Operation::start(db.clone(), scope.clone(), self.team_name.clone())
+        Operation::start(db.clone(), scope.clone())
     }
 }
 
@@ -206,7 +200,6 @@ pub(crate) type Op = Arc<Operation>;
 /// The reads of one operation: of a whole query, or of one event of a subscription.
 pub(crate) struct Operation {
     reads: Arc<Reads>,
-    team_name: Option<Arc<str>>,
     loader: Memo,
 }
 
@@ -217,10 +210,10 @@ impl fmt::Debug for Operation {
 }
 
 impl Operation {
-    fn start(db: Db, scope: Scope, team_name: Option<Arc<str>>) -> Op {
+    fn start(db: Db, scope: Scope) -> Op {
         let reads = Arc::new(Reads::new(db, scope));
         let loader = Memo::new(Loaders::new(Arc::clone(&reads)));
-        Arc::new(Self { reads, team_name, loader })
+        Arc::new(Self { reads, loader })
     }
 
     pub(crate) fn db(&self) -> &Db {
@@ -229,10 +222,6 @@ impl Operation {
 
     pub(crate) fn scope(&self) -> &Scope {
         self.reads.scope()
-    }
-
-    pub(crate) fn team_name(&self) -> Option<&str> {
-        self.team_name.as_deref()
     }
 
     pub(crate) async fn tx(&self) -> Result<&ScopedTx> {

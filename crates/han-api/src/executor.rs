@@ -1,7 +1,7 @@
 //! Runs operations: counts a document against the limits before it is parsed, drives the loads that its fields ask for,
-//! and gives each error of the response a code.
+//! gives each error of the response a code, and makes failed fields null.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_graphql::parser::types::{ExecutableDocument, OperationDefinition};
 use async_graphql::{Data, ObjectType, Request, Response, Schema, SubscriptionType, Value};
@@ -12,12 +12,15 @@ use crate::context::OperationCell;
 use crate::drive;
 use crate::error::{self, ApiError};
 use crate::limits::{self, QueryLimits};
+use crate::nulls::{self, FieldTypes};
 
 /// A schema of any roots, with its limits.
 #[derive(Clone)]
 pub(crate) struct Executor {
     schema: Arc<dyn AnySchema>,
     limits: QueryLimits,
+    /// The types of the schema's fields, for responses with errors.
+    types: Arc<OnceLock<FieldTypes>>,
 }
 
 /// The part of `async_graphql::Schema` that does not depend on the types of its roots.
@@ -25,6 +28,8 @@ trait AnySchema: Send + Sync {
     fn execute(&self, request: Request) -> BoxFuture<'_, Response>;
 
     fn execute_stream(&self, request: Request, session_data: Arc<Data>) -> BoxStream<'static, Response>;
+
+    fn sdl(&self) -> String;
 }
 
 impl<Q, M, S> AnySchema for Schema<Q, M, S>
@@ -40,6 +45,10 @@ where
     fn execute_stream(&self, request: Request, session_data: Arc<Data>) -> BoxStream<'static, Response> {
         self.execute_stream_with_session_data(request, session_data).boxed()
     }
+
+    fn sdl(&self) -> String {
+        Self::sdl(self)
+    }
 }
 
 impl Executor {
@@ -49,7 +58,7 @@ impl Executor {
         M: ObjectType + 'static,
         S: SubscriptionType + 'static,
     {
-        Self { schema: Arc::new(schema), limits }
+        Self { schema: Arc::new(schema), limits, types: Arc::default() }
     }
 
     pub(crate) fn limits(&self) -> &QueryLimits {
@@ -59,7 +68,10 @@ impl Executor {
     /// Runs a query or a mutation.
     pub(crate) async fn execute(&self, request: Request) -> Response {
         match self.admit(request) {
-            Ok(request) => error::finish(drive::run(self.schema.execute(request)).await),
+            Ok(request) => {
+                let document = Document::of(&request);
+                self.finish(drive::run(self.schema.execute(request)).await, &document)
+            }
             Err(refused) => error::response(&refused),
         }
     }
@@ -72,8 +84,10 @@ impl Executor {
     ) -> BoxStream<'static, Response> {
         match self.admit(request) {
             Ok(request) => {
+                let document = Document::of(&request);
                 let responses = self.schema.execute_stream(request, session_data.unwrap_or_default());
-                drive::stream(responses).map(error::finish).boxed()
+                let executor = self.clone();
+                drive::stream(responses).map(move |response| executor.finish(response, &document)).boxed()
             }
             Err(refused) => stream::iter([error::response(&refused)]).boxed(),
         }
@@ -97,6 +111,14 @@ impl Executor {
         })
     }
 
+    fn finish(&self, mut response: Response, document: &Document) -> Response {
+        if !response.errors.is_empty() {
+            let types = self.types.get_or_init(|| FieldTypes::read(&self.schema.sdl()));
+            nulls::fill(&mut response, types, &document.text, document.operation.as_deref());
+        }
+        error::finish(response)
+    }
+
     /// Counts a request before it is parsed, and gives it its own operation.
     fn admit(&self, mut request: Request) -> Result<Request, ApiError> {
         limits::check(&request.query, &self.limits)?;
@@ -105,8 +127,23 @@ impl Executor {
     }
 }
 
+/// The text of a request.
+struct Document {
+    text: String,
+    operation: Option<String>,
+}
+
+impl Document {
+    fn of(request: &Request) -> Self {
+        Self { text: request.query.clone(), operation: request.operation_name.clone() }
+    }
+}
+
 /// The operation with this name, or the only one.
-fn named<'d>(document: &'d ExecutableDocument, name: Option<&str>) -> Option<&'d OperationDefinition> {
+pub(crate) fn named<'d>(
+    document: &'d ExecutableDocument,
+    name: Option<&str>,
+) -> Option<&'d OperationDefinition> {
     let mut operations = document.operations.iter();
     let found = match name {
         Some(name) => operations.find(|(found, _)| found.is_some_and(|found| *found == name)),

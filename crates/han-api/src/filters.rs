@@ -6,6 +6,7 @@ use han_db::queries::filter::{Column, Comparison, Filter, Link, Operand};
 use han_types::{GlobalId, Timestamp};
 
 use crate::error::{ApiError, Result};
+use crate::optional_id::is_absent;
 
 /// The most conditions of one filter: the size of the SQL grows with them.
 const MAX_CONDITIONS: usize = 100;
@@ -132,9 +133,24 @@ impl IntFilter {
 }
 
 impl StringFilter {
-    /// `kind` is the type of a global id: values may then be global (`Project:x`) or raw (`x`).
-    fn on(self, column: Column, kind: Option<&str>, budget: &mut Budget) -> Result<Filter> {
-        let raw = |text: &str| kind.map_or(text, |kind| GlobalId::raw(kind, text)).to_owned();
+    fn on(self, column: Column, budget: &mut Budget) -> Result<Filter> {
+        self.read(column, str::to_owned, budget)
+    }
+
+    /// On the ids of objects of type `kind`: values may be global (`Project:x`) or raw (`x`), and one that is no id is
+    /// left out, as is a list that holds nothing else.
+    fn on_id(mut self, column: Column, kind: &str, budget: &mut Budget) -> Result<Filter> {
+        for value in [&mut self.eq, &mut self.ne, &mut self.gt, &mut self.gte, &mut self.lt, &mut self.lte] {
+            *value = value.take().filter(|id| !is_absent(id));
+        }
+        for values in [&mut self.one_of, &mut self.none_of] {
+            *values = values.take().filter(|ids| ids.is_empty() || !ids.iter().all(|id| is_absent(id)));
+        }
+        self.read(column, |text| GlobalId::raw(kind, text).to_owned(), budget)
+    }
+
+    /// `raw` converts each value that is compared as a whole.
+    fn read(self, column: Column, raw: impl Fn(&str) -> String, budget: &mut Budget) -> Result<Filter> {
         let mut parts = self.comparisons(column, budget, |text| Ok(Operand::Text(raw(text))))?;
         for values in [&self.one_of, &self.none_of].into_iter().flatten() {
             if values.len() > MAX_VALUES {
@@ -213,13 +229,13 @@ filter!(
     /// A filter on messages.
     MessageFilter {
         /// The tool that the message uses. A message that uses no tool has no value.
-        tool_name: StringFilter => |on, budget| on.on(Column::ToolName, None, budget),
+        tool_name: StringFilter => |on, budget| on.on(Column::ToolName, budget),
         /// The message's GraphQL type, such as `AssistantMessage`.
-        message_type: StringFilter => |on, budget| on.on(Column::MessageKind, None, budget),
+        message_type: StringFilter => |on, budget| on.on(Column::MessageKind, budget),
         /// The subagent that wrote it.
-        agent_id: StringFilter => |on, budget| on.on(Column::MessageAgent, None, budget),
+        agent_id: StringFilter => |on, budget| on.on_id(Column::MessageAgent, "Agent", budget),
         /// The model that wrote it.
-        model: StringFilter => |on, budget| on.on(Column::MessageModel, None, budget),
+        model: StringFilter => |on, budget| on.on(Column::MessageModel, budget),
         /// The time when it was written.
         timestamp: DateTimeFilter => |on, budget| on.on(Column::MessageTime, budget),
     }
@@ -228,7 +244,7 @@ filter!(
     /// A filter on repositories.
     RepoFilter {
         /// The repository's id.
-        repo_id: StringFilter => |on, budget| on.on(Column::RepoId, Some("Repo"), budget),
+        repo_id: StringFilter => |on, budget| on.on_id(Column::RepoId, "Repo", budget),
         /// At least one of its projects matches.
         projects: Box<ProjectFilter> => |on, budget| on.of(Link::RepoProjects, budget),
     }
@@ -237,9 +253,9 @@ filter!(
     /// A filter on projects.
     ProjectFilter {
         /// The project's id.
-        project_id: StringFilter => |on, budget| on.on(Column::ProjectId, Some("Project"), budget),
+        project_id: StringFilter => |on, budget| on.on_id(Column::ProjectId, "Project", budget),
         /// The project's repository.
-        repo_id: StringFilter => |on, budget| on.on(Column::ProjectRepo, Some("Repo"), budget),
+        repo_id: StringFilter => |on, budget| on.on_id(Column::ProjectRepo, "Repo", budget),
         /// At least one of its sessions matches.
         sessions: Box<SessionFilter> => |on, budget| on.of(Link::ProjectSessions, budget),
         /// The project's repository matches.
@@ -250,11 +266,11 @@ filter!(
     /// A filter on sessions.
     SessionFilter {
         /// The session's id.
-        session_id: StringFilter => |on, budget| on.on(Column::SessionId, Some("Session"), budget),
+        session_id: StringFilter => |on, budget| on.on_id(Column::SessionId, "Session", budget),
         /// The session's project.
-        project_id: StringFilter => |on, budget| on.on(Column::SessionProject, Some("Project"), budget),
+        project_id: StringFilter => |on, budget| on.on_id(Column::SessionProject, "Project", budget),
         /// The user who pushed the session.
-        owner_id: StringFilter => |on, budget| on.on(Column::SessionUser, Some("User"), budget),
+        owner_id: StringFilter => |on, budget| on.on_id(Column::SessionUser, "User", budget),
         /// The time of its earliest line.
         started_at: DateTimeFilter => |on, budget| on.on(Column::SessionStart, budget),
         /// The time of its latest activity.

@@ -7,8 +7,8 @@
 //! * `shared`: equal subscriptions, which share one stream of responses (docs/adr/0010).
 //! * `types`, `query`, `mutation`, `subscription`: the schema, one file per noun.
 //! * `machine`: what only a developer's machine knows; `team`: what the fields about teams have in common.
-//! * `connection`, `filters`: pages and conditions, the same for every list.
-//! * `limits`: the limits of a document; `error`: the errors that clients receive.
+//! * `connection`, `filters`: pages and conditions, the same for every list; `optional_id`: arguments that may name nothing.
+//! * `limits`: the limits of a document; `error`: the errors that clients receive; `nulls`: failed fields in `data`.
 //!
 //! The cargo feature `team` compiles people, teams, invites and keys. Which of them a schema has depends on the function
 //! that makes it: a type that only a team server needs is reachable from the parts in `TeamQuery` and `TeamMutation`
@@ -25,6 +25,8 @@ mod loaders;
 pub mod machine;
 mod memo;
 mod mutation;
+mod nulls;
+mod optional_id;
 mod query;
 mod reads;
 pub mod schema;

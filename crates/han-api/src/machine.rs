@@ -56,22 +56,15 @@ pub trait Machine: Send + Sync + 'static {
 
     /// Enables or disables a plugin.
     ///
-    /// # Errors
-    /// [`ApiError::Unsupported`] where there is no machine. A plugin that is not installed is not an error: the result
-    /// says that nothing was changed.
+    /// A plugin that is not installed is not an error, and neither is that there is no machine: the result says that
+    /// nothing was changed.
     async fn set_plugin_enabled(&self, plugin: PluginKey, enabled: bool) -> Result<PluginMutationResult>;
 
-    /// Uninstalls a plugin.
-    ///
-    /// # Errors
-    /// As [`set_plugin_enabled`](Self::set_plugin_enabled).
+    /// Uninstalls a plugin; as [`set_plugin_enabled`](Self::set_plugin_enabled).
     async fn remove_plugin(&self, plugin: PluginKey) -> Result<PluginMutationResult>;
 
     /// Starts to answer a question from the memory. Its progress and its result are streamed under the session id that
-    /// is returned.
-    ///
-    /// # Errors
-    /// [`ApiError::Unsupported`] where there is no memory.
+    /// is returned. Where there is no memory, the result says that nothing was started.
     async fn start_memory_query(&self, question: MemoryQuestion) -> Result<MemoryQueryStartResult>;
 
     /// The steps of one question, or of all of them, from now on.
@@ -97,12 +90,12 @@ pub trait Machine: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoMachine;
 
-const NO_PLUGINS: ApiError = ApiError::Unsupported(
-    "a team server cannot change plugins: they are installed on a developer's machine, so ask its local coordinator",
-);
-const NO_MEMORY: ApiError = ApiError::Unsupported(
-    "a team server keeps no memory: ask the local coordinator of the developer's machine",
-);
+const NO_PLUGINS: &str = "a team server cannot change plugins: they are installed on a developer's machine, so ask its local coordinator";
+const NO_MEMORY: &str = "a team server keeps no memory: ask the local coordinator of the developer's machine";
+
+fn no_plugins() -> PluginMutationResult {
+    PluginMutationResult { success: false, message: Some(NO_PLUGINS.to_owned()) }
+}
 
 #[async_trait]
 impl Machine for NoMachine {
@@ -123,29 +116,29 @@ impl Machine for NoMachine {
     }
 
     async fn set_plugin_enabled(&self, _plugin: PluginKey, _enabled: bool) -> Result<PluginMutationResult> {
-        Err(NO_PLUGINS)
+        Ok(no_plugins())
     }
 
     async fn remove_plugin(&self, _plugin: PluginKey) -> Result<PluginMutationResult> {
-        Err(NO_PLUGINS)
+        Ok(no_plugins())
     }
 
     async fn start_memory_query(&self, _question: MemoryQuestion) -> Result<MemoryQueryStartResult> {
-        Err(NO_MEMORY)
+        Ok(MemoryQueryStartResult { success: false, session_id: None, message: Some(NO_MEMORY.to_owned()) })
     }
 
     async fn memory_progress(
         &self,
         _session_id: Option<String>,
     ) -> Result<BoxStream<'static, MemoryAgentProgressPayload>> {
-        Err(NO_MEMORY)
+        Err(ApiError::Unsupported(NO_MEMORY))
     }
 
     async fn memory_results(
         &self,
         _session_id: Option<String>,
     ) -> Result<BoxStream<'static, MemoryAgentResultPayload>> {
-        Err(NO_MEMORY)
+        Err(ApiError::Unsupported(NO_MEMORY))
     }
 }
 

@@ -4,6 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY};
@@ -17,8 +18,15 @@ use tower_http::services::ServeDir;
 
 use crate::problem::Problem;
 
-/// Vite puts these files here, with a hash of the content in their names.
+/// Vite puts files with a hash of the content in their names here, unless it is configured otherwise.
 const ASSETS: &str = "/assets";
+
+/// The length of a content hash in a file's name.
+const HASH_LENGTH: usize = 8;
+
+/// Marks, among a response's extensions, that it is the index page.
+#[derive(Clone, Copy, Debug)]
+pub struct IndexPage;
 
 /// A dashboard to serve.
 #[derive(Clone, Debug)]
@@ -31,14 +39,19 @@ pub struct Client {
 }
 
 impl Client {
-    /// Reads the index page in `dir`. `origin` is that of the program, as an `Origin` header spells it. `api` lists the
-    /// path prefixes of the program's own routes, such as `/api`: the dashboard has no pages there.
+    /// Reads the index page in `dir`. Its scripts may connect to `origins`, as an `Origin` header spells them: that of the
+    /// program, and others. `api` lists the path prefixes of the program's own routes, such as `/api`: the dashboard has
+    /// no pages there.
     ///
     /// # Errors
     /// If the index page cannot be read.
-    pub fn load(dir: &Path, origin: &str, api: &'static [&'static str]) -> io::Result<Self> {
+    pub fn load<'o>(
+        dir: &Path,
+        origins: impl IntoIterator<Item = &'o str>,
+        api: &'static [&'static str],
+    ) -> io::Result<Self> {
         let index = std::fs::read_to_string(dir.join("index.html"))?;
-        let policy = policy(&index, origin);
+        let policy = policy(&index, origins);
         Ok(Self { dir: dir.to_path_buf(), index, policy, api })
     }
 
@@ -64,8 +77,8 @@ impl Client {
             let is_page = !self.has_no_pages(&path) && (wants_page || !is_file);
             return if is_page { self.index() } else { not_found() };
         }
-        let caching =
-            if is_below(&path, ASSETS) { "public, max-age=31536000, immutable" } else { "no-cache" };
+        let is_immutable = is_below(&path, ASSETS) || has_content_hash(&path);
+        let caching = if is_immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(caching));
         response
     }
@@ -77,7 +90,7 @@ impl Client {
 
     fn index(&self) -> Response {
         let headers = [(CACHE_CONTROL, "no-cache"), (CONTENT_SECURITY_POLICY, self.policy.as_str())];
-        (headers, Html(self.index.clone())).into_response()
+        (headers, Extension(IndexPage), Html(self.index.clone())).into_response()
     }
 }
 
@@ -100,22 +113,48 @@ fn not_found() -> Response {
     Problem::not_found("no route has this path").into_response()
 }
 
+/// Whether a file is named `<name>-<hash>.<extension>` with the eight characters (base64url) of a bundler's hash. A word or
+/// a date of that length is no hash; a hash that looks like one (1 in 600) is revalidated, which is only slower.
+fn has_content_hash(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let hash = name.split_once('.').and_then(|(stem, extension)| {
+        let (rest, hash) = stem.split_at_checked(stem.len().checked_sub(HASH_LENGTH)?)?;
+        let named = rest.len() > 1 && rest.ends_with('-') && !extension.is_empty();
+        named.then_some(hash)
+    });
+    hash.is_some_and(|hash| {
+        let all = |is: fn(&u8) -> bool| hash.as_bytes().iter().all(is);
+        let is_word = hash.as_bytes().iter().skip(1).all(u8::is_ascii_lowercase)
+            && hash.starts_with(|first: char| first.is_ascii_alphabetic());
+        all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+            && !is_word
+            && !all(u8::is_ascii_uppercase)
+            && !all(u8::is_ascii_digit)
+    })
+}
+
 fn is_below(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// Scripts come from this origin only; inline scripts of the index page are allowed by their hash (CSP level 3, section
 /// 2.3.1).
-fn policy(index: &str, origin: &str) -> String {
+fn policy<'o>(index: &str, origins: impl IntoIterator<Item = &'o str>) -> String {
     let mut scripts = String::from("'self'");
     for script in inline_scripts(index) {
         scripts.push_str(&format!(" 'sha256-{}'", STANDARD.encode(Sha256::digest(script.as_bytes()))));
     }
-    // `'self'` does not cover WebSockets in every browser.
-    let sockets = origin.replacen("http", "ws", 1);
+    let mut connect = String::from("'self'");
+    for (n, origin) in origins.into_iter().enumerate() {
+        if n > 0 {
+            connect.push_str(&format!(" {origin}"));
+        }
+        // An http origin, `'self'` included, does not cover WebSockets in every browser.
+        connect.push_str(&format!(" {}", origin.replacen("http", "ws", 1)));
+    }
     format!(
         "default-src 'self'; script-src {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data: https:; \
-         font-src 'self' data:; connect-src 'self' {sockets}; worker-src 'self' blob:; object-src 'none'; \
+         font-src 'self' data:; connect-src {connect}; worker-src 'self' blob:; object-src 'none'; \
          base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
     )
 }
@@ -138,7 +177,37 @@ fn inline_scripts(page: &str) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::inline_scripts;
+    use super::{has_content_hash, inline_scripts, policy};
+
+    #[test]
+    fn files_with_a_content_hash_are_recognized_by_their_names() {
+        for (path, expected) in [
+            ("/app-Bx3_k-9Z.js", true),
+            ("/static/media/logo-D4e5F6g7.svg", true),
+            ("/app-Bx3_k-9Z.js.map", true),
+            ("/app--x3_k-9Z.css", true),
+            ("/app.js", false),
+            ("/release-document.txt", false),
+            ("/release-Document.txt", false),
+            ("/the-LICENSES.txt", false),
+            ("/photo-20260101.png", false),
+            ("/app-1a2b.js", false),
+            ("/app-Bx3_k-9Z", false),
+            ("/-Bx3_k9Zq.js", false),
+            ("/Bx3_k9Zq.js", false),
+            ("/app-Bx3_k-9Z.js/other.js", false),
+            ("/ü-ä3456789.js", false),
+        ] {
+            assert_eq!(has_content_hash(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_policy_lets_the_page_connect_to_the_given_origins() {
+        let policy = policy("", ["https://han.example", "https://other.example:1"]);
+        let connect = "connect-src 'self' wss://han.example https://other.example:1 wss://other.example:1;";
+        assert!(policy.contains(connect), "{policy}");
+    }
 
     #[test]
     fn inline_scripts_are_hashed_and_external_ones_are_not() {

@@ -106,9 +106,14 @@ impl App {
         let feed = CancellationToken::new();
         let changes = db.start_changes(feed.clone()).await?;
         let client = match &config.http.client_dir {
-            Some(dir) => Some(Client::load(dir, public_url.origin(), client::API).map_err(|error| {
-                AppError::Io { what: format!("the dashboard in {} cannot be read", dir.display()), error }
-            })?),
+            Some(dir) => {
+                let origins = std::iter::once(public_url.origin())
+                    .chain(config.http.client_connect_origins.iter().map(String::as_str));
+                Some(Client::load(dir, origins, client::API).map_err(|error| AppError::Io {
+                    what: format!("the dashboard in {} cannot be read", dir.display()),
+                    error,
+                })?)
+            }
             None => None,
         };
         let github = match &config.github {
@@ -148,6 +153,7 @@ impl App {
             },
             stores: stores(&config, db.dialect()),
             readiness: Readiness::default(),
+            started: tokio::time::Instant::now(),
             request_ids: RequestIds::new(Arc::clone(&clock), Arc::clone(&entropy)),
             lifecycle,
             config,

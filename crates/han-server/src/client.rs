@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use han_http::client;
 
+use crate::auth::sign_in::Navigation;
 use crate::page;
 use crate::state::AppState;
 
@@ -16,7 +17,16 @@ pub(crate) const API: &[&str] = &["/api", "/graphql", "/auth"];
 const NO_DASHBOARD: &str = "<p>The server is running. It serves no dashboard yet: set <code>HAN_CLIENT_DIR</code> to a \
      built one. What has been pushed can be asked for at <code>/graphql</code>.</p>";
 
-/// Answers every request that no route matches.
+/// Answers every request that no route matches. A browser that opens a page of the dashboard without a session is sent to
+/// the sign-in page.
 pub(crate) async fn fallback(State(state): State<AppState>, request: Request) -> Response {
-    client::fallback(state.client.as_ref(), || page::html(StatusCode::OK, NO_DASHBOARD), request).await
+    let navigation = Navigation::of(&request);
+    let without = || page::html(StatusCode::OK, NO_DASHBOARD);
+    let response = client::fallback(state.client.as_ref(), without, request).await;
+    match navigation {
+        Some(navigation) if response.extensions().get::<client::IndexPage>().is_some() => {
+            navigation.to_sign_in(&state).await.unwrap_or(response)
+        }
+        _ => response,
+    }
 }

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Json, Response};
 use han_db::Db;
 use han_http::Problem;
+use han_http::authenticate::authenticate;
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -38,10 +40,16 @@ impl Readiness {
     }
 }
 
-/// `GET /health`: the process responds. Does not use the database: a database failure must not restart servers.
-pub(crate) async fn health() -> Response {
-    ([(CACHE_CONTROL, "no-store")], Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })))
-        .into_response()
+/// `GET /health`: the process responds. Does not use the database for a request without a credential, as platforms send
+/// it: a database failure must not restart servers. Only signed-in callers see the process's id and uptime. Neither the
+/// peer's address nor the absence of proxy headers proves that a caller is on this machine.
+pub(crate) async fn health(State(state): State<AppState>, method: Method, headers: HeaderMap) -> Response {
+    let mut body = json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") });
+    if authenticate(&state, &method, &headers).await.is_ok() {
+        body["pid"] = json!(std::process::id());
+        body["uptime"] = json!(state.started.elapsed().as_secs());
+    }
+    ([(CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
 /// `GET /ready`: the database is reachable, its schema is this program's, and the server is not stopping.

@@ -16,7 +16,7 @@ use tower::util::option_layer;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::auth::{device, invite, login_link, oauth, tokens};
+use crate::auth::{device, invite, login_link, oauth, sign_in, tokens};
 use crate::config::Environment;
 use crate::rates::{RateClass, RouteLimit};
 use crate::state::AppState;
@@ -49,12 +49,13 @@ fn routes(environment: Environment) -> Vec<Route> {
     const GET: &[Method] = &[Method::GET];
     const POST: &[Method] = &[Method::POST];
     const GET_POST: &[Method] = &[Method::GET, Method::POST];
-    use RateClass::{Api, Codes, Probe, SignIn, Sync, Tokens};
+    use RateClass::{Api, Codes, Page, Probe, SignIn, Sync, Tokens};
     let mut routes = vec![
         // Health checks of platforms, without a credential.
         route("/health",            GET,      Probe,  get(health::health)),
         route("/ready",             GET,      Probe,  get(health::ready)),
         // Signing in and out.
+        route(sign_in::PATH,        GET,      Page,   get(sign_in::page)),
         route(login_link::PATH,     GET_POST, SignIn, get(login_link::page).post(login_link::redeem)),
         route(oauth::PATH,          GET,      SignIn, get(oauth::begin)),
         route(oauth::CALLBACK,      GET,      SignIn, get(oauth::callback)),

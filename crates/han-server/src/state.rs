@@ -11,6 +11,7 @@ use han_http::graphql::Endpoint;
 use han_http::observe::RequestIds;
 use han_types::{Clock, Entropy};
 use tokio::sync::broadcast;
+use tokio::time::Instant;
 
 use crate::admission::PrioritySemaphore;
 use crate::auth::github::Github;
@@ -45,6 +46,8 @@ pub(crate) struct Inner {
     pub(crate) stores: PrioritySemaphore,
     /// The cached result of `/ready`.
     pub(crate) readiness: Readiness,
+    /// When the process started to serve.
+    pub(crate) started: Instant,
     /// How work learns that the server stops, and which work a shutdown waits for.
     pub(crate) lifecycle: Lifecycle,
     /// The dashboard to serve.

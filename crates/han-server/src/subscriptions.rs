@@ -86,7 +86,7 @@ impl Authenticate for AppState {
         let resolved = memberships::scope_for(&self.db, &actor).await?;
         let context = RequestContext::new(actor);
         Ok(match resolved {
-            Some(resolved) => context.with_scope(resolved.scope, Some(resolved.team.name)),
+            Some(resolved) => context.with_scope(resolved.scope),
             None => context,
         })
     }

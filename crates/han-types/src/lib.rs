@@ -7,6 +7,7 @@ mod entropy;
 mod error;
 mod global_id;
 mod id;
+pub mod id_parts;
 mod plan;
 pub mod sync;
 

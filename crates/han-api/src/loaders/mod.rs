@@ -10,8 +10,8 @@ use std::sync::Arc;
 use async_graphql::dataloader::Loader;
 use han_db::entities::{Message, Project, Repo, Session, ToolResult};
 use han_db::queries::tool_results::{self, Call};
-use han_db::queries::{messages, projects, sessions};
-use han_types::{MessageKey, ProjectId, RepoId, SessionId};
+use han_db::queries::{messages, projects, sessions, subagents};
+use han_types::{MessageKey, ProjectId, RepoId, SessionId, TranscriptName};
 
 use crate::error::{ApiError, Result};
 use crate::reads::Reads;
@@ -45,6 +45,24 @@ impl Loader<SessionId> for Loaders {
     async fn load(&self, keys: &[SessionId]) -> Result<HashMap<SessionId, Arc<Session>>> {
         let found = sessions::by_ids(self.0.tx().await?, keys).await?;
         Ok(found.into_iter().filter_map(|row| Some((row.session_id.parse().ok()?, Arc::new(row)))).collect())
+    }
+}
+
+/// The session with a subagent of this name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct SessionOf(pub(crate) TranscriptName);
+
+impl Loader<SessionOf> for Loaders {
+    type Value = SessionId;
+    type Error = ApiError;
+
+    async fn load(&self, keys: &[SessionOf]) -> Result<HashMap<SessionOf, SessionId>> {
+        let names: Vec<TranscriptName> = keys.iter().map(|key| key.0.clone()).collect();
+        let mut found = HashMap::new();
+        for (name, session_id) in subagents::sessions_of(self.0.tx().await?, &names).await? {
+            found.entry(SessionOf(name)).or_insert(session_id);
+        }
+        Ok(found)
     }
 }
 

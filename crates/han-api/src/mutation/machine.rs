@@ -14,7 +14,7 @@ pub(crate) struct MachineMutation;
 /// The developer's machine.
 #[Object]
 impl MachineMutation {
-    /// Enables or disables a plugin. `UNSUPPORTED` on a team server.
+    /// Enables or disables a plugin. On a team server, `success` is false and `message` says why.
     async fn toggle_plugin(
         &self,
         ctx: &Context<'_>,
@@ -28,7 +28,7 @@ impl MachineMutation {
         machine(ctx).set_plugin_enabled(plugin, enabled).await.map(Some)
     }
 
-    /// Uninstalls a plugin. `UNSUPPORTED` on a team server.
+    /// Uninstalls a plugin. On a team server, `success` is false and `message` says why.
     async fn remove_plugin(
         &self,
         ctx: &Context<'_>,
@@ -40,7 +40,7 @@ impl MachineMutation {
         machine(ctx).remove_plugin(PluginKey { name, marketplace, scope }).await.map(Some)
     }
 
-    /// Starts to answer a question from the memory. `UNSUPPORTED` on a team server.
+    /// Starts to answer a question from the memory. On a team server, `success` is false and `message` says why.
     async fn start_memory_query(
         &self,
         ctx: &Context<'_>,

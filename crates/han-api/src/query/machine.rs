@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use async_graphql::{Context, Object};
-use han_types::GlobalId;
+use han_types::ProjectId;
 
 use crate::context::{Op, operation};
 use crate::error::Result;
 use crate::machine::machine;
+use crate::optional_id::OptionalId;
 use crate::types::machine::{
     CacheEntry, CacheStats, MemoryQuery, Plugin, PluginCategory, PluginScope, PluginStats, SettingsSummary,
 };
@@ -54,10 +55,10 @@ impl MachineQuery {
     async fn settings(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The project's id, global or raw.")] project_id: Option<String>,
+        #[graphql(desc = "The project's id, global or raw.")] project_id: OptionalId,
     ) -> Result<Option<SettingsSummary>> {
         let op = operation(ctx)?;
-        let Some(id) = project_id.filter(|id| !id.is_empty()) else {
+        let Some(id) = project_id.raw("Project") else {
             return machine(ctx).settings(None).await;
         };
         match project_path(op.as_ref(), &id).await? {
@@ -75,7 +76,7 @@ impl MachineQuery {
 
 /// The directory of a project.
 async fn project_path(op: Option<&Op>, id: &str) -> Result<Option<String>> {
-    let (Some(op), Ok(id)) = (op, GlobalId::raw("Project", id).parse::<han_types::ProjectId>()) else {
+    let (Some(op), Ok(id)) = (op, id.parse::<ProjectId>()) else {
         return Ok(None);
     };
     Ok(op.loader().load_one(id).await?.map(|project| project.details.path.clone()))

@@ -2,10 +2,11 @@
 
 use async_graphql::{Context, Object};
 use han_db::queries::metrics::{self, Range, Within};
-use han_types::{GlobalId, Timestamp};
+use han_types::{RepoId, Timestamp};
 
 use crate::context::{Op, operation, prices};
 use crate::error::{ApiError, Result};
+use crate::optional_id::{OptionalId, ProjectScope};
 use crate::types::metrics::activity::ActivityData;
 use crate::types::metrics::dashboard::DashboardAnalytics;
 use crate::types::metrics::tasks::{MetricsData, MetricsPeriod};
@@ -32,14 +33,17 @@ impl MetricsQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The number of days up to today, 1 to 3660. The default is 365.")] days: Option<i32>,
-        #[graphql(desc = "Only this project; global or raw id. It takes precedence over `repoId`.")]
-        project_id: Option<String>,
-        #[graphql(desc = "Only the projects of this repository; global or raw id.")] repo_id: Option<String>,
+        #[graphql(
+            desc = "Only this project, or the projects of this repository; global or raw id. It takes precedence over `repoId`."
+        )]
+        project_id: OptionalId,
+        #[graphql(desc = "Only the projects of this repository; global or raw id.")] repo_id: OptionalId,
         #[graphql(desc = "The time zone of days, in minutes ahead of UTC: -720 to 840. The default is 0.")]
         utc_offset_minutes: Option<i32>,
     ) -> Result<Option<ActivityData>> {
-        let (offset, within) = (offset(utc_offset_minutes)?, within(project_id, repo_id));
+        let offset = offset(utc_offset_minutes)?;
         let Some(op) = operation(ctx)? else { return Ok(None) };
+        let within = within(&op, &project_id, &repo_id).await?;
         let range = last_days(&op, days.unwrap_or(ACTIVITY_DAYS), offset)?;
         let data = metrics::activity(op.tx().await?, &range, &within, prices(ctx)).await?;
         Ok(Some(data.into()))
@@ -50,14 +54,17 @@ impl MetricsQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The number of days up to today, 1 to 3660. The default is 30.")] days: Option<i32>,
-        #[graphql(desc = "Only this project; global or raw id. It takes precedence over `repoId`.")]
-        project_id: Option<String>,
-        #[graphql(desc = "Only the projects of this repository; global or raw id.")] repo_id: Option<String>,
+        #[graphql(
+            desc = "Only this project, or the projects of this repository; global or raw id. It takes precedence over `repoId`."
+        )]
+        project_id: OptionalId,
+        #[graphql(desc = "Only the projects of this repository; global or raw id.")] repo_id: OptionalId,
         #[graphql(desc = "The time zone of days, in minutes ahead of UTC: -720 to 840. The default is 0.")]
         utc_offset_minutes: Option<i32>,
     ) -> Result<Option<DashboardAnalytics>> {
-        let (offset, within) = (offset(utc_offset_minutes)?, within(project_id, repo_id));
+        let offset = offset(utc_offset_minutes)?;
         let Some(op) = operation(ctx)? else { return Ok(None) };
+        let within = within(&op, &project_id, &repo_id).await?;
         let range = last_days(&op, days.unwrap_or(DEFAULT_DAYS), offset)?;
         let board = metrics::dashboard(op.tx().await?, &range, &within, prices(ctx)).await?;
         Ok(Some(DashboardAnalytics::new(&op, board)))
@@ -68,14 +75,17 @@ impl MetricsQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The range. The default is the last 30 days.")] period: Option<MetricsPeriod>,
-        #[graphql(desc = "Only this project; global or raw id. It takes precedence over `repoId`.")]
-        project_id: Option<String>,
-        #[graphql(desc = "Only the projects of this repository; global or raw id.")] repo_id: Option<String>,
+        #[graphql(
+            desc = "Only this project, or the projects of this repository; global or raw id. It takes precedence over `repoId`."
+        )]
+        project_id: OptionalId,
+        #[graphql(desc = "Only the projects of this repository; global or raw id.")] repo_id: OptionalId,
         #[graphql(desc = "The time zone of days, in minutes ahead of UTC: -720 to 840. The default is 0.")]
         utc_offset_minutes: Option<i32>,
     ) -> Result<Option<MetricsData>> {
-        let (offset, within) = (offset(utc_offset_minutes)?, within(project_id, repo_id));
+        let offset = offset(utc_offset_minutes)?;
         let Some(op) = operation(ctx)? else { return Ok(None) };
+        let within = within(&op, &project_id, &repo_id).await?;
         let days = period.unwrap_or(MetricsPeriod::Month).days();
         let range = Range::days(op.db().clock().now(), days, offset);
         Ok(Some(metrics::metrics(op.tx().await?, &range, &within).await?.into()))
@@ -116,12 +126,20 @@ fn offset(minutes: Option<i32>) -> Result<i32> {
     }
 }
 
-fn within(project_id: Option<String>, repo_id: Option<String>) -> Within {
-    match (project_id, repo_id) {
-        (Some(id), _) => Within::Project(GlobalId::raw("Project", &id).to_owned()),
-        (None, Some(id)) => Within::Repo(GlobalId::raw("Repo", &id).to_owned()),
-        (None, None) => Within::Team,
-    }
+/// The sessions of the project, else those of the repository, else the team's.
+async fn within(op: &Op, project_id: &OptionalId, repo_id: &OptionalId) -> Result<Within> {
+    Ok(match ProjectScope::of(project_id) {
+        None => repo_id.raw("Repo").map_or(Within::Team, Within::Repo),
+        Some(ProjectScope::Project(id)) => Within::Project(id),
+        Some(ProjectScope::Repo(id)) => Within::Repo(id),
+        Some(ProjectScope::Either(id)) => {
+            let is_repo = match id.parse::<RepoId>() {
+                Ok(repo) => op.loader().load_one(repo).await?.is_some(),
+                Err(_) => false,
+            };
+            if is_repo { Within::Repo(id) } else { Within::Project(id) }
+        }
+    })
 }
 
 fn last_days(op: &Op, days: i32, offset: i32) -> Result<Range> {

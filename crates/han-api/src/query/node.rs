@@ -1,7 +1,8 @@
-//! Lookups by global id. An object of another team is null, exactly like one that does not exist.
+//! Lookups by global id. An object of another team is null, exactly like one that does not exist, and like a text that is
+//! no id: clients take ids from their address bar.
 
 use async_graphql::{Context, ID, Object};
-use han_types::GlobalId;
+use han_types::{GlobalId, GlobalIdError};
 
 use crate::context::{Op, operation};
 use crate::error::{self, ApiError, Result};
@@ -23,23 +24,24 @@ impl NodeQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "The global id, `Type:id`.")] id: ID,
     ) -> Result<Option<Node>> {
-        let id = global_id(&id)?;
-        match operation(ctx)? {
-            Some(op) => error::or_null(ctx, load(&op, id).await),
-            None => Ok(None),
+        match (operation(ctx)?, parsed(&id)) {
+            (Some(op), Ok(id)) => error::or_null(ctx, load(&op, id).await),
+            _ => Ok(None),
         }
     }
 
-    /// The message with this id, `Message:<session>:<transcript>:<uuid>`, whether it is listed or nested in another one.
+    /// The message with this id, whether it is listed or nested in another one.
     async fn message(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The message's global id.")] id: String,
+        #[graphql(
+            desc = "The message's global id, `Message:<session>~<transcript>~<uuid>`, or the part after `Message:`."
+        )]
+        id: String,
     ) -> Result<Option<Message>> {
         let raw = GlobalId::raw("Message", &id);
-        let id = GlobalId::parse(&format!("Message:{raw}")).map_err(|error| ApiError::bad("id", error))?;
-        match (operation(ctx)?, id) {
-            (Some(op), GlobalId::Message(key)) => {
+        match (operation(ctx)?, GlobalId::parse(&format!("Message:{raw}"))) {
+            (Some(op), Ok(GlobalId::Message(key))) => {
                 let row = op.loader().load_one(key).await?;
                 error::or_null(ctx, row.map(|row| Message::alone(&op, &row)).transpose())
             }
@@ -48,14 +50,14 @@ impl NodeQuery {
     }
 }
 
-/// Reads the argument `id`.
+/// Reads the argument `id` of a field that needs a well-formed one.
 pub(crate) fn global_id(text: &str) -> Result<GlobalId> {
-    let bad = |error: &dyn ToString| ApiError::bad("id", error.to_string());
-    if text.contains(':') {
-        GlobalId::parse(text).map_err(|error| bad(&error))
-    } else {
-        Ok(GlobalId::Session(text.parse().map_err(|error| bad(&error))?))
-    }
+    parsed(text).map_err(|error| ApiError::bad("id", error))
+}
+
+/// A global id; a raw one is that of a session.
+fn parsed(text: &str) -> Result<GlobalId, GlobalIdError> {
+    if text.contains(':') { GlobalId::parse(text) } else { Ok(GlobalId::Session(text.parse()?)) }
 }
 
 async fn load(op: &Op, id: GlobalId) -> Result<Option<Node>> {

@@ -8,7 +8,7 @@ use han_types::GlobalId;
 
 use crate::connection;
 use crate::context::operation;
-use crate::error::{ApiError, Result};
+use crate::error::Result;
 use crate::filters::{Conditions as _, ProjectFilter, RepoFilter};
 use crate::types::project::{Project, Repo};
 
@@ -24,10 +24,9 @@ impl ProjectQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "The id, global or raw.")] id: String,
     ) -> Result<Option<Project>> {
-        let id = GlobalId::raw("Project", &id).parse().map_err(|error| ApiError::bad("id", error))?;
-        match operation(ctx)? {
-            Some(op) => Project::load(&op, id).await,
-            None => Ok(None),
+        match (operation(ctx)?, GlobalId::raw("Project", &id).parse()) {
+            (Some(op), Ok(id)) => Project::load(&op, id).await,
+            _ => Ok(None),
         }
     }
 
@@ -69,10 +68,9 @@ impl ProjectQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "The id, global or raw.")] id: String,
     ) -> Result<Option<Repo>> {
-        let id = GlobalId::raw("Repo", &id).parse().map_err(|error| ApiError::bad("id", error))?;
-        match operation(ctx)? {
-            Some(op) => Repo::load(&op, id).await,
-            None => Ok(None),
+        match (operation(ctx)?, GlobalId::raw("Repo", &id).parse()) {
+            (Some(op), Ok(id)) => Repo::load(&op, id).await,
+            _ => Ok(None),
         }
     }
 }

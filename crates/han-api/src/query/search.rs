@@ -3,11 +3,12 @@
 use async_graphql::{Context, ID, InputObject, Object};
 use han_db::queries::search::{self, Within};
 use han_transcript::words::Query;
-use han_types::{GlobalId, Timestamp};
+use han_types::Timestamp;
 
 use crate::connection;
 use crate::context::operation;
 use crate::error::{ApiError, Result};
+use crate::optional_id::OptionalId;
 use crate::types::search::{MessageHitConnection, report_unreadable};
 
 #[derive(Debug, Default)]
@@ -17,11 +18,11 @@ pub(crate) struct SearchQuery;
 #[derive(Debug, Default, InputObject)]
 pub(crate) struct SearchFilter {
     /// Only in this session; global or raw id.
-    session_id: Option<ID>,
+    session_id: OptionalId<ID>,
     /// Only in sessions of this project; global or raw id.
-    project_id: Option<ID>,
+    project_id: OptionalId<ID>,
     /// Only in sessions that this user pushed; global or raw id.
-    user_id: Option<ID>,
+    user_id: OptionalId<ID>,
     /// Only in messages at or after this RFC 3339 time.
     since: Option<String>,
     /// Only in messages before this RFC 3339 time.
@@ -40,9 +41,9 @@ impl SearchFilter {
             parsed.transpose()
         };
         Ok(Within {
-            session_id: self.session_id.map(|id| GlobalId::raw("Session", &id).to_owned()),
-            project_id: self.project_id.map(|id| GlobalId::raw("Project", &id).to_owned()),
-            user_id: self.user_id.map(|id| GlobalId::raw("User", &id).to_owned()),
+            session_id: self.session_id.raw("Session"),
+            project_id: self.project_id.raw("Project"),
+            user_id: self.user_id.raw("User"),
             from: time("filter.since", self.since)?,
             to: time("filter.until", self.until)?,
         })

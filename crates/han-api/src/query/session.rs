@@ -5,12 +5,13 @@ use std::sync::Arc;
 use async_graphql::{Context, Object};
 use han_db::page::SessionCursor;
 use han_db::queries::sessions;
+use han_types::GlobalId;
 
 use crate::connection::{self, Total};
 use crate::context::operation;
 use crate::error::Result;
 use crate::filters::{Conditions as _, SessionFilter};
-use crate::types::session::{Session, SessionConnection, SessionEdge, session_id};
+use crate::types::session::{Session, SessionConnection, SessionEdge};
 
 #[derive(Debug, Default)]
 pub(crate) struct SessionQuery;
@@ -24,10 +25,9 @@ impl SessionQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "The id, global or raw.")] id: String,
     ) -> Result<Option<Session>> {
-        let id = session_id("id", &id)?;
-        match operation(ctx)? {
-            Some(op) => Session::load(&op, id).await,
-            None => Ok(None),
+        match (operation(ctx)?, GlobalId::raw("Session", &id).parse()) {
+            (Some(op), Ok(id)) => Session::load(&op, id).await,
+            _ => Ok(None),
         }
     }
 

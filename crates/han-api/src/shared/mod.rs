@@ -47,8 +47,6 @@ impl fmt::Debug for StartedOperation {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct SubscriptionKey {
     team_id: TeamId,
-    /// As it was when the caller was authenticated, like everything else that they see.
-    team_name: Option<Arc<str>>,
     role: Role,
     capabilities: Capabilities,
     query: String,
@@ -62,7 +60,6 @@ impl SubscriptionKey {
         let scope = caller.readable().ok().flatten()?;
         Some(Self {
             team_id: scope.team_id().clone(),
-            team_name: caller.team_name().cloned(),
             role: scope.role(),
             capabilities: caller.actor().capabilities,
             query: request.query.clone(),

@@ -16,12 +16,13 @@ mod session;
 use async_graphql::{Context, ID, Subscription};
 use futures_util::stream::{BoxStream, Stream};
 use han_db::changes::DbChangeEvent;
-use han_types::{GlobalId, ProjectId};
+use han_types::ProjectId;
 use tokio::sync::broadcast;
 
 use crate::context::{caller, database};
 use crate::error::{ApiError, Result};
 use crate::machine::machine;
+use crate::optional_id::{OptionalId, ProjectScope};
 use crate::query::global_id;
 use crate::types::machine::{MemoryAgentProgressPayload, MemoryAgentResultPayload};
 use crate::types::session::session_id;
@@ -57,20 +58,21 @@ impl SubscriptionRoot {
 /// What clients can subscribe to.
 #[Subscription]
 impl SubscriptionRoot {
-    /// New sessions; only those of one project if `projectId` is given.
+    /// New sessions; only those of one project or repository if `projectId` is given.
     async fn session_added(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The id, global or raw.")] project_id: Option<ID>,
+        #[graphql(desc = "The id of a project or a repository, global or raw.")] project_id: OptionalId<ID>,
     ) -> Result<impl Stream<Item = Result<SessionAddedPayload>> + use<>> {
-        let project_id = project_id
-            .map(|id| GlobalId::raw("Project", &id).parse::<ProjectId>())
-            .transpose()
-            .map_err(|error| ApiError::bad("projectId", error))?;
-        Ok(until_error(session::Added::new(self.feed(ctx)?, project_id)))
+        let within = ProjectScope::of(&project_id);
+        if let Some(within) = &within {
+            within.id().parse::<ProjectId>().map_err(|error| ApiError::bad("projectId", error))?;
+        }
+        Ok(until_error(session::Added::new(self.feed(ctx)?, within)))
     }
 
-    /// New messages of a session's list, oldest first, each with its index in the list.
+    /// New messages of a session's list, oldest first, each with its index in the list. When the result of a call or of a
+    /// hook run arrives after it, the message with the call is sent again, with the result.
     async fn session_message_added(
         &self,
         ctx: &Context<'_>,
@@ -152,10 +154,10 @@ impl SubscriptionRoot {
         #[graphql(
             desc = "The `sessionId` that `startMemoryQuery` returned; without it, the events of all questions."
         )]
-        session_id: Option<String>,
+        session_id: OptionalId,
     ) -> Result<BoxStream<'static, MemoryAgentProgressPayload>> {
         caller(ctx)?.readable()?;
-        machine(ctx).memory_progress(session_id).await
+        machine(ctx).memory_progress(session_id.raw("Session")).await
     }
 
     /// The result of a question to the memory. `UNSUPPORTED` on a team server.
@@ -165,9 +167,9 @@ impl SubscriptionRoot {
         #[graphql(
             desc = "The `sessionId` that `startMemoryQuery` returned; without it, the events of all questions."
         )]
-        session_id: Option<String>,
+        session_id: OptionalId,
     ) -> Result<BoxStream<'static, MemoryAgentResultPayload>> {
         caller(ctx)?.readable()?;
-        machine(ctx).memory_results(session_id).await
+        machine(ctx).memory_results(session_id.raw("Session")).await
     }
 }

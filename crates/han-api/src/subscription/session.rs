@@ -9,6 +9,7 @@ use han_types::{GlobalId, ProjectId, SessionId};
 
 use super::feed::{Feed, FeedEvent, Source};
 use crate::error::{ApiError, Result};
+use crate::optional_id::ProjectScope;
 use crate::types::message::MessageEdge;
 use crate::types::node::Node;
 use crate::types::session::{Session, SessionEdge};
@@ -24,7 +25,7 @@ pub(crate) struct SessionAddedPayload {
     new_session_edge: Option<SessionEdge>,
 }
 
-/// A new message of a session's list.
+/// A message of a session's list: a new one, or one whose call has a new result.
 #[derive(Clone, Debug, SimpleObject)]
 pub(crate) struct SessionMessageAddedPayload {
     /// The session's id.
@@ -53,18 +54,19 @@ async fn next_change(feed: &mut Feed) -> Result<Option<Arc<Change>>> {
 
 pub(super) struct Added {
     feed: Feed,
-    project_id: Option<ProjectId>,
+    within: Option<ProjectScope>,
 }
 
 impl Added {
-    pub(super) fn new(feed: Feed, project_id: Option<ProjectId>) -> Self {
-        Self { feed, project_id }
+    pub(super) fn new(feed: Feed, within: Option<ProjectScope>) -> Self {
+        Self { feed, within }
     }
 
     async fn payload(&self, change: &Change) -> Result<Option<SessionAddedPayload>> {
         let Some(row) = change.session(self.feed.scope()?, self.feed.db()).await? else { return Ok(None) };
-        let wanted = self.project_id.as_ref().map(ProjectId::as_str);
-        if wanted.is_some() && wanted != row.project_id.as_deref() {
+        if let Some(within) = &self.within
+            && !self.is_within(within, row.project_id.as_deref()).await?
+        {
             return Ok(None);
         }
         Ok(Some(SessionAddedPayload {
@@ -72,6 +74,24 @@ impl Added {
             project_id: row.project_id.clone(),
             new_session_edge: Some(SessionEdge::new(&self.feed.operation()?, row)),
         }))
+    }
+}
+
+impl Added {
+    /// Whether a project is the wanted one, or one of the wanted repository.
+    async fn is_within(&self, wanted: &ProjectScope, project_id: Option<&str>) -> Result<bool> {
+        let is_project = project_id == Some(wanted.id());
+        match wanted {
+            ProjectScope::Project(_) => Ok(is_project),
+            ProjectScope::Either(_) if is_project => Ok(true),
+            ProjectScope::Repo(_) | ProjectScope::Either(_) => {
+                let Some(id) = project_id.and_then(|id| id.parse::<ProjectId>().ok()) else {
+                    return Ok(false);
+                };
+                let project = self.feed.operation()?.loader().load_one(id).await?;
+                Ok(project.is_some_and(|project| project.repo_id.as_deref() == Some(wanted.id())))
+            }
+        }
     }
 }
 
@@ -102,11 +122,13 @@ impl MessageAdded {
     }
 
     async fn take_in(&mut self, change: &Change) -> Result<()> {
-        let Some(messages) = change.messages(self.feed.scope()?, self.feed.db()).await? else {
+        let (scope, db) = (self.feed.scope()?, self.feed.db());
+        let (new, late) = (change.messages(scope, db).await?, change.late_calls(scope, db).await?);
+        let (Some(new), Some(late)) = (new, late) else {
             // Too much to buffer for every subscriber: clients had better read it in pages.
             return Err(ApiError::Resync);
         };
-        for new in messages.iter() {
+        for new in new.iter().chain(late.iter()) {
             // One operation each: resolving one message must not keep a transaction open while the others wait.
             let edge = MessageEdge::new(&self.feed.operation()?, Arc::clone(&new.message));
             self.waiting.push_back(SessionMessageAddedPayload {

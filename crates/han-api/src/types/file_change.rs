@@ -7,7 +7,7 @@ use han_db::entities;
 use han_db::page::{Cursor as _, Page};
 use han_db::queries::file_changes::{self, Validation};
 use han_transcript::record::FileAction;
-use han_types::{SessionId, Timestamp};
+use han_types::{SessionId, Timestamp, id_parts};
 use tokio::sync::OnceCell;
 
 use crate::connection::connection;
@@ -61,7 +61,7 @@ impl Changes {
 #[derive(Clone, Debug, SimpleObject)]
 #[graphql(complex)]
 pub struct FileChange {
-    /// The global id, `FileChange:<session>:<transcript>:<number>:<uuid>`.
+    /// The global id, `FileChange:<session>~<transcript>~<number>~<uuid>`.
     id: String,
     /// The path of the file on the developer's machine.
     file_path: String,
@@ -149,7 +149,10 @@ impl FileChangeEdge {
         let edge = |(at, row): (usize, &entities::FileChange)| {
             let entities::FileChangeKey { line, n } = &row.cursor;
             let node = FileChange {
-                id: format!("FileChange:{}:{}:{n}:{}", row.session_id, line.transcript, row.uuid),
+                id: format!(
+                    "FileChange:{}",
+                    id_parts::join(&[&row.session_id, &line.transcript, &n.to_string(), &row.uuid])
+                ),
                 file_path: row.path.clone(),
                 action: row.action.into(),
                 tool_name: row.tool_name.clone(),

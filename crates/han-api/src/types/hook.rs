@@ -42,7 +42,7 @@ impl From<&hooks::HookStats> for HookStats {
             total_hooks: stats.total,
             passed_hooks: stats.passed,
             failed_hooks: stats.failed,
-            pass_rate: share(stats.passed, stats.passed + stats.failed),
+            pass_rate: share(stats.passed, stats.passed + stats.failed).map(|share| share * 100.0),
             total_duration_ms: stats.duration_ms,
             by_hook_type: by_hook_type.collect(),
         }

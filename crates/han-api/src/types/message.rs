@@ -12,7 +12,7 @@ use han_db::queries::tool_results::CallKind;
 use han_transcript::line_text;
 use han_transcript::record::ResultKind;
 use han_transcript::view::{self, MessageView, ResultView, UnknownEventView};
-use han_types::{GlobalId, SessionId, Timestamp};
+use han_types::{GlobalId, MessageKey, SessionId, Timestamp};
 
 use crate::connection::connection;
 use crate::context::Op;
@@ -94,12 +94,12 @@ macro_rules! messages {
         #[derive(Clone, Debug, SimpleObject)]
         $(#[graphql($complex)])?
         pub struct $name {
-            /// The global id, `Message:<session>:<transcript>:<uuid>`.
+            /// The global id, `Message:<session>~<transcript>~<uuid>`.
             #[graphql(owned)]
             pub(crate) id: ID,
             /// The line's uuid, or one derived from its content if it has none.
             uuid: String,
-            /// The uuid of the line that it follows.
+            /// The global id of the line that it follows, in the same file.
             parent_id: Option<String>,
             /// When the line was written, RFC 3339 in UTC. A line without a time has the time of the previous line.
             timestamp: String,
@@ -122,7 +122,9 @@ macro_rules! messages {
                     timestamp: Timestamp($common.row.at).to_rfc3339(),
                     agent_id: $common.row.agent_id.clone(),
                     $($complex: $common.origin(),)?
-                    parent_id: $common.head.parent_id,
+                    parent_id: $common.head.parent_id.map(|uuid| {
+                        GlobalId::Message(MessageKey { uuid, ..$common.row.key.clone() }).to_string()
+                    }),
                     search_text: $common.head.search_text,
                     raw_json: $common.line,
                     $($field,)*
@@ -547,9 +549,9 @@ macro_rules! message {
         /// A line of a session's transcript.
         #[derive(Clone, Debug, Interface)]
         #[graphql(
-            field(name = "id", ty = "ID", desc = "The global id, `Message:<session>:<transcript>:<uuid>`."),
+            field(name = "id", ty = "ID", desc = "The global id, `Message:<session>~<transcript>~<uuid>`."),
             field(name = "uuid", ty = "&String", desc = "The line's uuid."),
-            field(name = "parent_id", ty = "&Option<String>", desc = "The uuid of the line that it follows."),
+            field(name = "parent_id", ty = "&Option<String>", desc = "The global id of the line that it follows, in the same file."),
             field(name = "timestamp", ty = "&String", desc = "When the line was written, RFC 3339 in UTC."),
             field(name = "search_text", ty = "&Option<String>", desc = "The beginning of the message's text."),
             field(name = "raw_json", ty = "&Option<String>", desc = "The line exactly as in its file."),

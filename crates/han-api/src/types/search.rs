@@ -1,9 +1,11 @@
 //! Hits of a search, with excerpts of their text.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use async_graphql::{ComplexObject, Context, ID, SimpleObject};
 use han_db::page::Cursor as _;
+use han_db::queries::calls;
 use han_db::queries::search::{self, Hit, HitCursor};
 use han_types::{GlobalId, MessageKey};
 
@@ -21,7 +23,8 @@ const CONTEXT_CHARS: usize = 80;
 pub(crate) struct MessageSearchResult {
     /// The message's global id.
     message_id: Option<String>,
-    /// The number of older messages in the session's list; null for a line that is nested in another message.
+    /// The number of older messages in the session's list. For a result or a subagent's line, that of the message whose
+    /// call shows it; null if there is none.
     message_index: Option<i64>,
     /// The beginning of the message's text.
     preview: Option<String>,
@@ -39,10 +42,15 @@ pub(crate) fn report_unreadable(ctx: &Context<'_>, count: usize) {
 /// The results of a search in one session, in the order of the hits.
 pub(crate) async fn results(op: &Op, hits: Vec<Hit>) -> Result<Vec<MessageSearchResult>> {
     let keys: Vec<MessageKey> = hits.iter().map(|hit| hit.message.key.clone()).collect();
-    let indexes = search::list_indexes(op.tx().await?, &keys).await?;
+    let mut shown = HashMap::new();
+    if let Some(first) = keys.first() {
+        shown = calls::shown_by(op.tx().await?, &first.session_id, &keys).await?;
+    }
+    let listed: Vec<MessageKey> = shown.values().cloned().collect();
+    let indexes = search::list_indexes(op.tx().await?, &listed).await?;
     let results = hits.into_iter().map(|hit| MessageSearchResult {
         message_id: Some(GlobalId::Message(hit.message.key.clone()).to_string()),
-        message_index: indexes.get(&hit.message.key).copied(),
+        message_index: shown.get(&hit.message.key).and_then(|listed| indexes.get(listed)).copied(),
         preview: Some(preview(&hit.text)),
         match_context: Some(around(&hit.text, &hit.at)),
     });

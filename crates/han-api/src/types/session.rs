@@ -20,8 +20,9 @@ use crate::error::{self, ApiError, Result};
 use crate::filters::{Conditions as _, MessageFilter};
 use crate::loaders::{
     CountsOf, FileChangesOf, HookStatsOf, Loaders, MessageCountOf, MessagesOf, NativeTasksOf, SentimentsOf,
-    TasksOf, TodoCountsOf, TodosOf, UsageOf,
+    SessionOf, TasksOf, TodoCountsOf, TodosOf, UsageOf,
 };
+use crate::optional_id::OptionalId;
 use crate::types::file_change::{FileChangeConnection, FileChangeEdge};
 use crate::types::hook::HookStats;
 use crate::types::message::{MessageConnection, MessageEdge};
@@ -40,10 +41,16 @@ const NAME_CHARS: usize = 80;
 /// The length of the id prefix that names a session without name and summary, in characters.
 const SHORT_ID_CHARS: usize = 8;
 
-/// A session of the team.
+/// What the names of subagents' transcript files begin with.
+const SUBAGENT: &str = "agent-";
+
+/// A session of the team, or a subagent of one: its lines are listed as a session's, and everything else is that of the
+/// session that it belongs to.
 #[derive(Clone, Debug)]
 pub struct Session {
     row: Arc<entities::Session>,
+    /// The subagent's id.
+    subagent: Option<String>,
     op: Op,
 }
 
@@ -76,13 +83,28 @@ impl SessionEdge {
 
 impl Session {
     pub(crate) fn new(op: &Op, row: Arc<entities::Session>) -> Self {
-        Self { row, op: Op::clone(op) }
+        Self { row, subagent: None, op: Op::clone(op) }
     }
 
-    /// The session with this id; `None` if the team has none.
+    /// The session, or the subagent (`agent-…`), with this id; `None` if the team has none.
     pub(crate) async fn load(op: &Op, id: SessionId) -> Result<Option<Self>> {
-        let row = op.loader().load_one(id).await?;
-        Ok(row.map(|row| Self::new(op, row)))
+        let name = id.as_str().strip_prefix(SUBAGENT).map(str::to_owned);
+        let file = id.as_str().parse().map(SessionOf);
+        if let Some(row) = op.loader().load_one(id).await? {
+            return Ok(Some(Self::new(op, row)));
+        }
+        let (Some(subagent), Ok(file)) = (name, file) else { return Ok(None) };
+        let Some(of) = op.loader().load_one(file).await? else { return Ok(None) };
+        let row = op.loader().load_one(of).await?;
+        Ok(row.map(|row| Self { subagent: Some(subagent), ..Self::new(op, row) }))
+    }
+
+    /// The id that clients name it by.
+    fn shown_id(&self) -> String {
+        match &self.subagent {
+            Some(subagent) => format!("{SUBAGENT}{subagent}"),
+            None => self.row.session_id.clone(),
+        }
     }
 
     fn id_of(&self) -> Result<SessionId> {
@@ -122,12 +144,12 @@ impl Session {
 impl Session {
     /// The global id, `Session:<sessionId>`.
     pub async fn id(&self, _ctx: &Context<'_>) -> ID {
-        ID(format!("Session:{}", self.row.session_id))
+        ID(format!("Session:{}", self.shown_id()))
     }
 
     /// The session's id on its developer's machine.
-    async fn session_id(&self) -> &str {
-        &self.row.session_id
+    async fn session_id(&self) -> String {
+        self.shown_id()
     }
 
     /// When it began, RFC 3339 in UTC; if no line has a time, when it was first pushed. Clients show its day in their own
@@ -221,8 +243,12 @@ impl Session {
     }
 
     /// The number of messages in its list.
-    async fn message_count(&self) -> i64 {
-        self.row.totals.messages
+    async fn message_count(&self) -> Result<i64> {
+        if self.subagent.is_none() {
+            return Ok(self.row.totals.messages);
+        }
+        let list = Arc::new(MessageList { agent_id: self.subagent.clone(), ..MessageList::default() });
+        Ok(self.load_of(|session_id| MessageCountOf { session_id, list }).await?.unwrap_or_default())
     }
 
     /// The number of stored lines in all of its files.
@@ -275,9 +301,9 @@ impl Session {
         self.path().and_then(worktree_name)
     }
 
-    /// The team's name.
+    /// The name of the agent team that it works in, as its transcript records it; null for a session without one.
     async fn team_name(&self) -> Option<&str> {
-        self.op.team_name()
+        self.row.details.team_name.as_ref().map(|team| team.value.as_str())
     }
 
     /// The team's id.
@@ -294,11 +320,12 @@ impl Session {
         #[graphql(desc = "The number of rows, 1 to 500. The default is 50.")] first: Option<i32>,
         #[graphql(desc = "Only rows that match.")] filter: Option<MessageFilter>,
         #[graphql(desc = "Whether to include progress lines.", default)] include_progress: bool,
-        #[graphql(desc = "The id of a subagent, whose lines are listed.")] agent_id: Option<String>,
+        #[graphql(desc = "The id of a subagent, whose lines are listed.")] agent_id: OptionalId,
     ) -> Result<MessageConnection> {
         let session_id = self.id_of()?;
         let request = connection::page(after.as_deref(), first)?;
         let filter = filter.map(MessageFilter::filter).transpose()?;
+        let agent_id = agent_id.raw("Agent").or_else(|| self.subagent.clone());
         let list = Arc::new(MessageList { include_progress, agent_id, filter });
         let is_whole_list = list.filter.is_none() && list.agent_id.is_none() && !include_progress;
         let (op, after) = (&self.op, request.after.is_some());

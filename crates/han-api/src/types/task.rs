@@ -3,7 +3,7 @@
 use async_graphql::{Enum, ID, SimpleObject};
 use han_db::entities;
 use han_transcript::fold;
-use han_types::Timestamp;
+use han_types::{Timestamp, id_parts};
 
 /// The status of one of Han's tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -66,7 +66,7 @@ pub enum TaskOutcome {
 /// One of Han's tasks.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct Task {
-    /// The global id, `Task:<session>:<task>`.
+    /// The global id, `Task:<session>~<task>`.
     id: ID,
     /// Its id within the session, or the id of the call that started it until a result names it.
     task_id: String,
@@ -95,7 +95,7 @@ impl From<&entities::Task> for Task {
     fn from(row: &entities::Task) -> Self {
         let details = &row.details;
         Self {
-            id: ID(format!("Task:{}:{}", row.session_id, row.task_id)),
+            id: ID(format!("Task:{}", id_parts::join(&[&row.session_id, &row.task_id]))),
             task_id: row.task_id.clone(),
             description: details.description.clone().unwrap_or_default(),
             task_type: details.task_type.as_deref().and_then(TaskType::of_word),
@@ -136,7 +136,7 @@ impl TaskConnection {
 /// One of the agent's own tasks.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct NativeTask {
-    /// The global id, `NativeTask:<session>:<task>`.
+    /// The global id, `NativeTask:<session>~<task>`.
     id: ID,
     /// Its session's id.
     session_id: String,
@@ -171,10 +171,10 @@ impl NativeTask {
     pub(crate) fn of_row(row: &entities::NativeTask) -> Option<Self> {
         let details = &row.details;
         (details.status != "deleted").then(|| Self {
-            id: ID(format!("NativeTask:{}:{}", row.session_id, row.task_id)),
+            id: ID(format!("NativeTask:{}", id_parts::join(&[&row.session_id, &row.task_id]))),
             session_id: row.session_id.clone(),
             task_id: row.task_id.clone(),
-            message_id: format!("Message:{}:{}:{}", row.session_id, row.transcript, row.uuid),
+            message_id: format!("Message:{}", id_parts::join(&[&row.session_id, &row.transcript, &row.uuid])),
             subject: details.subject.clone(),
             description: details.description.clone(),
             active_form: details.active_form.clone(),

@@ -3,6 +3,7 @@
 use async_graphql::{Enum, ID, SimpleObject};
 use han_db::entities;
 use han_transcript::record;
+use han_types::id_parts;
 
 /// The status of a to-do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -29,7 +30,7 @@ impl From<record::TodoStatus> for TodoStatus {
 /// A to-do.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct Todo {
-    /// The global id, `Todo:<session>:<index in the list>`.
+    /// The global id, `Todo:<session>~<index in the list>`.
     id: ID,
     /// What to do.
     content: String,
@@ -43,7 +44,7 @@ impl Todo {
     /// The to-dos of a session, in the order of its list.
     pub(crate) fn list(todos: &entities::Todos) -> Vec<Self> {
         let todo = |(at, todo): (usize, &record::TodoRecord)| Self {
-            id: ID(format!("Todo:{}:{at}", todos.session_id)),
+            id: ID(format!("Todo:{}", id_parts::join(&[&todos.session_id, &at.to_string()]))),
             content: todo.content.clone(),
             active_form: todo.active_form.clone(),
             status: todo.status.into(),

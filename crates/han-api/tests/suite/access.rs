@@ -65,7 +65,7 @@ both_databases!(
 
         let mut writer = world.ada.actor.clone();
         writer.capabilities = Capabilities::from_key_scopes("sync:write");
-        let context = RequestContext::new(writer).with_scope(world.ada.scope.clone(), None);
+        let context = RequestContext::new(writer).with_scope(world.ada.scope.clone());
         for query in [
             query,
             "{ plugins { id } }",

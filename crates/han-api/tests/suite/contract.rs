@@ -1,10 +1,10 @@
 //! Every field of the schema, on every kind of line: both databases return the same, and each field that never has a
 //! value is listed with the reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_graphql::parser::types::FieldDefinition;
-use han_testkit::TestDatabase;
+use han_testkit::{TestDatabase, both_databases};
 use serde_json::{Value, json};
 
 use crate::corpus::{self, RICH};
@@ -345,6 +345,79 @@ fn reason(field: &str) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+both_databases!(
+    async fn an_empty_scope_is_an_absent_one(db: TestDatabase) {
+        let shapes = Shapes::read(SDL);
+        let world = World::seeded(&db, 1).await;
+        corpus::push(&world, false).await;
+        let needed = Names::of(&world).await.needed();
+        let mut compared = BTreeSet::new();
+        for (scope, empty) in shapes.empty_scopes() {
+            // The key of an input object's field is that of the argument, then the field.
+            let argument = scope.split(' ').next().unwrap().to_owned();
+            for field in shapes.fields("Query") {
+                let Some(without) = shapes.field("Query", field, &needed) else { continue };
+                let mut arguments = needed.clone();
+                arguments.insert(argument.clone(), empty.clone());
+                let with = shapes.field("Query", field, &arguments).unwrap();
+                if with != without {
+                    let without = world.ask(&format!("query {{ {without} }}"), json!({})).await;
+                    let with = world.ask(&format!("query {{ {with} }}"), json!({})).await;
+                    if let Some(difference) = difference("", &without, &with) {
+                        panic!("{} with an empty {scope}: {difference}", field.name.node);
+                    }
+                    compared.insert(scope.clone());
+                }
+            }
+        }
+        let expected = [
+            "Query.activity.projectId",
+            "Query.activity.repoId",
+            "Query.dashboardAnalytics.projectId",
+            "Query.metrics.repoId",
+            "Query.projects.filter repoId",
+            "Query.searchMessages.filter sessionId",
+            "Query.sessions.filter ownerId",
+            "Query.settings.projectId",
+            "Session.messages.agentId",
+            "Session.messages.filter agentId",
+        ];
+        for scope in expected {
+            assert!(compared.contains(scope), "{scope} is not among {compared:#?}");
+        }
+    }
+);
+
+both_databases!(
+    async fn a_project_scope_takes_a_repository(db: TestDatabase) {
+        let world = World::new(&db).await;
+        corpus::push(&world, false).await;
+        let names = Names::of(&world).await;
+        let figures = "tokenUsage { totalTokens messageCount sessionCount } totalMessages";
+        let ask = async |arguments: String| {
+            let query = format!("{{ activity(days: 400, {arguments}) {{ {figures} }} }}");
+            world.ask(&query, json!({})).await["activity"].take()
+        };
+        let (project, repo) = (&names.project, &names.repo);
+        let of_repo = ask(format!("repoId: \"{repo}\"")).await;
+        let of_project = ask(format!("projectId: \"{project}\"")).await;
+        assert!(
+            of_repo["totalMessages"].as_i64().unwrap() > 0
+                && of_project["totalMessages"].as_i64().unwrap() > 0
+        );
+        for same in [
+            format!("projectId: \"\", repoId: \"{repo}\""),
+            format!("projectId: null, repoId: \"Repo:{repo}\""),
+            format!("projectId: \"{repo}\""),
+            format!("projectId: \"Repo:{repo}\", repoId: \"\""),
+        ] {
+            assert_eq!(ask(same.clone()).await, of_repo, "{same}");
+        }
+        assert_eq!(ask(format!("projectId: \"Project:{project}\", repoId: \"{repo}\"")).await, of_project);
+        assert_eq!(ask("projectId: \"elsewhere\"".to_owned()).await["totalMessages"], 0);
+    }
+);
 
 /// Without the real transcripts, so that the list is the same in every clone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -80,7 +80,7 @@ fn time(second: usize) -> String {
 fn line(second: usize, uuid: &str, kind: &str, more: Value) -> Value {
     let mut line = json!({"type": kind, "uuid": uuid, "timestamp": time(second), "sessionId": RICH,
         "cwd": "/home/dev/orchard", "gitBranch": "prune", "version": "2.1.40", "parentUuid": "rich-prompt",
-        "slug": "prune-the-old-trees", "isSidechain": false, "userType": "external"});
+        "slug": "prune-the-old-trees", "teamName": "gardeners", "isSidechain": false, "userType": "external"});
     for (name, value) in more.as_object().unwrap() {
         line[name] = value.clone();
     }

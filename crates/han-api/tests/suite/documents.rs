@@ -2,7 +2,7 @@
 
 use async_graphql::Request;
 use han_testkit::both_databases;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{World, codes};
 
@@ -23,20 +23,12 @@ both_databases!(
             ),
             ("{ sessions(first: -1) { totalCount } }", "BAD_USER_INPUT", "first: first is -1"),
             ("{ sessions(after: \"!\") { totalCount } }", "BAD_USER_INPUT", "after: the cursor is malformed"),
-            ("{ session(id: \"\") { id } }", "BAD_USER_INPUT", "id: session_id is empty; give 1 to 128"),
-            ("{ node(id: \"Cellar:1\") { id } }", "BAD_USER_INPUT", "id: not a global id"),
-            ("{ message(id: \"Message:one\") { id } }", "BAD_USER_INPUT", "id: not a global id"),
             (
                 "{ sessions(filter: { updatedAt: { _gt: \"soon\" } }) { totalCount } }",
                 "BAD_USER_INPUT",
                 "RFC 3339",
             ),
             ("query($first: Int) { sessions(first: $frist) { totalCount } }", "BAD_USER_INPUT", "frist"),
-            (
-                "mutation { togglePlugin(name: \"a\", marketplace: \"b\", scope: USER, enabled: true) { success } }",
-                "UNSUPPORTED",
-                "coordinator",
-            ),
             ("subscription { memoryUpdated { type } }", "BAD_USER_INPUT", "transport"),
             (costly, "LIMIT_EXCEEDED", "complex"),
             (&nested, "LIMIT_EXCEEDED", "nests deeper than 32"),
@@ -52,6 +44,81 @@ both_databases!(
             let said = response.errors.iter().any(|error| error.message.contains(says));
             assert!(said, "{query}: {:?}", response.errors);
         }
+    }
+);
+
+both_databases!(
+    async fn an_id_of_nothing_is_null_without_an_error(db: TestDatabase) {
+        let world = World::new(&db).await;
+        for id in [
+            "",
+            "x",
+            "!",
+            "Cellar:1",
+            "Session:",
+            "Session:x",
+            "Message:one",
+            "Message:a~main~u",
+            "Message:a~main",
+            "Message:a:main:u",
+            "Message:a~main~%ff",
+            "Message:a~main~u~v",
+            "a~main~u",
+            "Project:x",
+            "Repo:!",
+            "User:x",
+            "Session:agent-x",
+            "agent-x",
+            ":",
+            "Message:a~main~\u{0}",
+        ] {
+            for field in ["node", "message", "session", "project", "repo"] {
+                let ty = if field == "node" { "ID" } else { "String" };
+                let query = format!("query($id: {ty}!) {{ {field}(id: $id) {{ id }} }}");
+                assert_eq!(
+                    world.ask(&query, json!({ "id": id })).await[field],
+                    Value::Null,
+                    "{field} {id:?}"
+                );
+            }
+        }
+    }
+);
+
+both_databases!(
+    async fn a_failed_nullable_field_is_null(db: TestDatabase) {
+        let world = World::new(&db).await;
+        world.push_samples().await;
+        let response =
+            world.response(world.ada.context(), "{ activity(days: 0) { totalMessages } }", json!({})).await;
+        assert_eq!(codes(&response), ["BAD_USER_INPUT"]);
+        assert_eq!(response.data.into_json().unwrap(), json!({ "activity": null }));
+        let query = "query($id: ID!) { bad: activity(days: 0) { totalMessages } me { id } node(id: $id) { ...F } alone: node(id: $id) {
+            ... on Session { searchMessages(query: \"?\") { messageId } } } } fragment F on Session { sessionId
+            searchMessages(query: \"?\") { messageId } messages(first: 1) { totalCount } }";
+        let id = "5b1f0c52-7c1e-4b58-9d0a-3f6f3f1f9a01";
+        let response =
+            world.response(world.ada.context(), query, json!({ "id": format!("Session:{id}") })).await;
+        assert_eq!(response.errors.len(), 3, "{:?}", response.errors);
+        let data = response.data.into_json().unwrap();
+        assert_eq!((&data["bad"], data["me"]["id"].is_string()), (&Value::Null, true));
+        assert!(data.as_object().unwrap().contains_key("bad"));
+        assert_eq!(data["node"]["sessionId"], id);
+        assert!(data["node"]["messages"]["totalCount"].as_i64().unwrap() > 0);
+        assert_eq!(data["node"].as_object().unwrap().get("searchMessages"), Some(&Value::Null));
+        assert_eq!(data["alone"], json!({ "searchMessages": null }));
+        // A non-null field makes the nearest nullable one around it null: here there is none.
+        let query =
+            "query($id: ID!) { me { id } sessions(first: 501) { totalCount } node(id: $id) { ... on Session {
+            sessionId messages(first: 501) { totalCount } } } }";
+        let response =
+            world.response(world.ada.context(), query, json!({ "id": format!("Session:{id}") })).await;
+        assert_eq!(response.data.into_json().unwrap(), Value::Null);
+        let query = query.replace("sessions(first: 501) { totalCount }", "");
+        let response =
+            world.response(world.ada.context(), &query, json!({ "id": format!("Session:{id}") })).await;
+        let data = response.data.into_json().unwrap();
+        assert_eq!((&data["node"], data["me"]["id"].is_string()), (&Value::Null, true));
     }
 );
 

@@ -105,13 +105,16 @@ both_databases!(
         }
         let after = world.ask(count, id_argument.clone()).await["node"]["messageCount"].as_i64().unwrap();
         let mut received = Vec::new();
-        for _ in before..after {
+        // A late result sends its call again, with the index that it has.
+        let mut next = before;
+        while next < after {
             let payload = watch.next("sessionMessageAdded").await;
             assert_eq!(payload["sessionId"], json!(id));
-            received.push((payload["messageIndex"].as_i64().unwrap(), payload["newMessageEdge"].clone()));
+            let index = payload["messageIndex"].as_i64().unwrap();
+            assert!(index <= next, "in order");
+            next = next.max(index + 1);
+            received.push((index, payload["newMessageEdge"].clone()));
         }
-        let indexes: Vec<i64> = received.iter().map(|(index, _)| *index).collect();
-        assert_eq!(indexes, (before..after).collect::<Vec<_>>());
         let list = world
             .ask(
                 "query($id: ID!) { node(id: $id) { ... on Session { messages(first: 500) { edges { cursor node { id } } } } } }",
@@ -120,11 +123,11 @@ both_databases!(
             .await;
         let mut listed = list["node"]["messages"]["edges"].as_array().unwrap().clone();
         listed.reverse();
-        for (index, edge) in received {
-            let in_list = &listed[usize::try_from(index).unwrap()];
+        for (index, edge) in &received {
+            let in_list = &listed[usize::try_from(*index).unwrap()];
             assert_eq!((&edge["cursor"], &edge["node"]["id"]), (&in_list["cursor"], &in_list["node"]["id"]));
         }
-        assert!(!watch.has_next().await, "each arrives once");
+        // Only late results of the last batch are left; `late_results` tests those.
     }
 );
 

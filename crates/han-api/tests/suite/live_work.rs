@@ -21,14 +21,14 @@ fn time(second: usize) -> String {
     format!("2026-11-02T10:{:02}:{:02}.000Z", second / 60, second % 60)
 }
 
-fn tool_use(second: usize, call: &str, name: &str, input: &Value) -> String {
+pub fn tool_use(second: usize, call: &str, name: &str, input: &Value) -> String {
     json!({"type": "assistant", "uuid": format!("use-{call}"), "timestamp": time(second),
         "message": {"role": "assistant", "id": format!("msg-{call}"), "model": "claude-opus-4-6",
             "content": [{"type": "tool_use", "id": call, "name": name, "input": input}]}})
     .to_string()
 }
 
-fn tool_result(second: usize, call: &str, is_error: bool) -> String {
+pub fn tool_result(second: usize, call: &str, is_error: bool) -> String {
     json!({"type": "user", "uuid": format!("result-{call}"), "timestamp": time(second),
         "message": {"role": "user",
             "content": [{"type": "tool_result", "tool_use_id": call, "content": "said", "is_error": is_error}]}})
@@ -40,11 +40,11 @@ fn edit(second: usize, call: &str) -> String {
     tool_use(second, call, "Edit", &input)
 }
 
-fn event(second: usize, uuid: &str, name: &str, data: &Value) -> String {
+pub fn event(second: usize, uuid: &str, name: &str, data: &Value) -> String {
     json!({"type": name, "uuid": uuid, "timestamp": time(second), "data": data}).to_string()
 }
 
-fn hook_result(second: usize, uuid: &str, run: Option<&str>, success: bool) -> String {
+pub fn hook_result(second: usize, uuid: &str, run: Option<&str>, success: bool) -> String {
     let data = json!({"plugin": "rust", "hook": "test", "duration_ms": 812, "success": success});
     let mut line: Value = serde_json::from_str(&event(second, uuid, "hook_result", &data)).unwrap();
     if let Some(run) = run {

@@ -121,7 +121,7 @@ both_databases!(
         for (name, session) in sample_lists(&world).await {
             let line = |node: &Value| {
                 let text = |field: &str| node[field].as_str().unwrap_or("-").to_owned();
-                assert!(text("id").ends_with(&format!(":{}", text("uuid"))), "{node}");
+                assert!(text("id").ends_with(&format!("~{}", text("uuid"))), "{node}");
                 let fields = ["timestamp", "__typename", "id", "parentId", "agentId"];
                 fields.map(text).join(" ")
             };

@@ -74,6 +74,40 @@ impl Shapes {
         fields
     }
 
+    /// Every optional argument that names a scope (it ends with `Id`), by `Type.field.argument`, with the value of a client
+    /// that sets none: `""`. An argument that is an input object has such a value for each of its fields that is one.
+    pub fn empty_scopes(&self) -> Arguments {
+        let mut scopes = Arguments::new();
+        for ty in self.types.keys() {
+            for field in self.fields(ty) {
+                for argument in &field.arguments {
+                    let (name, of) = (argument.node.name.node.as_str(), &argument.node.ty.node);
+                    let key = format!("{ty}.{}.{name}", field.name.node);
+                    match self.types.get(named(of)) {
+                        Some(TypeKind::InputObject(input)) => {
+                            for field in &input.fields {
+                                let name = field.node.name.node.as_str();
+                                let empty = match named(&field.node.ty.node) {
+                                    "String" | "ID" => "\"\"",
+                                    "StringFilter" => "{_eq: \"\", _in: [\"\"]}",
+                                    _ => continue,
+                                };
+                                if name.ends_with("Id") {
+                                    scopes.insert(format!("{key} {name}"), format!("{{{name}: {empty}}}"));
+                                }
+                            }
+                        }
+                        _ if of.nullable && name.ends_with("Id") => {
+                            scopes.insert(key, "\"\"".to_owned());
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        scopes
+    }
+
     /// A field with its arguments and selection; `None` if a required argument has no value.
     pub fn field(&self, of: &str, field: &FieldDefinition, arguments: &Arguments) -> Option<String> {
         self.write_field(of, field, arguments, &mut vec![of.to_owned()])

@@ -292,13 +292,13 @@ both_databases!(
                     "settings": null, "memory": null })
         );
         for field in [
-            "togglePlugin(name: \"a\", marketplace: \"b\", scope: USER, enabled: true) { success }",
-            "removePlugin(name: \"a\", marketplace: \"b\", scope: USER) { success }",
-            "startMemoryQuery(projectPath: \"/\", question: \"?\") { success }",
+            "togglePlugin(name: \"a\", marketplace: \"b\", scope: USER, enabled: true) { success message }",
+            "removePlugin(name: \"a\", marketplace: \"b\", scope: USER) { success message }",
+            "startMemoryQuery(projectPath: \"/\", question: \"?\") { success message }",
         ] {
-            let response =
-                world.response(world.ada.context(), &format!("mutation {{ {field} }}"), json!({})).await;
-            assert_eq!(codes(&response), ["UNSUPPORTED"], "{field}");
+            let found = world.ask(&format!("mutation {{ found: {field} }}"), json!({})).await["found"].take();
+            assert_eq!(found["success"], false, "{field}");
+            assert!(found["message"].as_str().unwrap().contains("local coordinator"), "{found}");
         }
         for field in ["memoryAgentProgress { type }", "memoryAgentResult { success }"] {
             let request = Request::new(format!("subscription {{ {field} }}"));

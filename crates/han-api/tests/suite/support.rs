@@ -43,7 +43,7 @@ pub struct Caller {
 
 impl Caller {
     pub fn context(&self) -> RequestContext {
-        RequestContext::new(self.actor.clone()).with_scope(self.scope.clone(), Some("Orchard".to_owned()))
+        RequestContext::new(self.actor.clone()).with_scope(self.scope.clone())
     }
 }
 

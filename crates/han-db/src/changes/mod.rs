@@ -16,6 +16,7 @@ pub use feed::Changes;
 
 use crate::entities::Session;
 use crate::outbox::ChangeRow;
+use crate::queries::calls;
 use crate::queries::derived_events::{self, DerivedEvents};
 use crate::queries::messages::{self, IndexedMessage};
 use crate::queries::sessions;
@@ -71,6 +72,7 @@ pub struct Change {
     session: OnceCell<Option<Arc<Session>>>,
     /// Locked while they are loaded, so that one who asks loads them for all.
     messages: tokio::sync::Mutex<Loaded>,
+    late_calls: tokio::sync::Mutex<Loaded>,
     derived_events: OnceCell<Option<Arc<DerivedEvents>>>,
     recent: Arc<Recent>,
 }
@@ -124,6 +126,7 @@ impl Change {
             session: OnceCell::new(),
             messages: tokio::sync::Mutex::default(),
             recent: Arc::clone(recent),
+            late_calls: tokio::sync::Mutex::default(),
             derived_events: OnceCell::new(),
         })
     }
@@ -170,6 +173,42 @@ impl Change {
         }
         let tx = db.read(scope, "changes.messages").await?;
         let batch = match messages::taken_in(&tx, id, from, to).await {
+            Ok(messages) => Arc::new(messages),
+            Err(DbError::TooMuch { .. }) => {
+                *loaded = Loaded::TooMuch;
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        *loaded = Loaded::Here(Arc::downgrade(&batch));
+        self.recent.keep(&batch);
+        Ok(Some(batch))
+    }
+
+    /// The listed messages of earlier changes whose calls or hook runs this change answers, in the order of the results;
+    /// none for a scope of another team. `None` if they are too many to hold at once.
+    ///
+    /// If the load fails, the next caller tries again.
+    pub async fn late_calls(&self, scope: &Scope, db: &Db) -> Result<Option<Batch>, DbError> {
+        let Some(id) = self.session_id.as_ref().filter(|_| *scope.team_id() == self.team_id) else {
+            return Ok(Some(Arc::default()));
+        };
+        let Some(events) = self.derived_events(scope, db).await? else { return Ok(None) };
+        if events.answered.is_empty() {
+            return Ok(Some(Arc::default()));
+        }
+        let mut loaded = self.late_calls.lock().await;
+        match &*loaded {
+            Loaded::TooMuch => return Ok(None),
+            Loaded::Here(batch) => {
+                if let Some(batch) = batch.upgrade() {
+                    return Ok(Some(batch));
+                }
+            }
+            Loaded::NotYet => {}
+        }
+        let tx = db.read(scope, "changes.late_calls").await?;
+        let batch = match calls::late(&tx, id, self.ordinal_from, &events.answered).await {
             Ok(messages) => Arc::new(messages),
             Err(DbError::TooMuch { .. }) => {
                 *loaded = Loaded::TooMuch;

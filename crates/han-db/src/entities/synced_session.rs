@@ -117,6 +117,8 @@ pub struct SessionDetails {
     pub version: Option<Stamped<String>>,
     /// The session's short name.
     pub slug: Option<Stamped<String>>,
+    /// The agent team of the latest line that names one.
+    pub team_name: Option<Stamped<String>>,
     /// The directory of the earliest line that names one.
     pub first_cwd: Option<Stamped<String>>,
     /// The first prompt.

@@ -11,6 +11,7 @@ mod m0004_teams;
 mod m0005_identity;
 mod m0006_search;
 mod m0007_jobs;
+mod m0008_subagents;
 mod tables;
 
 use sea_orm::{DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_identity::Migration),
             Box::new(m0006_search::Migration),
             Box::new(m0007_jobs::Migration),
+            Box::new(m0008_subagents::Migration),
         ]
     }
 }

@@ -10,6 +10,7 @@ use han_types::{SessionId, Timestamp};
 use sea_orm::FromQueryResult;
 
 use crate::entities::{Message, SessionCounts, TodoCounts};
+use crate::queries::calls::AnsweredCall;
 use crate::queries::ingest::prepare::project_line;
 use crate::queries::{hooks, messages, todos, usage};
 use crate::{DbError, ScopedTx};
@@ -21,6 +22,8 @@ pub struct DerivedEvents {
     pub results: Vec<DerivedResult>,
     /// Hooks that started or ended.
     pub hooks: Vec<DerivedHook>,
+    /// The calls and hook runs that the results answer, in the order of the results' lines.
+    pub answered: Vec<AnsweredCall>,
     /// The tool of the last line that changed the list of file changes, and the current counters of the session.
     pub files: Option<(String, SessionCounts)>,
     /// The current number of to-dos by status, if one of the lines writes a to-do list.
@@ -72,9 +75,11 @@ pub async fn between(
     let lines = lines(tx, session_id, from, to).await?;
     let records: Vec<(&Message, LineRecord)> = lines.iter().map(|line| (line, record(line))).collect();
     let read = Read { tx, session_id };
+    let hooks = read.hooks(&records).await?;
     Ok(DerivedEvents {
         results: results(&records),
-        hooks: read.hooks(&records).await?,
+        answered: answered(&records, &hooks),
+        hooks,
         files: read.files(&records).await?,
         todos: read.todos(&records).await?,
     })
@@ -118,6 +123,28 @@ fn results(records: &[(&Message, LineRecord)]) -> Vec<DerivedResult> {
             })
         })
         .collect()
+}
+
+/// `hooks` are those of `records`, in their order.
+fn answered(records: &[(&Message, LineRecord)], hooks: &[DerivedHook]) -> Vec<AnsweredCall> {
+    let mut hooks = hooks.iter();
+    let mut answered = Vec::new();
+    for (_, record) in records {
+        let of_calls = record.results.iter().filter(|result| result.kind != ResultKind::Hook);
+        answered.extend(
+            of_calls.filter_map(|result| {
+                Some(AnsweredCall { kind: result.kind, call_id: result.call_id.clone()? })
+            }),
+        );
+        if record.hook.is_some()
+            && let Some(hook) = hooks.next()
+            && !hook.is_run
+            && let Some(run_id) = &hook.run_id
+        {
+            answered.push(AnsweredCall { kind: ResultKind::Hook, call_id: run_id.clone() });
+        }
+    }
+    answered
 }
 
 #[derive(FromQueryResult)]

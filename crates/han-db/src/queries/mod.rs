@@ -3,6 +3,7 @@
 //! security.
 
 pub mod api_keys;
+pub mod calls;
 pub mod credentials;
 pub mod deletion;
 pub mod derived_events;
@@ -26,6 +27,7 @@ pub mod search;
 pub mod sentiments;
 pub mod sessions;
 pub mod sign_ins;
+pub mod subagents;
 pub mod tasks;
 pub mod teams;
 pub mod todos;

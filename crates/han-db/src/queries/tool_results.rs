@@ -16,6 +16,17 @@ pub const UNNAMED_HOOK: &str = "hook_name";
 /// The kind of rows that are not results: they name the subagent (`uuid`) that a call started.
 pub(crate) const AGENT: &str = "agent";
 
+/// Rows of these kinds are no results: they name the line (`transcript`, `uuid`) of a call, so that the call of a result
+/// can be found. Hook runs are in `hook_executions`.
+pub(crate) fn call_kind(kind: ResultKind) -> &'static str {
+    match kind {
+        ResultKind::Tool => "call_tool",
+        ResultKind::Mcp => "call_mcp",
+        ResultKind::Exposed => "call_exposed",
+        ResultKind::Hook => "call_hook",
+    }
+}
+
 /// A call whose results are requested.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Call {

@@ -38,7 +38,7 @@ async fn paths_of_the_program_are_never_pages() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "index.html", "<script>boot()</script>the dashboard");
     write(dir.path(), "assets/app-1a2b.js", "run()");
-    let client = Client::load(dir.path(), "http://localhost:1", &["/local"]).unwrap();
+    let client = Client::load(dir.path(), ["http://localhost:1"], &["/local"]).unwrap();
     for page in ["/", "/sessions/1", "/api", "/api/x", "/localised", "/assets"] {
         let (status, headers, text) = ask(Some(&client), Method::GET, page).await;
         assert_eq!(status, StatusCode::OK, "{page}");

@@ -88,7 +88,7 @@ impl Authenticate for Local {
     async fn context(&self, actor: Actor) -> Result<RequestContext, Problem> {
         let resolved = memberships::scope_for(&self.db, &actor).await?;
         let resolved = resolved.ok_or_else(|| Problem::not_found("the local user has no team"))?;
-        Ok(RequestContext::new(actor).with_scope(resolved.scope, Some(resolved.team.name)))
+        Ok(RequestContext::new(actor).with_scope(resolved.scope))
     }
 
     async fn still_holds(&self, _: &RequestContext) -> bool {

@@ -5,14 +5,14 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::header::{LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use han_crypto::OpaqueToken;
 use han_db::queries::login_links;
 use han_db::queries::login_links::LOGIN_LINK_PREFIX;
 use serde::Deserialize;
 
 use super::form::SmallForm;
-use super::{cookie, csrf};
+use super::{cookie, csrf, return_to};
 use crate::config::PublicUrl;
 use crate::page::html;
 use crate::state::AppState;
@@ -52,7 +52,8 @@ pub(crate) async fn page(query: Result<Query<TokenField>, QueryRejection>) -> Re
     )
 }
 
-/// `POST /auth/login-link`: uses the link, opens a session and redirects to the dashboard.
+/// `POST /auth/login-link`: uses the link, opens a session and redirects to where the browser was going, else to the
+/// dashboard.
 pub(crate) async fn redeem(
     State(state): State<AppState>,
     headers: HeaderMap,
@@ -73,6 +74,8 @@ pub(crate) async fn redeem(
         ));
     };
     tracing::info!(user = %opened.user_id, "a user signed in by link");
-    let cookie = cookie::set(&state.public_url, &opened.token);
-    Ok((StatusCode::SEE_OTHER, [(LOCATION, "/".to_owned()), (SET_COOKIE, cookie)]).into_response())
+    let target = return_to::kept(&state.public_url, &headers);
+    let cookies = [cookie::set(&state.public_url, &opened.token), return_to::forget(&state.public_url)];
+    let cookies = AppendHeaders(cookies.map(|cookie| (SET_COOKIE, cookie)));
+    Ok((StatusCode::SEE_OTHER, [(LOCATION, target)], cookies).into_response())
 }

@@ -13,4 +13,5 @@ pub(crate) mod login_link;
 pub(crate) mod middleware;
 pub(crate) mod oauth;
 pub(crate) mod return_to;
+pub(crate) mod sign_in;
 pub(crate) mod tokens;

@@ -61,6 +61,16 @@ const CORS_ORIGINS: Variable<Optional<Vec<String>>> = Variable {
     },
 };
 
+const CLIENT_CONNECT_ORIGINS: Variable<Optional<Vec<String>>> = Variable {
+    name: "HAN_CLIENT_CONNECT_ORIGINS",
+    about: "other origins that the dashboard's pages may connect to (CSP connect-src), separated by commas",
+    kind: Optional {
+        unset: "",
+        accepted: "origins such as https://coordinator.example.com:41957, separated by commas",
+        parse: origins,
+    },
+};
+
 const ENVIRONMENT: Variable<Choice<Environment>> = Variable {
     name: "HAN_ENV",
     about: "development serves GraphiQL at /graphiql",
@@ -90,6 +100,7 @@ pub(super) const VARIABLES: &[&dyn Describe] = &[
     &CORS_ORIGINS,
     &ENVIRONMENT,
     &CLIENT_DIR,
+    &CLIENT_CONNECT_ORIGINS,
 ];
 
 /// What the server is used for.
@@ -112,6 +123,8 @@ pub struct HttpConfig {
     pub environment: Environment,
     /// A built dashboard to serve.
     pub client_dir: Option<PathBuf>,
+    /// Other origins that the dashboard's pages may connect to.
+    pub client_connect_origins: Vec<String>,
     /// The factor of all rate limits; `None` if rates are not limited.
     pub rate_factor: Option<u32>,
     /// Origins whose pages may read responses.
@@ -139,6 +152,7 @@ impl HttpConfig {
             public_url: reader.value(&PUBLIC_URL),
             environment,
             client_dir: reader.value(&CLIENT_DIR),
+            client_connect_origins: reader.value(&CLIENT_CONNECT_ORIGINS).unwrap_or_default(),
             rate_factor: limited.then_some(factor),
             cors_origins: reader.value(&CORS_ORIGINS).unwrap_or_default(),
             trusted_proxies: reader.value(&TRUSTED_PROXIES),

@@ -15,7 +15,7 @@ use crate::support::{JWT_SECRET, Person, TestServer, answer, batch, problem};
 
 /// Routes without authentication; every other route needs a credential. Sign-in routes have their secret in the request
 /// itself, and pages say how to sign in.
-const PUBLIC: [&str; 11] = [
+const PUBLIC: [&str; 12] = [
     "/health",
     "/ready",
     "/auth/login-link",
@@ -23,6 +23,7 @@ const PUBLIC: [&str; 11] = [
     "/auth/github",
     "/auth/github/callback",
     "/auth/refresh",
+    "/auth/sign-in",
     "/auth/device",
     "/auth/device/code",
     "/auth/device/token",

@@ -155,7 +155,7 @@ both_databases!(
         assert_eq!(hits, ["a build that is green", "the red build"], "{body}");
         assert_eq!(
             body["data"]["session"]["searchMessages"],
-            json!([{"messageId": "Message:s1:main:u1", "messageIndex": 0, "preview": "the red build"}])
+            json!([{"messageId": "Message:s1~main~u1", "messageIndex": 0, "preview": "the red build"}])
         );
         let (_, body) = answer(server.graphql(&eve.key, query).send().await.unwrap()).await;
         assert_eq!(body["data"]["searchMessages"]["edges"], json!([]));

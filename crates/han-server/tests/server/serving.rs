@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use han_db::queries::login_links;
 use han_testkit::{SyntheticSession, TestDatabase, both_databases};
 use reqwest::header;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -23,6 +24,95 @@ both_databases!(
         assert!(away.headers().contains_key(header::RETRY_AFTER));
         assert_eq!(problem(away).await.0, 503);
         assert_eq!(server.get("/health").send().await.unwrap().status(), 200);
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn health_shows_the_process_to_signed_in_callers_only(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let ada = server.person("ada").await;
+        let cookie = server.cookie(&ada.user_id).await;
+        for (name, value) in [("cookie", cookie.clone()), ("authorization", format!("Bearer {}", ada.key))] {
+            let request = server.get("/health").header(name, value).header("sec-fetch-site", "same-origin");
+            let (status, found) = answer(request.send().await.unwrap()).await;
+            assert_eq!((status.as_u16(), &found["status"]), (200, &serde_json::json!("ok")), "{name}");
+            assert_eq!(found["pid"], std::process::id(), "{name}");
+            assert!(found["uptime"].is_u64() && found["version"].is_string(), "{found}");
+        }
+        for (name, value) in [
+            ("x-none", String::new()),
+            ("cookie", cookie + "x"),
+            ("authorization", "Bearer han_key_none".to_owned()),
+            ("x-forwarded-for", "127.0.0.1".to_owned()),
+        ] {
+            let (status, found) =
+                answer(server.get("/health").header(name, value).send().await.unwrap()).await;
+            assert_eq!((status.as_u16(), found.as_object().unwrap().len()), (200, 2), "{name}: {found}");
+        }
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn a_page_without_a_session_leads_to_the_sign_in_page(db: TestDatabase) {
+        let client = tempfile::tempdir().unwrap();
+        std::fs::write(client.path().join("index.html"), "the dashboard").unwrap();
+        std::fs::write(client.path().join("icon.svg"), "<svg/>").unwrap();
+        let server = TestServer::start_with(&db, |config| {
+            config.http.client_dir = Some(client.path().to_owned());
+        })
+        .await;
+        let ada = server.person("ada").await;
+        let cookie = server.cookie(&ada.user_id).await;
+        let html = "text/html,application/xhtml+xml";
+        let location = |response: &reqwest::Response| {
+            response.headers().get(header::LOCATION).map(|to| to.to_str().unwrap().to_owned())
+        };
+        let expected = |wanted: &str| Some(format!("/auth/sign-in?return_to={wanted}"));
+        for (path, wanted) in [
+            ("/", "%2F"),
+            ("/index.html", "%2Findex.html"),
+            ("/sessions/a?x=1&y=%2F", "%2Fsessions%2Fa%3Fx%3D1%26y%3D%252F"),
+            ("//evil.example/x", "%2F"),
+        ] {
+            let response = server.get(path).header("accept", html).send().await.unwrap();
+            assert_eq!((response.status().as_u16(), location(&response)), (303, expected(wanted)), "{path}");
+            assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+            let ended = server.get(path).header("accept", html).header("cookie", format!("{cookie}x"));
+            assert_eq!(location(&ended.send().await.unwrap()), expected(wanted), "{path}");
+            let signed_in = server.get(path).header("accept", html).header("cookie", &cookie);
+            assert_eq!(signed_in.send().await.unwrap().status(), 200, "{path}");
+        }
+        // Scripts and programs get what they ask for; files are no secret.
+        for (path, accept) in [("/", "*/*"), ("/icon.svg", html), ("/sessions/a", "application/json")] {
+            let response = server.get(path).header("accept", accept).send().await.unwrap();
+            assert_eq!(response.status(), 200, "{path}");
+        }
+        let query = server.post("/graphql").header("accept", html).body("{\"query\":\"{ __typename }\"}");
+        assert_eq!(query.header("content-type", "application/json").send().await.unwrap().status(), 401);
+
+        // The page keeps where the browser was going, for a sign-in link.
+        for (wanted, target) in [("/sessions/a?x=1", "/sessions/a?x=1"), ("//evil.example", "/")] {
+            let page = server.get("/auth/sign-in").query(&[("return_to", wanted)]).send().await.unwrap();
+            assert_eq!(page.status(), 200);
+            let set = page.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();
+            let kept = set.split(';').next().unwrap().to_owned();
+            let link = login_links::create(&server.db, &ada.user_id).await.unwrap();
+            let origin = server.url.clone();
+            let redeem = server
+                .post_form("/auth/login-link", format!("token={}", link.expose()))
+                .header("origin", origin)
+                .header("cookie", kept);
+            let response = redeem.send().await.unwrap();
+            assert_eq!((response.status().as_u16(), location(&response)), (303, Some(target.to_owned())));
+            let cookies = response.headers().get_all(header::SET_COOKIE).iter();
+            let cookies: Vec<_> = cookies.map(|cookie| cookie.to_str().unwrap().to_owned()).collect();
+            assert!(
+                cookies[0].starts_with("han_session=") && cookies[1].starts_with("han_return_to=;"),
+                "{cookies:?}"
+            );
+        }
         server.stop().await;
     }
 );

@@ -82,6 +82,8 @@ pub struct LineRecord {
     pub subagents: Vec<String>,
     /// The first tool that it uses, the tool of an MCP or exposed call or result, or the name of any other Han event.
     pub tool_name: Option<String>,
+    /// The id of the call that it is, if it is an MCP or exposed call.
+    pub call_id: Option<String>,
     /// The results that it contains.
     pub results: Vec<ResultRecord>,
     /// The subagent that a `progress` line reports on, with the tool use that started it. Progress lines arrive before
@@ -112,10 +114,24 @@ pub struct LineRecord {
     pub version: Option<String>,
     /// The session's short name.
     pub slug: Option<String>,
+    /// The agent team that the session works in.
+    pub team_name: Option<String>,
     /// The pull request that it opened or names.
     pub pull_request: Option<PullRequest>,
     /// The sentiment of a prompt.
     pub sentiment: Option<SentimentRecord>,
+}
+
+impl LineRecord {
+    /// The calls that it makes, with the ids that their results name. Hook runs are in `hook`.
+    pub fn calls(&self) -> impl Iterator<Item = (ResultKind, &str)> {
+        let kind = match self.kind {
+            MessageKind::ExposedToolCall => ResultKind::Exposed,
+            _ => ResultKind::Mcp,
+        };
+        let uses = self.tool_uses.iter().map(|tool| (ResultKind::Tool, tool.call_id.as_str()));
+        uses.chain(self.call_id.iter().map(move |call_id| (kind, call_id.as_str())))
+    }
 }
 
 /// The source of a line's time.

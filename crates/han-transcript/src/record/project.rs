@@ -72,6 +72,10 @@ pub fn project(line: &str, at: &LineContext<'_>) -> LineRecord {
         tool_name: tool_name(&read, &uses.tools),
         tool_uses: uses.tools,
         subagents: uses.subagents,
+        call_id: match kind {
+            MessageKind::McpToolCall | MessageKind::ExposedToolCall => read.call_id(),
+            _ => None,
+        },
         results: answered.results,
         agent_start: if progress { agent_start(&read) } else { None },
         hook: HookRecord::read(&read),
@@ -86,6 +90,7 @@ pub fn project(line: &str, at: &LineContext<'_>) -> LineRecord {
         cwd: named("cwd", MAX_PATH),
         version: named("version", 64),
         slug: named("slug", MAX_NAME),
+        team_name: named("teamName", MAX_NAME),
         pull_request: PullRequest::read(&read, tool_result.as_ref()),
         sentiment: (kind == MessageKind::SentimentAnalysis).then(|| SentimentRecord::read(&read)),
         uuid,

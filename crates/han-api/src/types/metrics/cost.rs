@@ -16,7 +16,7 @@ pub struct CostAnalysis {
     estimated_cost_usd: Option<f64>,
     /// Tokens of models without a price, which no cost includes.
     unpriced_tokens: i64,
-    /// Always true: list prices are not an invoice.
+    /// Whether tokens of models without a price are missing from the cost: `unpricedTokens` is not 0.
     is_estimated: bool,
     /// How tokens are paid for: always null, because transcripts do not record it.
     billing_type: Option<String>,
@@ -169,7 +169,7 @@ impl CostAnalysis {
         Self {
             estimated_cost_usd: usd(&cost.total),
             unpriced_tokens: cost.total.unpriced_tokens,
-            is_estimated: true,
+            is_estimated: cost.total.unpriced_tokens > 0,
             billing_type: None,
             cost_per_session: cost.per_session.filter(|_| known),
             cost_per_completed_task: cost.per_completed_task.filter(|_| known),

@@ -2,8 +2,8 @@
 
 use han_types::Timestamp;
 
-/// A model's display name: `Claude Opus 4.6` for `claude-opus-4-6-20260205`. An id of another form is its own display
-/// name.
+/// A model's display name: `Opus 4.6` for `claude-opus-4-6-20260205`. Its first word is the family, which clients show
+/// and sort by. An id of another form is its own display name.
 pub(super) fn model(id: &str) -> String {
     let short = id.rfind("anthropic").and_then(|at| id.get(at + "anthropic".len() + 1..)).unwrap_or(id);
     let (short, window) = match short.strip_suffix("[1m]") {
@@ -11,21 +11,29 @@ pub(super) fn model(id: &str) -> String {
         None => (short, ""),
     };
     let Some(rest) = short.strip_prefix("claude-") else { return id.to_owned() };
-    let mut name = "Claude".to_owned();
-    let mut number_before = false;
+    let (mut words, mut version): (Vec<String>, Vec<&str>) = (Vec::new(), Vec::new());
     for part in rest.split(['-', '@']) {
         let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
         // The date of a release, or its revision on another vendor's platform.
         if (digits && part.len() == 8) || part == "latest" || is_revision(part) {
             break;
         }
-        name.push(if digits && number_before { '.' } else { ' ' });
-        number_before = digits;
-        let mut letters = part.chars();
-        name.extend(letters.next().map(|first| first.to_ascii_uppercase()));
-        name.push_str(letters.as_str());
+        if digits {
+            version.push(part);
+        } else {
+            let mut letters = part.chars();
+            let first = letters.next().map(|first| first.to_ascii_uppercase());
+            words.push(first.into_iter().chain(letters).collect());
+        }
     }
-    name + window
+    if words.is_empty() {
+        words.push("Claude".to_owned());
+    }
+    // Older ids have the version before the family.
+    if !version.is_empty() {
+        words.insert(1, version.join("."));
+    }
+    words.join(" ") + window
 }
 
 /// Whether a part is a revision such as `v1:0`.
@@ -65,12 +73,13 @@ mod tests {
     #[test]
     fn display_names_of_models() {
         for (id, name) in [
-            ("claude-opus-4-6", "Claude Opus 4.6"),
-            ("claude-opus-4-6-20260205", "Claude Opus 4.6"),
-            ("claude-opus-4@20250514", "Claude Opus 4"),
-            ("claude-3-5-sonnet-latest", "Claude 3.5 Sonnet"),
-            ("claude-sonnet-4-5[1m]", "Claude Sonnet 4.5 (1M)"),
-            ("eu.anthropic.claude-haiku-4-5-20251001-v1:0", "Claude Haiku 4.5"),
+            ("claude-opus-4-6", "Opus 4.6"),
+            ("claude-opus-4-6-20260205", "Opus 4.6"),
+            ("claude-opus-4@20250514", "Opus 4"),
+            ("claude-3-5-sonnet-latest", "Sonnet 3.5"),
+            ("claude-sonnet-4-5[1m]", "Sonnet 4.5 (1M)"),
+            ("eu.anthropic.claude-haiku-4-5-20251001-v1:0", "Haiku 4.5"),
+            ("claude-2", "Claude 2"),
             ("<synthetic>", "<synthetic>"),
             ("gpt-5", "gpt-5"),
             ("anthropic", "anthropic"),

@@ -92,7 +92,7 @@ pub(super) fn check_activity(asked: &Asked<'_>, found: &Value) {
         let found = fields.map(|field| usage[field].as_i64().unwrap());
         assert_eq!(found, [n[0], n[1], n[2], n[3] + n[4], total(n)], "{model}");
         close(&usage["costUsd"], dollars(model, n));
-        let shown = if model == "claude-opus-4-6" { "Claude Opus 4.6" } else { "Claude Haiku 4.5" };
+        let shown = if model == "claude-opus-4-6" { "Opus 4.6" } else { "Haiku 4.5" };
         assert_eq!(usage["displayName"], if model == "orchard-1" { model } else { shown });
     }
     close(&found["tokenUsage"]["estimatedCostUsd"], asked.cost());

@@ -13,7 +13,7 @@ use super::rollup_delta::{CONTINUATION, Counts, Kind, RollupDelta};
 use crate::bulk_insert::{BulkInsert, Column};
 use crate::entities::MessagePosition;
 use crate::keys::TeamKeys;
-use crate::queries::tool_results::{AGENT, UNNAMED_HOOK};
+use crate::queries::tool_results::{AGENT, UNNAMED_HOOK, call_kind};
 use crate::{DbError, ScopedTx};
 
 /// A line that was not stored before.
@@ -134,7 +134,7 @@ impl Derive<'_> {
         Ok(self.keys.seal(self.seals, context, text, self.tx.entropy())?)
     }
 
-    /// Stores results under their calls.
+    /// Stores results under their calls, and the line of each call.
     async fn results(&self, new: &[NewLine<'_>]) -> Result<(), DbError> {
         // By primary key: a statement must not contain a key twice.
         let mut rows: BTreeMap<ResultKey, ResultColumns> = BTreeMap::new();
@@ -155,6 +155,15 @@ impl Derive<'_> {
                 let success = result.success.map(i64::from);
                 let action = result.file_action.map(FileAction::as_str);
                 rows.insert(key, (success, result.duration_ms, action));
+            }
+            for (kind, call_id) in record.calls() {
+                let key = (
+                    call_kind(kind).to_owned(),
+                    call_id.to_owned(),
+                    line.transcript.to_owned(),
+                    record.uuid.clone(),
+                );
+                rows.insert(key, (None, None, None));
             }
             if let Some(start) = &record.agent_start {
                 let key = (AGENT.to_owned(), start.call_id.clone(), String::new(), start.agent_id.clone());

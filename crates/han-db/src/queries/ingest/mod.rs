@@ -711,6 +711,7 @@ fn merge_lines(details: &mut SessionDetails, new: &[&Placed<'_>]) {
         last(&mut details.git_branch, &record.git_branch);
         last(&mut details.version, &record.version);
         last(&mut details.slug, &record.slug);
+        last(&mut details.team_name, &record.team_name);
         if let Some(pr) = &record.pull_request {
             let value = (Some(pr.number), pr.url.clone());
             Stamped::keep_last(&mut details.pull_request, Stamped::new(&at, value));

@@ -25,7 +25,8 @@ pub struct TaskMetrics {
     pub partial: i64,
     /// Han's tasks that failed or were abandoned.
     pub failed: i64,
-    /// The share of successful tasks among those with an outcome.
+    /// The share of successful tasks among those with an outcome; if none has an outcome but some were completed, the
+    /// share of completed tasks.
     pub success_rate: Option<f64>,
     /// The mean confidence of tasks with confidence and outcome, from 0 to 1.
     pub average_confidence: Option<f64>,
@@ -101,7 +102,15 @@ pub(super) fn of_rows<'r>(rows: impl Iterator<Item = &'r RollupCountRow>) -> Tas
         }
     }
     metrics.by_type = types.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
-    metrics.success_rate = share(metrics.succeeded, metrics.succeeded + metrics.partial + metrics.failed);
+    let rated = metrics.succeeded + metrics.partial + metrics.failed;
+    metrics.success_rate = if rated > 0 {
+        share(metrics.succeeded, rated)
+    } else if metrics.completed() > 0 {
+        // More may end in a range than begin in it.
+        share(metrics.completed(), metrics.total().max(metrics.completed()))
+    } else {
+        None
+    };
     metrics.average_confidence = share(score, scored).map(|millionths| millionths / 1e6);
     metrics.calibration = share(error, scored).map(|millionths| 1.0 - millionths / 1e6);
     metrics.average_seconds = share(duration, timed).map(|ms| ms / 1e3);
