@@ -59,12 +59,14 @@ pub enum DbError {
         name: &'static str,
     },
     /// A task for blocking work panicked, or the runtime shut down before it ran.
-    #[error("{what} did not end: {source}")]
+    ///
+    /// The text of a panic may quote the content that the task worked on. It is not kept: it is on standard error.
+    #[error("{what} did not end: {cause}")]
     TaskLost {
         /// The task.
         what: &'static str,
-        /// The panic or cancellation.
-        source: tokio::task::JoinError,
+        /// How it ended.
+        cause: &'static str,
     },
     /// The database's schema is from a newer program.
     #[error(
@@ -217,7 +219,10 @@ where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
-    tokio::task::spawn_blocking(work).await.map_err(|source| DbError::TaskLost { what, source })
+    tokio::task::spawn_blocking(work).await.map_err(|error| DbError::TaskLost {
+        what,
+        cause: if error.is_panic() { "it panicked" } else { "the runtime stopped" },
+    })
 }
 
 fn is_io(err: &sqlx::Error) -> bool {
@@ -240,7 +245,15 @@ fn runtime(err: &DbErr) -> Option<&sqlx::Error> {
 mod tests {
     use sea_orm::{DbErr, RuntimeErr};
 
-    use super::DbError;
+    use super::{DbError, blocking};
+
+    #[tokio::test]
+    async fn the_text_of_a_panic_is_not_part_of_the_error() {
+        let lost: DbError = blocking("indexing lines", || panic!("what a line said")).await.unwrap_err();
+        let texts = format!("{lost} {lost:?} {}", lost.summary());
+        assert!(!texts.contains("what a line said"), "{texts}");
+        assert_eq!(lost.summary(), "indexing lines did not end: it panicked");
+    }
 
     #[test]
     fn a_summary_has_no_text_of_the_database() {

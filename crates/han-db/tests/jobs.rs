@@ -439,3 +439,22 @@ async fn on_postgresql_the_clocks_of_replicas_do_not_matter() {
     assert_eq!(status(&other).await.holder.as_ref(), Some(&one.name));
     one.stop().await;
 }
+
+/// On SQLite the machine's clock counts; on PostgreSQL the server's.
+#[tokio::test]
+async fn a_clock_that_was_ahead_does_not_stop_a_job() {
+    let database = TestDatabase::sqlite().await;
+    let world = world(&database).await;
+    let year = 365 * 24 * 3600;
+    world.clock.advance_seconds(year);
+    let hourly = Schedule::Every(Duration::from_secs(3600));
+    let mut ahead = Replica::start(&world.db, LONG, hourly, &[Act::Return(Outcome::Done)]);
+    ahead.started().await;
+    until(&world.db, |job| job.last_outcome == Some(RunOutcome::Done)).await;
+    ahead.stop().await;
+
+    world.clock.advance_seconds(-year);
+    let mut corrected = Replica::start(&world.db, LONG, hourly, &[Act::Return(Outcome::Done)]);
+    corrected.started().await;
+    corrected.stop().await;
+}

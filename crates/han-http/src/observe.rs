@@ -53,7 +53,7 @@ pub async fn observe(State(ids): State<RequestIds>, mut request: Request, next: 
         request.headers_mut().insert(REQUEST_ID, id.clone());
     }
     let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str);
-    let span = tracing::info_span!("request", %id, method = %request.method(), route);
+    let span = tracing::info_span!("request", id = id.as_str(), method = %request.method(), route);
     let begun = Instant::now();
     let mut response = async {
         let response = next.run(request).await;

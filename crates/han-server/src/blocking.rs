@@ -18,9 +18,9 @@ pub(crate) async fn run<T: Send + 'static>(
     tokio::task::spawn_blocking(move || span.in_scope(work)).await.map_err(|error| lost(what, &error))
 }
 
-/// Logs that a task was lost.
+/// Logs that a task was lost. The text of a panic may quote content, so it is not logged: it is on standard error.
 pub(crate) fn lost(what: &'static str, error: &JoinError) -> Lost {
-    tracing::error!(%error, "{what} was lost");
+    tracing::error!(panicked = error.is_panic(), "{what} was lost");
     Lost
 }
 

@@ -9,6 +9,7 @@
 mod runner;
 mod search_index;
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -168,7 +169,12 @@ impl Registry {
     pub async fn run(self, stopping: CancellationToken) {
         tracing::info!(replica = self.replica, "background jobs start");
         let mut runners = JoinSet::new();
+        let mut names = HashSet::new();
         for job in self.jobs {
+            if !names.insert(job.name()) {
+                tracing::error!(job = job.name(), "two jobs have this name: the second does not run");
+                continue;
+            }
             runners.spawn(runner::serve(
                 job,
                 self.db.clone(),
@@ -177,6 +183,12 @@ impl Registry {
                 stopping.clone(),
             ));
         }
-        while runners.join_next().await.is_some() {}
+        while let Some(ended) = runners.join_next().await {
+            if ended.is_err_and(|error| error.is_panic()) {
+                tracing::error!(
+                    "the runner of a job panicked: the job does not run until the server is restarted"
+                );
+            }
+        }
     }
 }

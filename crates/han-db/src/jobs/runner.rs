@@ -72,17 +72,30 @@ impl Runner {
                 Schedule::Every(every) => Some(every),
                 Schedule::Continuous => None,
             };
-            jobs::register(&self.db, name, every).await?;
-            *registered = true;
+            let done = self.unless_stopping(jobs::register(&self.db, name, every)).await?;
+            *registered = done.is_some();
         }
         let sent = Instant::now();
-        match jobs::acquire(&self.db, name, &self.replica, self.lease).await? {
-            Turn::NotBefore(wait) => Ok(wait.clamp(MIN_WAIT, CHECK_EVERY)),
-            Turn::Ours(lease) => {
+        match self.unless_stopping(jobs::acquire(&self.db, name, &self.replica, self.lease)).await? {
+            None => Ok(MIN_WAIT),
+            Some(Turn::NotBefore(wait)) => Ok(wait.clamp(MIN_WAIT, CHECK_EVERY)),
+            Some(Turn::Ours(lease)) => {
                 tracing::debug!(job = name, lease = lease.number, "the job starts");
-                self.run(lease, sent).await?;
-                Ok(Duration::ZERO)
+                Ok(self.run(lease, sent).await)
             }
+        }
+    }
+
+    /// Waits for `work`, but not when the server stops: a shutdown must not wait for the database. `None` if it stopped
+    /// first; a lease that was taken without notice ends by itself.
+    async fn unless_stopping<T>(
+        &self,
+        work: impl Future<Output = Result<T, DbError>>,
+    ) -> Result<Option<T>, DbError> {
+        tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => Ok(None),
+            done = work => done.map(Some),
         }
     }
 
@@ -96,7 +109,8 @@ impl Runner {
         self.lease * 4 / 5
     }
 
-    async fn run(&self, lease: Lease, sent: Instant) -> Result<(), DbError> {
+    /// Runs the job under `lease`, which was requested at `sent`; returns when to ask again.
+    async fn run(&self, mut lease: Lease, sent: Instant) -> Duration {
         let report = Arc::new(Mutex::new(Report::default()));
         let asked_to_stop = CancellationToken::new();
         let context = JobContext {
@@ -111,11 +125,20 @@ impl Runner {
         let task = AbortOnDropHandle::new(tokio::spawn(async move { job.run(&context).await }));
         let outcome = self.watch(task, &lease, &report, &asked_to_stop, sent).await;
         let report = report.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // A run that lasted this long was no failure in a row: a continuous job that fails now and then starts again soon.
+        if sent.elapsed() > MAX_BACKOFF {
+            lease.failures_in_row = 0;
+        }
         let end = End { outcome, next_in: self.next_in(outcome, &lease) };
-        // Where the database does not answer, the lease ends by itself. A shutdown must not wait for that.
-        match tokio::time::timeout(self.lease / 5, jobs::finish(&self.db, &lease, &report, end)).await {
-            Ok(finished) => finished,
-            Err(_) => Err(DbError::Busy),
+        // If the database does not respond, the lease ends by itself. A shutdown must not wait for that.
+        let finished =
+            tokio::time::timeout(self.lease / 5, jobs::finish(&self.db, &lease, &report, end)).await;
+        match finished.unwrap_or(Err(DbError::Busy)) {
+            Ok(()) => Duration::ZERO,
+            Err(error) => {
+                tracing::warn!(%error, job = lease.name, "the end of the job's run could not be recorded");
+                end.next_in.max(self.retry_after())
+            }
         }
     }
 
@@ -193,8 +216,8 @@ impl Runner {
                 (RunOutcome::Failed, error.summary())
             }
             Err(error) => {
-                tracing::error!(%error, job = name, "the job panicked");
-                // What a panic says may quote what was being worked on, so it is not stored.
+                // The text of a panic may quote content, so it is neither stored nor logged: it is on standard error.
+                tracing::error!(job = name, panicked = error.is_panic(), "the job panicked");
                 (RunOutcome::Panicked, format!("panicked; see the log of replica {}", self.replica))
             }
         };
@@ -207,6 +230,8 @@ impl Runner {
         match (outcome, self.job.schedule()) {
             (RunOutcome::Done, Schedule::Every(every)) => every,
             (RunOutcome::Done, Schedule::Continuous) => self.retry_after(),
+            // Nothing asked it to stop: without a wait it would start again and again.
+            (RunOutcome::Stopped, _) if !self.stopping.is_cancelled() => self.retry_after(),
             (RunOutcome::Stopped | RunOutcome::Lost, _) => Duration::ZERO,
             (RunOutcome::Failed | RunOutcome::Panicked, _) => {
                 let doublings = lease.failures_in_row.min(20);

@@ -13,6 +13,10 @@ use crate::commits::JOBS_CHANNEL;
 use crate::entities::{JobState, JobStatus, Progress, RunOutcome};
 use crate::{Db, DbError};
 
+/// No row is written with a time further ahead than this (and its schedule). A later one is from a clock that was wrong
+/// and has been corrected; it counts as past, or the job would not run until then.
+const MAX_AHEAD: Duration = Duration::from_secs(30 * 60);
+
 /// The longest error that is kept, in bytes.
 const MAX_ERROR: usize = 500;
 
@@ -101,11 +105,13 @@ pub(crate) async fn acquire(
         let update = "UPDATE jobs SET lease_holder = $2, lease_until = $4, lease_number = lease_number + 1, \
              last_started_at = $3, runs = runs + 1, updated_at = $3, \
              last_outcome = CASE WHEN lease_holder IS NULL THEN last_outcome ELSE 'lost' END \
-             WHERE name = $1 AND due_at <= $3 \
-             AND (lease_holder IS NULL OR lease_holder = $2 OR lease_until <= $3) \
+             WHERE name = $1 \
+             AND (due_at <= $3 OR due_at > $3 + $5 + COALESCE(schedule_seconds, 0) * 1000) \
+             AND (lease_holder IS NULL OR lease_holder = $2 OR lease_until <= $3 OR lease_until > $3 + $5) \
              RETURNING lease_number, failures_in_row, last_outcome, progress";
         let until = now.saturating_add(milliseconds(length));
-        let values = [name.into(), holder.into(), now.into(), until.into()];
+        let ahead = milliseconds(MAX_AHEAD.max(length * 2));
+        let values = [name.into(), holder.into(), now.into(), until.into(), ahead.into()];
         if let Some(row) = tx.one::<LeaseRow, _>(update, values).await? {
             let done = outcome(row.last_outcome.as_deref()) == Some(RunOutcome::Done);
             return Ok(Turn::Ours(Lease {

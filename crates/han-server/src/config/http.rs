@@ -161,12 +161,13 @@ impl HttpConfig {
 }
 
 fn read_listen(reader: &mut VariableReader<'_>) -> SocketAddr {
-    let listen = reader.value(&LISTEN);
-    let port = reader.value(&PORT);
-    match port {
+    if reader.text(LISTEN.name).is_some() {
+        return reader.value(&LISTEN);
+    }
+    match reader.value(&PORT) {
         // Platforms that set only a port route to it from outside.
-        Some(port) if reader.text(LISTEN.name).is_none() => SocketAddr::from(([0, 0, 0, 0], port)),
-        _ => listen,
+        Some(port) => SocketAddr::from(([0, 0, 0, 0], port)),
+        None => reader.value(&LISTEN),
     }
 }
 
