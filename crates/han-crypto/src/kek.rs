@@ -71,7 +71,7 @@ impl Kek {
     /// and 5), with or without padding. White space around it is ignored, because files end with a line feed.
     ///
     /// # Errors
-    /// [`CryptoError::KekSecret`], whose message tells how to generate a valid one.
+    /// [`CryptoError::KekSecret`], whose message says how to generate a valid one.
     pub fn from_base64(secret: &SecretString) -> Result<Self, CryptoError> {
         Self::parse("the KEK", secret.expose_secret())
     }

@@ -91,10 +91,10 @@ pub(crate) struct BulkInsert {
     pub constants: Vec<(&'static str, Value)>,
     /// Columns that differ.
     pub columns: Vec<Column>,
-    /// What stands after `ON CONFLICT`; empty where the rows are known to be new: to ask costs PostgreSQL a search of
+    /// The text after `ON CONFLICT`; empty if the rows are known to be new, because the check costs PostgreSQL a search of
     /// the index for each row.
     pub on_conflict: &'static str,
-    /// What stands after `RETURNING`; empty for nothing.
+    /// The text after `RETURNING`; empty for nothing.
     pub returning: &'static str,
 }
 

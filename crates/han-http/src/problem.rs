@@ -158,7 +158,7 @@ impl Problem {
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
             "The server failed",
-            "the server's log tells more under this answer's x-request-id",
+            "the server's log has more under this response's x-request-id",
         )
     }
 }

@@ -1,5 +1,5 @@
 //! A server as a value: built from its configuration and a database that is ready, then served on a listener until
-//! it is told to stop. The command line and the tests start it the same way.
+//! it is stopped. The command line and the tests start it the same way.
 
 use std::io;
 use std::sync::Arc;

@@ -4,7 +4,7 @@
 //! It imports no product crate except han-types, so that every product crate can use it in its tests.
 //!
 //! Fake only what a test cannot reach, and fake it at the HTTP level. Tests run the real server, the real client and
-//! real databases. A fake stands in only for a service on the internet ([`FakeGithub`]): it is an HTTP server on
+//! real databases. A fake replaces only a service on the internet ([`FakeGithub`]): it is an HTTP server on
 //! localhost that behaves as the vendor's documentation states, including its errors, and the product's own HTTP client
 //! talks to it. Do not add traits to product code only to replace an implementation by a mock.
 #![allow(

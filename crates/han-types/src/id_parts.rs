@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 const SEPARATOR: char = '~';
 
-/// Whether a byte stands for itself; every other one is percent-encoded.
+/// Whether a byte is kept unchanged; every other one is percent-encoded.
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
 }

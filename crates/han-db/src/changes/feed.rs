@@ -295,7 +295,7 @@ mod tests {
         assert!(reader.seen.is_empty());
     }
 
-    /// A crash of PostgreSQL takes numbers back that nobody durably used. Rows that reuse them are
+    /// A crash of PostgreSQL takes numbers back that no durable transaction used. Rows that reuse them are
     /// delivered.
     #[tokio::test]
     async fn reused_numbers_are_delivered_after_a_crash() {

@@ -24,7 +24,7 @@ use crate::stored::stored;
 use crate::{Db, DbError};
 
 /// The most messages of one change that are sent one by one; for more, subscribers are asked to fetch.
-const MOST_TOLD: i64 = 10_000;
+const MAX_SENT_ONE_BY_ONE: i64 = 10_000;
 /// How many loaded batches, and how many bytes of them, are kept for subscribers that ask a moment later.
 const RECENT_BATCHES: usize = 256;
 const RECENT_BYTES: usize = 32 << 20;
@@ -108,7 +108,7 @@ impl Recent {
 }
 
 impl Change {
-    /// The change that a row of the outbox stands for.
+    /// The change that a row of the outbox describes.
     fn of_row(row: ChangeRow, recent: &Arc<Recent>) -> Result<Self, DbError> {
         Ok(Self {
             seq: row.seq,
@@ -158,7 +158,7 @@ impl Change {
         if to <= from {
             return Ok(Some(Arc::default()));
         }
-        if to - from > MOST_TOLD {
+        if to - from > MAX_SENT_ONE_BY_ONE {
             return Ok(None);
         }
         let mut loaded = self.messages.lock().await;
@@ -237,7 +237,7 @@ impl Change {
         if to <= from {
             return Ok(Some(Arc::default()));
         }
-        if to - from > MOST_TOLD {
+        if to - from > MAX_SENT_ONE_BY_ONE {
             return Ok(None);
         }
         let load = || async {

@@ -4,7 +4,7 @@ use han_types::MessageKey;
 
 use crate::page::MessageCursor;
 
-/// Where a line stands among its session's lines.
+/// The position of a line among its session's lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessagePosition {
     /// Nowhere: it nests under what it answers.
@@ -59,7 +59,7 @@ pub struct Message {
     pub parent_uuid: Option<String>,
     /// The subagent that wrote it.
     pub agent_id: Option<String>,
-    /// Whether it stands in the session's message list.
+    /// Whether it is in the session's message list.
     pub listed: bool,
     /// The line as it arrived: a JSON object, or a JSON string that holds a line which is none. `None` where what is
     /// stored cannot be opened; the log says why.

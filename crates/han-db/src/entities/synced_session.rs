@@ -63,7 +63,7 @@ pub struct Totals {
     pub cache_creation_1h_tokens: i64,
 }
 
-/// A value and the line it comes from. Lines arrive in any order; which value counts is told by their own order.
+/// A value and the line it comes from. Lines arrive in any order; their own order decides which value counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamped<T> {
     at: i64,
@@ -82,14 +82,14 @@ impl<T> Stamped<T> {
         (self.at, &self.transcript, self.line)
     }
 
-    /// Puts `new` into `slot` where it is later than what stands there.
+    /// Puts `new` into `slot` if it is later than the current value.
     pub(crate) fn keep_last(slot: &mut Option<Self>, new: Self) {
         if slot.as_ref().is_none_or(|old| old.key() <= new.key()) {
             *slot = Some(new);
         }
     }
 
-    /// Puts `new` into `slot` where it is earlier than what stands there.
+    /// Puts `new` into `slot` if it is earlier than the current value.
     pub(crate) fn keep_first(slot: &mut Option<Self>, new: Self) {
         if slot.as_ref().is_none_or(|old| old.key() >= new.key()) {
             *slot = Some(new);

@@ -11,13 +11,13 @@ pub struct Task {
     pub session_id: String,
     /// Its id within the session, or the id of the call that began it as long as no result names it.
     pub task_id: String,
-    /// Where it stands.
+    /// Its status.
     pub status: TaskStatus,
     /// How it ended.
     pub outcome: Option<TaskOutcome>,
     /// How sure the agent was of that, from 0 to 1.
     pub confidence: Option<f64>,
-    /// When it was first heard of, in milliseconds since the epoch.
+    /// When it was first mentioned, in milliseconds since the epoch.
     pub started_at: i64,
     /// When it ended, in milliseconds since the epoch.
     pub completed_at: Option<i64>,
@@ -49,11 +49,11 @@ pub struct NativeTask {
     pub transcript: String,
     /// The uuid of the line that created it.
     pub uuid: String,
-    /// When it was first heard of, in milliseconds since the epoch.
+    /// When it was first mentioned, in milliseconds since the epoch.
     pub created_at: i64,
     /// When it last changed, in milliseconds since the epoch.
     pub updated_at: i64,
-    /// When it was completed, if that is where it stands, in milliseconds since the epoch.
+    /// When it was completed, if it is completed, in milliseconds since the epoch.
     pub completed_at: Option<i64>,
     /// What is sealed of it.
     pub details: NativeTaskDetails,

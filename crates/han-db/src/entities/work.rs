@@ -1,4 +1,4 @@
-//! What a session's lines tell of the work: to-dos, file changes, hooks, moods, counters.
+//! What a session's lines say about the work: to-dos, file changes, hooks, sentiments, counters.
 
 use han_transcript::fold::LinePosition;
 use han_transcript::record::{FileAction, HookRecord, TodoRecord};
@@ -59,25 +59,25 @@ pub struct FileChangeKey {
     pub n: i64,
 }
 
-/// A line that tells of a hook, opened.
+/// A decrypted line about a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookEvent {
     /// The session.
     pub session_id: String,
     /// The uuid of the line.
     pub uuid: String,
-    /// Where the line stands.
+    /// The position of the line.
     pub place: LinePosition,
-    /// What it tells. A hook without a name goes by its event's (`hook_script`).
+    /// Its content. A hook without a name has its event's (`hook_script`).
     pub hook: HookRecord,
 }
 
-/// A mood that Han read from a prompt, opened.
+/// A sentiment that Han read from a prompt, decrypted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sentiment {
     /// The session.
     pub session_id: String,
-    /// The file of the line that tells it.
+    /// The file of its line.
     pub transcript: String,
     /// The uuid of that line.
     pub uuid: String,
@@ -112,7 +112,7 @@ pub struct SessionCounts {
     pub tasks: i64,
     /// Those that ended well.
     pub tasks_done: i64,
-    /// Moods that have a score.
+    /// Sentiments with a score.
     pub sentiments: i64,
     /// The sum of those scores, in thousandths.
     pub sentiment_sum: i64,

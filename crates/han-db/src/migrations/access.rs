@@ -1,5 +1,5 @@
 //! Who may touch which table on PostgreSQL: roles, grants and row-level security. SQLite has none of it; there
-//! every query's own `team_id` condition stands alone.
+//! every query's own `team_id` condition is the only protection.
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, Statement};
 
@@ -13,10 +13,10 @@ CREATE ROLE han_system NOLOGIN;
 GRANT han_app, han_system TO CURRENT_USER;  -- as, or to, the account in DATABASE_URL";
 
 /// Makes the two roles. They belong to the whole cluster, so another database's migration may be making them at
-/// this moment: whoever loses that race finds them made.
+/// this moment: the process that loses that race finds them.
 pub(super) async fn ensure_roles(db: &DatabaseConnection) -> Result<(), DbError> {
     for role in [Role::App, Role::System].map(Role::name) {
-        // What matters is whether the account may SET ROLE. Up to PostgreSQL 15 every member may; from 16 on whoever
+        // What matters is whether the account may SET ROLE. Up to PostgreSQL 15 every member may; from 16 on the account that
         // makes a role administers it, which is a membership without that right, until it is granted
         // (postgresql.org/docs/16/role-attributes.html and sql-grant.html; only 15 is at hand in the tests).
         let member = "SELECT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = $1) AS made, \
@@ -63,7 +63,7 @@ pub(super) async fn grant(tx: &DatabaseTransaction) -> Result<(), DbErr> {
         "DO $$ BEGIN EXECUTE format('GRANT USAGE ON SCHEMA %I TO han_app, han_system', current_schema()); END $$;\n\
          REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC;\n",
     );
-    // Byte order, as in SQLite, in every text column that has not been told otherwise: lists sort alike on both.
+    // Byte order, as in SQLite, in every text column without another collation: lists sort alike on both.
     sql.push_str(
         "DO $$ DECLARE c record; BEGIN
             FOR c IN SELECT table_name, column_name FROM information_schema.columns

@@ -191,7 +191,7 @@ fn sessions() -> Tables {
                 int("ordinal"),
                 int("line"),
                 int("at"),
-                // Where it stands: 0 nowhere (it nests under another), 1 in the message list, 2 among progress
+                // Its list: 0 none (it nests under another), 1 in the message list, 2 among progress
                 // lines, 3 and 4 the same of subagents.
                 int("place"),
                 text("kind"),

@@ -1,4 +1,4 @@
-//! What is derived from lines: tasks, to-dos, file changes, hook executions, moods; tokens by session and model;
+//! What is derived from lines: tasks, to-dos, file changes, hook executions, sentiments; tokens by session and model;
 //! counts by hour. All of it can be made again from the lines (`queries::rebuild`).
 
 use sea_orm::{ConnectionTrait, DbBackend};
@@ -28,7 +28,7 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// One row for each thing that a line tells: appended, keyed by the line.
+/// One row for each thing that a line reports: appended, keyed by the line.
 fn events() -> Vec<TableCreateStatement> {
     vec![
         table(
@@ -122,7 +122,7 @@ fn events() -> Vec<TableCreateStatement> {
     ]
 }
 
-/// One row for each thing that lines describe together: how it stands by now.
+/// One row for each thing that lines describe together: its current state.
 fn states() -> Vec<TableCreateStatement> {
     vec![
         table(
@@ -257,7 +257,7 @@ const INDEXES: &[&str] = &[
     "CREATE INDEX message_usage_session ON message_usage (team_id, session_id)",
 ];
 
-/// That a session was deleted is told as its changes are.
+/// The deletion of a session is published like its changes.
 const POSTGRES_OUTBOX: &[&str] = &[
     "CREATE FUNCTION han_session_deleted() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
         SET search_path FROM CURRENT AS $$

@@ -20,7 +20,7 @@ impl MigrationTrait for Migration {
 }
 
 /// The owner's rights reach `users`; the condition, which names the transaction's own team, limits what they show:
-/// members, and whoever a session of the team belongs to.
+/// members, and the owners of its sessions.
 const POSTGRES: &[&str] = &[
     "CREATE FUNCTION han_people(ids text[])
         RETURNS TABLE (id text, username text, avatar_url text, email text, created_at bigint)

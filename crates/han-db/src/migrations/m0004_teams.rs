@@ -1,4 +1,4 @@
-//! Invites, the rotation of keys, and the announcement of rights that end: whoever holds a connection open for a
+//! Invites, the rotation of keys, and the publication of rights that end: a server that holds a connection open for a
 //! person hears at once that a membership, a key or a browser's session of theirs has changed.
 
 use sea_orm::{ConnectionTrait, DbBackend};
@@ -42,7 +42,7 @@ fn tables() -> [TableCreateStatement; 2] {
                 text("id"),
                 // SHA-256 of the code, in hexadecimal digits.
                 text("code_hash"),
-                // Whom it was meant for; whoever has the code may use it.
+                // Whom it was meant for; any user with the code may use it.
                 text("email"),
                 text("invited_by"),
                 int("created_at"),
@@ -100,7 +100,7 @@ impl Ending {
         )
     }
 
-    /// The time is the database's own, since a deleted row brings none; it only tells when the outbox row may go.
+    /// The time is the database's own, since a deleted row brings none; it only determines when the outbox row may go.
     pub(super) fn sqlite(&self) -> String {
         let Self { table, watched, of_team } = self;
         let team = if *of_team { "OLD.team_id" } else { "''" };

@@ -90,7 +90,7 @@ fn tables() -> Vec<sea_orm_migration::prelude::TableCreateStatement> {
     ]
 }
 
-/// Whoever holds a socket open with a family's access token hears when the family ends.
+/// A server with an open socket for a family's access token is notified when the family ends.
 const FAMILY_ENDS: Ending = Ending { table: "token_families", watched: &["revoked_at"], of_team: false };
 
 const STATEMENTS: &[&str] = &[

@@ -50,7 +50,7 @@ const POSTGRES: &[&str] = &[
     "CREATE INDEX search_terms_parts ON search_terms USING gin (terms) WHERE parts > 1",
     "CREATE INDEX search_terms_recent ON search_terms (team_id, at, session_id, transcript, uuid)
         WHERE parts = 1",
-    // Planned anew each time, with the words at hand: lines that hold a common word are met by walking from the newest,
+    // Planned each time, with the words at hand: lines that hold a common word are met by walking from the newest,
     // those that hold a rare one are looked up and sorted. Which is cheaper PostgreSQL knows from its statistics.
     "CREATE FUNCTION han_search(wanted text[], in_session text, in_project text, by_user text, from_at bigint,
             to_at bigint, after_at bigint, after_session text, after_transcript text, after_uuid text, most bigint)

@@ -1,6 +1,6 @@
 //! Migrations: how the schema came to be, one definition for both databases, and how they are applied.
 //!
-//! A new table is a new file here, added to [`Migrator::migrations`]; docs/CONTRIBUTING.md tells the steps. What
+//! A new table is a new file here, added to [`Migrator::migrations`]; docs/CONTRIBUTING.md lists the steps. What
 //! PostgreSQL needs besides (roles, grants, policies, triggers) comes from `access`.
 
 mod access;

@@ -23,7 +23,7 @@ pub const POLL_SECONDS: i64 = 5;
 /// What user codes are made of: consonants, so that no words appear and no two look alike (RFC 8628, section 6.1).
 pub const USER_CODE_LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 
-/// Letters of a user code: 20⁸ is 34.6 bits, of which nobody gets to try more than a handful.
+/// Letters of a user code: 20⁸ is 34.6 bits, of which a client can try only a few.
 pub const USER_CODE_LENGTH: usize = 8;
 
 /// How many logins may wait at once. With these many, one guess in two and a half million hits any of them.
@@ -54,16 +54,16 @@ pub struct WaitingLogin {
     pub created_at: Timestamp,
 }
 
-/// What a program that asks is told.
+/// The answer to a program that polls.
 #[derive(Debug)]
 pub enum Polled {
-    /// Nobody has decided yet.
+    /// The user has not decided yet.
     Pending,
     /// It asks too often.
     SlowDown,
     /// Somebody has refused.
     Denied,
-    /// Nobody has decided in time.
+    /// The user has not decided in time.
     Expired,
     /// There is no such login, or it was answered before.
     Unknown,
@@ -214,7 +214,7 @@ pub async fn poll(db: &Db, hash: &TokenHash) -> Result<Polled, DbError> {
     let (hash, new, now) = (&hash.to_hex(), &family, db.clock().now());
     let answer = db
         .write_system("device_logins.poll", |tx| async move {
-            // Writes nothing new, but whoever asks at the same time waits here.
+            // Writes nothing new, but a concurrent poll waits here.
             let login: Option<DeviceRecord> = tx
                 .one(
                     "UPDATE device_logins SET device_hash = device_hash WHERE device_hash = $1 RETURNING client, \

@@ -32,7 +32,7 @@ pub const ATTEMPT_WINDOW_SECONDS: i64 = 15 * 60;
 /// How long a person who tried too many codes is kept waiting: 15 minutes.
 pub const LOCKOUT_SECONDS: i64 = 15 * 60;
 
-/// How long invites that have ended are kept, for whoever wonders: 30 days.
+/// How long invites that have ended are kept for reference: 30 days.
 const KEEP_SECONDS: i64 = 30 * 86_400;
 
 /// What became of a wish to invite.
@@ -53,7 +53,7 @@ pub enum Invited {
 pub enum Accepted {
     /// They are a member now.
     Done(Team),
-    /// It has not the form of a code, so nobody guesses with it: such attempts are not counted.
+    /// It has not the form of a code, so it is not a guess: such attempts are not counted.
     Malformed,
     /// There is no such code.
     Unknown,
@@ -212,7 +212,7 @@ struct Code {
     id: String,
 }
 
-/// Lets the actor into the team that a code stands for: once, while a seat is free. Of several who bring one code at
+/// Lets the actor into the team that a code belongs to: once, while a seat is free. Of several who bring one code at
 /// once, one gets in; of several codes for one seat, one is taken.
 ///
 /// Wrong codes are counted in the database, so that neither a second replica nor a restart gives new attempts. One
@@ -244,7 +244,7 @@ async fn take(
     now: Timestamp,
 ) -> Result<Accepted, DbError> {
     let team = teams::lock(tx, team).await?;
-    // What follows holds back nothing that must not be told: who is here has had the code.
+    // What follows needs no secrecy: the caller has the code.
     let key = || [team.id.as_str().into(), invite.into(), now.0.into()];
     let good = "team_id = $1 AND id = $2 AND used_at IS NULL AND revoked_at IS NULL AND expires_at > $3";
     if tx.rows(&format!("SELECT id FROM team_invites WHERE {good}"), key()).await?.is_empty() {

@@ -121,8 +121,8 @@ struct KnownId {
     id: String,
 }
 
-/// The person with that GitHub account; whoever comes for the first time is made, with a team of their own. Name,
-/// picture and address become what GitHub says now. Nobody is ever found by name or address: those change hands.
+/// The person with that GitHub account; a new user is created with their own team. Name,
+/// picture and address become what GitHub says now. No user is ever found by name or address: those change hands.
 pub async fn upsert_github_person(db: &Db, person: &GithubPerson) -> Result<SignedIn, DbError> {
     let new_id: UserId = db.new_id()?;
     let team = teams::new_team(db, &person.login)?;

@@ -21,7 +21,7 @@ const NUMBERED_SLUGS: u32 = 9;
 pub enum TeamChange {
     /// It is done.
     Done,
-    /// Only an admin of the team may; or whoever asks is no member any more.
+    /// Only an admin of the team may; or the caller is no longer a member.
     NotAllowed,
     /// The team has no such member, invite or key.
     NotFound,
@@ -304,7 +304,7 @@ async fn end_membership(tx: &SystemTx, team: &TeamId, user_id: &UserId) -> Resul
 
 // ---- what changes to a team, its invites and its keys begin with --------------------------------------------
 
-/// Waits until nobody else is changing the team, and reads it. SQLite has one writer anyway.
+/// Waits until no other transaction changes the team, and reads it. SQLite has one writer anyway.
 pub(crate) async fn lock(tx: &SystemTx, team: &TeamId) -> Result<Team, DbError> {
     let lock = tx.dialect().for_update();
     let sql = format!("SELECT id, slug, name, plan_tier, created_at FROM teams WHERE id = $1{lock}");

@@ -1,4 +1,4 @@
-//! Refresh tokens: each is used once and gives the next of its family. Whoever uses one a second time has shown that
+//! Refresh tokens: each is used once and gives the next of its family. A second use of a token shows that
 //! two hold it, and the family ends (RFC 9700, section 4.14.2) — unless it is the retry of a request whose answer
 //! was lost.
 
@@ -138,7 +138,7 @@ pub async fn family_of(db: &Db, hash: &TokenHash) -> Result<Option<TokenFamilyId
 
 /// Uses a refresh token up and gives the next of its family. Of two who use one at once, each gets a token of its
 /// own, as after a lost answer: only one of these will be good for more, and using the other ends the family. What
-/// nobody ever issued costs one read and no write.
+/// was never issued costs one read and no write.
 pub async fn refresh(db: &Db, hash: &TokenHash) -> Result<Refreshed, DbError> {
     let Some(family) = family_of(db, hash).await? else { return Ok(Refreshed::Refused) };
     let next = OpaqueToken::mint(REFRESH_PREFIX, db.entropy());
@@ -225,7 +225,7 @@ async fn use_up(tx: &SystemTx, family: &TokenFamilyId, hash: &str, now: Timestam
     Ok(true)
 }
 
-/// Ends the family of a token, used or not. What nobody ever issued costs one read and no write.
+/// Ends the family of a token, used or not. What was never issued costs one read and no write.
 pub async fn revoke_by_token(db: &Db, hash: &TokenHash) -> Result<(), DbError> {
     let Some(family) = family_of(db, hash).await? else { return Ok(()) };
     let (family, now) = (&family, db.clock().now());

@@ -96,14 +96,14 @@ both_databases!(
             server.push(key, &body)
         };
         let of_ada = problem(push_to(&eve.key, ada.team_id.as_str()).send().await.unwrap()).await;
-        let of_nobody = problem(push_to(&eve.key, "0190-no-such-team").send().await.unwrap()).await;
-        assert_eq!(of_ada, of_nobody);
+        let of_no_team = problem(push_to(&eve.key, "0190-no-such-team").send().await.unwrap()).await;
+        assert_eq!(of_ada, of_no_team);
         assert_eq!((of_ada.0, of_ada.1.as_str()), (404, "not_found"));
         for junk in ["", "a/b", &"x".repeat(1000)] {
-            assert_eq!(problem(push_to(&eve.key, junk).send().await.unwrap()).await, of_nobody);
+            assert_eq!(problem(push_to(&eve.key, junk).send().await.unwrap()).await, of_no_team);
         }
         let status = server.get("/api/sync/status").query(&[("team_id", ada.team_id.as_str())]);
-        assert_eq!(problem(status.bearer_auth(&eve.key).send().await.unwrap()).await, of_nobody);
+        assert_eq!(problem(status.bearer_auth(&eve.key).send().await.unwrap()).await, of_no_team);
         assert_eq!(push_to(&ada.key, ada.team_id.as_str()).send().await.unwrap().status(), 200);
 
         let (_, reader) = server.key(&ada.user_id, &ada.team_id, "read", None).await;

@@ -186,7 +186,7 @@ both_databases!(
         let invitation = ada.invite(&team, "bob@example.com").await;
         let ids = json!({ "team": team["id"], "user": format!("User:{}", ada.user_id), "key": key_id,
             "invite": invitation["invite"]["id"] });
-        let absent = json!({ "team": "Team:0190-no-such-team", "user": "User:0190-nobody", "key": "0190-none", "invite": "0190-none" });
+        let absent = json!({ "team": "Team:0190-no-such-team", "user": "User:0190-no-user", "key": "0190-none", "invite": "0190-none" });
         for operation in [
             "query($team: ID!) { teamMembers(teamId: $team) { role } }",
             "query($team: ID!) { teamInvites(teamId: $team) { id } }",
