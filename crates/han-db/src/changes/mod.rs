@@ -161,28 +161,11 @@ impl Change {
         if to - from > MAX_SENT_ONE_BY_ONE {
             return Ok(None);
         }
-        let mut loaded = self.messages.lock().await;
-        match &*loaded {
-            Loaded::TooMuch => return Ok(None),
-            Loaded::Here(batch) => {
-                if let Some(batch) = batch.upgrade() {
-                    return Ok(Some(batch));
-                }
-            }
-            Loaded::NotYet => {}
-        }
-        let tx = db.read(scope, "changes.messages").await?;
-        let batch = match messages::taken_in(&tx, id, from, to).await {
-            Ok(messages) => Arc::new(messages),
-            Err(DbError::TooMuch { .. }) => {
-                *loaded = Loaded::TooMuch;
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
+        let load = async {
+            let tx = db.read(scope, "changes.messages").await?;
+            messages::taken_in(&tx, id, from, to).await
         };
-        *loaded = Loaded::Here(Arc::downgrade(&batch));
-        self.recent.keep(&batch);
-        Ok(Some(batch))
+        self.load_once(&self.messages, load).await
     }
 
     /// The listed messages of earlier changes whose calls or hook runs this change answers, in the order of the results;
@@ -197,7 +180,20 @@ impl Change {
         if events.answered.is_empty() {
             return Ok(Some(Arc::default()));
         }
-        let mut loaded = self.late_calls.lock().await;
+        let load = async {
+            let tx = db.read(scope, "changes.late_calls").await?;
+            calls::late(&tx, id, self.ordinal_from, &events.answered).await
+        };
+        self.load_once(&self.late_calls, load).await
+    }
+
+    /// The messages of `loaded`, which `load` reads if no earlier caller's are held. `None` if they are too many to hold.
+    async fn load_once(
+        &self,
+        loaded: &tokio::sync::Mutex<Loaded>,
+        load: impl Future<Output = Result<Vec<IndexedMessage>, DbError>>,
+    ) -> Result<Option<Batch>, DbError> {
+        let mut loaded = loaded.lock().await;
         match &*loaded {
             Loaded::TooMuch => return Ok(None),
             Loaded::Here(batch) => {
@@ -207,8 +203,7 @@ impl Change {
             }
             Loaded::NotYet => {}
         }
-        let tx = db.read(scope, "changes.late_calls").await?;
-        let batch = match calls::late(&tx, id, self.ordinal_from, &events.answered).await {
+        let batch = match load.await {
             Ok(messages) => Arc::new(messages),
             Err(DbError::TooMuch { .. }) => {
                 *loaded = Loaded::TooMuch;
