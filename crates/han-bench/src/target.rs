@@ -101,8 +101,8 @@ impl Target {
 
     /// Waits until the background job has written the search index, so that it does not run during a measurement.
     pub(crate) async fn until_indexed(&self) {
-        let sql = "SELECT count(*) FROM sessions s LEFT JOIN search_state i ON i.team_id = s.team_id \
-                   AND i.session_id = s.session_id WHERE s.next_ordinal > COALESCE(i.indexed_ordinal, 0)";
+        let sql = "SELECT count(*) FROM sessions s LEFT JOIN search_state i ON i.team = s.team AND i.session = s.number \
+                   WHERE s.next_ordinal > COALESCE(i.indexed_ordinal, 0)";
         let mut connection = self.connect().await;
         loop {
             let due: i64 = sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect("a count");

@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-pub(crate) fn encode(bytes: &[u8]) -> String {
+/// The bytes in lowercase hexadecimal.
+#[must_use]
+pub fn encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
         // Writing to a String cannot fail.

@@ -7,7 +7,8 @@ use crate::DbError;
 use crate::dialect::Dialect;
 use crate::tx::Tx;
 
-/// NULL in an array of numbers: arrays with NULLs do not pass through the driver. In an array of texts it is the empty text.
+/// NULL in an array of numbers: arrays with NULLs do not pass through the driver. In an array of texts or bytes it is the
+/// empty one.
 const NULL_INT: i64 = i64::MIN;
 
 /// One column of a multi-row insert, all rows' values in order. In a nullable text column, an empty text is stored as
@@ -18,6 +19,9 @@ pub(crate) enum Column {
     Int(&'static str, Vec<i64>),
     NullableInt(&'static str, Vec<Option<i64>>),
     Bool(&'static str, Vec<bool>),
+    Bytes(&'static str, Vec<Vec<u8>>),
+    /// Empty bytes are stored as NULL.
+    NullableBytes(&'static str, Vec<Option<Vec<u8>>>),
     /// Search terms, separated by spaces: a tsvector without positions (PostgreSQL alone).
     Terms(&'static str, Vec<String>),
 }
@@ -30,6 +34,8 @@ impl Column {
             | Self::Int(name, _)
             | Self::NullableInt(name, _)
             | Self::Bool(name, _)
+            | Self::Bytes(name, _)
+            | Self::NullableBytes(name, _)
             | Self::Terms(name, _) => name,
         }
     }
@@ -41,6 +47,8 @@ impl Column {
             Self::Int(_, v) => v.len(),
             Self::NullableInt(_, v) => v.len(),
             Self::Bool(_, v) => v.len(),
+            Self::Bytes(_, v) => v.len(),
+            Self::NullableBytes(_, v) => v.len(),
         }
     }
 
@@ -49,6 +57,7 @@ impl Column {
             Self::Text(..) | Self::NullableText(..) | Self::Terms(..) => "text",
             Self::Int(..) | Self::NullableInt(..) => "bigint",
             Self::Bool(..) => "boolean",
+            Self::Bytes(..) | Self::NullableBytes(..) => "bytea",
         }
     }
 
@@ -67,6 +76,10 @@ impl Column {
                 array(ArrayType::BigInt, v.into_iter().map(|n| n.unwrap_or(NULL_INT)).collect())
             }
             Self::Bool(_, v) => array(ArrayType::Bool, v),
+            Self::Bytes(_, v) => array(ArrayType::Bytes, v),
+            Self::NullableBytes(_, v) => {
+                array(ArrayType::Bytes, v.into_iter().map(Option::unwrap_or_default).collect())
+            }
         }
     }
 
@@ -78,6 +91,8 @@ impl Column {
             Self::Int(_, v) => v[row].into(),
             Self::NullableInt(_, v) => v[row].into(),
             Self::Bool(_, v) => v[row].into(),
+            Self::Bytes(_, v) => std::mem::take(&mut v[row]).into(),
+            Self::NullableBytes(_, v) => v[row].take().filter(|bytes| !bytes.is_empty()).into(),
         }
     }
 }
@@ -166,6 +181,7 @@ impl BulkInsert {
             let name = format!("c{i}");
             select.push(match column {
                 Column::NullableText(..) => format!("NULLIF({name}, '')"),
+                Column::NullableBytes(..) => format!("NULLIF({name}, ''::bytea)"),
                 Column::Terms(..) => format!("array_to_tsvector(string_to_array({name}, ' '))"),
                 Column::NullableInt(..) => format!("NULLIF({name}, '{NULL_INT}'::bigint)"),
                 _ => name.clone(),

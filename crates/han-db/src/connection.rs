@@ -21,6 +21,7 @@ use crate::commits::Commits;
 use crate::dialect::Dialect;
 use crate::keys::KeyStore;
 use crate::stats::TransactionCounters;
+use crate::team_numbers::TeamNumbers;
 
 /// Receives each statement that is run, without its values.
 pub type Observer = Arc<dyn Fn(&str) + Send + Sync>;
@@ -76,6 +77,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     keys: KeyStore,
+    team_numbers: TeamNumbers,
     commits: Commits,
     transactions: TransactionCounters,
     /// Of the connections, those that clients' reads may hold at once: the others are left to pushes, to the look-ups
@@ -134,6 +136,7 @@ impl Db {
                 clock,
                 entropy,
                 keys: KeyStore::new(keks),
+                team_numbers: TeamNumbers::default(),
                 commits: Commits::default(),
                 transactions: TransactionCounters::default(),
                 reads,
@@ -173,6 +176,11 @@ impl Db {
     #[must_use]
     pub fn keys(&self) -> &KeyStore {
         &self.inner.keys
+    }
+
+    /// The numbers of teams that are known already.
+    pub(crate) fn team_numbers(&self) -> &TeamNumbers {
+        &self.inner.team_numbers
     }
 
     /// Wakes the reader of the outbox after a commit of this process.

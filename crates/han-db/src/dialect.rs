@@ -7,6 +7,7 @@ use sea_orm::sea_query::ArrayType;
 use sea_orm::{DbBackend, Value};
 
 use crate::DbError;
+use crate::team_numbers::TeamNumber;
 use crate::tx::Tx;
 
 /// Which database.
@@ -61,18 +62,18 @@ impl Dialect {
         self,
         tx: &Tx,
         role: Role,
-        team: &str,
+        team: TeamNumber,
         read_only: bool,
     ) -> Result<(), DbError> {
         if self == Self::Postgres {
             let sql = if read_only {
-                "SELECT set_config('role', $1, true), set_config('han.team_id', $2, true), \
+                "SELECT set_config('role', $1, true), set_config('han.team', $2, true), \
                  set_config('statement_timeout', '30s', true)"
             } else {
-                "SELECT set_config('role', $1, true), set_config('han.team_id', $2, true), \
+                "SELECT set_config('role', $1, true), set_config('han.team', $2, true), \
                  set_config('han.coalesce', 'on', true), set_config('lock_timeout', '30s', true)"
             };
-            tx.rows(sql, [role.name().into(), team.into()]).await?;
+            tx.rows(sql, [role.name().into(), team.setting().into()]).await?;
         }
         Ok(())
     }
@@ -103,6 +104,14 @@ impl Dialect {
     /// The suffix of a `SELECT` that locks its rows until the transaction ends. SQLite has one writer.
     pub(crate) fn for_update(self) -> &'static str {
         self.locking(" FOR UPDATE")
+    }
+
+    /// As [`Dialect::for_update`], for the rows of one of the joined tables.
+    pub(crate) fn for_update_of(self, table: &str) -> String {
+        match self {
+            Self::Postgres => format!(" FOR UPDATE OF {table}"),
+            Self::Sqlite => String::new(),
+        }
     }
 
     /// The suffix of a `SELECT` whose rows no other transaction changes until this one ends.
@@ -150,8 +159,8 @@ impl Dialect {
             Self::Sqlite => {
                 let sql = format!(
                     "SELECT u.id, u.username, u.avatar_url, u.email, u.created_at FROM users u WHERE {} \
-                     AND (EXISTS (SELECT 1 FROM team_members m WHERE m.team_id = $1 AND m.user_id = u.id) \
-                       OR EXISTS (SELECT 1 FROM sessions s WHERE s.team_id = $1 AND s.user_id = u.id))",
+                     AND (EXISTS (SELECT 1 FROM team_members m WHERE m.team = $1 AND m.user_id = u.id) \
+                       OR EXISTS (SELECT 1 FROM sessions s WHERE s.team = $1 AND s.user_id = u.id))",
                     self.is_any("u.id", 2)
                 );
                 (sql, vec![team, ids])
@@ -203,6 +212,106 @@ impl Dialect {
                  WHERE {table}.rowid IN \
                  (SELECT {table}.rowid FROM {table} WHERE {condition} ORDER BY {order} LIMIT {limit})"
             ),
+        }
+    }
+
+    /// Rows of three numbers as an item of a `FROM` clause, named `wanted` with these columns, and its parameters from
+    /// `$n` on.
+    pub(crate) fn number_rows(
+        self,
+        n: usize,
+        columns: [&str; 3],
+        rows: impl Iterator<Item = [i64; 3]>,
+    ) -> (String, Vec<Value>) {
+        let [a, b, c] = columns;
+        match self {
+            Self::Postgres => {
+                let mut arrays: [Vec<Value>; 3] = Default::default();
+                for row in rows {
+                    for (array, number) in arrays.iter_mut().zip(row) {
+                        array.push(number.into());
+                    }
+                }
+                let arrays = arrays.map(|array| Value::Array(ArrayType::BigInt, Some(Box::new(array))));
+                let (second, third) = (n + 1, n + 2);
+                let item = format!(
+                    "UNNEST(${n}::bigint[], ${second}::bigint[], ${third}::bigint[]) AS wanted({a}, {b}, {c})"
+                );
+                (item, arrays.into())
+            }
+            Self::Sqlite => {
+                let rows: Vec<[i64; 3]> = rows.collect();
+                let item = format!(
+                    "(SELECT value ->> 0 AS {a}, value ->> 1 AS {b}, value ->> 2 AS {c} FROM json_each(${n})) AS wanted"
+                );
+                (item, vec![serde_json::json!(rows).to_string().into()])
+            }
+        }
+    }
+
+    /// The numbers of parameter `$n` (made by [`Dialect::number_list`]) as an item of a `FROM` clause with the column
+    /// `n`.
+    pub(crate) fn numbers_from(self, name: &str, n: usize) -> String {
+        match self {
+            Self::Postgres => format!("UNNEST(${n}::bigint[]) AS {name}(n)"),
+            Self::Sqlite => format!("(SELECT value AS n FROM json_each(${n})) AS {name}"),
+        }
+    }
+
+    /// The table of the keys of segments, if it is one of its own: SQLite writes a row as a whole, so a re-wrapped key in
+    /// the same row would rewrite the body.
+    pub(crate) fn segment_key_table(self) -> Option<&'static str> {
+        match self {
+            Self::Postgres => None,
+            Self::Sqlite => Some("segment_keys"),
+        }
+    }
+
+    /// The columns `nonce` and `wrapped_dek` of the segment `g`, and what must be joined for them.
+    pub(crate) fn segment_keys(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Postgres => ("g.nonce, g.wrapped_dek", ""),
+            Self::Sqlite => (
+                "k.nonce, k.wrapped_dek",
+                " LEFT JOIN segment_keys k ON k.team = g.team AND k.session = g.session \
+                 AND k.transcript = g.transcript AND k.first_ordinal = g.first_ordinal",
+            ),
+        }
+    }
+
+    /// As [`Dialect::is_any`], for a column of bytes; [`Dialect::byte_list`] makes the parameter.
+    pub(crate) fn is_any_bytes(self, column: &str, n: usize) -> String {
+        match self {
+            Self::Postgres => format!("{column} = ANY(${n})"),
+            Self::Sqlite => format!("{column} IN (SELECT unhex(value) FROM json_each(${n}))"),
+        }
+    }
+
+    /// The parameter that goes with [`Dialect::is_any_bytes`].
+    pub(crate) fn byte_list<B: AsRef<[u8]>>(self, values: impl IntoIterator<Item = B>) -> Value {
+        let values = values.into_iter();
+        match self {
+            Self::Postgres => {
+                let values = values.map(|v| Value::from(v.as_ref().to_vec())).collect();
+                Value::Array(ArrayType::Bytes, Some(Box::new(values)))
+            }
+            Self::Sqlite => {
+                // JSON has no bytes.
+                let values: Vec<serde_json::Value> = values.map(|v| han_crypto::to_hex(v.as_ref()).into()).collect();
+                serde_json::Value::Array(values).to_string().into()
+            }
+        }
+    }
+
+    /// The parameter that goes with [`Dialect::is_any`] for a column of numbers.
+    pub(crate) fn number_list(self, values: impl IntoIterator<Item = i64>) -> Value {
+        let values = values.into_iter();
+        match self {
+            Self::Postgres => Value::Array(ArrayType::BigInt, Some(Box::new(values.map(Value::from).collect()))),
+            Self::Sqlite => {
+                let values: Vec<serde_json::Value> = values.map(serde_json::Value::from).collect();
+                serde_json::Value::Array(values).to_string().into()
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! The errors of this crate, distinguished by what a caller can do about them.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -32,6 +33,14 @@ pub enum DbError {
         column: &'static str,
         /// The row's id.
         row: String,
+    },
+    /// The content of a segment is not what the program wrote, or contradicts the segment's row.
+    #[error("the segment {row} is malformed: {reason}")]
+    Segment {
+        /// The segment's row id: session, transcript, first and last ordinal.
+        row: String,
+        /// What is wrong.
+        reason: &'static str,
     },
     /// An id that the program created is not valid.
     #[error("an id that the program created is not valid: {0}")]
@@ -110,6 +119,12 @@ pub enum DbError {
     /// The maximum number of concurrent reads is reached, and none ended in time.
     #[error("too many reads at once")]
     Busy,
+    /// Answers of other sessions change, and these sessions are not locked: the transaction is run again with their locks.
+    #[error("the sessions that repeat the answers of this one changed too often while it was written; try again")]
+    LocksNeeded {
+        /// Their ids. Empty if copies of the answers were written in the meantime.
+        sessions: BTreeSet<String>,
+    },
     /// A response would contain more bytes of lines than the limit.
     #[error("more than {limit} bytes of lines in one answer")]
     TooMuch {
@@ -148,7 +163,7 @@ impl DbError {
             Self::Database(DbErr::ConnectionAcquire(_) | DbErr::Conn(_)) => true,
             Self::Database(err) => runtime(err).is_some_and(is_io),
             Self::Driver(err) => is_io(err),
-            Self::Busy => true,
+            Self::Busy | Self::LocksNeeded { .. } => true,
             _ => false,
         }
     }
@@ -159,7 +174,7 @@ impl DbError {
     pub fn is_unreadable(&self) -> bool {
         match self {
             Self::TeamKeys(error) => error.is_unreadable(),
-            error => matches!(error, Self::Crypto(_)),
+            error => matches!(error, Self::Crypto(_) | Self::Segment { .. }),
         }
     }
 

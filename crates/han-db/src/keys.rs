@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use han_crypto::{
-    BlindKey, CryptoError, FieldContext, KekRing, KeyPurpose, TeamKey, TeamKeyName, TeamKeyRing,
-    sealed_key_id, wrapped_kek_id,
+    BinaryField, BlindKey, CryptoError, FieldContext, KekRing, KeyPurpose, Packed, TeamKey, TeamKeyName,
+    TeamKeyRing, wrapped_kek_id,
 };
 use han_types::{Entropy, ProjectId, RepoId, TeamId};
 use sea_orm::FromQueryResult;
@@ -29,6 +29,13 @@ const SEARCH_KEY: &str = "SELECT purpose, version, wrapped, active FROM team_key
 pub(crate) struct SearchKey {
     pub version: u32,
     pub key: BlindKey,
+}
+
+/// The three columns of a segment that hold its content. `nonce` and `wrapped_dek` are null if it is not sealed.
+pub(crate) struct SegmentColumns {
+    pub nonce: Option<Vec<u8>>,
+    pub wrapped_dek: Option<Vec<u8>>,
+    pub body: Vec<u8>,
 }
 
 /// The keys of one team, opened.
@@ -81,9 +88,51 @@ impl TeamKeys {
             .map_err(|_| CryptoError::Malformed { what: "sealed text", reason: "it is not UTF-8" })
     }
 
-    /// Whether `stored` was sealed with a key that is not among these.
-    pub(crate) fn lacks(&self, stored: &str) -> bool {
-        sealed_key_id(stored).is_ok_and(|version| !self.versions.contains(&version))
+    /// Seals the content of a segment if `seals` says so.
+    ///
+    /// # Errors
+    /// Only those of the cryptographic library.
+    pub(crate) fn seal_segment(
+        &self,
+        seals: bool,
+        context: FieldContext<'_>,
+        content: Packed,
+        entropy: &dyn Entropy,
+    ) -> Result<SegmentColumns, CryptoError> {
+        if !seals {
+            return Ok(SegmentColumns { nonce: None, wrapped_dek: None, body: content.into_bytes() });
+        }
+        let sealed = self.content.field(context).encrypt_binary(content, entropy)?;
+        let (nonce, wrapped_dek, body) = sealed.into_columns();
+        Ok(SegmentColumns { nonce: Some(nonce.to_vec()), wrapped_dek: Some(wrapped_dek.to_vec()), body })
+    }
+
+    /// The content of a segment, at most `bytes` long.
+    ///
+    /// # Errors
+    /// If it was sealed for another place or with a key that is not held, was changed, or is longer.
+    pub(crate) fn open_segment(
+        &self,
+        sealed: bool,
+        context: FieldContext<'_>,
+        columns: SegmentColumns,
+        bytes: usize,
+    ) -> Result<Vec<u8>, CryptoError> {
+        let SegmentColumns { nonce, wrapped_dek, body } = columns;
+        if !sealed {
+            return Packed::open(body, bytes);
+        }
+        let field = BinaryField::from_columns(
+            nonce.as_deref().unwrap_or_default(),
+            wrapped_dek.as_deref().unwrap_or_default(),
+            body,
+        )?;
+        self.content.field(context).decrypt_binary(field, bytes)
+    }
+
+    /// Whether the content key `version` is among these.
+    pub(crate) fn holds(&self, version: u32) -> bool {
+        self.versions.contains(&version)
     }
 
     /// The id of the project at `path`: a keyed hash, so that the path can be sealed and guesses cannot be tried.
@@ -180,15 +229,16 @@ impl KeyStore {
         self.load(db, team_id).await
     }
 
-    /// The keys of a team, read again if one of the `sealed` texts was sealed with a key that is not among them.
+    /// The keys of a team, read again if one of the content keys `versions` is not among them.
     pub(crate) async fn team_with(
         &self,
         db: &Db,
         team_id: &TeamId,
-        sealed: &[&str],
+        versions: &[u32],
     ) -> Result<Arc<TeamKeys>, DbError> {
         let keys = self.team(db, team_id).await?;
-        if sealed.iter().any(|text| keys.lacks(text)) { self.load(db, team_id).await } else { Ok(keys) }
+        let holds = |version| keys.holds(version);
+        if versions.iter().copied().all(holds) { Ok(keys) } else { self.load(db, team_id).await }
     }
 
     async fn load(&self, db: &Db, team_id: &TeamId) -> Result<Arc<TeamKeys>, DbError> {
@@ -242,7 +292,7 @@ impl KeyStore {
     pub(crate) async fn search_key(&self, tx: &ScopedTx) -> Result<Option<BlindKey>, DbError> {
         let (sql, values) = match tx.dialect() {
             Dialect::Postgres => ("SELECT purpose, version, wrapped, active FROM han_search_key()", vec![]),
-            Dialect::Sqlite => (SEARCH_KEY, vec![tx.team()]),
+            Dialect::Sqlite => (SEARCH_KEY, vec![tx.team_id().as_str().into()]),
         };
         let row = tx.one::<KeyRow, _>(sql, values).await?;
         Ok(row.map(|row| self.open_search_key(tx.team_id(), &row)).transpose()?.map(|key| key.key))

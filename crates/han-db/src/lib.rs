@@ -5,6 +5,7 @@
 //! * `tables`: every table and its kind.
 //! * `migrations`: the schema, step by step.
 //! * `keys`: teams' key rings, from the table `team_keys`.
+//! * `team_numbers`, `line_id`, `stored`: how ids are stored, and reading stored values.
 //! * `entities`: the content of rows; `queries`: one file per noun.
 //! * `jobs`: background jobs; each runs on one replica at a time.
 //! * `outbox`, `changes`, `commits`: the table of changes, the live feed that subscriptions read, and its wake-ups.
@@ -28,14 +29,17 @@ pub mod entities;
 mod error;
 pub mod jobs;
 pub mod keys;
+mod line_id;
 mod migrations;
 mod outbox;
 pub mod page;
 pub mod queries;
 mod search_sql;
+mod segments;
 mod stats;
 mod stored;
 mod tables;
+mod team_numbers;
 #[cfg(test)]
 mod tests;
 mod tx;

@@ -2,12 +2,12 @@
 //! deleted. Grants, policies, rederivation and deletion read this list; a test compares it with the schema.
 
 use Access::{App, System};
-use Kind::{Derived, DerivedKept, Other, Rollup, SearchIndex, Session};
+use Kind::{Answers, Derived, Other, Rollup, SearchIndex, Session};
 
 /// Who may touch a table on PostgreSQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// The app role, under a policy on `team_id`, and the system role: the data of one team.
+    /// The app role, under a policy on `team`, and the system role: the data of one team.
     App,
     /// The system role alone: look-ups made before a team is known, keys, the outbox, jobs.
     System,
@@ -20,8 +20,9 @@ pub(crate) enum Kind {
     Session,
     /// What is derived from the lines of one session: replaced when it is derived again, deleted with it.
     Derived,
-    /// As [`Kind::Derived`], but a row outlives its session, without figures: it says that an answer was counted.
-    DerivedKept,
+    /// As [`Kind::Derived`], but `queries::answers` replaces and deletes the rows: which copy of an answer counts depends
+    /// on the copies of other sessions.
+    Answers,
     /// Sums over sessions: reduced when a session is deleted, replaced by a rebuild.
     Rollup,
     /// The search index, which triggers clear when a session is deleted.
@@ -67,7 +68,8 @@ pub(crate) const TABLES: &[Table] = &[
     table("projects", App, Other),
     table("labels", App, Other),
     table("tool_results", App, Derived),
-    table("message_usage", App, DerivedKept),
+    table("subagent_starts", App, Derived),
+    table("answer_copies", App, Answers),
     table("session_usage", App, Derived),
     table("file_changes", App, Derived),
     table("hook_executions", App, Derived),
@@ -77,6 +79,7 @@ pub(crate) const TABLES: &[Table] = &[
     table("native_tasks", App, Derived),
     table("todos", App, Derived),
     table("messages", App, Session),
+    table("segments", App, Session),
     table("transcripts", App, Session),
     // Last: its triggers clear the search index.
     table("sessions", App, Session),
@@ -87,7 +90,7 @@ pub(crate) const TABLES: &[Table] = &[
     table("search_terms", System, SearchIndex),
 ];
 
-/// The tables that hold one team's data, which the app role reads and writes under a policy on `team_id`.
+/// The tables that hold one team's data, which the app role reads and writes under a policy on `team`.
 pub const TENANT_TABLES: &[&str] = &names::<{ tenant_tables() }>();
 
 const fn tenant_tables() -> usize {
@@ -125,10 +128,10 @@ pub(crate) fn of_kind(kind: Kind) -> impl Iterator<Item = &'static str> {
 
 /// The tables that hold nothing but what is derived from the lines of one session.
 pub(crate) fn derived() -> impl Iterator<Item = &'static str> {
-    of_kind(Derived).chain(of_kind(DerivedKept))
+    of_kind(Derived)
 }
 
-/// The tables whose rows are deleted with their session.
+/// The tables whose rows are deleted with their session, without further ado.
 pub(crate) fn deleted_with_session() -> impl Iterator<Item = &'static str> {
     of_kind(Derived).chain(of_kind(Session))
 }

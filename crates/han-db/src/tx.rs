@@ -1,14 +1,15 @@
 //! Transactions: on one team's data, or of the system's own look-ups; read-only, or retried on conflict.
 //!
-//! A [`ScopedTx`] carries its scope, the team's keys, the clock and the entropy, so that these cannot disagree. On
-//! PostgreSQL each transaction opens by taking on a role to which row-level security applies and by naming the team,
-//! both for this transaction only, so that a pooler in transaction mode is safe.
+//! A [`ScopedTx`] carries its scope, the team's number and keys, the clock and the entropy, so that these cannot
+//! disagree. On PostgreSQL each transaction opens by taking on a role to which row-level security applies and by naming
+//! the team, both for this transaction only, so that a pooler in transaction mode is safe.
 //!
 //! Each transaction has a name, `noun.verb`: of its span, and of its counters (`stats`).
 
 use std::ops::Deref;
 use std::sync::Arc;
 
+use han_crypto::sealed_key_id;
 use han_types::{Clock, Entropy, Scope, TeamId};
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, IsolationLevel, QueryResult,
@@ -19,7 +20,9 @@ use tracing::Instrument as _;
 
 use crate::dialect::{Dialect, Role};
 use crate::keys::{KeyStore, TeamKeys};
+use crate::queries::segments::{OpenedSegments, SegmentReader};
 use crate::stats::Measure;
+use crate::team_numbers::TeamNumber;
 use crate::{Db, DbError};
 
 /// How often a transaction is tried before its conflict is reported.
@@ -31,6 +34,8 @@ pub struct Tx {
     inner: DatabaseTransaction,
     db: Db,
     budget: Mutex<Budget>,
+    /// The segments that it has opened: each is opened once.
+    opened: OpenedSegments,
     /// A read's; a write is measured from outside, together with its commit.
     measure: Option<Measure>,
     /// A client's read holds its place among those that may run at once.
@@ -41,6 +46,7 @@ pub struct Tx {
 pub struct ScopedTx {
     tx: Tx,
     scope: Scope,
+    team: TeamNumber,
     keys: Keys,
 }
 
@@ -57,6 +63,7 @@ pub(crate) struct SystemTx {
 pub(crate) struct ActingTx {
     tx: SystemTx,
     scope: Scope,
+    team: TeamNumber,
 }
 
 /// How many bytes of lines a transaction may still open.
@@ -156,9 +163,15 @@ impl ScopedTx {
         self.scope.team_id()
     }
 
-    /// The team's id as a statement's parameter.
+    /// The number of the team, by which its rows name it, as a statement's parameter. A team that was deleted has the
+    /// number of no team.
     pub(crate) fn team(&self) -> Value {
-        self.team_id().as_str().into()
+        self.team.into()
+    }
+
+    /// As [`ScopedTx::team`], for functions that take the number of a team.
+    pub(crate) fn team_number(&self) -> TeamNumber {
+        self.team
     }
 
     /// The team's keys, as they were when the transaction was opened.
@@ -179,13 +192,17 @@ impl ScopedTx {
         &self,
         stored: impl Iterator<Item = (bool, &'a str)>,
     ) -> Result<Arc<TeamKeys>, DbError> {
-        let keys = self.keys()?;
-        let newer: Vec<&str> =
-            stored.filter(|(sealed, text)| *sealed && keys.lacks(text)).map(|s| s.1).collect();
-        if newer.is_empty() {
-            return Ok(Arc::clone(keys));
-        }
-        self.tx.db.keys().team_with(&self.tx.db, self.team_id(), &newer).await
+        let sealed = stored.filter(|(sealed, _)| *sealed);
+        let versions = sealed.filter_map(|(_, text)| sealed_key_id(text).ok());
+        self.tx.keys_holding(self.team_id(), self.keys()?, versions).await
+    }
+
+    /// What opening the team's segments needs of this transaction.
+    ///
+    /// # Errors
+    /// As [`ScopedTx::keys`].
+    pub(crate) fn segments(&self) -> Result<SegmentReader<'_>, DbError> {
+        Ok(SegmentReader { tx: &self.tx, team_id: self.team_id(), team: self.team, keys: self.keys()? })
     }
 }
 
@@ -198,6 +215,11 @@ impl ActingTx {
     /// The team that is acted for.
     pub(crate) fn team_id(&self) -> &TeamId {
         self.scope.team_id()
+    }
+
+    /// The number of the team, by which its rows name it.
+    pub(crate) fn team_number(&self) -> TeamNumber {
+        self.team
     }
 }
 
@@ -219,6 +241,20 @@ impl Tx {
     /// The key rings of teams.
     pub(crate) fn key_store(&self) -> &KeyStore {
         self.db.keys()
+    }
+
+    /// `keys`, or the team's keys read again if one of the content keys `versions` is not among them.
+    pub(crate) async fn keys_holding(
+        &self,
+        team_id: &TeamId,
+        keys: &Arc<TeamKeys>,
+        versions: impl Iterator<Item = u32>,
+    ) -> Result<Arc<TeamKeys>, DbError> {
+        let newer: Vec<u32> = versions.filter(|version| !keys.holds(*version)).collect();
+        if newer.is_empty() {
+            return Ok(Arc::clone(keys));
+        }
+        self.db.keys().team_with(&self.db, team_id, &newer).await
     }
 
     fn statement<I: IntoIterator<Item = Value>>(&self, sql: &str, values: I) -> Statement {
@@ -275,6 +311,11 @@ impl Tx {
         self.budget.lock().await
     }
 
+    /// The segments that it has opened.
+    pub(crate) fn opened(&self) -> &OpenedSegments {
+        &self.opened
+    }
+
     /// Makes everything this transaction wrote durable and visible.
     async fn commit(self) -> Result<(), DbError> {
         Ok(self.inner.commit().await?)
@@ -301,16 +342,23 @@ enum Mode {
 struct Opening<'a> {
     name: &'static str,
     role: Role,
-    team: Option<&'a TeamId>,
+    /// The team that the span names.
+    team_id: Option<&'a TeamId>,
+    /// The team whose rows the app role sees.
+    team: TeamNumber,
 }
 
 impl<'a> Opening<'a> {
-    fn app(name: &'static str, scope: &'a Scope) -> Self {
-        Self { name, role: Role::App, team: Some(scope.team_id()) }
+    fn app(name: &'static str, scope: &'a Scope, team: TeamNumber) -> Self {
+        Self { name, role: Role::App, team_id: Some(scope.team_id()), team }
     }
 
     fn system(name: &'static str) -> Self {
-        Self { name, role: Role::System, team: None }
+        Self::without_team(name, Role::System)
+    }
+
+    fn without_team(name: &'static str, role: Role) -> Self {
+        Self { name, role, team_id: None, team: TeamNumber::NONE }
     }
 }
 
@@ -321,18 +369,19 @@ impl Db {
     /// # Errors
     /// [`DbError::Busy`] where as many reads run as may, and none ends in time.
     pub async fn read(&self, scope: &Scope, name: &'static str) -> Result<ScopedTx, DbError> {
-        // Keys first: opening sealed columns must not wait for a second connection while this one is held. With a full
+        // The number and the keys first: neither may wait for a second connection while this one is held. With a full
         // pool, readers would wait for each other.
+        let team = self.find_team_number(scope.team_id()).await?.unwrap_or(TeamNumber::NONE);
         let keys = self.team_keys(scope).await;
-        let opening = Opening::app(name, scope);
-        let measure = Measure::read(self, name, opening.team);
+        let opening = Opening::app(name, scope, team);
+        let measure = Measure::read(self, name, opening.team_id);
         let opened = async {
             let slot = self.read_slot().await?;
             let tx = self.begin(&opening, Mode::Snapshot).await?;
             Ok(Tx { _slot: Some(slot), ..tx })
         };
         let tx = measured(&measure, opened).await?;
-        Ok(ScopedTx { tx: Tx { measure: Some(measure), ..tx }, scope: scope.clone(), keys })
+        Ok(ScopedTx { tx: Tx { measure: Some(measure), ..tx }, scope: scope.clone(), team, keys })
     }
 
     /// Runs `work` in a transaction on one team's data and commits it; a serialization failure or a deadlock rolls it
@@ -342,15 +391,17 @@ impl Db {
     /// prove that it is `Send` (Rust 1.95).
     ///
     /// # Errors
-    /// What `work` returns, the last conflict after several tries, or [`DbError::TransactionInUse`].
+    /// What `work` returns, the last conflict after several tries, [`DbError::TransactionInUse`], or
+    /// [`DbError::RowMissing`] where the team was deleted.
     pub async fn write<T, F, Fut>(&self, scope: &Scope, name: &'static str, work: F) -> Result<T, DbError>
     where
         F: Fn(Arc<ScopedTx>) -> Fut,
         Fut: Future<Output = Result<T, DbError>>,
     {
+        let team = self.team_number(scope.team_id()).await?;
         let keys = self.team_keys(scope).await;
-        let scoped = |tx| ScopedTx { tx, scope: scope.clone(), keys: keys.clone() };
-        self.retry(&Opening::app(name, scope), scoped, work, |_| true).await
+        let scoped = |tx| ScopedTx { tx, scope: scope.clone(), team, keys: keys.clone() };
+        self.retry(&Opening::app(name, scope, team), scoped, work, |_| true).await
     }
 
     /// As [`Db::write`], but `work` may also refuse with `Ok(Err(…))`, which rolls the transaction back and is not an
@@ -365,9 +416,10 @@ impl Db {
         F: Fn(Arc<ScopedTx>) -> Fut,
         Fut: Future<Output = Result<Result<T, R>, DbError>>,
     {
+        let team = self.team_number(scope.team_id()).await?;
         let keys = self.team_keys(scope).await;
-        let scoped = |tx| ScopedTx { tx, scope: scope.clone(), keys: keys.clone() };
-        self.retry(&Opening::app(name, scope), scoped, work, Result::is_ok).await
+        let scoped = |tx| ScopedTx { tx, scope: scope.clone(), team, keys: keys.clone() };
+        self.retry(&Opening::app(name, scope, team), scoped, work, Result::is_ok).await
     }
 
     /// Opens a read-only transaction for the system's own look-ups.
@@ -383,7 +435,7 @@ impl Db {
 
     /// Opens a read-only transaction of `role` that sees no team.
     pub(crate) async fn read_as(&self, role: Role, name: &'static str) -> Result<Tx, DbError> {
-        self.open_read(&Opening { name, role, team: None }, Mode::Snapshot).await
+        self.open_read(&Opening::without_team(name, role), Mode::Snapshot).await
     }
 
     /// As [`Db::write`], for the system's own writes.
@@ -406,7 +458,8 @@ impl Db {
         F: Fn(Arc<ActingTx>) -> Fut,
         Fut: Future<Output = Result<T, DbError>>,
     {
-        let acting = |tx| ActingTx { tx: SystemTx { tx }, scope: scope.clone() };
+        let team = self.team_number(scope.team_id()).await?;
+        let acting = |tx| ActingTx { tx: SystemTx { tx }, scope: scope.clone(), team };
         self.retry(&Opening::system(name), acting, work, |_| true).await
     }
 
@@ -416,7 +469,7 @@ impl Db {
     }
 
     async fn open_read(&self, opening: &Opening<'_>, mode: Mode) -> Result<Tx, DbError> {
-        let measure = Measure::read(self, opening.name, opening.team);
+        let measure = Measure::read(self, opening.name, opening.team_id);
         let tx = measured(&measure, self.begin(opening, mode)).await?;
         Ok(Tx { measure: Some(measure), ..tx })
     }
@@ -437,7 +490,7 @@ impl Db {
     {
         let mut attempt = 1;
         loop {
-            let measure = Measure::write(self, opening.name, opening.team);
+            let measure = Measure::write(self, opening.name, opening.team_id);
             let once = async {
                 let tx = Arc::new(wrap(self.begin(opening, Mode::Write).await?));
                 let value = work(Arc::clone(&tx)).await?;
@@ -493,9 +546,15 @@ impl Db {
         };
         let inner = conn.begin_with_options(options).await?;
         let budget = Mutex::new(Budget::of(self.read_bytes()));
-        let tx = Tx { inner, db: self.clone(), budget, measure: None, _slot: None };
-        let team = opening.team.map_or("", TeamId::as_str);
-        dialect.take_role(&tx, opening.role, team, !matches!(mode, Mode::Write)).await?;
+        let tx = Tx {
+            inner,
+            db: self.clone(),
+            budget,
+            opened: OpenedSegments::default(),
+            measure: None,
+            _slot: None,
+        };
+        dialect.take_role(&tx, opening.role, opening.team, !matches!(mode, Mode::Write)).await?;
         Ok(tx)
     }
 }

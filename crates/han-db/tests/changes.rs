@@ -174,8 +174,8 @@ async fn changes_that_commit_late_are_delivered() {
     let team = world.scope.team_id().as_str();
     let insert = |name: &str| {
         sqlx::AssertSqlSafe(format!(
-            "INSERT INTO sessions (team_id, session_id, id, user_id, metadata, sealed, created_at, synced_at) \
-             VALUES ('{team}', '{name}', '{name}', 'u', '{{}}', false, 0, 0)"
+            "INSERT INTO sessions (team, session_id, id, user_id, metadata, sealed, created_at, synced_at) \
+             SELECT number, '{name}', '{name}', 'u', '{{}}', false, 0, 0 FROM teams WHERE id = '{team}'"
         ))
     };
     // Holds back the horizon. No delivery may wait for it.

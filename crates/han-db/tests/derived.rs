@@ -5,14 +5,20 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use han_db::page::{Cursor, MessageCursor, PageRequest};
+use han_db::queries::calls;
 use han_db::queries::ingest::{Preparer, ReceivedBatch};
+use han_db::queries::tool_results::{self, Call, CallKind};
+use han_db::queries::{derived_events, file_changes, rebuild};
 use han_testkit::{SeededEntropy, SyntheticSession, TestDatabase, both_databases};
 use han_transcript::fold::{LinePosition, SessionTotals};
-use han_transcript::record::{LineContext, TimeSource, project};
-use han_types::Timestamp;
+use han_transcript::record::{LineContext, ResultKind, TimeSource, project};
 use han_types::sync::SessionMetadata;
-use support::corpus::{File, all_files, eventful, number, push_in_pieces, strip_blind_ids};
-use support::{dump, push, world};
+use han_types::{MessageKey, SessionId, Timestamp};
+use support::corpus::{
+    File, all_files, contents, contested, eventful, number, push_in_pieces, push_whole, strip_blind_ids,
+};
+use support::{World, dump, push, world};
 
 /// The totals of each session, from the folds.
 fn folded(files: &[File]) -> BTreeMap<&str, SessionTotals> {
@@ -33,8 +39,10 @@ fn folded(files: &[File]) -> BTreeMap<&str, SessionTotals> {
 
 async fn assert_as_folded(database: &TestDatabase, files: &[File]) {
     for (session, totals) in folded(files) {
+        let session_number = format!("(SELECT number FROM sessions WHERE session_id = '{session}')");
         let of = |what: &str, table: &str| {
-            let sql = format!("SELECT {what} FROM {table} WHERE session_id = '{session}'");
+            let key = if table == "sessions" { "number" } else { "session" };
+            let sql = format!("SELECT {what} FROM {table} WHERE {key} = {session_number}");
             async move { number(database, &sql).await }
         };
         let changes = totals.file_changes();
@@ -69,7 +77,7 @@ async fn assert_as_folded(database: &TestDatabase, files: &[File]) {
         for (model, tokens) in totals.tokens_by_model() {
             let model = model.unwrap_or_default();
             let sql = format!(
-                "SELECT output_tokens FROM session_usage WHERE session_id = '{session}' AND model = '{model}'"
+                "SELECT output_tokens FROM session_usage WHERE session = {session_number} AND model = '{model}'"
             );
             assert_eq!(number(database, &sql).await, tokens.output, "{session} {model}");
         }
@@ -115,10 +123,10 @@ both_databases!(
         for line in lines.iter().rev().skip(1) {
             push(&world, &session, "main", Some(0), std::slice::from_ref(line)).await;
         }
-        let changes = "SELECT call_id, action, failed FROM file_changes ORDER BY call_id";
+        let changes = "SELECT tool_name, action, failed FROM file_changes ORDER BY at";
         let rows = dump(&database, changes).await;
         assert_eq!(rows.len(), 3);
-        assert!(rows[0].contains("modified") && rows[1].contains("modified"), "{rows:?}");
+        assert!(rows[0].contains("modified") && rows[2].contains("modified"), "{rows:?}");
         let failed = number(&database, "SELECT count(*) FROM file_changes WHERE failed").await;
         assert_eq!(failed, 1, "{rows:?}");
         assert_eq!(number(&database, "SELECT sum(count) FROM rollup_counts WHERE kind = 'file'").await, 2);
@@ -153,7 +161,7 @@ both_databases!(
             metadata: SessionMetadata::default(),
             ..support::received("s1", "main", Some(0), &homeless[..40])
         };
-        let batch = Preparer::new(&world.scope, &world.db, true).await.unwrap().prepare(received).unwrap();
+        let batch = Preparer::new(true).prepare(received).unwrap();
         han_db::queries::ingest::store(&world.scope, &world.db, batch).await.unwrap();
         assert_eq!(number(&database, "SELECT count(*) FROM rollups WHERE project_id <> ''").await, 0);
         push(&world, "s1", "main", Some(40), &homeless[40..]).await;
@@ -173,7 +181,7 @@ both_databases!(
             assert_eq!(nothing, 0, "{left:?}");
         }
         let moved = number(&database, "SELECT sum(output_tokens) FROM rollups WHERE project_id <> ''").await;
-        assert_eq!(moved, number(&database, "SELECT sum(output_tokens) FROM message_usage").await);
+        assert_eq!(moved, number(&database, "SELECT sum(output_tokens) FROM answer_copies WHERE owner").await);
         assert_eq!(number(&database, "SELECT sum(sessions) FROM rollups WHERE project_id <> ''").await, 1);
     }
 );
@@ -182,9 +190,10 @@ both_databases!(
 async fn derived(database: &TestDatabase) -> Vec<String> {
     let mut rows = Vec::new();
     for sql in [
-        "SELECT call_id, action, failed, at, lines_added FROM file_changes ORDER BY 1",
+        "SELECT at, tool_name, action, failed, lines_added FROM file_changes ORDER BY 1, 2",
         "SELECT task_id, task_type, status, outcome, confidence, started_at, completed_at FROM tasks ORDER BY 1",
-        "SELECT task_id, status, created_at, updated_at, completed_at, uuid FROM native_tasks ORDER BY 1",
+        "SELECT t.task_id, t.status, t.created_at, t.updated_at, t.completed_at, m.at FROM native_tasks t \
+         JOIN messages m ON m.team = t.team AND m.session = t.session AND m.ordinal = t.ordinal ORDER BY 1",
         "SELECT at, pending, in_progress, completed FROM todos",
         "SELECT hour, kind, key, count, timed, duration_ms, lines_added, lines_removed, scored, score, error \
          FROM rollup_counts WHERE count <> 0 ORDER BY 1, 2, 3",
@@ -225,6 +234,104 @@ both_databases!(
                 push(&world, &session, &transcript, Some(0), &batch).await;
             }
             assert_eq!(derived(&database).await, in_order, "seed {seed}");
+        }
+    }
+);
+
+/// What is stored of the files, without what differs between teams; and which messages show which.
+async fn everything(database: &TestDatabase, world: &World, files: &[File]) -> Vec<String> {
+    let user = world.scope.user_id().as_str();
+    let rows = contents(database, world).await.into_iter();
+    let mut rows: Vec<String> = rows.map(|row| strip_blind_ids(&row.replace(user, "user"))).collect();
+    // Blind ids sort differently in each team.
+    rows.sort();
+    let tx = world.db.read(&world.scope, "test.read").await.unwrap();
+    let session: SessionId = files[0].0.parse().unwrap();
+    let key = |transcript: &str, line: &String| MessageKey {
+        session_id: session.clone(),
+        transcript: transcript.parse().unwrap(),
+        uuid: serde_json::from_str::<serde_json::Value>(line).unwrap()["uuid"].as_str().unwrap().to_owned(),
+    };
+    let keys: Vec<MessageKey> = files
+        .iter()
+        .flat_map(|(_, name, lines)| lines.iter().map(move |line| key(name, line)))
+        .collect();
+    let shown: BTreeMap<String, String> = calls::shown_by(&tx, &session, &keys)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|(key, by)| (key.row_id(), by.row_id()))
+        .collect();
+    rows.push(format!("{shown:?}"));
+    let started: Vec<_> = ["a1", "a2", "w1"].map(|call| (session.clone(), call.to_owned())).into();
+    rows.push(format!("{:?}", tool_results::agents_by_calls(&tx, &started).await.unwrap()));
+    let call = |call_id: &str| Call {
+        session_id: session.clone(),
+        kind: CallKind::Named(ResultKind::Tool),
+        call_id: call_id.to_owned(),
+    };
+    let results = tool_results::by_calls(&tx, &["a1", "a2", "w1", "t1", "h1"].map(call)).await.unwrap();
+    let results = results.iter().map(|(call, result)| (&call.call_id, result.success, result.message.cursor()));
+    rows.push(format!("{:?}", results.collect::<Vec<_>>()));
+    let hook = Call { kind: CallKind::HookByName, ..call("test") };
+    let results = tool_results::by_calls(&tx, &[hook]).await.unwrap();
+    rows.push(format!("{:?}", results.iter().map(|(_, result)| result.message.cursor()).collect::<Vec<_>>()));
+    let events = derived_events::between(&tx, &session, 0, i64::MAX).await.unwrap();
+    rows.push(format!("{events:?}"));
+    rows
+}
+
+both_databases!(
+    async fn derived_data_does_not_depend_on_the_order_across_files(database: TestDatabase) {
+        let files = contested();
+        let in_order = {
+            let database = fresh(&database).await;
+            let world = world(&database).await;
+            push_whole(&world, &files).await;
+            everything(&database, &world, &files).await
+        };
+        for seed in 1..7 {
+            let database = fresh(&database).await;
+            let world = world(&database).await;
+            push_in_pieces(&world, &files, 1 + usize::try_from(seed).unwrap(), seed).await;
+            let stored = everything(&database, &world, &files).await;
+            for (stored, in_order) in stored.iter().zip(&in_order) {
+                assert_eq!(stored, in_order, "seed {seed}");
+            }
+            assert_eq!(stored.len(), in_order.len(), "seed {seed}");
+            // Derived again, segment by segment.
+            rebuild::rebuild(&world.scope, &world.db).await.unwrap();
+            assert_eq!(everything(&database, &world, &files).await, stored, "seed {seed}, derived again");
+        }
+    }
+);
+
+both_databases!(
+    async fn pages_of_file_changes_continue_between_changes_of_one_time(database: TestDatabase) {
+        let world = world(&database).await;
+        let files = contested();
+        // The names of files are in another order than their numbers.
+        push_whole(&world, &files).await;
+        let tx = world.db.read(&world.scope, "test.read").await.unwrap();
+        let session: SessionId = files[0].0.parse().unwrap();
+        let whole = PageRequest { after: None, first: 100 };
+        let whole = file_changes::page(&tx, &session, &whole).await.unwrap().rows;
+        let place = |cursor: &MessageCursor, n: i64| (cursor.at, cursor.transcript.clone(), cursor.line, n);
+        let places: Vec<_> = whole.iter().map(|change| place(&change.cursor.line, change.cursor.n)).collect();
+        assert!(places.is_sorted_by(|a, b| a > b), "{places:?}");
+        assert_eq!(places.len(), 12, "the three changes of the call that failed are left out");
+        for first in 1..6 {
+            let (mut found, mut after) = (Vec::new(), None);
+            loop {
+                let request = PageRequest { after, first };
+                let page = file_changes::page(&tx, &session, &request).await.unwrap();
+                after = page.rows.last().map(|change| Cursor::decode(&change.cursor.encode()).unwrap());
+                found.extend(page.rows);
+                if !page.has_next {
+                    break;
+                }
+            }
+            assert_eq!(found, whole, "pages of {first}");
         }
     }
 );

@@ -412,7 +412,7 @@ both_databases!(
         assert_eq!(job.runs, 2);
         until_indexed(&world).await;
         assert_eq!(hits(&world).await, 4);
-        let terms = support::dump(&database, "SELECT uuid FROM search_terms").await;
+        let terms = support::dump(&database, "SELECT session, ordinal FROM search_terms").await;
         assert_eq!(terms.len(), 4, "each line is indexed once");
         second_stopping.cancel();
         second_running.await.unwrap();

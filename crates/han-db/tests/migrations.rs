@@ -4,9 +4,13 @@
 
 mod support;
 
+use han_db::queries::deletion;
 use han_db::{DbError, TENANT_TABLES};
 use han_testkit::{TestClock, TestDatabase, both_databases};
+use han_types::Scope;
 use sqlx::{Connection as _, Row as _};
+
+use support::corpus::number;
 
 both_databases!(
     async fn two_replicas_can_migrate_concurrently(db: TestDatabase) {
@@ -54,7 +58,7 @@ async fn every_table_has_a_policy_or_no_grant() {
         "SELECT c.relname::text, c.relrowsecurity, \
            EXISTS (SELECT 1 FROM pg_policy p WHERE p.polrelid = c.oid AND p.polroles @> ARRAY[(SELECT oid FROM pg_roles \
              WHERE rolname = 'han_app')] AND pg_get_expr(p.polqual, c.oid) = \
-             '(team_id = current_setting(''han.team_id''::text, true))' \
+             '(team = (NULLIF(current_setting(''han.team''::text, true), ''''::text))::integer)' \
              AND pg_get_expr(p.polwithcheck, c.oid) = pg_get_expr(p.polqual, c.oid)), \
            has_table_privilege('han_app', c.oid, 'SELECT') OR has_table_privilege('han_app', c.oid, 'INSERT') \
              OR has_table_privilege('han_app', c.oid, 'UPDATE') OR has_table_privilege('han_app', c.oid, 'DELETE'), \
@@ -72,7 +76,7 @@ async fn every_table_has_a_policy_or_no_grant() {
         assert!((rls && policy) || !granted, "{name} is granted to han_app without a policy");
         if granted {
             let key: Option<String> = row.get(4);
-            assert_eq!(key.as_deref(), Some("team_id"), "{name}'s primary key must begin with team_id");
+            assert_eq!(key.as_deref(), Some("team"), "{name}'s primary key must begin with the team");
             bound.push(name);
         }
     }
@@ -129,7 +133,7 @@ async fn an_account_without_privileges_gets_the_sql_for_an_administrator() {
     database.execute(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role};")).await;
 }
 
-/// Even if a query omits its team condition.
+/// Even if a query omits its team condition, or names another team.
 #[tokio::test]
 async fn row_level_security_isolates_teams() {
     let database = TestDatabase::postgres().await;
@@ -137,25 +141,97 @@ async fn row_level_security_isolates_teams() {
     let other = support::team(&world.db, "bob").await;
     let lines = han_testkit::SyntheticSession::new(1).lines(20);
     support::push(&world, "s1", "main", Some(0), &lines).await;
+    let (ours, theirs) = (number_of(&database, &world.scope).await, number_of(&database, &other).await);
+    let filled = ["sessions", "messages", "segments", "transcripts", "rollups", "team_members"];
 
     let mut conn = sqlx::PgConnection::connect(database.url()).await.unwrap();
-    for (team, sees) in
-        [(world.scope.team_id().as_str(), true), (other.team_id().as_str(), false), ("", false)]
-    {
+    for (team, sees) in [(ours.to_string(), true), (theirs.to_string(), false), (String::new(), false)] {
         let mut tx = conn.begin().await.unwrap();
-        sqlx::query("SELECT set_config('role', 'han_app', true), set_config('han.team_id', $1, true)")
-            .bind(team)
-            .execute(&mut *tx)
-            .await
-            .unwrap();
-        for table in ["sessions", "messages", "transcripts", "rollups"] {
-            let sql = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
-            let n: i64 = sqlx::query_scalar(sql).fetch_one(&mut *tx).await.unwrap();
-            assert_eq!(n > 0, sees, "{table} as team {team:?}");
+        be_app(&mut tx, Some(&team)).await;
+        for table in TENANT_TABLES {
+            let foreign = count(&mut tx, &format!("{table} WHERE team::text <> '{team}'")).await;
+            assert_eq!(foreign, 0, "{table} as team {team:?}");
+            if team != ours.to_string() {
+                assert_eq!(
+                    count(&mut tx, &format!("{table} WHERE team = {ours}")).await,
+                    0,
+                    "{table} as {team:?}"
+                );
+            }
         }
-        let forged = sqlx::query("UPDATE sessions SET team_id = 'other'").execute(&mut *tx).await;
+        for table in filled.iter().filter(|table| **table != "team_members" || team != theirs.to_string()) {
+            assert_eq!(count(&mut tx, table).await > 0, sees, "{table} as team {team:?}");
+        }
+        let forged = format!("UPDATE sessions SET team = {theirs}");
+        let forged = sqlx::query(sqlx::AssertSqlSafe(forged)).execute(&mut *tx).await;
         assert!(forged.is_err() || forged.unwrap().rows_affected() == 0);
     }
+    let mut tx = conn.begin().await.unwrap();
+    be_app(&mut tx, Some(&ours.to_string())).await;
+    let forged =
+        format!("INSERT INTO deleted_sessions (team, session_id, deleted_at) VALUES ({theirs}, 's', 0)");
+    let forged = sqlx::query(sqlx::AssertSqlSafe(forged)).execute(&mut *tx).await;
+    assert!(forged.unwrap_err().to_string().contains("row-level security"));
+}
+
+/// After a transaction that named a team, the setting is an empty text on the same connection, which is no number.
+#[tokio::test]
+async fn a_transaction_that_names_no_team_sees_nothing_and_fails_nowhere() {
+    let database = TestDatabase::postgres().await;
+    let world = support::world(&database).await;
+    let ours = number_of(&database, &world.scope).await.to_string();
+    let mut conn = sqlx::PgConnection::connect(database.url()).await.unwrap();
+    for (team, setting) in [(None, None), (Some(ours.as_str()), Some(ours.as_str())), (None, Some(""))] {
+        let mut tx = conn.begin().await.unwrap();
+        be_app(&mut tx, team).await;
+        let sql = "SELECT current_setting('han.team', true)";
+        let set: Option<String> = sqlx::query_scalar(sql).fetch_one(&mut *tx).await.unwrap();
+        assert_eq!(set.as_deref(), setting);
+        for table in TENANT_TABLES {
+            let seen = count(&mut tx, table).await;
+            assert!(team.is_some() || seen == 0, "{table} as {setting:?}");
+        }
+        tx.commit().await.unwrap();
+    }
+}
+
+both_databases!(
+    async fn numbers_are_not_used_again(database: TestDatabase) {
+        let world = support::world(&database).await;
+        let lines = han_testkit::SyntheticSession::new(1).lines(2);
+        let mut numbers = Vec::new();
+        for session in ["s1", "s2"] {
+            support::push(&world, session, "main", Some(0), &lines).await;
+            numbers.push(number(&database, "SELECT max(number) FROM sessions").await);
+            let deleted = deletion::session(&world.scope, &world.db, &session.parse().unwrap()).await;
+            assert!(deleted.unwrap());
+        }
+        assert!(numbers[0] < numbers[1], "sessions: {numbers:?}");
+        let mut numbers = vec![number_of(&database, &world.scope).await];
+        for name in ["bob", "cy"] {
+            database.execute("DELETE FROM teams").await;
+            let scope = support::team(&world.db, name).await;
+            numbers.push(number_of(&database, &scope).await);
+        }
+        assert!(numbers.is_sorted_by(|a, b| a < b), "teams: {numbers:?}");
+    }
+);
+
+async fn number_of(database: &TestDatabase, scope: &Scope) -> i64 {
+    number(database, &format!("SELECT number FROM teams WHERE id = '{}'", scope.team_id())).await
+}
+
+/// Makes a transaction one of the app role, for this team if one is named.
+async fn be_app(conn: &mut sqlx::PgConnection, team: Option<&str>) {
+    sqlx::query("SELECT set_config('role', 'han_app', true)").execute(&mut *conn).await.unwrap();
+    if let Some(team) = team {
+        sqlx::query("SELECT set_config('han.team', $1, true)").bind(team).execute(&mut *conn).await.unwrap();
+    }
+}
+
+async fn count(conn: &mut sqlx::PgConnection, of: &str) -> i64 {
+    let sql = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {of}"));
+    sqlx::query_scalar(sql).fetch_one(conn).await.unwrap()
 }
 
 /// An account that may create roles, but is not a superuser, can set up everything.

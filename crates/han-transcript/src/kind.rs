@@ -1,4 +1,7 @@
 //! The kinds of transcript lines: one per message type of the GraphQL schema.
+//!
+//! The position of a kind in [`MessageKind::ALL`] is stored with every message. So the list is append-only: a new kind
+//! is added at its end, and none is moved or removed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +15,7 @@ macro_rules! kinds {
         }
 
         impl MessageKind {
-            /// Every kind.
+            /// Every kind. A kind's position is its stored code, so the list is append-only.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
             /// The stored name: the GraphQL type's.
@@ -100,6 +103,18 @@ kinds! {
 pub struct UnknownKind;
 
 impl MessageKind {
+    /// The stored code: the position in [`MessageKind::ALL`].
+    #[must_use]
+    pub fn code(self) -> i16 {
+        self as i16
+    }
+
+    /// The kind with a stored code; `None` if the code is of a newer version.
+    #[must_use]
+    pub fn of_code(code: i16) -> Option<Self> {
+        Self::ALL.get(usize::try_from(code).ok()?).copied()
+    }
+
     /// The kind of the Han event with that name.
     pub(crate) fn of_event(name: &str) -> Option<Self> {
         Some(match name {
@@ -137,5 +152,50 @@ impl MessageKind {
 impl fmt::Display for MessageKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MessageKind;
+
+    /// Codes are stored, so this list may only grow at its end.
+    #[test]
+    fn the_codes_of_kinds_never_change() {
+        let names = [
+            "AssistantMessage",
+            "RegularUserMessage",
+            "CommandUserMessage",
+            "InterruptUserMessage",
+            "MetaUserMessage",
+            "ToolResultUserMessage",
+            "SummaryMessage",
+            "SystemMessage",
+            "FileHistorySnapshotMessage",
+            "QueueOperationMessage",
+            "HookRunMessage",
+            "HookResultMessage",
+            "HookCheckStateMessage",
+            "HookReferenceMessage",
+            "HookValidationMessage",
+            "HookValidationCacheMessage",
+            "HookScriptMessage",
+            "HookDatetimeMessage",
+            "HookFileChangeMessage",
+            "McpToolCallMessage",
+            "McpToolResultMessage",
+            "ExposedToolCallMessage",
+            "ExposedToolResultMessage",
+            "MemoryQueryMessage",
+            "MemoryLearnMessage",
+            "SentimentAnalysisMessage",
+            "UnknownEventMessage",
+        ];
+        assert_eq!(MessageKind::ALL.len(), names.len());
+        for (code, name) in (0..).zip(names) {
+            let kind = MessageKind::of_code(code).unwrap();
+            assert_eq!((kind.as_str(), kind.code()), (name, code));
+        }
+        assert_eq!((MessageKind::of_code(-1), MessageKind::of_code(i16::MAX)), (None, None));
     }
 }

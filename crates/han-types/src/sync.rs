@@ -57,6 +57,13 @@ pub struct SessionMetadata {
     /// When the session ended (RFC 3339), if it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<String>,
+    /// When the session's main file was created (RFC 3339), if the file system knows. Of two sessions that repeat the same
+    /// answers, it helps to find the one that wrote them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_created_at: Option<String>,
+    /// How often the session was forked from another one, if the agent says so: 0 for a session that is no fork.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fork_depth: Option<u16>,
 }
 
 /// The response of `POST /api/sync/sessions`.

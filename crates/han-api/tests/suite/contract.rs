@@ -289,6 +289,17 @@ async fn both_databases_return_the_same() {
     assert!(unexplained.is_empty(), "empty in all responses, without a reason: {unexplained:#?}");
 }
 
+both_databases!(
+    async fn no_response_has_a_number_of_a_team_or_session(db: TestDatabase) {
+        let responses = ResponseLog::of(&db, &Shapes::read(SDL), false).await;
+        let numbers = db.marked_numbers().await;
+        for (name, response) in &responses.by_operation {
+            let found = numbers.found_in(&response.to_string());
+            assert!(found.is_empty(), "{name}: {found:?} in {response}");
+        }
+    }
+);
+
 /// Why a field is null, empty or zero in every response. Each such field needs a reason here.
 fn reason(field: &str) -> Option<&'static str> {
     const MACHINE: &str = "known only on the developer's machine: see `schemas`";

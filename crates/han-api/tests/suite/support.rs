@@ -74,6 +74,7 @@ impl World {
         change(&mut config);
         let db = Db::connect(&config, keks, Arc::new(clock.clone()), entropy).await.unwrap();
         db.migrate().await.unwrap();
+        database.mark_numbers().await;
         let stop = CancellationToken::new();
         let changes = db.start_changes(stop.clone()).await.unwrap();
         let schema = han_api::schema::team(
@@ -124,7 +125,7 @@ impl World {
             },
             lines: lines.iter().map(String::as_str).zip(0..).map(line).collect(),
         };
-        let preparer = Preparer::new(scope, &self.db, true).await.unwrap();
+        let preparer = Preparer::new(true);
         let batch = preparer.prepare(received).unwrap();
         let outcome = ingest::store(scope, &self.db, batch).await.unwrap();
         assert!(matches!(outcome, Outcome::Stored { .. }), "{outcome:?}");

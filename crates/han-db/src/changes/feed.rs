@@ -268,13 +268,16 @@ mod tests {
         let (clock, entropy) = (Arc::new(TestClock::default()), Arc::new(OsEntropy::new()));
         let db = Db::connect(&DbConfig::new(database.url()), keks, clock, entropy).await.unwrap();
         db.migrate().await.unwrap();
+        let team =
+            "INSERT INTO teams (id, slug, name, plan_tier, created_at) VALUES ('t', 't', 't', 'free', 0)";
+        database.execute(team).await;
         let (sender, mut feed) = broadcast::channel(16);
         let mut reader = OutboxReader::start(db, sender, broadcast::channel(16).0).await.unwrap();
 
         let mut open = sqlx::PgConnection::connect(database.url()).await.unwrap();
         let mut open = open.begin().await.unwrap();
-        let sql = "INSERT INTO sessions (team_id, session_id, id, user_id, metadata, sealed, created_at, synced_at) \
-             VALUES ('t', 's', 's', 'u', '{}', false, 0, 0)";
+        let sql = "INSERT INTO sessions (team, session_id, id, user_id, metadata, sealed, created_at, synced_at) \
+             SELECT number, 's', 's', 'u', '{}', false, 0, 0 FROM teams WHERE id = 't'";
         sqlx::query(sql).execute(&mut *open).await.unwrap();
         for _ in 0..3 {
             reader.read().await.unwrap();

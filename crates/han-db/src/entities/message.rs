@@ -55,8 +55,6 @@ pub struct Message {
     pub line: i64,
     /// Its time, in milliseconds since the epoch.
     pub at: i64,
-    /// The line it follows.
-    pub parent_uuid: Option<String>,
     /// The subagent that wrote it.
     pub agent_id: Option<String>,
     /// Whether it is in the session's message list.

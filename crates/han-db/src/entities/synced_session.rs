@@ -4,6 +4,7 @@ use han_transcript::record::{SummaryRecord, SummarySource};
 use serde::{Deserialize, Serialize};
 
 use crate::page::{MessageCursor, SessionCursor};
+use crate::queries::answers::Origin;
 
 /// A session of a team, opened.
 #[derive(Clone, Debug)]
@@ -109,6 +110,10 @@ pub struct SessionDetails {
     pub git_remote: Option<String>,
     /// When it ended, in milliseconds since the epoch, if it was said to have.
     pub ended_at: Option<i64>,
+    /// When its file was created, in milliseconds since the epoch, if that is known.
+    pub file_created_at: Option<i64>,
+    /// How often it was forked, if it says so: 0 for a session that is no fork.
+    pub fork_depth: Option<u16>,
     /// The branch, as the pushing machine knew it, for sessions whose lines name none.
     pub pushed_branch: Option<String>,
     /// The branch of the latest line that names one.
@@ -130,6 +135,10 @@ pub struct SessionDetails {
 }
 
 impl SessionDetails {
+    pub(crate) fn origin(&self) -> Origin {
+        Origin { fork_depth: self.fork_depth.unwrap_or_default(), file_created_at: self.file_created_at }
+    }
+
     /// The session's summary: the last summary line, else the first prompt.
     #[must_use]
     pub fn summary(&self) -> Option<&str> {

@@ -46,12 +46,10 @@ pub struct FileChange {
     pub lines_added: i64,
     /// Lines that were in the old text and are not in the new one.
     pub lines_removed: i64,
-    /// The tool use.
-    pub call_id: String,
 }
 
 /// A place in a list of file changes: the line, and which of its changes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FileChangeKey {
     /// The line's place.
     pub line: MessageCursor,
@@ -64,8 +62,6 @@ pub struct FileChangeKey {
 pub struct HookEvent {
     /// The session.
     pub session_id: String,
-    /// The uuid of the line.
-    pub uuid: String,
     /// The position of the line.
     pub place: LinePosition,
     /// Its content. A hook without a name has its event's (`hook_script`).

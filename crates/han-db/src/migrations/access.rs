@@ -1,5 +1,5 @@
 //! Who may touch which table on PostgreSQL: roles, grants and row-level security. SQLite has none of it; there
-//! every query's own `team_id` condition is the only protection.
+//! every query's own condition on the team is the only protection.
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, Statement};
 
@@ -93,8 +93,8 @@ pub(super) async fn grant(tx: &DatabaseTransaction) -> Result<(), DbErr> {
              ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;\n\
              DROP POLICY IF EXISTS team ON {table};\n\
              CREATE POLICY team ON {table} TO han_app \
-               USING (team_id = current_setting('han.team_id', true)) \
-               WITH CHECK (team_id = current_setting('han.team_id', true));\n\
+               USING (team = nullif(current_setting('han.team', true), '')::int) \
+               WITH CHECK (team = nullif(current_setting('han.team', true), '')::int);\n\
              DROP POLICY IF EXISTS system ON {table};\n\
              CREATE POLICY system ON {table} TO han_system USING (true) WITH CHECK (true);\n"
         ));

@@ -4,14 +4,10 @@
 //! PostgreSQL needs besides (roles, grants, policies, triggers) comes from `access`.
 
 mod access;
-mod m0001_foundation;
-mod m0002_derived;
-mod m0003_people;
-mod m0004_teams;
-mod m0005_identity;
-mod m0006_search;
-mod m0007_jobs;
-mod m0008_subagents;
+mod m0001_teams;
+mod m0002_sessions;
+mod m0003_search;
+mod m0004_jobs;
 mod tables;
 
 use sea_orm::{DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
@@ -28,14 +24,10 @@ struct Migrator;
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![
-            Box::new(m0001_foundation::Migration),
-            Box::new(m0002_derived::Migration),
-            Box::new(m0003_people::Migration),
-            Box::new(m0004_teams::Migration),
-            Box::new(m0005_identity::Migration),
-            Box::new(m0006_search::Migration),
-            Box::new(m0007_jobs::Migration),
-            Box::new(m0008_subagents::Migration),
+            Box::new(m0001_teams::Migration),
+            Box::new(m0002_sessions::Migration),
+            Box::new(m0003_search::Migration),
+            Box::new(m0004_jobs::Migration),
         ]
     }
 }

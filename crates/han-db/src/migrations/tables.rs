@@ -10,6 +10,38 @@ pub(super) fn text_null(name: &str) -> ColumnDef {
     ColumnDef::new(Alias::new(name)).text().null().take()
 }
 
+/// A number within its team or session (4 bytes).
+pub(super) fn number(name: &str) -> ColumnDef {
+    ColumnDef::new(Alias::new(name)).integer().not_null().take()
+}
+
+/// A code of an enumeration (2 bytes).
+pub(super) fn code(name: &str) -> ColumnDef {
+    ColumnDef::new(Alias::new(name)).small_integer().not_null().take()
+}
+
+pub(super) fn code_null(name: &str) -> ColumnDef {
+    ColumnDef::new(Alias::new(name)).small_integer().null().take()
+}
+
+pub(super) fn bytes(name: &str) -> ColumnDef {
+    ColumnDef::new(Alias::new(name)).binary().not_null().take()
+}
+
+pub(super) fn bytes_null(name: &str) -> ColumnDef {
+    ColumnDef::new(Alias::new(name)).binary().null().take()
+}
+
+/// The number of the team that the row belongs to: `teams.number`.
+pub(super) fn team() -> ColumnDef {
+    number("team")
+}
+
+/// The number of the session that the row belongs to: `sessions.number`.
+pub(super) fn session() -> ColumnDef {
+    number("session")
+}
+
 /// A count, a size, or a time in milliseconds since the Unix epoch.
 pub(super) fn int(name: &str) -> ColumnDef {
     ColumnDef::new(Alias::new(name)).big_integer().not_null().take()

@@ -222,7 +222,7 @@ pub async fn create(
     let made = db
         .write_system_for(scope, "api_keys.create", |tx| async move {
             teams::lock(&tx, scope.team_id()).await?;
-            if teams::role_of(&tx, scope.team_id(), scope.user_id()).await?.is_none() {
+            if teams::role_of(&tx, tx.team_number(), scope.user_id()).await?.is_none() {
                 return Ok(Err(Minted::NotAllowed));
             }
             if live(&tx, tx.team_id(), Some(scope.user_id())).await?.len() >= MAX_KEYS {
@@ -242,7 +242,8 @@ pub async fn revoke(scope: &Scope, db: &Db, id: &ApiKeyId) -> Result<TeamChange,
     let (team, now) = (scope.team_id(), db.clock().now());
     let revoked = db
         .write_system_for(scope, "api_keys.revoke", |tx| async move {
-            let owner = if teams::is_admin(&tx, team, scope.user_id()).await? { "" } else { " AND user_id = $4" };
+            let admin = teams::is_admin(&tx, tx.team_number(), scope.user_id()).await?;
+            let owner = if admin { "" } else { " AND user_id = $4" };
             let sql = format!(
                 "UPDATE api_keys SET revoked_at = $1 WHERE team_id = $2 AND id = $3 AND revoked_at IS NULL{owner}"
             );

@@ -1,17 +1,19 @@
 //! Calls, found from what answers them. A result nests under its call, and a subagent's lines under the tool use that
 //! started it; so a change of either is a change of the listed message that shows the call.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use han_transcript::record::ResultKind;
 use han_types::{MessageKey, SessionId};
-use sea_orm::FromQueryResult;
+use sea_orm::{FromQueryResult, Value};
 
 use crate::entities::MessagePosition;
+use crate::line_id::{LineId, call_key};
+use crate::page::MessageCursor;
 use crate::queries::messages::{self, IndexedMessage, unique};
 use crate::queries::search::list_indexes;
-use crate::queries::tool_results::{AGENT, call_kind};
+use crate::queries::tool_results::RowKind;
 use crate::stored::message_key;
 use crate::{DbError, ScopedTx};
 
@@ -27,6 +29,66 @@ pub struct AnsweredCall {
     pub call_id: String,
 }
 
+/// A call as rows name it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum StoredCall {
+    /// A row of `tool_results`: the kind of call, and [`call_key`].
+    Call(RowKind, Vec<u8>),
+    /// A hook run, by its id.
+    Run(String),
+}
+
+impl StoredCall {
+    fn of(call: &AnsweredCall) -> Self {
+        match RowKind::of_call(call.kind) {
+            Some(kind) => Self::Call(kind, call_key(&call.call_id).to_vec()),
+            None => Self::Run(call.call_id.clone()),
+        }
+    }
+}
+
+#[derive(FromQueryResult)]
+struct LineRow {
+    ordinal: i32,
+    transcript: String,
+    uuid: Vec<u8>,
+    uuid_text: Option<String>,
+    line: i32,
+    at: i64,
+    place: i16,
+    agent_id: Option<String>,
+}
+
+const COLUMNS: &str =
+    "m.ordinal, f.name AS transcript, m.uuid, m.uuid_text, m.line, m.at, m.place, m.agent_id";
+
+/// Joins the file of the message `m`.
+const FILE: &str =
+    "JOIN transcripts f ON f.team = m.team AND f.session = m.session AND f.number = m.transcript";
+
+/// A line and where it is shown.
+#[derive(Clone, Debug)]
+struct Line {
+    ordinal: i64,
+    key: MessageKey,
+    cursor: MessageCursor,
+    place: MessagePosition,
+    agent_id: Option<String>,
+}
+
+impl LineRow {
+    fn line(self, session_id: &SessionId) -> Result<Line, DbError> {
+        let uuid = LineId::to_text(&self.uuid, self.uuid_text);
+        Ok(Line {
+            ordinal: self.ordinal.into(),
+            key: message_key("messages", session_id.as_str(), &self.transcript, &uuid)?,
+            cursor: MessageCursor { at: self.at, transcript: self.transcript, line: self.line.into(), uuid },
+            place: MessagePosition::of_code(self.place.into()),
+            agent_id: self.agent_id,
+        })
+    }
+}
+
 /// The listed messages of a session that show calls which are answered now, in the order of `answered`, each once. Only
 /// messages that arrived before ordinal `from`: later ones are delivered by themselves, with their results.
 ///
@@ -38,24 +100,19 @@ pub async fn late(
     from: i64,
     answered: &[AnsweredCall],
 ) -> Result<Vec<IndexedMessage>, DbError> {
+    let read = Read { tx, session_id };
+    let calls: Vec<StoredCall> = answered.iter().map(StoredCall::of).collect();
+    let lines = read.lines_of_calls(&calls.iter().cloned().collect()).await?;
     let mut seen = HashSet::new();
-    let mut keys = Vec::new();
-    let lines = lines_of_calls(tx, session_id, answered).await?;
-    for key in answered.iter().filter_map(|call| lines.get(call)).flatten() {
-        if seen.insert(key) {
-            keys.push(key.clone());
-        }
-    }
+    let shows = |line: &&Line| line.place == MessagePosition::List && line.ordinal < from;
+    let lines = calls.iter().filter_map(|call| lines.get(call)).flatten().filter(shows);
+    let keys: Vec<MessageKey> =
+        lines.filter(|line| seen.insert(&line.key)).map(|line| line.key.clone()).collect();
     let found = messages::by_keys(tx, &keys).await?;
-    let found: HashMap<MessageKey, _> = found
-        .into_iter()
-        .filter(|message| message.listed && message.ordinal < from)
-        .map(|message| (message.key.clone(), message))
-        .collect();
-    let listed: Vec<MessageKey> = keys.into_iter().filter(|key| found.contains_key(key)).collect();
-    let indexes = list_indexes(tx, &listed).await?;
-    let mut found = found;
-    Ok(listed
+    let mut found: HashMap<MessageKey, _> =
+        found.into_iter().map(|message| (message.key.clone(), message)).collect();
+    let indexes = list_indexes(tx, &keys).await?;
+    Ok(keys
         .iter()
         .filter_map(|key| {
             let message = Arc::new(found.remove(key)?);
@@ -64,186 +121,265 @@ pub async fn late(
         .collect())
 }
 
-#[derive(FromQueryResult)]
-struct CallRow {
-    kind: String,
-    call_id: String,
-    transcript: String,
-    uuid: String,
-}
-
-/// The lines of calls. A hook run is found among the session's hooks, every other call among the session's calls.
-async fn lines_of_calls(
-    tx: &ScopedTx,
-    session_id: &SessionId,
-    calls: &[AnsweredCall],
-) -> Result<BTreeMap<AnsweredCall, Vec<MessageKey>>, DbError> {
-    let mut lines: BTreeMap<AnsweredCall, Vec<MessageKey>> = BTreeMap::new();
-    let (runs, others): (Vec<_>, Vec<_>) = calls.iter().partition(|call| call.kind == ResultKind::Hook);
-    let dialect = tx.dialect();
-    let ids = |calls: &[&AnsweredCall]| dialect.list(unique(calls.iter().map(|call| call.call_id.as_str())));
-    let mut rows: Vec<CallRow> = Vec::new();
-    if !runs.is_empty() {
-        let sql = format!(
-            "SELECT 'hook' AS kind, run_id AS call_id, transcript, uuid FROM hook_executions \
-             WHERE team_id = $1 AND session_id = $2 AND is_run AND {}",
-            dialect.is_any("run_id", 3)
-        );
-        rows.extend(tx.all::<CallRow, _>(&sql, [tx.team(), session_id.as_str().into(), ids(&runs)]).await?);
-    }
-    if !others.is_empty() {
-        let sql = format!(
-            "SELECT kind, call_id, transcript, uuid FROM tool_results \
-             WHERE team_id = $1 AND session_id = $2 AND {} AND {}",
-            dialect.is_any("kind", 3),
-            dialect.is_any("call_id", 4)
-        );
-        let kinds = dialect.list(unique(others.iter().map(|call| call_kind(call.kind))));
-        let values = [tx.team(), session_id.as_str().into(), kinds, ids(&others)];
-        rows.extend(tx.all::<CallRow, _>(&sql, values).await?);
-    }
-    for row in rows {
-        let kind = match row.kind.as_str() {
-            "hook" => ResultKind::Hook,
-            stored => [ResultKind::Tool, ResultKind::Mcp, ResultKind::Exposed]
-                .into_iter()
-                .find(|kind| call_kind(*kind) == stored)
-                .ok_or_else(|| DbError::malformed("tool_results", "kind", &row.uuid))?,
-        };
-        let key = message_key("messages", session_id.as_str(), &row.transcript, &row.uuid)?;
-        lines.entry(AnsweredCall { kind, call_id: row.call_id }).or_default().push(key);
-    }
-    Ok(lines)
-}
-
-#[derive(FromQueryResult)]
-struct PositionRow {
-    transcript: String,
-    uuid: String,
-    place: i64,
-    agent_id: Option<String>,
-}
-
-#[derive(FromQueryResult)]
-struct NamedRow {
-    kind: String,
-    call_id: String,
-    transcript: String,
-    uuid: String,
-    agent_id: Option<String>,
-}
-
 /// For messages of one session, the listed messages that show them: a listed message shows itself, a result is shown by
 /// its call, and a subagent's line by the tool use that started the subagent. Messages that no listed one shows are left
-/// out.
+/// out. If several lines make the call, or several calls started the subagent, the earliest line counts.
 pub async fn shown_by(
     tx: &ScopedTx,
     session_id: &SessionId,
     keys: &[MessageKey],
 ) -> Result<HashMap<MessageKey, MessageKey>, DbError> {
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let read = Read { tx, session_id };
     let mut shown = HashMap::new();
     // What each message was traced to so far.
-    let mut open: Vec<(MessageKey, MessageKey)> = keys.iter().map(|key| (key.clone(), key.clone())).collect();
+    let mut open: Vec<(MessageKey, Line)> =
+        read.lines(keys).await?.into_iter().map(|line| (line.key.clone(), line)).collect();
     for _ in 0..MAX_DEPTH {
-        if open.is_empty() {
+        let (listed, nested): (Vec<_>, Vec<_>) =
+            open.into_iter().partition(|(_, at)| at.place == MessagePosition::List);
+        shown.extend(listed.into_iter().map(|(key, at)| (key, at.key)));
+        if nested.is_empty() {
             break;
         }
-        let positions = positions(tx, session_id, open.iter().map(|(_, at)| at)).await?;
-        let mut nested = Vec::new();
-        for (key, at) in open {
-            match positions.get(&at) {
-                Some(row) if MessagePosition::of_code(row.place) == MessagePosition::List => {
-                    shown.insert(key, at);
-                }
-                Some(row) => nested.push((key, at, row)),
-                None => {}
-            }
-        }
-        let calls = calls_above(tx, session_id, nested.iter().map(|(_, at, row)| (at, *row))).await?;
-        let lines = lines_of_calls(tx, session_id, &calls.values().cloned().collect::<Vec<_>>()).await?;
+        let above = read.calls_above(nested.iter().map(|(_, at)| at)).await?;
+        let calls = nested.iter().flat_map(|(_, at)| above.of(at)).cloned().collect();
+        let lines = read.lines_of_calls(&calls).await?;
         open = nested
             .into_iter()
-            .filter_map(|(key, at, _)| Some((key, lines.get(calls.get(&at)?)?.first()?.clone())))
+            .filter_map(|(key, at)| {
+                let candidates = above.of(&at).filter_map(|call| lines.get(call)?.first());
+                Some((key, candidates.min_by_key(|line| &line.cursor)?.clone()))
+            })
             .collect();
     }
     Ok(shown)
 }
 
-async fn positions<'k>(
-    tx: &ScopedTx,
-    session_id: &SessionId,
-    keys: impl Iterator<Item = &'k MessageKey>,
-) -> Result<HashMap<MessageKey, PositionRow>, DbError> {
-    let dialect = tx.dialect();
-    let sql = format!(
-        "SELECT transcript, uuid, place, agent_id FROM messages WHERE team_id = $1 AND session_id = $2 AND {} AND {}",
-        dialect.is_any("transcript", 3),
-        dialect.is_any("uuid", 4)
-    );
-    let (transcripts, uuids): (Vec<_>, Vec<_>) =
-        keys.map(|key| (key.transcript.as_str(), key.uuid.as_str())).unzip();
-    let values = [
-        tx.team(),
-        session_id.as_str().into(),
-        dialect.list(unique(transcripts.into_iter())),
-        dialect.list(unique(uuids.into_iter())),
-    ];
-    let rows: Vec<PositionRow> = tx.all(&sql, values).await?;
-    rows.into_iter()
-        .map(|row| {
-            let key = message_key("messages", session_id.as_str(), &row.transcript, &row.uuid)?;
-            Ok((key, row))
-        })
-        .collect()
+#[derive(FromQueryResult)]
+struct CallRow {
+    kind: i16,
+    call: Vec<u8>,
+    #[sea_orm(nested)]
+    line: LineRow,
 }
 
-/// The calls that messages which are not listed nest under.
-async fn calls_above<'k>(
-    tx: &ScopedTx,
-    session_id: &SessionId,
-    nested: impl Iterator<Item = (&'k MessageKey, &'k PositionRow)>,
-) -> Result<HashMap<MessageKey, AnsweredCall>, DbError> {
-    let nested: Vec<_> = nested.collect();
-    if nested.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let dialect = tx.dialect();
-    let is_result = |row: &PositionRow| MessagePosition::of_code(row.place) == MessagePosition::Nested;
-    let results = nested.iter().filter(|(_, row)| is_result(row)).map(|(at, _)| at.uuid.as_str());
-    let agents =
-        nested.iter().filter(|(_, row)| !is_result(row)).filter_map(|(_, row)| row.agent_id.as_deref());
-    let sql = format!(
-        "SELECT kind, call_id, transcript, uuid, agent_id FROM tool_results \
-         WHERE team_id = $1 AND session_id = $2 AND kind IN ('tool', 'mcp', 'exposed', 'hook', '{AGENT}') AND ({} OR {})",
-        dialect.is_any("uuid", 3),
-        dialect.is_any("agent_id", 4)
-    );
-    let values =
-        [tx.team(), session_id.as_str().into(), dialect.list(unique(results)), dialect.list(unique(agents))];
-    let rows: Vec<NamedRow> = tx.all(&sql, values).await?;
-    let (mut of_line, mut of_agent) = (HashMap::new(), HashMap::new());
-    for row in rows {
-        let kind = match row.kind.as_str() {
-            "mcp" => ResultKind::Mcp,
-            "exposed" => ResultKind::Exposed,
-            "hook" => ResultKind::Hook,
-            _ => ResultKind::Tool,
+#[derive(FromQueryResult)]
+struct RunRow {
+    run_id: String,
+    #[sea_orm(nested)]
+    line: LineRow,
+}
+
+#[derive(FromQueryResult)]
+struct ResultRow {
+    ordinal: i32,
+    kind: i16,
+    call: Vec<u8>,
+}
+
+#[derive(FromQueryResult)]
+struct HookResultRow {
+    ordinal: i32,
+    run_id: String,
+}
+
+#[derive(FromQueryResult)]
+struct StartRow {
+    agent_id: String,
+    call: Vec<u8>,
+}
+
+/// The calls that lines which are not listed nest under.
+#[derive(Default)]
+struct CallsAbove {
+    /// By the ordinal of a result's line.
+    of_result: HashMap<i64, BTreeSet<StoredCall>>,
+    /// By subagent.
+    of_agent: HashMap<String, BTreeSet<StoredCall>>,
+}
+
+impl CallsAbove {
+    fn of(&self, line: &Line) -> impl Iterator<Item = &StoredCall> {
+        let calls = match (&line.agent_id, line.place) {
+            (_, MessagePosition::Nested) => self.of_result.get(&line.ordinal),
+            (Some(agent), _) => self.of_agent.get(agent),
+            (None, _) => None,
         };
-        let call = AnsweredCall { kind, call_id: row.call_id };
-        if let Some(agent) = row.agent_id {
-            of_agent.entry(agent).or_insert_with(|| call.clone());
-        }
-        if row.kind != AGENT {
-            of_line.entry((row.transcript, row.uuid)).or_insert(call);
-        }
+        calls.into_iter().flatten()
     }
-    let above = nested.into_iter().filter_map(|(at, row)| {
-        let call = if is_result(row) {
-            of_line.get(&(at.transcript.to_string(), at.uuid.clone()))
-        } else {
-            of_agent.get(row.agent_id.as_deref()?)
-        };
-        Some((at.clone(), call?.clone()))
-    });
-    Ok(above.collect())
+}
+
+/// Reads one session.
+struct Read<'a> {
+    tx: &'a ScopedTx,
+    session_id: &'a SessionId,
+}
+
+impl Read<'_> {
+    /// The first two parameters of each statement, and its further ones.
+    fn values<const N: usize>(&self, further: [Value; N]) -> impl Iterator<Item = Value> {
+        [self.tx.team(), self.session_id.as_str().into()].into_iter().chain(further)
+    }
+
+    /// The lines of messages.
+    async fn lines(&self, keys: &[MessageKey]) -> Result<Vec<Line>, DbError> {
+        let dialect = self.tx.dialect();
+        let sql = format!(
+            "SELECT {COLUMNS} FROM sessions s JOIN messages m ON m.team = s.team AND m.session = s.number {FILE} \
+             WHERE s.team = $1 AND s.session_id = $2 AND {} AND {}",
+            dialect.is_any("f.name", 3),
+            dialect.is_any_bytes("m.uuid", 4)
+        );
+        let names = unique(keys.iter().map(|key| key.transcript.as_str()));
+        let uuids: BTreeSet<[u8; 16]> = keys.iter().map(|key| LineId::of(&key.uuid).bytes).collect();
+        let values = self.values([dialect.list(names), dialect.byte_list(uuids)]);
+        let rows: Vec<LineRow> = self.tx.all(&sql, values).await?;
+        let lines = rows.into_iter().map(|row| row.line(self.session_id));
+        let wanted: HashSet<&MessageKey> = keys.iter().collect();
+        // Two lists instead of a list of pairs; the pairs are selected here.
+        lines.filter(|line| line.as_ref().map_or(true, |line| wanted.contains(&line.key))).collect()
+    }
+
+    /// The lines of calls, earliest first. A hook run is found among the session's hooks, every other call among the
+    /// session's calls.
+    async fn lines_of_calls(
+        &self,
+        calls: &BTreeSet<StoredCall>,
+    ) -> Result<BTreeMap<StoredCall, Vec<Line>>, DbError> {
+        let (mut kinds, mut keys, mut runs) = (BTreeSet::new(), Vec::new(), Vec::new());
+        for call in calls {
+            match call {
+                StoredCall::Call(kind, key) => {
+                    kinds.insert(kind.code());
+                    keys.push(key);
+                }
+                StoredCall::Run(run_id) => runs.push(run_id),
+            }
+        }
+        let dialect = self.tx.dialect();
+        let mut lines: BTreeMap<StoredCall, Vec<Line>> = BTreeMap::new();
+        if !runs.is_empty() {
+            let sql = format!(
+                "SELECT h.run_id, {COLUMNS} \
+                 FROM sessions s JOIN hook_executions h ON h.team = s.team AND h.session = s.number \
+                 JOIN messages m ON m.team = h.team AND m.session = h.session AND m.ordinal = h.ordinal {FILE} \
+                 WHERE s.team = $1 AND s.session_id = $2 AND h.is_run AND {}",
+                dialect.is_any("h.run_id", 3)
+            );
+            for row in self.tx.all::<RunRow, _>(&sql, self.values([dialect.list(runs)])).await? {
+                let line = row.line.line(self.session_id)?;
+                lines.entry(StoredCall::Run(row.run_id)).or_default().push(line);
+            }
+        }
+        if !keys.is_empty() {
+            let sql = format!(
+                "SELECT r.kind, r.call, {COLUMNS} \
+                 FROM sessions s JOIN tool_results r ON r.team = s.team AND r.session = s.number \
+                 JOIN messages m ON m.team = r.team AND m.session = r.session AND m.ordinal = r.ordinal {FILE} \
+                 WHERE s.team = $1 AND s.session_id = $2 AND {} AND {}",
+                dialect.is_any("r.kind", 3),
+                dialect.is_any_bytes("r.call", 4)
+            );
+            let values = self.values([dialect.number_list(kinds), dialect.byte_list(keys)]);
+            for row in self.tx.all::<CallRow, _>(&sql, values).await? {
+                let line = row.line.line(self.session_id)?;
+                let call = StoredCall::Call(row_kind(row.kind, &line.key)?, row.call);
+                lines.entry(call).or_default().push(line);
+            }
+        }
+        for lines in lines.values_mut() {
+            lines.sort_by(|a, b| a.cursor.cmp(&b.cursor));
+        }
+        Ok(lines)
+    }
+
+    async fn calls_above(&self, nested: impl Iterator<Item = &Line>) -> Result<CallsAbove, DbError> {
+        let (mut results, mut agents) = (BTreeSet::new(), BTreeSet::new());
+        for line in nested {
+            match (&line.agent_id, line.place) {
+                (_, MessagePosition::Nested) => {
+                    results.insert(line.ordinal);
+                }
+                (Some(agent), _) => {
+                    agents.insert(agent);
+                }
+                (None, _) => {}
+            }
+        }
+        let mut above = CallsAbove::default();
+        if !results.is_empty() {
+            above.of_result = self.calls_of_results(&results).await?;
+        }
+        if !agents.is_empty() {
+            above.of_agent = self.calls_of_agents(&agents).await?;
+        }
+        Ok(above)
+    }
+
+    /// The calls that the results in lines name, by the ordinal of the line.
+    async fn calls_of_results(
+        &self,
+        lines: &BTreeSet<i64>,
+    ) -> Result<HashMap<i64, BTreeSet<StoredCall>>, DbError> {
+        let dialect = self.tx.dialect();
+        let ordinals = || dialect.number_list(lines.iter().copied());
+        let mut calls: HashMap<i64, BTreeSet<StoredCall>> = HashMap::new();
+        let sql = format!(
+            "SELECT r.ordinal, r.kind, r.call \
+             FROM sessions s JOIN tool_results r ON r.team = s.team AND r.session = s.number \
+             WHERE s.team = $1 AND s.session_id = $2 AND {} AND {}",
+            dialect.is_any("r.kind", 3),
+            dialect.is_any("r.ordinal", 4)
+        );
+        let answered = [ResultKind::Tool, ResultKind::Mcp, ResultKind::Exposed];
+        let kinds = answered.map(|kind| RowKind::of_result(kind).code());
+        let values = self.values([dialect.number_list(kinds), ordinals()]);
+        for row in self.tx.all::<ResultRow, _>(&sql, values).await? {
+            let found = answered.into_iter().find(|kind| RowKind::of_result(*kind).code() == i64::from(row.kind));
+            if let Some(kind) = found.and_then(RowKind::of_call) {
+                calls.entry(row.ordinal.into()).or_default().insert(StoredCall::Call(kind, row.call));
+            }
+        }
+        let sql = format!(
+            "SELECT h.ordinal, h.run_id \
+             FROM sessions s JOIN hook_executions h ON h.team = s.team AND h.session = s.number \
+             WHERE s.team = $1 AND s.session_id = $2 AND NOT h.is_run AND h.run_id IS NOT NULL AND {}",
+            dialect.is_any("h.ordinal", 3)
+        );
+        for row in self.tx.all::<HookResultRow, _>(&sql, self.values([ordinals()])).await? {
+            calls.entry(row.ordinal.into()).or_default().insert(StoredCall::Run(row.run_id));
+        }
+        Ok(calls)
+    }
+
+    /// The tool uses that started subagents, by subagent.
+    async fn calls_of_agents(
+        &self,
+        agents: &BTreeSet<&String>,
+    ) -> Result<HashMap<String, BTreeSet<StoredCall>>, DbError> {
+        let dialect = self.tx.dialect();
+        let sql = format!(
+            "SELECT r.agent_id, r.call FROM sessions s JOIN tool_results r ON r.team = s.team AND r.session = s.number \
+             WHERE s.team = $1 AND s.session_id = $2 AND r.kind = $4 AND {} \
+             UNION SELECT a.agent_id, a.call \
+             FROM sessions s JOIN subagent_starts a ON a.team = s.team AND a.session = s.number \
+             WHERE s.team = $1 AND s.session_id = $2 AND {}",
+            dialect.is_any("r.agent_id", 3),
+            dialect.is_any("a.agent_id", 3)
+        );
+        let values = self.values([dialect.list(agents), RowKind::ToolResult.code().into()]);
+        let mut calls: HashMap<String, BTreeSet<StoredCall>> = HashMap::new();
+        for row in self.tx.all::<StartRow, _>(&sql, values).await? {
+            let call = StoredCall::Call(RowKind::ToolCall, row.call);
+            calls.entry(row.agent_id).or_default().insert(call);
+        }
+        Ok(calls)
+    }
+}
+
+fn row_kind(code: i16, row: &MessageKey) -> Result<RowKind, DbError> {
+    RowKind::of_code(code.into()).ok_or_else(|| DbError::malformed("tool_results", "kind", row.row_id()))
 }

@@ -10,10 +10,20 @@ use han_types::{SessionId, Timestamp};
 use sea_orm::FromQueryResult;
 
 use crate::entities::{Message, SessionCounts, TodoCounts};
+use crate::line_id::call_key;
 use crate::queries::calls::AnsweredCall;
 use crate::queries::ingest::prepare::project_line;
 use crate::queries::{hooks, messages, todos, usage};
 use crate::{DbError, ScopedTx};
+
+/// Lines of these kinds have no derived events.
+const WITHOUT_EVENTS: &[MessageKind] = &[
+    MessageKind::System,
+    MessageKind::Summary,
+    MessageKind::FileHistorySnapshot,
+    MessageKind::QueueOperation,
+    MessageKind::UnknownEvent,
+];
 
 /// The derived events of one change. Each list is in the order of lines.
 #[derive(Clone, Debug, Default)]
@@ -85,15 +95,21 @@ pub async fn between(
     })
 }
 
-/// The lines that may have derived events. Other lines are not opened.
+/// The lines that may have derived events, in order. Other lines are not opened.
 async fn lines(tx: &ScopedTx, session_id: &SessionId, from: i64, to: i64) -> Result<Vec<Message>, DbError> {
-    let condition = "messages.team_id = $1 AND messages.session_id = $2 AND messages.ordinal >= $3 \
-         AND messages.ordinal < $4 \
-         AND messages.kind NOT IN ('SystemMessage', 'SummaryMessage', 'FileHistorySnapshotMessage', \
-           'QueueOperationMessage', 'UnknownEventMessage') \
-         AND (messages.kind <> 'AssistantMessage' OR messages.tool_name IS NOT NULL)";
+    let without: Vec<String> = WITHOUT_EVENTS.iter().map(|kind| kind.code().to_string()).collect();
+    let condition = format!(
+        "messages.team = $1 AND messages.session = (SELECT number FROM sessions WHERE team = $1 AND session_id = $2) \
+         AND messages.ordinal >= $3 AND messages.ordinal < $4 AND messages.kind NOT IN ({}) \
+         AND (messages.kind <> {} OR messages.tool_name IS NOT NULL)",
+        without.join(", "),
+        MessageKind::Assistant.code()
+    );
     let values = vec![tx.team(), session_id.as_str().into(), from.into(), to.into()];
-    messages::whole(tx, condition, values).await
+    let mut lines = messages::whole(tx, &condition, values).await?;
+    // By the names of files: their numbers follow from the order in which they arrived.
+    lines.sort_by_cached_key(Message::cursor);
+    Ok(lines)
 }
 
 fn record(message: &Message) -> LineRecord {
@@ -211,17 +227,19 @@ impl Read<'_> {
         if tool.is_none() && !failed.is_empty() {
             let dialect = self.tx.dialect();
             let sql = format!(
-                "SELECT tool_name FROM file_changes WHERE team_id = $1 AND session_id = $2 AND {} \
-                 ORDER BY at DESC, transcript DESC, line DESC, n DESC LIMIT 1",
-                dialect.is_any("call_id", 3)
+                "SELECT c.tool_name FROM sessions s JOIN file_changes c ON c.team = s.team AND c.session = s.number \
+                 JOIN transcripts f ON f.team = c.team AND f.session = c.session AND f.number = c.transcript \
+                 WHERE s.team = $1 AND s.session_id = $2 AND {} \
+                 ORDER BY c.at DESC, f.name DESC, c.line DESC, c.ordinal DESC, c.n DESC LIMIT 1",
+                dialect.is_any_bytes("c.call", 3)
             );
             let own: BTreeSet<&str> = records
                 .iter()
                 .flat_map(|(_, record)| &record.file_changes)
                 .map(|change| change.call_id.as_str())
                 .collect();
-            let values =
-                [self.tx.team(), self.session_id.as_str().into(), dialect.list(failed.difference(&own))];
+            let earlier = failed.difference(&own).map(|call_id| call_key(call_id));
+            let values = [self.tx.team(), self.session_id.as_str().into(), dialect.byte_list(earlier)];
             tool = self.tx.one::<ToolName, _>(&sql, values).await?.map(|row| row.tool_name);
         }
         let Some(tool) = tool else { return Ok(None) };

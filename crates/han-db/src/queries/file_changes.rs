@@ -7,6 +7,7 @@ use sea_orm::{FromQueryResult, Value};
 
 use crate::dialect::FirstOfEach;
 use crate::entities::{FileChange, FileChangeKey, HookEvent};
+use crate::line_id::LineId;
 use crate::page::{Cursor, MessageCursor, Page, PageRequest};
 use crate::queries::ingest::derive::{numbered_row_id, path_context};
 use crate::stored::stored;
@@ -26,12 +27,13 @@ impl Cursor for FileChangeKey {
 #[derive(FromQueryResult)]
 struct ChangeRow {
     session_id: String,
-    transcript: String,
-    uuid: String,
-    n: i64,
-    line: i64,
+    ordinal: i32,
     at: i64,
-    call_id: String,
+    transcript: String,
+    line: i32,
+    uuid: Vec<u8>,
+    uuid_text: Option<String>,
+    n: i16,
     tool_name: String,
     action: String,
     lines_added: i64,
@@ -40,8 +42,55 @@ struct ChangeRow {
     path: String,
 }
 
-const COLUMNS: &str = "session_id, transcript, uuid, n, line, at, call_id, tool_name, action, lines_added, \
-     lines_removed, sealed, path";
+/// The name of a change's file. The order of changes must not depend on numbers of files, which follow from the order in
+/// which files arrived.
+macro_rules! name {
+    () => {
+        "(SELECT f.name FROM transcripts f WHERE f.team = file_changes.team AND f.session = file_changes.session \
+           AND f.number = file_changes.transcript)"
+    };
+}
+
+/// A column of a change's message.
+macro_rules! of_message {
+    ($column:literal) => {
+        concat!(
+            "(SELECT m.",
+            $column,
+            " FROM messages m WHERE m.team = file_changes.team AND m.session = file_changes.session \
+               AND m.ordinal = file_changes.ordinal)"
+        )
+    };
+}
+
+const COLUMNS: &str = concat!(
+    "wanted.id AS session_id, file_changes.ordinal, file_changes.at, ",
+    name!(),
+    " AS transcript, file_changes.line, ",
+    of_message!("uuid"),
+    " AS uuid, ",
+    of_message!("uuid_text"),
+    " AS uuid_text, file_changes.n, file_changes.tool_name, file_changes.action, file_changes.lines_added, \
+       file_changes.lines_removed, file_changes.sealed, file_changes.path"
+);
+
+/// The index gives the order by time, so that only changes of one time are sorted.
+const NEWEST_FIRST: &str = concat!(
+    "file_changes.at DESC, ",
+    name!(),
+    " DESC, file_changes.line DESC, ",
+    of_message!("uuid"),
+    " DESC, file_changes.n DESC"
+);
+
+/// Changes at `$3`, and before `$4` to `$7` among the changes of that time, or earlier.
+const AFTER: &str = concat!(
+    " AND file_changes.at <= $3 AND (file_changes.at < $3 OR (",
+    name!(),
+    ", file_changes.line, ",
+    of_message!("uuid"),
+    ", file_changes.n) < ($4, $5, $6, $7))"
+);
 
 /// A page of a session's file changes, newest first, without those whose calls failed. Their number is among the
 /// session's counters.
@@ -70,15 +119,15 @@ pub async fn pages(
         return Ok(HashMap::new());
     }
     let mut values: Vec<Value> = vec![tx.team(), tx.dialect().list(sessions)];
-    let mut after = String::new();
+    let mut after = "";
     if let Some(key) = &request.after {
-        after.push_str(" AND (at, transcript, line, uuid, n) < ($3, $4, $5, $6, $7)");
+        after = AFTER;
         let line = &key.line;
         values.extend([
             line.at.into(),
             line.transcript.as_str().into(),
             line.line.into(),
-            line.uuid.as_str().into(),
+            LineId::value(&line.uuid),
             key.n.into(),
         ]);
     }
@@ -87,21 +136,31 @@ pub async fn pages(
         &FirstOfEach {
             table: "file_changes",
             columns: COLUMNS,
-            condition: &format!("team_id = $1 AND session_id = wanted.id AND NOT failed{after}"),
-            order: "at DESC, transcript DESC, line DESC, uuid DESC, n DESC",
+            condition: &format!(
+                "file_changes.team = $1 AND file_changes.session = (SELECT s.number FROM sessions s \
+                   WHERE s.team = $1 AND s.session_id = wanted.id) AND NOT file_changes.failed{after}"
+            ),
+            order: NEWEST_FIRST,
             limit: request.first + 1,
         },
     );
-    let mut rows = open(tx, tx.all(&sql, values).await?).await?;
-    rows.sort_by(|a, b| b.cursor.cmp(&a.cursor));
-    Ok(Page::cut_each(rows, |row| &row.session_id, request.first))
+    let mut rows: Vec<ChangeRow> = tx.all(&sql, values).await?;
+    rows.sort_by(|a, b| b.place().cmp(&a.place()));
+    Ok(Page::cut_each(open(tx, rows).await?, |row| &row.session_id, request.first))
+}
+
+impl ChangeRow {
+    fn place(&self) -> (i64, &str, i32, &[u8], i16) {
+        (self.at, &self.transcript, self.line, &self.uuid, self.n)
+    }
 }
 
 async fn open(tx: &ScopedTx, rows: Vec<ChangeRow>) -> Result<Vec<FileChange>, DbError> {
     let keys = tx.keys_for(rows.iter().map(|row| (row.sealed, row.path.as_str()))).await?;
     rows.into_iter()
         .map(|row| {
-            let row_id = numbered_row_id(&row.session_id, &row.transcript, row.n, &row.uuid);
+            let row_id = numbered_row_id(&row.session_id, row.ordinal.into(), row.n.into());
+            let uuid = LineId::to_text(&row.uuid, row.uuid_text);
             Ok(FileChange {
                 path: keys.open(row.sealed, path_context(&row_id), row.path)?,
                 action: stored(&row.action, "file_changes", "action", &row_id)?,
@@ -109,17 +168,16 @@ async fn open(tx: &ScopedTx, rows: Vec<ChangeRow>) -> Result<Vec<FileChange>, Db
                     line: MessageCursor {
                         at: row.at,
                         transcript: row.transcript,
-                        line: row.line,
-                        uuid: row.uuid.clone(),
+                        line: row.line.into(),
+                        uuid: uuid.clone(),
                     },
-                    n: row.n,
+                    n: row.n.into(),
                 },
                 session_id: row.session_id,
-                uuid: row.uuid,
+                uuid,
                 tool_name: row.tool_name,
                 lines_added: row.lines_added,
                 lines_removed: row.lines_removed,
-                call_id: row.call_id,
             })
         })
         .collect()

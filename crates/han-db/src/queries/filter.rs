@@ -1,6 +1,9 @@
 //! Conditions that clients may set on lists, as a tree, and their SQL. The program names the columns, never a client;
 //! values are statement parameters.
 
+use std::cmp::Ordering;
+
+use han_transcript::MessageKind;
 use sea_orm::Value;
 
 use crate::dialect::Dialect;
@@ -51,7 +54,7 @@ macro_rules! columns {
 columns! {
     /// A message's tool.
     ToolName = "messages"."tool_name",
-    /// A message's type.
+    /// A message's type, a [`MessageKind`].
     MessageKind = "messages"."kind",
     /// The subagent that wrote a message.
     MessageAgent = "messages"."agent_id",
@@ -138,6 +141,18 @@ impl Comparison {
             Self::AtLeast => ">=",
         }
     }
+
+    /// Whether two values with this order meet it.
+    fn holds(self, order: Ordering) -> bool {
+        match self {
+            Self::Equal => order.is_eq(),
+            Self::NotEqual => order.is_ne(),
+            Self::Less => order.is_lt(),
+            Self::AtMost => order.is_le(),
+            Self::Greater => order.is_gt(),
+            Self::AtLeast => order.is_ge(),
+        }
+    }
 }
 
 /// A value that a column is compared with.
@@ -195,8 +210,25 @@ impl Writer<'_> {
         format!("{}.{name}", self.row(table))
     }
 
+    /// The condition on a message's kind as a list of codes, because kinds are stored as numbers.
+    fn kinds(&mut self, is_true: impl Fn(&str) -> bool) -> String {
+        let codes = MessageKind::ALL.iter().filter(|kind| is_true(kind.as_str()));
+        let n = self.bind(self.dialect.number_list(codes.map(|kind| i64::from(kind.code()))));
+        self.dialect.is_any(&self.column(Column::MessageKind), n)
+    }
+
     fn write(&mut self, filter: &Filter) -> String {
         match filter {
+            Filter::Compare(Column::MessageKind, comparison, Operand::Text(text)) => {
+                self.kinds(|kind| comparison.holds(kind.cmp(text.as_str())))
+            }
+            Filter::OneOf(Column::MessageKind, values) => {
+                self.kinds(|kind| values.iter().any(|value| value == kind))
+            }
+            Filter::NoneOf(Column::MessageKind, values) => {
+                self.kinds(|kind| values.iter().all(|value| value != kind))
+            }
+            Filter::Contains(Column::MessageKind, part) => self.kinds(|kind| kind.contains(part.as_str())),
             Filter::All(parts) if parts.is_empty() => "1 = 1".to_owned(),
             Filter::Any(parts) if parts.is_empty() => "1 = 0".to_owned(),
             Filter::All(parts) => self.join(parts, " AND "),
@@ -236,7 +268,7 @@ impl Writer<'_> {
         let (linked, condition) = (alias(self.depth), self.write(part));
         self.depth -= 1;
         format!(
-            "EXISTS (SELECT 1 FROM {to} AS {linked} WHERE {linked}.team_id = $1 AND {linked}.{theirs} = {row}.{ours} \
+            "EXISTS (SELECT 1 FROM {to} AS {linked} WHERE {linked}.team = $1 AND {linked}.{theirs} = {row}.{ours} \
              AND ({condition}))"
         )
     }

@@ -15,8 +15,7 @@ use crate::{DbError, ScopedTx};
 struct HookRow {
     session_id: String,
     transcript: String,
-    uuid: String,
-    line: i64,
+    line: i32,
     at: i64,
     is_run: bool,
     run_id: Option<String>,
@@ -24,10 +23,10 @@ struct HookRow {
     plugin: Option<String>,
     hook_type: Option<String>,
     directory: Option<String>,
-    success: Option<i64>,
+    success: Option<i16>,
     duration_ms: Option<i64>,
     exit_code: Option<i64>,
-    cached: Option<i64>,
+    cached: Option<i16>,
 }
 
 /// The hook events in the lines of sessions, in order within each session. [`han_transcript::fold::pair_hooks`] pairs
@@ -41,10 +40,12 @@ pub async fn by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<Ho
     }
     let dialect = tx.dialect();
     let sql = format!(
-        "SELECT session_id, transcript, uuid, line, at, is_run, run_id, hook, plugin, hook_type, directory, success, \
-           duration_ms, exit_code, cached \
-         FROM hook_executions WHERE team_id = $1 AND {} ORDER BY session_id, at, transcript, line",
-        dialect.is_any("session_id", 2)
+        "SELECT s.session_id, f.name AS transcript, h.line, h.at, h.is_run, h.run_id, h.hook, h.plugin, h.hook_type, \
+           h.directory, h.success, h.duration_ms, h.exit_code, h.cached \
+         FROM sessions s JOIN hook_executions h ON h.team = s.team AND h.session = s.number \
+         JOIN transcripts f ON f.team = h.team AND f.session = h.session AND f.number = h.transcript \
+         WHERE s.team = $1 AND {} ORDER BY s.session_id, h.at, f.name, h.line, h.ordinal",
+        dialect.is_any("s.session_id", 2)
     );
     let rows: Vec<HookRow> = tx.all(&sql, [tx.team(), dialect.list(sessions)]).await?;
     let ids = rows.iter().flat_map(|row| {
@@ -73,7 +74,6 @@ pub async fn by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<Ho
             cached: row.cached.map(|n| n != 0),
         },
         session_id: row.session_id,
-        uuid: row.uuid,
     });
     Ok(events.collect())
 }
@@ -126,11 +126,13 @@ pub async fn stats_by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<
     }
     let dialect = tx.dialect();
     let sql = format!(
-        "SELECT session_id, hook_type, count(*) AS total, CAST(sum(CASE WHEN success = 1 THEN 1 ELSE 0 END) AS bigint) \
-           AS passed, CAST(sum(CASE WHEN success = 0 THEN 1 ELSE 0 END) AS bigint) AS failed, \
-           CAST(COALESCE(sum(duration_ms), 0) AS bigint) AS duration_ms \
-         FROM hook_executions WHERE team_id = $1 AND {} AND NOT is_run GROUP BY session_id, hook_type",
-        dialect.is_any("session_id", 2)
+        "SELECT s.session_id, h.hook_type, count(*) AS total, \
+           CAST(sum(CASE WHEN h.success = 1 THEN 1 ELSE 0 END) AS bigint) AS passed, \
+           CAST(sum(CASE WHEN h.success = 0 THEN 1 ELSE 0 END) AS bigint) AS failed, \
+           CAST(COALESCE(sum(h.duration_ms), 0) AS bigint) AS duration_ms \
+         FROM sessions s JOIN hook_executions h ON h.team = s.team AND h.session = s.number \
+         WHERE s.team = $1 AND {} AND NOT h.is_run GROUP BY s.session_id, h.hook_type",
+        dialect.is_any("s.session_id", 2)
     );
     let rows: Vec<StatsRow> = tx.all(&sql, [tx.team(), dialect.list(sessions)]).await?;
     let names = labels::by_ids(tx, rows.iter().filter_map(|row| row.hook_type.as_ref())).await?;

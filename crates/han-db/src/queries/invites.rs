@@ -9,8 +9,9 @@ use crate::entities::{Team, TeamInvite};
 use crate::queries::memberships::insert_member;
 use crate::queries::teams::{self, TeamChange};
 use crate::queries::users::{self, UserRecord};
-use crate::stored::{CountRow, stored, stored_id};
-use crate::tx::SystemTx;
+use crate::stored::{CountRow, stored_id};
+use crate::team_numbers::TeamNumber;
+use crate::tx::{ActingTx, SystemTx};
 use crate::{Db, DbError};
 
 /// What every invite's code begins with.
@@ -107,40 +108,35 @@ pub async fn create(scope: &Scope, db: &Db, plans: Plans, email: &str) -> Result
     let refused = db
         .write_system_for(scope, "invites.create", |tx| async move {
             let team = teams::lock(&tx, scope.team_id()).await?;
-            if !teams::is_admin(&tx, &team.id, scope.user_id()).await? {
+            if !teams::is_admin(&tx, tx.team_number(), scope.user_id()).await? {
                 return Ok(Some(Invited::NotAllowed));
             }
-            if let Some(seats) = full(&tx, plans, &team).await? {
+            if let Some(seats) = full(&tx, plans, &team, tx.team_number()).await? {
                 return Ok(Some(Invited::Full(seats)));
             }
-            insert(&tx, &team.id, row, hash).await
+            insert(&tx, row, hash).await
         })
         .await?;
     Ok(refused.unwrap_or(Invited::Done(invite, code)))
 }
 
-async fn insert(
-    tx: &SystemTx,
-    team: &TeamId,
-    row: &TeamInvite,
-    hash: &str,
-) -> Result<Option<Invited>, DbError> {
-    let (team, now) = (team.as_str(), row.created_at);
+async fn insert(tx: &ActingTx, row: &TeamInvite, hash: &str) -> Result<Option<Invited>, DbError> {
+    let (team, now) = (tx.team_number(), row.created_at);
     tx.execute(
-        "DELETE FROM team_invites WHERE team_id = $1 AND expires_at < $2",
+        "DELETE FROM team_invites WHERE team = $1 AND expires_at < $2",
         [team.into(), now.plus_seconds(-KEEP_SECONDS).0.into()],
     )
     .await?;
     tx.execute(
         "UPDATE team_invites SET revoked_at = $1 \
-         WHERE team_id = $2 AND LOWER(email) = LOWER($3) AND used_at IS NULL AND revoked_at IS NULL",
+         WHERE team = $2 AND LOWER(email) = LOWER($3) AND used_at IS NULL AND revoked_at IS NULL",
         [now.0.into(), team.into(), row.email.as_str().into()],
     )
     .await?;
     let open: Option<CountRow> = tx
         .one(
             "SELECT COUNT(*) AS n FROM team_invites \
-             WHERE team_id = $1 AND used_at IS NULL AND revoked_at IS NULL AND expires_at > $2",
+             WHERE team = $1 AND used_at IS NULL AND revoked_at IS NULL AND expires_at > $2",
             [team.into(), now.0.into()],
         )
         .await?;
@@ -148,7 +144,7 @@ async fn insert(
         return Ok(Some(Invited::TooMany));
     }
     tx.execute(
-        "INSERT INTO team_invites (team_id, id, code_hash, email, invited_by, created_at, expires_at) \
+        "INSERT INTO team_invites (team, id, code_hash, email, invited_by, created_at, expires_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
         [
             team.into(),
@@ -165,9 +161,9 @@ async fn insert(
 }
 
 /// The number of seats, where all of them are taken.
-async fn full(tx: &SystemTx, plans: Plans, team: &Team) -> Result<Option<u32>, DbError> {
+async fn full(tx: &SystemTx, plans: Plans, team: &Team, number: TeamNumber) -> Result<Option<u32>, DbError> {
     let Some(seats) = plans.effective(team.plan_tier).max_members() else { return Ok(None) };
-    let taken = teams::member_count(tx, &team.id).await?;
+    let taken = teams::member_count(tx, number).await?;
     Ok((taken >= i64::from(seats)).then_some(seats))
 }
 
@@ -179,7 +175,7 @@ pub async fn open(scope: &Scope, db: &Db) -> Result<Vec<TeamInvite>, DbError> {
             "SELECT i.id AS invite_id, i.email AS invited, i.created_at AS made_at, i.expires_at, \
                u.id, u.username, u.avatar_url, u.email, u.created_at \
              FROM team_invites i JOIN users u ON u.id = i.invited_by \
-             WHERE i.team_id = $1 AND i.used_at IS NULL AND i.revoked_at IS NULL AND i.expires_at > $2 \
+             WHERE i.team = (SELECT number FROM teams WHERE id = $1) AND i.used_at IS NULL AND i.revoked_at IS NULL AND i.expires_at > $2 \
              ORDER BY i.created_at DESC, i.id DESC",
             [scope.team_id().as_str().into(), db.clock().now().0.into()],
         )
@@ -189,16 +185,16 @@ pub async fn open(scope: &Scope, db: &Db) -> Result<Vec<TeamInvite>, DbError> {
 
 /// Ends an open invite.
 pub async fn revoke(scope: &Scope, db: &Db, id: &InviteId) -> Result<TeamChange, DbError> {
-    let (team, now) = (scope.team_id(), db.clock().now());
+    let now = db.clock().now();
     db.write(scope, "invites.revoke", |tx| async move {
-        if !teams::is_admin(&tx, team, scope.user_id()).await? {
+        if !teams::is_admin(&tx, tx.team_number(), scope.user_id()).await? {
             return Ok(TeamChange::NotAllowed);
         }
         let revoked = tx
             .execute(
-                "UPDATE team_invites SET revoked_at = $1 WHERE team_id = $2 AND id = $3 \
+                "UPDATE team_invites SET revoked_at = $1 WHERE team = $2 AND id = $3 \
                  AND used_at IS NULL AND revoked_at IS NULL AND expires_at > $1",
-                [now.0.into(), team.as_str().into(), id.as_str().into()],
+                [now.0.into(), tx.team(), id.as_str().into()],
             )
             .await?;
         Ok(if revoked > 0 { TeamChange::Done } else { TeamChange::NotFound })
@@ -208,6 +204,7 @@ pub async fn revoke(scope: &Scope, db: &Db, id: &InviteId) -> Result<TeamChange,
 
 #[derive(FromQueryResult)]
 struct Code {
+    team: i32,
     team_id: String,
     id: String,
 }
@@ -224,13 +221,15 @@ pub async fn accept(db: &Db, plans: Plans, actor: &Actor, code: &str) -> Result<
         if let Some(until) = locked_until(&tx, user_id, now).await? {
             return Ok(Accepted::Locked(until));
         }
-        let sql = "SELECT team_id, id FROM team_invites WHERE code_hash = $1";
+        let sql = "SELECT i.team, t.id AS team_id, i.id FROM team_invites i JOIN teams t ON t.number = i.team \
+             WHERE i.code_hash = $1";
         let Some(found) = tx.one::<Code, _>(sql, [hash.as_str().into()]).await? else {
             count_failure(&tx, user_id, now).await?;
             return Ok(Accepted::Unknown);
         };
-        let team: TeamId = stored(&found.team_id, "team_invites", "team_id", &found.id)?;
-        take(&tx, plans, &team, &found.id, user_id, now).await
+        let team: TeamId = stored_id(&found.team_id, "teams", "id")?;
+        let team = teams::lock(&tx, &team).await?;
+        take(&tx, plans, team, &found, user_id, now).await
     })
     .await
 }
@@ -238,22 +237,22 @@ pub async fn accept(db: &Db, plans: Plans, actor: &Actor, code: &str) -> Result<
 async fn take(
     tx: &SystemTx,
     plans: Plans,
-    team: &TeamId,
-    invite: &str,
+    team: Team,
+    invite: &Code,
     user_id: &UserId,
     now: Timestamp,
 ) -> Result<Accepted, DbError> {
-    let team = teams::lock(tx, team).await?;
+    let number = TeamNumber::of_column(invite.team);
     // What follows needs no secrecy: the caller has the code.
-    let key = || [team.id.as_str().into(), invite.into(), now.0.into()];
-    let good = "team_id = $1 AND id = $2 AND used_at IS NULL AND revoked_at IS NULL AND expires_at > $3";
+    let key = || [number.into(), invite.id.as_str().into(), now.0.into()];
+    let good = "team = $1 AND id = $2 AND used_at IS NULL AND revoked_at IS NULL AND expires_at > $3";
     if tx.rows(&format!("SELECT id FROM team_invites WHERE {good}"), key()).await?.is_empty() {
         return Ok(Accepted::Ended);
     }
-    if teams::role_of(tx, &team.id, user_id).await?.is_some() {
+    if teams::role_of(tx, number, user_id).await?.is_some() {
         return Ok(Accepted::AlreadyMember(team));
     }
-    if let Some(seats) = full(tx, plans, &team).await? {
+    if let Some(seats) = full(tx, plans, &team, number).await? {
         return Ok(Accepted::Full(seats));
     }
     let used = tx
@@ -266,7 +265,7 @@ async fn take(
     if used == 0 {
         return Ok(Accepted::Ended);
     }
-    insert_member(tx, &team.id, user_id, Role::Member).await?;
+    insert_member(tx, number, user_id, Role::Member).await?;
     Ok(Accepted::Done(team))
 }
 

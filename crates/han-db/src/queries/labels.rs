@@ -29,8 +29,7 @@ pub async fn by_ids<S: AsRef<str>>(
         return Ok(HashMap::new());
     }
     let dialect = tx.dialect();
-    let sql =
-        format!("SELECT id, sealed, label FROM labels WHERE team_id = $1 AND {}", dialect.is_any("id", 2));
+    let sql = format!("SELECT id, sealed, label FROM labels WHERE team = $1 AND {}", dialect.is_any("id", 2));
     let rows: Vec<LabelRow> = tx.all(&sql, [tx.team(), dialect.list(ids)]).await?;
     let stored = rows.iter().map(|row| (row.sealed, row.label.as_str()));
     let keys = tx.keys_for(stored).await?;

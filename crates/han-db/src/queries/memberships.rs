@@ -7,6 +7,7 @@ use sea_orm::FromQueryResult;
 use crate::entities::{Team, TeamMembership};
 use crate::queries::teams::TeamRecord;
 use crate::stored::stored;
+use crate::team_numbers::TeamNumber;
 use crate::tx::SystemTx;
 use crate::{Db, DbError};
 
@@ -77,13 +78,13 @@ impl TryFrom<MembershipRecord> for TeamMembership {
 }
 
 const MEMBERSHIP: &str = "SELECT m.user_id, m.role, t.id, t.slug, t.name, t.plan_tier, t.created_at \
-     FROM team_members m JOIN teams t ON t.id = m.team_id WHERE m.user_id = $1";
+     FROM team_members m JOIN teams t ON t.number = m.team WHERE m.user_id = $1";
 
 /// The membership of a person in a team.
 pub async fn find(db: &Db, user_id: &UserId, team_id: &TeamId) -> Result<Option<TeamMembership>, DbError> {
     let tx = db.read_system("memberships.find").await?;
     let row: Option<MembershipRecord> = tx
-        .one(&format!("{MEMBERSHIP} AND m.team_id = $2"), [user_id.as_str().into(), team_id.as_str().into()])
+        .one(&format!("{MEMBERSHIP} AND t.id = $2"), [user_id.as_str().into(), team_id.as_str().into()])
         .await?;
     row.map(TryInto::try_into).transpose()
 }
@@ -97,7 +98,7 @@ async fn preferred_team(
     let row: Option<MembershipRecord> = tx
         .one(
             &format!(
-                "{MEMBERSHIP} ORDER BY CASE WHEN m.team_id = $2 THEN 0 ELSE 1 END, m.joined_at, m.team_id LIMIT 1"
+                "{MEMBERSHIP} ORDER BY CASE WHEN t.id = $2 THEN 0 ELSE 1 END, m.joined_at, t.id LIMIT 1"
             ),
             [user_id.as_str().into(), preferred.map_or("", |id| id.as_str()).into()],
         )
@@ -109,7 +110,7 @@ async fn preferred_team(
 pub async fn list(db: &Db, user_id: &UserId) -> Result<Vec<TeamMembership>, DbError> {
     let tx = db.read_system("memberships.list").await?;
     let rows: Vec<MembershipRecord> =
-        tx.all(&format!("{MEMBERSHIP} ORDER BY m.joined_at, m.team_id"), [user_id.as_str().into()]).await?;
+        tx.all(&format!("{MEMBERSHIP} ORDER BY m.joined_at, t.id"), [user_id.as_str().into()]).await?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
@@ -123,8 +124,8 @@ pub async fn teams_for_operator(
 ) -> Result<Vec<Resolved>, DbError> {
     let tx = db.read_system("teams.list").await?;
     let sql = "SELECT m.user_id, m.role, t.id, t.slug, t.name, t.plan_tier, t.created_at FROM teams t \
-         JOIN team_members m ON m.team_id = t.id AND m.user_id = (SELECT a.user_id FROM team_members a \
-           WHERE a.team_id = t.id AND a.role = $2 ORDER BY a.joined_at, a.user_id LIMIT 1) \
+         JOIN team_members m ON m.team = t.number AND m.user_id = (SELECT a.user_id FROM team_members a \
+           WHERE a.team = t.number AND a.role = $2 ORDER BY a.joined_at, a.user_id LIMIT 1) \
          WHERE $1 IN ('', t.id, t.slug) ORDER BY t.slug";
     let rows: Vec<MembershipRecord> =
         tx.all(sql, [team.unwrap_or_default().into(), Role::Admin.as_str().into()]).await?;
@@ -143,8 +144,12 @@ pub async fn teams_for_operator(
 }
 
 /// Makes a person a member of a team, or gives a member another role.
+///
+/// # Errors
+/// [`DbError::RowMissing`] where there is no such team.
 pub async fn put(db: &Db, team_id: &TeamId, user_id: &UserId, role: Role) -> Result<(), DbError> {
-    db.write_system("memberships.put", |tx| async move { insert_member(&tx, team_id, user_id, role).await })
+    let team = db.team_number(team_id).await?;
+    db.write_system("memberships.put", |tx| async move { insert_member(&tx, team, user_id, role).await })
         .await?;
     db.commits().notify();
     Ok(())
@@ -152,15 +157,15 @@ pub async fn put(db: &Db, team_id: &TeamId, user_id: &UserId, role: Role) -> Res
 
 pub(crate) async fn insert_member(
     tx: &SystemTx,
-    team_id: &TeamId,
+    team: TeamNumber,
     user_id: &UserId,
     role: Role,
 ) -> Result<(), DbError> {
     let now = tx.clock().now();
     tx.execute(
-        "INSERT INTO team_members (team_id, user_id, role, joined_at) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (team_id, user_id) DO UPDATE SET role = EXCLUDED.role",
-        [team_id.as_str().into(), user_id.as_str().into(), role.as_str().into(), now.0.into()],
+        "INSERT INTO team_members (team, user_id, role, joined_at) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (team, user_id) DO UPDATE SET role = EXCLUDED.role",
+        [team.into(), user_id.as_str().into(), role.as_str().into(), now.0.into()],
     )
     .await?;
     Ok(())

@@ -1,6 +1,5 @@
 //! The same page of messages for many sessions, in one statement. `messages` reads the page of one session.
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use han_types::{MessageKey, SessionId};
@@ -8,6 +7,7 @@ use sea_orm::{FromQueryResult, Value};
 
 use crate::dialect::FirstOfEach;
 use crate::entities::{Message, MessagePosition};
+use crate::line_id::LineId;
 use crate::page::{MessageCursor, Page, PageRequest};
 use crate::queries::messages::{self, MessageList};
 use crate::stored::message_key;
@@ -16,9 +16,11 @@ use crate::{DbError, ScopedTx};
 #[derive(FromQueryResult)]
 struct KeyRow {
     session_id: String,
-    transcript: String,
-    uuid: String,
-    line: i64,
+    name: String,
+    transcript: i16,
+    uuid: Vec<u8>,
+    uuid_text: Option<String>,
+    line: i32,
     at: i64,
 }
 
@@ -40,22 +42,23 @@ pub async fn pages(
         rows.extend(rows_of(tx, sessions, list, place, request).await?);
     }
     rows.sort_by(|a: &KeyRow, b| {
-        (b.at, &b.transcript, b.line, &b.uuid).cmp(&(a.at, &a.transcript, a.line, &a.uuid))
+        (b.at, b.transcript, b.line, &b.uuid).cmp(&(a.at, a.transcript, a.line, &a.uuid))
     });
     let pages = Page::cut_each(rows, |row| &row.session_id, request.first);
     // Only the messages of the pages are opened, all of them at once.
     let keys: Vec<MessageKey> =
         pages.values().flat_map(|page| &page.rows).map(key).collect::<Result<_, _>>()?;
-    let mut found: HashMap<String, Vec<Message>> = HashMap::new();
-    for message in messages::by_keys(tx, &keys).await? {
-        found.entry(message.key.session_id.to_string()).or_default().push(message);
+    let mut found: HashMap<MessageKey, Message> =
+        messages::by_keys(tx, &keys).await?.into_iter().map(|message| (message.key.clone(), message)).collect();
+    let mut opened = HashMap::new();
+    for (session, page) in pages {
+        let mut rows = Vec::with_capacity(page.rows.len());
+        for row in &page.rows {
+            rows.extend(found.remove(&key(row)?));
+        }
+        opened.insert(session, Page { rows, has_next: page.has_next });
     }
-    let opened = pages.into_iter().map(|(session, page)| {
-        let mut rows = found.remove(&session).unwrap_or_default();
-        rows.sort_by_cached_key(|message| Reverse(message.cursor()));
-        (session, Page { rows, has_next: page.has_next })
-    });
-    Ok(opened.collect())
+    Ok(opened)
 }
 
 async fn rows_of(
@@ -65,26 +68,16 @@ async fn rows_of(
     place: MessagePosition,
     request: &PageRequest<MessageCursor>,
 ) -> Result<Vec<KeyRow>, DbError> {
-    let (mut condition, mut values) = condition(tx, sessions, "= wanted.id", list, place);
+    let session = "(SELECT number FROM sessions WHERE team = $1 AND session_id = wanted.id)";
+    let (mut condition, mut values) = condition(tx, sessions, &format!("= {session}"), list, place);
     if let Some(after) = &request.after {
-        let n = values.len();
-        condition.push_str(&format!(
-            " AND (messages.at, messages.transcript, messages.line, messages.uuid) < (${}, ${}, ${}, ${})",
-            n + 1,
-            n + 2,
-            n + 3,
-            n + 4
-        ));
-        values.extend([
-            after.at.into(),
-            after.transcript.as_str().into(),
-            after.line.into(),
-            after.uuid.as_str().into(),
-        ]);
+        condition.push_str(&messages::after_cursor(after, session, &mut values));
     }
     let rows = FirstOfEach {
         table: "messages",
-        columns: "messages.session_id, messages.transcript, messages.uuid, messages.line, messages.at",
+        columns: "wanted.id AS session_id, messages.session, messages.transcript, messages.uuid, messages.uuid_text, \
+                  messages.line, messages.at, (SELECT f.name FROM transcripts f WHERE f.team = messages.team \
+                  AND f.session = messages.session AND f.number = messages.transcript) AS name",
         condition: &condition,
         order: "messages.at DESC, messages.transcript DESC, messages.line DESC, messages.uuid DESC",
         limit: request.first + 1,
@@ -93,7 +86,7 @@ async fn rows_of(
 }
 
 fn key(row: &KeyRow) -> Result<MessageKey, DbError> {
-    message_key("messages", &row.session_id, &row.transcript, &row.uuid)
+    message_key("messages", &row.session_id, &row.name, &LineId::to_text(&row.uuid, row.uuid_text.clone()))
 }
 
 #[derive(FromQueryResult)]
@@ -112,11 +105,17 @@ pub async fn counts(
     if sessions.is_empty() {
         return Ok(totals);
     }
-    let is_any = tx.dialect().is_any("", 2);
+    let dialect = tx.dialect();
+    let wanted = format!(
+        "IN (SELECT number FROM sessions WHERE team = $1 AND {})",
+        dialect.is_any("session_id", 2)
+    );
     for place in list.places() {
-        let (condition, values) = condition(tx, sessions, &is_any, list, place);
+        let (condition, values) = condition(tx, sessions, &wanted, list, place);
         let sql = format!(
-            "SELECT messages.session_id, count(*) AS n FROM messages WHERE {condition} GROUP BY messages.session_id"
+            "SELECT s.session_id, counted.n FROM (SELECT messages.session, count(*) AS n FROM messages \
+             WHERE {condition} GROUP BY messages.session) AS counted \
+             JOIN sessions s ON s.team = $1 AND s.number = counted.session"
         );
         for row in tx.all::<ListCountRow, _>(&sql, values).await? {
             *totals.entry(row.session_id).or_default() += row.n;
@@ -134,7 +133,7 @@ fn condition(
 ) -> (String, Vec<Value>) {
     let mut values: Vec<Value> = vec![tx.team(), tx.dialect().list(sessions), place.code().into()];
     let mut sql =
-        format!("messages.team_id = $1 AND messages.session_id {is_wanted} AND messages.place = $3");
+        format!("messages.team = $1 AND messages.session {is_wanted} AND messages.place = $3");
     messages::narrow(tx, list, &mut sql, &mut values);
     (sql, values)
 }

@@ -1,22 +1,19 @@
 //! Reading messages: a page of a list, messages by key, messages by ordinal.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use han_types::{MessageKey, SessionId, TranscriptName};
 use sea_orm::{FromQueryResult, Value};
 
 use crate::entities::{Message, MessagePosition};
-use crate::error::blocking;
-use crate::keys::TeamKeys;
+use crate::line_id::LineId;
 use crate::page::{MessageCursor, Page, PageRequest};
 use crate::queries::filter::Filter;
-use crate::queries::ingest::prepare::body_context;
+use crate::queries::segments::{Opened, SegmentKey};
 use crate::stored::{CountRow, message_key};
-use crate::tx::Budget;
+use crate::tx::{Budget, Tx};
 use crate::{DbError, ScopedTx};
-
-/// Above this many bytes, sealed bodies are opened off the async threads.
-const INLINE_BYTES: usize = 256 << 10;
 
 /// A list of a session's messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -40,79 +37,95 @@ impl MessageList {
     }
 }
 
+/// A row of `messages`, with the segment that holds its line.
 #[derive(FromQueryResult)]
 pub(crate) struct MessageRow {
     session_id: String,
-    transcript: String,
-    uuid: String,
-    ordinal: i64,
-    line: i64,
+    name: String,
+    session: i32,
+    transcript: i16,
+    ordinal: i32,
+    line: i32,
     at: i64,
-    place: i64,
-    parent_uuid: Option<String>,
+    place: i16,
+    uuid: Vec<u8>,
+    uuid_text: Option<String>,
     agent_id: Option<String>,
-    bytes: i64,
-    sealed: bool,
-    /// `None` if all bodies together would exceed the budget.
-    body: Option<String>,
+    /// The segment with the greatest first ordinal not above the message's, if there is one.
+    first_ordinal: Option<i32>,
+    last_ordinal: Option<i32>,
+    segment_bytes: Option<i32>,
 }
 
-const COLUMNS: &str =
-    "session_id, transcript, uuid, ordinal, line, at, place, parent_uuid, agent_id, bytes, sealed";
-
 /// Newest first, the order of lists.
-const NEWEST_FIRST: &str = "at DESC, transcript DESC, line DESC, uuid DESC";
-const OLDEST_FIRST: &str = "at, transcript, line, uuid";
+const NEWEST_FIRST: &str =
+    "messages.at DESC, messages.transcript DESC, messages.line DESC, messages.uuid DESC";
+const OLDEST_FIRST: &str = "messages.at, messages.transcript, messages.line, messages.uuid";
 
-/// Reads the messages that meet a condition, in `order`. Only the bodies of the first ones, with at most `bytes`
-/// together, are read.
-async fn read(
-    tx: &ScopedTx,
-    condition: &str,
-    mut values: Vec<Value>,
+/// The rows of `messages` that `source` (a `FROM` clause with its condition; the team is `$1`) selects, in `order`.
+/// Their lines are not read.
+pub(crate) async fn rows(
+    tx: &Tx,
+    source: &str,
+    values: Vec<Value>,
     order: &str,
     limit: Option<usize>,
-    bytes: usize,
 ) -> Result<Vec<MessageRow>, DbError> {
-    // A parameter, because the budget differs from page to page and a statement is prepared once.
-    values.push(i64::try_from(bytes).unwrap_or(i64::MAX).into());
-    let bytes = values.len();
     let limit = limit.map(|limit| format!(" LIMIT {limit}")).unwrap_or_default();
     let sql = format!(
-        "WITH listed AS (SELECT team_id, {COLUMNS} FROM messages WHERE {condition} ORDER BY {order}{limit}), \
-         sized AS (SELECT team_id, {COLUMNS}, SUM(bytes) OVER (ORDER BY {order} ROWS UNBOUNDED PRECEDING) AS so_far \
-         FROM listed) \
-         SELECT {COLUMNS}, CASE WHEN so_far <= ${bytes} THEN (SELECT messages.body FROM messages \
-         WHERE messages.team_id = sized.team_id AND messages.session_id = sized.session_id \
-         AND messages.transcript = sized.transcript AND messages.uuid = sized.uuid) END AS body \
-         FROM sized ORDER BY {order}"
+        "WITH listed AS (SELECT messages.session, messages.transcript, messages.ordinal, messages.line, messages.at, \
+           messages.place, messages.uuid, messages.uuid_text, messages.agent_id \
+           FROM {source} ORDER BY {order}{limit}), \
+         located AS (SELECT listed.*, (SELECT MAX(g.first_ordinal) FROM segments g WHERE g.team = $1 \
+           AND g.session = listed.session AND g.transcript = listed.transcript \
+           AND g.first_ordinal <= listed.ordinal) AS first_ordinal FROM listed) \
+         SELECT s.session_id, f.name, messages.*, g.last_ordinal, g.bytes AS segment_bytes \
+         FROM located AS messages JOIN sessions s ON s.team = $1 AND s.number = messages.session \
+         JOIN transcripts f ON f.team = $1 AND f.session = messages.session AND f.number = messages.transcript \
+         LEFT JOIN segments g ON g.team = $1 AND g.session = messages.session \
+           AND g.transcript = messages.transcript AND g.first_ordinal = messages.first_ordinal \
+         ORDER BY {order}"
     );
     tx.all(&sql, values).await
 }
 
-/// Takes the first rows that the budget covers; returns whether rows remain.
+/// Takes the first rows whose segments the budget covers; returns whether rows remain. A segment that the transaction
+/// has opened costs nothing.
 ///
 /// # Errors
 /// [`DbError::TooMuch`] if the budget does not cover the first row.
-fn afford(rows: &mut Vec<MessageRow>, budget: &mut Budget) -> Result<bool, DbError> {
+fn afford(tx: &ScopedTx, rows: &mut Vec<MessageRow>, budget: &mut Budget) -> Result<bool, DbError> {
+    let mut counted = HashSet::new();
     let mut bytes = 0usize;
-    let fits = |row: &MessageRow| {
-        bytes = bytes.saturating_add(usize::try_from(row.bytes).unwrap_or_default());
-        (row.body.is_some() && bytes <= budget.left()).then_some(bytes)
+    let fits = |row: &&MessageRow| {
+        let Some(key) = row.segment() else { return true };
+        if tx.opened().get(&key).is_none() && counted.insert(key) {
+            bytes = bytes.saturating_add(usize::try_from(row.segment_bytes.unwrap_or_default()).unwrap_or_default());
+        }
+        bytes <= budget.left()
     };
-    let affordable: Vec<usize> = rows.iter().map_while(fits).collect();
-    if affordable.is_empty() && !rows.is_empty() {
+    let affordable = rows.iter().take_while(fits).count();
+    if affordable == 0 && !rows.is_empty() {
         return Err(budget.passed());
     }
-    budget.take(affordable.last().copied().unwrap_or_default())?;
-    let left_out = rows.len() > affordable.len();
-    rows.truncate(affordable.len());
+    let left_out = rows.len() > affordable;
+    rows.truncate(affordable);
+    budget.take(cost(tx, rows))?;
     Ok(left_out)
 }
 
+/// The bytes of the segments that opening these rows would open.
+fn cost(tx: &ScopedTx, rows: &[MessageRow]) -> usize {
+    let mut counted = HashSet::new();
+    let new = rows.iter().filter(|row| {
+        row.segment().is_some_and(|key| tx.opened().get(&key).is_none() && counted.insert(key))
+    });
+    new.map(|row| usize::try_from(row.segment_bytes.unwrap_or_default()).unwrap_or_default()).sum()
+}
+
 /// As [`afford`], but an error if rows remain.
-fn all_or_none(rows: &mut Vec<MessageRow>, budget: &mut Budget) -> Result<(), DbError> {
-    if afford(rows, budget)? { Err(budget.passed()) } else { Ok(()) }
+fn all_or_none(tx: &ScopedTx, rows: &mut Vec<MessageRow>, budget: &mut Budget) -> Result<(), DbError> {
+    if afford(tx, rows, budget)? { Err(budget.passed()) } else { Ok(()) }
 }
 
 /// A page of a session's messages, newest first: ordered by time, then file, then line. It is shorter than requested if
@@ -127,16 +140,16 @@ pub async fn page(
     request: &PageRequest<MessageCursor>,
 ) -> Result<Page<Message>, DbError> {
     // One position at a time, so that each read walks the index; a list of two is merged here.
-    let mut budget = tx.budget().await;
     let mut rows = Vec::new();
     for place in list.places() {
-        rows.extend(rows_of(tx, session_id, list, place, request, budget.left()).await?);
+        rows.extend(rows_of(tx, session_id, list, place, request).await?);
     }
     rows.sort_by(|a: &MessageRow, b| b.place_in_list().cmp(&a.place_in_list()));
     let mut page = Page::cut(rows, request.first);
-    let shortened = afford(&mut page.rows, &mut budget)?;
-    drop(budget);
-    Ok(Page { rows: open(tx, page.rows).await?, has_next: page.has_next || shortened })
+    let mut budget = tx.budget().await;
+    let shortened = afford(tx, &mut page.rows, &mut budget)?;
+    let rows = open(tx, page.rows).await?;
+    Ok(Page { rows, has_next: page.has_next || shortened })
 }
 
 async fn rows_of(
@@ -145,36 +158,49 @@ async fn rows_of(
     list: &MessageList,
     place: MessagePosition,
     request: &PageRequest<MessageCursor>,
-    bytes: usize,
 ) -> Result<Vec<MessageRow>, DbError> {
-    let (mut sql, mut values) = condition(tx, session_id, list, place);
+    let (mut source, mut values) = source(tx, session_id, list, place);
     if let Some(after) = &request.after {
-        let n = values.len();
-        sql.push_str(&format!(
-            " AND (messages.at, messages.transcript, messages.line, messages.uuid) < (${}, ${}, ${}, ${})",
-            n + 1,
-            n + 2,
-            n + 3,
-            n + 4
-        ));
-        values.extend([
-            after.at.into(),
-            after.transcript.as_str().into(),
-            after.line.into(),
-            after.uuid.as_str().into(),
-        ]);
+        source.push_str(&after_cursor(after, "messages.session", &mut values));
     }
-    read(tx, &sql, values, NEWEST_FIRST, Some(request.first + 1), bytes).await
+    rows(tx, &source, values, NEWEST_FIRST, Some(request.first + 1)).await
 }
 
-fn condition(
+/// The condition that a message comes after the cursor in the order of lists. `session` is the SQL of the session's number.
+pub(crate) fn after_cursor(after: &MessageCursor, session: &str, values: &mut Vec<Value>) -> String {
+    let n = values.len();
+    values.extend([
+        after.at.into(),
+        after.transcript.as_str().into(),
+        after.line.into(),
+        LineId::value(&after.uuid),
+    ]);
+    format!(
+        " AND (messages.at, messages.transcript, messages.line, messages.uuid) < (${}, (SELECT number FROM transcripts \
+         WHERE team = $1 AND session = {session} AND name = ${}), ${}, ${})",
+        n + 1,
+        n + 2,
+        n + 3,
+        n + 4
+    )
+}
+
+/// The number of the session whose id is parameter `$n`.
+pub(crate) fn session_number(n: usize) -> String {
+    format!("(SELECT number FROM sessions WHERE team = $1 AND session_id = ${n})")
+}
+
+fn source(
     tx: &ScopedTx,
     session_id: &SessionId,
     list: &MessageList,
     place: MessagePosition,
 ) -> (String, Vec<Value>) {
     let mut values: Vec<Value> = vec![tx.team(), session_id.as_str().into(), place.code().into()];
-    let mut sql = "messages.team_id = $1 AND messages.session_id = $2 AND messages.place = $3".to_owned();
+    let mut sql = format!(
+        "messages WHERE messages.team = $1 AND messages.session = {} AND messages.place = $3",
+        session_number(2)
+    );
     narrow(tx, list, &mut sql, &mut values);
     (sql, values)
 }
@@ -195,8 +221,8 @@ pub(crate) fn narrow(tx: &ScopedTx, list: &MessageList, sql: &mut String, values
 pub async fn count(tx: &ScopedTx, session_id: &SessionId, list: &MessageList) -> Result<i64, DbError> {
     let mut total = 0;
     for place in list.places() {
-        let (sql, values) = condition(tx, session_id, list, place);
-        let sql = format!("SELECT count(*) AS n FROM messages WHERE {sql}");
+        let (source, values) = source(tx, session_id, list, place);
+        let sql = format!("SELECT count(*) AS n FROM {source}");
         total += tx.one::<CountRow, _>(&sql, values).await?.map_or(0, |row| row.n);
     }
     Ok(total)
@@ -211,28 +237,28 @@ pub async fn by_keys(tx: &ScopedTx, keys: &[MessageKey]) -> Result<Vec<Message>,
         return Ok(Vec::new());
     }
     let dialect = tx.dialect();
-    // Two lists instead of a list of pairs; the pairs are selected below.
-    let condition = format!(
-        "messages.team_id = $1 AND {} AND {} AND {}",
-        dialect.is_any("messages.session_id", 2),
-        dialect.is_any("messages.transcript", 3),
-        dialect.is_any("messages.uuid", 4),
+    // Three lists instead of a list of triples; the wanted ones are selected below.
+    let source = format!(
+        "sessions wanted JOIN transcripts file ON file.team = $1 AND file.session = wanted.number AND {} \
+         JOIN messages ON messages.team = $1 AND messages.session = file.session \
+         AND messages.transcript = file.number AND {} WHERE wanted.team = $1 AND {}",
+        dialect.is_any("file.name", 3),
+        dialect.is_any_bytes("messages.uuid", 4),
+        dialect.is_any("wanted.session_id", 2),
     );
-    let wanted: std::collections::HashSet<(&str, &str, &str)> =
+    let wanted: HashSet<(&str, &str, &str)> =
         keys.iter().map(|k| (k.session_id.as_str(), k.transcript.as_str(), k.uuid.as_str())).collect();
+    let uuids: BTreeSet<[u8; 16]> = keys.iter().map(|k| LineId::of(&k.uuid).bytes).collect();
     let values = vec![
         tx.team(),
         dialect.list(unique(keys.iter().map(|k| k.session_id.as_str()))),
         dialect.list(unique(keys.iter().map(|k| k.transcript.as_str()))),
-        dialect.list(
-            unique(keys.iter().map(|k| k.uuid.as_str())).into_iter().filter(|uuid| !uuid.contains('\0')),
-        ),
+        dialect.byte_list(uuids),
     ];
+    let mut rows = rows(tx, &source, values, "messages.ordinal, messages.session", None).await?;
+    rows.retain(|row| wanted.contains(&(row.session_id.as_str(), row.name.as_str(), row.uuid_text().as_str())));
     let mut budget = tx.budget().await;
-    let mut rows = read(tx, &condition, values, "ordinal", None, budget.left()).await?;
-    rows.retain(|r| wanted.contains(&(r.session_id.as_str(), r.transcript.as_str(), r.uuid.as_str())));
-    all_or_none(&mut rows, &mut budget)?;
-    drop(budget);
+    all_or_none(tx, &mut rows, &mut budget)?;
     open(tx, rows).await
 }
 
@@ -244,16 +270,16 @@ pub(crate) fn unique<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     texts
 }
 
-/// All messages that meet a condition, oldest first.
+/// All messages that meet a condition on `messages`, oldest first.
 pub(crate) async fn whole(
     tx: &ScopedTx,
     condition: &str,
     values: Vec<Value>,
 ) -> Result<Vec<Message>, DbError> {
+    let source = format!("messages WHERE {condition}");
+    let mut rows = rows(tx, &source, values, OLDEST_FIRST, None).await?;
     let mut budget = tx.budget().await;
-    let mut rows = read(tx, condition, values, OLDEST_FIRST, None, budget.left()).await?;
-    all_or_none(&mut rows, &mut budget)?;
-    drop(budget);
+    all_or_none(tx, &mut rows, &mut budget)?;
     open(tx, rows).await
 }
 
@@ -283,9 +309,12 @@ pub async fn taken_in(
         to.into(),
         MessagePosition::List.code().into(),
     ];
-    let condition = "messages.team_id = $1 AND messages.session_id = $2 AND messages.ordinal >= $3 \
-                     AND messages.ordinal < $4 AND messages.place = $5";
-    let messages = whole(tx, condition, values).await?;
+    let condition = format!(
+        "messages.team = $1 AND messages.session = {} AND messages.ordinal >= $3 AND messages.ordinal < $4 \
+         AND messages.place = $5",
+        session_number(2)
+    );
+    let messages = whole(tx, &condition, values).await?;
     let Some(first) = messages.first().map(Message::cursor) else {
         return Ok(Vec::new());
     };
@@ -294,7 +323,7 @@ pub async fn taken_in(
     let behind = behind(tx, session_id, &first).await?;
     let total = tx
         .one::<CountRow, _>(
-            "SELECT message_count AS n FROM sessions WHERE team_id = $1 AND session_id = $2",
+            "SELECT message_count AS n FROM sessions WHERE team = $1 AND session_id = $2",
             [tx.team(), session_id.as_str().into()],
         )
         .await?
@@ -310,9 +339,10 @@ pub async fn taken_in(
 #[derive(FromQueryResult)]
 struct CursorRow {
     at: i64,
-    transcript: String,
-    line: i64,
-    uuid: String,
+    name: String,
+    line: i32,
+    uuid: Vec<u8>,
+    uuid_text: Option<String>,
 }
 
 /// The positions of the listed messages after `first`, oldest first.
@@ -321,88 +351,175 @@ async fn behind(
     session_id: &SessionId,
     first: &MessageCursor,
 ) -> Result<Vec<MessageCursor>, DbError> {
-    let rows: Vec<CursorRow> = tx
-        .all(
-            "SELECT at, transcript, line, uuid FROM messages WHERE team_id = $1 AND session_id = $2 AND place = $3 \
-             AND (at, transcript, line, uuid) > ($4, $5, $6, $7) ORDER BY at, transcript, line, uuid",
-            [
-                tx.team(),
-                session_id.as_str().into(),
-                MessagePosition::List.code().into(),
-                first.at.into(),
-                first.transcript.as_str().into(),
-                first.line.into(),
-                first.uuid.as_str().into(),
-            ],
-        )
-        .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| MessageCursor { at: row.at, transcript: row.transcript, line: row.line, uuid: row.uuid })
-        .collect())
+    let sql = format!(
+        "SELECT messages.at, f.name, messages.line, messages.uuid, messages.uuid_text FROM messages \
+         JOIN transcripts f ON f.team = $1 AND f.session = messages.session AND f.number = messages.transcript \
+         WHERE messages.team = $1 AND messages.session = {} AND messages.place = $3 AND messages.at >= $4 \
+         ORDER BY {OLDEST_FIRST}",
+        session_number(2)
+    );
+    let values =
+        [tx.team(), session_id.as_str().into(), MessagePosition::List.code().into(), first.at.into()];
+    let rows: Vec<CursorRow> = tx.all(&sql, values).await?;
+    let cursors = rows.into_iter().map(|row| MessageCursor {
+        at: row.at,
+        transcript: row.name,
+        line: row.line.into(),
+        uuid: LineId::to_text(&row.uuid, row.uuid_text),
+    });
+    Ok(cursors.filter(|cursor| cursor > first).collect())
 }
 
-/// The lines of one file in physical order, from line `from` on, at most `limit`: for export. Returns fewer if they
-/// exceed the budget of the transaction, and none only at the end.
+/// A line of a file as it is now.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FileLine {
+    /// Its 0-based number.
+    pub line: i64,
+    /// The line, byte for byte.
+    pub text: String,
+}
+
+impl std::fmt::Debug for FileLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FileLine").field("line", &self.line).field("len", &self.text.len()).finish_non_exhaustive()
+    }
+}
+
+#[derive(FromQueryResult)]
+struct SegmentRow {
+    session: i32,
+    transcript: i16,
+    first_ordinal: i32,
+    bytes: i32,
+    min_line: i32,
+}
+
+/// The lines of one file from line `from` on, in their order: for export. Of each line below the file's next offset, the
+/// newest entry of the log. Returns at most `limit` lines, fewer if their segments exceed the budget of the transaction,
+/// and none only at the end. A line that was rejected is left out.
 ///
 /// # Errors
-/// If a body cannot be opened; [`DbError::TooMuch`] if the budget of the transaction does not cover a single line.
+/// If a segment cannot be opened; [`DbError::TooMuch`] if the budget of the transaction does not cover the segments that
+/// hold a single line.
 pub async fn lines(
     tx: &ScopedTx,
     session_id: &SessionId,
     transcript: &TranscriptName,
     from: i64,
     limit: usize,
-) -> Result<Vec<Message>, DbError> {
-    let condition = "messages.team_id = $1 AND messages.session_id = $2 AND messages.transcript = $3 \
-                     AND messages.line >= $4";
-    let values = vec![tx.team(), session_id.as_str().into(), transcript.as_str().into(), from.into()];
+) -> Result<Vec<FileLine>, DbError> {
+    let sql = format!(
+        "SELECT g.session, g.transcript, g.first_ordinal, g.bytes, g.min_line FROM segments g JOIN transcripts f \
+         ON f.team = $1 AND f.session = g.session AND f.number = g.transcript \
+         WHERE g.team = $1 AND g.session = {} AND f.name = $3 AND g.max_line >= $4 AND g.min_line < f.next_offset \
+         ORDER BY g.min_line, g.first_ordinal",
+        session_number(2)
+    );
+    let values =
+        vec![tx.team(), session_id.as_str().into(), transcript.as_str().into(), from.into()];
+    let segments: Vec<SegmentRow> = tx.all(&sql, values.clone()).await?;
+    let next_offset = format!(
+        "SELECT next_offset AS n FROM transcripts WHERE team = $1 AND session = {} AND name = $3",
+        session_number(2)
+    );
+    let end = tx.one::<CountRow, _>(&next_offset, values.into_iter().take(3)).await?.map_or(0, |row| row.n);
+    // Segments in the order of their least line. The lines before the least line of the next one are complete.
     let mut budget = tx.budget().await;
-    let mut rows = read(tx, condition, values, "line, ordinal", Some(limit), budget.left()).await?;
-    afford(&mut rows, &mut budget)?;
-    drop(budget);
-    open(tx, rows).await
+    let mut newest: BTreeMap<i64, (i64, String)> = BTreeMap::new();
+    let mut complete = end;
+    for (index, row) in segments.iter().enumerate() {
+        let done = newest.range(..i64::from(row.min_line)).count();
+        if done >= limit {
+            complete = row.min_line.into();
+            break;
+        }
+        let key = SegmentKey {
+            session: row.session,
+            transcript: row.transcript,
+            first_ordinal: row.first_ordinal,
+        };
+        let bytes = usize::try_from(row.bytes).unwrap_or_default();
+        if tx.opened().get(&key).is_none() && budget.take(bytes).is_err() {
+            if done == 0 || index == 0 {
+                return Err(budget.passed());
+            }
+            complete = row.min_line.into();
+            break;
+        }
+        let opened = tx.segments()?.open(&[key]).await?;
+        for segment in opened.into_values() {
+            for entry in segment?.entries().filter(|entry| entry.line >= from && entry.line < end) {
+                let known = newest.get(&entry.line);
+                if known.is_none_or(|(ordinal, _)| *ordinal < entry.ordinal) {
+                    newest.insert(entry.line, (entry.ordinal, text(entry.text, session_id)?));
+                }
+            }
+        }
+    }
+    let lines = newest.into_iter().take_while(|(line, _)| *line < complete).take(limit);
+    Ok(lines.map(|(line, (_, text))| FileLine { line, text }).collect())
 }
 
-/// Opens rows with the team's keys.
+/// The text of an entry of the log. Ingest accepts only UTF-8.
+fn text(bytes: &[u8], row: impl std::fmt::Display) -> Result<String, DbError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| DbError::malformed("segments", "body", row))?;
+    Ok(text.to_owned())
+}
+
+/// Opens the lines of rows.
+///
+/// # Errors
+/// If the log has no entry for a row. A line whose segment cannot be opened has no body: it must not hide the others.
 pub(crate) async fn open(tx: &ScopedTx, rows: Vec<MessageRow>) -> Result<Vec<Message>, DbError> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let keys = tx.keys_for(rows.iter().map(|r| (r.sealed, r.body.as_deref().unwrap_or_default()))).await?;
-    if rows.iter().filter_map(|row| Some(row.body.as_ref()?.len())).sum::<usize>() <= INLINE_BYTES {
-        return rows.into_iter().map(|row| row.open(&keys)).collect();
-    }
-    let work = move || rows.into_iter().map(|row| row.open(&keys)).collect();
-    blocking("opening sealed messages", work).await?
+    let keys: Vec<SegmentKey> = rows.iter().filter_map(MessageRow::segment).collect();
+    let opened = tx.segments()?.open(&keys).await?;
+    rows.into_iter().map(|row| row.open(&opened)).collect()
 }
 
 impl MessageRow {
-    fn place_in_list(&self) -> (i64, &str, i64, &str) {
-        (self.at, &self.transcript, self.line, &self.uuid)
+    fn place_in_list(&self) -> (i64, i16, i32, &[u8]) {
+        (self.at, self.transcript, self.line, &self.uuid)
     }
 
-    fn key(&self) -> Result<MessageKey, DbError> {
-        message_key("messages", &self.session_id, &self.transcript, &self.uuid)
+    fn uuid_text(&self) -> String {
+        LineId::to_text(&self.uuid, self.uuid_text.clone())
     }
 
-    fn open(self, keys: &TeamKeys) -> Result<Message, DbError> {
-        let key = self.key()?;
-        let row_id = key.row_id();
-        let stored = self.body.ok_or_else(|| DbError::malformed("messages", "body", &row_id))?;
-        // One line that cannot be opened must not hide the others.
-        let body = keys
-            .open(self.sealed, body_context(&row_id), stored)
-            .inspect_err(|error| tracing::error!(%error, message = row_id, "a line cannot be opened"))
-            .ok();
+    /// The segment that holds its line, unless the log has none.
+    pub(crate) fn segment(&self) -> Option<SegmentKey> {
+        let first_ordinal = self.first_ordinal?;
+        self.last_ordinal.filter(|last| self.ordinal <= *last)?;
+        Some(SegmentKey { session: self.session, transcript: self.transcript, first_ordinal })
+    }
+
+    /// Its line.
+    ///
+    /// # Errors
+    /// If the log has no entry with its ordinal.
+    pub(crate) fn line<'s>(&self, opened: &'s HashMap<SegmentKey, Opened>) -> Result<Option<&'s [u8]>, DbError> {
+        let missing =
+            || DbError::RowMissing { table: "segments", row: format!("{}/{}/{}", self.session_id, self.name, self.ordinal) };
+        match opened.get(&self.segment().ok_or_else(missing)?).ok_or_else(missing)? {
+            Ok(segment) => Ok(Some(segment.get(self.ordinal.into()).ok_or_else(missing)?.text)),
+            // Logged when it was opened.
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn open(self, opened: &HashMap<SegmentKey, Opened>) -> Result<Message, DbError> {
+        let uuid = self.uuid_text();
+        let key = message_key("messages", &self.session_id, &self.name, &uuid)?;
+        let body = self.line(opened)?.map(|bytes| text(bytes, key.row_id())).transpose()?;
         Ok(Message {
             key,
-            ordinal: self.ordinal,
-            line: self.line,
+            ordinal: self.ordinal.into(),
+            line: self.line.into(),
             at: self.at,
-            parent_uuid: self.parent_uuid,
             agent_id: self.agent_id,
-            listed: self.place == MessagePosition::List.code(),
+            listed: i64::from(self.place) == MessagePosition::List.code(),
             body,
         })
     }

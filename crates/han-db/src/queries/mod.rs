@@ -2,6 +2,7 @@
 //! statements names the transaction's team, even where row-level security would filter, because SQLite has no row-level
 //! security.
 
+pub(crate) mod answers;
 pub mod api_keys;
 pub mod calls;
 pub mod credentials;
@@ -24,6 +25,7 @@ pub mod project_lists;
 pub mod projects;
 pub mod rebuild;
 pub mod search;
+pub(crate) mod segments;
 pub mod sentiments;
 pub mod sessions;
 pub mod sign_ins;

@@ -37,7 +37,7 @@ pub async fn activity_by_projects(tx: &ScopedTx, ids: &[String]) -> Result<Vec<(
     let dialect = tx.dialect();
     let sql = format!(
         "SELECT project_id AS id, count(*) AS sessions, max(last_activity_at) AS last_activity_at FROM sessions \
-         WHERE team_id = $1 AND {} GROUP BY project_id",
+         WHERE team = $1 AND {} GROUP BY project_id",
         dialect.is_any("project_id", 2)
     );
     let rows: Vec<ActivityRow> = tx.all(&sql, [tx.team(), dialect.list(ids)]).await?;
@@ -52,8 +52,8 @@ pub async fn activity_by_repos(tx: &ScopedTx, ids: &[String]) -> Result<Vec<(Str
     let dialect = tx.dialect();
     let sql = format!(
         "SELECT p.repo_id AS id, count(*) AS sessions, max(s.last_activity_at) AS last_activity_at FROM projects p \
-         JOIN sessions s ON s.team_id = p.team_id AND s.project_id = p.id \
-         WHERE p.team_id = $1 AND {} GROUP BY p.repo_id",
+         JOIN sessions s ON s.team = p.team AND s.project_id = p.id \
+         WHERE p.team = $1 AND {} GROUP BY p.repo_id",
         dialect.is_any("p.repo_id", 2)
     );
     let rows: Vec<ActivityRow> = tx.all(&sql, [tx.team(), dialect.list(ids)]).await?;
@@ -71,9 +71,9 @@ pub async fn recent_projects(
 ) -> Result<Vec<(Project, Activity)>, DbError> {
     let (condition, values) = condition(tx, filter);
     let sql = format!(
-        "SELECT projects.id, count(s.session_id) AS sessions, max(s.last_activity_at) AS last_activity_at FROM projects \
-         LEFT JOIN sessions s ON s.team_id = projects.team_id AND s.project_id = projects.id \
-         WHERE projects.team_id = $1{condition} GROUP BY projects.id \
+        "SELECT projects.id, count(s.number) AS sessions, max(s.last_activity_at) AS last_activity_at FROM projects \
+         LEFT JOIN sessions s ON s.team = projects.team AND s.project_id = projects.id \
+         WHERE projects.team = $1{condition} GROUP BY projects.id \
          ORDER BY COALESCE(max(s.last_activity_at), 0) DESC, projects.id LIMIT {first}"
     );
     let rows: Vec<ActivityRow> = tx.all(&sql, values).await?;
@@ -94,10 +94,10 @@ pub async fn recent_repos(
 ) -> Result<Vec<(Repo, Activity)>, DbError> {
     let (condition, values) = condition(tx, filter);
     let sql = format!(
-        "SELECT repos.id, count(s.session_id) AS sessions, max(s.last_activity_at) AS last_activity_at FROM repos \
-         LEFT JOIN projects p ON p.team_id = repos.team_id AND p.repo_id = repos.id \
-         LEFT JOIN sessions s ON s.team_id = p.team_id AND s.project_id = p.id \
-         WHERE repos.team_id = $1{condition} GROUP BY repos.id \
+        "SELECT repos.id, count(s.number) AS sessions, max(s.last_activity_at) AS last_activity_at FROM repos \
+         LEFT JOIN projects p ON p.team = repos.team AND p.repo_id = repos.id \
+         LEFT JOIN sessions s ON s.team = p.team AND s.project_id = p.id \
+         WHERE repos.team = $1{condition} GROUP BY repos.id \
          ORDER BY COALESCE(max(s.last_activity_at), 0) DESC, repos.id LIMIT {first}"
     );
     let rows: Vec<ActivityRow> = tx.all(&sql, values).await?;
@@ -119,7 +119,7 @@ pub async fn projects_of_repos(tx: &ScopedTx, repos: &[String]) -> Result<Vec<(S
     }
     let dialect = tx.dialect();
     let sql = format!(
-        "SELECT repo_id, id FROM projects WHERE team_id = $1 AND {} ORDER BY repo_id, id",
+        "SELECT repo_id, id FROM projects WHERE team = $1 AND {} ORDER BY repo_id, id",
         dialect.is_any("repo_id", 2)
     );
     let rows: Vec<Pair> = tx.all(&sql, [tx.team(), dialect.list(repos)]).await?;

@@ -34,7 +34,7 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[String]) -> Result<Vec<Project>, DbErr
     }
     let dialect = tx.dialect();
     let sql = format!(
-        "SELECT id, repo_id, details, sealed, created_at FROM projects WHERE team_id = $1 AND {}",
+        "SELECT id, repo_id, details, sealed, created_at FROM projects WHERE team = $1 AND {}",
         dialect.is_any("id", 2)
     );
     let rows = tx.all::<ProjectRow, _>(&sql, [tx.team(), dialect.list(ids)]).await?;
@@ -61,7 +61,7 @@ pub async fn repos_by_ids(tx: &ScopedTx, ids: &[String]) -> Result<Vec<Repo>, Db
     }
     let dialect = tx.dialect();
     let sql = format!(
-        "SELECT id, details, sealed, created_at FROM repos WHERE team_id = $1 AND {}",
+        "SELECT id, details, sealed, created_at FROM repos WHERE team = $1 AND {}",
         dialect.is_any("id", 2)
     );
     let rows = tx.all::<RepoRow, _>(&sql, [tx.team(), dialect.list(ids)]).await?;

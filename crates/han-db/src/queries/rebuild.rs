@@ -1,20 +1,26 @@
 //! Deriving all derived data of a team again from its lines: after an update that projects more from lines, or to check
 //! totals.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 
 use han_types::Scope;
-use sea_orm::FromQueryResult;
+use sea_orm::{FromQueryResult, Value};
 
+use crate::queries::answers::{self, Answers};
 use crate::queries::ingest::derive::Derive;
 use crate::queries::ingest::rederive::Rederived;
-use crate::queries::ingest::rollup_delta::RollupKey;
+use crate::queries::ingest::rollup_delta::{RollupDelta, RollupPart, SessionDelta, add_rollups};
+use crate::queries::sessions::open_details;
 use crate::tables::{self, Kind};
 use crate::{Db, DbError, ScopedTx};
 
 /// The number of rounds. Sessions that grew during a round are derived again in the next one; in the last round,
 /// writers wait.
 const ROUNDS: u32 = 5;
+
+/// The number of sessions whose rollups are written at once.
+const PARTS: usize = 100;
 
 /// The size of a rebuild.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,22 +33,24 @@ pub struct Rebuilt {
 
 #[derive(FromQueryResult)]
 struct SessionRow {
+    number: i32,
     session_id: String,
     user_id: String,
     project_id: Option<String>,
+    metadata: String,
     sealed: bool,
-    next_ordinal: i64,
+    revision: i64,
 }
 
-/// A session that was derived again, and its next ordinal at that time.
+/// A session that was derived again, and its revision at that time.
 struct Made {
-    next_ordinal: i64,
+    revision: i64,
     project_id: Option<String>,
     rederived: Rederived,
 }
 
 const SESSIONS: &str =
-    "SELECT session_id, user_id, project_id, sealed, next_ordinal FROM sessions WHERE team_id = $1";
+    "SELECT number, session_id, user_id, project_id, metadata, sealed, revision FROM sessions WHERE team = $1";
 
 /// Derives all of the team's lines again, and replaces all data derived from them, including rollups. It may run during
 /// pushes: it derives one session at a time, under the lock of its row. Other writers wait only at the end, while the
@@ -60,8 +68,10 @@ pub async fn rebuild(scope: &Scope, db: &Db) -> Result<Rebuilt, DbError> {
     loop {
         for id in &due {
             let id = id.as_str();
-            let one = db.write(scope, "rebuild.session", |tx| async move { session(&tx, id).await });
-            if let Some(one) = one.await? {
+            let one = answers::with_locks(scope, db, "rebuild.session", id, |tx, locks| async move {
+                session(&tx, &locks, id).await.map(Ok::<_, Infallible>)
+            });
+            if let Ok(Some(one)) = one.await? {
                 made.insert(id.to_owned(), one);
             }
         }
@@ -78,50 +88,44 @@ pub async fn rebuild(scope: &Scope, db: &Db) -> Result<Rebuilt, DbError> {
 }
 
 /// Locks the session's row and derives the session again; `None` if it was deleted.
-async fn session(tx: &ScopedTx, session_id: &str) -> Result<Option<Made>, DbError> {
+async fn session(
+    tx: &ScopedTx,
+    locks: &BTreeSet<String>,
+    session_id: &str,
+) -> Result<Option<Made>, DbError> {
+    let mut answers = Answers::lock(tx, locks, session_id).await?;
     let lock = tx.dialect().for_update();
     let sql = format!("{SESSIONS} AND session_id = $2{lock}");
     let Some(row) = tx.one::<SessionRow, _>(&sql, [tx.team(), session_id.into()]).await? else {
         return Ok(None);
     };
-    let rederived = derive(tx, &row).await?;
-    let delta = rederived.delta.session_delta();
-    tx.execute(
-        "UPDATE sessions SET line_count = $3, message_count = $4, turn_count = $5, compaction_count = $6, \
-           input_tokens = $7, output_tokens = $8, cache_read_tokens = $9, cache_creation_5m_tokens = $10, \
-           cache_creation_1h_tokens = $11, tool_use_count = $12, file_change_count = $13, lines_added = $14, \
-           lines_removed = $15, task_count = $16, task_done_count = $17, sentiment_count = $18, \
-           sentiment_sum = $19, started_at = COALESCE($20, started_at) \
-         WHERE team_id = $1 AND session_id = $2",
-        [
-            tx.team(),
-            session_id.into(),
-            rederived.lines.into(),
-            delta.messages.into(),
-            delta.turns.into(),
-            delta.compactions.into(),
-            delta.tokens.input.into(),
-            delta.tokens.output.into(),
-            delta.tokens.cache_read.into(),
-            delta.tokens.cache_creation_5m.into(),
-            delta.tokens.cache_creation_1h.into(),
-            delta.tool_uses.into(),
-            delta.file_changes.into(),
-            delta.lines_added.into(),
-            delta.lines_removed.into(),
-            delta.tasks.into(),
-            delta.tasks_done.into(),
-            delta.sentiments.into(),
-            delta.sentiment_sum.into(),
-            rederived.started_at.into(),
-        ],
-    )
-    .await?;
-    Ok(Some(Made { next_ordinal: row.next_ordinal, project_id: row.project_id, rederived }))
+    answers.lock_rest(tx, locks, session_id).await?;
+    let rederived = derive(tx, &row, &answers).await?;
+    let delta = SessionDelta { lines: rederived.lines, ..rederived.delta.session_delta() };
+    let sql = format!(
+        "UPDATE sessions SET started_at = COALESCE($3, started_at), {} WHERE team = $1 AND number = $2",
+        SessionDelta::set_sql(4)
+    );
+    let values: [Value; 3] = [tx.team(), i64::from(row.number).into(), rederived.started_at.into()];
+    tx.execute(&sql, values.into_iter().chain(delta.values())).await?;
+    // Where answers passed to other sessions, or from them, these have another revision now.
+    add_rollups(tx, &answers.write_others(tx).await?).await?;
+    Ok(Some(Made { revision: row.revision, project_id: row.project_id, rederived }))
 }
 
-async fn derive(tx: &ScopedTx, row: &SessionRow) -> Result<Rederived, DbError> {
-    Derive { tx, keys: tx.keys()?, seals: row.sealed, session: &row.session_id }.rederive().await
+async fn derive(tx: &ScopedTx, row: &SessionRow, answers: &Answers) -> Result<Rederived, DbError> {
+    let keys = tx.keys()?;
+    let details = open_details(keys, &row.session_id, row.sealed, row.metadata.clone())?;
+    let derive = Derive {
+        tx,
+        keys,
+        seals: row.sealed,
+        session: &row.session_id,
+        number: row.number.into(),
+        origin: details.origin(),
+        answers,
+    };
+    derive.rederive().await
 }
 
 /// Whether the rollups were replaced.
@@ -139,7 +143,7 @@ async fn replace(tx: &ScopedTx, made: &BTreeMap<String, Made>, waits: bool) -> R
     let sessions: Vec<SessionRow> = tx.all(SESSIONS, [tx.team()]).await?;
     let current = |row: &SessionRow| {
         let made = made.get(&row.session_id)?;
-        (made.next_ordinal == row.next_ordinal && made.project_id == row.project_id)
+        (made.revision == row.revision && made.project_id == row.project_id)
             .then_some(&made.rederived)
     };
     let behind = sessions.iter().filter(|row| current(row).is_none());
@@ -148,22 +152,48 @@ async fn replace(tx: &ScopedTx, made: &BTreeMap<String, Made>, waits: bool) -> R
         return Ok(Replaced::Behind(behind));
     }
     for table in rollups {
-        tx.execute(&format!("DELETE FROM {table} WHERE team_id = $1"), [tx.team()]).await?;
+        tx.execute(&format!("DELETE FROM {table} WHERE team = $1"), [tx.team()]).await?;
     }
     let mut rebuilt = Rebuilt::default();
-    for row in &sessions {
-        let key = RollupKey { user: &row.user_id, session: &row.session_id };
-        let late;
-        let rederived = match current(row) {
-            Some(rederived) => rederived,
-            None => {
-                late = derive(tx, row).await?;
-                &late
-            }
-        };
-        key.add(tx, &[(row.project_id.as_deref().unwrap_or_default(), &rederived.delta)]).await?;
-        rebuilt.sessions += 1;
-        rebuilt.lines += u64::try_from(rederived.lines).unwrap_or_default();
+    let mut parts = Vec::new();
+    let answers = Answers::under_table_lock();
+    // First those that are derived here: answers may pass from one session to another.
+    let (late, early): (Vec<_>, Vec<_>) = sessions.iter().partition(|row| current(row).is_none());
+    let mut waiting: BTreeSet<&str> = late.iter().map(|row| row.session_id.as_str()).collect();
+    for row in late {
+        let rederived = derive(tx, row, &answers).await?;
+        waiting.remove(row.session_id.as_str());
+        // A session that is derived later counts what it gained or lost by itself.
+        let others = answers.write_others(tx).await?;
+        parts.extend(others.into_iter().filter(|part| !waiting.contains(part.session_id.as_str())));
+        rebuilt.add(&rederived);
+        parts.push(part(row, rederived.delta));
     }
+    for row in early {
+        if let Some(rederived) = current(row) {
+            rebuilt.add(rederived);
+            parts.push(part(row, rederived.delta.clone()));
+        }
+        if parts.len() >= PARTS {
+            add_rollups(tx, &std::mem::take(&mut parts)).await?;
+        }
+    }
+    add_rollups(tx, &parts).await?;
     Ok(Replaced::Done(rebuilt))
+}
+
+impl Rebuilt {
+    fn add(&mut self, rederived: &Rederived) {
+        self.sessions += 1;
+        self.lines += u64::try_from(rederived.lines).unwrap_or_default();
+    }
+}
+
+fn part(row: &SessionRow, delta: RollupDelta) -> RollupPart {
+    RollupPart {
+        user_id: row.user_id.clone(),
+        session_id: row.session_id.clone(),
+        project_id: row.project_id.clone().unwrap_or_default(),
+        delta,
+    }
 }

@@ -17,13 +17,12 @@ use sea_orm::{FromQueryResult, Value};
 
 use crate::entities::{Message, MessagePosition};
 use crate::error::blocking;
-use crate::keys::TeamKeys;
+use crate::line_id::LineId;
 use crate::page::{Cursor, PageRequest};
-use crate::queries::ingest::prepare::body_context;
 use crate::queries::messages::{self, unique};
+use crate::queries::segments::{SegmentKey, SegmentReader};
 use crate::search_sql::{self, Terms};
 use crate::stored::{CountRow, message_key, stored, stored_id};
-use crate::tx::SystemTx;
 use crate::{Db, DbError, ScopedTx};
 
 /// The maximum different words in one row of the index: PostgreSQL's tsvector is limited to a megabyte, and a term
@@ -124,7 +123,8 @@ pub struct Hits {
 struct Candidate {
     session_id: String,
     transcript: String,
-    uuid: String,
+    uuid: Vec<u8>,
+    uuid_text: Option<String>,
     at: i64,
 }
 
@@ -134,12 +134,16 @@ impl Candidate {
             at: self.at,
             session_id: self.session_id.clone(),
             transcript: self.transcript.clone(),
-            uuid: self.uuid.clone(),
+            uuid: self.uuid_text(),
         }
     }
 
+    fn uuid_text(&self) -> String {
+        LineId::to_text(&self.uuid, self.uuid_text.clone())
+    }
+
     fn key(&self) -> Result<MessageKey, DbError> {
-        message_key("search_terms", &self.session_id, &self.transcript, &self.uuid)
+        message_key("search_terms", &self.session_id, &self.transcript, &self.uuid_text())
     }
 }
 
@@ -235,7 +239,7 @@ async fn candidates(
         after.map(|after| after.at).into(),
         text(after.map(|after| &after.session_id)),
         text(after.map(|after| &after.transcript)),
-        text(after.map(|after| &after.uuid)),
+        after.map(|after| LineId::of(&after.uuid).bytes.to_vec()).into(),
         i64::try_from(limit).unwrap_or(i64::MAX).into(),
     ];
     let sql = search_sql::candidates(tx.dialect(), tx.team(), terms, &mut values);
@@ -246,7 +250,8 @@ async fn candidates(
 struct IndexRow {
     session_id: String,
     transcript: String,
-    uuid: String,
+    uuid: Vec<u8>,
+    uuid_text: Option<String>,
     n: i64,
 }
 
@@ -259,32 +264,36 @@ pub async fn list_indexes(tx: &ScopedTx, keys: &[MessageKey]) -> Result<HashMap<
     let dialect = tx.dialect();
     // One pass over each session's list, regardless of its number of hits.
     let sql = format!(
-        "SELECT session_id, transcript, uuid, n FROM (SELECT session_id, transcript, uuid, \
-         row_number() OVER (PARTITION BY session_id ORDER BY at, transcript, line, uuid) - 1 AS n \
-         FROM messages WHERE team_id = $1 AND place = $2 AND {}) AS list WHERE {}",
+        "SELECT s.session_id, f.name AS transcript, list.uuid, list.uuid_text, list.n FROM (SELECT session, transcript, \
+         uuid, uuid_text, row_number() OVER (PARTITION BY session ORDER BY at, transcript, line, uuid) - 1 AS n \
+         FROM messages WHERE team = $1 AND place = $2 \
+         AND session IN (SELECT number FROM sessions WHERE team = $1 AND {})) AS list \
+         JOIN sessions s ON s.team = $1 AND s.number = list.session \
+         JOIN transcripts f ON f.team = $1 AND f.session = list.session AND f.number = list.transcript WHERE {}",
         dialect.is_any("session_id", 3),
-        dialect.is_any("uuid", 4),
+        dialect.is_any_bytes("list.uuid", 4),
     );
+    let uuids: BTreeSet<[u8; 16]> = keys.iter().map(|key| LineId::of(&key.uuid).bytes).collect();
     let values = [
         tx.team(),
         MessagePosition::List.code().into(),
         dialect.list(unique(keys.iter().map(|key| key.session_id.as_str()))),
-        dialect.list(unique(keys.iter().map(|key| key.uuid.as_str()))),
+        dialect.byte_list(uuids),
     ];
     let rows: Vec<IndexRow> = tx.all(&sql, values).await?;
     rows.into_iter()
         .map(|row| {
-            let key = message_key("messages", &row.session_id, &row.transcript, &row.uuid)?;
-            Ok((key, row.n))
+            let uuid = LineId::to_text(&row.uuid, row.uuid_text);
+            Ok((message_key("messages", &row.session_id, &row.transcript, &uuid)?, row.n))
         })
         .collect()
 }
 
-/// The number of stored lines of the team that are not indexed yet, so that a search cannot find them.
+/// The number of entries of the team's log that are not indexed yet, so that a search cannot find their lines.
 pub async fn lag(tx: &ScopedTx) -> Result<i64, DbError> {
     let sql = "SELECT CAST(COALESCE(SUM(sessions.next_ordinal - COALESCE(search_state.indexed_ordinal, 0)), 0) AS bigint) \
-               AS n FROM sessions LEFT JOIN search_state ON search_state.team_id = sessions.team_id \
-               AND search_state.session_id = sessions.session_id WHERE sessions.team_id = $1";
+               AS n FROM sessions LEFT JOIN search_state ON search_state.team = sessions.team \
+               AND search_state.session = sessions.number WHERE sessions.team = $1";
     Ok(tx.one::<CountRow, _>(sql, [tx.team()]).await?.map_or(0, |row| row.n))
 }
 
@@ -307,11 +316,10 @@ struct DueRow {
 pub async fn due(db: &Db, after: Option<&Due>, limit: usize) -> Result<Vec<Due>, DbError> {
     let tx = db.read_system("search.due").await?;
     let sql = format!(
-        "SELECT sessions.team_id, sessions.session_id FROM sessions LEFT JOIN search_state \
-         ON search_state.team_id = sessions.team_id AND search_state.session_id = sessions.session_id \
+        "SELECT teams.id AS team_id, sessions.session_id FROM sessions JOIN teams ON teams.number = sessions.team \
+         LEFT JOIN search_state ON search_state.team = sessions.team AND search_state.session = sessions.number \
          WHERE sessions.next_ordinal > COALESCE(search_state.indexed_ordinal, 0) \
-         AND (sessions.team_id, sessions.session_id) > ($1, $2) \
-         ORDER BY sessions.team_id, sessions.session_id LIMIT {limit}"
+         AND (teams.id, sessions.session_id) > ($1, $2) ORDER BY teams.id, sessions.session_id LIMIT {limit}"
     );
     let from = after.map_or(("", ""), |due| (due.team_id.as_str(), due.session_id.as_str()));
     let rows: Vec<DueRow> = tx.all(&sql, [from.0.into(), from.1.into()]).await?;
@@ -326,18 +334,25 @@ pub async fn due(db: &Db, after: Option<&Due>, limit: usize) -> Result<Vec<Due>,
 }
 
 #[derive(FromQueryResult)]
-struct StateRow {
+struct SessionRow {
+    number: i32,
+    next_ordinal: i64,
     indexed_ordinal: i64,
 }
 
 #[derive(FromQueryResult)]
 struct LineRow {
-    transcript: String,
-    uuid: String,
-    ordinal: i64,
+    ordinal: i32,
     at: i64,
-    sealed: bool,
-    body: String,
+    transcript: i16,
+    first_ordinal: Option<i32>,
+}
+
+/// A line to index. Its text is `None` if its segment cannot be opened.
+struct Line {
+    ordinal: i32,
+    at: i64,
+    text: Option<String>,
 }
 
 /// Indexes the next lines of a session; returns whether these were the last. Lines are read and opened before the
@@ -345,82 +360,102 @@ struct LineRow {
 /// the same lines, started a reindex, or deleted the session.
 pub async fn index(db: &Db, due: &Due) -> Result<bool, DbError> {
     let keys = db.keys().team(db, &due.team_id).await?;
-    let (team, session) = (due.team_id.as_str(), due.session_id.as_str());
-    let ours: [Value; 2] = [team.into(), session.into()];
+    let team = db.team_number(&due.team_id).await?;
     let key = db.keys().make_search_key(db, &due.team_id).await?;
     let reads = db.read_system("search.lines").await?;
-    let state = "SELECT indexed_ordinal FROM search_state WHERE team_id = $1 AND session_id = $2";
-    let from = reads.one::<StateRow, _>(state, ours.clone()).await?.map_or(0, |row| row.indexed_ordinal);
-    let lines = next_lines(&reads, team, session, from).await?;
+    let sql = "SELECT s.number, s.next_ordinal, COALESCE(i.indexed_ordinal, 0) AS indexed_ordinal FROM sessions s \
+               LEFT JOIN search_state i ON i.team = s.team AND i.session = s.number \
+               WHERE s.team = $1 AND s.session_id = $2";
+    let values = [team.into(), due.session_id.as_str().into()];
+    let Some(session) = reads.one::<SessionRow, _>(sql, values).await? else { return Ok(true) };
+    let reader = SegmentReader { tx: &reads, team_id: &due.team_id, team, keys: &keys };
+    let (lines, indexed) = next_lines(&reader, &session).await?;
     drop(reads);
-    let Some(last) = lines.last() else { return Ok(true) };
-    let indexed = last.ordinal + 1;
-    let rows = &make_terms(session, keys, key.key, lines).await?;
-    let (ours, version) = (&ours, key.version);
+    if indexed == session.indexed_ordinal {
+        return Ok(true);
+    }
+    let rows = &make_terms(key.key, lines).await?;
+    let ours: &[Value; 2] = &[team.into(), i64::from(session.number).into()];
+    let version = key.version;
+    let done = indexed == session.next_ordinal;
     db.write_system("search.index", |tx| async move {
         let (hold, lock) = (tx.dialect().for_key_share(), tx.dialect().for_update());
         // Locked until the terms are committed, so that a concurrent deletion of the session also deletes the terms.
-        let exists = format!(
-            "SELECT CAST(1 AS bigint) AS n FROM sessions WHERE team_id = $1 AND session_id = $2{hold}"
-        );
+        let exists =
+            format!("SELECT CAST(1 AS bigint) AS n FROM sessions WHERE team = $1 AND number = $2{hold}");
         if tx.one::<CountRow, _>(&exists, ours.clone()).await?.is_none() {
             return Ok(true);
         }
-        let insert = "INSERT INTO search_state (team_id, session_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        let insert = "INSERT INTO search_state (team, session) VALUES ($1, $2) ON CONFLICT DO NOTHING";
         tx.execute(insert, ours.clone()).await?;
-        let state = tx.one::<StateRow, _>(&format!("{state}{lock}"), ours.clone()).await?;
-        if state.map_or(0, |row| row.indexed_ordinal) != from
+        let state =
+            format!("SELECT indexed_ordinal AS n FROM search_state WHERE team = $1 AND session = $2{lock}");
+        let state = tx.one::<CountRow, _>(&state, ours.clone()).await?;
+        if state.map_or(0, |row| row.n) != session.indexed_ordinal
             || tx.key_store().hold_search_key(&tx, &due.team_id).await? != Some(version)
         {
             return Ok(false);
         }
-        search_sql::insert_terms(&tx, team, session, rows).await?;
-        let update = "UPDATE search_state SET indexed_ordinal = $3 WHERE team_id = $1 AND session_id = $2";
-        tx.execute(update, [team.into(), session.into(), indexed.into()]).await?;
-        Ok(false)
+        search_sql::insert_terms(&tx, ours, rows).await?;
+        let update = "UPDATE search_state SET indexed_ordinal = $3 WHERE team = $1 AND session = $2";
+        let [team, session] = ours.clone();
+        tx.execute(update, [team, session, indexed.into()]).await?;
+        Ok(done)
     })
     .await
 }
 
-async fn next_lines(tx: &SystemTx, team: &str, session: &str, from: i64) -> Result<Vec<LineRow>, DbError> {
-    tx.all(
-        "WITH next AS (SELECT team_id, session_id, ordinal, bytes FROM messages \
-         WHERE team_id = $1 AND session_id = $2 AND ordinal >= $3 ORDER BY ordinal LIMIT $4), \
-         sized AS (SELECT team_id, session_id, ordinal, \
+/// The next lines of a session to index, and the ordinal up to which the session is indexed with them.
+async fn next_lines(reader: &SegmentReader<'_>, session: &SessionRow) -> Result<(Vec<Line>, i64), DbError> {
+    let sql = "WITH next AS (SELECT ordinal, at, transcript, bytes FROM messages \
+         WHERE team = $1 AND session = $2 AND ordinal >= $3 ORDER BY ordinal LIMIT $4), \
+         sized AS (SELECT ordinal, at, transcript, \
          SUM(bytes) OVER (ORDER BY ordinal ROWS UNBOUNDED PRECEDING) - bytes AS before FROM next) \
-         SELECT messages.transcript, messages.uuid, messages.ordinal, messages.at, messages.sealed, messages.body \
-         FROM sized JOIN messages ON messages.team_id = sized.team_id AND messages.session_id = sized.session_id \
-         AND messages.ordinal = sized.ordinal WHERE sized.before < $5 ORDER BY messages.ordinal",
-        [team.into(), session.into(), from.into(), INDEX_LINES.into(), INDEX_BYTES.into()],
-    )
-    .await
+         SELECT ordinal, at, transcript, (SELECT MAX(g.first_ordinal) FROM segments g WHERE g.team = $1 \
+         AND g.session = $2 AND g.transcript = sized.transcript AND g.first_ordinal <= sized.ordinal) AS first_ordinal \
+         FROM sized WHERE before < $5 ORDER BY ordinal";
+    let values = [
+        reader.team.into(),
+        i64::from(session.number).into(),
+        session.indexed_ordinal.into(),
+        INDEX_LINES.into(),
+        INDEX_BYTES.into(),
+    ];
+    let rows: Vec<LineRow> = reader.tx.all(sql, values).await?;
+    let key = |row: &LineRow| {
+        let first_ordinal = row.first_ordinal?;
+        Some(SegmentKey { session: session.number, transcript: row.transcript, first_ordinal })
+    };
+    let keys: Vec<SegmentKey> = rows.iter().filter_map(key).collect();
+    let opened = reader.open(&keys).await?;
+    let text = |row: &LineRow| {
+        let segment = opened.get(&key(row)?)?.as_ref().ok()?;
+        String::from_utf8(segment.get(row.ordinal.into())?.text.to_vec()).ok()
+    };
+    let lines: Vec<Line> =
+        rows.iter().map(|row| Line { ordinal: row.ordinal, at: row.at, text: text(row) }).collect();
+    // Entries of the log that are no messages have no terms: behind the last message there is nothing to index.
+    let more = "SELECT ordinal AS n FROM messages WHERE team = $1 AND session = $2 AND ordinal > $3 LIMIT 1";
+    let last = lines.last().map(|line| i64::from(line.ordinal));
+    let Some(last) = last else { return Ok((lines, session.next_ordinal)) };
+    let values = [reader.team.into(), i64::from(session.number).into(), last.into()];
+    let more = !reader.tx.rows(more, values).await?.is_empty();
+    Ok((lines, if more { last + 1 } else { session.next_ordinal }))
 }
 
 /// The terms of lines. Runs off the async threads. A line that cannot be opened has no terms.
-async fn make_terms(
-    session: &str,
-    keys: Arc<TeamKeys>,
-    key: BlindKey,
-    lines: Vec<LineRow>,
-) -> Result<Vec<Terms>, DbError> {
-    let session = session.to_owned();
+async fn make_terms(key: BlindKey, lines: Vec<Line>) -> Result<Vec<Terms>, DbError> {
     let work = move || {
         let mut rows = Vec::new();
         for line in lines {
-            let row_id = format!("{session}/{}/{}", line.transcript, line.uuid);
-            let Ok(body) = keys.open(line.sealed, body_context(&row_id), line.body).inspect_err(
-                |error| tracing::error!(%error, message = row_id, "a line cannot be opened and is not indexed"),
-            ) else {
-                continue;
-            };
-            let text = search_text(&line_text(&body), usize::MAX);
+            let Some(text) = line.text else { continue };
+            let text = search_text(&line_text(&text), usize::MAX);
             let words: BTreeSet<String> = words(&text).into_iter().map(|word| word.text).collect();
             let terms: Vec<String> = words.iter().map(|word| term(&key, word)).collect();
             let parts = terms.chunks(PART_WORDS);
             let count = i64::try_from(parts.len()).unwrap_or(i64::MAX);
             rows.extend((0..).zip(parts).map(|(part, terms)| Terms {
-                transcript: line.transcript.clone(),
-                uuid: line.uuid.clone(),
+                ordinal: line.ordinal.into(),
                 at: line.at,
                 part,
                 parts: count,
@@ -439,8 +474,7 @@ pub async fn reindex(scope: &Scope, db: &Db) -> Result<(), DbError> {
         // First the key: a concurrent indexing transaction holds a lock on it, so this waits for that transaction.
         tx.key_store().replace_search_key(&tx, tx.team_id()).await?;
         for table in ["search_state", "search_terms"] {
-            tx.execute(&format!("DELETE FROM {table} WHERE team_id = $1"), [tx.team_id().as_str().into()])
-                .await?;
+            tx.execute(&format!("DELETE FROM {table} WHERE team = $1"), [tx.team_number().into()]).await?;
         }
         Ok(())
     })

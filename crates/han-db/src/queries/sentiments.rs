@@ -4,6 +4,7 @@ use han_types::SessionId;
 use sea_orm::FromQueryResult;
 
 use crate::entities::Sentiment;
+use crate::line_id::LineId;
 use crate::queries::ingest::derive::{numbered_row_id, signals_context};
 use crate::queries::messages::unique;
 use crate::{DbError, ScopedTx};
@@ -11,8 +12,10 @@ use crate::{DbError, ScopedTx};
 #[derive(FromQueryResult)]
 struct SentimentRow {
     session_id: String,
+    ordinal: i32,
     transcript: String,
-    uuid: String,
+    uuid: Vec<u8>,
+    uuid_text: Option<String>,
     at: i64,
     message_id: Option<String>,
     sentiment: Option<i64>,
@@ -23,8 +26,13 @@ struct SentimentRow {
     signals: String,
 }
 
-const COLUMNS: &str = "session_id, transcript, uuid, at, message_id, sentiment, frustration, sentiment_level, \
-     frustration_level, sealed, signals";
+const SELECT: &str = "SELECT s.session_id, e.ordinal, f.name AS transcript, m.uuid, m.uuid_text, e.at, e.message_id, \
+       e.sentiment, e.frustration, e.sentiment_level, e.frustration_level, e.sealed, e.signals \
+     FROM sessions s JOIN sentiments e ON e.team = s.team AND e.session = s.number \
+     JOIN messages m ON m.team = e.team AND m.session = e.session AND m.ordinal = e.ordinal \
+     JOIN transcripts f ON f.team = m.team AND f.session = m.session AND f.number = m.transcript";
+
+const ORDER: &str = "s.session_id, e.at, f.name, e.line, m.uuid";
 
 /// The sentiments that Han detected in prompts of sessions, in order within each session.
 ///
@@ -35,10 +43,8 @@ pub async fn by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<Se
         return Ok(Vec::new());
     }
     let dialect = tx.dialect();
-    let sql = format!(
-        "SELECT {COLUMNS} FROM sentiments WHERE team_id = $1 AND {} ORDER BY session_id, at, transcript, line",
-        dialect.is_any("session_id", 2)
-    );
+    let sql =
+        format!("{SELECT} WHERE s.team = $1 AND {} ORDER BY {ORDER}", dialect.is_any("s.session_id", 2));
     let rows = tx.all(&sql, [tx.team(), dialect.list(sessions)]).await?;
     open(tx, rows).await
 }
@@ -53,10 +59,9 @@ pub async fn by_prompts(tx: &ScopedTx, prompts: &[(SessionId, String)]) -> Resul
     }
     let dialect = tx.dialect();
     let sql = format!(
-        "SELECT {COLUMNS} FROM sentiments WHERE team_id = $1 AND {} AND {} \
-         ORDER BY session_id, at, transcript, line",
-        dialect.is_any("session_id", 2),
-        dialect.is_any("message_id", 3)
+        "{SELECT} WHERE s.team = $1 AND {} AND {} ORDER BY {ORDER}",
+        dialect.is_any("s.session_id", 2),
+        dialect.is_any("e.message_id", 3)
     );
     let values = [
         tx.team(),
@@ -74,14 +79,14 @@ async fn open(tx: &ScopedTx, rows: Vec<SentimentRow>) -> Result<Vec<Sentiment>, 
     let keys = tx.keys_for(stored).await?;
     rows.into_iter()
         .map(|row| {
-            let row_id = numbered_row_id(&row.session_id, &row.transcript, 0, &row.uuid);
+            let row_id = numbered_row_id(&row.session_id, row.ordinal.into(), 0);
             let json = keys.open(row.sealed, signals_context(&row_id), row.signals)?;
             Ok(Sentiment {
                 signals: serde_json::from_str(&json)
                     .map_err(|_| DbError::malformed("sentiments", "signals", row_id))?,
                 session_id: row.session_id,
                 transcript: row.transcript,
-                uuid: row.uuid,
+                uuid: LineId::to_text(&row.uuid, row.uuid_text),
                 at: row.at,
                 message_id: row.message_id,
                 sentiment: row.sentiment.map(|score| score as f64 / 1e3),

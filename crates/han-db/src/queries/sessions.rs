@@ -70,7 +70,7 @@ pub async fn page(
 
 fn condition(tx: &ScopedTx, filter: Option<&Filter>) -> (String, Vec<Value>) {
     let mut values: Vec<Value> = vec![tx.team()];
-    let mut sql = "sessions.team_id = $1".to_owned();
+    let mut sql = "sessions.team = $1".to_owned();
     if let Some(filter) = filter {
         let filter = filter.to_sql(tx.dialect(), &mut values);
         sql.push_str(&format!(" AND ({filter})"));
@@ -95,7 +95,7 @@ pub async fn by_ids(tx: &ScopedTx, ids: &[SessionId]) -> Result<Vec<Session>, Db
     }
     let dialect = tx.dialect();
     let sql = format!(
-        "SELECT {COLUMNS} FROM sessions WHERE sessions.team_id = $1 AND {}",
+        "SELECT {COLUMNS} FROM sessions WHERE sessions.team = $1 AND {}",
         dialect.is_any("sessions.session_id", 2)
     );
     let rows = tx.all::<SessionRow, _>(&sql, [tx.team(), dialect.list(ids)]).await?;

@@ -8,7 +8,7 @@ use crate::{DbError, ScopedTx};
 
 #[derive(FromQueryResult)]
 struct FileRow {
-    transcript: String,
+    name: String,
     session_id: String,
 }
 
@@ -23,19 +23,18 @@ pub async fn sessions_of(
     }
     let dialect = tx.dialect();
     let sql = format!(
-        "SELECT transcripts.transcript, transcripts.session_id FROM transcripts JOIN sessions \
-         ON sessions.team_id = transcripts.team_id AND sessions.session_id = transcripts.session_id \
-         WHERE transcripts.team_id = $1 AND {} \
-         ORDER BY COALESCE(sessions.last_activity_at, sessions.created_at) DESC, transcripts.session_id DESC",
-        dialect.is_any("transcripts.transcript", 2)
+        "SELECT f.name, s.session_id FROM transcripts f JOIN sessions s ON s.team = f.team AND s.number = f.session \
+         WHERE f.team = $1 AND {} \
+         ORDER BY COALESCE(s.last_activity_at, s.created_at) DESC, s.session_id DESC",
+        dialect.is_any("f.name", 2)
     );
     let names = names.iter().map(TranscriptName::as_str);
     let rows: Vec<FileRow> = tx.all(&sql, [tx.team(), dialect.list(names)]).await?;
     rows.iter()
         .map(|row| {
             let id = row.session_id.as_str();
-            let name = stored(&row.transcript, "transcripts", "transcript", id)?;
-            Ok((name, stored(id, "transcripts", "session_id", id)?))
+            let name = stored(&row.name, "transcripts", "name", id)?;
+            Ok((name, stored(id, "sessions", "session_id", id)?))
         })
         .collect()
 }

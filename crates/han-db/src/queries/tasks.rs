@@ -5,6 +5,7 @@ use han_types::SessionId;
 use sea_orm::FromQueryResult;
 
 use crate::entities::{NativeTask, Task};
+use crate::line_id::LineId;
 use crate::queries::ingest::tasks::{native_task_context, task_context};
 use crate::{DbError, ScopedTx};
 
@@ -31,9 +32,11 @@ pub async fn by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<Ta
     }
     let dialect = tx.dialect();
     let sql = format!(
-        "SELECT session_id, task_id, status, outcome, confidence, started_at, completed_at, sealed, details FROM tasks \
-         WHERE team_id = $1 AND {} ORDER BY session_id, started_at, task_id",
-        dialect.is_any("session_id", 2)
+        "SELECT s.session_id, t.task_id, t.status, t.outcome, t.confidence, t.started_at, t.completed_at, t.sealed, \
+           t.details \
+         FROM sessions s JOIN tasks t ON t.team = s.team AND t.session = s.number \
+         WHERE s.team = $1 AND {} ORDER BY s.session_id, t.started_at, t.task_id",
+        dialect.is_any("s.session_id", 2)
     );
     let rows: Vec<TaskRow> = tx.all(&sql, [tx.team(), dialect.list(sessions)]).await?;
     let stored = rows.iter().map(|row| (row.sealed, row.details.as_str()));
@@ -73,7 +76,8 @@ struct NativeRow {
     updated_at: i64,
     completed_at: Option<i64>,
     transcript: String,
-    uuid: String,
+    uuid: Vec<u8>,
+    uuid_text: Option<String>,
     sealed: bool,
     details: String,
 }
@@ -88,9 +92,13 @@ pub async fn native_by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result
     }
     let dialect = tx.dialect();
     let sql = format!(
-        "SELECT session_id, task_id, created_at, updated_at, completed_at, transcript, uuid, sealed, details \
-         FROM native_tasks WHERE team_id = $1 AND {} ORDER BY session_id, created_at, task_id",
-        dialect.is_any("session_id", 2)
+        "SELECT s.session_id, t.task_id, t.created_at, t.updated_at, t.completed_at, f.name AS transcript, m.uuid, \
+           m.uuid_text, t.sealed, t.details \
+         FROM sessions s JOIN native_tasks t ON t.team = s.team AND t.session = s.number \
+         JOIN messages m ON m.team = t.team AND m.session = t.session AND m.ordinal = t.ordinal \
+         JOIN transcripts f ON f.team = m.team AND f.session = m.session AND f.number = m.transcript \
+         WHERE s.team = $1 AND {} ORDER BY s.session_id, t.created_at, t.task_id",
+        dialect.is_any("s.session_id", 2)
     );
     let rows: Vec<NativeRow> = tx.all(&sql, [tx.team(), dialect.list(sessions)]).await?;
     let stored = rows.iter().map(|row| (row.sealed, row.details.as_str()));
@@ -105,7 +113,7 @@ pub async fn native_by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result
                 session_id: row.session_id,
                 task_id: row.task_id,
                 transcript: row.transcript,
-                uuid: row.uuid,
+                uuid: LineId::to_text(&row.uuid, row.uuid_text),
                 created_at: row.created_at,
                 updated_at: row.updated_at,
                 completed_at: row.completed_at,

@@ -10,7 +10,8 @@ use crate::page::MAX_PAGE;
 use crate::queries::memberships::insert_member;
 use crate::queries::users::{self, UserRecord};
 use crate::stored::{CountRow, stored, stored_id};
-use crate::tx::{SystemTx, Tx};
+use crate::team_numbers::TeamNumber;
+use crate::tx::{ActingTx, SystemTx, Tx};
 use crate::{Db, DbError};
 
 /// How many numbered slugs are tried for a team whose name others have, before a random one is taken.
@@ -74,7 +75,8 @@ impl TryFrom<MemberRecord> for TeamMember {
 }
 
 const MEMBER: &str = "SELECT u.id, u.username, u.avatar_url, u.email, u.created_at, m.role, m.joined_at \
-     FROM team_members m JOIN users u ON u.id = m.user_id WHERE m.team_id = $1";
+     FROM team_members m JOIN users u ON u.id = m.user_id \
+     WHERE m.team = (SELECT number FROM teams WHERE id = $1)";
 
 /// The team's members, the oldest membership first: up to `first` (at most [`MAX_PAGE`]) of those after `after`.
 pub async fn members(
@@ -86,7 +88,8 @@ pub async fn members(
     let after_key = match after {
         Some(_) => {
             " AND (m.joined_at, m.user_id) > \
-               (SELECT joined_at, user_id FROM team_members WHERE team_id = $1 AND user_id = $3)"
+               (SELECT joined_at, user_id FROM team_members \
+                WHERE team = (SELECT number FROM teams WHERE id = $1) AND user_id = $3)"
         }
         None => "",
     };
@@ -149,19 +152,25 @@ pub(super) fn new_team(db: &Db, name: &str) -> Result<Team, DbError> {
     })
 }
 
+#[derive(FromQueryResult)]
+struct NumberRecord {
+    number: i32,
+}
+
 pub(super) async fn insert_team(tx: &SystemTx, team: &Team, admin: &UserId) -> Result<Team, DbError> {
     let mut team = team.clone();
     let base = std::mem::take(&mut team.slug);
-    for attempt in 1.. {
+    let mut inserted = None;
+    for attempt in 1..=NUMBERED_SLUGS + 1 {
         team.slug = match attempt {
             1 => base.clone(),
             2..=NUMBERED_SLUGS => format!("{base}-{attempt}"),
             _ => format!("{base}-{}", team.id),
         };
-        let inserted = tx
-            .execute(
+        inserted = tx
+            .one::<NumberRecord, _>(
                 "INSERT INTO teams (id, slug, name, plan_tier, created_at) VALUES ($1, $2, $3, $4, $5) \
-                 ON CONFLICT (slug) DO NOTHING",
+                 ON CONFLICT (slug) DO NOTHING RETURNING number",
                 [
                     team.id.as_str().into(),
                     team.slug.as_str().into(),
@@ -171,11 +180,13 @@ pub(super) async fn insert_team(tx: &SystemTx, team: &Team, admin: &UserId) -> R
                 ],
             )
             .await?;
-        if inserted == 1 || attempt > NUMBERED_SLUGS {
+        if inserted.is_some() {
             break;
         }
     }
-    insert_member(tx, &team.id, admin, Role::Admin).await?;
+    let missing = || DbError::RowMissing { table: "teams", row: team.id.to_string() };
+    let number = TeamNumber::of_column(inserted.ok_or_else(missing)?.number);
+    insert_member(tx, number, admin, Role::Admin).await?;
     tx.key_store().insert_team_keys(tx, &team.id).await?;
     Ok(team)
 }
@@ -196,12 +207,12 @@ fn slug_of(name: &str) -> String {
 
 /// Gives the team another name; its slug stays, since links and command lines have it.
 pub async fn rename(scope: &Scope, db: &Db, name: &str) -> Result<TeamChange, DbError> {
-    let team = scope.team_id();
     db.write_system_for(scope, "teams.rename", |tx| async move {
+        let team = tx.team_number();
         if !is_admin(&tx, team, scope.user_id()).await? {
             return Ok(TeamChange::NotAllowed);
         }
-        tx.execute("UPDATE teams SET name = $1 WHERE id = $2", [name.into(), team.as_str().into()]).await?;
+        tx.execute("UPDATE teams SET name = $1 WHERE number = $2", [name.into(), team.into()]).await?;
         Ok(TeamChange::Done)
     })
     .await
@@ -209,10 +220,10 @@ pub async fn rename(scope: &Scope, db: &Db, name: &str) -> Result<TeamChange, Db
 
 /// Gives a member another role.
 pub async fn set_role(scope: &Scope, db: &Db, user_id: &UserId, role: Role) -> Result<TeamChange, DbError> {
-    let team = scope.team_id();
     let change = db
         .write_system_for(scope, "memberships.set_role", |tx| async move {
-            lock(&tx, team).await?;
+            lock(&tx, tx.team_id()).await?;
+            let team = tx.team_number();
             if !is_admin(&tx, team, scope.user_id()).await? {
                 return Ok(TeamChange::NotAllowed);
             }
@@ -224,8 +235,8 @@ pub async fn set_role(scope: &Scope, db: &Db, user_id: &UserId, role: Role) -> R
                 Some(_) => {}
             }
             tx.execute(
-                "UPDATE team_members SET role = $1 WHERE team_id = $2 AND user_id = $3",
-                [role.as_str().into(), team.as_str().into(), user_id.as_str().into()],
+                "UPDATE team_members SET role = $1 WHERE team = $2 AND user_id = $3",
+                [role.as_str().into(), team.into(), user_id.as_str().into()],
             )
             .await?;
             Ok(TeamChange::Done)
@@ -237,14 +248,13 @@ pub async fn set_role(scope: &Scope, db: &Db, user_id: &UserId, role: Role) -> R
 
 /// Puts a member out of the team. Their keys for it end with the membership; what they pushed stays.
 pub async fn remove(scope: &Scope, db: &Db, user_id: &UserId) -> Result<TeamChange, DbError> {
-    let team = scope.team_id();
     let change = db
         .write_system_for(scope, "memberships.remove", |tx| async move {
-            lock(&tx, team).await?;
-            if !is_admin(&tx, team, scope.user_id()).await? {
+            lock(&tx, tx.team_id()).await?;
+            if !is_admin(&tx, tx.team_number(), scope.user_id()).await? {
                 return Ok(TeamChange::NotAllowed);
             }
-            end_membership(&tx, team, user_id).await
+            end_membership(&tx, user_id).await
         })
         .await?;
     db.commits().notify();
@@ -255,8 +265,8 @@ pub async fn remove(scope: &Scope, db: &Db, user_id: &UserId) -> Result<TeamChan
 pub async fn leave(scope: &Scope, db: &Db) -> Result<TeamChange, DbError> {
     let change = db
         .write_system_for(scope, "memberships.leave", |tx| async move {
-            lock(&tx, scope.team_id()).await?;
-            end_membership(&tx, scope.team_id(), scope.user_id()).await
+            lock(&tx, tx.team_id()).await?;
+            end_membership(&tx, scope.user_id()).await
         })
         .await?;
     db.commits().notify();
@@ -282,21 +292,22 @@ pub async fn switch(scope: &Scope, db: &Db, session: &WebSessionId) -> Result<bo
     Ok(switched > 0)
 }
 
-async fn end_membership(tx: &SystemTx, team: &TeamId, user_id: &UserId) -> Result<TeamChange, DbError> {
+async fn end_membership(tx: &ActingTx, user_id: &UserId) -> Result<TeamChange, DbError> {
+    let team = tx.team_number();
     match role_of(tx, team, user_id).await? {
         None => return Ok(TeamChange::NotFound),
         Some(Role::Admin) if admins(tx, team).await? < 2 => return Ok(TeamChange::LastAdmin),
         Some(_) => {}
     }
     tx.execute(
-        "DELETE FROM team_members WHERE team_id = $1 AND user_id = $2",
-        [team.as_str().into(), user_id.as_str().into()],
+        "DELETE FROM team_members WHERE team = $1 AND user_id = $2",
+        [team.into(), user_id.as_str().into()],
     )
     .await?;
     // Otherwise they would live again should the person come back.
     tx.execute(
         "UPDATE api_keys SET revoked_at = $1 WHERE team_id = $2 AND user_id = $3 AND revoked_at IS NULL",
-        [tx.clock().now().0.into(), team.as_str().into(), user_id.as_str().into()],
+        [tx.clock().now().0.into(), tx.team_id().as_str().into(), user_id.as_str().into()],
     )
     .await?;
     Ok(TeamChange::Done)
@@ -318,28 +329,28 @@ struct RoleRecord {
 }
 
 /// The role of a person in the team at this moment.
-pub(crate) async fn role_of(tx: &Tx, team: &TeamId, user_id: &UserId) -> Result<Option<Role>, DbError> {
-    let sql = "SELECT role FROM team_members WHERE team_id = $1 AND user_id = $2";
-    let row: Option<RoleRecord> = tx.one(sql, [team.as_str().into(), user_id.as_str().into()]).await?;
-    row.map(|row| stored(&row.role, "team_members", "role", format_args!("{team}/{user_id}"))).transpose()
+pub(crate) async fn role_of(tx: &Tx, team: TeamNumber, user_id: &UserId) -> Result<Option<Role>, DbError> {
+    let sql = "SELECT role FROM team_members WHERE team = $1 AND user_id = $2";
+    let row: Option<RoleRecord> = tx.one(sql, [team.into(), user_id.as_str().into()]).await?;
+    row.map(|row| stored(&row.role, "team_members", "role", user_id)).transpose()
 }
 
 /// Whether a person is an admin of the team at this moment.
-pub(crate) async fn is_admin(tx: &Tx, team: &TeamId, user_id: &UserId) -> Result<bool, DbError> {
+pub(crate) async fn is_admin(tx: &Tx, team: TeamNumber, user_id: &UserId) -> Result<bool, DbError> {
     Ok(role_of(tx, team, user_id).await? == Some(Role::Admin))
 }
 
-async fn admins(tx: &SystemTx, team: &TeamId) -> Result<i64, DbError> {
-    count(tx, "SELECT COUNT(*) AS n FROM team_members WHERE team_id = $1 AND role = 'admin'", team).await
+async fn admins(tx: &SystemTx, team: TeamNumber) -> Result<i64, DbError> {
+    count(tx, "SELECT COUNT(*) AS n FROM team_members WHERE team = $1 AND role = 'admin'", team).await
 }
 
 /// How many members the team has at this moment.
-pub(crate) async fn member_count(tx: &SystemTx, team: &TeamId) -> Result<i64, DbError> {
-    count(tx, "SELECT COUNT(*) AS n FROM team_members WHERE team_id = $1", team).await
+pub(crate) async fn member_count(tx: &SystemTx, team: TeamNumber) -> Result<i64, DbError> {
+    count(tx, "SELECT COUNT(*) AS n FROM team_members WHERE team = $1", team).await
 }
 
-async fn count(tx: &SystemTx, sql: &str, team: &TeamId) -> Result<i64, DbError> {
-    Ok(tx.one::<CountRow, _>(sql, [team.as_str().into()]).await?.map_or(0, |row| row.n))
+async fn count(tx: &SystemTx, sql: &str, team: TeamNumber) -> Result<i64, DbError> {
+    Ok(tx.one::<CountRow, _>(sql, [team.into()]).await?.map_or(0, |row| row.n))
 }
 
 #[cfg(test)]

@@ -25,8 +25,9 @@ pub async fn by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<To
     }
     let dialect = tx.dialect();
     let sql = format!(
-        "SELECT session_id, at, sealed, items FROM todos WHERE team_id = $1 AND {}",
-        dialect.is_any("session_id", 2)
+        "SELECT s.session_id, t.at, t.sealed, t.items \
+         FROM sessions s JOIN todos t ON t.team = s.team AND t.session = s.number WHERE s.team = $1 AND {}",
+        dialect.is_any("s.session_id", 2)
     );
     let rows: Vec<TodosRow> = tx.all(&sql, [tx.team(), dialect.list(sessions)]).await?;
     let stored = rows.iter().map(|row| (row.sealed, row.items.as_str()));
@@ -59,8 +60,9 @@ pub async fn counts_by_sessions(
     }
     let dialect = tx.dialect();
     let sql = format!(
-        "SELECT session_id, pending, in_progress, completed FROM todos WHERE team_id = $1 AND {}",
-        dialect.is_any("session_id", 2)
+        "SELECT s.session_id, t.pending, t.in_progress, t.completed \
+         FROM sessions s JOIN todos t ON t.team = s.team AND t.session = s.number WHERE s.team = $1 AND {}",
+        dialect.is_any("s.session_id", 2)
     );
     let rows: Vec<CountsRow> = tx.all(&sql, [tx.team(), dialect.list(sessions)]).await?;
     let counts = |row: &CountsRow| TodoCounts {

@@ -1,29 +1,89 @@
 //! Results by call: in every list, results nest under their call.
 
+use std::collections::HashMap;
+
 use han_transcript::record::ResultKind;
 use han_types::SessionId;
-use sea_orm::FromQueryResult;
+use sea_orm::{FromQueryResult, Value};
 
 use crate::entities::ToolResult;
+use crate::line_id::{LineId, call_key};
 use crate::queries::messages::{self, unique};
 use crate::stored::{message_key, stored};
 use crate::{DbError, ScopedTx};
 
-/// The kind of results that name no run: `call_id` is the keyed hash of the hook's name, and the result belongs to that
-/// hook's last open run before it.
-pub const UNNAMED_HOOK: &str = "hook_name";
+/// What a row of `tool_results` says of its line. Its code is stored, so codes are never given to another kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum RowKind {
+    /// The result of a `tool_use` block.
+    ToolResult,
+    /// The result of an MCP call.
+    McpResult,
+    /// The result of a call of an exposed tool.
+    ExposedResult,
+    /// The result of a hook run, which it names.
+    HookResult,
+    /// The result of a hook that names no run: `call` is made from the label of the hook's name, and the result belongs
+    /// to that hook's last open run before it.
+    ResultByHookName,
+    /// A `tool_use` block. The lines of calls are stored so that the call of a result can be found; hook runs are in
+    /// `hook_executions`.
+    ToolCall,
+    /// An MCP call.
+    McpCall,
+    /// A call of an exposed tool.
+    ExposedCall,
+}
 
-/// The kind of rows that are not results: they name the subagent (`uuid`) that a call started.
-pub(crate) const AGENT: &str = "agent";
+impl RowKind {
+    const ALL: [Self; 8] = [
+        Self::ToolResult,
+        Self::McpResult,
+        Self::ExposedResult,
+        Self::HookResult,
+        Self::ResultByHookName,
+        Self::ToolCall,
+        Self::McpCall,
+        Self::ExposedCall,
+    ];
 
-/// Rows of these kinds are no results: they name the line (`transcript`, `uuid`) of a call, so that the call of a result
-/// can be found. Hook runs are in `hook_executions`.
-pub(crate) fn call_kind(kind: ResultKind) -> &'static str {
-    match kind {
-        ResultKind::Tool => "call_tool",
-        ResultKind::Mcp => "call_mcp",
-        ResultKind::Exposed => "call_exposed",
-        ResultKind::Hook => "call_hook",
+    /// The stored code.
+    pub(crate) fn code(self) -> i64 {
+        match self {
+            Self::ToolResult => 1,
+            Self::McpResult => 2,
+            Self::ExposedResult => 3,
+            Self::HookResult => 4,
+            Self::ResultByHookName => 5,
+            Self::ToolCall => 6,
+            Self::McpCall => 7,
+            Self::ExposedCall => 8,
+        }
+    }
+
+    /// The kind with a stored code.
+    pub(crate) fn of_code(code: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
+    /// The kind of the results that name their call or run.
+    pub(crate) fn of_result(kind: ResultKind) -> Self {
+        match kind {
+            ResultKind::Tool => Self::ToolResult,
+            ResultKind::Mcp => Self::McpResult,
+            ResultKind::Exposed => Self::ExposedResult,
+            ResultKind::Hook => Self::HookResult,
+        }
+    }
+
+    /// The kind of the calls that such results answer; `None` for hook runs.
+    pub(crate) fn of_call(kind: ResultKind) -> Option<Self> {
+        match kind {
+            ResultKind::Tool => Some(Self::ToolCall),
+            ResultKind::Mcp => Some(Self::McpCall),
+            ResultKind::Exposed => Some(Self::ExposedCall),
+            ResultKind::Hook => None,
+        }
     }
 }
 
@@ -32,7 +92,7 @@ pub(crate) fn call_kind(kind: ResultKind) -> &'static str {
 pub struct Call {
     /// Its session: call ids are unique only there.
     pub session_id: SessionId,
-    /// The kind of call. Results of hooks can also be requested by the hook's name, see [`UNNAMED_HOOK`].
+    /// The kind of call. Results of hooks can also be requested by the hook's name.
     pub kind: CallKind,
     /// The call's id, or the hook's name.
     pub call_id: String,
@@ -43,17 +103,16 @@ pub struct Call {
 pub enum CallKind {
     /// A call that is named by its result.
     Named(ResultKind),
-    /// A hook whose result does not name its run.
+    /// A hook whose result does not name its run. The result belongs to the hook's last open run before it.
     HookByName,
 }
 
 impl CallKind {
-    /// The stored name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
+    /// The code of its results.
+    fn code(self) -> i64 {
         match self {
-            Self::Named(kind) => kind.as_str(),
-            Self::HookByName => UNNAMED_HOOK,
+            Self::Named(kind) => RowKind::of_result(kind).code(),
+            Self::HookByName => RowKind::ResultByHookName.code(),
         }
     }
 }
@@ -61,11 +120,12 @@ impl CallKind {
 #[derive(FromQueryResult)]
 struct ResultRow {
     session_id: String,
-    kind: String,
-    call_id: String,
+    kind: i16,
+    call: Vec<u8>,
     transcript: String,
-    uuid: String,
-    success: Option<i64>,
+    uuid: Vec<u8>,
+    uuid_text: Option<String>,
+    success: Option<i16>,
     duration_ms: Option<i64>,
     agent_id: Option<String>,
 }
@@ -80,28 +140,29 @@ pub async fn by_calls(tx: &ScopedTx, calls: &[Call]) -> Result<Vec<(Call, ToolRe
     }
     // The name of a hook is content, so it is stored as the keyed hash of a label.
     let team = tx.keys()?;
-    let stored: Vec<String> = calls
+    let stored: Vec<[u8; 16]> = calls
         .iter()
         .map(|call| match call.kind {
-            CallKind::HookByName => team.label_id(&call.call_id),
-            CallKind::Named(_) => call.call_id.clone(),
+            CallKind::HookByName => call_key(&team.label_id(&call.call_id)),
+            CallKind::Named(_) => call_key(&call.call_id),
         })
         .collect();
     let rows = rows(tx, calls, &stored).await?;
     let mut keys = Vec::with_capacity(rows.len());
     for row in &rows {
-        keys.push(message_key("tool_results", &row.session_id, &row.transcript, &row.uuid)?);
+        let uuid = LineId::to_text(&row.uuid, row.uuid_text.clone());
+        keys.push(message_key("tool_results", &row.session_id, &row.transcript, &uuid)?);
     }
     let messages = messages::by_keys(tx, &keys).await?;
-    let messages: std::collections::HashMap<_, _> = messages.iter().map(|m| (&m.key, m)).collect();
-    let wanted: std::collections::HashMap<(&str, &str, &str), &Call> = calls
+    let messages: HashMap<_, _> = messages.iter().map(|m| (&m.key, m)).collect();
+    let wanted: HashMap<(&str, i64, &[u8]), &Call> = calls
         .iter()
         .zip(&stored)
-        .map(|(call, stored)| ((call.session_id.as_str(), call.kind.as_str(), stored.as_str()), call))
+        .map(|(call, stored)| ((call.session_id.as_str(), call.kind.code(), &stored[..]), call))
         .collect();
     let mut found = Vec::with_capacity(rows.len());
     for (row, key) in rows.iter().zip(&keys) {
-        let call = wanted.get(&(row.session_id.as_str(), row.kind.as_str(), row.call_id.as_str()));
+        let call = wanted.get(&(row.session_id.as_str(), row.kind.into(), &row.call[..]));
         if let (Some(call), Some(message)) = (call, messages.get(key)) {
             let result = ToolResult {
                 call_id: call.call_id.clone(),
@@ -117,25 +178,39 @@ pub async fn by_calls(tx: &ScopedTx, calls: &[Call]) -> Result<Vec<(Call, ToolRe
     Ok(found)
 }
 
-async fn rows(tx: &ScopedTx, calls: &[Call], stored: &[String]) -> Result<Vec<ResultRow>, DbError> {
+async fn rows(tx: &ScopedTx, calls: &[Call], stored: &[[u8; 16]]) -> Result<Vec<ResultRow>, DbError> {
     let dialect = tx.dialect();
     let sql = format!(
-        "SELECT session_id, kind, call_id, transcript, uuid, success, duration_ms, agent_id FROM tool_results \
-         WHERE team_id = $1 AND {} AND {} AND {}",
-        dialect.is_any("session_id", 2),
-        dialect.is_any("kind", 3),
-        dialect.is_any("call_id", 4),
+        "SELECT s.session_id, r.kind, r.call, f.name AS transcript, m.uuid, m.uuid_text, r.success, r.duration_ms, \
+           r.agent_id \
+         FROM sessions s JOIN tool_results r ON r.team = s.team AND r.session = s.number \
+         JOIN messages m ON m.team = r.team AND m.session = r.session AND m.ordinal = r.ordinal \
+         JOIN transcripts f ON f.team = m.team AND f.session = m.session AND f.number = m.transcript \
+         WHERE s.team = $1 AND {} AND {} AND {}",
+        dialect.is_any("s.session_id", 2),
+        dialect.is_any("r.kind", 3),
+        dialect.is_any_bytes("r.call", 4),
     );
+    let mut kinds: Vec<i64> = calls.iter().map(|call| call.kind.code()).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
     let values = [
         tx.team(),
-        dialect.list(unique(calls.iter().map(|c| c.session_id.as_str()))),
-        dialect.list(unique(calls.iter().map(|c| c.kind.as_str()))),
-        dialect.list(unique(stored.iter().map(String::as_str)).into_iter().filter(|id| !id.contains('\0'))),
+        dialect.list(unique(calls.iter().map(|call| call.session_id.as_str()))),
+        dialect.number_list(kinds),
+        dialect.byte_list(stored),
     ];
     tx.all(&sql, values).await
 }
 
-/// The subagents that tool uses of a session started, as pairs of (call id, subagent).
+#[derive(FromQueryResult)]
+struct StartRow {
+    session_id: String,
+    call: Vec<u8>,
+    agent_id: String,
+}
+
+/// The subagents that tool uses of sessions started, as (session, call id, subagent), in order.
 pub async fn agents_by_calls(
     tx: &ScopedTx,
     calls: &[(SessionId, String)],
@@ -144,31 +219,46 @@ pub async fn agents_by_calls(
         return Ok(Vec::new());
     }
     let dialect = tx.dialect();
+    let of_session = format!("s.team = $1 AND {}", dialect.is_any("s.session_id", 2));
+    // Results name the subagent, and so do the progress lines before them.
     let sql = format!(
-        "SELECT session_id, kind, call_id, transcript, uuid, success, duration_ms, agent_id FROM tool_results \
-         WHERE team_id = $1 AND kind IN ('{AGENT}', 'tool') AND agent_id IS NOT NULL AND {} AND {}",
-        dialect.is_any("session_id", 2),
-        dialect.is_any("call_id", 3),
+        "SELECT s.session_id, r.call, r.agent_id \
+         FROM sessions s JOIN tool_results r ON r.team = s.team AND r.session = s.number \
+         WHERE {of_session} AND r.kind = $4 AND r.agent_id IS NOT NULL AND {} \
+         UNION SELECT s.session_id, a.call, a.agent_id \
+         FROM sessions s JOIN subagent_starts a ON a.team = s.team AND a.session = s.number \
+         WHERE {of_session} AND {}",
+        dialect.is_any_bytes("r.call", 3),
+        dialect.is_any_bytes("a.call", 3),
     );
-    let values = [
+    let ids: HashMap<[u8; 16], &String> =
+        calls.iter().map(|(_, call_id)| (call_key(call_id), call_id)).collect();
+    let values: [Value; 4] = [
         tx.team(),
         dialect.list(unique(calls.iter().map(|(session, _)| session.as_str()))),
-        dialect.list(
-            unique(calls.iter().map(|(_, call)| call.as_str())).into_iter().filter(|id| !id.contains('\0')),
-        ),
+        dialect.byte_list(ids.keys()),
+        RowKind::ToolResult.code().into(),
     ];
-    let rows: Vec<ResultRow> = tx.all(&sql, values).await?;
     let mut found = Vec::new();
-    for row in rows {
-        if let Some(agent) = row.agent_id {
-            found.push((
-                stored(&row.session_id, "tool_results", "session_id", &row.call_id)?,
-                row.call_id,
-                agent,
-            ));
+    for row in tx.all::<StartRow, _>(&sql, values).await? {
+        if let Some(call_id) = ids.get(&row.call[..]) {
+            let session_id = stored(&row.session_id, "sessions", "session_id", &row.session_id)?;
+            found.push((session_id, (*call_id).clone(), row.agent_id));
         }
     }
     found.sort();
-    found.dedup();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RowKind;
+
+    #[test]
+    fn every_stored_code_is_read_as_the_kind_that_was_written() {
+        for (kind, code) in RowKind::ALL.into_iter().zip(1..) {
+            assert_eq!((kind.code(), RowKind::of_code(code)), (code, Some(kind)));
+        }
+        assert_eq!((RowKind::of_code(0), RowKind::of_code(9)), (None, None));
+    }
 }

@@ -21,7 +21,7 @@ pub struct SessionUsage {
 }
 
 #[derive(FromQueryResult)]
-pub(crate) struct UsageRow {
+struct UsageRow {
     session_id: String,
     model: String,
     responses: i64,
@@ -31,10 +31,6 @@ pub(crate) struct UsageRow {
     cache_creation_5m_tokens: i64,
     cache_creation_1h_tokens: i64,
 }
-
-pub(crate) const COLUMNS: &str = "session_usage.session_id, session_usage.model, session_usage.responses, \
-     session_usage.input_tokens, session_usage.output_tokens, session_usage.cache_read_tokens, \
-     session_usage.cache_creation_5m_tokens, session_usage.cache_creation_1h_tokens";
 
 impl From<UsageRow> for SessionUsage {
     fn from(row: UsageRow) -> Self {
@@ -60,8 +56,11 @@ pub async fn by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<Se
     }
     let dialect = tx.dialect();
     let sql = format!(
-        "SELECT {COLUMNS} FROM session_usage WHERE team_id = $1 AND {} AND responses <> 0 ORDER BY session_id, model",
-        dialect.is_any("session_id", 2)
+        "SELECT s.session_id, u.model, u.responses, u.input_tokens, u.output_tokens, u.cache_read_tokens, \
+           u.cache_creation_5m_tokens, u.cache_creation_1h_tokens \
+         FROM sessions s JOIN session_usage u ON u.team = s.team AND u.session = s.number \
+         WHERE s.team = $1 AND {} AND u.responses <> 0 ORDER BY s.session_id, u.model",
+        dialect.is_any("s.session_id", 2)
     );
     let rows: Vec<UsageRow> = tx.all(&sql, [tx.team(), dialect.list(sessions)]).await?;
     Ok(rows.into_iter().map(SessionUsage::from).collect())
@@ -91,7 +90,7 @@ pub async fn counts_by_sessions(
     let dialect = tx.dialect();
     let sql = format!(
         "SELECT session_id, tool_use_count, file_change_count, lines_added, lines_removed, task_count, \
-           task_done_count, sentiment_count, sentiment_sum FROM sessions WHERE team_id = $1 AND {}",
+           task_done_count, sentiment_count, sentiment_sum FROM sessions WHERE team = $1 AND {}",
         dialect.is_any("session_id", 2)
     );
     let rows: Vec<CountsRow> = tx.all(&sql, [tx.team(), dialect.list(sessions)]).await?;

@@ -50,18 +50,22 @@ both_databases!(
         stored.sort_unstable();
         stored.dedup();
         let mut registered: Vec<&str> = TABLES.iter().map(|table| table.name).collect();
+        registered.extend(db.dialect().segment_key_table());
         registered.sort_unstable();
         assert_eq!(stored, registered);
 
         let has = |table: &str, column: &str| columns.iter().any(|(t, c)| t == table && c == column);
         for table in TABLES {
             let name = table.name;
-            let of_session = has(name, "team_id") && has(name, "session_id");
+            // Rows name their session by its number; text ids are for those that outlive it.
+            let of_session = has(name, "session") || has(name, "session_id");
             if table.access == Access::App {
-                assert!(has(name, "team_id"), "{name} has no team_id for its policy");
+                assert!(has(name, "team"), "{name} has no team for its policy");
+                assert!(!has(name, "team_id"), "{name} names its team twice");
             }
-            if matches!(table.kind, Kind::Session | Kind::Derived | Kind::DerivedKept | Kind::SearchIndex) {
-                assert!(of_session, "{name} has no session to be deleted with");
+            if matches!(table.kind, Kind::Session | Kind::Derived | Kind::Answers | Kind::SearchIndex) {
+                let number = if name == "sessions" { "number" } else { "session" };
+                assert!(has(name, "team") && has(name, number), "{name} has no session to be deleted with");
             } else if !["changes", "deleted_sessions"].contains(&name) {
                 assert!(
                     !of_session,

@@ -15,6 +15,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::queries::{memberships, teams};
+use crate::team_numbers::TeamNumber;
 use crate::tx::{ATTEMPTS, ScopedTx, Tx};
 use crate::{Db, DbConfig, DbError, TransactionStats};
 
@@ -43,7 +44,7 @@ async fn world(database: &TestDatabase) -> (Db, Scope) {
 }
 
 async fn insert(tx: &ScopedTx, id: &str) -> Result<(), DbError> {
-    let sql = "INSERT INTO deleted_sessions (team_id, session_id, deleted_at) VALUES ($1, $2, 0)";
+    let sql = "INSERT INTO deleted_sessions (team, session_id, deleted_at) VALUES ($1, $2, 0)";
     tx.execute(sql, [tx.team(), id.into()]).await.map(|_| ())
 }
 
@@ -54,7 +55,7 @@ struct Row {
 
 async fn stored(db: &Db, scope: &Scope) -> Vec<String> {
     let tx = db.read(scope, "test.stored").await.unwrap();
-    let sql = "SELECT session_id FROM deleted_sessions WHERE team_id = $1 ORDER BY session_id";
+    let sql = "SELECT session_id FROM deleted_sessions WHERE team = $1 ORDER BY session_id";
     let rows: Vec<Row> = tx.all(sql, [tx.team()]).await.unwrap();
     rows.into_iter().map(|row| row.session_id).collect()
 }
@@ -230,7 +231,7 @@ struct Rights {
 }
 
 async fn rights(tx: &Tx) -> Result<Rights, DbError> {
-    let sql = "SELECT current_user::text AS role, COALESCE(current_setting('han.team_id', true), '') AS team";
+    let sql = "SELECT current_user::text AS role, COALESCE(current_setting('han.team', true), '') AS team";
     Ok(tx.one(sql, []).await?.unwrap())
 }
 
@@ -238,7 +239,8 @@ async fn rights(tx: &Tx) -> Result<Rights, DbError> {
 async fn each_kind_of_transaction_takes_its_role_and_team() {
     let database = TestDatabase::postgres().await;
     let (db, scope) = world(&database).await;
-    let app = Rights { role: "han_app".to_owned(), team: scope.team_id().to_string() };
+    let number = db.team_number(scope.team_id()).await.unwrap();
+    let app = Rights { role: "han_app".to_owned(), team: number.setting() };
     let system = Rights { role: "han_system".to_owned(), team: String::new() };
 
     assert_eq!(rights(&db.read(&scope, "test.read").await.unwrap()).await.unwrap(), app);
@@ -252,6 +254,51 @@ async fn each_kind_of_transaction_takes_its_role_and_team() {
     });
     assert_eq!(acting.await.unwrap(), system);
 }
+
+both_databases!(
+    async fn the_number_of_a_team_is_read_once_and_never_given_to_another(database: TestDatabase) {
+        let (db, scope) = world(&database).await;
+        let loads =
+            |db: &Db| db.transaction_stats().get("team_numbers.load").map_or(0, |stats| stats.committed);
+        let number = db.team_number(scope.team_id()).await.unwrap();
+        let before = loads(&db);
+        drop(db.read(&scope, "test.read").await.unwrap());
+        db.write(&scope, "test.write", |tx| async move { insert(&tx, "s").await }).await.unwrap();
+        assert_eq!((before, loads(&db)), (1, 1));
+
+        database.execute("DELETE FROM teams").await;
+        let (user, _) = teams::create_with_user(&db, "bob", "next").await.unwrap();
+        let next = memberships::list(&db, &user.id).await.unwrap().pop().unwrap();
+        let next = db.team_number(&next.team.id).await.unwrap();
+        assert_ne!(next, number);
+        assert_ne!(next, TeamNumber::NONE);
+    }
+);
+
+both_databases!(
+    async fn a_team_that_was_deleted_has_no_rows_and_gets_none(database: TestDatabase) {
+        let (_, scope) = world(&database).await;
+        database.execute("DELETE FROM teams").await;
+        let db = connect(&database, 20).await;
+        for _ in 0..2 {
+            let tx = db.read(&scope, "test.read").await.unwrap();
+            assert_eq!(tx.team_number(), TeamNumber::NONE);
+            let sql = "SELECT role FROM team_members WHERE team = $1";
+            assert!(tx.rows(sql, [tx.team()]).await.unwrap().is_empty());
+        }
+        let looked = db.transaction_stats()["team_numbers.load"].committed;
+        assert_eq!(looked, 2, "a team may come to be later");
+        let refused = db.write(&scope, "test.write", |tx| async move { insert(&tx, "s").await }).await;
+        assert!(matches!(refused, Err(DbError::RowMissing { table: "teams", .. })), "{refused:?}");
+        let refused = db.write_system_for(&scope, "test.write", |_tx| async move { Ok(()) }).await;
+        assert!(matches!(refused, Err(DbError::RowMissing { table: "teams", .. })), "{refused:?}");
+        if database.is_postgres() {
+            let tx = db.read(&scope, "test.read").await.unwrap();
+            let seen = tx.rows("SELECT role FROM team_members", []).await.unwrap();
+            assert!(seen.is_empty(), "not even without a condition");
+        }
+    }
+);
 
 type FieldMap = BTreeMap<&'static str, String>;
 

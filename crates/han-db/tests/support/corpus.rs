@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use han_db::page::PageRequest;
-use han_db::queries::sessions;
+use han_db::queries::{file_changes, hooks, sentiments, sessions, tasks, todos};
 use han_testkit::{SyntheticSession, TestDatabase, fixtures};
-use han_types::Timestamp;
+use han_types::{SessionId, Timestamp};
 use serde_json::{Value, json};
 
 use super::{World, dump, push};
@@ -50,50 +50,126 @@ pub async fn push_whole(world: &World, files: &[File]) -> (u64, u64) {
     sum
 }
 
+/// Joins the session and the file of a row's line, and the line's message.
+const LINE: &str = "JOIN sessions s ON s.team = x.team AND s.number = x.session \
+     JOIN messages m ON m.team = x.team AND m.session = x.session AND m.ordinal = x.ordinal \
+     JOIN transcripts f ON f.team = m.team AND f.session = m.session AND f.number = m.transcript";
+
+/// Joins the session of a row.
+const SESSION: &str = "JOIN sessions s ON s.team = x.team AND s.number = x.session";
+
 /// The stored rows, without values that may differ between two ways of pushing the same lines: ciphertext (random),
-/// ordinals and revisions (order of arrival), row ids.
+/// numbers, ordinals and revisions (order of arrival), row ids.
 pub async fn contents(database: &TestDatabase, world: &World) -> Vec<String> {
+    let hex = |column: &str| {
+        if database.is_postgres() { format!("encode({column}, 'hex')") } else { format!("lower(hex({column}))") }
+    };
+    let (uuid, call) = (hex("m.uuid"), hex("x.call"));
+    let line = format!("s.session_id, f.name, {uuid} AS uuid");
     let mut rows = Vec::new();
     for sql in [
-        "SELECT session_id, transcript, uuid, line, at, place, kind, line_type, role, parent_uuid, agent_id, tool_name, \
-         model, bytes FROM messages ORDER BY 1, 2, 3",
+        format!(
+            "SELECT s.session_id, f.name, {} AS uuid, x.uuid_text, x.line, x.at, x.place, x.kind, x.agent_id, \
+               x.tool_name, x.model, x.bytes FROM messages x {SESSION} \
+             JOIN transcripts f ON f.team = x.team AND f.session = x.session AND f.number = x.transcript",
+            hex("x.uuid")
+        ),
         "SELECT session_id, project_id, started_at, last_activity_at, line_count, message_count, turn_count, \
-         compaction_count, input_tokens, output_tokens, cache_read_tokens, cache_creation_5m_tokens, \
-         cache_creation_1h_tokens FROM sessions ORDER BY 1",
-        "SELECT session_id, transcript, next_offset, last_line_at FROM transcripts ORDER BY 1, 2",
-        "SELECT session_id, kind, call_id, transcript, uuid, success, duration_ms, agent_id FROM tool_results \
-         ORDER BY 1, 2, 3, 4, 5",
-        "SELECT message_id, session_id, model, at, input_tokens, output_tokens, cache_read_tokens FROM message_usage \
-         ORDER BY 1",
+           compaction_count, input_tokens, output_tokens, cache_read_tokens, cache_creation_5m_tokens, \
+           cache_creation_1h_tokens, tool_use_count, file_change_count, lines_added, lines_removed, task_count, \
+           task_done_count, sentiment_count, sentiment_sum FROM sessions"
+            .to_owned(),
+        format!("SELECT s.session_id, x.name, x.next_offset, x.end_line, x.last_line_at FROM transcripts x {SESSION}"),
+        // The key of a hook's name differs between teams.
+        format!(
+            "SELECT {line}, x.kind, CASE WHEN x.kind = 5 THEN '' ELSE {call} END AS call, x.success, x.duration_ms, \
+               x.agent_id, x.file_action FROM tool_results x {LINE}"
+        ),
+        format!("SELECT s.session_id, {call} AS call, x.agent_id FROM subagent_starts x {SESSION}"),
+        format!(
+            "SELECT s.session_id, x.owner, x.at, x.model, x.input_tokens, x.output_tokens, x.cache_read_tokens \
+             FROM answer_copies x {SESSION}"
+        ),
         "SELECT hour, user_id, project_id, model, shard, sessions, messages, turns, responses, input_tokens, \
-         output_tokens, cache_read_tokens, cache_creation_5m_tokens, cache_creation_1h_tokens FROM rollups \
-         WHERE sessions <> 0 OR messages <> 0 OR turns <> 0 OR responses <> 0 ORDER BY 1, 2, 3, 4, 5",
-        "SELECT id, repo_id FROM projects ORDER BY 1",
-        "SELECT session_id, tool_use_count, file_change_count, lines_added, lines_removed, task_count, task_done_count, \
-         sentiment_count, sentiment_sum FROM sessions ORDER BY 1",
-        "SELECT session_id, transcript, uuid, n, line, at, call_id, tool_name, action, failed, lines_added, \
-         lines_removed FROM file_changes ORDER BY 1, 2, 3, 4",
-        "SELECT session_id, transcript, uuid, at, is_run, run_id, hook, plugin, directory, success, duration_ms \
-         FROM hook_executions ORDER BY 1, 2, 3",
-        "SELECT session_id, transcript, uuid, at, sentiment, frustration, frustration_level FROM sentiments ORDER BY 1, 2, 3",
-        "SELECT session_id, task_id, task_type, status, outcome, confidence, started_at, completed_at FROM tasks \
-         ORDER BY 1, 2",
-        "SELECT session_id, task_id, status, created_at, updated_at, completed_at, transcript, uuid FROM native_tasks \
-         ORDER BY 1, 2",
-        "SELECT session_id, at, transcript, line, pending, in_progress, completed FROM todos ORDER BY 1",
-        "SELECT session_id, model, responses, input_tokens, output_tokens, cache_read_tokens, cache_creation_5m_tokens, \
-         cache_creation_1h_tokens FROM session_usage WHERE responses <> 0 ORDER BY 1, 2",
+           output_tokens, cache_read_tokens, cache_creation_5m_tokens, cache_creation_1h_tokens FROM rollups \
+         WHERE sessions <> 0 OR messages <> 0 OR turns <> 0 OR responses <> 0"
+            .to_owned(),
+        "SELECT id, repo_id FROM projects".to_owned(),
+        format!(
+            "SELECT {line}, x.n, x.line, x.at, {call} AS call, x.tool_name, x.action, x.failed, x.lines_added, \
+               x.lines_removed FROM file_changes x {LINE}"
+        ),
+        format!(
+            "SELECT {line}, x.line, x.at, x.is_run, x.run_id, x.hook, x.plugin, x.directory, x.success, x.duration_ms \
+             FROM hook_executions x {LINE}"
+        ),
+        format!(
+            "SELECT {line}, x.line, x.at, x.message_id, x.sentiment, x.frustration, x.frustration_level \
+             FROM sentiments x {LINE}"
+        ),
+        format!("SELECT {line}, x.kind, x.n, x.line, x.at, {call} AS call FROM task_events x {LINE}"),
+        format!(
+            "SELECT s.session_id, x.task_id, x.task_type, x.status, x.outcome, x.confidence, x.started_at, \
+               x.completed_at FROM tasks x {SESSION}"
+        ),
+        format!(
+            "SELECT {line}, x.task_id, x.status, x.created_at, x.updated_at, x.completed_at FROM native_tasks x {LINE}"
+        ),
+        format!(
+            "SELECT s.session_id, x.at, x.transcript, x.line, x.pending, x.in_progress, x.completed \
+             FROM todos x {SESSION}"
+        ),
+        format!(
+            "SELECT s.session_id, x.model, x.responses, x.input_tokens, x.output_tokens, x.cache_read_tokens, \
+               x.cache_creation_5m_tokens, x.cache_creation_1h_tokens FROM session_usage x {SESSION} \
+             WHERE x.responses <> 0"
+        ),
         "SELECT hour, project_id, kind, key, shard, count, passed, failed, timed, duration_ms, lines_added, \
-         lines_removed, scored, score, error FROM rollup_counts WHERE count <> 0 ORDER BY 1, 2, 3, 4, 5",
+           lines_removed, scored, score, error FROM rollup_counts WHERE count <> 0"
+            .to_owned(),
     ] {
-        rows.extend(dump(database, sql).await);
+        let mut found = dump(database, &sql).await;
+        found.sort();
+        rows.extend(found);
     }
-    // The sealed columns of sessions, opened.
+    // The joins leave out rows whose line is missing.
+    for table in ["tool_results", "file_changes", "hook_executions", "sentiments", "task_events", "native_tasks"] {
+        let count = number(database, &format!("SELECT count(*) FROM {table}")).await;
+        rows.push(format!("{table}: {count}"));
+    }
+    rows.extend(opened(world).await);
+    rows
+}
+
+/// What readers return for the sealed columns of all sessions.
+pub async fn opened(world: &World) -> Vec<String> {
     let tx = world.db.read(&world.scope, "test.read").await.unwrap();
     let request = PageRequest { after: None, first: 100 };
     let page = sessions::page(&tx, None, &request).await.unwrap();
-    rows.extend(page.rows.iter().map(|session| format!("{} {:?}", session.session_id, session.details)));
-    rows
+    let mut found: Vec<String> =
+        page.rows.iter().map(|session| format!("{} {:?}", session.session_id, session.details)).collect();
+    let mut ids: Vec<SessionId> = page.rows.iter().map(|session| session.session_id.parse().unwrap()).collect();
+    ids.sort();
+    let text = |values: &dyn std::fmt::Debug| format!("{values:?}");
+    found.extend(tasks::by_sessions(&tx, &ids).await.unwrap().iter().map(|row| text(row)));
+    found.extend(tasks::native_by_sessions(&tx, &ids).await.unwrap().iter().map(|row| text(row)));
+    found.extend(sentiments::by_sessions(&tx, &ids).await.unwrap().iter().map(|row| text(row)));
+    found.extend(hooks::by_sessions(&tx, &ids).await.unwrap().iter().map(|row| text(row)));
+    let mut todos: Vec<String> = todos::by_sessions(&tx, &ids).await.unwrap().iter().map(|row| text(row)).collect();
+    todos.sort();
+    found.extend(todos);
+    for id in &ids {
+        let mut request = PageRequest { after: None, first: 7 };
+        loop {
+            let page = file_changes::page(&tx, id, &request).await.unwrap();
+            found.extend(page.rows.iter().map(|row| text(row)));
+            request.after = page.rows.last().map(|change| change.cursor.clone());
+            if !page.has_next {
+                break;
+            }
+        }
+    }
+    found
 }
 
 /// A small deterministic generator, which selects the next file.
@@ -190,6 +266,83 @@ pub fn eventful() -> Vec<File> {
     push(uses("a3", "Agent", json!({"prompt": "look", "description": "look"})));
     push(json!({"type": "system", "subtype": "compact_boundary", "compactMetadata": {"trigger": "manual"}}));
     vec![("eventful".to_owned(), "main".to_owned(), lines)]
+}
+
+/// A session whose files compete: they have lines of the same times that answer, name, start and change the same things.
+/// The order of the names of its files is not that of their numbers, if they arrive in this order.
+pub fn contested() -> Vec<File> {
+    let session = "contested".to_owned();
+    let mut files = vec![
+        (session.clone(), "agent-zed".to_owned(), Vec::new()),
+        (session.clone(), "main".to_owned(), Vec::new()),
+        (session.clone(), "agent-ada".to_owned(), Vec::new()),
+        (session, "han".to_owned(), Vec::new()),
+    ];
+    let mut push = |file: usize, second: i64, mut line: Value| {
+        let (_, name, lines): &mut File = &mut files[file];
+        line["uuid"] = json!(format!("0000000{file}-0000-4000-8000-{:012}", lines.len()));
+        line["timestamp"] = json!(Timestamp(1_793_610_000_000 + second * 1000).to_rfc3339());
+        if let Some(agent) = name.strip_prefix("agent-") {
+            line["agentId"] = json!(agent);
+        }
+        lines.push(line.to_string());
+    };
+    let uses = |call: &str, name: &str, input: Value| {
+        json!({"type": "assistant", "message": {"role": "assistant", "model": "claude-opus-4-6",
+            "content": [{"type": "tool_use", "id": call, "name": name, "input": input}]}})
+    };
+    let answers = |call: &str, failed: bool, said: &str, structured: Value| {
+        json!({"type": "user", "toolUseResult": structured, "message": {"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": call, "is_error": failed, "content": said}]}})
+    };
+    let starts = |call: &str, agent: &str| {
+        json!({"type": "progress", "parentToolUseID": call, "data": {"type": "agent_progress", "agentId": agent}})
+    };
+    let event = |name: &str, data: Value| json!({"type": name, "data": data});
+    let (zed, main, ada, han) = (0, 1, 2, 3);
+    for (file, name) in [(zed, "zed"), (main, "main"), (ada, "ada")] {
+        let todo = |n: usize| json!({"content": format!("{name} {n}"), "status": "pending"});
+        let todos: Vec<Value> = (0..=file).map(todo).collect();
+        push(file, 2, uses(&format!("d-{name}"), "TodoWrite", json!({ "todos": todos })));
+        // The same call, in three files: one of its results fails, one corrects the action.
+        let input = json!({"file_path": format!("/orchard/{name}.rs"), "content": "a\nb"});
+        push(file, 3, uses("w1", "Write", input));
+        for n in 0..4 {
+            let input = json!({"file_path": format!("/orchard/{name}{n}.rs"), "old_string": "a", "new_string": "b"});
+            push(file, 3 + n / 2, uses(&format!("e-{name}-{n}"), "Edit", input));
+        }
+        push(file, 4, answers("w1", file == zed, "said", json!({"type": "update"})));
+        // Tasks that each file creates, names and updates at the same times.
+        push(file, 5, uses("t1", "TaskCreate", json!({"subject": format!("from {name}")})));
+        push(file, 6, answers("t1", false, &format!("Task #{file} created successfully: it"), Value::Null));
+        let update = json!({"taskId": "7", "subject": format!("by {name}"), "status": "in_progress", "owner": name});
+        push(file, 7, uses(&format!("u-{name}"), "TaskUpdate", update));
+        push(file, 8, uses("h1", "mcp__han__start_task", json!({"description": format!("by {name}"), "type": "fix"})));
+        push(file, 9, answers("h1", false, &format!("{{\"task_id\": \"task-{name}\"}}"), Value::Null));
+        let ended = json!({"task_id": "task-main", "outcome": "success", "notes": format!("by {name}")});
+        push(file, 10, uses(&format!("c-{name}"), "mcp__han__complete_task", ended));
+    }
+    // Two calls start one subagent, and two files make one call.
+    push(main, 1, uses("a1", "Agent", json!({"subagent_type": "gardener", "prompt": "look"})));
+    push(main, 1, uses("a2", "Agent", json!({"subagent_type": "gardener", "prompt": "look again"})));
+    push(zed, 1, uses("a2", "Agent", json!({"subagent_type": "gardener", "prompt": "look again"})));
+    push(main, 5, starts("a1", "ada"));
+    push(main, 5, starts("a2", "ada"));
+    push(main, 5, starts("a2", "zed"));
+    push(main, 12, answers("a1", false, "done", json!({"agentId": "ada"})));
+    push(main, 12, answers("a2", false, "done", json!({"agentId": "zed"})));
+    push(zed, 12, answers("a2", false, "done", json!({"agentId": "ada"})));
+    for (file, n) in [(han, 1), (main, 2), (zed, 3)] {
+        push(file, 20, event("hook_run", json!({"plugin": "rust", "hook": "test", "hook_type": "Stop"})));
+        let data = json!({"plugin": "rust", "hook": "test", "hook_type": "Stop", "success": n == 2, "duration_ms": n});
+        push(file, 20, event("hook_result", data));
+        let data = json!({"message_id": "p1", "sentiment_score": f64::from(n), "sentiment_level": "positive",
+            "frustration_score": 7.5, "frustration_level": "high", "signals": [format!("signal {n}")]});
+        push(file, 21, event("sentiment_analysis", data));
+        let data = json!({"task_id": "task-han", "description": format!("by {n}"), "task_type": "research"});
+        push(file, 22, json!({"type": "han_event", "eventType": "task_start", "data": data}));
+    }
+    files
 }
 
 pub fn all_files() -> Vec<File> {

@@ -97,7 +97,7 @@ pub async fn batch(
     offset: Option<u64>,
     lines: &[String],
 ) -> Batch {
-    let preparer = Preparer::new(scope, &world.db, seals).await.unwrap();
+    let preparer = Preparer::new(seals);
     preparer.prepare(received(session, transcript, offset, lines)).unwrap()
 }
 

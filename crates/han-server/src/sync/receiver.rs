@@ -123,7 +123,7 @@ async fn receive(
     };
     let seals = state.config.plans.effective(resolved.team.plan_tier).seals_content();
     let transformer = Transformer {
-        preparer: Preparer::new(&resolved.scope, &state.db, seals).await?,
+        preparer: Preparer::new(seals),
         max_line_bytes: limits.line_bytes,
         max_lines: limits.lines_per_batch,
     };

@@ -523,6 +523,40 @@ both_databases!(
     }
 );
 
+both_databases!(
+    async fn no_answer_has_a_number_of_a_team_or_session(db: TestDatabase) {
+        let server = TestServer::start_with(&db, |config| {
+            config.http.environment = Environment::Development;
+        })
+        .await;
+        db.mark_numbers().await;
+        let types = Types::read();
+        let expired = expired_token(&server).await;
+        let case = Case::new(&server, &expired).await.with_session().await;
+        let again = server.push_lines(&case.admin.key, "s1", 40, &SyntheticSession::new(6).lines(10)).await;
+        let mut answers = vec![("POST /api/sync/sessions".to_owned(), again.to_string())];
+        for who in &case.callers {
+            for field in types.fields("Query") {
+                let document = types.document(&case, "query", field);
+                answers.push((document.clone(), format!("{:?}", graphql(&case, who, &document).await)));
+            }
+            for (method, path) in all_routes(Environment::Development) {
+                if method == Method::GET {
+                    let response = who.on(&server, request(&case, &method, path)).send().await.unwrap();
+                    let headers = format!("{:?}", response.headers());
+                    answers.push((path.to_owned(), format!("{headers} {}", response.text().await.unwrap())));
+                }
+            }
+        }
+        let numbers = db.marked_numbers().await;
+        for (asked, answer) in answers {
+            let found = numbers.found_in(&answer);
+            assert!(found.is_empty(), "{asked}: {found:?} in {answer}");
+        }
+        server.stop().await;
+    }
+);
+
 /// The matrix itself cannot show that it would miss a root type.
 #[test]
 fn the_matrix_includes_the_root_types() {

@@ -56,7 +56,7 @@ pub struct Compactions {
 #[derive(Clone, Debug, Default)]
 pub struct SessionTotals {
     seen: BTreeSet<(String, String)>,
-    usage: BTreeMap<String, Usage>,
+    usage: BTreeMap<[u8; 16], Usage>,
     turns: u64,
     compactions: Compactions,
     todos: Option<(LinePosition, Vec<TodoRecord>)>,
@@ -112,7 +112,7 @@ impl SessionTotals {
 
     /// The counters of one answer only grow from line to line, so the maximum is the final value.
     fn add_usage(&mut self, usage: &Usage) {
-        let kept = self.usage.entry(usage.message_id.clone()).or_insert_with(|| usage.clone());
+        let kept = self.usage.entry(usage.copy_key()).or_insert_with(|| usage.clone());
         kept.input = kept.input.max(usage.input);
         kept.output = kept.output.max(usage.output);
         kept.cache_read = kept.cache_read.max(usage.cache_read);

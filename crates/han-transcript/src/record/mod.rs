@@ -19,13 +19,13 @@ use crate::tool::ToolCategory;
 
 pub use changes::{FileAction, FileChangeRecord};
 pub use hooks::HookRecord;
-pub use project::{LINE_NAMESPACE, MAX_CANONICAL, project};
+pub use project::{LINE_NAMESPACE, OMITTED_LINE, project, uuid_of_bytes};
 pub use pull_request::PullRequest;
 pub use sentiment::SentimentRecord;
 pub use tasks::{
     NativeTaskEvent, NativeTaskRecord, TaskEvent, TaskOutcome, TaskRecord, TodoRecord, TodoStatus,
 };
-pub use usage::{MAX_TOKENS, Usage};
+pub use usage::{ANSWER_NAMESPACE, MAX_TOKENS, Usage};
 
 /// The maximum number of items of one sort (tool uses, results, changes, tasks, to-dos) per line.
 pub const MAX_ITEMS: usize = 1000;

@@ -1,6 +1,5 @@
 //! Projects a line in one pass; the sibling modules extract the single records.
 
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::changes::{bounded, result_action};
@@ -16,19 +15,23 @@ use crate::line::{ParsedLine, duration_ms};
 use crate::text::{MAX_NAME, MAX_PATH, id, label, preview};
 use crate::tool::{self, ToolCategory};
 
-/// The namespace of uuids that are derived from content, for lines without a uuid.
+/// The namespace of uuids that are derived from bytes: of lines without a uuid, and of lines whose uuid another line of
+/// their file has.
 ///
-/// Such a uuid is a UUIDv5 (RFC 9562, section 5.5) in this namespace over the UTF-8 bytes of
-/// `session_id/transcript/form`. The alphabet of both ids has no `/`. The form is the line's canonical JSON (RFC
-/// 8785), which keeps the last of several fields with one name. A line without a canonical form uses its own bytes: a
-/// line that is no JSON, contains a lone surrogate or a number beyond the double range, nests deeper than 127 levels,
-/// or has more than [`MAX_CANONICAL`] bytes. So identical lines of one file are one message, and a line that is
-/// pushed again is recognised.
+/// Such a uuid is a UUIDv5 (RFC 9562, section 5.5) in this namespace over the bytes of `session_id/transcript/` and of the
+/// line. The alphabet of both ids has no `/`. So identical lines of one file are one message, and a line that is pushed
+/// again is recognised.
 pub const LINE_NAMESPACE: Uuid = Uuid::from_u128(0xc8bc_1b9c_ed31_4351_bb98_7980_23a3_2824);
 
-/// The longest line, in bytes of UTF-8, whose canonical form is computed. Computing it builds a tree of the line's
-/// values, which takes up to a hundred times the line's size.
-pub const MAX_CANONICAL: usize = 256 << 10;
+/// The `type` of the marker that a client sends instead of a line that the server refused as too large.
+pub const OMITTED_LINE: &str = "han_omitted_line";
+
+/// The uuid that is derived from a line's bytes, given without its line feed: see [`LINE_NAMESPACE`].
+#[must_use]
+pub fn uuid_of_bytes(line: &str, at: &LineContext<'_>) -> String {
+    let name = [at.session_id, "/", at.transcript, "/", line].concat();
+    Uuid::new_v5(&LINE_NAMESPACE, name.as_bytes()).to_string()
+}
 
 /// Projects one line, given without its line feed. Never fails: an unknown line becomes an
 /// [`MessageKind::UnknownEvent`] without fields.
@@ -39,7 +42,7 @@ pub fn project(line: &str, at: &LineContext<'_>) -> LineRecord {
     let fields = &read.fields;
     let own_uuid = read.own_uuid();
     let is_own = own_uuid.is_some();
-    let uuid = own_uuid.unwrap_or_else(|| derived_uuid(line, at));
+    let uuid = own_uuid.unwrap_or_else(|| uuid_of_bytes(line, at));
     let named = |name: &str, max| fields.text(name).and_then(|text| label(&text, max));
     let kind = read.kind();
     let answers = kind == MessageKind::Assistant;
@@ -47,7 +50,12 @@ pub fn project(line: &str, at: &LineContext<'_>) -> LineRecord {
     // A tool's structured result is a field beside the message, not part of the content block.
     let tool_result = if &*read.line_type == "user" { fields.object("toolUseResult") } else { None };
     let answered = ResultProjection::read(&read, tool_result.as_ref());
-    let usage = if answers { Usage::read(&read.message, &uuid) } else { None };
+    let usage = if answers {
+        let request_id = fields.text("requestId").and_then(|text| id(&text));
+        Usage::read(&read.message, request_id, &uuid, line)
+    } else {
+        None
+    };
     let progress = &*read.line_type == "progress";
     LineRecord {
         own_uuid: is_own,
@@ -95,14 +103,6 @@ pub fn project(line: &str, at: &LineContext<'_>) -> LineRecord {
         sentiment: (kind == MessageKind::SentimentAnalysis).then(|| SentimentRecord::read(&read)),
         uuid,
     }
-}
-
-fn derived_uuid(line: &str, at: &LineContext<'_>) -> String {
-    let mut name = format!("{}/{}/", at.session_id, at.transcript).into_bytes();
-    let tree = if line.len() > MAX_CANONICAL { None } else { serde_json::from_str::<Value>(line).ok() };
-    let canonical = tree.and_then(|value| serde_json_canonicalizer::to_vec(&value).ok());
-    name.extend_from_slice(canonical.as_deref().unwrap_or(line.as_bytes()));
-    Uuid::new_v5(&LINE_NAMESPACE, &name).to_string()
 }
 
 fn time(line: &ParsedLine<'_>) -> TimeSource {

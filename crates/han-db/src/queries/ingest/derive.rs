@@ -1,11 +1,15 @@
 //! Writes the data that is derived from lines: results, file changes, hook executions, to-dos, sentiments, and the
-//! delta of the rollups. Batches in any order give the same result as one batch.
+//! delta of the rollups. Batches in any order give the same result as one batch, and so do the files of a session in any
+//! order. Where two lines compete, their places decide, by the file's name: numbers of files depend on the order of
+//! arrival.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use han_crypto::FieldContext;
-use han_transcript::record::{FileAction, FileChangeRecord, LineRecord, ResultKind, TodoStatus};
+use han_transcript::record::{
+    FileAction, FileChangeRecord, LineRecord, ResultKind, SentimentRecord, TodoStatus,
+};
 use han_types::Timestamp;
 use sea_orm::{FromQueryResult, Value};
 
@@ -13,14 +17,20 @@ use super::rollup_delta::{CONTINUATION, Counts, Kind, RollupDelta};
 use crate::bulk_insert::{BulkInsert, Column};
 use crate::entities::MessagePosition;
 use crate::keys::TeamKeys;
-use crate::queries::tool_results::{AGENT, UNNAMED_HOOK, call_kind};
+use crate::line_id::call_key;
+use crate::queries::answers::{Answers, Origin};
+use crate::queries::tool_results::RowKind;
 use crate::{DbError, ScopedTx};
 
 /// A line that was not stored before.
 #[derive(Clone, Copy)]
 pub(crate) struct NewLine<'a> {
     pub record: &'a LineRecord,
+    /// The entry of the log that holds it.
+    pub ordinal: i64,
+    /// The name of its file, and the number by which rows name the file.
     pub transcript: &'a str,
+    pub transcript_number: i64,
     pub line: i64,
     pub at: i64,
     pub place: MessagePosition,
@@ -31,16 +41,26 @@ impl NewLine<'_> {
         Timestamp(self.at).hour()
     }
 
-    /// The row id of the `n`th value derived from this line. The uuid is last, because it comes from the line and may
-    /// contain any character.
+    /// The row id of the `n`th value derived from this line.
     pub(super) fn row_id(&self, session: &str, n: usize) -> String {
-        numbered_row_id(session, self.transcript, n as i64, &self.record.uuid)
+        numbered_row_id(session, self.ordinal, n as i64)
     }
 }
 
-/// The row id in the AAD of a sealed column of a value that is derived from a line.
-pub(crate) fn numbered_row_id(session: &str, transcript: &str, n: i64, uuid: &str) -> String {
-    format!("{session}/{transcript}/{n}/{uuid}")
+/// The row id in the AAD of a sealed column of a value that is derived from a line. `session` is the session's text id.
+pub(crate) fn numbered_row_id(session: &str, ordinal: i64, n: i64) -> String {
+    format!("{session}/{ordinal}/{n}")
+}
+
+/// The columns that name a line and its place in the order of its session.
+pub(super) fn line_columns<'b, 'a: 'b>(lines: impl Iterator<Item = &'b NewLine<'a>> + Clone) -> Vec<Column> {
+    let ints = |value: fn(&NewLine<'_>) -> i64| -> Vec<i64> { lines.clone().map(value).collect() };
+    vec![
+        Column::Int("ordinal", ints(|line| line.ordinal)),
+        Column::Int("at", ints(|line| line.at)),
+        Column::Int("transcript", ints(|line| line.transcript_number)),
+        Column::Int("line", ints(|line| line.line)),
+    ]
 }
 
 /// The context of a file change's path.
@@ -68,14 +88,27 @@ pub(crate) struct Derive<'a> {
     pub tx: &'a ScopedTx,
     pub keys: &'a Arc<TeamKeys>,
     pub seals: bool,
+    /// The session's text id, for the AAD of sealed columns.
     pub session: &'a str,
+    /// The session's number, by which rows name it.
+    pub number: i64,
+    /// The session's origin, which decides between copies of an answer.
+    pub origin: Origin,
+    /// What the transaction does to the answers of other sessions.
+    pub answers: &'a Answers,
 }
 
-/// A row's key in `tool_results`, within its session: kind, call, file, uuid.
-type ResultKey = (String, String, String, String);
+/// A row's key in `tool_results`, within its session: kind, call, ordinal of the line.
+type ResultKey = (RowKind, [u8; 16], i64);
 
-/// Success, duration and file action of a result, where known.
-type ResultColumns = (Option<i64>, Option<i64>, Option<&'static str>);
+/// What a result says, where known.
+#[derive(Default)]
+struct ResultColumns {
+    success: Option<bool>,
+    duration_ms: Option<i64>,
+    agent_id: Option<String>,
+    file_action: Option<FileAction>,
+}
 
 /// The outcome of a call, from its results.
 #[derive(Clone, Copy, Default)]
@@ -84,16 +117,24 @@ pub(super) struct CallOutcome {
     action: Option<FileAction>,
 }
 
+/// The outcomes of calls, by [`call_key`].
+pub(super) type Outcomes = HashMap<Vec<u8>, CallOutcome>;
+
+/// The outcome of a call.
+pub(super) fn outcome_of(outcomes: &Outcomes, call: &[u8]) -> CallOutcome {
+    outcomes.get(call).copied().unwrap_or_default()
+}
+
 #[derive(FromQueryResult)]
 struct OutcomeRow {
-    call_id: String,
-    success: Option<i64>,
+    call: Vec<u8>,
+    success: Option<i16>,
     file_action: Option<String>,
 }
 
 #[derive(FromQueryResult)]
 struct StoredChange {
-    call_id: String,
+    call: Vec<u8>,
     at: i64,
     action: String,
     failed: bool,
@@ -126,65 +167,77 @@ impl Derive<'_> {
         Ok(delta)
     }
 
-    pub(super) fn constants(&self) -> Vec<(&'static str, Value)> {
-        vec![("team_id", self.tx.team()), ("session_id", self.session.into())]
+    pub(crate) fn constants(&self) -> Vec<(&'static str, Value)> {
+        vec![("team", self.tx.team()), ("session", self.number.into())]
     }
 
     pub(super) fn seal(&self, context: FieldContext<'_>, text: &str) -> Result<(String, bool), DbError> {
         Ok(self.keys.seal(self.seals, context, text, self.tx.entropy())?)
     }
 
-    /// Stores results under their calls, and the line of each call.
+    /// Stores results and calls under the ids of the calls, and the subagents that calls started.
     async fn results(&self, new: &[NewLine<'_>]) -> Result<(), DbError> {
-        // By primary key: a statement must not contain a key twice.
+        // A line may answer a call twice, but its row exists once: the later answer counts.
         let mut rows: BTreeMap<ResultKey, ResultColumns> = BTreeMap::new();
-        let mut agents: HashMap<ResultKey, String> = HashMap::new();
+        let mut starts: BTreeSet<([u8; 16], &str)> = BTreeSet::new();
         for line in new {
             let record = line.record;
             for result in &record.results {
-                let hook = record.hook.as_ref().and_then(|hook| hook.hook_name.clone());
-                let (kind, call_id) = match (&result.call_id, hook) {
-                    (Some(id), _) => (result.kind.as_str(), id.clone()),
-                    (None, Some(hook)) => (UNNAMED_HOOK, self.keys.label_id(&hook)),
+                let hook = record.hook.as_ref().and_then(|hook| hook.hook_name.as_deref());
+                let (kind, call) = match (&result.call_id, hook) {
+                    (Some(id), _) => (RowKind::of_result(result.kind), call_key(id)),
+                    // The name of a hook is content: its label's id is a keyed hash.
+                    (None, Some(hook)) => (RowKind::ResultByHookName, call_key(&self.keys.label_id(hook))),
                     (None, None) => continue,
                 };
-                let key = (kind.to_owned(), call_id, line.transcript.to_owned(), record.uuid.clone());
+                let row = rows.entry((kind, call, line.ordinal)).or_default();
+                row.success = result.success;
+                row.duration_ms = result.duration_ms;
+                row.file_action = result.file_action;
                 if let Some(agent) = &result.starts_agent {
-                    agents.insert(key.clone(), agent.clone());
+                    row.agent_id = Some(agent.clone());
                 }
-                let success = result.success.map(i64::from);
-                let action = result.file_action.map(FileAction::as_str);
-                rows.insert(key, (success, result.duration_ms, action));
             }
             for (kind, call_id) in record.calls() {
-                let key = (
-                    call_kind(kind).to_owned(),
-                    call_id.to_owned(),
-                    line.transcript.to_owned(),
-                    record.uuid.clone(),
-                );
-                rows.insert(key, (None, None, None));
+                if let Some(kind) = RowKind::of_call(kind) {
+                    rows.entry((kind, call_key(call_id), line.ordinal)).or_default();
+                }
             }
             if let Some(start) = &record.agent_start {
-                let key = (AGENT.to_owned(), start.call_id.clone(), String::new(), start.agent_id.clone());
-                agents.insert(key.clone(), start.agent_id.clone());
-                rows.insert(key, (None, None, None));
+                starts.insert((call_key(&start.call_id), &start.agent_id));
             }
         }
         let insert = BulkInsert {
             table: "tool_results",
             constants: self.constants(),
             columns: vec![
-                Column::Text("kind", rows.keys().map(|k| k.0.clone()).collect()),
-                Column::Text("call_id", rows.keys().map(|k| k.1.clone()).collect()),
-                Column::Text("transcript", rows.keys().map(|k| k.2.clone()).collect()),
-                Column::Text("uuid", rows.keys().map(|k| k.3.clone()).collect()),
-                Column::NullableInt("success", rows.values().map(|v| v.0).collect()),
-                Column::NullableInt("duration_ms", rows.values().map(|v| v.1).collect()),
-                Column::NullableText("file_action", rows.values().map(|v| v.2.map(str::to_owned)).collect()),
-                Column::NullableText("agent_id", rows.keys().map(|k| agents.get(k).cloned()).collect()),
+                Column::Int("kind", rows.keys().map(|key| key.0.code()).collect()),
+                Column::Bytes("call", rows.keys().map(|key| key.1.to_vec()).collect()),
+                Column::Int("ordinal", rows.keys().map(|key| key.2).collect()),
+                Column::NullableInt("success", flags(rows.values().map(|row| row.success))),
+                Column::NullableInt("duration_ms", rows.values().map(|row| row.duration_ms).collect()),
+                Column::NullableText("agent_id", rows.values().map(|row| row.agent_id.clone()).collect()),
+                Column::NullableText(
+                    "file_action",
+                    rows.values()
+                        .map(|row| row.file_action.map(|action| action.as_str().to_owned()))
+                        .collect(),
+                ),
             ],
-            on_conflict: "(team_id, session_id, kind, call_id, transcript, uuid) DO NOTHING",
+            // The key contains the line, which is new.
+            on_conflict: "",
+            returning: "",
+        };
+        insert.run(self.tx).await?;
+        let insert = BulkInsert {
+            table: "subagent_starts",
+            constants: self.constants(),
+            columns: vec![
+                Column::Bytes("call", starts.iter().map(|start| start.0.to_vec()).collect()),
+                Column::Text("agent_id", starts.iter().map(|start| start.1.to_owned()).collect()),
+            ],
+            // Each progress line of a subagent names its start again.
+            on_conflict: "(team, session, call, agent_id) DO NOTHING",
             returning: "",
         };
         insert.run(self.tx).await?;
@@ -192,25 +245,27 @@ impl Derive<'_> {
     }
 
     /// The outcomes of tool calls, from the stored results. Omits calls that succeeded without a file action.
-    pub(super) async fn outcomes<'c>(
-        &self,
-        calls: impl IntoIterator<Item = &'c str>,
-    ) -> Result<HashMap<String, CallOutcome>, DbError> {
-        let calls: BTreeSet<&str> = calls.into_iter().collect();
-        let mut outcomes: HashMap<String, CallOutcome> = HashMap::new();
+    pub(super) async fn outcomes(&self, calls: &BTreeSet<Vec<u8>>) -> Result<Outcomes, DbError> {
+        let mut outcomes = Outcomes::new();
         if calls.is_empty() {
             return Ok(outcomes);
         }
         let dialect = self.tx.dialect();
+        let kinds = [ResultKind::Tool, ResultKind::Mcp, ResultKind::Exposed];
         let sql = format!(
-            "SELECT call_id, success, file_action FROM tool_results \
-             WHERE team_id = $1 AND session_id = $2 AND kind IN ('tool', 'mcp', 'exposed') AND {} \
+            "SELECT call, success, file_action FROM tool_results WHERE team = $1 AND session = $2 AND {} AND {} \
                AND (success = 0 OR file_action IS NOT NULL)",
-            dialect.is_any("call_id", 3)
+            dialect.is_any("kind", 3),
+            dialect.is_any_bytes("call", 4)
         );
-        let values = [self.tx.team(), self.session.into(), dialect.list(calls)];
+        let values = [
+            self.tx.team(),
+            self.number.into(),
+            dialect.number_list(kinds.map(|kind| RowKind::of_result(kind).code())),
+            dialect.byte_list(calls),
+        ];
         for row in self.tx.all::<OutcomeRow, _>(&sql, values).await? {
-            let outcome = outcomes.entry(row.call_id).or_default();
+            let outcome = outcomes.entry(row.call).or_default();
             outcome.failed |= row.success == Some(0);
             // A call has one result. If a hostile file has two, their order must not matter.
             outcome.action = outcome.action.max(row.file_action.and_then(|action| action.parse().ok()));
@@ -226,45 +281,47 @@ impl Derive<'_> {
                 line.record.file_changes.iter().enumerate().map(move |(n, change)| (line, n, change))
             })
             .collect();
-        let answered: BTreeSet<&str> =
-            tool_results(new).filter(|result| result.1 || result.2).map(|(call_id, ..)| call_id).collect();
+        let answered: BTreeSet<[u8; 16]> = tool_results(new)
+            .filter(|(_, failed, has_action)| *failed || *has_action)
+            .map(|(call_id, ..)| call_key(call_id))
+            .collect();
         let stored = self.stored_changes(&answered).await?;
         if fresh.is_empty() && stored.is_empty() {
             return Ok(());
         }
-        let calls = fresh.iter().map(|(.., change)| change.call_id.as_str());
-        let outcomes =
-            self.outcomes(calls.chain(stored.iter().map(|change| change.call_id.as_str()))).await?;
+        let calls = fresh.iter().map(|(.., change)| call_key(&change.call_id).to_vec());
+        let calls = calls.chain(stored.iter().map(|change| change.call.clone())).collect();
+        let outcomes = self.outcomes(&calls).await?;
         self.correct_changes(&stored, &outcomes, delta).await?;
         self.insert_changes(&fresh, &outcomes, delta).await
     }
 
-    async fn stored_changes(&self, calls: &BTreeSet<&str>) -> Result<Vec<StoredChange>, DbError> {
+    async fn stored_changes(&self, calls: &BTreeSet<[u8; 16]>) -> Result<Vec<StoredChange>, DbError> {
         if calls.is_empty() {
             return Ok(Vec::new());
         }
         let dialect = self.tx.dialect();
         let sql = format!(
-            "SELECT call_id, at, action, failed, lines_added, lines_removed FROM file_changes \
-             WHERE team_id = $1 AND session_id = $2 AND {}",
-            dialect.is_any("call_id", 3)
+            "SELECT call, at, action, failed, lines_added, lines_removed FROM file_changes \
+             WHERE team = $1 AND session = $2 AND {}",
+            dialect.is_any_bytes("call", 3)
         );
-        self.tx.all(&sql, [self.tx.team(), self.session.into(), dialect.list(calls)]).await
+        self.tx.all(&sql, [self.tx.team(), self.number.into(), dialect.byte_list(calls)]).await
     }
 
     /// Corrects stored changes with the results that arrived after them.
     async fn correct_changes(
         &self,
         stored: &[StoredChange],
-        outcomes: &HashMap<String, CallOutcome>,
+        outcomes: &Outcomes,
         delta: &mut RollupDelta,
     ) -> Result<(), DbError> {
-        let mut corrections: BTreeMap<(bool, Option<&str>), BTreeSet<&str>> = BTreeMap::new();
+        let mut corrections: BTreeMap<(bool, Option<&str>), BTreeSet<&[u8]>> = BTreeMap::new();
         for change in stored {
-            let outcome = outcomes.get(&change.call_id).copied().unwrap_or_default();
+            let outcome = outcome_of(outcomes, &change.call);
             let action = outcome.action.map(FileAction::as_str);
             if outcome.failed != change.failed || action.is_some_and(|action| action != change.action) {
-                corrections.entry((outcome.failed, action)).or_default().insert(&change.call_id);
+                corrections.entry((outcome.failed, action)).or_default().insert(&change.call);
             }
             let counted = changed_file(change.lines_added, change.lines_removed);
             let hour = Timestamp(change.at).hour();
@@ -278,15 +335,15 @@ impl Derive<'_> {
         for ((failed, action), calls) in corrections {
             let sql = format!(
                 "UPDATE file_changes SET failed = $3, action = COALESCE($4, action) \
-                 WHERE team_id = $1 AND session_id = $2 AND {}",
-                dialect.is_any("call_id", 5)
+                 WHERE team = $1 AND session = $2 AND {}",
+                dialect.is_any_bytes("call", 5)
             );
             let values = [
                 self.tx.team(),
-                self.session.into(),
+                self.number.into(),
                 failed.into(),
                 action.map(str::to_owned).into(),
-                dialect.list(calls),
+                dialect.byte_list(calls),
             ];
             self.tx.execute(&sql, values).await?;
         }
@@ -296,13 +353,13 @@ impl Derive<'_> {
     async fn insert_changes(
         &self,
         fresh: &[(&NewLine<'_>, usize, &FileChangeRecord)],
-        outcomes: &HashMap<String, CallOutcome>,
+        outcomes: &Outcomes,
         delta: &mut RollupDelta,
     ) -> Result<(), DbError> {
         let (mut paths, mut sealed) = (Vec::new(), Vec::new());
         let (mut actions, mut failed) = (Vec::new(), Vec::new());
         for (line, n, change) in fresh {
-            let outcome = outcomes.get(&change.call_id).copied().unwrap_or_default();
+            let outcome = outcome_of(outcomes, &call_key(&change.call_id));
             if !outcome.failed {
                 let counted = changed_file(change.lines_added, change.lines_removed);
                 delta.count(line.hour(), Kind::File, "", 1, &counted);
@@ -313,30 +370,23 @@ impl Derive<'_> {
             actions.push(outcome.action.unwrap_or(change.action).as_str().to_owned());
             failed.push(outcome.failed);
         }
-        let texts = |value: &dyn Fn(&NewLine<'_>, &FileChangeRecord) -> String| -> Vec<String> {
-            fresh.iter().map(|(line, _, change)| value(line, change)).collect()
-        };
-        let ints = |value: &dyn Fn(&NewLine<'_>, &FileChangeRecord) -> i64| -> Vec<i64> {
-            fresh.iter().map(|(line, _, change)| value(line, change)).collect()
-        };
+        let changes = || fresh.iter().map(|(.., change)| *change);
+        let mut columns = line_columns(fresh.iter().map(|(line, ..)| *line));
+        columns.extend([
+            Column::Int("n", fresh.iter().map(|(_, n, _)| *n as i64).collect()),
+            Column::Bytes("call", changes().map(|change| call_key(&change.call_id).to_vec()).collect()),
+            Column::Text("tool_name", changes().map(|change| change.tool_name.clone()).collect()),
+            Column::Text("action", actions),
+            Column::Bool("failed", failed),
+            Column::Int("lines_added", changes().map(|change| change.lines_added).collect()),
+            Column::Int("lines_removed", changes().map(|change| change.lines_removed).collect()),
+            Column::Bool("sealed", sealed),
+            Column::Text("path", paths),
+        ]);
         let insert = BulkInsert {
             table: "file_changes",
             constants: self.constants(),
-            columns: vec![
-                Column::Text("transcript", texts(&|line, _| line.transcript.to_owned())),
-                Column::Text("uuid", texts(&|line, _| line.record.uuid.clone())),
-                Column::Int("n", fresh.iter().map(|(_, n, _)| *n as i64).collect()),
-                Column::Int("line", ints(&|line, _| line.line)),
-                Column::Int("at", ints(&|line, _| line.at)),
-                Column::Text("call_id", texts(&|_, change| change.call_id.clone())),
-                Column::Text("tool_name", texts(&|_, change| change.tool_name.clone())),
-                Column::Text("action", actions),
-                Column::Bool("failed", failed),
-                Column::Int("lines_added", ints(&|_, change| change.lines_added)),
-                Column::Int("lines_removed", ints(&|_, change| change.lines_removed)),
-                Column::Bool("sealed", sealed),
-                Column::Text("path", paths),
-            ],
+            columns,
             // The key contains the line, which is new.
             on_conflict: "",
             returning: "",
@@ -380,25 +430,23 @@ impl Derive<'_> {
         }
         self.labels(&labels).await?;
         let [plugins, types, directories] = others;
+        let mut columns = line_columns(hooks.iter().map(|(line, _)| *line));
+        columns.extend([
+            Column::Bool("is_run", hooks.iter().map(|(_, h)| h.is_run).collect()),
+            Column::NullableText("run_id", hooks.iter().map(|(_, h)| h.run_id.clone()).collect()),
+            Column::Text("hook", names),
+            Column::NullableText("plugin", plugins),
+            Column::NullableText("hook_type", types),
+            Column::NullableText("directory", directories),
+            Column::NullableInt("success", flags(hooks.iter().map(|(_, h)| h.success))),
+            Column::NullableInt("duration_ms", hooks.iter().map(|(_, h)| h.duration_ms).collect()),
+            Column::NullableInt("exit_code", hooks.iter().map(|(_, h)| h.exit_code).collect()),
+            Column::NullableInt("cached", flags(hooks.iter().map(|(_, h)| h.cached))),
+        ]);
         let insert = BulkInsert {
             table: "hook_executions",
             constants: self.constants(),
-            columns: vec![
-                Column::Text("transcript", hooks.iter().map(|(l, _)| l.transcript.to_owned()).collect()),
-                Column::Text("uuid", hooks.iter().map(|(l, _)| l.record.uuid.clone()).collect()),
-                Column::Int("line", hooks.iter().map(|(l, _)| l.line).collect()),
-                Column::Int("at", hooks.iter().map(|(l, _)| l.at).collect()),
-                Column::Bool("is_run", hooks.iter().map(|(_, h)| h.is_run).collect()),
-                Column::NullableText("run_id", hooks.iter().map(|(_, h)| h.run_id.clone()).collect()),
-                Column::Text("hook", names),
-                Column::NullableText("plugin", plugins),
-                Column::NullableText("hook_type", types),
-                Column::NullableText("directory", directories),
-                Column::NullableInt("success", flags(hooks.iter().map(|(_, h)| h.success))),
-                Column::NullableInt("duration_ms", hooks.iter().map(|(_, h)| h.duration_ms).collect()),
-                Column::NullableInt("exit_code", hooks.iter().map(|(_, h)| h.exit_code).collect()),
-                Column::NullableInt("cached", flags(hooks.iter().map(|(_, h)| h.cached))),
-            ],
+            columns,
             // The key contains the line, which is new.
             on_conflict: "",
             returning: "",
@@ -441,7 +489,8 @@ impl Derive<'_> {
                 Column::Bool("sealed", sealed),
                 Column::Text("label", texts),
             ],
-            on_conflict: "(team_id, id) DO NOTHING",
+            // The id is a hash of the text, so that the texts are the same.
+            on_conflict: "(team, id) DO NOTHING",
             returning: "",
         };
         insert.run(self.tx).await?;
@@ -466,47 +515,33 @@ impl Derive<'_> {
             signals.push(stored);
             sealed.push(is_sealed);
         }
-        let scores =
-            |value: &dyn Fn(&han_transcript::record::SentimentRecord) -> Option<f64>| -> Vec<Option<i64>> {
-                sentiments.iter().map(|(_, sentiment)| value(sentiment).map(thousandths)).collect()
-            };
+        let scores = |value: fn(&SentimentRecord) -> Option<f64>| -> Vec<Option<i64>> {
+            sentiments.iter().map(|(_, sentiment)| value(sentiment).map(thousandths)).collect()
+        };
+        let levels = |value: fn(&SentimentRecord) -> Option<&str>, words: &[&str]| -> Vec<Option<String>> {
+            let level = |level| known(Some(level), words).to_owned();
+            sentiments.iter().map(|(_, sentiment)| value(sentiment).map(level)).collect()
+        };
+        let mut columns = line_columns(sentiments.iter().map(|(line, _)| *line));
+        columns.extend([
+            Column::NullableText(
+                "message_id",
+                sentiments.iter().map(|(_, sentiment)| sentiment.message_id.clone()).collect(),
+            ),
+            Column::NullableInt("sentiment", scores(|sentiment| sentiment.sentiment_score)),
+            Column::NullableInt("frustration", scores(|sentiment| sentiment.frustration_score)),
+            Column::NullableText("sentiment_level", levels(|s| s.sentiment_level.as_deref(), SENTIMENT)),
+            Column::NullableText(
+                "frustration_level",
+                levels(|s| s.frustration_level.as_deref(), FRUSTRATION),
+            ),
+            Column::Bool("sealed", sealed),
+            Column::Text("signals", signals),
+        ]);
         let insert = BulkInsert {
             table: "sentiments",
             constants: self.constants(),
-            columns: vec![
-                Column::Text("transcript", sentiments.iter().map(|(l, _)| l.transcript.to_owned()).collect()),
-                Column::Text("uuid", sentiments.iter().map(|(l, _)| l.record.uuid.clone()).collect()),
-                Column::Int("line", sentiments.iter().map(|(l, _)| l.line).collect()),
-                Column::Int("at", sentiments.iter().map(|(l, _)| l.at).collect()),
-                Column::NullableText(
-                    "message_id",
-                    sentiments.iter().map(|(_, m)| m.message_id.clone()).collect(),
-                ),
-                Column::NullableInt("sentiment", scores(&|sentiment| sentiment.sentiment_score)),
-                Column::NullableInt("frustration", scores(&|sentiment| sentiment.frustration_score)),
-                Column::NullableText(
-                    "sentiment_level",
-                    sentiments
-                        .iter()
-                        .map(|(_, m)| {
-                            m.sentiment_level.as_deref().map(|level| known(Some(level), SENTIMENT).to_owned())
-                        })
-                        .collect(),
-                ),
-                Column::NullableText(
-                    "frustration_level",
-                    sentiments
-                        .iter()
-                        .map(|(_, m)| {
-                            m.frustration_level
-                                .as_deref()
-                                .map(|level| known(Some(level), FRUSTRATION).to_owned())
-                        })
-                        .collect(),
-                ),
-                Column::Bool("sealed", sealed),
-                Column::Text("signals", signals),
-            ],
+            columns,
             // The key contains the line, which is new.
             on_conflict: "",
             returning: "",
@@ -515,10 +550,12 @@ impl Derive<'_> {
         Ok(())
     }
 
-    /// The latest list counts, by the position of its line and not by arrival.
-    async fn todos(&self, new: &[NewLine<'_>]) -> Result<(), DbError> {
+    /// The latest list counts, by the position of its line and not by arrival. In a rewritten file, two lists may have
+    /// one position: then the one that was written later counts, and the lines of one file arrive in that order.
+    async fn todos<'a>(&self, new: &[NewLine<'a>]) -> Result<(), DbError> {
         let lists = new.iter().filter_map(|line| line.record.todos.as_ref().map(|todos| (line, todos)));
-        let Some((line, todos)) = lists.max_by_key(|(line, _)| (line.at, line.transcript, line.line)) else {
+        let place = |line: &NewLine<'a>| (line.at, line.transcript, line.line, line.ordinal);
+        let Some((line, todos)) = lists.max_by_key(|(line, _)| place(line)) else {
             return Ok(());
         };
         let (items, sealed) =
@@ -526,16 +563,15 @@ impl Derive<'_> {
         let with = |status| todos.iter().filter(|todo| todo.status == status).count() as i64;
         self.tx
             .execute(
-                "INSERT INTO todos (team_id, session_id, at, transcript, line, pending, in_progress, completed, sealed, \
-                   items) \
+                "INSERT INTO todos (team, session, at, transcript, line, pending, in_progress, completed, sealed, items) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
-                 ON CONFLICT (team_id, session_id) DO UPDATE SET at = excluded.at, transcript = excluded.transcript, \
+                 ON CONFLICT (team, session) DO UPDATE SET at = excluded.at, transcript = excluded.transcript, \
                    line = excluded.line, pending = excluded.pending, in_progress = excluded.in_progress, \
                    completed = excluded.completed, sealed = excluded.sealed, items = excluded.items \
-                 WHERE (excluded.at, excluded.transcript, excluded.line) > (todos.at, todos.transcript, todos.line)",
+                 WHERE (excluded.at, excluded.transcript, excluded.line) >= (todos.at, todos.transcript, todos.line)",
                 [
                     self.tx.team(),
-                    self.session.into(),
+                    self.number.into(),
                     line.at.into(),
                     line.transcript.into(),
                     line.line.into(),

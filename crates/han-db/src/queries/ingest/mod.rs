@@ -2,45 +2,52 @@
 //! lines.
 //!
 //! The transaction locks the session's row first, so batches of one session are serialized across processes. It then
-//! appends the lines. A conflict on the primary key, not a read, identifies lines that are already stored. Only new
-//! lines count in totals, rollups and change events, so a batch that is sent twice changes nothing.
+//! appends the lines to the log. A batch that continues at the end of its file compares nothing: a conflict on a key, not
+//! a read, identifies uuids that are known, and then `known` determines what becomes of each line. Only messages that are
+//! new count in totals, rollups and change events, so a batch that is sent twice changes nothing.
 //!
-//! `prepare` projects and seals lines before the transaction. `derive` (with `tasks` and `usage`) writes the data
-//! derived from lines, `rollup_delta` what they add to rollups, and `rederive` repeats both from stored lines.
+//! `prepare` projects and packs lines before the transaction. `derive` (with `tasks` and `usage`) writes the data derived
+//! from lines, `rollup_delta` what they add to rollups, and `rederive` repeats both from the log.
 
 pub(crate) mod derive;
+mod known;
 pub(crate) mod prepare;
 pub(crate) mod rederive;
 pub(crate) mod rollup_delta;
 pub(crate) mod tasks;
-mod usage;
+pub(crate) mod usage;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use han_crypto::FieldContext;
-use han_transcript::record::{LineRecord, TimeSource};
+use han_transcript::record::TimeSource;
 use han_types::sync::{BatchError, BatchErrorCode, TranscriptStatus};
-use han_types::{Scope, Timestamp, new_row_id};
-use sea_orm::{FromQueryResult, QueryResult};
+use han_types::{Scope, Timestamp, TranscriptName, new_row_id};
+use sea_orm::{FromQueryResult, Value};
 
 use crate::bulk_insert::{BulkInsert, Column};
 use crate::entities::{MessagePosition, ProjectDetails, RepoDetails, SessionDetails, Stamped};
 use crate::keys::TeamKeys;
+use crate::line_id::LineId;
 use crate::page::MessageCursor;
+use crate::queries::answers::{self, Answers};
 use crate::queries::projects::{project_context, repo_context};
+use crate::queries::segments::{self, File, NewSegment};
 use crate::queries::sessions::{details_context, open_details};
+use crate::segments::Entry;
 use crate::{Db, DbError, ScopedTx};
 
 use derive::{Derive, NewLine};
-use prepare::BatchLine;
-use rollup_delta::{RollupDelta, RollupKey};
+use known::{Comparison, Plan};
+use prepare::{BatchLine, PackedLines, pack};
+use rollup_delta::{RollupDelta, RollupPart, SessionDelta, add_rollups};
 
 pub use prepare::{Batch, Preparer, ReceivedBatch, ReceivedLine};
 
-/// The maximum bytes of lines in one statement; a longer line has its own statement. A batch keeps each line in memory
-/// once, sealed. The copies that the driver makes of it live as long as the statement, so this bounds them.
-const STATEMENT_BYTES: usize = 1 << 20;
+/// The number of the file `main`, and of `han`: in the order of their names, because both are in one list.
+const MAIN: i64 = 1;
+const HAN: i64 = 0;
 
 /// The result of storing a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,8 +73,8 @@ pub enum Outcome {
 pub async fn store(scope: &Scope, db: &Db, batch: Batch) -> Result<Outcome, DbError> {
     let batch = &batch;
     let attempt = |expects| {
-        db.write_or_refuse(scope, "ingest.store", move |tx| async move {
-            let write = Write { tx: &tx, keys: tx.keys()?, expects, batch, now: tx.clock().now().0 };
+        answers::with_locks(scope, db, "ingest.store", batch.session_id.as_str(), move |tx, locks| async move {
+            let write = Write { tx: &tx, keys: tx.keys()?, expects, batch, now: tx.clock().now().0, locks: &locks };
             match write.run().await {
                 Ok(outcome) => Ok(Ok(outcome)),
                 Err(Stop::Refused(refusal)) => Ok(Err(refusal)),
@@ -75,8 +82,8 @@ pub async fn store(scope: &Scope, db: &Db, batch: Batch) -> Result<Outcome, DbEr
             }
         })
     };
-    let outcome = match attempt(Expects::NewLines).await {
-        Err(error) if error.is_duplicate() => attempt(Expects::Duplicates).await,
+    let outcome = match attempt(Expects::NewUuids).await {
+        Err(error) if error.is_duplicate() => attempt(Expects::KnownUuids).await,
         outcome => outcome,
     };
     match outcome? {
@@ -102,6 +109,7 @@ impl<E: Into<DbError>> From<E> for Stop {
 
 #[derive(FromQueryResult)]
 struct SessionRow {
+    number: i32,
     user_id: String,
     project_id: Option<String>,
     metadata: String,
@@ -114,18 +122,15 @@ struct SessionRow {
 
 #[derive(FromQueryResult)]
 struct TranscriptRow {
+    number: i16,
     next_offset: i64,
+    end_line: i64,
     last_line_at: Option<i64>,
 }
 
 #[derive(FromQueryResult)]
-struct Uuid {
-    uuid: String,
-}
-
-#[derive(FromQueryResult)]
 struct UuidTime {
-    uuid: String,
+    uuid: Vec<u8>,
     at: i64,
 }
 
@@ -138,18 +143,12 @@ struct Placed<'a> {
     agent_id: Option<String>,
 }
 
-impl Placed<'_> {
-    fn new_line<'a>(&'a self, transcript: &'a str) -> NewLine<'a> {
-        NewLine { record: &self.line.record, transcript, line: self.physical, at: self.at, place: self.place }
-    }
-}
-
-/// What the transaction expects of a batch. A batch that continues at the end of its file has only new lines, unless
-/// the file repeats a line: then the transaction fails, and runs again with a check of every line.
+/// What the transaction expects of a batch. A batch that continues at the end of its file has only new uuids, unless the
+/// file repeats one: then the transaction fails, and runs again with a comparison of every line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Expects {
-    NewLines,
-    Duplicates,
+    NewUuids,
+    KnownUuids,
 }
 
 struct Write<'a> {
@@ -158,50 +157,65 @@ struct Write<'a> {
     expects: Expects,
     batch: &'a Batch,
     now: i64,
+    /// The sessions to lock.
+    locks: &'a BTreeSet<String>,
 }
 
 impl Write<'_> {
     async fn run(&self) -> Result<Outcome, Stop> {
+        let mut answers = Answers::lock(self.tx, self.locks, self.session()).await?;
         let session = self.lock_session().await?;
-        let transcript = self.lock_transcript().await?;
+        answers.lock_rest(self.tx, self.locks, self.session()).await?;
+        let transcript = self.lock_transcript(session.number).await?;
         let first_line = self.first_line(&transcript)?;
         let end = first_line + int(self.batch.consumed);
+        let file = File {
+            session_id: self.batch.session_id.clone(),
+            transcript: self.batch.transcript.clone(),
+            session: session.number,
+            number: transcript.number,
+        };
 
-        let (placed, last_at) = self.place(first_line, &transcript).await?;
-        let goes_on = self.batch.offset.is_some() && first_line == transcript.next_offset;
-        let all_new = goes_on && self.expects == Expects::NewLines;
-        let stored = self.insert_messages(&placed, session.next_ordinal, all_new).await?;
-        let new: Vec<&Placed<'_>> =
-            placed.iter().zip(&stored).filter(|(_, stored)| **stored).map(|(line, _)| line).collect();
+        let (placed, last_at) = self.place(first_line, &transcript, &file).await?;
+        let plan = self.plan(&placed, first_line, &transcript, &file).await?;
 
         let mut details = open_details(self.keys, self.session(), session.sealed, session.metadata.clone())?;
-        let before = details.clone();
+        let known_details = details.clone();
         self.merge_metadata(&mut details);
-        merge_lines(&mut details, &new);
+        let derive = self.derive(&session, &known_details, &answers);
+        // Where messages or the session's origin change, the session is derived again: before, to know what it added to the
+        // rollups, and after.
+        let origin = details.origin();
+        let derives_again = plan.revises() || (origin != derive.origin && session.next_ordinal > 0);
+        let before = if derives_again { Some(derive.rederive().await?.delta) } else { None };
+        let derive = Derive { origin, ..derive };
+        let ordinals = self.append(&placed, &plan, session.next_ordinal, first_line, &file).await?;
+        let delta = match before {
+            None => derive.run(&self.new_lines(&placed, &plan, &ordinals, &file), session.started_at).await?,
+            Some(before) => {
+                let mut delta = derive.rederive().await?.delta;
+                delta.add(-1, &before);
+                delta
+            }
+        };
+
+        let stored: Vec<&Placed<'_>> = plan.entries.iter().map(|position| &placed[*position]).collect();
+        merge_lines(&mut details, &stored);
         let project_id = self.project(&session, &details).await?;
-        let derive = self.derive();
-        let lines: Vec<NewLine<'_>> = new.iter().map(|placed| placed.new_line(self.transcript())).collect();
-        let delta = derive.run(&lines, session.started_at).await?;
-        self.update_transcript(&transcript, first_line, end, last_at, !new.is_empty()).await?;
-        let changed = !new.is_empty() || details != before || project_id != session.project_id;
-        if changed {
-            self.update_session(&session, &details, project_id.as_deref(), &new, placed.len(), &delta)
-                .await?;
+        self.update_transcript(&transcript, first_line, end, last_at, &plan, &file).await?;
+        if !stored.is_empty() || details != known_details || project_id != session.project_id {
+            self.update_session(&session, &details, project_id.as_deref(), &stored, &delta).await?;
         }
         // Last, because many sessions share these rows and lock them until they commit.
         self.add_delta(&derive, &session, project_id.as_deref(), delta).await?;
 
-        let stored = new.len() as u64;
+        let stored = stored.len() as u64;
         Ok(Outcome::Stored {
             stored,
             duplicates: placed.len() as u64 - stored,
             first_line: u64::try_from(first_line).unwrap_or_default(),
             next_offset: u64::try_from(end).unwrap_or_default(),
         })
-    }
-
-    fn team(&self) -> &str {
-        self.tx.team_id().as_str()
     }
 
     fn session(&self) -> &str {
@@ -212,31 +226,16 @@ impl Write<'_> {
         self.batch.transcript.as_str()
     }
 
-    /// Inserts the session's row, or locks it.
+    /// Locks the session's row, or inserts it.
     async fn lock_session(&self) -> Result<SessionRow, Stop> {
-        let empty = self.seal_details(&SessionDetails::default())?;
-        let row = self
-            .tx
-            .one::<SessionRow, _>(
-                "INSERT INTO sessions (team_id, session_id, id, user_id, metadata, sealed, last_activity_at, \
-                   created_at, synced_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
-                 ON CONFLICT (team_id, session_id) DO UPDATE SET synced_at = excluded.synced_at \
-                 RETURNING user_id, project_id, metadata, sealed, started_at, last_activity_at, next_ordinal, revision",
-                [
-                    self.team().into(),
-                    self.session().into(),
-                    new_row_id(self.tx.clock(), self.tx.entropy()).into(),
-                    self.tx.scope().user_id().as_str().into(),
-                    empty.0.into(),
-                    empty.1.into(),
-                    self.now.into(),
-                    self.now.into(),
-                    self.now.into(),
-                ],
-            )
-            .await?
-            .ok_or_else(|| DbError::RowMissing { table: "sessions", row: self.session().to_owned() })?;
+        let row = match self.locked_session().await? {
+            Some(row) => row,
+            None => {
+                self.insert_session().await?;
+                let missing = || DbError::RowMissing { table: "sessions", row: self.session().to_owned() };
+                self.locked_session().await?.ok_or_else(missing)?
+            }
+        };
         if row.user_id != self.tx.scope().user_id().as_str() {
             return Err(refuse(
                 BatchErrorCode::SessionOwned,
@@ -252,23 +251,66 @@ impl Write<'_> {
         Ok(row)
     }
 
-    async fn was_deleted(&self) -> Result<bool, DbError> {
-        let sql = "SELECT session_id FROM deleted_sessions WHERE team_id = $1 AND session_id = $2";
-        Ok(!self.tx.rows(sql, [self.team().into(), self.session().into()]).await?.is_empty())
+    async fn locked_session(&self) -> Result<Option<SessionRow>, DbError> {
+        let lock = self.tx.dialect().for_update();
+        let sql = format!(
+            "SELECT number, user_id, project_id, metadata, sealed, started_at, last_activity_at, next_ordinal, revision \
+             FROM sessions WHERE team = $1 AND session_id = $2{lock}"
+        );
+        self.tx.one(&sql, [self.tx.team(), self.session().into()]).await
     }
 
-    async fn lock_transcript(&self) -> Result<TranscriptRow, DbError> {
-        let row = self
-            .tx
-            .one::<TranscriptRow, _>(
-                "INSERT INTO transcripts (team_id, session_id, transcript, next_offset, sealed) \
-                 VALUES ($1, $2, $3, 0, $4) \
-                 ON CONFLICT (team_id, session_id, transcript) DO UPDATE SET next_offset = transcripts.next_offset \
-                 RETURNING next_offset, last_line_at",
-                [self.team().into(), self.session().into(), self.transcript().into(), false.into()],
+    /// Another push may insert it at the same time; both then lock the same row.
+    async fn insert_session(&self) -> Result<(), DbError> {
+        let (metadata, sealed) = self.seal_details(&SessionDetails::default())?;
+        self.tx
+            .execute(
+                "INSERT INTO sessions (team, session_id, id, user_id, metadata, sealed, last_activity_at, created_at, \
+                   synced_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (team, session_id) DO NOTHING",
+                [
+                    self.tx.team(),
+                    self.session().into(),
+                    new_row_id(self.tx.clock(), self.tx.entropy()).into(),
+                    self.tx.scope().user_id().as_str().into(),
+                    metadata.into(),
+                    sealed.into(),
+                    self.now.into(),
+                    self.now.into(),
+                    self.now.into(),
+                ],
             )
             .await?;
+        Ok(())
+    }
+
+    async fn was_deleted(&self) -> Result<bool, DbError> {
+        let sql = "SELECT session_id FROM deleted_sessions WHERE team = $1 AND session_id = $2";
+        Ok(!self.tx.rows(sql, [self.tx.team(), self.session().into()]).await?.is_empty())
+    }
+
+    /// The file's row, which the lock on the session's row protects, or a new one.
+    async fn lock_transcript(&self, session: i32) -> Result<TranscriptRow, DbError> {
+        let number = match self.transcript() {
+            TranscriptName::HAN => HAN.to_string(),
+            TranscriptName::MAIN => MAIN.to_string(),
+            _ => format!(
+                "(SELECT COALESCE(MAX(number), {MAIN}) + 1 FROM transcripts WHERE team = $1 AND session = $2 \
+                 AND number >= {MAIN})"
+            ),
+        };
+        let select = "SELECT number, next_offset, end_line, last_line_at FROM transcripts \
+                      WHERE team = $1 AND session = $2 AND name = $3";
+        let key: [Value; 3] = [self.tx.team(), i64::from(session).into(), self.transcript().into()];
+        if let Some(row) = self.tx.one(select, key.clone()).await? {
+            return Ok(row);
+        }
+        let insert = format!(
+            "INSERT INTO transcripts (team, session, number, name, sealed) VALUES ($1, $2, {number}, $3, $4)"
+        );
+        self.tx.execute(&insert, key.clone().into_iter().chain([false.into()])).await?;
         let row_id = || format!("{}/{}", self.session(), self.transcript());
+        let row = self.tx.one(select, key).await?;
         row.ok_or_else(|| DbError::RowMissing { table: "transcripts", row: row_id() })
     }
 
@@ -296,8 +338,9 @@ impl Write<'_> {
         &self,
         first_line: i64,
         transcript: &TranscriptRow,
+        file: &File,
     ) -> Result<(Vec<Placed<'_>>, Option<i64>), DbError> {
-        let leaves = self.leaves().await?;
+        let leaves = self.leaves(file).await?;
         // A batch that repeats lines does not follow the last stored line.
         let mut before = transcript.last_line_at.filter(|_| first_line == transcript.next_offset);
         // Lines before the first one with a time get that time. If no line has a time, they get the time of arrival.
@@ -331,7 +374,7 @@ impl Write<'_> {
     }
 
     /// The times of the lines that summaries name as their leaves, from this batch or from the database.
-    async fn leaves(&self) -> Result<HashMap<String, i64>, DbError> {
+    async fn leaves(&self, file: &File) -> Result<HashMap<String, i64>, DbError> {
         let mut wanted: HashSet<&str> = self
             .batch
             .lines
@@ -355,86 +398,181 @@ impl Write<'_> {
         if !wanted.is_empty() {
             let dialect = self.tx.dialect();
             let sql = format!(
-                "SELECT uuid, at FROM messages WHERE team_id = $1 AND session_id = $2 AND transcript = $3 AND {}",
-                dialect.is_any("uuid", 4)
+                "SELECT uuid, at FROM messages WHERE team = $1 AND session = $2 AND transcript = $3 AND {}",
+                dialect.is_any_bytes("uuid", 4)
             );
-            let values =
-                [self.team().into(), self.session().into(), self.transcript().into(), dialect.list(wanted)];
-            let rows: Vec<UuidTime> = self.tx.all(&sql, values).await?;
-            found.extend(rows.into_iter().map(|row| (row.uuid, row.at)));
+            let ids: HashMap<[u8; 16], &str> =
+                wanted.into_iter().map(|uuid| (LineId::of(uuid).bytes, uuid)).collect();
+            let values = [
+                self.tx.team(),
+                i64::from(file.session).into(),
+                i64::from(file.number).into(),
+                dialect.byte_list(ids.keys()),
+            ];
+            for row in self.tx.all::<UuidTime, _>(&sql, values).await? {
+                if let Some(uuid) = ids.get(row.uuid.as_slice()) {
+                    found.insert((*uuid).to_owned(), row.at);
+                }
+            }
         }
         Ok(found)
     }
 
-    /// Appends the lines; returns for each whether it is new. With `all_new`, a line that is not new is an error
-    /// ([`DbError::is_duplicate`]).
+    /// What becomes of each line.
+    async fn plan(
+        &self,
+        placed: &[Placed<'_>],
+        first_line: i64,
+        transcript: &TranscriptRow,
+        file: &File,
+    ) -> Result<Plan, DbError> {
+        let has_offset = self.batch.offset.is_some();
+        // After a file was truncated, the log holds lines behind its next offset.
+        let overlaps = has_offset && first_line < transcript.end_line.max(transcript.next_offset);
+        let mut uuids = HashSet::new();
+        let distinct = placed.iter().all(|placed| uuids.insert(placed.line.id.bytes));
+        if self.expects == Expects::NewUuids && !overlaps && distinct {
+            return Ok(Plan::all_new(placed));
+        }
+        Comparison { tx: self.tx, file, placed, has_offset, overlaps }.plan().await
+    }
+
+    /// Writes entries of the log and messages; returns the ordinal of each stored line, by its position.
+    async fn append(
+        &self,
+        placed: &[Placed<'_>],
+        plan: &Plan,
+        next_ordinal: i64,
+        first_line: i64,
+        file: &File,
+    ) -> Result<HashMap<usize, i64>, DbError> {
+        let ordinals: HashMap<usize, i64> = plan.entries.iter().copied().zip(next_ordinal..).collect();
+        let segments = if plan.entries.len() == placed.len() {
+            let moved = self.batch.segments.iter().map(|segment| {
+                let extent = segment.extent.moved_by(next_ordinal, first_line)?;
+                Ok(PackedLines { extent, ..segment.clone() })
+            });
+            moved.collect::<Result<_, DbError>>()?
+        } else {
+            pack(plan.entries.iter().zip(next_ordinal..).map(|(position, ordinal)| Entry {
+                ordinal,
+                line: placed[*position].physical,
+                text: placed[*position].line.text.as_bytes(),
+            }))?
+        };
+        let new = segments.into_iter().map(|segment| {
+            let times = plan.entries[segment.lines].iter().map(|position| placed[*position].at);
+            NewSegment {
+                extent: segment.extent,
+                first_at: times.clone().min().unwrap_or_default(),
+                last_at: times.max().unwrap_or_default(),
+                content: segment.content,
+            }
+        });
+        segments::insert(self.tx, self.batch.seals, file, new.collect()).await?;
+        for ordinal in &plan.filled {
+            let sql = "DELETE FROM messages WHERE team = $1 AND session = $2 AND ordinal = $3";
+            self.tx.execute(sql, [self.tx.team(), i64::from(file.session).into(), (*ordinal).into()]).await?;
+        }
+        self.insert_messages(placed, plan, &ordinals, file).await?;
+        for (known, position) in &plan.revisions {
+            self.revise(*known, ordinals[position], &placed[*position], file).await?;
+        }
+        Ok(ordinals)
+    }
+
     async fn insert_messages(
         &self,
         placed: &[Placed<'_>],
-        next_ordinal: i64,
-        all_new: bool,
-    ) -> Result<Vec<bool>, DbError> {
-        // A statement must not contain a key twice; of identical lines, the first counts.
-        let mut seen = HashSet::new();
-        let once: Vec<bool> = placed.iter().map(|p| seen.insert(p.line.record.uuid.as_str())).collect();
-        let rows: Vec<(i64, &Placed<'_>)> = (next_ordinal..)
-            .zip(placed.iter().zip(&once).filter(|(_, once)| **once).map(|(placed, _)| placed))
-            .collect();
-        let mut new = HashSet::new();
-        for rows in statements(&rows) {
-            for row in self.insert_rows(rows, all_new).await? {
-                new.insert(Uuid::from_query_result(&row, "")?.uuid);
-            }
-        }
-        if all_new {
-            return Ok(once);
-        }
-        Ok(placed.iter().zip(once).map(|(p, once)| once && new.contains(&p.line.record.uuid)).collect())
-    }
-
-    /// Runs one statement; returns the uuids of the new rows, unless all must be new.
-    async fn insert_rows(
-        &self,
-        rows: &[(i64, &Placed<'_>)],
-        all_new: bool,
-    ) -> Result<Vec<QueryResult>, DbError> {
-        let texts = |value: &dyn Fn(&LineRecord) -> String| -> Vec<String> {
-            rows.iter().map(|(_, p)| value(&p.line.record)).collect()
-        };
-        let nullable = |value: &dyn Fn(&LineRecord) -> Option<String>| -> Vec<Option<String>> {
-            rows.iter().map(|(_, p)| value(&p.line.record)).collect()
-        };
+        plan: &Plan,
+        ordinals: &HashMap<usize, i64>,
+        file: &File,
+    ) -> Result<(), DbError> {
+        let rows: Vec<(i64, &Placed<'_>, &LineId)> =
+            plan.messages.iter().map(|(position, id)| (ordinals[position], &placed[*position], id)).collect();
         let ints = |value: &dyn Fn(i64, &Placed<'_>) -> i64| -> Vec<i64> {
-            rows.iter().map(|(ordinal, p)| value(*ordinal, p)).collect()
+            rows.iter().map(|(ordinal, placed, _)| value(*ordinal, placed)).collect()
+        };
+        let texts = |value: &dyn Fn(&Placed<'_>) -> Option<String>| -> Vec<Option<String>> {
+            rows.iter().map(|(_, placed, _)| value(placed)).collect()
         };
         let insert = BulkInsert {
             table: "messages",
             constants: vec![
-                ("team_id", self.team().into()),
-                ("session_id", self.session().into()),
-                ("transcript", self.transcript().into()),
+                ("team", self.tx.team()),
+                ("session", i64::from(file.session).into()),
+                ("transcript", i64::from(file.number).into()),
             ],
             columns: vec![
-                Column::Text("uuid", texts(&|r| r.uuid.clone())),
                 Column::Int("ordinal", ints(&|ordinal, _| ordinal)),
-                Column::Int("line", ints(&|_, p| p.physical)),
-                Column::Int("at", ints(&|_, p| p.at)),
-                Column::Int("place", ints(&|_, p| p.place.code())),
-                Column::Text("kind", texts(&|r| r.kind.as_str().to_owned())),
-                Column::Text("line_type", texts(&|r| r.line_type.clone())),
-                Column::NullableText("role", nullable(&|r| r.role.clone())),
-                Column::NullableText("parent_uuid", nullable(&|r| r.parent_uuid.clone())),
-                Column::NullableText("agent_id", rows.iter().map(|(_, p)| p.agent_id.clone()).collect()),
-                Column::NullableText("tool_name", nullable(&|r| r.tool_name.clone())),
-                Column::NullableText("model", nullable(&|r| r.model.clone())),
-                Column::Int("bytes", ints(&|_, p| int(p.line.bytes))),
-                Column::Bool("sealed", rows.iter().map(|(_, p)| p.line.sealed).collect()),
-                Column::Text("body", rows.iter().map(|(_, p)| p.line.body.clone()).collect()),
+                Column::Int("line", ints(&|_, placed| placed.physical)),
+                Column::Bytes("uuid", rows.iter().map(|(_, _, id)| id.bytes.to_vec()).collect()),
+                Column::NullableText("uuid_text", rows.iter().map(|(_, _, id)| id.text.clone()).collect()),
+                Column::Int("at", ints(&|_, placed| placed.at)),
+                Column::Int("place", ints(&|_, placed| placed.place.code())),
+                Column::Int("kind", ints(&|_, placed| placed.line.record.kind.code().into())),
+                Column::Int("bytes", ints(&|_, placed| int(placed.line.text.len() as u64))),
+                Column::NullableText("agent_id", texts(&|placed| placed.agent_id.clone())),
+                Column::NullableText("tool_name", texts(&|placed| placed.line.record.tool_name.clone())),
+                Column::NullableText("model", texts(&|placed| placed.line.record.model.clone())),
             ],
-            on_conflict: if all_new { "" } else { "(team_id, session_id, transcript, uuid) DO NOTHING" },
-            returning: if all_new { "" } else { "uuid" },
+            on_conflict: "",
+            returning: "",
         };
-        insert.run(self.tx).await
+        insert.run(self.tx).await?;
+        Ok(())
+    }
+
+    /// Lets the message with the ordinal `known` point to another entry.
+    async fn revise(
+        &self,
+        known: i64,
+        ordinal: i64,
+        placed: &Placed<'_>,
+        file: &File,
+    ) -> Result<(), DbError> {
+        let record = &placed.line.record;
+        let sql = "UPDATE messages SET ordinal = $4, line = $5, at = $6, place = $7, kind = $8, bytes = $9, agent_id = $10, \
+                   tool_name = $11, model = $12 WHERE team = $1 AND session = $2 AND ordinal = $3";
+        let values = [
+            self.tx.team(),
+            i64::from(file.session).into(),
+            known.into(),
+            ordinal.into(),
+            placed.physical.into(),
+            placed.at.into(),
+            placed.place.code().into(),
+            i64::from(record.kind.code()).into(),
+            int(placed.line.text.len() as u64).into(),
+            placed.agent_id.clone().into(),
+            record.tool_name.clone().into(),
+            record.model.clone().into(),
+        ];
+        self.tx.execute(sql, values).await?;
+        Ok(())
+    }
+
+    /// The lines that are new messages, for what is derived from them.
+    fn new_lines<'p>(
+        &'p self,
+        placed: &'p [Placed<'_>],
+        plan: &Plan,
+        ordinals: &HashMap<usize, i64>,
+        file: &File,
+    ) -> Vec<NewLine<'p>> {
+        let line = |(position, _): &(usize, LineId)| {
+            let placed = &placed[*position];
+            NewLine {
+                record: &placed.line.record,
+                ordinal: ordinals[position],
+                transcript: self.transcript(),
+                transcript_number: file.number.into(),
+                line: placed.physical,
+                at: placed.at,
+                place: placed.place,
+            }
+        };
+        plan.messages.iter().map(line).collect()
     }
 
     fn merge_metadata(&self, details: &mut SessionDetails) {
@@ -448,9 +586,10 @@ impl Write<'_> {
         put(&mut details.project_path, &given.project_path);
         put(&mut details.git_remote, &given.git_remote);
         put(&mut details.pushed_branch, &given.git_branch);
-        if let Some(ended) = given.ended_at.as_deref().and_then(Timestamp::parse_rfc3339) {
-            details.ended_at = Some(ended.0);
-        }
+        let time = |text: &Option<String>| text.as_deref().and_then(Timestamp::parse_rfc3339).map(|time| time.0);
+        details.ended_at = time(&given.ended_at).or(details.ended_at);
+        details.file_created_at = time(&given.file_created_at).or(details.file_created_at);
+        details.fork_depth = given.fork_depth.or(details.fork_depth);
     }
 
     /// The session's project, inserted if it is new: from the path in the metadata, otherwise from the first path in a
@@ -476,10 +615,10 @@ impl Write<'_> {
                 )?;
                 self.tx
                     .execute(
-                        "INSERT INTO repos (team_id, id, details, sealed, created_at) VALUES ($1, $2, $3, $4, $5) \
-                         ON CONFLICT (team_id, id) DO NOTHING",
+                        "INSERT INTO repos (team, id, details, sealed, created_at) VALUES ($1, $2, $3, $4, $5) \
+                         ON CONFLICT (team, id) DO NOTHING",
                         [
-                            self.team().into(),
+                            self.tx.team(),
                             repo_id.as_str().into(),
                             stored.into(),
                             sealed.into(),
@@ -496,10 +635,10 @@ impl Write<'_> {
             self.keys.seal(self.batch.seals, project_context(id.as_str()), &json, self.tx.entropy())?;
         self.tx
             .execute(
-                "INSERT INTO projects (team_id, id, repo_id, details, sealed, created_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (team_id, id) DO NOTHING",
+                "INSERT INTO projects (team, id, repo_id, details, sealed, created_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (team, id) DO NOTHING",
                 [
-                    self.team().into(),
+                    self.tx.team(),
                     id.as_str().into(),
                     repo_id.clone().into(),
                     stored.into(),
@@ -513,8 +652,8 @@ impl Write<'_> {
         if repo_id.is_some() {
             self.tx
                 .execute(
-                    "UPDATE projects SET repo_id = $3 WHERE team_id = $1 AND id = $2 AND repo_id IS NULL",
-                    [self.team().into(), id.as_str().into(), repo_id.into()],
+                    "UPDATE projects SET repo_id = $3 WHERE team = $1 AND id = $2 AND repo_id IS NULL",
+                    [self.tx.team(), id.as_str().into(), repo_id.into()],
                 )
                 .await?;
         }
@@ -527,11 +666,12 @@ impl Write<'_> {
         first_line: i64,
         end: i64,
         last_at: Option<i64>,
-        any_new: bool,
+        plan: &Plan,
+        file: &File,
     ) -> Result<(), DbError> {
-        // A batch of known lines is a retry and does not move the offset back. A batch with new lines at an earlier
-        // offset is from a rewritten file: the file continues from there.
-        let moves = end > transcript.next_offset || any_new;
+        // A batch of known lines is a retry and does not move the offset back, nor does one that only fills omitted
+        // lines. Any other batch with new lines at an earlier offset is from a rewritten file: the file continues there.
+        let moves = end > transcript.next_offset || (!plan.entries.is_empty() && !plan.only_fills);
         if !moves || first_line == end {
             return Ok(());
         }
@@ -546,13 +686,14 @@ impl Write<'_> {
         };
         self.tx
             .execute(
-                "UPDATE transcripts SET next_offset = $4, last_line_hash = $5, sealed = $6, last_line_at = $7 \
-                 WHERE team_id = $1 AND session_id = $2 AND transcript = $3",
+                "UPDATE transcripts SET next_offset = $4, end_line = $5, last_line_hash = $6, sealed = $7, \
+                   last_line_at = $8 WHERE team = $1 AND session = $2 AND number = $3",
                 [
-                    self.team().into(),
-                    self.session().into(),
-                    self.transcript().into(),
+                    self.tx.team(),
+                    i64::from(file.session).into(),
+                    i64::from(file.number).into(),
                     end.into(),
+                    end.max(transcript.end_line).into(),
                     hash.into(),
                     sealed.into(),
                     last_at.into(),
@@ -572,71 +713,53 @@ impl Write<'_> {
         session: &SessionRow,
         details: &SessionDetails,
         project_id: Option<&str>,
-        new: &[&Placed<'_>],
-        lines: usize,
+        stored: &[&Placed<'_>],
         delta: &RollupDelta,
     ) -> Result<(), DbError> {
         let (metadata, sealed) = self.seal_details(details)?;
-        let times = new.iter().map(|placed| placed.at);
+        let times = stored.iter().map(|placed| placed.at);
         let started = times.clone().chain(session.started_at).min();
         // Before the first line, this is the time of the push.
         let was_push_time = session.started_at.is_none();
         let last = times.chain(session.last_activity_at.filter(|_| !was_push_time)).max();
-        let delta = delta.session_delta();
-        self.tx
-            .execute(
-                "UPDATE sessions SET metadata = $3, sealed = $4, project_id = $5, started_at = $6, \
-                   last_activity_at = COALESCE($7, last_activity_at), line_count = line_count + $8, \
-                   message_count = message_count + $9, turn_count = turn_count + $10, \
-                   compaction_count = compaction_count + $11, input_tokens = input_tokens + $12, \
-                   output_tokens = output_tokens + $13, cache_read_tokens = cache_read_tokens + $14, \
-                   cache_creation_5m_tokens = cache_creation_5m_tokens + $15, \
-                   cache_creation_1h_tokens = cache_creation_1h_tokens + $16, \
-                   next_ordinal = next_ordinal + $17, revision = $18, tool_use_count = tool_use_count + $19, \
-                   file_change_count = file_change_count + $20, lines_added = lines_added + $21, \
-                   lines_removed = lines_removed + $22, task_count = task_count + $23, \
-                   task_done_count = task_done_count + $24, sentiment_count = sentiment_count + $25, \
-                   sentiment_sum = sentiment_sum + $26 \
-                 WHERE team_id = $1 AND session_id = $2",
-                [
-                    self.team().into(),
-                    self.session().into(),
-                    metadata.into(),
-                    sealed.into(),
-                    project_id.into(),
-                    started.into(),
-                    last.into(),
-                    (new.len() as i64).into(),
-                    delta.messages.into(),
-                    delta.turns.into(),
-                    delta.compactions.into(),
-                    delta.tokens.input.into(),
-                    delta.tokens.output.into(),
-                    delta.tokens.cache_read.into(),
-                    delta.tokens.cache_creation_5m.into(),
-                    delta.tokens.cache_creation_1h.into(),
-                    (lines as i64).into(),
-                    (session.revision + 1).into(),
-                    delta.tool_uses.into(),
-                    delta.file_changes.into(),
-                    delta.lines_added.into(),
-                    delta.lines_removed.into(),
-                    delta.tasks.into(),
-                    delta.tasks_done.into(),
-                    delta.sentiments.into(),
-                    delta.sentiment_sum.into(),
-                ],
-            )
-            .await?;
+        let lines = stored.len() as i64;
+        let delta = SessionDelta { lines, ..delta.session_delta() };
+        let sql = format!(
+            "UPDATE sessions SET metadata = $3, sealed = $4, project_id = $5, started_at = $6, \
+               last_activity_at = COALESCE($7, last_activity_at), next_ordinal = next_ordinal + $8, revision = $9, \
+               synced_at = $10, {} WHERE team = $1 AND number = $2",
+            SessionDelta::add_sql(11)
+        );
+        let values: [Value; 10] = [
+            self.tx.team(),
+            i64::from(session.number).into(),
+            metadata.into(),
+            sealed.into(),
+            project_id.into(),
+            started.into(),
+            last.into(),
+            lines.into(),
+            (session.revision + 1).into(),
+            self.now.into(),
+        ];
+        self.tx.execute(&sql, values.into_iter().chain(delta.values())).await?;
         Ok(())
     }
 
-    fn derive(&self) -> Derive<'_> {
-        Derive { tx: self.tx, keys: self.keys, seals: self.batch.seals, session: self.session() }
+    fn derive<'a>(&'a self, session: &SessionRow, details: &SessionDetails, answers: &'a Answers) -> Derive<'a> {
+        Derive {
+            tx: self.tx,
+            keys: self.keys,
+            seals: self.batch.seals,
+            session: self.session(),
+            number: session.number.into(),
+            origin: details.origin(),
+            answers,
+        }
     }
 
-    /// Adds the delta to the rollups of the session's project. If the project was unknown before this batch, everything
-    /// that was counted without a project moves to it.
+    /// Adds the delta to the rollups of the session's project, and what changed for other sessions to theirs. If the
+    /// project was unknown before this batch, everything that was counted without a project moves to it.
     async fn add_delta(
         &self,
         derive: &Derive<'_>,
@@ -644,32 +767,24 @@ impl Write<'_> {
         project_id: Option<&str>,
         delta: RollupDelta,
     ) -> Result<(), DbError> {
-        let key = RollupKey { user: self.tx.scope().user_id().as_str(), session: self.session() };
+        let part = |project: &str, delta| RollupPart {
+            user_id: self.tx.scope().user_id().to_string(),
+            session_id: self.session().to_owned(),
+            project_id: project.to_owned(),
+            delta,
+        };
         let moves = project_id.is_some() && session.project_id.is_none() && session.started_at.is_some();
-        if !moves {
-            return key.add(self.tx, &[(project_id.unwrap_or_default(), &delta)]).await;
-        }
-        let whole = derive.rederive().await?.delta;
-        let mut left = delta;
-        left.add(-1, &whole);
-        key.add(self.tx, &[("", &left), (project_id.unwrap_or_default(), &whole)]).await
+        let mut parts = if moves {
+            let whole = derive.rederive().await?.delta;
+            let mut left = delta;
+            left.add(-1, &whole);
+            vec![part("", left), part(project_id.unwrap_or_default(), whole)]
+        } else {
+            vec![part(project_id.unwrap_or_default(), delta)]
+        };
+        parts.extend(derive.answers.write_others(self.tx).await?);
+        add_rollups(self.tx, &parts).await
     }
-}
-
-/// Splits rows into statements.
-fn statements<'a, 'b>(
-    mut rows: &'a [(i64, &'b Placed<'b>)],
-) -> impl Iterator<Item = &'a [(i64, &'b Placed<'b>)]> {
-    std::iter::from_fn(move || {
-        let mut bytes = 0;
-        let fits = rows.iter().take_while(|(_, placed)| {
-            bytes += placed.line.body.len();
-            bytes <= STATEMENT_BYTES
-        });
-        let (statement, rest) = rows.split_at(fits.count().max(1).min(rows.len()));
-        rows = rest;
-        (!statement.is_empty()).then_some(statement)
-    })
 }
 
 /// Refuses the batch, which rolls its transaction back.
@@ -687,8 +802,9 @@ fn hash_context(row_id: &str) -> FieldContext<'_> {
     FieldContext { table: "transcripts", row_id, column: "last_line_hash" }
 }
 
-fn merge_lines(details: &mut SessionDetails, new: &[&Placed<'_>]) {
-    for placed in new {
+/// Repeats of a line count, too: a title that is set, replaced, and set again is the last one.
+fn merge_lines(details: &mut SessionDetails, stored: &[&Placed<'_>]) {
+    for placed in stored {
         let record = &placed.line.record;
         let at = MessageCursor {
             at: placed.at,
@@ -742,9 +858,9 @@ pub async fn status(scope: &Scope, db: &Db) -> Result<Vec<TranscriptStatus>, DbE
     let tx = db.read(scope, "ingest.status").await?;
     let rows: Vec<StatusRow> = tx
         .all(
-            "SELECT t.session_id, t.transcript, t.next_offset, t.last_line_hash, t.sealed \
-             FROM transcripts t JOIN sessions s ON s.team_id = t.team_id AND s.session_id = t.session_id \
-             WHERE t.team_id = $1 AND s.user_id = $2 ORDER BY t.session_id, t.transcript",
+            "SELECT s.session_id, t.name AS transcript, t.next_offset, t.last_line_hash, t.sealed \
+             FROM transcripts t JOIN sessions s ON s.team = t.team AND s.number = t.session \
+             WHERE t.team = $1 AND s.user_id = $2 ORDER BY s.session_id, t.name",
             [tx.team(), scope.user_id().as_str().into()],
         )
         .await?;

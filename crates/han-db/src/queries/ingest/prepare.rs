@@ -1,18 +1,19 @@
-//! From the received lines of a batch to a batch to store: projects each line and seals it. CPU-bound, no database:
-//! everything here runs before the transaction and off the async threads.
+//! From the received lines of a batch to a batch to store: projects each line, and packs the lines to segments.
+//! CPU-bound, no database: everything here runs before the transaction and off the async threads. Segments are packed on
+//! the assumption that all lines are new; the transaction moves them to their ordinals and seals them.
 
-use std::fmt::Write as _;
-use std::sync::Arc;
+use std::ops::Range;
 
-use han_crypto::FieldContext;
+use han_crypto::{Packed, to_hex};
 use han_transcript::line_text;
 use han_transcript::record::{LineContext, LineRecord, project};
 use han_types::sync::SessionMetadata;
-use han_types::{MessageKey, Scope, SessionId, TranscriptName};
+use han_types::{SessionId, TranscriptName};
 use sha2::{Digest as _, Sha256};
 
-use crate::keys::TeamKeys;
-use crate::{Db, DbError};
+use crate::DbError;
+use crate::line_id::LineId;
+use crate::segments::{Encoded, Entry, Extent, SegmentBuilder};
 
 /// Consecutive lines of one file, as they were received. The caller has checked names, limits and lines.
 #[derive(Clone, Debug)]
@@ -40,7 +41,7 @@ pub struct ReceivedLine<'a> {
     pub text: &'a str,
 }
 
-/// A batch to store: its lines are projected and sealed.
+/// A batch to store: its lines are projected and packed.
 #[derive(Clone, Debug)]
 pub struct Batch {
     pub(super) session_id: SessionId,
@@ -49,6 +50,7 @@ pub struct Batch {
     pub(super) consumed: u64,
     pub(super) metadata: SessionMetadata,
     pub(super) lines: Vec<BatchLine>,
+    pub(super) segments: Vec<PackedLines>,
     /// SHA-256 of the bytes of the batch's last line, in lowercase hexadecimal, if that line is stored.
     pub(super) last_line_hash: Option<String>,
     /// Whether the content of the team is sealed.
@@ -56,85 +58,106 @@ pub struct Batch {
 }
 
 /// A line to store.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct BatchLine {
     /// Its position in the batch.
     pub index: u64,
     /// The records projected from it.
     pub record: LineRecord,
-    /// The line as it was received, sealed if `sealed`.
-    pub body: String,
-    /// Whether `body` is sealed.
-    pub sealed: bool,
-    /// The size of the line as it was received, in bytes.
-    pub bytes: u64,
+    /// The stored form of its uuid.
+    pub id: LineId,
+    /// The line as it was received. Only a batch with lines that are known, or may be, reads it.
+    pub text: Box<str>,
 }
 
-/// Prepares the batches of one team. Cloning is cheap.
+impl std::fmt::Debug for BatchLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BatchLine").field("index", &self.index).field("len", &self.text.len()).finish_non_exhaustive()
+    }
+}
+
+/// Consecutive lines of a batch, packed. Their ordinals are their positions among the batch's lines, their line numbers
+/// those in the batch.
 #[derive(Clone, Debug)]
+pub(super) struct PackedLines {
+    pub content: Packed,
+    pub extent: Extent,
+    /// The positions of its lines.
+    pub lines: Range<usize>,
+}
+
+/// Prepares batches.
+#[derive(Clone, Copy, Debug)]
 pub struct Preparer {
-    db: Db,
-    keys: Arc<TeamKeys>,
     seals: bool,
 }
 
 impl Preparer {
-    /// For batches of the scope's team. `seals` says whether the content of the team is sealed.
-    ///
-    /// # Errors
-    /// [`DbError::KeyMissing`] if the team has no keys, [`DbError::Crypto`] if they cannot be opened.
-    pub async fn new(scope: &Scope, db: &Db, seals: bool) -> Result<Self, DbError> {
-        Ok(Self { db: db.clone(), keys: db.keys().team(db, scope.team_id()).await?, seals })
+    /// For batches of a team. `seals` says whether its content is sealed.
+    #[must_use]
+    pub fn new(seals: bool) -> Self {
+        Self { seals }
     }
 
-    /// Projects and seals the lines of a batch. CPU-bound: call it off the async threads.
+    /// Projects and packs the lines of a batch. CPU-bound: call it off the async threads.
     ///
     /// # Errors
-    /// [`DbError::Crypto`] if a line cannot be sealed.
+    /// Never in practice: if the lines' numbers overflow.
     pub fn prepare(&self, received: ReceivedBatch<'_>) -> Result<Batch, DbError> {
         let ReceivedBatch { session_id, transcript, offset, consumed, metadata, lines: received } = received;
-        let mut key = MessageKey { session_id, transcript, uuid: String::new() };
-        let mut lines = Vec::with_capacity(received.len());
-        for line in &received {
-            lines.push(self.line(line, &mut key)?);
-        }
+        let line = |line: &ReceivedLine<'_>| {
+            let record = project_line(session_id.as_str(), transcript.as_str(), line.text);
+            BatchLine { index: line.index, id: LineId::of(&record.uuid), record, text: line.text.into() }
+        };
+        let lines: Vec<BatchLine> = received.iter().map(line).collect();
+        let segments = pack((0..).zip(&received).map(|(ordinal, line)| Entry {
+            ordinal,
+            line: i64::try_from(line.index).unwrap_or(i64::MAX),
+            text: line.text.as_bytes(),
+        }))?;
         let last = received.last().filter(|last| last.index + 1 == consumed);
         Ok(Batch {
-            session_id: key.session_id,
-            transcript: key.transcript,
+            segments,
+            session_id,
+            transcript,
             offset,
             consumed,
             metadata,
             lines,
-            last_line_hash: last.map(|last| sha256_hex(&line_text(last.text))),
+            last_line_hash: last.map(|last| to_hex(&Sha256::digest(line_text(last.text).as_bytes()))),
             seals: self.seals,
         })
     }
-
-    fn line(&self, line: &ReceivedLine<'_>, key: &mut MessageKey) -> Result<BatchLine, DbError> {
-        let record = project_line(key.session_id.as_str(), key.transcript.as_str(), line.text);
-        key.uuid.clone_from(&record.uuid);
-        let row_id = key.row_id();
-        let (body, sealed) =
-            self.keys.seal(self.seals, body_context(&row_id), line.text, self.db.entropy())?;
-        Ok(BatchLine { index: line.index, record, body, sealed, bytes: line.text.len() as u64 })
-    }
 }
 
-/// The records of a line, from its unsealed body.
+/// Packs lines to segments of bounded size.
+///
+/// # Errors
+/// If a number overflows, or ordinals do not increase.
+pub(super) fn pack<'a>(lines: impl Iterator<Item = Entry<'a>>) -> Result<Vec<PackedLines>, DbError> {
+    let mut packed = Vec::new();
+    let mut builder = SegmentBuilder::new();
+    let mut first = 0;
+    let mut finish = |builder: SegmentBuilder<'a>, end: usize| -> Result<(), DbError> {
+        if let Some(Encoded { content, extent }) = builder.finish()? {
+            packed.push(PackedLines { content: Packed::new(&content), extent, lines: first..end });
+            first = end;
+        }
+        Ok(())
+    };
+    let mut end = 0;
+    for line in lines {
+        if !builder.has_room_for(line.text.len()) {
+            finish(std::mem::take(&mut builder), end)?;
+        }
+        builder.push(line)?;
+        end += 1;
+    }
+    finish(builder, end)?;
+    Ok(packed)
+}
+
+/// The records of a line, from its body.
 pub(crate) fn project_line(session_id: &str, transcript: &str, body: &str) -> LineRecord {
     project(&line_text(body), &LineContext { session_id, transcript })
-}
-
-/// The context of the sealed text of a line; the row id is that of its [`MessageKey`].
-pub(crate) fn body_context(row_id: &str) -> FieldContext<'_> {
-    FieldContext { table: "messages", row_id, column: "body" }
-}
-
-fn sha256_hex(text: &str) -> String {
-    let digest = Sha256::digest(text.as_bytes());
-    digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }

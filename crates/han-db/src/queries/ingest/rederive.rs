@@ -1,23 +1,21 @@
-//! Derives a session again from its stored lines: for `rebuild`, for a session whose project becomes known, and for a
-//! session that is deleted.
+//! Derives a session again from its log: for `rebuild`, for a batch that revises messages, for a session whose project
+//! becomes known, and for a session that is deleted. It reads segment by segment, in the order of file and ordinal, so its
+//! memory does not depend on the size of the session.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use han_transcript::record::LineRecord;
-use sea_orm::FromQueryResult;
+use sea_orm::{FromQueryResult, Value};
 
 use super::derive::{Derive, NewLine};
-use super::prepare::{body_context, project_line};
+use super::prepare::project_line;
 use super::rollup_delta::RollupDelta;
 use crate::DbError;
 use crate::entities::MessagePosition;
 use crate::error::blocking;
-use crate::keys::TeamKeys;
+use crate::line_id::LineId;
+use crate::queries::segments::{Opened, ReadSegment};
 use crate::tables;
-
-/// The maximum lines, and their bytes, in memory at once. A single line may be larger.
-const CHUNK: i64 = 1000;
-const CHUNK_BYTES: i64 = 16 << 20;
 
 /// The result of deriving a session again.
 pub(crate) struct Rederived {
@@ -30,80 +28,122 @@ pub(crate) struct Rederived {
 }
 
 #[derive(FromQueryResult)]
-struct StoredLine {
-    transcript: String,
-    uuid: String,
-    ordinal: i64,
-    line: i64,
-    at: i64,
-    place: i64,
-    sealed: bool,
-    body: String,
+struct FileRow {
+    number: i16,
+    name: String,
 }
 
-impl StoredLine {
-    fn read(&self, keys: &TeamKeys, session: &str) -> Result<LineRecord, DbError> {
-        let row_id = format!("{session}/{}/{}", self.transcript, self.uuid);
-        let body = keys.open(self.sealed, body_context(&row_id), self.body.clone())?;
-        Ok(LineRecord { uuid: self.uuid.clone(), ..project_line(session, &self.transcript, &body) })
-    }
+/// A message of a segment.
+#[derive(FromQueryResult)]
+struct StoredLine {
+    ordinal: i32,
+    line: i32,
+    at: i64,
+    place: i16,
+    uuid: Vec<u8>,
+    uuid_text: Option<String>,
 }
 
 impl Derive<'_> {
     /// Deletes the data derived from the session's lines, and derives it again.
+    ///
+    /// # Errors
+    /// If a segment cannot be opened.
     pub(crate) async fn rederive(&self) -> Result<Rederived, DbError> {
         self.forget_derived().await?;
+        let session: [Value; 2] = [self.tx.team(), self.number.into()];
+        let files: Vec<FileRow> =
+            self.tx.all("SELECT number, name FROM transcripts WHERE team = $1 AND session = $2", session).await?;
+        let files: HashMap<i16, String> = files.into_iter().map(|row| (row.number, row.name)).collect();
         let mut rederived = Rederived { delta: RollupDelta::default(), lines: 0, started_at: None };
-        let mut after = i64::MIN;
+        let mut after = None;
         loop {
-            let lines: Vec<StoredLine> = self
-                .tx
-                .all(
-                    "WITH next AS (SELECT team_id, session_id, ordinal, bytes FROM messages \
-                     WHERE team_id = $1 AND session_id = $2 AND ordinal > $3 ORDER BY ordinal LIMIT $4), \
-                     sized AS (SELECT team_id, session_id, ordinal, \
-                     SUM(bytes) OVER (ORDER BY ordinal ROWS UNBOUNDED PRECEDING) - bytes AS before FROM next) \
-                     SELECT messages.transcript, messages.uuid, messages.ordinal, messages.line, messages.at, \
-                     messages.place, messages.sealed, messages.body FROM sized JOIN messages \
-                     ON messages.team_id = sized.team_id AND messages.session_id = sized.session_id \
-                     AND messages.ordinal = sized.ordinal WHERE sized.before < $5 ORDER BY messages.ordinal",
-                    [self.tx.team(), self.session.into(), after.into(), CHUNK.into(), CHUNK_BYTES.into()],
-                )
-                .await?;
-            let Some(last) = lines.last() else { return Ok(rederived) };
-            after = last.ordinal;
-            let (lines, records) = self.read(lines).await?;
-            let new: Vec<NewLine<'_>> = lines
-                .iter()
-                .zip(&records)
-                .map(|(line, record)| NewLine {
-                    record,
-                    transcript: &line.transcript,
-                    line: line.line,
-                    at: line.at,
-                    place: MessagePosition::of_code(line.place),
-                })
-                .collect();
-            rederived.delta.add(1, &self.run(&new, rederived.started_at).await?);
-            rederived.started_at = lines.iter().map(|line| line.at).chain(rederived.started_at).min();
-            rederived.lines += lines.len() as i64;
+            let number = i32::try_from(self.number).unwrap_or_default();
+            let segments = self.tx.segments()?.next(number, after).await?;
+            let Some(last) = segments.last() else { return Ok(rederived) };
+            after = Some(last.key);
+            for segment in segments {
+                self.derive_segment(segment, &files, &mut rederived).await?;
+            }
         }
     }
 
-    /// Opens and projects stored lines, which keep their stored uuid. CPU-bound, so it runs off the async threads.
-    async fn read(&self, lines: Vec<StoredLine>) -> Result<(Vec<StoredLine>, Vec<LineRecord>), DbError> {
-        let (keys, session) = (Arc::clone(self.keys), self.session.to_owned());
+    async fn derive_segment(
+        &self,
+        read: ReadSegment,
+        files: &HashMap<i16, String>,
+        rederived: &mut Rederived,
+    ) -> Result<(), DbError> {
+        let ReadSegment { key, stored, opened } = read;
+        let missing = || DbError::RowMissing {
+            table: "transcripts",
+            row: format!("{}/{}", self.session, key.transcript),
+        };
+        let transcript = files.get(&key.transcript).ok_or_else(missing)?;
+        rederived.lines += stored.extent.lines;
+        let sql = "SELECT ordinal, line, at, place, uuid, uuid_text FROM messages WHERE team = $1 AND session = $2 \
+                   AND ordinal BETWEEN $3 AND $4 AND transcript = $5 ORDER BY ordinal";
+        let values = [
+            self.tx.team(),
+            self.number.into(),
+            stored.extent.first_ordinal.into(),
+            stored.extent.last_ordinal.into(),
+            i64::from(key.transcript).into(),
+        ];
+        let lines: Vec<StoredLine> = self.tx.all(sql, values).await?;
+        let (lines, records) = self.project(lines, opened, transcript.clone()).await?;
+        let new: Vec<NewLine<'_>> = lines
+            .iter()
+            .zip(&records)
+            .map(|(line, record)| NewLine {
+                record,
+                ordinal: line.ordinal.into(),
+                transcript,
+                transcript_number: key.transcript.into(),
+                line: line.line.into(),
+                at: line.at,
+                place: MessagePosition::of_code(line.place.into()),
+            })
+            .collect();
+        rederived.delta.add(1, &self.run(&new, rederived.started_at).await?);
+        rederived.started_at = lines.iter().map(|line| line.at).chain(rederived.started_at).min();
+        Ok(())
+    }
+
+    /// Projects the messages of a segment, which keep their stored uuids. CPU-bound, so it runs off the async threads.
+    async fn project(
+        &self,
+        lines: Vec<StoredLine>,
+        opened: Opened,
+        transcript: String,
+    ) -> Result<(Vec<StoredLine>, Vec<LineRecord>), DbError> {
+        let session = self.session.to_owned();
+        let segment = opened?;
         let work = move || {
-            let records = lines.iter().map(|line| line.read(&keys, &session)).collect::<Result<_, _>>()?;
+            let record = |line: &StoredLine| {
+                let row = || format!("{session}/{transcript}/{}", line.ordinal);
+                let missing = || DbError::RowMissing { table: "segments", row: row() };
+                let entry = segment.get(line.ordinal.into()).ok_or_else(missing)?;
+                let body = std::str::from_utf8(entry.text)
+                    .map_err(|_| DbError::malformed("segments", "body", row()))?;
+                let uuid = LineId::to_text(&line.uuid, line.uuid_text.clone());
+                Ok(LineRecord { uuid, ..project_line(&session, &transcript, body) })
+            };
+            let records = lines.iter().map(record).collect::<Result<_, DbError>>()?;
             Ok((lines, records))
         };
         blocking("deriving a session again", work).await?
     }
 
+    /// Deletes the data derived from the session's lines. Answers that it owned pass to other sessions.
+    ///
+    /// # Errors
+    /// [`DbError::LocksNeeded`] if these sessions are not locked.
     pub(crate) async fn forget_derived(&self) -> Result<(), DbError> {
+        self.answers.forget(self).await?;
         for table in tables::derived() {
-            let sql = format!("DELETE FROM {table} WHERE team_id = $1 AND session_id = $2");
-            self.tx.execute(&sql, [self.tx.team(), self.session.into()]).await?;
+            let sql = format!("DELETE FROM {table} WHERE team = $1 AND session = $2");
+            self.tx.execute(&sql, [self.tx.team(), self.number.into()]).await?;
         }
         Ok(())
     }

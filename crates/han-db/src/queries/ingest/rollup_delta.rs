@@ -132,9 +132,11 @@ pub(crate) struct RollupDelta {
     counts: BTreeMap<(i64, Kind, String), Counts>,
 }
 
-/// What they add to the session's row.
+/// What they add to the totals in the session's row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SessionDelta {
+    /// Lines have no rollup: who counts them fills this in.
+    pub lines: i64,
     pub messages: i64,
     pub turns: i64,
     pub compactions: i64,
@@ -147,6 +149,53 @@ pub(crate) struct SessionDelta {
     pub tasks_done: i64,
     pub sentiments: i64,
     pub sentiment_sum: i64,
+}
+
+impl SessionDelta {
+    /// The totals in a session's row, in one place for all who write them.
+    fn columns(&self) -> [(&'static str, i64); 17] {
+        [
+            ("line_count", self.lines),
+            ("message_count", self.messages),
+            ("turn_count", self.turns),
+            ("compaction_count", self.compactions),
+            ("input_tokens", self.tokens.input),
+            ("output_tokens", self.tokens.output),
+            ("cache_read_tokens", self.tokens.cache_read),
+            ("cache_creation_5m_tokens", self.tokens.cache_creation_5m),
+            ("cache_creation_1h_tokens", self.tokens.cache_creation_1h),
+            ("tool_use_count", self.tool_uses),
+            ("file_change_count", self.file_changes),
+            ("lines_added", self.lines_added),
+            ("lines_removed", self.lines_removed),
+            ("task_count", self.tasks),
+            ("task_done_count", self.tasks_done),
+            ("sentiment_count", self.sentiments),
+            ("sentiment_sum", self.sentiment_sum),
+        ]
+    }
+
+    /// The assignments of an `UPDATE sessions` that add [`SessionDelta::values`]; these are the parameters from `$first`
+    /// on.
+    pub(crate) fn add_sql(first: usize) -> String {
+        Self::assignments(first, |column, parameter| format!("{column} = {column} + {parameter}"))
+    }
+
+    /// As [`SessionDelta::add_sql`], but the values are the new totals.
+    pub(crate) fn set_sql(first: usize) -> String {
+        Self::assignments(first, |column, parameter| format!("{column} = {parameter}"))
+    }
+
+    fn assignments(first: usize, assign: fn(&str, &str) -> String) -> String {
+        let columns = Self::default().columns();
+        let assigned = columns.iter().zip(first..).map(|((column, _), n)| assign(column, &format!("${n}")));
+        assigned.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The parameters of [`SessionDelta::add_sql`] and [`SessionDelta::set_sql`], in order.
+    pub(crate) fn values(&self) -> impl Iterator<Item = Value> + use<> {
+        self.columns().into_iter().map(|(_, n)| n.into())
+    }
 }
 
 impl RollupDelta {
@@ -173,6 +222,13 @@ impl RollupDelta {
         }
     }
 
+    /// Whether it changes nothing.
+    pub(crate) fn is_zero(&self) -> bool {
+        self.rollups.values().all(|row| *row == Rollup::default())
+            && self.counts.values().all(|row| *row == Counts::default())
+    }
+
+    /// What the lines add to the session's totals, without the number of lines.
     pub(crate) fn session_delta(&self) -> SessionDelta {
         let mut delta = SessionDelta::default();
         for rollup in self.rollups.values() {
@@ -207,121 +263,120 @@ impl RollupDelta {
     }
 }
 
-/// The part of the key of rollups that is the same for all rows of a session.
-pub(crate) struct RollupKey<'a> {
-    pub user: &'a str,
-    pub session: &'a str,
+/// What a session adds to the rollups, under one project.
+#[derive(Clone, Debug)]
+pub(crate) struct RollupPart {
+    pub user_id: String,
+    pub session_id: String,
+    /// Empty for a session without a project.
+    pub project_id: String,
+    pub delta: RollupDelta,
 }
 
-impl RollupKey<'_> {
-    /// Adds the deltas of a session to the rollups, each under its project. Runs at most one statement for each of the
-    /// two tables; rows are locked in the order of their keys.
-    pub(crate) async fn add(&self, tx: &ScopedTx, parts: &[(&str, &RollupDelta)]) -> Result<(), DbError> {
-        let mut rollups = BTreeMap::new();
-        let mut counts = BTreeMap::new();
-        for (project, delta) in parts {
-            for ((hour, model), rollup) in &delta.rollups {
-                if *rollup != Rollup::default() {
-                    rollups.insert((*hour, *project, model.as_str()), rollup);
-                }
-            }
-            for ((hour, kind, key), row) in &delta.counts {
-                if *row != Counts::default() {
-                    counts.insert((*hour, *project, kind.as_str(), key.as_str()), row);
-                }
-            }
+/// Adds to the rollups. Runs at most one statement for each of the two tables. Rows are locked in the order of their keys,
+/// whatever the number of sessions, so that two transactions do not wait for each other.
+pub(crate) async fn add_rollups(tx: &ScopedTx, parts: &[RollupPart]) -> Result<(), DbError> {
+    let mut rollups: BTreeMap<(i64, &str, &str, &str, i64), Rollup> = BTreeMap::new();
+    let mut counts: BTreeMap<(i64, &str, &str, &str, &str, i64), Counts> = BTreeMap::new();
+    for part in parts {
+        let (user, project, shard) = (part.user_id.as_str(), part.project_id.as_str(), shard(&part.session_id));
+        for ((hour, model), rollup) in &part.delta.rollups {
+            let row = rollups.entry((*hour, user, project, model, shard)).or_default();
+            *row = row.plus(1, rollup);
         }
-        self.add_rollups(tx, &rollups).await?;
-        self.add_counts(tx, &counts).await
+        for ((hour, kind, key), row) in &part.delta.counts {
+            let sum = counts.entry((*hour, user, project, kind.as_str(), key, shard)).or_default();
+            *sum = sum.plus(1, row);
+        }
     }
-
-    fn constants(&self, tx: &ScopedTx) -> Vec<(&'static str, Value)> {
-        vec![("team_id", tx.team()), ("user_id", self.user.into()), ("shard", shard(self.session).into())]
-    }
-
-    async fn add_rollups(
-        &self,
-        tx: &ScopedTx,
-        rows: &BTreeMap<(i64, &str, &str), &Rollup>,
-    ) -> Result<(), DbError> {
-        let of =
-            |value: &dyn Fn(&Rollup) -> i64| -> Vec<i64> { rows.values().map(|row| value(row)).collect() };
-        let insert = BulkInsert {
-            table: "rollups",
-            constants: self.constants(tx),
-            columns: vec![
-                Column::Int("hour", rows.keys().map(|key| key.0).collect()),
-                Column::Text("project_id", rows.keys().map(|key| key.1.to_owned()).collect()),
-                Column::Text("model", rows.keys().map(|key| key.2.to_owned()).collect()),
-                Column::Int("sessions", of(&|s| s.sessions)),
-                Column::Int("messages", of(&|s| s.messages)),
-                Column::Int("turns", of(&|s| s.turns)),
-                Column::Int("responses", of(&|s| s.responses)),
-                Column::Int("input_tokens", of(&|s| s.tokens.input)),
-                Column::Int("output_tokens", of(&|s| s.tokens.output)),
-                Column::Int("cache_read_tokens", of(&|s| s.tokens.cache_read)),
-                Column::Int("cache_creation_5m_tokens", of(&|s| s.tokens.cache_creation_5m)),
-                Column::Int("cache_creation_1h_tokens", of(&|s| s.tokens.cache_creation_1h)),
-            ],
-            on_conflict: "(team_id, hour, user_id, project_id, model, shard) DO UPDATE SET \
-                 sessions = rollups.sessions + excluded.sessions, \
-                 messages = rollups.messages + excluded.messages, \
-                 turns = rollups.turns + excluded.turns, \
-                 responses = rollups.responses + excluded.responses, \
-                 input_tokens = rollups.input_tokens + excluded.input_tokens, \
-                 output_tokens = rollups.output_tokens + excluded.output_tokens, \
-                 cache_read_tokens = rollups.cache_read_tokens + excluded.cache_read_tokens, \
-                 cache_creation_5m_tokens = rollups.cache_creation_5m_tokens + excluded.cache_creation_5m_tokens, \
-                 cache_creation_1h_tokens = rollups.cache_creation_1h_tokens + excluded.cache_creation_1h_tokens",
-            returning: "",
-        };
-        insert.run(tx).await?;
-        Ok(())
-    }
-
-    async fn add_counts(
-        &self,
-        tx: &ScopedTx,
-        rows: &BTreeMap<(i64, &str, &str, &str), &Counts>,
-    ) -> Result<(), DbError> {
-        let of =
-            |value: &dyn Fn(&Counts) -> i64| -> Vec<i64> { rows.values().map(|row| value(row)).collect() };
-        let insert = BulkInsert {
-            table: "rollup_counts",
-            constants: self.constants(tx),
-            columns: vec![
-                Column::Int("hour", rows.keys().map(|key| key.0).collect()),
-                Column::Text("project_id", rows.keys().map(|key| key.1.to_owned()).collect()),
-                Column::Text("kind", rows.keys().map(|key| key.2.to_owned()).collect()),
-                Column::Text("key", rows.keys().map(|key| key.3.to_owned()).collect()),
-                Column::Int("count", of(&|c| c.count)),
-                Column::Int("passed", of(&|c| c.passed)),
-                Column::Int("failed", of(&|c| c.failed)),
-                Column::Int("timed", of(&|c| c.timed)),
-                Column::Int("duration_ms", of(&|c| c.duration_ms)),
-                Column::Int("lines_added", of(&|c| c.lines_added)),
-                Column::Int("lines_removed", of(&|c| c.lines_removed)),
-                Column::Int("scored", of(&|c| c.scored)),
-                Column::Int("score", of(&|c| c.score)),
-                Column::Int("error", of(&|c| c.error)),
-            ],
-            on_conflict: "(team_id, hour, user_id, project_id, kind, key, shard) DO UPDATE SET \
-                 count = rollup_counts.count + excluded.count, \
-                 passed = rollup_counts.passed + excluded.passed, \
-                 failed = rollup_counts.failed + excluded.failed, \
-                 timed = rollup_counts.timed + excluded.timed, \
-                 duration_ms = rollup_counts.duration_ms + excluded.duration_ms, \
-                 lines_added = rollup_counts.lines_added + excluded.lines_added, \
-                 lines_removed = rollup_counts.lines_removed + excluded.lines_removed, \
-                 scored = rollup_counts.scored + excluded.scored, \
-                 score = rollup_counts.score + excluded.score, \
-                 error = rollup_counts.error + excluded.error",
-            returning: "",
-        };
-        insert.run(tx).await?;
-        Ok(())
-    }
+    rollups.retain(|_, row| *row != Rollup::default());
+    counts.retain(|_, row| *row != Counts::default());
+    let keys = vec![
+        Column::Int("hour", rollups.keys().map(|key| key.0).collect()),
+        Column::Text("user_id", rollups.keys().map(|key| key.1.to_owned()).collect()),
+        Column::Text("project_id", rollups.keys().map(|key| key.2.to_owned()).collect()),
+        Column::Text("model", rollups.keys().map(|key| key.3.to_owned()).collect()),
+        Column::Int("shard", rollups.keys().map(|key| key.4).collect()),
+    ];
+    add_rows(tx, &ROLLUPS, keys, &rollups.values().collect::<Vec<_>>()).await?;
+    let keys = vec![
+        Column::Int("hour", counts.keys().map(|key| key.0).collect()),
+        Column::Text("user_id", counts.keys().map(|key| key.1.to_owned()).collect()),
+        Column::Text("project_id", counts.keys().map(|key| key.2.to_owned()).collect()),
+        Column::Text("kind", counts.keys().map(|key| key.3.to_owned()).collect()),
+        Column::Text("key", counts.keys().map(|key| key.4.to_owned()).collect()),
+        Column::Int("shard", counts.keys().map(|key| key.5).collect()),
+    ];
+    add_rows(tx, &ROLLUP_COUNTS, keys, &counts.values().collect::<Vec<_>>()).await
 }
+
+/// Adds rows to a table; `columns` are the columns of their keys.
+async fn add_rows<Row>(
+    tx: &ScopedTx,
+    sums: &Sums<Row>,
+    mut columns: Vec<Column>,
+    rows: &[&Row],
+) -> Result<(), DbError> {
+    let column = |(name, value): &(&'static str, fn(&Row) -> i64)| {
+        Column::Int(*name, rows.iter().map(|row| value(row)).collect())
+    };
+    columns.extend(sums.columns.iter().map(column));
+    let insert = BulkInsert {
+        table: sums.table,
+        constants: vec![("team", tx.team())],
+        columns,
+        on_conflict: sums.on_conflict,
+        returning: "",
+    };
+    insert.run(tx).await?;
+    Ok(())
+}
+
+/// A table of sums. A row with a key that is stored is added to the stored one.
+struct Sums<Row: 'static> {
+    table: &'static str,
+    on_conflict: &'static str,
+    columns: &'static [(&'static str, fn(&Row) -> i64)],
+}
+
+/// Defines a table of sums by its name, its primary key, and its columns with the value that a row adds to each.
+macro_rules! sums {
+    ($table:literal by $key:literal, $first:literal => $value:expr, $($column:literal => $values:expr,)*) => {
+        Sums {
+            table: $table,
+            on_conflict: concat!(
+                "(", $key, ") DO UPDATE SET ", $first, " = ", $table, ".", $first, " + excluded.", $first,
+                $(", ", $column, " = ", $table, ".", $column, " + excluded.", $column,)*
+            ),
+            columns: &[($first, $value), $(($column, $values),)*],
+        }
+    };
+}
+
+const ROLLUPS: Sums<Rollup> = sums!("rollups" by "team, hour, user_id, project_id, model, shard",
+    "sessions" => |row| row.sessions,
+    "messages" => |row| row.messages,
+    "turns" => |row| row.turns,
+    "responses" => |row| row.responses,
+    "input_tokens" => |row| row.tokens.input,
+    "output_tokens" => |row| row.tokens.output,
+    "cache_read_tokens" => |row| row.tokens.cache_read,
+    "cache_creation_5m_tokens" => |row| row.tokens.cache_creation_5m,
+    "cache_creation_1h_tokens" => |row| row.tokens.cache_creation_1h,
+);
+
+const ROLLUP_COUNTS: Sums<Counts> = sums!("rollup_counts" by "team, hour, user_id, project_id, kind, key, shard",
+    "count" => |row| row.count,
+    "passed" => |row| row.passed,
+    "failed" => |row| row.failed,
+    "timed" => |row| row.timed,
+    "duration_ms" => |row| row.duration_ms,
+    "lines_added" => |row| row.lines_added,
+    "lines_removed" => |row| row.lines_removed,
+    "scored" => |row| row.scored,
+    "score" => |row| row.score,
+    "error" => |row| row.error,
+);
 
 /// The shard of a session: FNV-1a of its id, the same in every process.
 fn shard(session_id: &str) -> i64 {

@@ -9,11 +9,12 @@ use han_transcript::record::{NativeTaskEvent, NativeTaskRecord, TaskOutcome, Tas
 use han_types::Timestamp;
 use sea_orm::FromQueryResult;
 
-use super::derive::{Derive, NewLine, known, numbered_row_id, tool_results};
+use super::derive::{Derive, NewLine, known, line_columns, numbered_row_id, outcome_of, tool_results};
 use super::rollup_delta::{Counts, Kind, RollupDelta};
 use crate::DbError;
 use crate::bulk_insert::{BulkInsert, Column};
 use crate::entities::{NativeTaskDetails, TaskDetails};
+use crate::line_id::call_key;
 use crate::stored::CountRow;
 
 const HAN: &str = "han";
@@ -54,12 +55,11 @@ struct NewEvent<'a> {
 #[derive(FromQueryResult)]
 struct EventRow {
     kind: String,
-    transcript: String,
-    uuid: String,
-    n: i64,
-    line: i64,
+    ordinal: i32,
+    n: i16,
     at: i64,
-    call_id: Option<String>,
+    transcript: String,
+    line: i32,
     sealed: bool,
     event: String,
 }
@@ -69,9 +69,15 @@ struct EventRow {
 struct Events {
     han: Vec<(fold::LinePosition, TaskRecord)>,
     native: Vec<(fold::LinePosition, NativeTaskRecord)>,
-    /// The uuid of the line of each event in `native`.
-    lines: Vec<String>,
-    calls: BTreeSet<String>,
+    /// The ordinal of the line of each event in `native`.
+    lines: Vec<i32>,
+}
+
+impl Events {
+    fn calls(&self) -> impl Iterator<Item = &str> {
+        let han = self.han.iter().filter_map(|(_, event)| event.call_id.as_deref());
+        han.chain(self.native.iter().map(|(_, event)| event.call_id.as_str()))
+    }
 }
 
 /// A row of `tasks`. The columns other than `details` are unencrypted, for lists and totals.
@@ -95,8 +101,7 @@ struct NativeRow {
     created_at: i64,
     updated_at: i64,
     completed_at: Option<i64>,
-    transcript: String,
-    uuid: String,
+    ordinal: i32,
     sealed: bool,
     details: String,
 }
@@ -109,9 +114,10 @@ impl Derive<'_> {
         }
         self.insert_events(&events).await?;
         let events = self.events().await?;
-        let failed = self.outcomes(events.calls.iter().map(String::as_str)).await?;
-        let failed: BTreeSet<String> =
-            failed.into_iter().filter(|(_, outcome)| outcome.failed).map(|(call, _)| call).collect();
+        let calls = events.calls().map(|call_id| call_key(call_id).to_vec()).collect();
+        let outcomes = self.outcomes(&calls).await?;
+        let failed = |call_id: &&str| outcome_of(&outcomes, &call_key(call_id)).failed;
+        let failed: BTreeSet<String> = events.calls().filter(failed).map(str::to_owned).collect();
         if !events.han.is_empty() {
             self.replace_tasks(&fold::tasks(&events.han, &failed), delta).await?;
         }
@@ -124,17 +130,17 @@ impl Derive<'_> {
 
     /// Whether a call of the stored events failed, according to a new result.
     async fn voids_events(&self, new: &[NewLine<'_>]) -> Result<bool, DbError> {
-        let failed: BTreeSet<&str> =
-            tool_results(new).filter(|result| result.1).map(|(call_id, ..)| call_id).collect();
+        let failed: BTreeSet<[u8; 16]> =
+            tool_results(new).filter(|result| result.1).map(|(call_id, ..)| call_key(call_id)).collect();
         if failed.is_empty() {
             return Ok(false);
         }
         let dialect = self.tx.dialect();
         let sql = format!(
-            "SELECT count(*) AS n FROM task_events WHERE team_id = $1 AND session_id = $2 AND {}",
-            dialect.is_any("call_id", 3)
+            "SELECT count(*) AS n FROM task_events WHERE team = $1 AND session = $2 AND {}",
+            dialect.is_any_bytes("call", 3)
         );
-        let values = [self.tx.team(), self.session.into(), dialect.list(failed)];
+        let values = [self.tx.team(), self.number.into(), dialect.byte_list(failed)];
         Ok(self.tx.one::<CountRow, _>(&sql, values).await?.is_some_and(|found| found.n > 0))
     }
 
@@ -146,59 +152,62 @@ impl Derive<'_> {
             stored.push(text);
             sealed.push(is_sealed);
         }
+        let mut columns = line_columns(events.iter().map(|event| event.line));
+        columns.extend([
+            Column::Text("kind", events.iter().map(|event| event.kind.to_owned()).collect()),
+            Column::Int("n", events.iter().map(|event| event.n as i64).collect()),
+            Column::NullableBytes(
+                "call",
+                events.iter().map(|event| Some(call_key(event.call_id?).to_vec())).collect(),
+            ),
+            Column::Bool("sealed", sealed),
+            Column::Text("event", stored),
+        ]);
         let insert = BulkInsert {
             table: "task_events",
             constants: self.constants(),
-            columns: vec![
-                Column::Text("kind", events.iter().map(|e| e.kind.to_owned()).collect()),
-                Column::Text("transcript", events.iter().map(|e| e.line.transcript.to_owned()).collect()),
-                Column::Text("uuid", events.iter().map(|e| e.line.record.uuid.clone()).collect()),
-                Column::Int("n", events.iter().map(|e| e.n as i64).collect()),
-                Column::Int("line", events.iter().map(|e| e.line.line).collect()),
-                Column::Int("at", events.iter().map(|e| e.line.at).collect()),
-                Column::NullableText(
-                    "call_id",
-                    events.iter().map(|e| e.call_id.map(str::to_owned)).collect(),
-                ),
-                Column::Bool("sealed", sealed),
-                Column::Text("event", stored),
-            ],
-            on_conflict: "(team_id, session_id, kind, transcript, uuid, n) DO NOTHING",
+            columns,
+            // The key contains the line, which is new.
+            on_conflict: "",
             returning: "",
         };
         insert.run(self.tx).await?;
         Ok(())
     }
 
+    /// The session's events in the order of their lines, by the names of files. Where a rewritten file has two lines at
+    /// one place, the one that was written first comes first.
     async fn events(&self) -> Result<Events, DbError> {
         let rows: Vec<EventRow> = self
             .tx
             .all(
-                "WITH sized AS (SELECT kind, transcript, uuid, n, line, at, call_id, sealed, event, \
-                 SUM(octet_length(event)) OVER (ORDER BY at, transcript, line, n, uuid, kind ROWS UNBOUNDED PRECEDING) \
-                 AS so_far FROM task_events WHERE team_id = $1 AND session_id = $2) \
-                 SELECT kind, transcript, uuid, n, line, at, call_id, sealed, event FROM sized WHERE so_far <= $3 \
-                 ORDER BY at, transcript, line, n, uuid, kind",
-                [self.tx.team(), self.session.into(), MAX_EVENT_BYTES.into()],
+                "WITH events AS (SELECT e.kind, e.ordinal, e.n, e.at, f.name AS transcript, e.line, e.sealed, e.event \
+                   FROM task_events e JOIN transcripts f \
+                     ON f.team = e.team AND f.session = e.session AND f.number = e.transcript \
+                   WHERE e.team = $1 AND e.session = $2), \
+                 sized AS (SELECT kind, ordinal, n, at, transcript, line, sealed, event, SUM(octet_length(event)) OVER \
+                   (ORDER BY at, transcript, line, ordinal, n, kind ROWS UNBOUNDED PRECEDING) AS so_far FROM events) \
+                 SELECT kind, ordinal, n, at, transcript, line, sealed, event FROM sized WHERE so_far <= $3 \
+                 ORDER BY at, transcript, line, ordinal, n, kind",
+                [self.tx.team(), self.number.into(), MAX_EVENT_BYTES.into()],
             )
             .await?;
         let mut events = Events::default();
         for row in rows {
-            let row_id = numbered_row_id(self.session, &row.transcript, row.n, &row.uuid);
+            let row_id = numbered_row_id(self.session, row.ordinal.into(), row.n.into());
             let row_id = format!("{}/{row_id}", row.kind);
             let json = self.keys.open(row.sealed, event_context(&row_id), row.event)?;
             let malformed = |_| DbError::malformed("task_events", "event", &row_id);
             let place = fold::LinePosition {
                 time: Timestamp(row.at),
-                transcript: row.transcript.clone(),
+                transcript: row.transcript,
                 line: u64::try_from(row.line).unwrap_or_default(),
             };
-            events.calls.extend(row.call_id);
             if row.kind == HAN {
                 events.han.push((place, serde_json::from_str(&json).map_err(malformed)?));
             } else {
                 events.native.push((place, serde_json::from_str(&json).map_err(malformed)?));
-                events.lines.push(row.uuid);
+                events.lines.push(row.ordinal);
             }
         }
         Ok(events)
@@ -209,8 +218,8 @@ impl Derive<'_> {
             .tx
             .all(
                 "SELECT task_id, task_type, status, outcome, confidence, started_at, completed_at, sealed, details \
-                 FROM tasks WHERE team_id = $1 AND session_id = $2",
-                [self.tx.team(), self.session.into()],
+                 FROM tasks WHERE team = $1 AND session = $2",
+                [self.tx.team(), self.number.into()],
             )
             .await?;
         let mut before: HashMap<String, TaskRow> =
@@ -249,7 +258,7 @@ impl Derive<'_> {
                 Column::Bool("sealed", changed.iter().map(|t| t.sealed).collect()),
                 Column::Text("details", texts(&|t| t.details.clone())),
             ],
-            on_conflict: "(team_id, session_id, task_id) DO UPDATE SET task_type = excluded.task_type, \
+            on_conflict: "(team, session, task_id) DO UPDATE SET task_type = excluded.task_type, \
                  status = excluded.status, outcome = excluded.outcome, confidence = excluded.confidence, \
                  started_at = excluded.started_at, completed_at = excluded.completed_at, sealed = excluded.sealed, \
                  details = excluded.details",
@@ -262,15 +271,15 @@ impl Derive<'_> {
     async fn replace_native(
         &self,
         tasks: &[NativeTask],
-        created_by: &HashMap<String, (String, String)>,
+        created_by: &HashMap<String, i32>,
         delta: &mut RollupDelta,
     ) -> Result<(), DbError> {
         let stored: Vec<NativeRow> = self
             .tx
             .all(
-                "SELECT task_id, status, created_at, updated_at, completed_at, transcript, uuid, sealed, details \
-                 FROM native_tasks WHERE team_id = $1 AND session_id = $2",
-                [self.tx.team(), self.session.into()],
+                "SELECT task_id, status, created_at, updated_at, completed_at, ordinal, sealed, details \
+                 FROM native_tasks WHERE team = $1 AND session = $2",
+                [self.tx.team(), self.number.into()],
             )
             .await?;
         let mut before: HashMap<String, NativeRow> =
@@ -304,14 +313,13 @@ impl Derive<'_> {
                 Column::Int("created_at", ints(&|t| t.created_at)),
                 Column::Int("updated_at", ints(&|t| t.updated_at)),
                 Column::NullableInt("completed_at", changed.iter().map(|t| t.completed_at).collect()),
-                Column::Text("transcript", texts(&|t| t.transcript.clone())),
-                Column::Text("uuid", texts(&|t| t.uuid.clone())),
+                Column::Int("ordinal", ints(&|t| t.ordinal.into())),
                 Column::Bool("sealed", changed.iter().map(|t| t.sealed).collect()),
                 Column::Text("details", texts(&|t| t.details.clone())),
             ],
-            on_conflict: "(team_id, session_id, task_id) DO UPDATE SET status = excluded.status, \
+            on_conflict: "(team, session, task_id) DO UPDATE SET status = excluded.status, \
                  created_at = excluded.created_at, updated_at = excluded.updated_at, \
-                 completed_at = excluded.completed_at, transcript = excluded.transcript, uuid = excluded.uuid, \
+                 completed_at = excluded.completed_at, ordinal = excluded.ordinal, \
                  sealed = excluded.sealed, details = excluded.details",
             returning: "",
         };
@@ -326,10 +334,10 @@ impl Derive<'_> {
         if !ids.is_empty() {
             let dialect = self.tx.dialect();
             let sql = format!(
-                "DELETE FROM {table} WHERE team_id = $1 AND session_id = $2 AND {}",
+                "DELETE FROM {table} WHERE team = $1 AND session = $2 AND {}",
                 dialect.is_any("task_id", 3)
             );
-            self.tx.execute(&sql, [self.tx.team(), self.session.into(), dialect.list(ids)]).await?;
+            self.tx.execute(&sql, [self.tx.team(), self.number.into(), dialect.list(ids)]).await?;
         }
         Ok(())
     }
@@ -350,8 +358,8 @@ fn new_events<'a>(new: &'a [NewLine<'a>]) -> Vec<NewEvent<'a>> {
     events
 }
 
-/// The file and uuid of the first line of each of the agent's own tasks.
-fn created_by(events: &Events, failed: &BTreeSet<String>) -> HashMap<String, (String, String)> {
+/// The ordinal of the first line of each of the agent's own tasks.
+fn created_by(events: &Events, failed: &BTreeSet<String>) -> HashMap<String, i32> {
     let counted = || {
         let all = events.native.iter().zip(&events.lines);
         all.filter(|((_, event), _)| !failed.contains(&event.call_id))
@@ -364,17 +372,14 @@ fn created_by(events: &Events, failed: &BTreeSet<String>) -> HashMap<String, (St
         .iter()
         .filter_map(|((_, event), _)| Some((event.call_id.as_str(), event.task_id.as_deref()?)))
         .collect();
-    let mut first: BTreeMap<&str, (&fold::LinePosition, &String)> = BTreeMap::new();
-    for ((place, event), uuid) in counted().filter(|((_, event), _)| !is_naming(event)) {
+    let mut first: BTreeMap<&str, (&fold::LinePosition, i32)> = BTreeMap::new();
+    for ((place, event), ordinal) in counted().filter(|((_, event), _)| !is_naming(event)) {
         let by_call = || names.get(event.call_id.as_str()).copied().unwrap_or(&event.call_id);
         let id = event.task_id.as_deref().unwrap_or_else(by_call);
-        let known = first.entry(id).or_insert((place, uuid));
-        *known = (*known).min((place, uuid));
+        let known = first.entry(id).or_insert((place, *ordinal));
+        *known = (*known).min((place, *ordinal));
     }
-    first
-        .into_iter()
-        .map(|(id, (place, uuid))| (id.to_owned(), (place.transcript.clone(), uuid.clone())))
-        .collect()
+    first.into_iter().map(|(id, (_, ordinal))| (id.to_owned(), ordinal)).collect()
 }
 
 /// The row of a task, with unsealed details.
@@ -398,8 +403,7 @@ fn task_row(task: &Task) -> TaskRow {
     }
 }
 
-fn native_row(task: &NativeTask, created_by: &HashMap<String, (String, String)>) -> NativeRow {
-    let (transcript, uuid) = created_by.get(&task.task_id).cloned().unwrap_or_default();
+fn native_row(task: &NativeTask, created_by: &HashMap<String, i32>) -> NativeRow {
     let details = NativeTaskDetails {
         subject: task.subject.clone(),
         description: task.description.clone(),
@@ -415,8 +419,7 @@ fn native_row(task: &NativeTask, created_by: &HashMap<String, (String, String)>)
         created_at: task.created_at.0,
         updated_at: task.updated_at.0,
         completed_at: task.completed_at.map(|at| at.0),
-        transcript,
-        uuid,
+        ordinal: created_by.get(&task.task_id).copied().unwrap_or_default(),
         sealed: false,
         details: serde_json::json!(details).to_string(),
     }

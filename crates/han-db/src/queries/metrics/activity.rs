@@ -182,6 +182,6 @@ async fn first_session(tx: &ScopedTx, within: &Within) -> Result<Option<i64>, Db
     let mut values: Vec<Value> = vec![tx.team()];
     let within = within.condition("project_id", &mut values);
     let sql =
-        format!("SELECT hour FROM rollups WHERE team_id = $1 AND sessions > 0{within} ORDER BY hour LIMIT 1");
+        format!("SELECT hour FROM rollups WHERE team = $1 AND sessions > 0{within} ORDER BY hour LIMIT 1");
     Ok(tx.one::<First, _>(&sql, values).await?.map(|first| first.hour))
 }

@@ -15,7 +15,6 @@ use super::{
     By, Cost, Range, RollupCountRow, RollupRow, Within, counts, date, plus, rollups, share, total, week_of,
 };
 use crate::dialect::FirstOfEach;
-use crate::queries::usage::{COLUMNS, SessionUsage, UsageRow};
 use crate::queries::{labels, sentiments};
 use crate::{DbError, ScopedTx};
 
@@ -202,6 +201,7 @@ pub struct WeekPerformance {
 
 #[derive(FromQueryResult)]
 struct SessionRow {
+    number: i32,
     session_id: String,
     started_at: Option<i64>,
     last_activity_at: i64,
@@ -260,7 +260,7 @@ fn active(tx: &ScopedTx, range: &Range, within: &Within) -> (String, Vec<Value>)
     let mut values: Vec<Value> = vec![tx.team(), range.from.into(), range.to.into()];
     let within = within.condition("sessions.project_id", &mut values);
     let sql = format!(
-        "sessions.team_id = $1 AND sessions.last_activity_at >= $2 AND sessions.started_at < $3{within} \
+        "sessions.team = $1 AND sessions.last_activity_at >= $2 AND sessions.started_at < $3{within} \
          ORDER BY sessions.last_activity_at DESC, sessions.session_id DESC LIMIT {MAX_SESSIONS}"
     );
     (sql, values)
@@ -271,13 +271,13 @@ async fn sessions(tx: &ScopedTx, range: &Range, within: &Within) -> Result<Vec<S
     // One lookup per session. A join might read the whole table, which grows with the history.
     let todos = |sum: &str| {
         format!(
-            "(SELECT {sum} FROM todos WHERE todos.team_id = sessions.team_id \
-             AND todos.session_id = sessions.session_id)"
+            "(SELECT {sum} FROM todos \
+             WHERE todos.team = sessions.team AND todos.session = sessions.number)"
         )
     };
     let sql = format!(
-        "SELECT sessions.session_id, sessions.started_at, sessions.last_activity_at, sessions.message_count, \
-           sessions.turn_count, sessions.compaction_count, sessions.sentiment_count, sessions.sentiment_sum, \
+        "SELECT sessions.number, sessions.session_id, sessions.started_at, sessions.last_activity_at, \
+           sessions.message_count, sessions.turn_count, sessions.compaction_count, sessions.sentiment_count, sessions.sentiment_sum, \
            sessions.task_count + COALESCE({}, 0) AS tasks, sessions.task_done_count + COALESCE({}, 0) AS tasks_done \
          FROM sessions WHERE {active}",
         todos("pending + in_progress + completed"),
@@ -286,20 +286,44 @@ async fn sessions(tx: &ScopedTx, range: &Range, within: &Within) -> Result<Vec<S
     tx.all(&sql, values).await
 }
 
-async fn usage(tx: &ScopedTx, sessions: &[SessionRow]) -> Result<Vec<SessionUsage>, DbError> {
+/// The tokens of one session and one model.
+#[derive(FromQueryResult)]
+struct UsageRow {
+    session: i32,
+    model: String,
+    input_tokens: i64,
+    output_tokens: i64,
+    cache_read_tokens: i64,
+    cache_creation_5m_tokens: i64,
+    cache_creation_1h_tokens: i64,
+}
+
+impl UsageRow {
+    fn tokens(&self) -> TokenTotals {
+        TokenTotals {
+            input: self.input_tokens,
+            output: self.output_tokens,
+            cache_read: self.cache_read_tokens,
+            cache_creation_5m: self.cache_creation_5m_tokens,
+            cache_creation_1h: self.cache_creation_1h_tokens,
+        }
+    }
+}
+
+async fn usage(tx: &ScopedTx, sessions: &[SessionRow]) -> Result<Vec<UsageRow>, DbError> {
     let rows = FirstOfEach {
         table: "session_usage",
-        columns: COLUMNS,
-        condition: "session_usage.team_id = $1 AND session_usage.session_id = wanted.id \
+        columns: "session_usage.session, session_usage.model, session_usage.input_tokens, \
+                  session_usage.output_tokens, session_usage.cache_read_tokens, \
+                  session_usage.cache_creation_5m_tokens, session_usage.cache_creation_1h_tokens",
+        condition: "session_usage.team = $1 AND session_usage.session = CAST(wanted.id AS int) \
                     AND session_usage.responses <> 0",
         order: "session_usage.model",
         limit: MAX_MODELS,
     };
     let dialect = tx.dialect();
-    let ids = dialect.list(sessions.iter().map(|session| &session.session_id));
-    let sql = dialect.first_of_each(2, &rows);
-    let rows: Vec<UsageRow> = tx.all(&sql, [tx.team(), ids]).await?;
-    Ok(rows.into_iter().map(SessionUsage::from).collect())
+    let numbers = dialect.list(sessions.iter().map(|session| session.number.to_string()));
+    tx.all(&dialect.first_of_each(2, &rows), [tx.team(), numbers]).await
 }
 
 impl SessionRow {
@@ -326,7 +350,7 @@ fn cost(
     range: &Range,
     rows: &[RollupRow],
     sessions: &[SessionRow],
-    usage: &[SessionUsage],
+    usage: &[UsageRow],
     completed_tasks: i64,
     prices: &PriceTable,
 ) -> CostAnalysis {
@@ -365,17 +389,17 @@ fn per(usd: f64, n: i64) -> Option<f64> {
     (n > 0).then(|| usd / n as f64)
 }
 
-fn most_expensive(sessions: &[SessionRow], usage: &[SessionUsage], prices: &PriceTable) -> Vec<SessionCost> {
-    let mut costs: HashMap<&str, (TokenTotals, Cost)> = HashMap::new();
+fn most_expensive(sessions: &[SessionRow], usage: &[UsageRow], prices: &PriceTable) -> Vec<SessionCost> {
+    let mut costs: HashMap<i32, (TokenTotals, Cost)> = HashMap::new();
     for row in usage {
-        let (tokens, cost) = costs.entry(&row.session_id).or_default();
-        *tokens = plus(tokens, &row.tokens);
-        cost.add(prices, &row.model, &row.tokens);
+        let (tokens, cost) = costs.entry(row.session).or_default();
+        *tokens = plus(tokens, &row.tokens());
+        cost.add(prices, &row.model, &row.tokens());
     }
     let mut costs: Vec<SessionCost> = sessions
         .iter()
         .filter_map(|session| {
-            let (tokens, cost) = *costs.get(session.session_id.as_str())?;
+            let (tokens, cost) = *costs.get(&session.number)?;
             let (session_id, messages) = (session.session_id.clone(), session.message_count);
             Some(SessionCost { session_id, started_at: session.started_at, messages, tokens, cost })
         })

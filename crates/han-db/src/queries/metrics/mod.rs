@@ -105,7 +105,7 @@ impl Within {
             Self::Team => String::new(),
             Self::Project(id) => format!(" AND {column} = ${}", bind(id)),
             Self::Repo(id) => format!(
-                " AND {column} IN (SELECT p.id FROM projects p WHERE p.team_id = $1 AND p.repo_id = ${})",
+                " AND {column} IN (SELECT p.id FROM projects p WHERE p.team = $1 AND p.repo_id = ${})",
                 bind(id)
             ),
         }
@@ -224,7 +224,7 @@ async fn rollups(
            CAST(sum(cache_read_tokens) AS bigint) AS cache_read_tokens, \
            CAST(sum(cache_creation_5m_tokens) AS bigint) AS cache_creation_5m_tokens, \
            CAST(sum(cache_creation_1h_tokens) AS bigint) AS cache_creation_1h_tokens \
-         FROM rollups WHERE team_id = $1 AND hour >= $2 AND hour < $3{within} GROUP BY {group} ORDER BY {group}"
+         FROM rollups WHERE team = $1 AND hour >= $2 AND hour < $3{within} GROUP BY {group} ORDER BY {group}"
     );
     tx.all(&sql, values).await
 }
@@ -267,7 +267,7 @@ async fn counts(
            CAST(sum(lines_added) AS bigint) AS lines_added, CAST(sum(lines_removed) AS bigint) AS lines_removed, \
            CAST(sum(scored) AS bigint) AS scored, CAST(sum(score) AS bigint) AS score, \
            CAST(sum(error) AS bigint) AS error \
-         FROM rollup_counts WHERE team_id = $1 AND hour >= $2 AND hour < $3 AND {kinds}{within} \
+         FROM rollup_counts WHERE team = $1 AND hour >= $2 AND hour < $3 AND {kinds}{within} \
          GROUP BY 1, 2, 3, 4 HAVING sum(count) <> 0 ORDER BY 1, 2, 3, 4"
     );
     tx.all(&sql, values).await

@@ -1,0 +1,589 @@
+//! Answers, counted once. A session that was forked or resumed repeats the answers of another one: the table
+//! `answer_copies` has one row for each answer and session. One of the copies of an answer is its *owner*: the one with the
+//! least (time, fork depth, creation time of the file, session id). Totals and rollups count owners only. So the order in
+//! which sessions arrive changes no total.
+//!
+//! Whoever changes an owner changes the totals of other sessions. It needs their locks, and all transactions lock sessions
+//! in the order of their ids, and then answers in the order of their keys. A transaction that finds out late that it needs
+//! another session's lock ends with [`DbError::LocksNeeded`], and [`with_locks`] runs it again with that lock.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use han_types::{Scope, Timestamp};
+use sea_orm::{FromQueryResult, Value};
+
+use crate::bulk_insert::{BulkInsert, Column};
+use crate::queries::ingest::derive::Derive;
+use crate::queries::ingest::rollup_delta::{RollupDelta, RollupPart, SessionDelta};
+use crate::queries::ingest::usage::Tokens;
+use crate::{Db, DbError, ScopedTx};
+
+/// How often a transaction is run again because it needs more locks. Each time it has more of them, so it ends as soon as
+/// no new session repeats its answers.
+const ATTEMPTS: u32 = 20;
+
+/// An answer within its session: 16 bytes.
+pub(crate) type CopyKey = [u8; 16];
+
+/// An answer within its team: 16 bytes.
+pub(crate) type AnswerKey = [u8; 16];
+
+/// What a session knows of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AnswerCopy {
+    pub answer: AnswerKey,
+    /// The time of its earliest line, in milliseconds since the epoch.
+    pub at: i64,
+    pub model: String,
+    pub tokens: Tokens,
+}
+
+impl AnswerCopy {
+    /// Merges two lines, or sets of lines, of the same answer. The earliest line determines the key, by its own key if
+    /// two are equally early, so that their order does not matter.
+    pub(crate) fn merge(self, other: Self) -> Self {
+        let (at, answer) = (self.at, self.answer).min((other.at, other.answer));
+        Self { answer, at, model: self.model.max(other.model), tokens: self.tokens.max(other.tokens) }
+    }
+
+    /// Adds it to the rollups (sign 1) or subtracts it (sign -1).
+    fn count(&self, sign: i64, delta: &mut RollupDelta) {
+        let row = delta.rollup(Timestamp(self.at).hour(), &self.model);
+        row.responses += sign;
+        row.tokens = if sign < 0 { row.tokens - self.tokens } else { row.tokens + self.tokens };
+    }
+}
+
+/// What is known of a session's origin. It decides between copies of the same time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// How often it was forked: 0 for a session that is no fork, or does not say so.
+    pub fork_depth: u16,
+    /// When its file was created, in milliseconds since the epoch.
+    pub file_created_at: Option<i64>,
+}
+
+/// A stored copy.
+#[derive(Clone, Debug)]
+struct Stored {
+    key: CopyKey,
+    copy: AnswerCopy,
+    owner: bool,
+    origin: Origin,
+    session: i32,
+    session_id: String,
+}
+
+impl Stored {
+    /// The least is the owner.
+    fn rank(&self) -> (i64, u16, i64, &str) {
+        (
+            self.copy.at,
+            self.origin.fork_depth,
+            self.origin.file_created_at.unwrap_or(i64::MAX),
+            &self.session_id,
+        )
+    }
+}
+
+#[derive(FromQueryResult)]
+struct CopyRow {
+    session: i32,
+    session_id: String,
+    copy: Vec<u8>,
+    answer: Vec<u8>,
+    owner: bool,
+    at: i64,
+    fork_depth: i16,
+    file_created_at: Option<i64>,
+    model: String,
+    input_tokens: i64,
+    output_tokens: i64,
+    cache_read_tokens: i64,
+    cache_creation_5m_tokens: i64,
+    cache_creation_1h_tokens: i64,
+}
+
+impl CopyRow {
+    fn stored(self) -> Result<Stored, DbError> {
+        let malformed = |column| DbError::malformed("answer_copies", column, &self.session_id);
+        Ok(Stored {
+            key: self.copy.as_slice().try_into().map_err(|_| malformed("copy"))?,
+            copy: AnswerCopy {
+                answer: self.answer.as_slice().try_into().map_err(|_| malformed("answer"))?,
+                at: self.at,
+                model: self.model,
+                tokens: Tokens {
+                    input: self.input_tokens,
+                    output: self.output_tokens,
+                    cache_read: self.cache_read_tokens,
+                    cache_creation_5m: self.cache_creation_5m_tokens,
+                    cache_creation_1h: self.cache_creation_1h_tokens,
+                },
+            },
+            owner: self.owner,
+            origin: Origin {
+                fork_depth: u16::try_from(self.fork_depth).unwrap_or_default(),
+                file_created_at: self.file_created_at,
+            },
+            session: self.session,
+            session_id: self.session_id,
+        })
+    }
+}
+
+const COLUMNS: &str = "c.session, s.session_id, c.copy, c.answer, c.owner, c.at, c.fork_depth, c.file_created_at, \
+     c.model, c.input_tokens, c.output_tokens, c.cache_read_tokens, c.cache_creation_5m_tokens, \
+     c.cache_creation_1h_tokens";
+
+/// What a transaction does to the answers of other sessions. They are written at its end, because what it takes from a
+/// session it may give back.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    /// The sessions that the transaction has locked, besides its own; `None` if it needs no locks.
+    locked: Option<BTreeSet<i32>>,
+    others: Mutex<BTreeMap<i32, Other>>,
+}
+
+/// The change of another session.
+#[derive(Clone, Debug, Default)]
+struct Other {
+    delta: RollupDelta,
+    usage: Usage,
+}
+
+/// Answers and tokens by model.
+type Usage = BTreeMap<String, (i64, Tokens)>;
+
+fn count_usage(usage: &mut Usage, sign: i64, copy: &AnswerCopy) {
+    let row = usage.entry(copy.model.clone()).or_default();
+    row.0 += sign;
+    row.1 = if sign < 0 { row.1 - copy.tokens } else { row.1 + copy.tokens };
+}
+
+/// Runs `work` in a transaction that holds the locks of the sessions it needs: of `session_id`, and of others as it finds
+/// that it needs them. `work` receives all ids and locks the sessions in their order, with [`Answers::lock`].
+///
+/// # Errors
+/// Those of `work`.
+pub(crate) async fn with_locks<T, R, F, Fut>(
+    scope: &Scope,
+    db: &Db,
+    name: &'static str,
+    session_id: &str,
+    work: F,
+) -> Result<Result<T, R>, DbError>
+where
+    F: Fn(Arc<ScopedTx>, Arc<BTreeSet<String>>) -> Fut,
+    Fut: Future<Output = Result<Result<T, R>, DbError>>,
+{
+    let mut sessions = BTreeSet::from([session_id.to_owned()]);
+    let mut attempt = 1;
+    loop {
+        let locks = Arc::new(sessions.clone());
+        let run = db.write_or_refuse(scope, name, |tx| work(tx, Arc::clone(&locks))).await;
+        match run {
+            Err(DbError::LocksNeeded { sessions: needed }) if attempt < ATTEMPTS => {
+                sessions.extend(needed);
+                attempt += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+#[derive(FromQueryResult)]
+struct NumberRow {
+    number: i32,
+}
+
+impl Answers {
+    /// Locks those of `sessions` that come before `own`, which the caller locks next. Then [`Answers::lock_rest`].
+    pub(crate) async fn lock(tx: &ScopedTx, sessions: &BTreeSet<String>, own: &str) -> Result<Self, DbError> {
+        let mut answers = Self { locked: Some(BTreeSet::new()), ..Self::default() };
+        for id in sessions.iter().take_while(|id| id.as_str() < own) {
+            answers.lock_one(tx, id).await?;
+        }
+        Ok(answers)
+    }
+
+    /// Locks those of `sessions` that come after `own`.
+    pub(crate) async fn lock_rest(
+        &mut self,
+        tx: &ScopedTx,
+        sessions: &BTreeSet<String>,
+        own: &str,
+    ) -> Result<(), DbError> {
+        for id in sessions.iter().filter(|id| id.as_str() > own) {
+            self.lock_one(tx, id).await?;
+        }
+        Ok(())
+    }
+
+    /// For a transaction that holds a lock under which no other one that writes answers commits.
+    pub(crate) fn under_table_lock() -> Self {
+        Self::default()
+    }
+
+    async fn lock_one(&mut self, tx: &ScopedTx, session_id: &str) -> Result<(), DbError> {
+        let lock = tx.dialect().for_update();
+        let sql = format!("SELECT number FROM sessions WHERE team = $1 AND session_id = $2{lock}");
+        // A session that was deleted in the meantime has no copies.
+        let row = tx.one::<NumberRow, _>(&sql, [tx.team(), session_id.into()]).await?;
+        if let (Some(locked), Some(row)) = (&mut self.locked, row) {
+            locked.insert(row.number);
+        }
+        Ok(())
+    }
+
+    /// Stores a session's copies of answers, merged with those that it has, and adds to `delta` what changes for the
+    /// session.
+    ///
+    /// # Errors
+    /// [`DbError::LocksNeeded`] if another session's totals change, and it is not locked.
+    pub(crate) async fn add(
+        &self,
+        derive: &Derive<'_>,
+        copies: BTreeMap<CopyKey, AnswerCopy>,
+        delta: &mut RollupDelta,
+    ) -> Result<(), DbError> {
+        if copies.is_empty() {
+            return Ok(());
+        }
+        // Nearly all are new, and no other session has them: they are inserted without a read, as owners. Only those that
+        // conflict are read. The index on owners lets one of two transactions wait that insert the same answer.
+        let mut usage = Usage::new();
+        let inserted = insert(derive, copies.iter().map(|(key, copy)| (*key, copy, true))).await?;
+        let mut known = BTreeMap::new();
+        for (key, copy) in copies {
+            if inserted.contains(&key) {
+                copy.count(1, delta);
+                count_usage(&mut usage, 1, &copy);
+            } else {
+                known.insert(key, copy);
+            }
+        }
+        if !known.is_empty() {
+            self.merge(derive, known, delta, &mut usage).await?;
+        }
+        add_usage(derive.tx, derive.number, &usage).await
+    }
+
+    async fn merge(
+        &self,
+        derive: &Derive<'_>,
+        new: BTreeMap<CopyKey, AnswerCopy>,
+        delta: &mut RollupDelta,
+        usage: &mut Usage,
+    ) -> Result<(), DbError> {
+        let own = own_copies(derive, new.keys()).await?;
+        let mut changes = Vec::new();
+        let mut answers = BTreeSet::new();
+        for (key, copy) in new {
+            let before = own.get(&key).cloned();
+            let after = match &before {
+                Some(before) => before.copy.clone().merge(copy),
+                None => copy,
+            };
+            if before.as_ref().is_some_and(|before| before.copy == after) {
+                continue;
+            }
+            answers.extend(before.iter().map(|before| before.copy.answer));
+            answers.insert(after.answer);
+            changes.push((key, before, after));
+        }
+        let others = other_copies(derive, &answers).await?;
+        let mut groups: BTreeMap<AnswerKey, Vec<Stored>> = BTreeMap::new();
+        for copy in others {
+            groups.entry(copy.copy.answer).or_default().push(copy);
+        }
+        let mut owners = OwnerChanges::default();
+        let mut rows: Vec<(CopyKey, AnswerCopy, bool)> = Vec::new();
+        for (key, before, after) in changes {
+            if let Some(before) = &before {
+                if before.owner {
+                    before.copy.count(-1, delta);
+                    count_usage(usage, -1, &before.copy);
+                }
+                if before.owner && before.copy.answer != after.answer {
+                    // The earliest line is another one now, so the answer has another key.
+                    let heir = groups.get(&before.copy.answer).and_then(|group| group.iter().min_by_key(|c| c.rank()));
+                    owners.promote.extend(heir.cloned());
+                }
+            }
+            let stored = Stored {
+                key,
+                copy: after.clone(),
+                owner: true,
+                origin: derive.origin,
+                session: i32::try_from(derive.number).unwrap_or_default(),
+                session_id: derive.session.to_owned(),
+            };
+            let rival = groups.get(&after.answer).and_then(|group| group.iter().min_by_key(|copy| copy.rank()));
+            let owner = rival.is_none_or(|rival| stored.rank() < rival.rank());
+            if owner {
+                after.count(1, delta);
+                count_usage(usage, 1, &after);
+                let group = groups.get(&after.answer).into_iter().flatten();
+                owners.demote.extend(group.filter(|copy| copy.owner).cloned());
+            } else if let Some(rival) = rival.filter(|rival| !rival.owner) {
+                // It is the owner only because this session's copy has been until now.
+                owners.promote.push(rival.clone());
+            }
+            rows.push((key, after, owner));
+        }
+        self.check_locks(&owners)?;
+        self.demote(derive.tx, &owners.demote).await?;
+        let replaced = rows.iter().map(|(key, ..)| key).filter(|key| own.contains_key(*key));
+        delete_copies(derive, replaced).await?;
+        let written = insert(derive, rows.iter().map(|(key, copy, owner)| (*key, copy, *owner))).await?;
+        if written.len() != rows.len() {
+            // Another transaction inserted a copy after this one looked: run again, and see it.
+            return Err(DbError::LocksNeeded { sessions: BTreeSet::new() });
+        }
+        self.promote(derive.tx, &owners.promote).await
+    }
+
+    /// Deletes all copies of a session. Answers that it owned pass to their next copies.
+    ///
+    /// # Errors
+    /// As [`Answers::add`].
+    pub(crate) async fn forget(&self, derive: &Derive<'_>) -> Result<(), DbError> {
+        // Locked before others are looked for: whoever inserts another copy of one of these answers locks its owner first,
+        // so after this statement there are no new ones.
+        let values: [Value; 2] = [derive.tx.team(), derive.number.into()];
+        let lock = format!(
+            "WITH locked AS (SELECT c.answer FROM answer_copies c WHERE c.team = $1 AND c.session = $2 \
+             ORDER BY c.answer{}) SELECT count(*) AS n FROM locked",
+            derive.tx.dialect().for_update_of("c")
+        );
+        derive.tx.rows(&lock, values.clone()).await?;
+        // A copy of an answer that this session owns is no owner.
+        let sql = format!(
+            "SELECT {COLUMNS} FROM answer_copies own JOIN answer_copies c ON c.team = $1 AND c.answer = own.answer \
+             AND NOT c.owner AND c.session <> $2 JOIN sessions s ON s.team = $1 AND s.number = c.session \
+             WHERE own.team = $1 AND own.session = $2 AND own.owner"
+        );
+        let rows: Vec<CopyRow> = derive.tx.all(&sql, values.clone()).await?;
+        let mut heirs: BTreeMap<AnswerKey, Stored> = BTreeMap::new();
+        for row in rows {
+            let copy = row.stored()?;
+            let heir = heirs.entry(copy.copy.answer).or_insert_with(|| copy.clone());
+            if copy.rank() < heir.rank() {
+                *heir = copy;
+            }
+        }
+        let owners = OwnerChanges { demote: Vec::new(), promote: heirs.into_values().collect() };
+        self.check_locks(&owners)?;
+        derive.tx.execute("DELETE FROM answer_copies WHERE team = $1 AND session = $2", values).await?;
+        self.promote(derive.tx, &owners.promote).await
+    }
+
+    fn check_locks(&self, owners: &OwnerChanges) -> Result<(), DbError> {
+        let Some(locked) = &self.locked else { return Ok(()) };
+        let changed = owners.demote.iter().chain(&owners.promote);
+        let needed: BTreeSet<String> = changed
+            .filter(|copy| !locked.contains(&copy.session))
+            .map(|copy| copy.session_id.clone())
+            .collect();
+        if needed.is_empty() { Ok(()) } else { Err(DbError::LocksNeeded { sessions: needed }) }
+    }
+
+    async fn demote(&self, tx: &ScopedTx, copies: &[Stored]) -> Result<(), DbError> {
+        self.set_owners(tx, copies, false, -1).await
+    }
+
+    async fn promote(&self, tx: &ScopedTx, copies: &[Stored]) -> Result<(), DbError> {
+        self.set_owners(tx, copies, true, 1).await
+    }
+
+    async fn set_owners(
+        &self,
+        tx: &ScopedTx,
+        copies: &[Stored],
+        owner: bool,
+        sign: i64,
+    ) -> Result<(), DbError> {
+        for copy in copies {
+            let sql = "UPDATE answer_copies SET owner = $4 WHERE team = $1 AND session = $2 AND copy = $3";
+            let values =
+                [tx.team(), i64::from(copy.session).into(), copy.key.to_vec().into(), owner.into()];
+            tx.execute(sql, values).await?;
+            let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+            let other = others.entry(copy.session).or_default();
+            copy.copy.count(sign, &mut other.delta);
+            count_usage(&mut other.usage, sign, &copy.copy);
+        }
+        Ok(())
+    }
+
+    /// Writes what changed for other sessions: their totals, which notifies their subscribers. Returns what it adds to the
+    /// rollups, for `add_rollups`, which locks the rows of all sessions in one order.
+    pub(crate) async fn write_others(&self, tx: &ScopedTx) -> Result<Vec<RollupPart>, DbError> {
+        let others = std::mem::take(&mut *self.others.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut parts = Vec::new();
+        for (session, other) in others {
+            if other.delta.is_zero() {
+                continue;
+            }
+            let sql = format!(
+                "UPDATE sessions SET revision = revision + 1, {} WHERE team = $1 AND number = $2 \
+                 RETURNING session_id, user_id, project_id",
+                SessionDelta::add_sql(3)
+            );
+            let values: [Value; 2] = [tx.team(), i64::from(session).into()];
+            let row: Option<OtherRow> =
+                tx.one(&sql, values.into_iter().chain(other.delta.session_delta().values())).await?;
+            let missing = || DbError::RowMissing { table: "sessions", row: session.to_string() };
+            let row = row.ok_or_else(missing)?;
+            add_usage(tx, session.into(), &other.usage).await?;
+            parts.push(RollupPart {
+                user_id: row.user_id,
+                session_id: row.session_id,
+                project_id: row.project_id.unwrap_or_default(),
+                delta: other.delta,
+            });
+        }
+        Ok(parts)
+    }
+}
+
+#[derive(FromQueryResult)]
+struct OtherRow {
+    session_id: String,
+    user_id: String,
+    project_id: Option<String>,
+}
+
+/// Copies of other sessions that cease to be owners, or become owners.
+#[derive(Default)]
+struct OwnerChanges {
+    demote: Vec<Stored>,
+    promote: Vec<Stored>,
+}
+
+/// Inserts copies of the session; returns the keys of those that were inserted: the others exist, or another session has
+/// the owner. By answer, so that all transactions meet answers in one order.
+async fn insert<'a>(
+    derive: &Derive<'_>,
+    copies: impl Iterator<Item = (CopyKey, &'a AnswerCopy, bool)>,
+) -> Result<BTreeSet<CopyKey>, DbError> {
+    let mut rows: Vec<(CopyKey, &AnswerCopy, bool)> = copies.collect();
+    rows.sort_by_key(|(key, copy, _)| (copy.answer, *key));
+    let ints = |value: &dyn Fn(&AnswerCopy) -> i64| -> Vec<i64> { rows.iter().map(|row| value(row.1)).collect() };
+    let Origin { fork_depth, file_created_at } = derive.origin;
+    let mut constants = derive.constants();
+    constants.push(("fork_depth", i64::from(fork_depth).into()));
+    constants.push(("file_created_at", file_created_at.into()));
+    let insert = BulkInsert {
+        table: "answer_copies",
+        constants,
+        columns: vec![
+            Column::Bytes("copy", rows.iter().map(|row| row.0.to_vec()).collect()),
+            Column::Bytes("answer", rows.iter().map(|row| row.1.answer.to_vec()).collect()),
+            Column::Bool("owner", rows.iter().map(|row| row.2).collect()),
+            Column::Int("at", ints(&|copy| copy.at)),
+            Column::Text("model", rows.iter().map(|row| row.1.model.clone()).collect()),
+            Column::Int("input_tokens", ints(&|copy| copy.tokens.input)),
+            Column::Int("output_tokens", ints(&|copy| copy.tokens.output)),
+            Column::Int("cache_read_tokens", ints(&|copy| copy.tokens.cache_read)),
+            Column::Int("cache_creation_5m_tokens", ints(&|copy| copy.tokens.cache_creation_5m)),
+            Column::Int("cache_creation_1h_tokens", ints(&|copy| copy.tokens.cache_creation_1h)),
+        ],
+        on_conflict: "DO NOTHING",
+        returning: "copy",
+    };
+    let rows = insert.run(derive.tx).await?;
+    rows.iter()
+        .map(|row| {
+            let key: Vec<u8> = row.try_get("", "copy")?;
+            key.as_slice().try_into().map_err(|_| DbError::malformed("answer_copies", "copy", derive.session))
+        })
+        .collect()
+}
+
+/// The session's own copies, locked: whoever inserts another copy of one of their answers waits.
+async fn own_copies<'k>(
+    derive: &Derive<'_>,
+    keys: impl Iterator<Item = &'k CopyKey>,
+) -> Result<HashMap<CopyKey, Stored>, DbError> {
+    let dialect = derive.tx.dialect();
+    let sql = format!(
+        "SELECT {COLUMNS} FROM answer_copies c JOIN sessions s ON s.team = $1 AND s.number = c.session \
+         WHERE c.team = $1 AND c.session = $2 AND {} ORDER BY c.answer{}",
+        dialect.is_any_bytes("c.copy", 3),
+        dialect.for_update_of("c")
+    );
+    let values = [derive.tx.team(), derive.number.into(), dialect.byte_list(keys)];
+    let rows: Vec<CopyRow> = derive.tx.all(&sql, values).await?;
+    rows.into_iter()
+        .map(|row| {
+            let copy = row.stored()?;
+            Ok((copy.key, copy))
+        })
+        .collect()
+}
+
+/// The copies that other sessions have of these answers, locked: whoever deletes or changes one waits.
+async fn other_copies(derive: &Derive<'_>, answers: &BTreeSet<AnswerKey>) -> Result<Vec<Stored>, DbError> {
+    let dialect = derive.tx.dialect();
+    let mut found = Vec::new();
+    // Each of the two indexes holds a part of the rows.
+    for part in ["c.owner", "NOT c.owner"] {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM answer_copies c JOIN sessions s ON s.team = $1 AND s.number = c.session \
+             WHERE c.team = $1 AND {} AND {part} AND c.session <> $2 ORDER BY c.answer, s.session_id{}",
+            dialect.is_any_bytes("c.answer", 3),
+            dialect.for_update_of("c")
+        );
+        let values = [derive.tx.team(), derive.number.into(), dialect.byte_list(answers)];
+        for row in derive.tx.all::<CopyRow, _>(&sql, values).await? {
+            found.push(row.stored()?);
+        }
+    }
+    Ok(found)
+}
+
+async fn delete_copies<'k>(
+    derive: &Derive<'_>,
+    keys: impl Iterator<Item = &'k CopyKey>,
+) -> Result<(), DbError> {
+    let dialect = derive.tx.dialect();
+    let sql = format!(
+        "DELETE FROM answer_copies WHERE team = $1 AND session = $2 AND {}",
+        dialect.is_any_bytes("copy", 3)
+    );
+    derive.tx.execute(&sql, [derive.tx.team(), derive.number.into(), dialect.byte_list(keys)]).await?;
+    Ok(())
+}
+
+/// Adds to a session's tokens by model.
+async fn add_usage(tx: &ScopedTx, session: i64, usage: &Usage) -> Result<(), DbError> {
+    let rows: Vec<(&String, &(i64, Tokens))> =
+        usage.iter().filter(|(_, row)| **row != (0, Tokens::default())).collect();
+    let ints = |value: &dyn Fn(&Tokens) -> i64| -> Vec<i64> { rows.iter().map(|row| value(&row.1.1)).collect() };
+    let insert = BulkInsert {
+        table: "session_usage",
+        constants: vec![("team", tx.team()), ("session", session.into())],
+        columns: vec![
+            Column::Text("model", rows.iter().map(|row| row.0.clone()).collect()),
+            Column::Int("responses", rows.iter().map(|row| row.1.0).collect()),
+            Column::Int("input_tokens", ints(&|t| t.input)),
+            Column::Int("output_tokens", ints(&|t| t.output)),
+            Column::Int("cache_read_tokens", ints(&|t| t.cache_read)),
+            Column::Int("cache_creation_5m_tokens", ints(&|t| t.cache_creation_5m)),
+            Column::Int("cache_creation_1h_tokens", ints(&|t| t.cache_creation_1h)),
+        ],
+        on_conflict: "(team, session, model) DO UPDATE SET \
+             responses = session_usage.responses + excluded.responses, \
+             input_tokens = session_usage.input_tokens + excluded.input_tokens, \
+             output_tokens = session_usage.output_tokens + excluded.output_tokens, \
+             cache_read_tokens = session_usage.cache_read_tokens + excluded.cache_read_tokens, \
+             cache_creation_5m_tokens = session_usage.cache_creation_5m_tokens + excluded.cache_creation_5m_tokens, \
+             cache_creation_1h_tokens = session_usage.cache_creation_1h_tokens + excluded.cache_creation_1h_tokens",
+        returning: "",
+    };
+    insert.run(tx).await?;
+    Ok(())
+}

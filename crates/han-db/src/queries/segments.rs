@@ -1,0 +1,440 @@
+//! The table `segments`: the log of physical lines. Writes segments, replaces them, and opens the ones that hold given
+//! lines. `crate::segments` is the format of their content.
+//!
+//! All writes go through [`insert`] and [`replace`] (docs/ARCHITECTURE.md). A segment is never changed: a merge, a conversion between plaintext
+//! and sealed, or a redaction reads, merges and seals outside, and then replaces exactly the rows that it read.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use han_crypto::Packed;
+use han_types::{SessionId, TeamId, TranscriptName};
+use sea_orm::{FromQueryResult, Value};
+
+use crate::bulk_insert::{BulkInsert, Column};
+use crate::error::blocking;
+use crate::keys::{SegmentColumns, TeamKeys};
+use crate::segments::{self, Encoded, Extent, Segment};
+use crate::team_numbers::TeamNumber;
+use crate::tx::Tx;
+use crate::{DbError, ScopedTx};
+
+/// Above this many bytes of content, segments are opened off the async threads.
+const INLINE_BYTES: i64 = 64 << 10;
+
+/// The most bytes of bodies in one statement of an insert; a longer body has its own statement.
+const STATEMENT_BYTES: usize = 1 << 20;
+
+/// Segments that are read at once while a session is read from beginning to end, and their bytes. A single segment may
+/// be larger.
+const AT_ONCE: i64 = 64;
+const BYTES_AT_ONCE: i64 = 4 << 20;
+
+/// The file that segments belong to: its ids and its numbers.
+#[derive(Clone, Debug)]
+pub(crate) struct File {
+    pub session_id: SessionId,
+    pub transcript: TranscriptName,
+    pub session: i32,
+    pub number: i16,
+}
+
+/// Names a segment within a team.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct SegmentKey {
+    pub session: i32,
+    pub transcript: i16,
+    pub first_ordinal: i32,
+}
+
+/// A segment to write. The numbers of `extent` are final.
+#[derive(Clone, Debug)]
+pub(crate) struct NewSegment {
+    pub extent: Extent,
+    /// The times of its earliest and its latest line, in milliseconds since the epoch.
+    pub first_at: i64,
+    pub last_at: i64,
+    pub content: Packed,
+}
+
+impl NewSegment {
+    /// A segment with this content and these times.
+    pub(crate) fn new(encoded: &Encoded, first_at: i64, last_at: i64) -> Self {
+        Self { extent: encoded.extent, first_at, last_at, content: Packed::new(&encoded.content) }
+    }
+}
+
+/// A stored segment that is to be replaced, as it was when it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StoredSegment {
+    pub extent: Extent,
+    pub first_at: i64,
+    pub last_at: i64,
+    pub sealed: bool,
+    nonce: Option<Vec<u8>>,
+}
+
+/// What opening a team's segments needs of a transaction.
+#[derive(Clone, Copy)]
+pub(crate) struct SegmentReader<'a> {
+    pub tx: &'a Tx,
+    pub team_id: &'a TeamId,
+    pub team: TeamNumber,
+    pub keys: &'a Arc<TeamKeys>,
+}
+
+/// Seals segments (if `seals` says so) and writes them. They must not overlap with others of their file.
+pub(crate) async fn insert(
+    tx: &ScopedTx,
+    seals: bool,
+    file: &File,
+    new: Vec<NewSegment>,
+) -> Result<(), DbError> {
+    let keys = tx.keys()?;
+    let mut rows = Vec::with_capacity(new.len());
+    for segment in new {
+        let row_id = segments::row_id(&file.session_id, &file.transcript, &segment.extent);
+        let bytes = segment.content.content_len();
+        let columns = keys.seal_segment(seals, segments::context(&row_id), segment.content, tx.entropy())?;
+        rows.push((segment.extent, segment.first_at, segment.last_at, bytes, columns));
+    }
+    while !rows.is_empty() {
+        let mut bytes = 0;
+        let fits = rows.iter().take_while(|(.., columns)| {
+            bytes += columns.body.len();
+            bytes <= STATEMENT_BYTES
+        });
+        let rest = rows.split_off(fits.count().max(1));
+        insert_rows(tx, seals, file, std::mem::replace(&mut rows, rest)).await?;
+    }
+    Ok(())
+}
+
+type Row = (Extent, i64, i64, usize, SegmentColumns);
+
+async fn insert_rows(tx: &ScopedTx, seals: bool, file: &File, rows: Vec<Row>) -> Result<(), DbError> {
+    let ints = |value: &dyn Fn(&Row) -> i64| -> Vec<i64> { rows.iter().map(value).collect() };
+    let mut columns = vec![
+        Column::Int("first_ordinal", ints(&|row| row.0.first_ordinal)),
+        Column::Int("last_ordinal", ints(&|row| row.0.last_ordinal)),
+        Column::Int("min_line", ints(&|row| row.0.min_line)),
+        Column::Int("max_line", ints(&|row| row.0.max_line)),
+        Column::Int("lines", ints(&|row| row.0.lines)),
+        Column::Int("bytes", ints(&|row| i64::try_from(row.3).unwrap_or(i64::MAX))),
+        Column::Int("first_at", ints(&|row| row.1)),
+        Column::Int("last_at", ints(&|row| row.2)),
+        Column::Bool("sealed", vec![seals; rows.len()]),
+    ];
+    let first_ordinals = ints(&|row| row.0.first_ordinal);
+    let (mut nonces, mut wrapped, mut bodies) = (Vec::new(), Vec::new(), Vec::new());
+    for (.., columns) in rows {
+        nonces.push(columns.nonce);
+        wrapped.push(columns.wrapped_dek);
+        bodies.push(columns.body);
+    }
+    columns.push(Column::Bytes("body", bodies));
+    let mut keys = vec![Column::NullableBytes("nonce", nonces), Column::NullableBytes("wrapped_dek", wrapped)];
+    // PostgreSQL stores the keys in the same row, SQLite in a table of their own.
+    let own_table = tx.dialect().segment_key_table();
+    if own_table.is_none() {
+        columns.append(&mut keys);
+    }
+    let write = |table, columns| BulkInsert {
+        table,
+        constants: vec![
+            ("team", tx.team()),
+            ("session", i64::from(file.session).into()),
+            ("transcript", i64::from(file.number).into()),
+        ],
+        columns,
+        on_conflict: "",
+        returning: "",
+    };
+    write("segments", columns).run(tx).await?;
+    if let Some(table) = own_table.filter(|_| seals) {
+        keys.insert(0, Column::Int("first_ordinal", first_ordinals));
+        write(table, keys).run(tx).await?;
+    }
+    Ok(())
+}
+
+/// Replaces segments of a file: deletes exactly the rows in `old`, as they were read, and writes `new`, which holds the
+/// same lines. Returns whether it did: if one of them was replaced or deleted in the meantime, nothing is written.
+///
+/// Keep the transaction short: read, merge and pack before it. It does not lock the session's row; whoever deletes a
+/// session deletes its segments after it locked that row, and then this finds none of them.
+pub(crate) async fn replace(
+    tx: &ScopedTx,
+    seals: bool,
+    file: &File,
+    old: &[StoredSegment],
+    new: Vec<NewSegment>,
+) -> Result<bool, DbError> {
+    let ((keys, join), lock) = (tx.dialect().segment_keys(), tx.dialect().for_update());
+    for segment in old {
+        let sql = format!(
+            "SELECT {keys}, g.sealed FROM segments g{join} WHERE g.team = $1 AND g.session = $2 \
+             AND g.transcript = $3 AND g.first_ordinal = $4 AND g.last_ordinal = $5{lock}"
+        );
+        let row = tx.one::<ReplacedRow, _>(&sql, segment.values(tx, file)).await?;
+        if row.is_none_or(|row| row.nonce != segment.nonce || row.sealed != segment.sealed) {
+            return Ok(false);
+        }
+    }
+    for segment in old {
+        let sql = "DELETE FROM segments WHERE team = $1 AND session = $2 AND transcript = $3 AND first_ordinal = $4 \
+                   AND last_ordinal = $5";
+        tx.execute(sql, segment.values(tx, file)).await?;
+    }
+    insert(tx, seals, file, new).await?;
+    Ok(true)
+}
+
+#[derive(FromQueryResult)]
+struct ReplacedRow {
+    nonce: Option<Vec<u8>>,
+    sealed: bool,
+}
+
+impl StoredSegment {
+    fn values(&self, tx: &ScopedTx, file: &File) -> [Value; 5] {
+        [
+            tx.team(),
+            i64::from(file.session).into(),
+            i64::from(file.number).into(),
+            self.extent.first_ordinal.into(),
+            self.extent.last_ordinal.into(),
+        ]
+    }
+}
+
+/// Opened segments of one transaction, so that a page, its results and its nodes open a segment once.
+#[derive(Default)]
+pub(crate) struct OpenedSegments(std::sync::Mutex<HashMap<SegmentKey, Arc<Segment>>>);
+
+impl OpenedSegments {
+    pub(crate) fn get(&self, key: &SegmentKey) -> Option<Arc<Segment>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(key).cloned()
+    }
+
+    fn put(&self, key: SegmentKey, segment: &Arc<Segment>) {
+        let mut opened = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        opened.insert(key, Arc::clone(segment));
+    }
+}
+
+#[derive(FromQueryResult)]
+struct SegmentRow {
+    session_id: String,
+    name: String,
+    session: i32,
+    transcript: i16,
+    first_ordinal: i32,
+    last_ordinal: i32,
+    min_line: i32,
+    max_line: i32,
+    lines: i32,
+    bytes: i32,
+    first_at: i64,
+    last_at: i64,
+    sealed: bool,
+    nonce: Option<Vec<u8>>,
+    wrapped_dek: Option<Vec<u8>>,
+    body: Vec<u8>,
+}
+
+impl SegmentRow {
+    fn key(&self) -> SegmentKey {
+        SegmentKey { session: self.session, transcript: self.transcript, first_ordinal: self.first_ordinal }
+    }
+
+    fn extent(&self) -> Extent {
+        Extent {
+            first_ordinal: self.first_ordinal.into(),
+            last_ordinal: self.last_ordinal.into(),
+            min_line: self.min_line.into(),
+            max_line: self.max_line.into(),
+            lines: self.lines.into(),
+        }
+    }
+
+    fn row_id(&self) -> String {
+        // As `segments::row_id`, from texts that need no validation to be compared with the AAD.
+        format!("{}/{}/{}/{}", self.session_id, self.name, self.first_ordinal, self.last_ordinal)
+    }
+
+    fn open(self, keys: &TeamKeys) -> Result<Segment, DbError> {
+        let (row_id, extent) = (self.row_id(), self.extent());
+        let bytes = usize::try_from(self.bytes).unwrap_or_default();
+        let columns =
+            SegmentColumns { nonce: self.nonce, wrapped_dek: self.wrapped_dek, body: self.body };
+        let content = keys.open_segment(self.sealed, segments::context(&row_id), columns, bytes)?;
+        Segment::decode(&row_id, content, &extent)
+    }
+}
+
+/// The columns of a [`SegmentRow`] and the tables that they come from, after `FROM segments g`.
+fn source(tx: &Tx) -> (String, String) {
+    let (keys, join) = tx.dialect().segment_keys();
+    let columns = format!(
+        "s.session_id, f.name, g.session, g.transcript, g.first_ordinal, g.last_ordinal, g.min_line, g.max_line, \
+         g.lines, g.bytes, g.first_at, g.last_at, g.sealed, {keys}, g.body"
+    );
+    let joins = format!(
+        "JOIN sessions s ON s.team = g.team AND s.number = g.session \
+         JOIN transcripts f ON f.team = g.team AND f.session = g.session AND f.number = g.transcript{join}"
+    );
+    (columns, joins)
+}
+
+/// A segment, or why it cannot be opened: one that cannot be opened must not hide the others.
+pub(crate) type Opened = Result<Arc<Segment>, DbError>;
+
+/// A segment that was read.
+pub(crate) struct ReadSegment {
+    pub key: SegmentKey,
+    pub stored: StoredSegment,
+    pub opened: Opened,
+}
+
+impl SegmentReader<'_> {
+    /// Opens the segments with these keys. Those that the transaction opened before are not read again. Omits keys that
+    /// do not exist.
+    pub(crate) async fn open(&self, wanted: &[SegmentKey]) -> Result<HashMap<SegmentKey, Opened>, DbError> {
+        let mut found: HashMap<SegmentKey, Opened> = HashMap::new();
+        let mut missing = Vec::new();
+        for key in wanted {
+            match self.tx.opened().get(key) {
+                Some(segment) => drop(found.insert(*key, Ok(segment))),
+                None => missing.push(*key),
+            }
+        }
+        missing.sort_unstable();
+        missing.dedup();
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        let rows = self.rows_of(&missing).await?;
+        for read in self.open_rows(rows).await? {
+            if let Ok(segment) = &read.opened {
+                self.tx.opened().put(read.key, segment);
+            }
+            found.insert(read.key, read.opened);
+        }
+        Ok(found)
+    }
+
+    async fn rows_of(&self, keys: &[SegmentKey]) -> Result<Vec<SegmentRow>, DbError> {
+        let (columns, joins) = source(self.tx);
+        let (wanted, values) = self.tx.dialect().number_rows(
+            2,
+            ["session", "transcript", "first_ordinal"],
+            keys.iter().map(|key| [key.session.into(), key.transcript.into(), key.first_ordinal.into()]),
+        );
+        let sql = format!(
+            "SELECT {columns} FROM {wanted} JOIN segments g ON g.team = $1 AND g.session = wanted.session \
+             AND g.transcript = wanted.transcript AND g.first_ordinal = wanted.first_ordinal {joins}"
+        );
+        self.tx.all(&sql, std::iter::once(self.team.into()).chain(values)).await
+    }
+
+    /// The next segments of a session after `after` (a file's number and a first ordinal), by file and ordinal: a few at
+    /// a time, so that a session of any size is read in bounded memory. Empty at the end. They are not kept.
+    pub(crate) async fn next(&self, session: i32, after: Option<SegmentKey>) -> Result<Vec<ReadSegment>, DbError> {
+        let (columns, joins) = source(self.tx);
+        let after = after.map_or((-1, -1), |key| (key.transcript.into(), key.first_ordinal.into()));
+        let sql = format!(
+            "WITH next AS (SELECT transcript, first_ordinal, bytes FROM segments WHERE team = $1 AND session = $2 \
+             AND (transcript, first_ordinal) > ($3, $4) ORDER BY transcript, first_ordinal LIMIT {AT_ONCE}), \
+             sized AS (SELECT transcript, first_ordinal, SUM(bytes) OVER (ORDER BY transcript, first_ordinal \
+             ROWS UNBOUNDED PRECEDING) - bytes AS before FROM next) \
+             SELECT {columns} FROM sized JOIN segments g ON g.team = $1 AND g.session = $2 \
+             AND g.transcript = sized.transcript AND g.first_ordinal = sized.first_ordinal {joins} \
+             WHERE sized.before < {BYTES_AT_ONCE} ORDER BY g.transcript, g.first_ordinal"
+        );
+        let values: [Value; 4] =
+            [self.team.into(), i64::from(session).into(), i64::from(after.0).into(), i64::from(after.1).into()];
+        let rows = self.tx.all(&sql, values).await?;
+        self.open_rows(rows).await
+    }
+
+    /// The keys of a file's segments that hold one of these ordinals, or a line with one of these numbers, by ordinal.
+    pub(crate) async fn holding(
+        &self,
+        file: &File,
+        ordinals: impl Iterator<Item = i64>,
+        lines: impl Iterator<Item = i64>,
+    ) -> Result<Vec<SegmentKey>, DbError> {
+        let dialect = self.tx.dialect();
+        let sql = format!(
+            "SELECT g.first_ordinal FROM segments g WHERE g.team = $1 AND g.session = $2 AND g.transcript = $3 \
+             AND (EXISTS (SELECT 1 FROM {} WHERE o.n BETWEEN g.first_ordinal AND g.last_ordinal) \
+             OR EXISTS (SELECT 1 FROM {} WHERE l.n BETWEEN g.min_line AND g.max_line)) ORDER BY g.first_ordinal",
+            dialect.numbers_from("o", 4),
+            dialect.numbers_from("l", 5)
+        );
+        let values = [
+            self.team.into(),
+            i64::from(file.session).into(),
+            i64::from(file.number).into(),
+            dialect.number_list(ordinals),
+            dialect.number_list(lines),
+        ];
+        let rows: Vec<FirstRow> = self.tx.all(&sql, values).await?;
+        let key = |row: FirstRow| SegmentKey {
+            session: file.session,
+            transcript: file.number,
+            first_ordinal: row.first_ordinal,
+        };
+        Ok(rows.into_iter().map(key).collect())
+    }
+
+    /// Opens segments one after another and passes each to `visit`, in the order of `keys`. They are not kept, so this
+    /// takes bounded memory whatever their number.
+    pub(crate) async fn visit(
+        &self,
+        keys: &[SegmentKey],
+        mut visit: impl FnMut(&Segment),
+    ) -> Result<(), DbError> {
+        for key in keys {
+            let rows = self.rows_of(std::slice::from_ref(key)).await?;
+            for read in self.open_rows(rows).await? {
+                visit(&*read.opened?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Decrypts, decompresses and decodes segments; off the async threads if they are large.
+    async fn open_rows(&self, rows: Vec<SegmentRow>) -> Result<Vec<ReadSegment>, DbError> {
+        let versions = rows.iter().filter_map(|row| {
+            row.wrapped_dek.as_deref().and_then(|wrapped| han_crypto::wrapped_dek_key_id(wrapped).ok())
+        });
+        let keys = self.tx.keys_holding(self.team_id, self.keys, versions).await?;
+        let inline = rows.iter().map(|row| i64::from(row.bytes)).sum::<i64>() <= INLINE_BYTES;
+        let work = move || rows.into_iter().map(|row| row.read(&keys)).collect();
+        if inline { Ok(work()) } else { blocking("opening segments", work).await }
+    }
+}
+
+#[derive(FromQueryResult)]
+struct FirstRow {
+    first_ordinal: i32,
+}
+
+impl SegmentRow {
+    fn read(self, keys: &TeamKeys) -> ReadSegment {
+        let (key, row_id) = (self.key(), self.row_id());
+        let stored = StoredSegment {
+            extent: self.extent(),
+            first_at: self.first_at,
+            last_at: self.last_at,
+            sealed: self.sealed,
+            nonce: self.nonce.clone(),
+        };
+        let opened = self.open(keys).map(Arc::new).inspect_err(|error| {
+            tracing::error!(%error, segment = row_id, "a segment cannot be opened");
+        });
+        ReadSegment { key, stored, opened }
+    }
+}
