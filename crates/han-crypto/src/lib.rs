@@ -4,18 +4,22 @@
 
 mod aad;
 mod aes_gcm;
+mod binary;
 pub mod blind;
 pub mod entropy;
 mod error;
 pub mod field;
 mod hex;
 pub mod kek;
+mod pack;
 pub mod token;
 mod wrap;
 
+pub use binary::{BinaryField, sealed_key_id, wrapped_dek_key_id};
 pub use blind::BlindKey;
 pub use entropy::OsEntropy;
 pub use error::CryptoError;
-pub use field::{DEFAULT_MAX_CONTENT, FieldContext, FieldEncryptor, TeamKeyRing, sealed_key_id};
+pub use field::{DEFAULT_MAX_CONTENT, FieldContext, FieldEncryptor, TeamKeyRing};
 pub use kek::{Kek, KekId, KekRing, KeyPurpose, TeamKey, TeamKeyName, wrapped_kek_id};
+pub use pack::Packed;
 pub use token::{ApiKeyToken, OpaqueToken, TokenHash};

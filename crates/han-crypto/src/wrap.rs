@@ -1,6 +1,6 @@
 //! Wrapped keys: the DEK in a sealed field, and a team key in `team_keys`.
 //!
-//! `id of the wrapping key (4) ‖ nonce (12) ‖ AES-256-GCM(key) (32) ‖ tag (16)`, as unpadded base64url.
+//! `id of the wrapping key (4) ‖ nonce (12) ‖ AES-256-GCM(key) (32) ‖ tag (16)`, as bytes or as unpadded base64url.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,6 +15,7 @@ pub(crate) const WRAPPED_LEN: usize = SEALED_AT + KEY_LEN + TAG_LEN;
 /// 64 bytes in base64 without padding.
 pub(crate) const WRAPPED_CHARS: usize = 86;
 
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct WrappedKey([u8; WRAPPED_LEN]);
 
 impl WrappedKey {
@@ -39,6 +40,11 @@ impl WrappedKey {
             what,
             reason: "a wrapped key is 86 characters of unpadded base64url",
         })
+    }
+
+    pub(crate) fn from_slice(what: &'static str, bytes: &[u8]) -> Result<Self, CryptoError> {
+        let reason = "a wrapped key is 64 bytes";
+        bytes.try_into().map(Self).map_err(|_| CryptoError::Malformed { what, reason })
     }
 
     /// The id of the wrapping key.
