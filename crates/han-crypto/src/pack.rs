@@ -55,8 +55,7 @@ impl Packed {
     }
 
     fn with(content: &[u8], level: i32, slot: &'static CompressorSlot) -> Self {
-        let compressed =
-            if content.len() < COMPRESS_FROM { None } else { compressed(content, level, slot) };
+        let compressed = if content.len() < COMPRESS_FROM { None } else { compressed(content, level, slot) };
         let bytes = compressed.unwrap_or_else(|| {
             let mut bytes = Vec::with_capacity(1 + content.len() + TAG_LEN);
             bytes.push(FLAG_RAW);
