@@ -9,7 +9,7 @@ A secret of no team:   open_field.py --table T --row-id R --column C SEALED
 The binary form:       open_field.py … --binary NONCE WRAPPED_DEK CIPHERTEXT   (hexadecimal; \\x in front is ignored)
 A segment's lines:     open_field.py … --binary --list --first-ordinal N --min-line N NONCE WRAPPED_DEK CIPHERTEXT
 
---list prints ordinal, line number and text of each line, separated by tabs. Without SEALED or the three columns they are
+--list prints ordinal, line number and text of each line, separated by colons. Without SEALED or the three columns they are
 read from standard input, because a segment can be longer than an argument may be.
 """
 
@@ -197,7 +197,7 @@ def main():
         )
         if args.list:
             lines = entries(content, args.first_ordinal, args.min_line)
-            content = b"".join(b"%d\t%d\t%s\n" % line for line in lines)
+            content = b"".join(b"%d:%d:%s\n" % line for line in lines)
     except Refused as error:
         sys.exit(f"open_field: {error}")
     sys.stdout.buffer.write(content)

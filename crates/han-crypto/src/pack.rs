@@ -43,7 +43,7 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Packs the content of a segment. CPU-bound: about a millisecond for 256 KiB.
+    /// Packs the content of a segment. CPU-bound: about half a millisecond for 256 KiB.
     #[must_use]
     pub fn new(content: &[u8]) -> Self {
         Self::with(content, SEGMENT_LEVEL, &SEGMENT_COMPRESSOR)

@@ -79,9 +79,9 @@ proptest! {
         // The ring also has version 1, so that a key id changed from 2 to 1 is known and must still fail.
         let ring = ring(TEAM, 2);
         let (mut nonce, mut wrapped, mut ciphertext) = sealed(&ring, &content).into_columns();
-        let bytes = nonce.iter_mut().chain(&mut wrapped).chain(&mut ciphertext);
-        let mut bytes: Vec<&mut u8> = bytes.collect();
-        *bytes[index.index(bytes.len())] ^= mask;
+        let at = index.index(nonce.len() + wrapped.len() + ciphertext.len());
+        let mut bytes = nonce.iter_mut().chain(&mut wrapped).chain(&mut ciphertext);
+        *bytes.nth(at).unwrap() ^= mask;
         let field = BinaryField::from_columns(&nonce, &wrapped, ciphertext).unwrap();
         prop_assert!(ring.field(BODY).decrypt_binary(field, MAX).is_err());
     }
