@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Opens one sealed field or segment, given the KEK. Written from docs/SECURITY.md alone; shares no code with the server.
+"""Opens one sealed field or segment, given the KEK. Written from docs/SECURITY.md alone; no code is the server's.
 
 Needs the package `cryptography`, and `zstandard` for fields that were compressed. The KEK is read from the environment
 variable KEK_SECRET or from --kek-file, because command lines are visible to other users of a machine.
@@ -9,8 +9,8 @@ A secret of no team:   open_field.py --table T --row-id R --column C SEALED
 The binary form:       open_field.py … --binary NONCE WRAPPED_DEK CIPHERTEXT   (hexadecimal; \\x in front is ignored)
 A segment's lines:     open_field.py … --binary --list --first-ordinal N --min-line N NONCE WRAPPED_DEK CIPHERTEXT
 
---list prints ordinal, line number and text of each line, separated by colons. Without SEALED or the three columns they are
-read from standard input, because a segment can be longer than an argument may be.
+--list prints ordinal, line number and text of each line, separated by colons. Without SEALED or the three columns, they
+are read from standard input, because a segment can be longer than an argument may be.
 """
 
 import argparse

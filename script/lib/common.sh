@@ -20,8 +20,8 @@ npm_ci() {
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
-# find_reader_python: sets `python` to a Python that can run docs/examples/open_field.py. It needs two packages. If they are
-# not installed, they go into a virtual environment.
+# find_reader_python: sets `python` to a Python that can run docs/examples/open_field.py. It needs two packages. If they
+# are not installed, they go into a virtual environment.
 find_reader_python() {
     python=python3
     if "$python" -c 'import cryptography, zstandard' 2>/dev/null; then return 0; fi

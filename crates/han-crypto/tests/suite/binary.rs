@@ -55,7 +55,8 @@ proptest! {
             Ok(field) => {
                 prop_assert!(right);
                 prop_assert_eq!(field.to_text().parse::<BinaryField>().unwrap(), field.clone());
-                prop_assert_eq!((&field.nonce()[..], &field.wrapped_dek()[..], field.ciphertext()), (&nonce[..], &wrapped[..], &ciphertext[..]));
+                let held = (&field.nonce()[..], &field.wrapped_dek()[..], field.ciphertext());
+                prop_assert_eq!(held, (&nonce[..], &wrapped[..], &ciphertext[..]));
                 // No key sealed it.
                 prop_assert!(ring(TEAM, 1).field(BODY).decrypt_binary(field, MAX).is_err());
             }
