@@ -4,6 +4,7 @@
 //! * `dialect`, `bulk_insert`, `search_sql`: the differences between the two databases.
 //! * `tables`: every table and its kind.
 //! * `migrations`: the schema, step by step.
+//! * `segments`: the content of segments, which hold the lines.
 //! * `keys`: teams' key rings, from the table `team_keys`.
 //! * `team_numbers`, `line_id`, `stored`: how ids are stored, and reading stored values.
 //! * `entities`: the content of rows; `queries`: one file per noun.

@@ -26,8 +26,8 @@ impl<'a> SegmentBuilder<'a> {
         Self::default()
     }
 
-    /// Whether a line of `len` bytes belongs to this segment: it has no line yet, or stays within [`SEGMENT_BYTES`] with
-    /// this one. If not, finish it and begin the next.
+    /// Whether a line of `len` bytes belongs to this segment: it has no line yet, or stays within [`SEGMENT_BYTES`]
+    /// with this one. If not, finish it and begin the next.
     pub(crate) fn has_room_for(&self, len: usize) -> bool {
         // An entry of the table rarely takes more than its length's number and a byte for each of the others.
         let more = varint::len(len as u64) + 2 + len;

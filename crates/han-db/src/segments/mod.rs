@@ -1,8 +1,8 @@
 //! The content of a segment: its lines, and each line's ordinal and physical line number. Pure functions, without the
 //! database. `docs/SECURITY.md` specifies the format (section "The content of a segment").
 //!
-//! The numbers in the content are relative to those of the segment's row. So lines are encoded and compressed before the
-//! session's row is locked, which is when their ordinals become known.
+//! The numbers in the content are relative to those of the segment's row. So lines are encoded and compressed before
+//! the session's row is locked, which is when their ordinals become known.
 
 mod encode;
 #[cfg(test)]

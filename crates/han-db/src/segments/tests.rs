@@ -127,7 +127,10 @@ proptest! {
 
     #[test]
     fn lines_are_cut_into_segments_of_bounded_size(
-        lens in prop::collection::vec(prop_oneof![6 => 0..50_000_usize, 1 => SEGMENT_BYTES - 40..SEGMENT_BYTES + 40], 1..40),
+        lens in prop::collection::vec(
+            prop_oneof![6 => 0..50_000_usize, 1 => SEGMENT_BYTES - 40..SEGMENT_BYTES + 40],
+            1..40,
+        ),
     ) {
         let text = vec![b'x'; SEGMENT_BYTES + 40];
         let mut segments: Vec<Encoded> = Vec::new();
