@@ -1,6 +1,6 @@
 //! Sealing and opening fields, with one random key (DEK) per field, wrapped by the team's key. `docs/SECURITY.md`
-//! specifies the format. Not here: the two forms of a sealed field (`binary`), compression (`pack`), and which columns are
-//! sealed (han-db).
+//! specifies the format. Not here: the two forms of a sealed field (`binary`), compression (`pack`), and which columns
+//! are sealed (han-db).
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Packed content: `flag ‖ content`, compressed if that makes it smaller. It is what a sealed value encrypts, and what a
-//! segment of a team without encryption stores. `docs/SECURITY.md` specifies the bytes.
+//! Packed content: `flag ‖ content`, compressed if that makes it smaller. It is what a sealed value encrypts, and what
+//! a segment of a team without encryption stores. `docs/SECURITY.md` specifies the bytes.
 //!
 //! Packing is separate from sealing, because segments are compressed before a lock is taken and sealed under it.
 
@@ -27,8 +27,8 @@ const SEGMENT_LEVEL: i32 = 3;
 type CompressorSlot = LocalKey<RefCell<Option<Compressor<'static>>>>;
 
 thread_local! {
-    // A context has a few hundred kilobytes; creating one per value would cost more than compressing. Each level has its
-    // own, because a change of level sets up the tables again.
+    // A context has a few hundred kilobytes; creating one per value would cost more than compressing. Each level has
+    // its own, because a change of level sets up the tables again.
     static FIELD_COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
     static SEGMENT_COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
     static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
@@ -43,7 +43,7 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Packs the content of a segment. CPU-bound: about a millisecond for 256 KiB.
+    /// Packs the content of a segment. CPU-bound: about half a millisecond for 256 KiB.
     #[must_use]
     pub fn new(content: &[u8]) -> Self {
         Self::with(content, SEGMENT_LEVEL, &SEGMENT_COMPRESSOR)
@@ -55,8 +55,7 @@ impl Packed {
     }
 
     fn with(content: &[u8], level: i32, slot: &'static CompressorSlot) -> Self {
-        let compressed =
-            if content.len() < COMPRESS_FROM { None } else { compressed(content, level, slot) };
+        let compressed = if content.len() < COMPRESS_FROM { None } else { compressed(content, level, slot) };
         let bytes = compressed.unwrap_or_else(|| {
             let mut bytes = Vec::with_capacity(1 + content.len() + TAG_LEN);
             bytes.push(FLAG_RAW);
@@ -89,8 +88,8 @@ impl Packed {
     /// `max` bytes.
     ///
     /// # Errors
-    /// [`CryptoError::Malformed`] if the bytes violate the format, [`CryptoError::TooLarge`] if the content exceeds `max`
-    /// or 4 GiB.
+    /// [`CryptoError::Malformed`] if the bytes violate the format, [`CryptoError::TooLarge`] if the content exceeds
+    /// `max` or 4 GiB.
     pub fn open(mut bytes: Vec<u8>, max: usize) -> Result<Vec<u8>, CryptoError> {
         match bytes.first() {
             Some(&FLAG_RAW) => {

@@ -16,7 +16,7 @@ fn compressible() -> Vec<u8> {
 }
 
 /// Compressible, incompressible and short content.
-fn content() -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn content() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         prop::collection::vec(any::<u8>(), 0..600),
         ".{0,300}".prop_map(String::into_bytes),

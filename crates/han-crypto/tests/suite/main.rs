@@ -1,6 +1,7 @@
 //! Tests of the public API. One binary, so that AWS-LC is linked once.
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up its keys has to stop")]
 
+mod binary;
 mod fields;
 mod keys;
 mod tokens;

@@ -2,7 +2,8 @@
 //! make a test pass; a new format gets a new version and a new file.
 
 use han_crypto::{
-    ApiKeyToken, BlindKey, FieldContext, KekRing, KeyPurpose, OpaqueToken, TeamKeyName, TeamKeyRing,
+    ApiKeyToken, BinaryField, BlindKey, FieldContext, KekRing, KeyPurpose, OpaqueToken, Packed, TeamKeyName,
+    TeamKeyRing,
 };
 use han_types::TeamId;
 use serde::Deserialize;
@@ -41,6 +42,27 @@ struct SealedField {
     /// The seed of the DEK and the nonces.
     seed: u64,
     sealed: String,
+}
+
+/// The columns and contents are hexadecimal.
+#[derive(Deserialize)]
+struct Segments {
+    segments: Vec<SealedSegment>,
+}
+
+#[derive(Deserialize)]
+struct SealedSegment {
+    name: String,
+    version: u32,
+    row_id: String,
+    content: String,
+    zstd: bool,
+    packed: String,
+    seed: u64,
+    nonce: String,
+    wrapped_dek: String,
+    body: String,
+    text: String,
 }
 
 #[derive(Deserialize)]
@@ -101,6 +123,40 @@ fn sealed_vectors_open_and_are_reproduced() {
         } else {
             assert_eq!(now, field.sealed, "{}", field.name);
         }
+    }
+}
+
+fn unhex(digits: &str) -> Vec<u8> {
+    let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+    (0..digits.len()).step_by(2).map(byte).collect()
+}
+
+#[test]
+fn segment_vectors_open_and_are_reproduced_in_both_forms() {
+    let (file, keks, team_id) = Sealed::load();
+    let Segments { segments } = serde_json::from_str(include_str!("../vectors/segment-v1.json")).unwrap();
+    assert!(segments.iter().any(|segment| segment.zstd) && segments.iter().any(|segment| !segment.zstd));
+    for segment in &segments {
+        let ring = file.ring(&keks, &team_id, segment.version);
+        let encryptor =
+            ring.field(FieldContext { table: "segments", row_id: &segment.row_id, column: "body" });
+        let (content, packed) = (unhex(&segment.content), unhex(&segment.packed));
+        let (nonce, wrapped_dek) = (unhex(&segment.nonce), unhex(&segment.wrapped_dek));
+        let field = BinaryField::from_columns(&nonce, &wrapped_dek, unhex(&segment.body)).unwrap();
+        assert_eq!(field.to_text(), segment.text, "{}", segment.name);
+        assert_eq!(encryptor.decrypt(&segment.text).unwrap(), content, "{}", segment.name);
+        assert_eq!(Packed::open(packed.clone(), content.len()).unwrap(), content, "{}", segment.name);
+
+        let now = encryptor.encrypt_binary(Packed::new(&content), &Seeded::new(segment.seed)).unwrap();
+        if segment.zstd {
+            assert!(now.ciphertext().len() < content.len(), "{}", segment.name);
+        } else {
+            assert_eq!(Packed::new(&content).as_bytes(), packed, "{}", segment.name);
+            assert_eq!(now, field, "{}", segment.name);
+            let text = encryptor.encrypt(&content, &Seeded::new(segment.seed)).unwrap();
+            assert_eq!(text, segment.text, "{}", segment.name);
+        }
+        assert_eq!(encryptor.decrypt_binary(field, content.len()).unwrap(), content, "{}", segment.name);
     }
 }
 
