@@ -33,6 +33,14 @@ pub enum DbError {
         /// The row's id.
         row: String,
     },
+    /// The content of a segment is not what the program wrote, or contradicts the segment's row.
+    #[error("the segment {row} is malformed: {reason}")]
+    Segment {
+        /// The segment's row id: session, transcript, first and last ordinal.
+        row: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// An id that the program created is not valid.
     #[error("an id that the program created is not valid: {0}")]
     Id(#[from] IdError),
@@ -159,7 +167,7 @@ impl DbError {
     pub fn is_unreadable(&self) -> bool {
         match self {
             Self::TeamKeys(error) => error.is_unreadable(),
-            error => matches!(error, Self::Crypto(_)),
+            error => matches!(error, Self::Crypto(_) | Self::Segment { .. }),
         }
     }
 
