@@ -1,11 +1,16 @@
 #!/usr/bin/env python3
-"""Opens one sealed field, given the KEK. Written from docs/SECURITY.md alone; shares no code with the server.
+"""Opens one sealed field or segment, given the KEK. Written from docs/SECURITY.md alone; no code is the server's.
 
 Needs the package `cryptography`, and `zstandard` for fields that were compressed. The KEK is read from the environment
 variable KEK_SECRET or from --kek-file, because command lines are visible to other users of a machine.
 
 A team's field:        open_field.py --team-id T --team-key W --table T --row-id R --column C SEALED
 A secret of no team:   open_field.py --table T --row-id R --column C SEALED
+The binary form:       open_field.py … --binary NONCE WRAPPED_DEK CIPHERTEXT   (hexadecimal; \\x in front is ignored)
+A segment's lines:     open_field.py … --binary --list --first-ordinal N --min-line N NONCE WRAPPED_DEK CIPHERTEXT
+
+--list prints ordinal, line number and text of each line, separated by colons. Without SEALED or the three columns, they
+are read from standard input, because a segment can be longer than an argument may be.
 """
 
 import argparse
@@ -54,29 +59,42 @@ def decrypt(what, key, nonce, ciphertext, associated):
         raise Refused(f"{what} does not open: changed, of another place, or under another key") from error
 
 
-def split_wrapped(text):
+def unhex(text):
+    try:
+        return bytes.fromhex(text.removeprefix("\\x"))
+    except ValueError as error:
+        raise Refused(f"not hexadecimal: {error}") from error
+
+
+def text_form(sealed):
+    """Nonce, wrapped DEK and ciphertext of a sealed field."""
+    parts = sealed.split(":")
+    if len(parts) != 4 or parts[0] != "v1":
+        raise Refused("not a sealed field of version v1")
+    return tuple(map(unbase64url, parts[1:]))
+
+
+def split_wrapped(data):
     """The wrapping key's id, the nonce, and the key's ciphertext with its tag."""
-    data = unbase64url(text)
     if len(data) != 64:
         raise Refused("a wrapped key has 64 bytes")
     return data[:4], data[4:16], data[16:]
 
 
 def open_field(kek, team_id, wrapped_team_key, table, row_id, column, sealed):
-    """The content of a sealed field. Without a team key, the field is one of no team."""
-    parts = sealed.split(":")
-    if len(parts) != 4 or parts[0] != "v1":
-        raise Refused("not a sealed field of version v1")
-    nonce, ciphertext = unbase64url(parts[1]), unbase64url(parts[3])
+    """The content of (nonce, wrapped DEK, ciphertext). Without a team key, the value is one of no team."""
+    nonce, wrapped_dek, ciphertext = sealed
     if len(nonce) != 12:
         raise Refused("the nonce has 12 bytes")
-    key_id, dek_nonce, sealed_dek = split_wrapped(parts[2])
+    if len(ciphertext) < 17:
+        raise Refused("the ciphertext has at least 17 bytes")
+    key_id, dek_nonce, sealed_dek = split_wrapped(wrapped_dek)
     kek_id = hashlib.sha256(kek).digest()[:4]
 
     if wrapped_team_key is None:
         team_id, wrapped_by, key = "", key_id, kek
     else:
-        wrapped_by, team_nonce, sealed_key = split_wrapped(wrapped_team_key)
+        wrapped_by, team_nonce, sealed_key = split_wrapped(unbase64url(wrapped_team_key))
         version = int.from_bytes(key_id, "big")
         place = aad(team_id, "team_keys", str(version), "key")
     if wrapped_by != kek_id:
@@ -104,6 +122,43 @@ def open_field(kek, team_id, wrapped_team_key, table, row_id, column, sealed):
         raise Refused(f"not a zstd frame: {error}") from error
 
 
+def varint(content, at):
+    """An unsigned number in LEB128 in its shortest form, and the place after it."""
+    number = 0
+    for index, byte in enumerate(content[at : at + 10]):
+        number |= (byte & 0x7F) << (7 * index)
+        if byte < 0x80:
+            if (byte == 0 and index > 0) or number >= 1 << 64:
+                break
+            return number, at + index + 1
+    raise Refused("a number is cut off, longer than necessary, or has more than 64 bits")
+
+
+def entries(content, first_ordinal, min_line):
+    """Yields (ordinal, line number, text) for each line of a segment's content."""
+    if content[:1] != b"\1":
+        raise Refused("the content is not that of a segment, version 1")
+    count, at = varint(content, 1)
+    table = []
+    ordinal, line = first_ordinal, min_line - 1
+    for index in range(count):
+        delta, at = varint(content, at)
+        if (delta == 0) != (index == 0):
+            raise Refused("the ordinals do not begin with that of the row and increase")
+        jump, at = varint(content, at)
+        length, at = varint(content, at)
+        ordinal += delta
+        line += 1 + ((jump >> 1) ^ -(jump & 1))
+        table.append((ordinal, line, length))
+    if count == 0 or at + sum(length for _, _, length in table) != len(content):
+        raise Refused("the lengths of the lines do not add up to the content")
+    if min(line for _, line, _ in table) != min_line:
+        raise Refused("the line numbers do not begin with that of the row")
+    for ordinal, line, length in table:
+        yield ordinal, line, content[at : at + length]
+        at += length
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -114,8 +169,17 @@ def main():
     parser.add_argument("--table", required=True)
     parser.add_argument("--row-id", required=True, help="as docs/SECURITY.md lists it for the column")
     parser.add_argument("--column", required=True)
-    parser.add_argument("sealed", help="the sealed field")
+    parser.add_argument("--binary", action="store_true", help="the value is in three columns")
+    parser.add_argument("--list", action="store_true", help="list the lines of a segment")
+    parser.add_argument("--first-ordinal", type=int, help="segments.first_ordinal; with --list")
+    parser.add_argument("--min-line", type=int, help="segments.min_line; with --list")
+    parser.add_argument("sealed", nargs="*", help="the sealed field, or its three columns")
     args = parser.parse_args()
+    sealed = args.sealed or sys.stdin.read().split()
+    if len(sealed) != (3 if args.binary else 1):
+        parser.error("give one sealed field, or with --binary its three columns")
+    if args.list != (args.first_ordinal is not None) or args.list != (args.min_line is not None):
+        parser.error("--list, --first-ordinal and --min-line go together")
     if (args.team_id is None) != (args.team_key is None):
         parser.error("--team-id and --team-key go together")
     if args.kek_file:
@@ -127,9 +191,13 @@ def main():
         kek = read_kek(secret)
         if len(kek) != 32:
             raise Refused("the KEK (KEK_SECRET or --kek-file) is base64 of exactly 32 bytes")
+        parts = tuple(map(unhex, sealed)) if args.binary else text_form(sealed[0])
         content = open_field(
-            kek, args.team_id, args.team_key, args.table, args.row_id, args.column, args.sealed
+            kek, args.team_id, args.team_key, args.table, args.row_id, args.column, parts
         )
+        if args.list:
+            lines = entries(content, args.first_ordinal, args.min_line)
+            content = b"".join(b"%d:%d:%s\n" % line for line in lines)
     except Refused as error:
         sys.exit(f"open_field: {error}")
     sys.stdout.buffer.write(content)

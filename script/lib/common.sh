@@ -20,6 +20,18 @@ npm_ci() {
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
+# find_reader_python: sets `python` to a Python that can run docs/examples/open_field.py. It needs two packages. If they
+# are not installed, they go into a virtual environment.
+find_reader_python() {
+    python=python3
+    if "$python" -c 'import cryptography, zstandard' 2>/dev/null; then return 0; fi
+    python=target/python/bin/python
+    if "$python" -c 'import cryptography, zstandard' 2>/dev/null; then return 0; fi
+    { python3 -m venv target/python && "$python" -m pip install --quiet cryptography zstandard; } ||
+        die "the Python packages cryptography and zstandard are missing and could not be installed.
+On Debian or Ubuntu, as an administrator:  apt-get install python3-cryptography python3-zstandard"
+}
+
 # Prints the comment at the top of the calling script and exits if its first argument asks for help.
 help_if_asked() {
     case ${1:-} in
