@@ -142,9 +142,10 @@ async fn another_replica_receives_changes_after_its_listener_was_killed() {
     let changes = replica.start_changes(CancellationToken::new()).await.unwrap();
     let mut feed = changes.sender.subscribe();
     let _own = world.db.start_changes(CancellationToken::new()).await.unwrap();
-    let lines = SyntheticSession::new(3).lines(4);
+    // Each session has its own answers: one that repeats another's would change that session, too.
+    let lines = |n| SyntheticSession::new(n).lines(4);
 
-    push(&world, "before", "main", Some(0), &lines).await;
+    push(&world, "before", "main", Some(0), &lines(100)).await;
     assert_eq!(next(&mut feed).await.0, "before");
     assert_eq!(next(&mut feed).await.0, "before");
     let mut admin = sqlx::PgConnection::connect(database.url()).await.unwrap();
@@ -158,7 +159,7 @@ async fn another_replica_receives_changes_after_its_listener_was_killed() {
     assert!(killed >= 1, "a connection listens");
     for n in 0..20 {
         let name = format!("after-{n}");
-        push(&world, &name, "main", Some(0), &lines).await;
+        push(&world, &name, "main", Some(0), &lines(n)).await;
         assert_eq!(next(&mut feed).await.0, name);
         assert_eq!(next(&mut feed).await.0, name);
     }

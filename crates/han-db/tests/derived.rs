@@ -288,6 +288,12 @@ both_databases!(
             let database = fresh(&database).await;
             let world = world(&database).await;
             push_whole(&world, &files).await;
+            for table in
+                ["subagent_starts", "hook_executions", "sentiments", "tasks", "native_tasks", "todos"]
+            {
+                let sql = format!("SELECT count(*) FROM {table}");
+                assert_ne!(number(&database, &sql).await, 0, "{table} is compared");
+            }
             everything(&database, &world, &files).await
         };
         for seed in 1..7 {

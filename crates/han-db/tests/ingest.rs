@@ -22,7 +22,7 @@ async fn assert_all_returned(world: &World, files: &[File]) {
     for (session, transcript, lines) in files {
         let (session, transcript) = (session.parse().unwrap(), transcript.parse().unwrap());
         let stored = messages::lines(&tx, &session, &transcript, 0, 100_000).await.unwrap();
-        let stored: Vec<&str> = stored.iter().map(|message| message.body.as_deref().unwrap()).collect();
+        let stored: Vec<&str> = stored.iter().map(|line| line.text.as_str()).collect();
         assert_eq!(stored, lines.iter().map(String::as_str).collect::<Vec<_>>(), "{session} {transcript}");
     }
 }
@@ -314,21 +314,21 @@ both_databases!(
         let world = world(&database).await;
         let lines = SyntheticSession::new(5).lines(30);
         push(&world, "s1", "main", Some(0), &lines[..10]).await;
-        let late = batch(&world, &world.scope, true, "s1", "main", Some(20), &lines[20..]).await;
+        let late = batch(true, "s1", "main", Some(20), &lines[20..]);
         let outcome = ingest::store(&world.scope, &world.db, late).await.unwrap();
         let Outcome::Refused(error) = outcome else { panic!("{outcome:?}") };
         assert_eq!((error.code, error.offset), (BatchErrorCode::Gap, Some(10)));
         assert_eq!(dump(&database, "SELECT uuid FROM messages").await.len(), 10);
         // Another file of the session, and an unknown session, begin at 0.
         for (session, transcript) in [("s1", "agent-1"), ("s2", "main")] {
-            let late = batch(&world, &world.scope, true, session, transcript, Some(1), &lines[..1]).await;
+            let late = batch(true, session, transcript, Some(1), &lines[..1]);
             let outcome = ingest::store(&world.scope, &world.db, late).await.unwrap();
             let Outcome::Refused(error) = outcome else { panic!("{outcome:?}") };
             assert_eq!((error.code, error.offset), (BatchErrorCode::Gap, Some(0)));
         }
         let sessions = dump(&database, "SELECT session_id FROM sessions").await;
         assert_eq!(sessions.len(), 1, "a refused batch is rolled back: {sessions:?}");
-        let far = batch(&world, &world.scope, true, "s1", "main", Some(u64::MAX), &lines[..1]).await;
+        let far = batch(true, "s1", "main", Some(u64::MAX), &lines[..1]);
         assert!(matches!(ingest::store(&world.scope, &world.db, far).await.unwrap(), Outcome::Refused(_)));
         let stats = world.db.transaction_stats()["ingest.store"];
         assert_eq!((stats.committed, stats.refused, stats.failed), (1, 4, 0), "a refusal is not a failure");
@@ -342,7 +342,7 @@ both_databases!(
         push(&world, "s1", "main", Some(0), &lines).await;
         // The same session id in another team is another session.
         let stranger = support::team(&world.db, "bob").await;
-        let theirs = batch(&world, &stranger, true, "s1", "main", Some(0), &lines[..4]).await;
+        let theirs = batch(true, "s1", "main", Some(0), &lines[..4]);
         let outcome = ingest::store(&stranger, &world.db, theirs).await.unwrap();
         assert!(matches!(outcome, Outcome::Stored { stored: 4, .. }), "{outcome:?}");
         // In the same team it is refused.
@@ -368,7 +368,7 @@ both_databases!(
         let colleague =
             han_db::queries::memberships::scope_for(&world.db, &actor).await.unwrap().unwrap().scope;
         assert_eq!(colleague.team_id(), world.scope.team_id());
-        let theirs = batch(&world, &colleague, true, "s1", "main", Some(10), &lines[..1]).await;
+        let theirs = batch(true, "s1", "main", Some(10), &lines[..1]);
         let outcome = ingest::store(&colleague, &world.db, theirs).await.unwrap();
         let Outcome::Refused(error) = outcome else { panic!("{outcome:?}") };
         assert_eq!(error.code, BatchErrorCode::SessionOwned);

@@ -115,7 +115,7 @@ both_databases!(
         assert_same(&without_tombs(contents(&database, &world).await), &before);
 
         let (session, transcript, lines) = &gone[0];
-        let batch = support::batch(&world, &world.scope, true, session, transcript, Some(0), lines).await;
+        let batch = support::batch(true, session, transcript, Some(0), lines);
         let outcome = han_db::queries::ingest::store(&world.scope, &world.db, batch).await.unwrap();
         assert!(matches!(
             outcome,
@@ -131,15 +131,20 @@ both_databases!(
 );
 
 both_databases!(
-    async fn answers_of_a_deleted_session_do_not_count_for_its_forks(database: TestDatabase) {
+    async fn answers_of_a_deleted_session_count_for_its_fork(database: TestDatabase) {
         let world = world(&database).await;
         let (session, transcript, lines) = eventful().remove(0);
         push(&world, &session, &transcript, Some(0), &lines).await;
-        push(&world, "fork", "main", Some(0), &lines[..8]).await;
         let output = "SELECT sum(output_tokens) FROM rollups";
-        assert!(number(&database, output).await > 0);
+        let whole = number(&database, output).await;
+        push(&world, "fork", "main", Some(0), &lines[..8]).await;
+        assert_eq!(number(&database, output).await, whole, "the fork repeats answers");
+        let of_fork = "SELECT output_tokens FROM sessions WHERE session_id = 'fork'";
+        assert_eq!(number(&database, of_fork).await, 0);
         deletion::session(&world.scope, &world.db, &session.parse().unwrap()).await.unwrap();
-        assert_eq!(number(&database, output).await, 0);
+        // Five of the eight lines are answers of five tokens each.
+        assert_eq!(number(&database, output).await, 25);
+        assert_eq!(number(&database, of_fork).await, 25);
         let before = contents(&database, &world).await;
         rebuild::rebuild(&world.scope, &world.db).await.unwrap();
         assert_same(&contents(&database, &world).await, &before);

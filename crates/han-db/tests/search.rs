@@ -129,7 +129,7 @@ both_databases!(
         for (session, scope) in [("s1", &world.scope), ("s2", &bob), ("s3", &bob)] {
             let own: Vec<String> =
                 (0..30).map(|n| line(&format!("{session}u{n:02}"), texts.below(20), &texts.text())).collect();
-            let batch = support::batch(&world, scope, true, session, "main", Some(0), &own).await;
+            let batch = support::batch(true, session, "main", Some(0), &own);
             han_db::queries::ingest::store(scope, &world.db, batch).await.unwrap();
             lines.extend(own.into_iter().map(|line| (session, scope.user_id().as_str().to_owned(), line)));
         }

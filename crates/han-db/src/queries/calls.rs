@@ -123,7 +123,8 @@ pub async fn late(
 
 /// For messages of one session, the listed messages that show them: a listed message shows itself, a result is shown by
 /// its call, and a subagent's line by the tool use that started the subagent. Messages that no listed one shows are left
-/// out. If several lines make the call, or several calls started the subagent, the earliest line counts.
+/// out. If several lines make the call, or several calls started the subagent, listed lines count before others, then
+/// earlier ones.
 pub async fn shown_by(
     tx: &ScopedTx,
     session_id: &SessionId,
@@ -150,8 +151,9 @@ pub async fn shown_by(
         open = nested
             .into_iter()
             .filter_map(|(key, at)| {
-                let candidates = above.of(&at).filter_map(|call| lines.get(call)?.first());
-                Some((key, candidates.min_by_key(|line| &line.cursor)?.clone()))
+                let candidates = above.of(&at).filter_map(|call| lines.get(call)).flatten();
+                let is_nested = |line: &Line| line.place != MessagePosition::List;
+                Some((key, candidates.min_by_key(|line| (is_nested(line), &line.cursor))?.clone()))
             })
             .collect();
     }

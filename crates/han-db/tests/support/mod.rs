@@ -87,18 +87,15 @@ pub async fn member(world: &World, name: &str, role: han_types::Role) -> Scope {
     scope(&world.db, user.id).await
 }
 
-/// A batch as the server makes it: projected, and sealed if `seals`.
-pub async fn batch(
-    world: &World,
-    scope: &Scope,
+/// A batch as the server makes it: projected and packed, to be sealed if `seals`.
+pub fn batch(
     seals: bool,
     session: &str,
     transcript: &str,
     offset: Option<u64>,
     lines: &[String],
 ) -> Batch {
-    let preparer = Preparer::new(seals);
-    preparer.prepare(received(session, transcript, offset, lines)).unwrap()
+    Preparer::new(seals).prepare(received(session, transcript, offset, lines)).unwrap()
 }
 
 /// A batch as the server receives it.
@@ -132,7 +129,7 @@ pub async fn push(
     offset: Option<u64>,
     lines: &[String],
 ) -> (u64, u64, u64) {
-    let batch = batch(world, &world.scope, true, session, transcript, offset, lines).await;
+    let batch = batch(true, session, transcript, offset, lines);
     match ingest::store(&world.scope, &world.db, batch).await.unwrap() {
         Outcome::Stored { stored, duplicates, next_offset, .. } => (stored, duplicates, next_offset),
         Outcome::Refused(error) => panic!("{error:?}"),

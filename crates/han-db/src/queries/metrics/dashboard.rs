@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 
 use han_transcript::fold::TokenTotals;
 use han_transcript::pricing::PriceTable;
-use han_types::SessionId;
 use sea_orm::{FromQueryResult, Value};
 
 use super::activity::{ModelUsage, by_model};
@@ -15,7 +14,7 @@ use super::{
     By, Cost, Range, RollupCountRow, RollupRow, Within, counts, date, plus, rollups, share, total, week_of,
 };
 use crate::dialect::FirstOfEach;
-use crate::queries::{labels, sentiments};
+use crate::queries::labels;
 use crate::{DbError, ScopedTx};
 
 /// The maximum sessions that a dashboard evaluates one by one: those with the latest activity. Costs, tools, hooks and
@@ -494,15 +493,37 @@ async fn best_and_worst(
     let worst = ranked.len().saturating_sub(LISTED).max(ranked.len().min(LISTED));
     let mut top: Vec<SessionEffectiveness> = ranked.iter().take(LISTED).copied().cloned().collect();
     let mut bottom: Vec<SessionEffectiveness> = ranked.iter().skip(worst).rev().copied().cloned().collect();
-    let ids: Vec<SessionId> =
-        top.iter().chain(&bottom).filter_map(|session| session.session_id.parse().ok()).collect();
-    let sentiments = sentiments::by_sessions(tx, &ids).await?;
+    let sentiments = sentiments(tx, top.iter().chain(&bottom)).await?;
     for session in top.iter_mut().chain(&mut bottom) {
-        let of_session: Vec<_> =
-            sentiments.iter().filter(|sentiment| sentiment.session_id == session.session_id).collect();
-        session.trend = SentimentTrend::of(&of_session);
+        let of_session = sentiments.iter().filter(|row| row.session_id == session.session_id);
+        session.trend = SentimentTrend::of(&of_session.map(|row| row.sentiment).collect::<Vec<_>>());
     }
     Ok((top, bottom))
+}
+
+#[derive(FromQueryResult)]
+struct SentimentRow {
+    session_id: String,
+    sentiment: i64,
+}
+
+/// The scores of sessions' sentiments, in order within each session.
+async fn sentiments(
+    tx: &ScopedTx,
+    sessions: impl Iterator<Item = &SessionEffectiveness>,
+) -> Result<Vec<SentimentRow>, DbError> {
+    let ids: Vec<&String> = sessions.map(|session| &session.session_id).collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dialect = tx.dialect();
+    let sql = format!(
+        "SELECT s.session_id, e.sentiment FROM sessions s \
+         JOIN sentiments e ON e.team = s.team AND e.session = s.number AND e.sentiment IS NOT NULL \
+         WHERE s.team = $1 AND {} ORDER BY s.session_id, e.at, e.transcript, e.line",
+        dialect.is_any("s.session_id", 2)
+    );
+    tx.all(&sql, [tx.team(), dialect.list(ids)]).await
 }
 
 #[expect(clippy::cast_precision_loss, reason = "real counts are below 2^53")]

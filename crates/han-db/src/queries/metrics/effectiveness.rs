@@ -1,7 +1,6 @@
 //! The effectiveness score of a session. docs/METRICS.md explains it.
 
 use super::share;
-use crate::entities::Sentiment;
 
 /// The assumed cost of a compaction in turns: the agent must gather the earlier context again.
 const TURNS_PER_COMPACTION: i64 = 5;
@@ -64,16 +63,16 @@ impl SentimentTrend {
         }
     }
 
-    /// The trend of sentiments in order; `None` if there are fewer than two.
-    pub(super) fn of(sentiments: &[&Sentiment]) -> Option<Self> {
-        let scores: Vec<f64> = sentiments.iter().filter_map(|read| read.sentiment).collect();
+    /// The trend of sentiments in order, in thousandths; `None` if there are fewer than two.
+    pub(super) fn of(scores: &[i64]) -> Option<Self> {
         let (first, second) = scores.split_at(scores.len() / 2);
         #[expect(clippy::cast_precision_loss, reason = "a session has few prompts")]
-        let mean = |part: &[f64]| (!part.is_empty()).then(|| part.iter().sum::<f64>() / part.len() as f64);
+        let mean =
+            |part: &[i64]| (!part.is_empty()).then(|| part.iter().sum::<i64>() as f64 / part.len() as f64);
         let change = mean(second)? - mean(first)?;
         Some(match change {
-            up if up > 0.5 => Self::Improving,
-            down if down < -0.5 => Self::Declining,
+            up if up > 500.0 => Self::Improving,
+            down if down < -500.0 => Self::Declining,
             _ => Self::Stable,
         })
     }
