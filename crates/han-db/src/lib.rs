@@ -36,13 +36,6 @@ mod outbox;
 pub mod page;
 pub mod queries;
 mod search_sql;
-<<<<<<< HEAD
-=======
-#[cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "the table `segments` is added in a change of its own")
-)]
->>>>>>> segment-codec
 mod segments;
 mod stats;
 mod stored;

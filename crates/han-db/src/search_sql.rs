@@ -25,7 +25,7 @@ pub(crate) fn candidates(dialect: Dialect, team: Value, terms: &[String], values
     match dialect {
         Dialect::Postgres => {
             values.push(dialect.list(terms));
-            "SELECT session_id, transcript, uuid, uuid_text, at FROM han_search($11, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+            "SELECT session_id, transcript, uuid, at FROM han_search($11, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
                 .to_owned()
         }
         Dialect::Sqlite => {
@@ -51,21 +51,29 @@ fn sqlite_candidates(terms: &[String], values: &mut Vec<Value>) -> String {
         // A line counts once for each term, whichever of its rows hold it.
         each.push(format!("SELECT DISTINCT * FROM ({})", found("> 1", values.len())));
     }
+    let uuid = sqlite_uuid();
     format!(
         "WITH found AS ({} UNION ALL SELECT session, ordinal, at FROM ({}) \
            GROUP BY session, ordinal, at HAVING count(*) = {}) \
-         SELECT s.session_id, f.name AS transcript, m.uuid, m.uuid_text, t.at FROM found t \
+         SELECT s.session_id, f.name AS transcript, {uuid} AS uuid, t.at FROM found t \
          JOIN sessions s ON s.team = $11 AND s.number = t.session \
          JOIN messages m ON m.team = $11 AND m.session = t.session AND m.ordinal = t.ordinal \
          JOIN transcripts f ON f.team = $11 AND f.session = m.session AND f.number = m.transcript \
          WHERE ($2 IS NULL OR s.project_id = $2) AND ($3 IS NULL OR s.user_id = $3) \
            AND ($4 IS NULL OR t.at >= $4) AND ($5 IS NULL OR t.at < $5) \
-           AND ($6 IS NULL OR (t.at, s.session_id, f.name, m.uuid) < ($6, $7, $8, $9)) \
-         ORDER BY t.at DESC, s.session_id DESC, f.name DESC, m.uuid DESC LIMIT $10",
+           AND ($6 IS NULL OR (t.at, s.session_id, f.name, {uuid}) < ($6, $7, $8, $9)) \
+         ORDER BY t.at DESC, s.session_id DESC, f.name DESC, {uuid} DESC LIMIT $10",
         found("= 1", 12),
         each.join(" UNION ALL "),
         terms.len()
     )
+}
+
+/// The text of the uuid of the message `m`: what clients see, by which equal times are ordered.
+fn sqlite_uuid() -> String {
+    let part = |from: u32, length: u32| format!("substr(lower(hex(m.uuid)), {from}, {length})");
+    let parts = [part(1, 8), part(9, 4), part(13, 4), part(17, 4), part(21, 12)];
+    format!("COALESCE(m.uuid_text, {})", parts.join(" || '-' || "))
 }
 
 /// Stores the terms of lines of one session. `session` has the numbers of its team and itself.

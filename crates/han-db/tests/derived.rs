@@ -16,7 +16,7 @@ use han_transcript::record::{LineContext, ResultKind, TimeSource, project};
 use han_types::sync::SessionMetadata;
 use han_types::{MessageKey, SessionId, Timestamp};
 use support::corpus::{
-    File, all_files, contents, contested, eventful, number, push_in_pieces, push_whole, strip_blind_ids,
+    File, all_files, contents, contested, eventful, number, opened, push_in_pieces, push_whole, strip_blind_ids,
 };
 use support::{World, dump, push, world};
 
@@ -245,6 +245,7 @@ async fn everything(database: &TestDatabase, world: &World, files: &[File]) -> V
     let mut rows: Vec<String> = rows.map(|row| strip_blind_ids(&row.replace(user, "user"))).collect();
     // Blind ids sort differently in each team.
     rows.sort();
+    rows.extend(opened(world).await);
     let tx = world.db.read(&world.scope, "test.read").await.unwrap();
     let session: SessionId = files[0].0.parse().unwrap();
     let key = |transcript: &str, line: &String| MessageKey {

@@ -179,10 +179,10 @@ both_databases!(
     async fn lines_that_cannot_be_opened_are_counted_separately(database: TestDatabase) {
         let world = world(&database).await;
         let lines = [line("u0", 0, "red build"), line("u1", 1, "red brick"), line("u2", 2, "blue")];
-        push(&world, "s1", "main", Some(0), &lines).await;
+        push(&world, "s1", "main", Some(0), &lines[..1]).await;
+        push(&world, "s1", "main", Some(1), &lines[1..]).await;
         index(&world).await;
-        let damage =
-            "UPDATE messages SET body = substr(body, 1, length(body) - 9) WHERE uuid IN ('u1', 'u2')";
+        let damage = "UPDATE segments SET body = substr(body, 1, length(body) - 9) WHERE first_ordinal = 1";
         database.execute(damage).await;
         let tx = world.db.read(&world.scope, "test.read").await.unwrap();
         let (query, request) = (Query::parse("red").unwrap(), PageRequest { after: None, first: 10 });

@@ -52,12 +52,13 @@ const POSTGRES: &[&str] = &[
     // with a rare word are looked up and sorted. PostgreSQL's statistics determine which is cheaper. Equal times are
     // ordered by text ids, because numbers must not show in an order.
     "CREATE FUNCTION han_search(wanted text[], in_session text, in_project text, by_user text, from_at bigint,
-            to_at bigint, after_at bigint, after_session text, after_transcript text, after_uuid bytea, most bigint)
-        RETURNS TABLE (session_id text, transcript text, uuid bytea, uuid_text text, at bigint)
+            to_at bigint, after_at bigint, after_session text, after_transcript text, after_uuid text, most bigint)
+        RETURNS TABLE (session_id text, transcript text, uuid text, at bigint)
         LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
     DECLARE
-        place text := ' ORDER BY t.at DESC, s.session_id DESC, f.name DESC, m.uuid DESC LIMIT $12';
-        columns text := 's.session_id, f.name, m.uuid, m.uuid_text, t.at';
+        uuid_of text := 'COALESCE(m.uuid_text, encode(m.uuid, ''hex'')::uuid::text) COLLATE \"C\"';
+        place text := ' ORDER BY t.at DESC, s.session_id DESC, f.name DESC, ' || uuid_of || ' DESC LIMIT $12';
+        columns text := 's.session_id, f.name, ' || uuid_of || ', t.at';
         joined text := ' JOIN sessions s ON s.team = t.team AND s.number = t.session
             JOIN messages m ON m.team = t.team AND m.session = t.session AND m.ordinal = t.ordinal
             JOIN transcripts f ON f.team = m.team AND f.session = m.session AND f.number = m.transcript ';
@@ -72,7 +73,7 @@ const POSTGRES: &[&str] = &[
         IF to_at IS NOT NULL THEN wishes := wishes || ' AND t.at < $7'; END IF;
         IF after_at IS NOT NULL THEN
             wishes := wishes || ' AND t.at <= $8
-                AND (t.at < $8 OR (s.session_id, f.name, m.uuid) < ($9, $10, $11))';
+                AND (t.at < $8 OR (s.session_id, f.name, ' || uuid_of || ') < ($9, $10, $11))';
         END IF;
         RETURN QUERY EXECUTE 'SELECT found.* FROM (
             (SELECT ' || columns || ' FROM search_terms t' || joined || '
@@ -82,7 +83,7 @@ const POSTGRES: &[&str] = &[
                 JOIN search_terms t ON t.parts > 1 AND t.terms @@ w.term::tsquery' || joined || '
                 WHERE t.team = $1' || wishes || '
                 GROUP BY ' || columns || ' HAVING count(DISTINCT w.term) = cardinality($13)' || place || ')
-            ) AS found(session_id, transcript, uuid, uuid_text, at)
+            ) AS found(session_id, transcript, uuid, at)
             ORDER BY found.at DESC, found.session_id DESC, found.transcript DESC, found.uuid DESC LIMIT $12'
         USING han_team(), array_to_string(wanted, ' & ')::tsquery, in_session, in_project, by_user, from_at, to_at,
             after_at, after_session, after_transcript, after_uuid, most, wanted;

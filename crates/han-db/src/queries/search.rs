@@ -123,8 +123,7 @@ pub struct Hits {
 struct Candidate {
     session_id: String,
     transcript: String,
-    uuid: Vec<u8>,
-    uuid_text: Option<String>,
+    uuid: String,
     at: i64,
 }
 
@@ -134,16 +133,12 @@ impl Candidate {
             at: self.at,
             session_id: self.session_id.clone(),
             transcript: self.transcript.clone(),
-            uuid: self.uuid_text(),
+            uuid: self.uuid.clone(),
         }
     }
 
-    fn uuid_text(&self) -> String {
-        LineId::to_text(&self.uuid, self.uuid_text.clone())
-    }
-
     fn key(&self) -> Result<MessageKey, DbError> {
-        message_key("search_terms", &self.session_id, &self.transcript, &self.uuid_text())
+        message_key("search_terms", &self.session_id, &self.transcript, &self.uuid)
     }
 }
 
@@ -239,7 +234,7 @@ async fn candidates(
         after.map(|after| after.at).into(),
         text(after.map(|after| &after.session_id)),
         text(after.map(|after| &after.transcript)),
-        after.map(|after| LineId::of(&after.uuid).bytes.to_vec()).into(),
+        text(after.map(|after| &after.uuid)),
         i64::try_from(limit).unwrap_or(i64::MAX).into(),
     ];
     let sql = search_sql::candidates(tx.dialect(), tx.team(), terms, &mut values);

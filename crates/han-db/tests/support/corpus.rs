@@ -326,6 +326,14 @@ pub fn contested() -> Vec<File> {
     push(main, 1, uses("a1", "Agent", json!({"subagent_type": "gardener", "prompt": "look"})));
     push(main, 1, uses("a2", "Agent", json!({"subagent_type": "gardener", "prompt": "look again"})));
     push(zed, 1, uses("a2", "Agent", json!({"subagent_type": "gardener", "prompt": "look again"})));
+    for (file, second) in [(zed, 1), (ada, 1), (zed, 12)] {
+        let line = if second == 1 {
+            uses("b1", "Bash", json!({"command": "ls"}))
+        } else {
+            answers("b1", false, "done", Value::Null)
+        };
+        push(file, second, line);
+    }
     push(main, 5, starts("a1", "ada"));
     push(main, 5, starts("a2", "ada"));
     push(main, 5, starts("a2", "zed"));
