@@ -41,6 +41,7 @@ use crate::{Db, DbError, ScopedTx};
 use derive::{Derive, NewLine};
 use known::{Comparison, Plan};
 use prepare::{BatchLine, PackedLines, pack};
+use rederive::Rederived;
 use rollup_delta::{RollupDelta, RollupPart, SessionDelta, add_rollups};
 
 pub use prepare::{Batch, Preparer, ReceivedBatch, ReceivedLine};
@@ -143,6 +144,17 @@ struct Placed<'a> {
     agent_id: Option<String>,
 }
 
+/// What a batch changes in the row of its session.
+struct SessionChange<'a> {
+    details: &'a SessionDetails,
+    project_id: Option<&'a str>,
+    started_at: Option<i64>,
+    last_activity_at: Option<i64>,
+    /// New entries of the log.
+    entries: i64,
+    delta: SessionDelta,
+}
+
 /// What the transaction expects of a batch. A batch that continues at the end of its file has only new uuids, unless the
 /// file repeats one: then the transaction fails, and runs again with a comparison of every line.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -190,12 +202,18 @@ impl Write<'_> {
         let before = if derives_again { Some(derive.rederive().await?.delta) } else { None };
         let derive = Derive { origin, ..derive };
         let ordinals = self.append(&placed, &plan, session.next_ordinal, first_line, &file).await?;
-        let delta = match before {
-            None => derive.run(&self.new_lines(&placed, &plan, &ordinals, &file), session.started_at).await?,
+        let shown = plan.messages.iter().map(|(position, _)| position).chain(plan.revisions.iter().map(|(_, at)| at));
+        let times: Vec<i64> = shown.map(|position| placed[*position].at).collect();
+        let (delta, started_at) = match before {
+            None => {
+                let new = self.new_lines(&placed, &plan, &ordinals, &file);
+                let started_at = times.iter().copied().chain(session.started_at).min();
+                (derive.run(&new, session.started_at).await?, started_at)
+            }
             Some(before) => {
-                let mut delta = derive.rederive().await?.delta;
+                let Rederived { mut delta, started_at, .. } = derive.rederive().await?;
                 delta.add(-1, &before);
-                delta
+                (delta, started_at)
             }
         };
 
@@ -204,7 +222,17 @@ impl Write<'_> {
         let project_id = self.project(&session, &details).await?;
         self.update_transcript(&transcript, first_line, end, last_at, &plan, &file).await?;
         if !stored.is_empty() || details != known_details || project_id != session.project_id {
-            self.update_session(&session, &details, project_id.as_deref(), &stored, &delta).await?;
+            // Before the first message, this is the time of the push.
+            let known = session.last_activity_at.filter(|_| session.started_at.is_some());
+            let change = SessionChange {
+                details: &details,
+                project_id: project_id.as_deref(),
+                started_at,
+                last_activity_at: times.iter().copied().chain(known).max(),
+                entries: int(stored.len() as u64),
+                delta: delta.session_delta(),
+            };
+            self.update_session(&session, change).await?;
         }
         // Last, because many sessions share these rows and lock them until they commit.
         self.add_delta(&derive, &session, project_id.as_deref(), delta).await?;
@@ -708,22 +736,9 @@ impl Write<'_> {
         Ok(self.keys.seal(self.batch.seals, details_context(self.session()), &json, self.tx.entropy())?)
     }
 
-    async fn update_session(
-        &self,
-        session: &SessionRow,
-        details: &SessionDetails,
-        project_id: Option<&str>,
-        stored: &[&Placed<'_>],
-        delta: &RollupDelta,
-    ) -> Result<(), DbError> {
-        let (metadata, sealed) = self.seal_details(details)?;
-        let times = stored.iter().map(|placed| placed.at);
-        let started = times.clone().chain(session.started_at).min();
-        // Before the first line, this is the time of the push.
-        let was_push_time = session.started_at.is_none();
-        let last = times.chain(session.last_activity_at.filter(|_| !was_push_time)).max();
-        let lines = stored.len() as i64;
-        let delta = SessionDelta { lines, ..delta.session_delta() };
+    async fn update_session(&self, session: &SessionRow, change: SessionChange<'_>) -> Result<(), DbError> {
+        let (metadata, sealed) = self.seal_details(change.details)?;
+        let delta = SessionDelta { lines: change.entries, ..change.delta };
         let sql = format!(
             "UPDATE sessions SET metadata = $3, sealed = $4, project_id = $5, started_at = $6, \
                last_activity_at = COALESCE($7, last_activity_at), next_ordinal = next_ordinal + $8, revision = $9, \
@@ -735,10 +750,10 @@ impl Write<'_> {
             i64::from(session.number).into(),
             metadata.into(),
             sealed.into(),
-            project_id.into(),
-            started.into(),
-            last.into(),
-            lines.into(),
+            change.project_id.into(),
+            change.started_at.into(),
+            change.last_activity_at.into(),
+            change.entries.into(),
             (session.revision + 1).into(),
             self.now.into(),
         ];

@@ -1,0 +1,390 @@
+//! The log of a file: whatever happens to the file between pushes, its newest entries are the file, earlier ones remain,
+//! and totals and lists are those of a rebuild. Answers that several sessions repeat count once, whatever the order.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use han_db::queries::{deletion, ingest, messages, rebuild};
+use han_testkit::{TestDatabase, both_databases};
+use han_transcript::record::{LineContext, uuid_of_bytes};
+use han_types::MessageKey;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use support::corpus::{assert_same, contents, number};
+use support::{World, push, world};
+
+/// A small generator of numbers, so that a failure can be repeated from its seed (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((z ^ (z >> 31)) % (n as u64)).unwrap()
+    }
+}
+
+/// A file that an agent writes, and sometimes writes again.
+struct AgentFile {
+    random: Random,
+    made: usize,
+    lines: Vec<String>,
+}
+
+impl AgentFile {
+    fn new(seed: u64) -> Self {
+        Self { random: Random(seed), made: 0, lines: Vec::new() }
+    }
+
+    fn uuid(n: usize) -> String {
+        format!("{n:08x}-0000-4000-8000-000000000000")
+    }
+
+    fn line(&mut self, uuid: usize) -> String {
+        self.made += 1;
+        let text = "word ".repeat(self.random.below(12));
+        let common = json!({"uuid": Self::uuid(uuid), "sessionId": "s",
+            "timestamp": format!("2026-11-20T09:{:02}:{:02}.000Z", uuid / 60 % 60, uuid % 60)});
+        let mut line = match self.random.below(4) {
+            0 => json!({"type": "user", "message": {"role": "user", "content": format!("{text}{}", self.made)}}),
+            1 => json!({"type": "custom-title", "customTitle": "title"}),
+            2 => json!({"type": "user", "message": {"role": "user", "content": [
+                {"type": "tool_result", "tool_use_id": format!("call-{}", uuid / 2), "content": text}]}}),
+            _ => json!({"type": "assistant", "requestId": format!("req-{}", uuid / 3), "message": {
+                "id": format!("msg-{}", uuid / 3), "role": "assistant", "model": "claude-opus-4-6",
+                "content": [{"type": "tool_use", "id": format!("call-{}", uuid / 2), "name": "Edit",
+                    "input": {"file_path": "/a", "old_string": "x", "new_string": text}}],
+                "usage": {"input_tokens": 3, "output_tokens": self.random.below(50)}}}),
+        };
+        if line["type"] != "custom-title" {
+            line.as_object_mut().unwrap().extend(common.as_object().unwrap().clone());
+        }
+        line.to_string()
+    }
+
+    /// What agents do to their files: append, repeat, complete a line, empty it, replace it, truncate, insert, give a
+    /// uuid to a second line.
+    fn change(&mut self) {
+        let len = self.lines.len();
+        match self.random.below(9) {
+            0 if len > 0 => {
+                let from = self.random.below(len);
+                let repeated = self.lines[from..].to_vec();
+                self.lines.extend(repeated);
+            }
+            1 if len > 0 => self.lines.truncate(1 + self.random.below(len)),
+            2 if len > 0 => {
+                let at = self.random.below(len);
+                let mut line: serde_json::Value = serde_json::from_str(&self.lines[at]).unwrap();
+                line["completed"] = "later ".repeat(20).into();
+                self.lines[at] = line.to_string();
+            }
+            3 if len > 0 => {
+                let at = self.random.below(len);
+                let line: serde_json::Value = serde_json::from_str(&self.lines[at]).unwrap();
+                self.lines[at] = json!({"type": "user", "uuid": line["uuid"]}).to_string();
+            }
+            4 if len > 0 => {
+                let (at, uuid) = (self.random.below(len), self.made);
+                self.lines[at] = self.line(uuid);
+            }
+            5 => {
+                let (at, uuid) = (self.random.below(len + 1), self.made);
+                let line = self.line(uuid);
+                self.lines.insert(at, line);
+            }
+            6 if self.made > 0 => {
+                let uuid = self.random.below(self.made);
+                let line = self.line(uuid);
+                self.lines.push(line);
+            }
+            _ => {
+                for _ in 0..=self.random.below(8) {
+                    let uuid = self.made;
+                    let line = self.line(uuid);
+                    self.lines.push(line);
+                }
+            }
+        }
+    }
+
+    /// Pushes as a client does: from the offset of the server, or from 0 if the line before it is another one. Returns the
+    /// number of stored lines. `complete` says whether to push the whole file, or to stop somewhere.
+    async fn push(&mut self, world: &World, complete: bool) -> u64 {
+        let status = ingest::status(&world.scope, &world.db).await.unwrap();
+        let status = status.into_iter().find(|status| status.session_id == "s");
+        let mut offset = status.as_ref().map_or(0, |status| usize::try_from(status.offset).unwrap());
+        let expected = status.and_then(|status| status.last_line_hash);
+        let before = offset.checked_sub(1).and_then(|last| self.lines.get(last));
+        let is_same = before.is_some_and(|line| Some(hex(line)) == expected);
+        // The last line does not show every change, so sometimes it looks at the whole file.
+        if complete || offset > self.lines.len() || (offset > 0 && !is_same) || self.random.below(4) == 0 {
+            offset = 0;
+        }
+        let mut stored = 0;
+        while offset < self.lines.len() {
+            let end = self.lines.len().min(offset + 1 + self.random.below(12));
+            for _ in 0..=usize::from(self.random.below(5) == 0) {
+                let lines = &self.lines[offset..end];
+                stored += push(world, "s", "main", Some(offset as u64), lines).await.0;
+            }
+            offset = end;
+            if !complete && self.random.below(3) == 0 {
+                break;
+            }
+        }
+        stored
+    }
+}
+
+fn hex(line: &str) -> String {
+    Sha256::digest(line).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Every line of the file can be read: as a message, or as an earlier revision of a more complete one.
+async fn assert_shown(world: &World, file: &AgentFile, seed: u64) {
+    let tx = world.db.read(&world.scope, "test.read").await.unwrap();
+    let at = LineContext { session_id: "s", transcript: "main" };
+    for line in &file.lines {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        let of_bytes = uuid_of_bytes(line, &at);
+        let own = value["uuid"].as_str().map(str::to_owned);
+        let key = |uuid: String| MessageKey {
+            session_id: "s".parse().unwrap(),
+            transcript: "main".parse().unwrap(),
+            uuid,
+        };
+        let keys: Vec<MessageKey> = own.clone().into_iter().chain([of_bytes]).map(key).collect();
+        let found = messages::by_keys(&tx, &keys).await.unwrap();
+        let shows = |body: &str, uuid: &str| body == line || (Some(uuid) == own.as_deref() && body.len() >= line.len());
+        let shown = found.iter().any(|message| shows(message.body.as_deref().unwrap(), &message.key.uuid));
+        assert!(shown, "seed {seed}: {line}\n{found:#?}");
+    }
+}
+
+both_databases!(
+    async fn the_newest_entries_of_the_log_are_the_file(database: TestDatabase) {
+        let seeds = if database.is_postgres() { 0..4 } else { 0..14 };
+        for seed in seeds {
+            let database = match database.is_postgres() {
+                true => TestDatabase::postgres().await,
+                false => TestDatabase::sqlite().await,
+            };
+            let world = world(&database).await;
+            let mut file = AgentFile::new(seed);
+            let mut stored = 0;
+            for _ in 0..14 {
+                file.change();
+                stored += file.push(&world, false).await;
+            }
+            stored += file.push(&world, true).await;
+            let tx = world.db.read(&world.scope, "test.read").await.unwrap();
+            let (session, main) = ("s".parse().unwrap(), "main".parse().unwrap());
+            let mut lines = Vec::new();
+            loop {
+                let more = messages::lines(&tx, &session, &main, lines.len() as i64, 7).await.unwrap();
+                if more.is_empty() {
+                    break;
+                }
+                lines.extend(more.into_iter().map(|line| line.text));
+            }
+            drop(tx);
+            // Of a file that was only truncated, the client sends nothing new: what was behind its end remains.
+            lines.truncate(file.lines.len());
+            assert_eq!(lines, file.lines, "seed {seed}");
+            assert_eq!(number(&database, "SELECT sum(lines) FROM segments").await as u64, stored, "seed {seed}");
+            assert_shown(&world, &file, seed).await;
+            assert_eq!(file.push(&world, true).await, 0, "seed {seed}");
+            let before = contents(&database, &world).await;
+            rebuild::rebuild(&world.scope, &world.db).await.unwrap();
+            assert_same(&contents(&database, &world).await, &before);
+        }
+    }
+);
+
+both_databases!(
+    /// C38 of the public reports: an echo and the real prompt under one uuid, at two lines.
+    async fn two_lines_of_the_file_with_one_uuid_are_both_shown(database: TestDatabase) {
+        let world = world(&database).await;
+        let line = |text: &str| json!({"type": "user", "uuid": "u", "message": {"content": text}}).to_string();
+        let lines = [line("the echo"), line("the real prompt, which is longer")];
+        assert_eq!(push(&world, "s", "main", Some(0), &lines).await, (2, 0, 2));
+        assert_eq!(number(&database, "SELECT count(*) FROM messages").await, 2);
+        assert_eq!(number(&database, "SELECT message_count FROM sessions").await, 2);
+        // Pushed again, alone or together, they are known.
+        assert_eq!(push(&world, "s", "main", Some(1), &lines[1..]).await, (0, 1, 2));
+        assert_eq!(push(&world, "s", "main", Some(0), &lines).await, (0, 2, 2));
+    }
+);
+
+both_databases!(
+    /// C34: final usage is written back into a record that has a partial one.
+    async fn a_completed_line_replaces_what_it_counted(database: TestDatabase) {
+        let world = world(&database).await;
+        let line = |output: u32| {
+            json!({"type": "assistant", "uuid": "u", "requestId": "r", "timestamp": "2026-11-20T09:00:00.000Z",
+                "message": {"id": "m", "model": "x", "usage": {"input_tokens": 10, "output_tokens": output}}})
+            .to_string()
+        };
+        push(&world, "s", "main", Some(0), &[line(1)]).await;
+        assert_eq!(push(&world, "s", "main", Some(0), &[line(4321)]).await, (1, 0, 1));
+        assert_eq!(number(&database, "SELECT output_tokens FROM sessions").await, 4321);
+        assert_eq!(number(&database, "SELECT sum(output_tokens) FROM rollups").await, 4321);
+        assert_eq!(number(&database, "SELECT count(*) FROM messages").await, 1);
+        // A failed compaction empties the line: what it said remains.
+        let emptied = json!({"type": "assistant", "uuid": "u"}).to_string();
+        assert_eq!(push(&world, "s", "main", Some(0), &[emptied]).await, (1, 0, 1));
+        assert_eq!(number(&database, "SELECT output_tokens FROM sessions").await, 4321);
+    }
+);
+
+both_databases!(
+    async fn a_batch_that_fills_omitted_lines_moves_no_offset_back(database: TestDatabase) {
+        let world = world(&database).await;
+        let line = |text: &str| json!({"type": "user", "uuid": text, "message": {"content": text}}).to_string();
+        let marker = json!({"type": "han_omitted_line", "bytes": 99, "sha256": "00"}).to_string();
+        let lines = [line("a"), marker, line("c"), line("d")];
+        push(&world, "s", "main", Some(0), &lines).await;
+        assert_eq!(number(&database, "SELECT message_count FROM sessions").await, 4);
+        assert_eq!(push(&world, "s", "main", Some(1), &[line("b")]).await, (1, 0, 2));
+        assert_eq!(number(&database, "SELECT next_offset FROM transcripts").await, 4);
+        assert_eq!(number(&database, "SELECT message_count FROM sessions").await, 4);
+        let tx = world.db.read(&world.scope, "test.read").await.unwrap();
+        let (session, main) = ("s".parse().unwrap(), "main".parse().unwrap());
+        let stored = messages::lines(&tx, &session, &main, 0, 10).await.unwrap();
+        let stored: Vec<String> = stored.into_iter().map(|line| line.text).collect();
+        assert_eq!(stored, [line("a"), line("b"), line("c"), line("d")]);
+        drop(tx);
+        // A line of another kind at an earlier offset is from a rewritten file.
+        assert_eq!(push(&world, "s", "main", Some(2), &[line("e")]).await, (1, 0, 3));
+        assert_eq!(number(&database, "SELECT next_offset FROM transcripts").await, 3);
+    }
+);
+
+both_databases!(
+    async fn a_title_that_is_set_again_is_the_last_one(database: TestDatabase) {
+        let world = world(&database).await;
+        let summary = |text: &str| json!({"type": "summary", "summary": text}).to_string();
+        let lines = ["A", "B", "A"].map(summary);
+        assert_eq!(push(&world, "s", "main", Some(0), &lines).await, (3, 0, 3));
+        let tx = world.db.read(&world.scope, "test.read").await.unwrap();
+        let session = han_db::queries::sessions::by_ids(&tx, &["s".parse().unwrap()]).await.unwrap();
+        assert_eq!(session[0].details.summary(), Some("A"));
+        assert_eq!(session[0].totals.lines, 3);
+    }
+);
+
+/// The lines of a session that answers `from..to`; forks repeat them.
+fn answers(from: usize, to: usize) -> Vec<String> {
+    let answer = |n: usize| {
+        // Without a requestId, an answer is known by its first line; some gateways give all answers one id.
+        let request = if n % 3 == 0 { json!(null) } else { json!(format!("req-{n}")) };
+        json!({"type": "assistant", "uuid": AgentFile::uuid(n), "requestId": request,
+            "timestamp": format!("2026-11-20T{:02}:00:00.000Z", n % 24),
+            "message": {"id": if n % 3 == 0 { "gateway".to_owned() } else { format!("msg-{n}") },
+                "model": if n % 2 == 0 { "claude-opus-4-6" } else { "claude-sonnet-4-6" },
+                "content": [{"type": "text", "text": format!("answer {n}")}],
+                "usage": {"input_tokens": 1000 + n, "output_tokens": n}}})
+        .to_string()
+    };
+    (from..to).map(answer).collect()
+}
+
+/// A future that is dropped after it was polled a number of times: a client that goes away, a server that is killed.
+struct Killed<F> {
+    future: Pin<Box<F>>,
+    polls: usize,
+}
+
+impl<F: Future> Future for Killed<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.polls == 0 {
+            return Poll::Ready(None);
+        }
+        self.polls -= 1;
+        self.future.as_mut().poll(context).map(Some)
+    }
+}
+
+both_databases!(
+    async fn forks_count_each_answer_once_in_any_order(database: TestDatabase) {
+        // Session n forks the one before it after 4n answers, and goes on with some of its own.
+        let files: Vec<(String, Vec<String>)> = (0..8)
+            .map(|n| {
+                let own = 100 * (n + 1);
+                (format!("fork-{n}"), [answers(0, 4 * n + 4), answers(own, own + 3)].concat())
+            })
+            .collect();
+        let mut expected: Option<Vec<String>> = None;
+        for seed in 0..3 {
+            let database = match database.is_postgres() {
+                true => TestDatabase::postgres().await,
+                false => TestDatabase::sqlite().await,
+            };
+            let world = world(&database).await;
+            let client = |name: String, lines: Vec<String>, seed: u64| {
+                let world = &world;
+                async move {
+                    let mut random = Random(seed);
+                    let mut offset = 0;
+                    while offset < lines.len() {
+                        let end = lines.len().min(offset + 1 + random.below(9));
+                        let batch = &lines[offset..end];
+                        let killed = Killed {
+                            future: Box::pin(push(world, &name, "main", Some(offset as u64), batch)),
+                            polls: 1 + random.below(40),
+                        };
+                        // A push that was cut off is sent again.
+                        if killed.await.is_none() {
+                            push(world, &name, "main", Some(offset as u64), batch).await;
+                        }
+                        offset = end;
+                    }
+                }
+            };
+            let clients = files.iter().zip(0_u64..);
+            let clients = clients.map(|((name, lines), n)| client(name.clone(), lines.clone(), seed * 100 + n));
+            futures_util::future::join_all(clients).await;
+            let sums = "SELECT count(*) FROM answer_copies WHERE owner";
+            let distinct: BTreeSet<&String> = files.iter().flat_map(|(_, lines)| lines).collect();
+            assert_eq!(number(&database, sums).await as usize, distinct.len());
+
+            // The first session and one in the middle go, while another is pushed again.
+            let gone = ["fork-0", "fork-4"];
+            let delete = |name: &'static str| {
+                let world = &world;
+                async move { deletion::session(&world.scope, &world.db, &name.parse().unwrap()).await.unwrap() }
+            };
+            let (name, lines) = &files[5];
+            let again = push(&world, name, "main", Some(0), lines);
+            let (first, second, _) = tokio::join!(delete(gone[0]), delete(gone[1]), again);
+            assert!(first && second);
+
+            let before = contents(&database, &world).await;
+            rebuild::rebuild(&world.scope, &world.db).await.unwrap();
+            assert_same(&contents(&database, &world).await, &before);
+            let of = |table: &str| format!("SELECT sum(output_tokens) FROM {table}");
+            let kept = number(&database, &of("answer_copies WHERE owner")).await;
+            for table in ["sessions", "rollups", "session_usage"] {
+                assert_eq!(number(&database, &of(table)).await, kept, "{table}");
+            }
+            let totals = support::dump(
+                &database,
+                "SELECT session_id, input_tokens, output_tokens, line_count FROM sessions ORDER BY session_id",
+            )
+            .await;
+            match &expected {
+                None => expected = Some(totals),
+                Some(expected) => assert_eq!(&totals, expected, "seed {seed}"),
+            }
+        }
+    }
+);
