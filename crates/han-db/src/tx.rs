@@ -20,7 +20,7 @@ use tracing::Instrument as _;
 
 use crate::dialect::{Dialect, Role};
 use crate::keys::{KeyStore, TeamKeys};
-use crate::queries::segments::{OpenedSegments, SegmentReader};
+use crate::queries::segments::{OpenedSegments, Segments};
 use crate::stats::Measure;
 use crate::team_numbers::TeamNumber;
 use crate::{Db, DbError};
@@ -197,12 +197,12 @@ impl ScopedTx {
         self.tx.keys_holding(self.team_id(), self.keys()?, versions).await
     }
 
-    /// What opening the team's segments needs of this transaction.
+    /// The team's segments.
     ///
     /// # Errors
     /// As [`ScopedTx::keys`].
-    pub(crate) fn segments(&self) -> Result<SegmentReader<'_>, DbError> {
-        Ok(SegmentReader { tx: &self.tx, team_id: self.team_id(), team: self.team, keys: self.keys()? })
+    pub(crate) fn segments(&self) -> Result<Segments<'_>, DbError> {
+        Ok(Segments { tx: &self.tx, team_id: self.team_id(), team: self.team, keys: self.keys()? })
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use han_db::queries::consolidation::{self, Fragmented};
 use han_db::queries::{deletion, ingest, messages, rebuild};
 use han_testkit::{TestDatabase, both_databases};
 use han_transcript::record::{LineContext, uuid_of_bytes};
@@ -277,6 +278,95 @@ both_databases!(
         let session = han_db::queries::sessions::by_ids(&tx, &["s".parse().unwrap()]).await.unwrap();
         assert_eq!(session[0].details.summary(), Some("A"));
         assert_eq!(session[0].totals.lines, 3);
+    }
+);
+
+/// The lines of a file, read some at a time.
+async fn lines_of(world: &World, session: &str) -> Vec<String> {
+    let tx = world.db.read(&world.scope, "test.read").await.unwrap();
+    let (session, main) = (session.parse().unwrap(), "main".parse().unwrap());
+    let stored = messages::lines(&tx, &session, &main, 0, 100_000).await.unwrap();
+    stored.into_iter().map(|line| line.text).collect()
+}
+
+fn fragmented(world: &World, session: &str) -> Fragmented {
+    Fragmented { team_id: world.scope.team_id().clone(), session_id: session.parse().unwrap() }
+}
+
+both_databases!(
+    async fn merging_segments_changes_nothing_that_is_read(database: TestDatabase) {
+        let world = world(&database).await;
+        let mut file = AgentFile::new(3);
+        for _ in 0..12 {
+            file.change();
+            file.push(&world, true).await;
+        }
+        let lines = lines_of(&world, "s").await;
+        let before = contents(&database, &world).await;
+        let changes = number(&database, "SELECT count(*) FROM changes").await;
+        let segments = "SELECT count(*) FROM segments";
+        let small = number(&database, segments).await;
+        assert!(small > 5);
+        let listed = consolidation::fragmented(&world.db, (i64::MIN, i64::MAX), None, 10).await.unwrap();
+        assert_eq!(listed, [fragmented(&world, "s")]);
+        let merged = consolidation::consolidate(&world.db, &listed[0]).await.unwrap();
+        assert_eq!(merged, (usize::try_from(small).unwrap(), 1));
+        assert_eq!(number(&database, segments).await, 1);
+        if !database.is_postgres() {
+            assert_eq!(number(&database, "SELECT count(*) FROM segment_keys").await, 1);
+        }
+        assert_eq!(lines_of(&world, "s").await, lines);
+        assert_same(&contents(&database, &world).await, &before);
+        assert_eq!(number(&database, "SELECT count(*) FROM changes").await, changes, "nobody is notified");
+        assert_shown(&world, &file, 3).await;
+        assert!(consolidation::fragmented(&world.db, (i64::MIN, i64::MAX), None, 10).await.unwrap().is_empty());
+        // The file goes on, and a batch that begins below the end is compared with merged entries.
+        file.change();
+        file.push(&world, true).await;
+        assert_eq!(file.push(&world, true).await, 0);
+        rebuild::rebuild(&world.scope, &world.db).await.unwrap();
+    }
+);
+
+both_databases!(
+    /// Merges run while the session is pushed to, derived again and read, are killed anywhere, and lose to a deletion.
+    async fn merges_run_beside_everything_else(database: TestDatabase) {
+        let world = world(&database).await;
+        let lines = answers(0, 120);
+        let pushing = async {
+            for (offset, line) in lines.iter().enumerate() {
+                push(&world, "s", "main", Some(offset as u64), std::slice::from_ref(line)).await;
+                push(&world, "gone", "main", Some(offset as u64), std::slice::from_ref(line)).await;
+            }
+            deletion::session(&world.scope, &world.db, &"gone".parse().unwrap()).await.unwrap()
+        };
+        let merging = async {
+            let mut random = Random(5);
+            for _ in 0..60 {
+                for session in ["s", "gone"] {
+                    let merge = consolidation::consolidate(&world.db, &fragmented(&world, session)).await;
+                    merge.unwrap();
+                    let session = fragmented(&world, session);
+                    let merge = Box::pin(consolidation::consolidate(&world.db, &session));
+                    let _ = Killed { future: merge, polls: 1 + random.below(30) }.await;
+                }
+            }
+        };
+        let rebuilding = async {
+            for _ in 0..4 {
+                rebuild::rebuild(&world.scope, &world.db).await.unwrap();
+            }
+        };
+        let (deleted, ..) = tokio::join!(pushing, merging, rebuilding);
+        assert!(deleted);
+        assert_eq!(lines_of(&world, "s").await, lines);
+        assert_eq!(number(&database, "SELECT sum(lines) FROM segments").await, 120, "nothing of the deleted one is left");
+        consolidation::consolidate(&world.db, &fragmented(&world, "s")).await.unwrap();
+        assert_eq!(number(&database, "SELECT count(*) FROM segments").await, 1);
+        let before = contents(&database, &world).await;
+        rebuild::rebuild(&world.scope, &world.db).await.unwrap();
+        assert_same(&contents(&database, &world).await, &before);
+        assert_eq!(number(&database, "SELECT sum(output_tokens) FROM sessions").await, (0..120).sum::<i64>());
     }
 );
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use han_db::changes::Changes;
-use han_db::jobs::{Registry, SearchIndex};
+use han_db::jobs::{Consolidation, Registry, SearchIndex};
 use han_db::{Db, DbConfig, DbError, Dialect};
 use han_http::Lifecycle;
 use han_http::client::Client;
@@ -200,7 +200,7 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
 fn jobs(state: &AppState, changes: &Changes) -> Registry {
     let stores = state.stores.clone();
     let search_index = SearchIndex::new(changes.sender.clone(), move |time| stores.is_quiet_for(time));
-    Registry::new(state.db.clone()).with(search_index)
+    Registry::new(state.db.clone()).with(search_index).with(Consolidation::default())
 }
 
 /// What batches are stored through. On PostgreSQL some of the connections, so that reads and authentication keep

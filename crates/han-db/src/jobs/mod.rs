@@ -6,6 +6,7 @@
 //! depend on what it has read (it compares before it writes, as [`SearchIndex`] does), and can be killed and started
 //! again at any point (docs/adr/0012).
 
+mod consolidation;
 mod runner;
 mod search_index;
 
@@ -21,6 +22,7 @@ use crate::entities::Progress;
 use crate::queries::jobs::Report;
 use crate::{Db, DbError};
 
+pub use consolidation::Consolidation;
 pub use search_index::SearchIndex;
 
 /// How long a lease lasts. It is renewed three times in this time; a replica that dies delays its jobs by at most this

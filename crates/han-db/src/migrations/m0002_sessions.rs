@@ -458,6 +458,8 @@ const INDEXES: &[&str] = &[
     "CREATE INDEX sessions_project ON sessions (team, project_id, last_activity_at, session_id)",
     // A session's file by name; a subagent's session by the name of its file alone.
     "CREATE UNIQUE INDEX transcripts_name ON transcripts (team, name, session)",
+    // Segments that a merge may take; merged ones leave the index.
+    "CREATE INDEX segments_small ON segments (team, session, transcript, first_ordinal) WHERE bytes < 131072",
     // Messages by key; detects lines that are known.
     "CREATE UNIQUE INDEX messages_key ON messages (team, session, transcript, uuid)",
     // Pages of a session's messages.

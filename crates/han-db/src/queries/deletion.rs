@@ -55,6 +55,7 @@ pub async fn session(scope: &Scope, db: &Db, session_id: &SessionId) -> Result<b
             let sql = format!("DELETE FROM {table} WHERE team = $1 AND {key} = $2");
             tx.execute(&sql, [tx.team(), number.into()]).await?;
         }
+        delete_segments(&tx, number).await?;
         tx.execute(
             "INSERT INTO deleted_sessions (team, session_id, deleted_at) VALUES ($1, $2, $3) \
              ON CONFLICT (team, session_id) DO NOTHING",
@@ -77,4 +78,15 @@ pub async fn session(scope: &Scope, db: &Db, session_id: &SessionId) -> Result<b
         db.commits().notify();
     }
     Ok(deleted)
+}
+
+/// Deletes the segments of a session. A merge may replace segments while this waits for their rows; the statement does not
+/// see the new ones, so it is repeated until there are none. Each merge leaves fewer.
+async fn delete_segments(tx: &ScopedTx, session: i64) -> Result<(), DbError> {
+    let key = [tx.team(), session.into()];
+    let left = "SELECT first_ordinal FROM segments WHERE team = $1 AND session = $2 LIMIT 1";
+    while !tx.rows(left, key.clone()).await?.is_empty() {
+        tx.execute("DELETE FROM segments WHERE team = $1 AND session = $2", key.clone()).await?;
+    }
+    Ok(())
 }

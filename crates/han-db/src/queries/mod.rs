@@ -5,6 +5,7 @@
 pub(crate) mod answers;
 pub mod api_keys;
 pub mod calls;
+pub mod consolidation;
 pub mod credentials;
 pub mod deletion;
 pub mod derived_events;

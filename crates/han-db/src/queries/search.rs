@@ -20,7 +20,7 @@ use crate::error::blocking;
 use crate::line_id::LineId;
 use crate::page::{Cursor, PageRequest};
 use crate::queries::messages::{self, unique};
-use crate::queries::segments::{SegmentKey, SegmentReader};
+use crate::queries::segments::{SegmentKey, Segments};
 use crate::search_sql::{self, Terms};
 use crate::stored::{CountRow, message_key, stored, stored_id};
 use crate::{Db, DbError, ScopedTx};
@@ -363,7 +363,7 @@ pub async fn index(db: &Db, due: &Due) -> Result<bool, DbError> {
                WHERE s.team = $1 AND s.session_id = $2";
     let values = [team.into(), due.session_id.as_str().into()];
     let Some(session) = reads.one::<SessionRow, _>(sql, values).await? else { return Ok(true) };
-    let reader = SegmentReader { tx: &reads, team_id: &due.team_id, team, keys: &keys };
+    let reader = Segments { tx: &reads, team_id: &due.team_id, team, keys: &keys };
     let (lines, indexed) = next_lines(&reader, &session).await?;
     drop(reads);
     if indexed == session.indexed_ordinal {
@@ -401,7 +401,7 @@ pub async fn index(db: &Db, due: &Due) -> Result<bool, DbError> {
 }
 
 /// The next lines of a session to index, and the ordinal up to which the session is indexed with them.
-async fn next_lines(reader: &SegmentReader<'_>, session: &SessionRow) -> Result<(Vec<Line>, i64), DbError> {
+async fn next_lines(reader: &Segments<'_>, session: &SessionRow) -> Result<(Vec<Line>, i64), DbError> {
     let sql = "WITH next AS (SELECT ordinal, at, transcript, bytes FROM messages \
          WHERE team = $1 AND session = $2 AND ordinal >= $3 ORDER BY ordinal LIMIT $4), \
          sized AS (SELECT ordinal, at, transcript, \

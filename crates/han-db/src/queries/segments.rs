@@ -11,13 +11,13 @@ use han_crypto::Packed;
 use han_types::{SessionId, TeamId, TranscriptName};
 use sea_orm::{FromQueryResult, Value};
 
+use crate::DbError;
 use crate::bulk_insert::{BulkInsert, Column};
 use crate::error::blocking;
 use crate::keys::{SegmentColumns, TeamKeys};
 use crate::segments::{self, Encoded, Extent, Segment};
 use crate::team_numbers::TeamNumber;
 use crate::tx::Tx;
-use crate::{DbError, ScopedTx};
 
 /// Above this many bytes of content, segments are opened off the async threads.
 const INLINE_BYTES: i64 = 64 << 10;
@@ -74,120 +74,117 @@ pub(crate) struct StoredSegment {
     nonce: Option<Vec<u8>>,
 }
 
-/// What opening a team's segments needs of a transaction.
+/// The segments of a team, in a transaction.
 #[derive(Clone, Copy)]
-pub(crate) struct SegmentReader<'a> {
+pub(crate) struct Segments<'a> {
     pub tx: &'a Tx,
     pub team_id: &'a TeamId,
     pub team: TeamNumber,
     pub keys: &'a Arc<TeamKeys>,
 }
 
-/// Seals segments (if `seals` says so) and writes them. They must not overlap with others of their file.
-pub(crate) async fn insert(
-    tx: &ScopedTx,
-    seals: bool,
-    file: &File,
-    new: Vec<NewSegment>,
-) -> Result<(), DbError> {
-    let keys = tx.keys()?;
-    let mut rows = Vec::with_capacity(new.len());
-    for segment in new {
-        let row_id = segments::row_id(&file.session_id, &file.transcript, &segment.extent);
-        let bytes = segment.content.content_len();
-        let columns = keys.seal_segment(seals, segments::context(&row_id), segment.content, tx.entropy())?;
-        rows.push((segment.extent, segment.first_at, segment.last_at, bytes, columns));
-    }
-    while !rows.is_empty() {
-        let mut bytes = 0;
-        let fits = rows.iter().take_while(|(.., columns)| {
-            bytes += columns.body.len();
-            bytes <= STATEMENT_BYTES
-        });
-        let rest = rows.split_off(fits.count().max(1));
-        insert_rows(tx, seals, file, std::mem::replace(&mut rows, rest)).await?;
-    }
-    Ok(())
-}
-
 type Row = (Extent, i64, i64, usize, SegmentColumns);
 
-async fn insert_rows(tx: &ScopedTx, seals: bool, file: &File, rows: Vec<Row>) -> Result<(), DbError> {
-    let ints = |value: &dyn Fn(&Row) -> i64| -> Vec<i64> { rows.iter().map(value).collect() };
-    let mut columns = vec![
-        Column::Int("first_ordinal", ints(&|row| row.0.first_ordinal)),
-        Column::Int("last_ordinal", ints(&|row| row.0.last_ordinal)),
-        Column::Int("min_line", ints(&|row| row.0.min_line)),
-        Column::Int("max_line", ints(&|row| row.0.max_line)),
-        Column::Int("lines", ints(&|row| row.0.lines)),
-        Column::Int("bytes", ints(&|row| i64::try_from(row.3).unwrap_or(i64::MAX))),
-        Column::Int("first_at", ints(&|row| row.1)),
-        Column::Int("last_at", ints(&|row| row.2)),
-        Column::Bool("sealed", vec![seals; rows.len()]),
-    ];
-    let first_ordinals = ints(&|row| row.0.first_ordinal);
-    let (mut nonces, mut wrapped, mut bodies) = (Vec::new(), Vec::new(), Vec::new());
-    for (.., columns) in rows {
-        nonces.push(columns.nonce);
-        wrapped.push(columns.wrapped_dek);
-        bodies.push(columns.body);
-    }
-    columns.push(Column::Bytes("body", bodies));
-    let mut keys = vec![Column::NullableBytes("nonce", nonces), Column::NullableBytes("wrapped_dek", wrapped)];
-    // PostgreSQL stores the keys in the same row, SQLite in a table of their own.
-    let own_table = tx.dialect().segment_key_table();
-    if own_table.is_none() {
-        columns.append(&mut keys);
-    }
-    let write = |table, columns| BulkInsert {
-        table,
-        constants: vec![
-            ("team", tx.team()),
-            ("session", i64::from(file.session).into()),
-            ("transcript", i64::from(file.number).into()),
-        ],
-        columns,
-        on_conflict: "",
-        returning: "",
-    };
-    write("segments", columns).run(tx).await?;
-    if let Some(table) = own_table.filter(|_| seals) {
-        keys.insert(0, Column::Int("first_ordinal", first_ordinals));
-        write(table, keys).run(tx).await?;
-    }
-    Ok(())
-}
-
-/// Replaces segments of a file: deletes exactly the rows in `old`, as they were read, and writes `new`, which holds the
-/// same lines. Returns whether it did: if one of them was replaced or deleted in the meantime, nothing is written.
-///
-/// Keep the transaction short: read, merge and pack before it. It does not lock the session's row; whoever deletes a
-/// session deletes its segments after it locked that row, and then this finds none of them.
-pub(crate) async fn replace(
-    tx: &ScopedTx,
-    seals: bool,
-    file: &File,
-    old: &[StoredSegment],
-    new: Vec<NewSegment>,
-) -> Result<bool, DbError> {
-    let ((keys, join), lock) = (tx.dialect().segment_keys(), tx.dialect().for_update());
-    for segment in old {
-        let sql = format!(
-            "SELECT {keys}, g.sealed FROM segments g{join} WHERE g.team = $1 AND g.session = $2 \
-             AND g.transcript = $3 AND g.first_ordinal = $4 AND g.last_ordinal = $5{lock}"
-        );
-        let row = tx.one::<ReplacedRow, _>(&sql, segment.values(tx, file)).await?;
-        if row.is_none_or(|row| row.nonce != segment.nonce || row.sealed != segment.sealed) {
-            return Ok(false);
+impl Segments<'_> {
+    /// Seals segments (if `seals` says so) and writes them. They must not overlap with others of their file.
+    pub(crate) async fn insert(&self, seals: bool, file: &File, new: Vec<NewSegment>) -> Result<(), DbError> {
+        let mut rows = Vec::with_capacity(new.len());
+        for segment in new {
+            let row_id = segments::row_id(&file.session_id, &file.transcript, &segment.extent);
+            let bytes = segment.content.content_len();
+            let context = segments::context(&row_id);
+            let columns = self.keys.seal_segment(seals, context, segment.content, self.tx.entropy())?;
+            rows.push((segment.extent, segment.first_at, segment.last_at, bytes, columns));
         }
+        while !rows.is_empty() {
+            let mut bytes = 0;
+            let fits = rows.iter().take_while(|(.., columns)| {
+                bytes += columns.body.len();
+                bytes <= STATEMENT_BYTES
+            });
+            let rest = rows.split_off(fits.count().max(1));
+            self.insert_rows(seals, file, std::mem::replace(&mut rows, rest)).await?;
+        }
+        Ok(())
     }
-    for segment in old {
-        let sql = "DELETE FROM segments WHERE team = $1 AND session = $2 AND transcript = $3 AND first_ordinal = $4 \
-                   AND last_ordinal = $5";
-        tx.execute(sql, segment.values(tx, file)).await?;
+
+    async fn insert_rows(&self, seals: bool, file: &File, rows: Vec<Row>) -> Result<(), DbError> {
+        let ints = |value: &dyn Fn(&Row) -> i64| -> Vec<i64> { rows.iter().map(value).collect() };
+        let mut columns = vec![
+            Column::Int("first_ordinal", ints(&|row| row.0.first_ordinal)),
+            Column::Int("last_ordinal", ints(&|row| row.0.last_ordinal)),
+            Column::Int("min_line", ints(&|row| row.0.min_line)),
+            Column::Int("max_line", ints(&|row| row.0.max_line)),
+            Column::Int("lines", ints(&|row| row.0.lines)),
+            Column::Int("bytes", ints(&|row| i64::try_from(row.3).unwrap_or(i64::MAX))),
+            Column::Int("first_at", ints(&|row| row.1)),
+            Column::Int("last_at", ints(&|row| row.2)),
+            Column::Bool("sealed", vec![seals; rows.len()]),
+        ];
+        let first_ordinals = ints(&|row| row.0.first_ordinal);
+        let (mut nonces, mut wrapped, mut bodies) = (Vec::new(), Vec::new(), Vec::new());
+        for (.., columns) in rows {
+            nonces.push(columns.nonce);
+            wrapped.push(columns.wrapped_dek);
+            bodies.push(columns.body);
+        }
+        columns.push(Column::Bytes("body", bodies));
+        let mut keys = vec![Column::NullableBytes("nonce", nonces), Column::NullableBytes("wrapped_dek", wrapped)];
+        // PostgreSQL stores the keys in the same row, SQLite in a table of their own.
+        let own_table = self.tx.dialect().segment_key_table();
+        if own_table.is_none() {
+            columns.append(&mut keys);
+        }
+        let write = |table, columns| BulkInsert {
+            table,
+            constants: vec![
+                ("team", self.team.into()),
+                ("session", i64::from(file.session).into()),
+                ("transcript", i64::from(file.number).into()),
+            ],
+            columns,
+            on_conflict: "",
+            returning: "",
+        };
+        write("segments", columns).run(self.tx).await?;
+        if let Some(table) = own_table.filter(|_| seals) {
+            keys.insert(0, Column::Int("first_ordinal", first_ordinals));
+            write(table, keys).run(self.tx).await?;
+        }
+        Ok(())
     }
-    insert(tx, seals, file, new).await?;
-    Ok(true)
+
+    /// Replaces segments of a file: deletes exactly the rows in `old`, as they were read, and writes `new`, which holds the
+    /// same lines. Returns whether it did: if one of them was replaced or deleted in the meantime, nothing is written.
+    ///
+    /// Keep the transaction short: read, merge and pack before it. It does not lock the session's row; whoever deletes a
+    /// session deletes its segments after it locked that row, and then this finds none of them.
+    pub(crate) async fn replace(
+        &self,
+        seals: bool,
+        file: &File,
+        old: &[StoredSegment],
+        new: Vec<NewSegment>,
+    ) -> Result<bool, DbError> {
+        let ((keys, join), lock) = (self.tx.dialect().segment_keys(), self.tx.dialect().for_update());
+        for segment in old {
+            let sql = format!(
+                "SELECT {keys}, g.sealed FROM segments g{join} WHERE g.team = $1 AND g.session = $2 \
+                 AND g.transcript = $3 AND g.first_ordinal = $4 AND g.last_ordinal = $5{lock}"
+            );
+            let row = self.tx.one::<ReplacedRow, _>(&sql, segment.values(self.team, file)).await?;
+            if row.is_none_or(|row| row.nonce != segment.nonce || row.sealed != segment.sealed) {
+                return Ok(false);
+            }
+        }
+        for segment in old {
+            let sql = "DELETE FROM segments WHERE team = $1 AND session = $2 AND transcript = $3 AND first_ordinal = $4 \
+                       AND last_ordinal = $5";
+            self.tx.execute(sql, segment.values(self.team, file)).await?;
+        }
+        self.insert(seals, file, new).await?;
+        Ok(true)
+    }
 }
 
 #[derive(FromQueryResult)]
@@ -197,9 +194,9 @@ struct ReplacedRow {
 }
 
 impl StoredSegment {
-    fn values(&self, tx: &ScopedTx, file: &File) -> [Value; 5] {
+    fn values(&self, team: TeamNumber, file: &File) -> [Value; 5] {
         [
-            tx.team(),
+            team.into(),
             i64::from(file.session).into(),
             i64::from(file.number).into(),
             self.extent.first_ordinal.into(),
@@ -297,7 +294,7 @@ pub(crate) struct ReadSegment {
     pub opened: Opened,
 }
 
-impl SegmentReader<'_> {
+impl Segments<'_> {
     /// Opens the segments with these keys. Those that the transaction opened before are not read again. Omits keys that
     /// do not exist.
     pub(crate) async fn open(&self, wanted: &[SegmentKey]) -> Result<HashMap<SegmentKey, Opened>, DbError> {
@@ -338,14 +335,16 @@ impl SegmentReader<'_> {
         self.tx.all(&sql, std::iter::once(self.team.into()).chain(values)).await
     }
 
-    /// The next segments of a session after `after` (a file's number and a first ordinal), by file and ordinal: a few at
-    /// a time, so that a session of any size is read in bounded memory. Empty at the end. They are not kept.
-    pub(crate) async fn next(&self, session: i32, after: Option<SegmentKey>) -> Result<Vec<ReadSegment>, DbError> {
+    /// The next segments of a session that hold entries after `after` (the number of a file and an ordinal), by file and
+    /// ordinal: a few at a time, so that a session of any size is read in bounded memory. Empty at the end. They are not
+    /// kept. Segments may be merged meanwhile, so the first one may begin with entries that were read before.
+    pub(crate) async fn next(&self, session: i32, after: Option<(i16, i64)>) -> Result<Vec<ReadSegment>, DbError> {
         let (columns, joins) = source(self.tx);
-        let after = after.map_or((-1, -1), |key| (key.transcript.into(), key.first_ordinal.into()));
+        let (transcript, ordinal) = after.unwrap_or((-1, -1));
         let sql = format!(
             "WITH next AS (SELECT transcript, first_ordinal, bytes FROM segments WHERE team = $1 AND session = $2 \
-             AND (transcript, first_ordinal) > ($3, $4) ORDER BY transcript, first_ordinal LIMIT {AT_ONCE}), \
+             AND transcript >= $3 AND (transcript > $3 OR last_ordinal > $4) \
+             ORDER BY transcript, first_ordinal LIMIT {AT_ONCE}), \
              sized AS (SELECT transcript, first_ordinal, SUM(bytes) OVER (ORDER BY transcript, first_ordinal \
              ROWS UNBOUNDED PRECEDING) - bytes AS before FROM next) \
              SELECT {columns} FROM sized JOIN segments g ON g.team = $1 AND g.session = $2 \
@@ -353,7 +352,7 @@ impl SegmentReader<'_> {
              WHERE sized.before < {BYTES_AT_ONCE} ORDER BY g.transcript, g.first_ordinal"
         );
         let values: [Value; 4] =
-            [self.team.into(), i64::from(session).into(), i64::from(after.0).into(), i64::from(after.1).into()];
+            [self.team.into(), i64::from(session).into(), i64::from(transcript).into(), ordinal.into()];
         let rows = self.tx.all(&sql, values).await?;
         self.open_rows(rows).await
     }
@@ -390,19 +389,24 @@ impl SegmentReader<'_> {
     }
 
     /// Opens segments one after another and passes each to `visit`, in the order of `keys`. They are not kept, so this
-    /// takes bounded memory whatever their number.
+    /// takes bounded memory whatever their number. Returns whether all exist: a merge may have replaced one since its key
+    /// was read.
     pub(crate) async fn visit(
         &self,
         keys: &[SegmentKey],
         mut visit: impl FnMut(&Segment),
-    ) -> Result<(), DbError> {
+    ) -> Result<bool, DbError> {
         for key in keys {
-            let rows = self.rows_of(std::slice::from_ref(key)).await?;
-            for read in self.open_rows(rows).await? {
-                visit(&*read.opened?);
-            }
+            let Some(read) = self.read(std::slice::from_ref(key)).await?.pop() else { return Ok(false) };
+            visit(&*read.opened?);
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Opens segments without keeping them. Omits keys that do not exist.
+    pub(crate) async fn read(&self, keys: &[SegmentKey]) -> Result<Vec<ReadSegment>, DbError> {
+        let rows = self.rows_of(keys).await?;
+        self.open_rows(rows).await
     }
 
     /// Decrypts, decompresses and decodes segments; off the async threads if they are large.

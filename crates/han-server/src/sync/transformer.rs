@@ -126,13 +126,15 @@ impl Transformer {
 }
 
 fn check_metadata(metadata: &SessionMetadata) -> Result<(), BatchError> {
-    let SessionMetadata { agent, project_path, git_remote, git_branch, ended_at } = metadata;
+    let SessionMetadata { agent, project_path, git_remote, git_branch, ended_at, file_created_at, fork_depth: _ } =
+        metadata;
     for (name, value) in [
         ("agent", agent),
         ("project_path", project_path),
         ("git_remote", git_remote),
         ("git_branch", git_branch),
         ("ended_at", ended_at),
+        ("file_created_at", file_created_at),
     ] {
         if let Some(text) = value
             && text.len() > MAX_METADATA_BYTES
@@ -143,8 +145,12 @@ fn check_metadata(metadata: &SessionMetadata) -> Result<(), BatchError> {
             )));
         }
     }
-    if ended_at.as_ref().is_some_and(|text| Timestamp::parse_rfc3339(text).is_none()) {
-        return Err(invalid("metadata.ended_at must be an RFC 3339 time, such as 2026-02-11T20:36:45.618Z"));
+    for (name, time) in [("ended_at", ended_at), ("file_created_at", file_created_at)] {
+        if time.as_ref().is_some_and(|text| Timestamp::parse_rfc3339(text).is_none()) {
+            return Err(invalid(format!(
+                "metadata.{name} must be an RFC 3339 time, such as 2026-02-11T20:36:45.618Z"
+            )));
+        }
     }
     Ok(())
 }

@@ -22,7 +22,8 @@ use sha2::{Digest as _, Sha256};
 use super::Placed;
 use super::prepare::project_line;
 use crate::line_id::LineId;
-use crate::queries::segments::{File, SegmentReader};
+use crate::queries::segments::File;
+use crate::segments::Segment;
 use crate::{DbError, ScopedTx};
 
 /// What becomes of the lines of a batch.
@@ -265,7 +266,8 @@ impl Comparison<'_> {
             .collect()
     }
 
-    /// Reads the entries with these ordinals, and the newest entry of each of these lines.
+    /// Reads the entries with these ordinals, and the newest entry of each of these lines. Reads again what a merge of
+    /// segments replaced meanwhile.
     async fn read_entries(
         &self,
         ordinals: &HashSet<i64>,
@@ -273,11 +275,9 @@ impl Comparison<'_> {
         by_ordinal: &mut HashMap<i64, Hash>,
         newest: &mut HashMap<i64, Entry>,
     ) -> Result<(), DbError> {
-        let reader: SegmentReader<'_> = self.tx.segments()?;
-        let keys = reader.holding(self.file, ordinals.iter().copied(), lines.iter().copied()).await?;
         let File { session_id, transcript, .. } = self.file;
         // By ordinal, so that a later entry of a line replaces an earlier one.
-        let visit = |segment: &crate::segments::Segment| {
+        let mut visit = |segment: &Segment| {
             for entry in segment.entries() {
                 if ordinals.contains(&entry.ordinal) {
                     by_ordinal.insert(entry.ordinal, hash(entry.text));
@@ -297,7 +297,13 @@ impl Comparison<'_> {
                 }
             }
         };
-        reader.visit(&keys, visit).await
+        let segments = self.tx.segments()?;
+        loop {
+            let keys = segments.holding(self.file, ordinals.iter().copied(), lines.iter().copied()).await?;
+            if segments.visit(&keys, &mut visit).await? {
+                return Ok(());
+            }
+        }
     }
 }
 

@@ -33,7 +33,7 @@ use crate::line_id::LineId;
 use crate::page::MessageCursor;
 use crate::queries::answers::{self, Answers};
 use crate::queries::projects::{project_context, repo_context};
-use crate::queries::segments::{self, File, NewSegment};
+use crate::queries::segments::{File, NewSegment};
 use crate::queries::sessions::{details_context, open_details};
 use crate::segments::Entry;
 use crate::{Db, DbError, ScopedTx};
@@ -497,7 +497,7 @@ impl Write<'_> {
                 content: segment.content,
             }
         });
-        segments::insert(self.tx, self.batch.seals, file, new.collect()).await?;
+        self.tx.segments()?.insert(self.batch.seals, file, new.collect()).await?;
         for ordinal in &plan.filled {
             let sql = "DELETE FROM messages WHERE team = $1 AND session = $2 AND ordinal = $3";
             self.tx.execute(sql, [self.tx.team(), i64::from(file.session).into(), (*ordinal).into()]).await?;

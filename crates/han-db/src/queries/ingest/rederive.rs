@@ -3,6 +3,7 @@
 //! memory does not depend on the size of the session.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use han_transcript::record::LineRecord;
 use sea_orm::{FromQueryResult, Value};
@@ -14,7 +15,8 @@ use crate::DbError;
 use crate::entities::MessagePosition;
 use crate::error::blocking;
 use crate::line_id::LineId;
-use crate::queries::segments::{Opened, ReadSegment};
+use crate::queries::segments::ReadSegment;
+use crate::segments::Segment;
 use crate::tables;
 
 /// The result of deriving a session again.
@@ -60,10 +62,15 @@ impl Derive<'_> {
         loop {
             let number = i32::try_from(self.number).unwrap_or_default();
             let segments = self.tx.segments()?.next(number, after).await?;
-            let Some(last) = segments.last() else { return Ok(rederived) };
-            after = Some(last.key);
+            if segments.is_empty() {
+                return Ok(rederived);
+            }
             for segment in segments {
-                self.derive_segment(segment, &files, &mut rederived).await?;
+                let (transcript, last) = (segment.key.transcript, segment.stored.extent.last_ordinal);
+                // A segment that was merged meanwhile begins with entries that were derived before.
+                let from = after.filter(|(before, _)| *before == transcript).map_or(0, |(_, ordinal)| ordinal + 1);
+                self.derive_segment(segment, from, &files, &mut rederived).await?;
+                after = Some((transcript, last));
             }
         }
     }
@@ -71,6 +78,7 @@ impl Derive<'_> {
     async fn derive_segment(
         &self,
         read: ReadSegment,
+        from: i64,
         files: &HashMap<i16, String>,
         rederived: &mut Rederived,
     ) -> Result<(), DbError> {
@@ -80,18 +88,20 @@ impl Derive<'_> {
             row: format!("{}/{}", self.session, key.transcript),
         };
         let transcript = files.get(&key.transcript).ok_or_else(missing)?;
-        rederived.lines += stored.extent.lines;
+        let from = from.max(stored.extent.first_ordinal);
+        let segment = opened?;
+        rederived.lines += segment.entries().filter(|entry| entry.ordinal >= from).count() as i64;
         let sql = "SELECT ordinal, line, at, place, uuid, uuid_text FROM messages WHERE team = $1 AND session = $2 \
                    AND ordinal BETWEEN $3 AND $4 AND transcript = $5 ORDER BY ordinal";
         let values = [
             self.tx.team(),
             self.number.into(),
-            stored.extent.first_ordinal.into(),
+            from.into(),
             stored.extent.last_ordinal.into(),
             i64::from(key.transcript).into(),
         ];
         let lines: Vec<StoredLine> = self.tx.all(sql, values).await?;
-        let (lines, records) = self.project(lines, opened, transcript.clone()).await?;
+        let (lines, records) = self.project(lines, segment, transcript.clone()).await?;
         let new: Vec<NewLine<'_>> = lines
             .iter()
             .zip(&records)
@@ -114,11 +124,10 @@ impl Derive<'_> {
     async fn project(
         &self,
         lines: Vec<StoredLine>,
-        opened: Opened,
+        segment: Arc<Segment>,
         transcript: String,
     ) -> Result<(Vec<StoredLine>, Vec<LineRecord>), DbError> {
         let session = self.session.to_owned();
-        let segment = opened?;
         let work = move || {
             let record = |line: &StoredLine| {
                 let row = || format!("{session}/{transcript}/{}", line.ordinal);

@@ -279,7 +279,8 @@ pub(crate) async fn add_rollups(tx: &ScopedTx, parts: &[RollupPart]) -> Result<(
     let mut rollups: BTreeMap<(i64, &str, &str, &str, i64), Rollup> = BTreeMap::new();
     let mut counts: BTreeMap<(i64, &str, &str, &str, &str, i64), Counts> = BTreeMap::new();
     for part in parts {
-        let (user, project, shard) = (part.user_id.as_str(), part.project_id.as_str(), shard(&part.session_id));
+        let (user, project, shard) =
+            (part.user_id.as_str(), part.project_id.as_str(), shard(&part.session_id));
         for ((hour, model), rollup) in &part.delta.rollups {
             let row = rollups.entry((*hour, user, project, model, shard)).or_default();
             *row = row.plus(1, rollup);
@@ -317,9 +318,8 @@ async fn add_rows<Row>(
     mut columns: Vec<Column>,
     rows: &[&Row],
 ) -> Result<(), DbError> {
-    let column = |(name, value): &(&'static str, fn(&Row) -> i64)| {
-        Column::Int(*name, rows.iter().map(|row| value(row)).collect())
-    };
+    let column =
+        |(name, value): &SumColumn<Row>| Column::Int(name, rows.iter().map(|row| value(row)).collect());
     columns.extend(sums.columns.iter().map(column));
     let insert = BulkInsert {
         table: sums.table,
@@ -332,11 +332,14 @@ async fn add_rows<Row>(
     Ok(())
 }
 
+/// A column of sums, and what a row adds to it.
+type SumColumn<Row> = (&'static str, fn(&Row) -> i64);
+
 /// A table of sums. A row with a key that is stored is added to the stored one.
 struct Sums<Row: 'static> {
     table: &'static str,
     on_conflict: &'static str,
-    columns: &'static [(&'static str, fn(&Row) -> i64)],
+    columns: &'static [SumColumn<Row>],
 }
 
 /// Defines a table of sums by its name, its primary key, and its columns with the value that a row adds to each.
