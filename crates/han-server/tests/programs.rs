@@ -379,7 +379,7 @@ async fn delete_derived_data(database: &TestDatabase) {
         "rollups",
         "rollup_counts",
         "session_usage",
-        "message_usage",
+        "answer_copies",
         "file_changes",
         "hook_executions",
         "tool_results",

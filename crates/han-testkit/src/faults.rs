@@ -441,7 +441,7 @@ impl Deployment {
             json!({ "shown": target.query(query, json!({})).await.unwrap_or_else(|e| panic!("{e}")) });
         if self.cluster.is_some() {
             let mut admin = PgConnection::connect(&self.environment[0].1).await.expect("PostgreSQL answers");
-            for table in ["rollups", "rollup_counts", "session_usage", "message_usage", "file_changes"] {
+            for table in ["rollups", "rollup_counts", "session_usage", "answer_copies", "file_changes"] {
                 // Paths are sealed, each time with a different nonce.
                 let sql = format!(
                     "SELECT count(*)::text || ' rows ' || COALESCE(md5(string_agg(r, '\n' ORDER BY r)), '') \

@@ -221,51 +221,57 @@ both_databases!(
             ... on ToolUseBlock { toolCallId result { content } } } } } } } } } } }";
         let whole = world.ask(query, json!({})).await;
         let key = |pointer: &str| whole.pointer(pointer).unwrap().as_str().unwrap().to_owned();
-        let first = "/sessions/edges/0/node";
-        let session = key(&format!("{first}/id")).trim_start_matches("Session:").to_owned();
-        // A truncated line, a line encrypted with an unknown version of the team's key, and a truncated metadata column.
-        let truncated = key(&format!("{first}/messages/edges/0/node/uuid"));
-        let unknown = key(&format!("{first}/messages/edges/1/node/uuid"));
-        for (uuid, damage) in [
-            (&truncated, "substr(body, 1, length(body) - 9)"),
-            (&unknown, "substr(body, 1, 20) || '____' || substr(body, 25)"),
-        ] {
-            let sql = format!(
-                "UPDATE messages SET body = {damage} WHERE session_id = '{session}' AND uuid = '{uuid}'"
-            );
-            db.execute(&sql).await;
-        }
+        // Truncated segments of one session, segments of another sealed with an unknown version of the team's key, and the
+        // truncated metadata of a third.
+        let ids = [0, 1].map(|n| key(&format!("/sessions/edges/{n}/node/id")));
+        let [truncated, unknown] = ids.clone().map(|id| id.trim_start_matches("Session:").to_owned());
+        let of = |session: &str| format!("WHERE session = (SELECT number FROM sessions WHERE session_id = '{session}')");
+        db.execute(&format!("UPDATE segments SET body = substr(body, 1, length(body) - 9) {}", of(&truncated))).await;
+        let other_version = if db.is_postgres() {
+            format!("UPDATE segments SET wrapped_dek = '\\xffffffff'::bytea || substr(wrapped_dek, 5) {}", of(&unknown))
+        } else {
+            format!(
+                "UPDATE segment_keys SET wrapped_dek = CAST(X'FFFFFFFF' || substr(wrapped_dek, 5) AS BLOB) {}",
+                of(&unknown)
+            )
+        };
+        db.execute(&other_version).await;
+        let renamed = sessions.iter().find(|id| **id != truncated && **id != unknown).unwrap();
         db.execute(&format!(
-            "UPDATE sessions SET metadata = substr(metadata, 1, length(metadata) - 9) WHERE session_id = '{}'",
-            sessions[1]
+            "UPDATE sessions SET metadata = substr(metadata, 1, length(metadata) - 9) WHERE session_id = '{renamed}'"
         ))
         .await;
         let response = world.response(world.ada.context(), query, json!({})).await;
-        assert_eq!(codes(&response), vec!["CONTENT_UNREADABLE"; 3], "{:?}", response.errors);
         for error in &response.errors {
-            assert!(!error.message.contains(&session), "details belong in the log: {}", error.message);
+            assert!(!error.message.contains(&truncated), "details belong in the log: {}", error.message);
         }
-        let shown = response.data.into_json().unwrap();
-        let edges = |data: &Value| {
-            data.pointer(&format!("{first}/messages/edges")).unwrap().as_array().unwrap().clone()
-        };
-        let (before, after) = (edges(&whole), edges(&shown));
+        let shown = response.data.clone().into_json().unwrap();
+        let nodes = |data: &Value| data["sessions"]["edges"].as_array().unwrap().clone();
+        let (before, after) = (nodes(&whole), nodes(&shown));
         assert_eq!(before.len(), after.len());
+        let mut unreadable = 0;
         for (before, after) in before.iter().zip(&after) {
             let (before, after) = (&before["node"], &after["node"]);
-            if [&truncated, &unknown].iter().any(|uuid| after["uuid"] == ***uuid) {
+            if !ids.iter().any(|id| after["id"] == **id) {
+                assert_eq!(before["messages"], after["messages"]);
+                continue;
+            }
+            let edges = |node: &Value| node["messages"]["edges"].as_array().unwrap().clone();
+            for (before, after) in edges(before).iter().zip(&edges(after)) {
+                let (before, after) = (&before["node"], &after["node"]);
                 assert_eq!(
                     (&after["__typename"], &after["id"]),
                     (&json!("UnknownEventMessage"), &before["id"])
                 );
                 assert_eq!((&after["rawJson"], &after["eventType"]), (&Value::Null, &json!("unreadable")));
-            } else {
-                assert_eq!(before, after);
+                unreadable += 1;
             }
         }
-        assert_eq!(shown["sessions"]["edges"].as_array().unwrap().len(), sessions.len());
+        assert_eq!(codes(&response), vec!["CONTENT_UNREADABLE"; unreadable + 1], "{:?}", response.errors);
+        assert_eq!(nodes(&shown).len(), sessions.len());
+        let first = key("/sessions/edges/0/node/messages/edges/0/node/uuid");
         // A lookup of that message returns only the error.
-        let id = format!("Message:{session}:main:{truncated}");
+        let id = format!("Message:{truncated}:main:{first}");
         let alone = "query($id: ID!) { node(id: $id) { id } }";
         let response = world.response(world.ada.context(), alone, json!({ "id": id })).await;
         assert_eq!(codes(&response), ["CONTENT_UNREADABLE"]);

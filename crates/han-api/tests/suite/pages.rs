@@ -147,13 +147,13 @@ both_databases!(
 
 both_databases!(
     async fn large_lines_shorten_pages_without_loss(db: TestDatabase) {
-        let world = World::with_config(&db, |config| config.read_bytes = 100_000).await;
+        let world = World::with_config(&db, |config| config.read_bytes = 1_000_000).await;
         let mut made = SyntheticSession::new(12);
         let id = made.session_id().to_owned();
         let large = |n: usize| {
             format!(
                 r#"{{"type":"user","uuid":"u{n}","timestamp":"2026-01-01T00:00:{n:02}.000Z","message":{{"role":"user","content":"{}"}}}}"#,
-                "x".repeat(30_000)
+                "x".repeat(300_000)
             )
         };
         let lines: Vec<String> = (0..10).map(large).chain(made.lines(20)).collect();
@@ -194,6 +194,6 @@ both_databases!(
             .await;
         let codes = codes(&response);
         assert!(!codes.is_empty() && codes.iter().all(|code| code == "LIMIT_EXCEEDED"), "{codes:?}");
-        assert!(response.errors[0].message.contains("100000"), "{}", response.errors[0].message);
+        assert!(response.errors[0].message.contains("1000000"), "{}", response.errors[0].message);
     }
 );

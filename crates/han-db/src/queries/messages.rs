@@ -48,6 +48,7 @@ pub(crate) struct MessageRow {
     line: i32,
     at: i64,
     place: i16,
+    bytes: i32,
     uuid: Vec<u8>,
     uuid_text: Option<String>,
     agent_id: Option<String>,
@@ -74,7 +75,7 @@ pub(crate) async fn rows(
     let limit = limit.map(|limit| format!(" LIMIT {limit}")).unwrap_or_default();
     let sql = format!(
         "WITH listed AS (SELECT messages.session, messages.transcript, messages.ordinal, messages.line, messages.at, \
-           messages.place, messages.uuid, messages.uuid_text, messages.agent_id \
+           messages.place, messages.bytes, messages.uuid, messages.uuid_text, messages.agent_id \
            FROM {source} ORDER BY {order}{limit}), \
          located AS (SELECT listed.*, (SELECT MAX(g.first_ordinal) FROM segments g WHERE g.team = $1 \
            AND g.session = listed.session AND g.transcript = listed.transcript \
@@ -89,38 +90,33 @@ pub(crate) async fn rows(
     tx.all(&sql, values).await
 }
 
-/// Takes the first rows whose segments the budget covers; returns whether rows remain. A segment that the transaction
-/// has opened costs nothing.
+/// Takes the first rows that the budget covers; returns whether rows remain. A segment costs its bytes when it is opened.
+/// A line of a segment that was opened before costs the bytes of the line, so that a line that is selected often is
+/// counted often.
 ///
 /// # Errors
 /// [`DbError::TooMuch`] if the budget does not cover the first row.
 fn afford(tx: &ScopedTx, rows: &mut Vec<MessageRow>, budget: &mut Budget) -> Result<bool, DbError> {
-    let mut counted = HashSet::new();
+    let mut opens = HashSet::new();
     let mut bytes = 0usize;
-    let fits = |row: &&MessageRow| {
-        let Some(key) = row.segment() else { return true };
-        if tx.opened().get(&key).is_none() && counted.insert(key) {
-            bytes = bytes.saturating_add(usize::try_from(row.segment_bytes.unwrap_or_default()).unwrap_or_default());
-        }
-        bytes <= budget.left()
+    let fits = |row: &MessageRow| {
+        let opened = row.segment().is_none_or(|key| tx.opened().get(&key).is_some());
+        let cost = match row.segment() {
+            Some(key) if !opened && opens.insert(key) => row.segment_bytes.unwrap_or_default(),
+            _ if opened => row.bytes,
+            _ => 0,
+        };
+        bytes = bytes.saturating_add(usize::try_from(cost).unwrap_or_default());
+        (bytes <= budget.left()).then_some(bytes)
     };
-    let affordable = rows.iter().take_while(fits).count();
-    if affordable == 0 && !rows.is_empty() {
+    let affordable: Vec<usize> = rows.iter().map_while(fits).collect();
+    if affordable.is_empty() && !rows.is_empty() {
         return Err(budget.passed());
     }
-    let left_out = rows.len() > affordable;
-    rows.truncate(affordable);
-    budget.take(cost(tx, rows))?;
+    budget.take(affordable.last().copied().unwrap_or_default())?;
+    let left_out = rows.len() > affordable.len();
+    rows.truncate(affordable.len());
     Ok(left_out)
-}
-
-/// The bytes of the segments that opening these rows would open.
-fn cost(tx: &ScopedTx, rows: &[MessageRow]) -> usize {
-    let mut counted = HashSet::new();
-    let new = rows.iter().filter(|row| {
-        row.segment().is_some_and(|key| tx.opened().get(&key).is_none() && counted.insert(key))
-    });
-    new.map(|row| usize::try_from(row.segment_bytes.unwrap_or_default()).unwrap_or_default()).sum()
 }
 
 /// As [`afford`], but an error if rows remain.
