@@ -16,7 +16,8 @@ use han_transcript::record::{LineContext, ResultKind, TimeSource, project};
 use han_types::sync::SessionMetadata;
 use han_types::{MessageKey, SessionId, Timestamp};
 use support::corpus::{
-    File, all_files, contents, contested, eventful, number, opened, push_in_pieces, push_whole, strip_blind_ids,
+    File, all_files, contents, contested, eventful, number, opened, push_in_pieces, push_whole,
+    strip_blind_ids,
 };
 use support::{World, dump, push, world};
 
@@ -181,7 +182,10 @@ both_databases!(
             assert_eq!(nothing, 0, "{left:?}");
         }
         let moved = number(&database, "SELECT sum(output_tokens) FROM rollups WHERE project_id <> ''").await;
-        assert_eq!(moved, number(&database, "SELECT sum(output_tokens) FROM answer_copies WHERE owner").await);
+        assert_eq!(
+            moved,
+            number(&database, "SELECT sum(output_tokens) FROM answer_copies WHERE owner").await
+        );
         assert_eq!(number(&database, "SELECT sum(sessions) FROM rollups WHERE project_id <> ''").await, 1);
     }
 );
@@ -253,10 +257,8 @@ async fn everything(database: &TestDatabase, world: &World, files: &[File]) -> V
         transcript: transcript.parse().unwrap(),
         uuid: serde_json::from_str::<serde_json::Value>(line).unwrap()["uuid"].as_str().unwrap().to_owned(),
     };
-    let keys: Vec<MessageKey> = files
-        .iter()
-        .flat_map(|(_, name, lines)| lines.iter().map(move |line| key(name, line)))
-        .collect();
+    let keys: Vec<MessageKey> =
+        files.iter().flat_map(|(_, name, lines)| lines.iter().map(move |line| key(name, line))).collect();
     let shown: BTreeMap<String, String> = calls::shown_by(&tx, &session, &keys)
         .await
         .unwrap()
@@ -272,7 +274,8 @@ async fn everything(database: &TestDatabase, world: &World, files: &[File]) -> V
         call_id: call_id.to_owned(),
     };
     let results = tool_results::by_calls(&tx, &["a1", "a2", "w1", "t1", "h1"].map(call)).await.unwrap();
-    let results = results.iter().map(|(call, result)| (&call.call_id, result.success, result.message.cursor()));
+    let results =
+        results.iter().map(|(call, result)| (&call.call_id, result.success, result.message.cursor()));
     rows.push(format!("{:?}", results.collect::<Vec<_>>()));
     let hook = Call { kind: CallKind::HookByName, ..call("test") };
     let results = tool_results::by_calls(&tx, &[hook]).await.unwrap();

@@ -340,7 +340,8 @@ impl Read<'_> {
         let kinds = answered.map(|kind| RowKind::of_result(kind).code());
         let values = self.values([dialect.number_list(kinds), ordinals()]);
         for row in self.tx.all::<ResultRow, _>(&sql, values).await? {
-            let found = answered.into_iter().find(|kind| RowKind::of_result(*kind).code() == i64::from(row.kind));
+            let found =
+                answered.into_iter().find(|kind| RowKind::of_result(*kind).code() == i64::from(row.kind));
             if let Some(kind) = found.and_then(RowKind::of_call) {
                 calls.entry(row.ordinal.into()).or_default().insert(StoredCall::Call(kind, row.call));
             }

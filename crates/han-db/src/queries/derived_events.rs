@@ -108,7 +108,7 @@ async fn lines(tx: &ScopedTx, session_id: &SessionId, from: i64, to: i64) -> Res
     let values = vec![tx.team(), session_id.as_str().into(), from.into(), to.into()];
     let mut lines = messages::whole(tx, &condition, values).await?;
     // By the names of files: their numbers follow from the order in which they arrived.
-    lines.sort_by_key(|line| line.ordinal);
+    lines.sort_by_cached_key(Message::cursor);
     Ok(lines)
 }
 

@@ -83,9 +83,9 @@ const NEWEST_FIRST: &str = concat!(
     " DESC, file_changes.n DESC"
 );
 
-/// Changes at `$3`, and before `$4` to `$7` among the changes of that time, or earlier.
+/// Among the changes of the time `$3`, only those before `$4` to `$7`.
 const AFTER: &str = concat!(
-    " AND file_changes.at <= $3 AND (file_changes.at < $3 OR (",
+    " AND (file_changes.at < $3 OR (",
     name!(),
     ", file_changes.line, ",
     of_message!("uuid"),
@@ -118,13 +118,13 @@ pub async fn pages(
     if sessions.is_empty() {
         return Ok(HashMap::new());
     }
-    let mut values: Vec<Value> = vec![tx.team(), tx.dialect().list(sessions)];
+    let latest = request.after.as_ref().map_or(i64::MAX, |key| key.line.at);
+    let mut values: Vec<Value> = vec![tx.team(), tx.dialect().list(sessions), latest.into()];
     let mut after = "";
     if let Some(key) = &request.after {
         after = AFTER;
         let line = &key.line;
         values.extend([
-            line.at.into(),
             line.transcript.as_str().into(),
             line.line.into(),
             LineId::value(&line.uuid),
@@ -136,9 +136,11 @@ pub async fn pages(
         &FirstOfEach {
             table: "file_changes",
             columns: COLUMNS,
+            // Without a bound on the time, SQLite reads another index and sorts all changes.
             condition: &format!(
                 "file_changes.team = $1 AND file_changes.session = (SELECT s.number FROM sessions s \
-                   WHERE s.team = $1 AND s.session_id = wanted.id) AND NOT file_changes.failed{after}"
+                   WHERE s.team = $1 AND s.session_id = wanted.id) AND file_changes.at <= $3 \
+                   AND NOT file_changes.failed{after}"
             ),
             order: NEWEST_FIRST,
             limit: request.first + 1,

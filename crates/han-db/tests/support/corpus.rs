@@ -62,7 +62,11 @@ const SESSION: &str = "JOIN sessions s ON s.team = x.team AND s.number = x.sessi
 /// numbers, ordinals and revisions (order of arrival), row ids.
 pub async fn contents(database: &TestDatabase, world: &World) -> Vec<String> {
     let hex = |column: &str| {
-        if database.is_postgres() { format!("encode({column}, 'hex')") } else { format!("lower(hex({column}))") }
+        if database.is_postgres() {
+            format!("encode({column}, 'hex')")
+        } else {
+            format!("lower(hex({column}))")
+        }
     };
     let (uuid, call) = (hex("m.uuid"), hex("x.call"));
     let line = format!("s.session_id, f.name, {uuid} AS uuid");
@@ -133,7 +137,9 @@ pub async fn contents(database: &TestDatabase, world: &World) -> Vec<String> {
         rows.extend(found);
     }
     // The joins leave out rows whose line is missing.
-    for table in ["tool_results", "file_changes", "hook_executions", "sentiments", "task_events", "native_tasks"] {
+    for table in
+        ["tool_results", "file_changes", "hook_executions", "sentiments", "task_events", "native_tasks"]
+    {
         let count = number(database, &format!("SELECT count(*) FROM {table}")).await;
         rows.push(format!("{table}: {count}"));
     }
@@ -148,14 +154,16 @@ pub async fn opened(world: &World) -> Vec<String> {
     let page = sessions::page(&tx, None, &request).await.unwrap();
     let mut found: Vec<String> =
         page.rows.iter().map(|session| format!("{} {:?}", session.session_id, session.details)).collect();
-    let mut ids: Vec<SessionId> = page.rows.iter().map(|session| session.session_id.parse().unwrap()).collect();
+    let mut ids: Vec<SessionId> =
+        page.rows.iter().map(|session| session.session_id.parse().unwrap()).collect();
     ids.sort();
     let text = |values: &dyn std::fmt::Debug| format!("{values:?}");
     found.extend(tasks::by_sessions(&tx, &ids).await.unwrap().iter().map(|row| text(row)));
     found.extend(tasks::native_by_sessions(&tx, &ids).await.unwrap().iter().map(|row| text(row)));
     found.extend(sentiments::by_sessions(&tx, &ids).await.unwrap().iter().map(|row| text(row)));
     found.extend(hooks::by_sessions(&tx, &ids).await.unwrap().iter().map(|row| text(row)));
-    let mut todos: Vec<String> = todos::by_sessions(&tx, &ids).await.unwrap().iter().map(|row| text(row)).collect();
+    let mut todos: Vec<String> =
+        todos::by_sessions(&tx, &ids).await.unwrap().iter().map(|row| text(row)).collect();
     todos.sort();
     found.extend(todos);
     for id in &ids {
@@ -295,9 +303,7 @@ pub fn contested() -> Vec<File> {
         json!({"type": "user", "toolUseResult": structured, "message": {"role": "user", "content": [
             {"type": "tool_result", "tool_use_id": call, "is_error": failed, "content": said}]}})
     };
-    let starts = |call: &str, agent: &str| {
-        json!({"type": "progress", "parentToolUseID": call, "data": {"type": "agent_progress", "agentId": agent}})
-    };
+    let starts = |call: &str, agent: &str| json!({"type": "progress", "parentToolUseID": call, "data": {"type": "agent_progress", "agentId": agent}});
     let event = |name: &str, data: Value| json!({"type": name, "data": data});
     let (zed, main, ada, han) = (0, 1, 2, 3);
     for (file, name) in [(zed, "zed"), (main, "main"), (ada, "ada")] {
@@ -308,16 +314,22 @@ pub fn contested() -> Vec<File> {
         let input = json!({"file_path": format!("/orchard/{name}.rs"), "content": "a\nb"});
         push(file, 3, uses("w1", "Write", input));
         for n in 0..4 {
-            let input = json!({"file_path": format!("/orchard/{name}{n}.rs"), "old_string": "a", "new_string": "b"});
+            let input =
+                json!({"file_path": format!("/orchard/{name}{n}.rs"), "old_string": "a", "new_string": "b"});
             push(file, 3 + n / 2, uses(&format!("e-{name}-{n}"), "Edit", input));
         }
         push(file, 4, answers("w1", file == zed, "said", json!({"type": "update"})));
         // Tasks that each file creates, names and updates at the same times.
         push(file, 5, uses("t1", "TaskCreate", json!({"subject": format!("from {name}")})));
         push(file, 6, answers("t1", false, &format!("Task #{file} created successfully: it"), Value::Null));
-        let update = json!({"taskId": "7", "subject": format!("by {name}"), "status": "in_progress", "owner": name});
+        let update =
+            json!({"taskId": "7", "subject": format!("by {name}"), "status": "in_progress", "owner": name});
         push(file, 7, uses(&format!("u-{name}"), "TaskUpdate", update));
-        push(file, 8, uses("h1", "mcp__han__start_task", json!({"description": format!("by {name}"), "type": "fix"})));
+        push(
+            file,
+            8,
+            uses("h1", "mcp__han__start_task", json!({"description": format!("by {name}"), "type": "fix"})),
+        );
         push(file, 9, answers("h1", false, &format!("{{\"task_id\": \"task-{name}\"}}"), Value::Null));
         let ended = json!({"task_id": "task-main", "outcome": "success", "notes": format!("by {name}")});
         push(file, 10, uses(&format!("c-{name}"), "mcp__han__complete_task", ended));
@@ -340,7 +352,7 @@ pub fn contested() -> Vec<File> {
     push(main, 12, answers("a1", false, "done", json!({"agentId": "ada"})));
     push(main, 12, answers("a2", false, "done", json!({"agentId": "zed"})));
     push(zed, 12, answers("a2", false, "done", json!({"agentId": "ada"})));
-    for (file, n) in [(han, 1), (main, 2), (zed, 3)] {
+    for (file, n) in [(han, 1), (main, 2), (zed, 3), (ada, 4)] {
         push(file, 20, event("hook_run", json!({"plugin": "rust", "hook": "test", "hook_type": "Stop"})));
         let data = json!({"plugin": "rust", "hook": "test", "hook_type": "Stop", "success": n == 2, "duration_ms": n});
         push(file, 20, event("hook_result", data));
