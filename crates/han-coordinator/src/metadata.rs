@@ -1,5 +1,9 @@
 //! Extracts a session's metadata from its lines: working directory, branch and session id. Ignores all other fields.
 
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use han_types::Timestamp;
 use han_types::sync::SessionMetadata;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -24,9 +28,17 @@ struct LineFields<'a> {
     session_id: Option<&'a RawValue>,
 }
 
-/// Metadata before the first line is read.
-pub(crate) fn initial() -> SessionMetadata {
-    SessionMetadata { agent: Some(AGENT.to_owned()), ..SessionMetadata::default() }
+/// Metadata before the first line is read. `main` is the session's own file.
+pub(crate) fn initial(main: Option<&Path>) -> SessionMetadata {
+    // Some file systems do not know it.
+    let created = main.and_then(|path| path.metadata().ok()?.created().ok());
+    let created = created.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let created = created.and_then(|since| i64::try_from(since.as_millis()).ok());
+    SessionMetadata {
+        agent: Some(AGENT.to_owned()),
+        file_created_at: created.map(|millis| Timestamp(millis).to_rfc3339()),
+        ..SessionMetadata::default()
+    }
 }
 
 /// Updates the metadata from a line: the first working directory (and its remote) and the latest branch.

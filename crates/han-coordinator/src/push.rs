@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use han_types::TranscriptName;
 use han_types::sync::{BatchError, BatchErrorCode, PushResponse, PushResult, RejectedLine, TranscriptStatus};
 
 use crate::batch::{Batch, BatchLimits, RequestBuilder};
@@ -89,6 +90,8 @@ impl Push<'_> {
         self.report.warnings.extend(found.warnings);
         for session in found.sessions {
             let index_of_session = self.sessions.len();
+            let main = session.files.iter().find(|file| file.transcript.as_str() == TranscriptName::MAIN);
+            let metadata = metadata::initial(main.map(|file| file.path.as_path()));
             for (index, file) in session.files.into_iter().enumerate() {
                 self.uploads.push(Upload::new(
                     file.path,
@@ -97,7 +100,7 @@ impl Push<'_> {
                     index == 0,
                 ));
             }
-            self.sessions.push(Session { id: session.id.into(), metadata: metadata::initial() });
+            self.sessions.push(Session { id: session.id.into(), metadata });
         }
         Ok(())
     }

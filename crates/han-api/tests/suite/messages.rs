@@ -215,16 +215,17 @@ both_databases!(
 both_databases!(
     async fn unreadable_content_is_an_error_that_hides_nothing_else(db: TestDatabase) {
         let world = World::new(&db).await;
-        let sessions = world.push_samples().await;
+        let mut sessions = world.push_samples().await;
+        world.push("small", "main", &SyntheticSession::new(40).lines(9)).await;
+        sessions.push("small".to_owned());
         let query = "query { sessions(first: 50) { edges { node { id name project { name } messages(first: 100) { edges { node {
             __typename id uuid rawJson ... on UnknownEventMessage { eventType } ... on AssistantMessage { contentBlocks {
             ... on ToolUseBlock { toolCallId result { content } } } } } } } } } } }";
         let whole = world.ask(query, json!({})).await;
-        let key = |pointer: &str| whole.pointer(pointer).unwrap().as_str().unwrap().to_owned();
         // Truncated segments of one session, segments of another sealed with an unknown version of the team's key, and the
         // truncated metadata of a third.
-        let ids = [0, 1].map(|n| key(&format!("/sessions/edges/{n}/node/id")));
-        let [truncated, unknown] = ids.clone().map(|id| id.trim_start_matches("Session:").to_owned());
+        let (truncated, unknown, renamed) = ("small".to_owned(), sessions[0].clone(), sessions[1].clone());
+        let ids = [&truncated, &unknown].map(|session| format!("Session:{session}"));
         let of = |session: &str| format!("WHERE session = (SELECT number FROM sessions WHERE session_id = '{session}')");
         db.execute(&format!("UPDATE segments SET body = substr(body, 1, length(body) - 9) {}", of(&truncated))).await;
         let other_version = if db.is_postgres() {
@@ -236,7 +237,6 @@ both_databases!(
             )
         };
         db.execute(&other_version).await;
-        let renamed = sessions.iter().find(|id| **id != truncated && **id != unknown).unwrap();
         db.execute(&format!(
             "UPDATE sessions SET metadata = substr(metadata, 1, length(metadata) - 9) WHERE session_id = '{renamed}'"
         ))
@@ -269,7 +269,8 @@ both_databases!(
         }
         assert_eq!(codes(&response), vec!["CONTENT_UNREADABLE"; unreadable + 1], "{:?}", response.errors);
         assert_eq!(nodes(&shown).len(), sessions.len());
-        let first = key("/sessions/edges/0/node/messages/edges/0/node/uuid");
+        let small = before.iter().find(|edge| edge["node"]["id"] == *ids[0]).unwrap();
+        let first = small.pointer("/node/messages/edges/0/node/uuid").unwrap().as_str().unwrap();
         // A lookup of that message returns only the error.
         let id = format!("Message:{truncated}:main:{first}");
         let alone = "query($id: ID!) { node(id: $id) { id } }";

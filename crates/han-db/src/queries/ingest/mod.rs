@@ -218,7 +218,7 @@ impl Write<'_> {
         };
 
         let stored: Vec<&Placed<'_>> = plan.entries.iter().map(|position| &placed[*position]).collect();
-        merge_lines(&mut details, &stored);
+        merge_lines(&mut details, self.transcript(), &stored);
         let project_id = self.project(&session, &details).await?;
         self.update_transcript(&transcript, first_line, end, last_at, &plan, &file).await?;
         if !stored.is_empty() || details != known_details || project_id != session.project_id {
@@ -616,7 +616,8 @@ impl Write<'_> {
         put(&mut details.pushed_branch, &given.git_branch);
         let time = |text: &Option<String>| text.as_deref().and_then(Timestamp::parse_rfc3339).map(|time| time.0);
         details.ended_at = time(&given.ended_at).or(details.ended_at);
-        details.file_created_at = time(&given.file_created_at).or(details.file_created_at);
+        // The earliest one: an agent may replace the file, and a copy on another machine is younger.
+        details.file_created_at = [time(&given.file_created_at), details.file_created_at].into_iter().flatten().min();
         details.fork_depth = given.fork_depth.or(details.fork_depth);
     }
 
@@ -818,12 +819,12 @@ fn hash_context(row_id: &str) -> FieldContext<'_> {
 }
 
 /// Repeats of a line count, too: a title that is set, replaced, and set again is the last one.
-fn merge_lines(details: &mut SessionDetails, stored: &[&Placed<'_>]) {
+fn merge_lines(details: &mut SessionDetails, transcript: &str, stored: &[&Placed<'_>]) {
     for placed in stored {
         let record = &placed.line.record;
         let at = MessageCursor {
             at: placed.at,
-            transcript: String::new(),
+            transcript: transcript.to_owned(),
             line: placed.physical,
             uuid: String::new(),
         };
