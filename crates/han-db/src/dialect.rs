@@ -297,7 +297,8 @@ impl Dialect {
             }
             Self::Sqlite => {
                 // JSON has no bytes.
-                let values: Vec<serde_json::Value> = values.map(|v| han_crypto::to_hex(v.as_ref()).into()).collect();
+                let values: Vec<serde_json::Value> =
+                    values.map(|v| han_crypto::to_hex(v.as_ref()).into()).collect();
                 serde_json::Value::Array(values).to_string().into()
             }
         }
@@ -307,7 +308,9 @@ impl Dialect {
     pub(crate) fn number_list(self, values: impl IntoIterator<Item = i64>) -> Value {
         let values = values.into_iter();
         match self {
-            Self::Postgres => Value::Array(ArrayType::BigInt, Some(Box::new(values.map(Value::from).collect()))),
+            Self::Postgres => {
+                Value::Array(ArrayType::BigInt, Some(Box::new(values.map(Value::from).collect())))
+            }
             Self::Sqlite => {
                 let values: Vec<serde_json::Value> = values.map(serde_json::Value::from).collect();
                 serde_json::Value::Array(values).to_string().into()

@@ -120,7 +120,9 @@ pub enum DbError {
     #[error("too many reads at once")]
     Busy,
     /// Answers of other sessions change, and these sessions are not locked: the transaction is run again with their locks.
-    #[error("the sessions that repeat the answers of this one changed too often while it was written; try again")]
+    #[error(
+        "the sessions that repeat the answers of this one changed too often while it was written; try again"
+    )]
     LocksNeeded {
         /// Their ids. Empty if copies of the answers were written in the meantime.
         sessions: BTreeSet<String>,

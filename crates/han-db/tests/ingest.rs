@@ -103,7 +103,10 @@ both_databases!(
                 + table
         };
         let right = [2_776, 79_267, 31_179_675, 670_956];
-        assert_eq!(figures(dump(&database, &named("answer_copies WHERE owner")).await), [&[313][..], &right].concat());
+        assert_eq!(
+            figures(dump(&database, &named("answer_copies WHERE owner")).await),
+            [&[313][..], &right].concat()
+        );
         assert_eq!(figures(dump(&database, &named("sessions")).await), [&[2][..], &right].concat());
         let rollups = figures(dump(&database, &named("rollups")).await);
         assert_eq!(rollups[1..], right);
@@ -155,8 +158,7 @@ both_databases!(
         let stored_words: BTreeSet<&str> = words(&stored).collect();
         // Stored unencrypted by design: tool names, models, ids, column names, and the
         // kinds of rollup counts.
-        let mut by_design =
-            dump(&database, "SELECT DISTINCT tool_name, model, agent_id FROM messages").await;
+        let mut by_design = dump(&database, "SELECT DISTINCT tool_name, model, agent_id FROM messages").await;
         by_design.extend(dump(&database, "SELECT DISTINCT kind FROM rollup_counts").await);
         let unencrypted: BTreeSet<String> =
             by_design.iter().flat_map(|row| words(row).map(str::to_owned).collect::<Vec<_>>()).collect();

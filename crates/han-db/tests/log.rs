@@ -53,7 +53,9 @@ impl AgentFile {
         let common = json!({"uuid": Self::uuid(uuid), "sessionId": "s",
             "timestamp": format!("2026-11-20T09:{:02}:{:02}.000Z", uuid / 60 % 60, uuid % 60)});
         let mut line = match self.random.below(4) {
-            0 => json!({"type": "user", "message": {"role": "user", "content": format!("{text}{}", self.made)}}),
+            0 => {
+                json!({"type": "user", "message": {"role": "user", "content": format!("{text}{}", self.made)}})
+            }
             1 => json!({"type": "custom-title", "customTitle": "title"}),
             2 => json!({"type": "user", "message": {"role": "user", "content": [
                 {"type": "tool_result", "tool_use_id": format!("call-{}", uuid / 2), "content": text}]}}),
@@ -163,7 +165,9 @@ async fn assert_shown(world: &World, file: &AgentFile, seed: u64) {
         };
         let keys: Vec<MessageKey> = own.clone().into_iter().chain([of_bytes]).map(key).collect();
         let found = messages::by_keys(&tx, &keys).await.unwrap();
-        let shows = |body: &str, uuid: &str| body == line || (Some(uuid) == own.as_deref() && body.len() >= line.len());
+        let shows = |body: &str, uuid: &str| {
+            body == line || (Some(uuid) == own.as_deref() && body.len() >= line.len())
+        };
         let shown = found.iter().any(|message| shows(message.body.as_deref().unwrap(), &message.key.uuid));
         assert!(shown, "seed {seed}: {line}\n{found:#?}");
     }
@@ -199,7 +203,11 @@ both_databases!(
             // Of a file that was only truncated, the client sends nothing new: what was behind its end remains.
             lines.truncate(file.lines.len());
             assert_eq!(lines, file.lines, "seed {seed}");
-            assert_eq!(number(&database, "SELECT sum(lines) FROM segments").await as u64, stored, "seed {seed}");
+            assert_eq!(
+                number(&database, "SELECT sum(lines) FROM segments").await as u64,
+                stored,
+                "seed {seed}"
+            );
             assert_shown(&world, &file, seed).await;
             assert_eq!(file.push(&world, true).await, 0, "seed {seed}");
             let before = contents(&database, &world).await;
@@ -213,7 +221,8 @@ both_databases!(
     /// C38 of the public reports: an echo and the real prompt under one uuid, at two lines.
     async fn two_lines_of_the_file_with_one_uuid_are_both_shown(database: TestDatabase) {
         let world = world(&database).await;
-        let line = |text: &str| json!({"type": "user", "uuid": "u", "message": {"content": text}}).to_string();
+        let line =
+            |text: &str| json!({"type": "user", "uuid": "u", "message": {"content": text}}).to_string();
         let lines = [line("the echo"), line("the real prompt, which is longer")];
         assert_eq!(push(&world, "s", "main", Some(0), &lines).await, (2, 0, 2));
         assert_eq!(number(&database, "SELECT count(*) FROM messages").await, 2);
@@ -248,7 +257,8 @@ both_databases!(
 both_databases!(
     async fn a_batch_that_fills_omitted_lines_moves_no_offset_back(database: TestDatabase) {
         let world = world(&database).await;
-        let line = |text: &str| json!({"type": "user", "uuid": text, "message": {"content": text}}).to_string();
+        let line =
+            |text: &str| json!({"type": "user", "uuid": text, "message": {"content": text}}).to_string();
         let marker = json!({"type": "han_omitted_line", "bytes": 99, "sha256": "00"}).to_string();
         let lines = [line("a"), marker, line("c"), line("d")];
         push(&world, "s", "main", Some(0), &lines).await;
@@ -319,7 +329,9 @@ both_databases!(
         assert_same(&contents(&database, &world).await, &before);
         assert_eq!(number(&database, "SELECT count(*) FROM changes").await, changes, "nobody is notified");
         assert_shown(&world, &file, 3).await;
-        assert!(consolidation::fragmented(&world.db, (i64::MIN, i64::MAX), None, 10).await.unwrap().is_empty());
+        assert!(
+            consolidation::fragmented(&world.db, (i64::MIN, i64::MAX), None, 10).await.unwrap().is_empty()
+        );
         // The file goes on, and a batch that begins below the end is compared with merged entries.
         file.change();
         file.push(&world, true).await;
@@ -360,7 +372,11 @@ both_databases!(
         let (deleted, ..) = tokio::join!(pushing, merging, rebuilding);
         assert!(deleted);
         assert_eq!(lines_of(&world, "s").await, lines);
-        assert_eq!(number(&database, "SELECT sum(lines) FROM segments").await, 120, "nothing of the deleted one is left");
+        assert_eq!(
+            number(&database, "SELECT sum(lines) FROM segments").await,
+            120,
+            "nothing of the deleted one is left"
+        );
         consolidation::consolidate(&world.db, &fragmented(&world, "s")).await.unwrap();
         assert_eq!(number(&database, "SELECT count(*) FROM segments").await, 1);
         let before = contents(&database, &world).await;
@@ -441,7 +457,8 @@ both_databases!(
                 }
             };
             let clients = files.iter().zip(0_u64..);
-            let clients = clients.map(|((name, lines), n)| client(name.clone(), lines.clone(), seed * 100 + n));
+            let clients =
+                clients.map(|((name, lines), n)| client(name.clone(), lines.clone(), seed * 100 + n));
             futures_util::future::join_all(clients).await;
             let sums = "SELECT count(*) FROM answer_copies WHERE owner";
             let distinct: BTreeSet<&String> = files.iter().flat_map(|(_, lines)| lines).collect();

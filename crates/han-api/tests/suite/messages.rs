@@ -226,10 +226,19 @@ both_databases!(
         // truncated metadata of a third.
         let (truncated, unknown, renamed) = ("small".to_owned(), sessions[0].clone(), sessions[1].clone());
         let ids = [&truncated, &unknown].map(|session| format!("Session:{session}"));
-        let of = |session: &str| format!("WHERE session = (SELECT number FROM sessions WHERE session_id = '{session}')");
-        db.execute(&format!("UPDATE segments SET body = substr(body, 1, length(body) - 9) {}", of(&truncated))).await;
+        let of = |session: &str| {
+            format!("WHERE session = (SELECT number FROM sessions WHERE session_id = '{session}')")
+        };
+        db.execute(&format!(
+            "UPDATE segments SET body = substr(body, 1, length(body) - 9) {}",
+            of(&truncated)
+        ))
+        .await;
         let other_version = if db.is_postgres() {
-            format!("UPDATE segments SET wrapped_dek = '\\xffffffff'::bytea || substr(wrapped_dek, 5) {}", of(&unknown))
+            format!(
+                "UPDATE segments SET wrapped_dek = '\\xffffffff'::bytea || substr(wrapped_dek, 5) {}",
+                of(&unknown)
+            )
         } else {
             format!(
                 "UPDATE segment_keys SET wrapped_dek = CAST(X'FFFFFFFF' || substr(wrapped_dek, 5) AS BLOB) {}",

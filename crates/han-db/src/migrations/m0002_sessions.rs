@@ -5,12 +5,14 @@
 //! `teams`, `sessions` and `transcripts`.
 
 use sea_orm::{ConnectionTrait, DbBackend};
-use sea_orm_migration::prelude::{ColumnDef, DbErr, DeriveMigrationName, SchemaManager, TableCreateStatement};
+use sea_orm_migration::prelude::{
+    ColumnDef, DbErr, DeriveMigrationName, SchemaManager, TableCreateStatement,
+};
 use sea_orm_migration::{MigrationTrait, async_trait};
 
 use super::tables::{
-    boolean, bytes, bytes_null, code, code_null, counter, int, int_null, number, session, table, team,
-    text, text_null,
+    boolean, bytes, bytes_null, code, code_null, counter, int, int_null, number, session, table, team, text,
+    text_null,
 };
 
 #[derive(DeriveMigrationName)]
@@ -42,7 +44,8 @@ fn sessions(postgres: bool) -> String {
     } else {
         ("INTEGER PRIMARY KEY AUTOINCREMENT", "")
     };
-    let counters: String = SESSION_COUNTERS.iter().map(|name| format!(", {name} bigint NOT NULL DEFAULT 0")).collect();
+    let counters: String =
+        SESSION_COUNTERS.iter().map(|name| format!(", {name} bigint NOT NULL DEFAULT 0")).collect();
     format!(
         "CREATE TABLE sessions (
             team int NOT NULL,
@@ -96,25 +99,14 @@ fn places() -> Vec<TableCreateStatement> {
         table(
             "projects",
             &["team", "id"],
-            [
-                team(),
-                text("id"),
-                text_null("repo_id"),
-                text("details"),
-                boolean("sealed"),
-                int("created_at"),
-            ],
+            [team(), text("id"), text_null("repo_id"), text("details"), boolean("sealed"), int("created_at")],
         ),
         table(
             "labels",
             &["team", "id"],
             [team(), text("id"), boolean("sealed"), text("label"), int("created_at")],
         ),
-        table(
-            "deleted_sessions",
-            &["team", "session_id"],
-            [team(), text("session_id"), int("deleted_at")],
-        ),
+        table("deleted_sessions", &["team", "session_id"], [team(), text("session_id"), int("deleted_at")]),
     ]
 }
 
@@ -228,23 +220,24 @@ fn events() -> Vec<TableCreateStatement> {
         table(
             "file_changes",
             &["team", "session", "ordinal", "n"],
-            line().chain([
-                // The number of the change within its line.
-                code("n"),
-            ])
-            .chain(place())
-            .chain([
-                bytes("call"),
-                text("tool_name"),
-                // `created`, `modified`, `deleted`: as the result of its call says, otherwise as its input promises.
-                text("action"),
-                // The result of its call says that nothing was changed.
-                boolean("failed"),
-                int("lines_added"),
-                int("lines_removed"),
-                boolean("sealed"),
-                text("path"),
-            ]),
+            line()
+                .chain([
+                    // The number of the change within its line.
+                    code("n"),
+                ])
+                .chain(place())
+                .chain([
+                    bytes("call"),
+                    text("tool_name"),
+                    // `created`, `modified`, `deleted`: as the result of its call says, otherwise as its input promises.
+                    text("action"),
+                    // The result of its call says that nothing was changed.
+                    boolean("failed"),
+                    int("lines_added"),
+                    int("lines_removed"),
+                    boolean("sealed"),
+                    text("path"),
+                ]),
         ),
         table(
             "hook_executions",

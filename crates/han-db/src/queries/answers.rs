@@ -308,7 +308,9 @@ impl Answers {
                 }
                 if before.owner && before.copy.answer != after.answer {
                     // The earliest line is another one now, so the answer has another key.
-                    let heir = groups.get(&before.copy.answer).and_then(|group| group.iter().min_by_key(|c| c.rank()));
+                    let heir = groups
+                        .get(&before.copy.answer)
+                        .and_then(|group| group.iter().min_by_key(|c| c.rank()));
                     owners.promote.extend(heir.cloned());
                 }
             }
@@ -320,7 +322,8 @@ impl Answers {
                 session: i32::try_from(derive.number).unwrap_or_default(),
                 session_id: derive.session.to_owned(),
             };
-            let rival = groups.get(&after.answer).and_then(|group| group.iter().min_by_key(|copy| copy.rank()));
+            let rival =
+                groups.get(&after.answer).and_then(|group| group.iter().min_by_key(|copy| copy.rank()));
             let owner = rival.is_none_or(|rival| stored.rank() < rival.rank());
             if owner {
                 after.count(1, delta);
@@ -407,8 +410,7 @@ impl Answers {
     ) -> Result<(), DbError> {
         for copy in copies {
             let sql = "UPDATE answer_copies SET owner = $4 WHERE team = $1 AND session = $2 AND copy = $3";
-            let values =
-                [tx.team(), i64::from(copy.session).into(), copy.key.to_vec().into(), owner.into()];
+            let values = [tx.team(), i64::from(copy.session).into(), copy.key.to_vec().into(), owner.into()];
             tx.execute(sql, values).await?;
             let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
             let other = others.entry(copy.session).or_default();
@@ -471,7 +473,8 @@ async fn insert<'a>(
 ) -> Result<BTreeSet<CopyKey>, DbError> {
     let mut rows: Vec<(CopyKey, &AnswerCopy, bool)> = copies.collect();
     rows.sort_by_key(|(key, copy, _)| (copy.answer, *key));
-    let ints = |value: &dyn Fn(&AnswerCopy) -> i64| -> Vec<i64> { rows.iter().map(|row| value(row.1)).collect() };
+    let ints =
+        |value: &dyn Fn(&AnswerCopy) -> i64| -> Vec<i64> { rows.iter().map(|row| value(row.1)).collect() };
     let Origin { fork_depth, file_created_at } = derive.origin;
     let mut constants = derive.constants();
     constants.push(("fork_depth", i64::from(fork_depth).into()));
@@ -562,7 +565,8 @@ async fn delete_copies<'k>(
 async fn add_usage(tx: &ScopedTx, session: i64, usage: &Usage) -> Result<(), DbError> {
     let rows: Vec<(&String, &(i64, Tokens))> =
         usage.iter().filter(|(_, row)| **row != (0, Tokens::default())).collect();
-    let ints = |value: &dyn Fn(&Tokens) -> i64| -> Vec<i64> { rows.iter().map(|row| value(&row.1.1)).collect() };
+    let ints =
+        |value: &dyn Fn(&Tokens) -> i64| -> Vec<i64> { rows.iter().map(|row| value(&row.1.1)).collect() };
     let insert = BulkInsert {
         table: "session_usage",
         constants: vec![("team", tx.team()), ("session", session.into())],

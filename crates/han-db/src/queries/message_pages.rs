@@ -48,8 +48,11 @@ pub async fn pages(
     // Only the messages of the pages are opened, all of them at once.
     let keys: Vec<MessageKey> =
         pages.values().flat_map(|page| &page.rows).map(key).collect::<Result<_, _>>()?;
-    let mut found: HashMap<MessageKey, Message> =
-        messages::by_keys(tx, &keys).await?.into_iter().map(|message| (message.key.clone(), message)).collect();
+    let mut found: HashMap<MessageKey, Message> = messages::by_keys(tx, &keys)
+        .await?
+        .into_iter()
+        .map(|message| (message.key.clone(), message))
+        .collect();
     let mut opened = HashMap::new();
     for (session, page) in pages {
         let mut rows = Vec::with_capacity(page.rows.len());
@@ -106,10 +109,8 @@ pub async fn counts(
         return Ok(totals);
     }
     let dialect = tx.dialect();
-    let wanted = format!(
-        "IN (SELECT number FROM sessions WHERE team = $1 AND {})",
-        dialect.is_any("session_id", 2)
-    );
+    let wanted =
+        format!("IN (SELECT number FROM sessions WHERE team = $1 AND {})", dialect.is_any("session_id", 2));
     for place in list.places() {
         let (condition, values) = condition(tx, sessions, &wanted, list, place);
         let sql = format!(
@@ -132,8 +133,7 @@ fn condition(
     place: MessagePosition,
 ) -> (String, Vec<Value>) {
     let mut values: Vec<Value> = vec![tx.team(), tx.dialect().list(sessions), place.code().into()];
-    let mut sql =
-        format!("messages.team = $1 AND messages.session {is_wanted} AND messages.place = $3");
+    let mut sql = format!("messages.team = $1 AND messages.session {is_wanted} AND messages.place = $3");
     messages::narrow(tx, list, &mut sql, &mut values);
     (sql, values)
 }

@@ -252,7 +252,9 @@ pub async fn by_keys(tx: &ScopedTx, keys: &[MessageKey]) -> Result<Vec<Message>,
         dialect.byte_list(uuids),
     ];
     let mut rows = rows(tx, &source, values, "messages.ordinal, messages.session", None).await?;
-    rows.retain(|row| wanted.contains(&(row.session_id.as_str(), row.name.as_str(), row.uuid_text().as_str())));
+    rows.retain(|row| {
+        wanted.contains(&(row.session_id.as_str(), row.name.as_str(), row.uuid_text().as_str()))
+    });
     let mut budget = tx.budget().await;
     all_or_none(tx, &mut rows, &mut budget)?;
     open(tx, rows).await
@@ -377,7 +379,10 @@ pub struct FileLine {
 
 impl std::fmt::Debug for FileLine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FileLine").field("line", &self.line).field("len", &self.text.len()).finish_non_exhaustive()
+        f.debug_struct("FileLine")
+            .field("line", &self.line)
+            .field("len", &self.text.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -411,8 +416,7 @@ pub async fn lines(
          ORDER BY g.min_line, g.first_ordinal",
         session_number(2)
     );
-    let values =
-        vec![tx.team(), session_id.as_str().into(), transcript.as_str().into(), from.into()];
+    let values = vec![tx.team(), session_id.as_str().into(), transcript.as_str().into(), from.into()];
     let segments: Vec<SegmentRow> = tx.all(&sql, values.clone()).await?;
     let next_offset = format!(
         "SELECT next_offset AS n FROM transcripts WHERE team = $1 AND session = {} AND name = $3",
@@ -429,11 +433,8 @@ pub async fn lines(
             complete = row.min_line.into();
             break;
         }
-        let key = SegmentKey {
-            session: row.session,
-            transcript: row.transcript,
-            first_ordinal: row.first_ordinal,
-        };
+        let key =
+            SegmentKey { session: row.session, transcript: row.transcript, first_ordinal: row.first_ordinal };
         let bytes = usize::try_from(row.bytes).unwrap_or_default();
         if tx.opened().get(&key).is_none() && budget.take(bytes).is_err() {
             if done == 0 || index == 0 {
@@ -495,9 +496,14 @@ impl MessageRow {
     ///
     /// # Errors
     /// If the log has no entry with its ordinal.
-    pub(crate) fn line<'s>(&self, opened: &'s HashMap<SegmentKey, Opened>) -> Result<Option<&'s [u8]>, DbError> {
-        let missing =
-            || DbError::RowMissing { table: "segments", row: format!("{}/{}/{}", self.session_id, self.name, self.ordinal) };
+    pub(crate) fn line<'s>(
+        &self,
+        opened: &'s HashMap<SegmentKey, Opened>,
+    ) -> Result<Option<&'s [u8]>, DbError> {
+        let missing = || DbError::RowMissing {
+            table: "segments",
+            row: format!("{}/{}/{}", self.session_id, self.name, self.ordinal),
+        };
         match opened.get(&self.segment().ok_or_else(missing)?).ok_or_else(missing)? {
             Ok(segment) => Ok(Some(segment.get(self.ordinal.into()).ok_or_else(missing)?.text)),
             // Logged when it was opened.

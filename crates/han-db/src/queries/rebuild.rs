@@ -49,8 +49,7 @@ struct Made {
     rederived: Rederived,
 }
 
-const SESSIONS: &str =
-    "SELECT number, session_id, user_id, project_id, metadata, sealed, revision FROM sessions WHERE team = $1";
+const SESSIONS: &str = "SELECT number, session_id, user_id, project_id, metadata, sealed, revision FROM sessions WHERE team = $1";
 
 /// Derives all of the team's lines again, and replaces all data derived from them, including rollups. It may run during
 /// pushes: it derives one session at a time, under the lock of its row. Other writers wait only at the end, while the
@@ -88,11 +87,7 @@ pub async fn rebuild(scope: &Scope, db: &Db) -> Result<Rebuilt, DbError> {
 }
 
 /// Locks the session's row and derives the session again; `None` if it was deleted.
-async fn session(
-    tx: &ScopedTx,
-    locks: &BTreeSet<String>,
-    session_id: &str,
-) -> Result<Option<Made>, DbError> {
+async fn session(tx: &ScopedTx, locks: &BTreeSet<String>, session_id: &str) -> Result<Option<Made>, DbError> {
     let mut answers = Answers::lock(tx, locks, session_id).await?;
     let lock = tx.dialect().for_update();
     let sql = format!("{SESSIONS} AND session_id = $2{lock}");
@@ -143,8 +138,7 @@ async fn replace(tx: &ScopedTx, made: &BTreeMap<String, Made>, waits: bool) -> R
     let sessions: Vec<SessionRow> = tx.all(SESSIONS, [tx.team()]).await?;
     let current = |row: &SessionRow| {
         let made = made.get(&row.session_id)?;
-        (made.revision == row.revision && made.project_id == row.project_id)
-            .then_some(&made.rederived)
+        (made.revision == row.revision && made.project_id == row.project_id).then_some(&made.rederived)
     };
     let behind = sessions.iter().filter(|row| current(row).is_none());
     let behind: Vec<String> = behind.map(|row| row.session_id.clone()).collect();

@@ -129,7 +129,8 @@ impl Segments<'_> {
             bodies.push(columns.body);
         }
         columns.push(Column::Bytes("body", bodies));
-        let mut keys = vec![Column::NullableBytes("nonce", nonces), Column::NullableBytes("wrapped_dek", wrapped)];
+        let mut keys =
+            vec![Column::NullableBytes("nonce", nonces), Column::NullableBytes("wrapped_dek", wrapped)];
         // PostgreSQL stores the keys in the same row, SQLite in a table of their own.
         let own_table = self.tx.dialect().segment_key_table();
         if own_table.is_none() {
@@ -263,8 +264,7 @@ impl SegmentRow {
     fn open(self, keys: &TeamKeys) -> Result<Segment, DbError> {
         let (row_id, extent) = (self.row_id(), self.extent());
         let bytes = usize::try_from(self.bytes).unwrap_or_default();
-        let columns =
-            SegmentColumns { nonce: self.nonce, wrapped_dek: self.wrapped_dek, body: self.body };
+        let columns = SegmentColumns { nonce: self.nonce, wrapped_dek: self.wrapped_dek, body: self.body };
         let content = keys.open_segment(self.sealed, segments::context(&row_id), columns, bytes)?;
         Segment::decode(&row_id, content, &extent)
     }
@@ -338,7 +338,11 @@ impl Segments<'_> {
     /// The next segments of a session that hold entries after `after` (the number of a file and an ordinal), by file and
     /// ordinal: a few at a time, so that a session of any size is read in bounded memory. Empty at the end. They are not
     /// kept. Segments may be merged meanwhile, so the first one may begin with entries that were read before.
-    pub(crate) async fn next(&self, session: i32, after: Option<(i16, i64)>) -> Result<Vec<ReadSegment>, DbError> {
+    pub(crate) async fn next(
+        &self,
+        session: i32,
+        after: Option<(i16, i64)>,
+    ) -> Result<Vec<ReadSegment>, DbError> {
         let (columns, joins) = source(self.tx);
         let (transcript, ordinal) = after.unwrap_or((-1, -1));
         let sql = format!(

@@ -88,13 +88,7 @@ pub async fn member(world: &World, name: &str, role: han_types::Role) -> Scope {
 }
 
 /// A batch as the server makes it: projected and packed, to be sealed if `seals`.
-pub fn batch(
-    seals: bool,
-    session: &str,
-    transcript: &str,
-    offset: Option<u64>,
-    lines: &[String],
-) -> Batch {
+pub fn batch(seals: bool, session: &str, transcript: &str, offset: Option<u64>, lines: &[String]) -> Batch {
     Preparer::new(seals).prepare(received(session, transcript, offset, lines)).unwrap()
 }
 

@@ -126,8 +126,15 @@ impl Transformer {
 }
 
 fn check_metadata(metadata: &SessionMetadata) -> Result<(), BatchError> {
-    let SessionMetadata { agent, project_path, git_remote, git_branch, ended_at, file_created_at, fork_depth: _ } =
-        metadata;
+    let SessionMetadata {
+        agent,
+        project_path,
+        git_remote,
+        git_branch,
+        ended_at,
+        file_created_at,
+        fork_depth: _,
+    } = metadata;
     for (name, value) in [
         ("agent", agent),
         ("project_path", project_path),

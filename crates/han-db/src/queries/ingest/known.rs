@@ -156,13 +156,17 @@ impl Comparison<'_> {
     ) -> Plan {
         let mut plan = Plan { only_fills: !fresh.is_empty(), ..Plan::default() };
         // What the file has at a line after this batch.
-        let uuids: HashMap<i64, [u8; 16]> =
-            fresh.iter().map(|position| (self.placed[*position].physical, self.placed[*position].line.id.bytes)).collect();
-        let at_line = |line: i64| uuids.get(&line).copied().or_else(|| newest.get(&line).map(|entry| entry.uuid));
+        let uuids: HashMap<i64, [u8; 16]> = fresh
+            .iter()
+            .map(|position| (self.placed[*position].physical, self.placed[*position].line.id.bytes))
+            .collect();
+        let at_line =
+            |line: i64| uuids.get(&line).copied().or_else(|| newest.get(&line).map(|entry| entry.uuid));
         for &position in fresh {
             let placed = &self.placed[position];
             let before = newest.get(&placed.physical);
-            let fills = before.is_some_and(|before| before.is_marker) && !is_marker(&placed.line.record.line_type);
+            let fills =
+                before.is_some_and(|before| before.is_marker) && !is_marker(&placed.line.record.line_type);
             if let (true, Some(before)) = (fills, before) {
                 plan.filled.push(before.ordinal);
             }
@@ -219,7 +223,8 @@ impl Comparison<'_> {
 
     /// The messages with the ids that these lines have, or would get as the second of their uuid.
     async fn known(&self, fresh: &[usize]) -> Result<HashMap<[u8; 16], Known>, DbError> {
-        let own: BTreeSet<[u8; 16]> = fresh.iter().map(|position| self.placed[*position].line.id.bytes).collect();
+        let own: BTreeSet<[u8; 16]> =
+            fresh.iter().map(|position| self.placed[*position].line.id.bytes).collect();
         let mut known = self.messages(&own).await?;
         let mut seen = HashSet::new();
         let second: BTreeSet<[u8; 16]> = fresh

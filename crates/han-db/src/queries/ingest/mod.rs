@@ -36,6 +36,7 @@ use crate::queries::projects::{project_context, repo_context};
 use crate::queries::segments::{File, NewSegment};
 use crate::queries::sessions::{details_context, open_details};
 use crate::segments::Entry;
+use crate::stored::CountRow;
 use crate::{Db, DbError, ScopedTx};
 
 use derive::{Derive, NewLine};
@@ -49,6 +50,12 @@ pub use prepare::{Batch, Preparer, ReceivedBatch, ReceivedLine};
 /// The number of the file `main`, and of `han`: in the order of their names, because both are in one list.
 const MAIN: i64 = 1;
 const HAN: i64 = 0;
+
+/// The most transcripts of a session: their numbers have 2 bytes.
+const MAX_TRANSCRIPTS: i64 = i16::MAX as i64;
+
+/// The most lines of a transcript, and entries of a session's log: their numbers have 4 bytes.
+const MAX_LINES: i64 = i32::MAX as i64;
 
 /// The result of storing a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,14 +81,27 @@ pub enum Outcome {
 pub async fn store(scope: &Scope, db: &Db, batch: Batch) -> Result<Outcome, DbError> {
     let batch = &batch;
     let attempt = |expects| {
-        answers::with_locks(scope, db, "ingest.store", batch.session_id.as_str(), move |tx, locks| async move {
-            let write = Write { tx: &tx, keys: tx.keys()?, expects, batch, now: tx.clock().now().0, locks: &locks };
-            match write.run().await {
-                Ok(outcome) => Ok(Ok(outcome)),
-                Err(Stop::Refused(refusal)) => Ok(Err(refusal)),
-                Err(Stop::Failed(error)) => Err(error),
-            }
-        })
+        answers::with_locks(
+            scope,
+            db,
+            "ingest.store",
+            batch.session_id.as_str(),
+            move |tx, locks| async move {
+                let write = Write {
+                    tx: &tx,
+                    keys: tx.keys()?,
+                    expects,
+                    batch,
+                    now: tx.clock().now().0,
+                    locks: &locks,
+                };
+                match write.run().await {
+                    Ok(outcome) => Ok(Ok(outcome)),
+                    Err(Stop::Refused(refusal)) => Ok(Err(refusal)),
+                    Err(Stop::Failed(error)) => Err(error),
+                }
+            },
+        )
     };
     let outcome = match attempt(Expects::NewUuids).await {
         Err(error) if error.is_duplicate() => attempt(Expects::KnownUuids).await,
@@ -181,6 +201,11 @@ impl Write<'_> {
         let transcript = self.lock_transcript(session.number).await?;
         let first_line = self.first_line(&transcript)?;
         let end = first_line + int(self.batch.consumed);
+        let last_ordinal = session.next_ordinal + int(self.batch.lines.len() as u64);
+        if end > MAX_LINES || last_ordinal > MAX_LINES {
+            let message = format!("a transcript, and a session, may have at most {MAX_LINES} lines");
+            return Err(refuse(BatchErrorCode::Invalid, &message, None));
+        }
         let file = File {
             session_id: self.batch.session_id.clone(),
             transcript: self.batch.transcript.clone(),
@@ -202,7 +227,8 @@ impl Write<'_> {
         let before = if derives_again { Some(derive.rederive().await?.delta) } else { None };
         let derive = Derive { origin, ..derive };
         let ordinals = self.append(&placed, &plan, session.next_ordinal, first_line, &file).await?;
-        let shown = plan.messages.iter().map(|(position, _)| position).chain(plan.revisions.iter().map(|(_, at)| at));
+        let shown =
+            plan.messages.iter().map(|(position, _)| position).chain(plan.revisions.iter().map(|(_, at)| at));
         let times: Vec<i64> = shown.map(|position| placed[*position].at).collect();
         let (delta, started_at) = match before {
             None => {
@@ -318,28 +344,37 @@ impl Write<'_> {
     }
 
     /// The file's row, which the lock on the session's row protects, or a new one.
-    async fn lock_transcript(&self, session: i32) -> Result<TranscriptRow, DbError> {
-        let number = match self.transcript() {
-            TranscriptName::HAN => HAN.to_string(),
-            TranscriptName::MAIN => MAIN.to_string(),
-            _ => format!(
-                "(SELECT COALESCE(MAX(number), {MAIN}) + 1 FROM transcripts WHERE team = $1 AND session = $2 \
-                 AND number >= {MAIN})"
-            ),
-        };
+    async fn lock_transcript(&self, session: i32) -> Result<TranscriptRow, Stop> {
         let select = "SELECT number, next_offset, end_line, last_line_at FROM transcripts \
                       WHERE team = $1 AND session = $2 AND name = $3";
         let key: [Value; 3] = [self.tx.team(), i64::from(session).into(), self.transcript().into()];
         if let Some(row) = self.tx.one(select, key.clone()).await? {
             return Ok(row);
         }
-        let insert = format!(
-            "INSERT INTO transcripts (team, session, number, name, sealed) VALUES ($1, $2, {number}, $3, $4)"
-        );
-        self.tx.execute(&insert, key.clone().into_iter().chain([false.into()])).await?;
+        let number = match self.transcript() {
+            TranscriptName::HAN => HAN,
+            TranscriptName::MAIN => MAIN,
+            _ => self.next_number(session).await?,
+        };
+        let insert =
+            "INSERT INTO transcripts (team, session, name, number, sealed) VALUES ($1, $2, $3, $4, $5)";
+        self.tx.execute(insert, key.clone().into_iter().chain([number.into(), false.into()])).await?;
         let row_id = || format!("{}/{}", self.session(), self.transcript());
         let row = self.tx.one(select, key).await?;
-        row.ok_or_else(|| DbError::RowMissing { table: "transcripts", row: row_id() })
+        Ok(row.ok_or_else(|| DbError::RowMissing { table: "transcripts", row: row_id() })?)
+    }
+
+    /// The number of a subagent's file that is new.
+    async fn next_number(&self, session: i32) -> Result<i64, Stop> {
+        let sql = "SELECT CAST(COALESCE(MAX(number), 0) AS bigint) AS n FROM transcripts WHERE team = $1 AND session = $2";
+        let last = self.tx.one::<CountRow, _>(sql, [self.tx.team(), i64::from(session).into()]).await?;
+        let number = last.map_or(0, |row| row.n).max(MAIN) + 1;
+        if number > MAX_TRANSCRIPTS {
+            let message =
+                format!("the session has {MAX_TRANSCRIPTS} transcripts, and no more can be added to it");
+            return Err(refuse(BatchErrorCode::Invalid, &message, None));
+        }
+        Ok(number)
     }
 
     /// The physical line of the batch's first line.
@@ -614,10 +649,12 @@ impl Write<'_> {
         put(&mut details.project_path, &given.project_path);
         put(&mut details.git_remote, &given.git_remote);
         put(&mut details.pushed_branch, &given.git_branch);
-        let time = |text: &Option<String>| text.as_deref().and_then(Timestamp::parse_rfc3339).map(|time| time.0);
+        let time =
+            |text: &Option<String>| text.as_deref().and_then(Timestamp::parse_rfc3339).map(|time| time.0);
         details.ended_at = time(&given.ended_at).or(details.ended_at);
         // The earliest one: an agent may replace the file, and a copy on another machine is younger.
-        details.file_created_at = [time(&given.file_created_at), details.file_created_at].into_iter().flatten().min();
+        details.file_created_at =
+            [time(&given.file_created_at), details.file_created_at].into_iter().flatten().min();
         details.fork_depth = given.fork_depth.or(details.fork_depth);
     }
 
@@ -762,7 +799,12 @@ impl Write<'_> {
         Ok(())
     }
 
-    fn derive<'a>(&'a self, session: &SessionRow, details: &SessionDetails, answers: &'a Answers) -> Derive<'a> {
+    fn derive<'a>(
+        &'a self,
+        session: &SessionRow,
+        details: &SessionDetails,
+        answers: &'a Answers,
+    ) -> Derive<'a> {
         Derive {
             tx: self.tx,
             keys: self.keys,

@@ -72,7 +72,10 @@ pub(super) struct BatchLine {
 
 impl std::fmt::Debug for BatchLine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BatchLine").field("index", &self.index).field("len", &self.text.len()).finish_non_exhaustive()
+        f.debug_struct("BatchLine")
+            .field("index", &self.index)
+            .field("len", &self.text.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -54,8 +54,10 @@ impl Derive<'_> {
     pub(crate) async fn rederive(&self) -> Result<Rederived, DbError> {
         self.forget_derived().await?;
         let session: [Value; 2] = [self.tx.team(), self.number.into()];
-        let files: Vec<FileRow> =
-            self.tx.all("SELECT number, name FROM transcripts WHERE team = $1 AND session = $2", session).await?;
+        let files: Vec<FileRow> = self
+            .tx
+            .all("SELECT number, name FROM transcripts WHERE team = $1 AND session = $2", session)
+            .await?;
         let files: HashMap<i16, String> = files.into_iter().map(|row| (row.number, row.name)).collect();
         let mut rederived = Rederived { delta: RollupDelta::default(), lines: 0, started_at: None };
         let mut after = None;
@@ -68,7 +70,8 @@ impl Derive<'_> {
             for segment in segments {
                 let (transcript, last) = (segment.key.transcript, segment.stored.extent.last_ordinal);
                 // A segment that was merged meanwhile begins with entries that were derived before.
-                let from = after.filter(|(before, _)| *before == transcript).map_or(0, |(_, ordinal)| ordinal + 1);
+                let from =
+                    after.filter(|(before, _)| *before == transcript).map_or(0, |(_, ordinal)| ordinal + 1);
                 self.derive_segment(segment, from, &files, &mut rederived).await?;
                 after = Some((transcript, last));
             }
