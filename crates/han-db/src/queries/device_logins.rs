@@ -1,5 +1,5 @@
-//! Command lines that wait until somebody approves them in a browser: the device flow of RFC 8628. Codes are made
-//! and judged here; the words of the protocol are the server's.
+//! Logins of command-line programs that a user approves in a browser: the device flow of RFC 8628. Creates and checks the
+//! codes; the messages of the protocol are in the server.
 
 use han_crypto::{OpaqueToken, TokenHash};
 use han_types::{Timestamp, UserId};
@@ -10,47 +10,47 @@ use super::token_families::{IssuedToken, NewFamily};
 use crate::stored::{CountRow, stored_id};
 use crate::{Db, DbError};
 
-/// What every device code begins with.
+/// The prefix of a device code.
 pub const DEVICE_PREFIX: &str = "han_device_";
 
-/// How long a login may wait for its approval: 10 minutes.
+/// How long a login waits for its approval: 10 minutes.
 pub const DEVICE_SECONDS: i64 = 10 * 60;
 
-/// How long a program waits between two questions, in seconds, and by how much a hurried one's wait grows (RFC 8628,
-/// sections 3.2 and 3.5).
+/// The interval between two polls, in seconds, and the amount by which it grows for a program that polls too often (RFC
+/// 8628, sections 3.2 and 3.5).
 pub const POLL_SECONDS: i64 = 5;
 
-/// What user codes are made of: consonants, so that no words appear and no two look alike (RFC 8628, section 6.1).
+/// The letters of user codes: consonants that do not look alike, so that no words appear (RFC 8628, section 6.1).
 pub const USER_CODE_LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 
-/// Letters of a user code: 20⁸ is 34.6 bits, of which a client can try only a few.
+/// The length of a user code. 20⁸ codes are 34.6 bits, and a client can try only few of them.
 pub const USER_CODE_LENGTH: usize = 8;
 
-/// How many logins may wait at once. With these many, one guess in two and a half million hits any of them.
+/// The maximum number of waiting logins. At this number, one guess in 2.5 million matches one of them.
 const MOST_WAITING: i64 = 10_000;
 
-/// How early a question may come without being hurried, in milliseconds: the network is not that even.
+/// How much earlier than the interval a poll may arrive, in milliseconds, because network delays vary.
 const LEEWAY_MS: i64 = 1000;
 
-/// A login that begins to wait.
+/// A new login.
 #[derive(Debug)]
 pub struct NewDeviceLogin {
-    /// What the program asks with.
+    /// The device code, with which the program polls.
     pub device_code: OpaqueToken,
-    /// What the person types, without its hyphen.
+    /// The user code, without its hyphen.
     pub user_code: String,
 }
 
-/// A login that waits for somebody to approve it.
+/// A login that waits for its approval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitingLogin {
-    /// What the person typed, without its hyphen.
+    /// The user code, without its hyphen.
     pub user_code: String,
-    /// What the program calls itself.
+    /// The name that the program gives itself.
     pub client: String,
-    /// The address that it asked from.
+    /// The program's address.
     pub asked_from: String,
-    /// When it asked.
+    /// When the login was started.
     pub created_at: Timestamp,
 }
 
@@ -59,19 +59,19 @@ pub struct WaitingLogin {
 pub enum Polled {
     /// The user has not decided yet.
     Pending,
-    /// It asks too often.
+    /// The program polls too often.
     SlowDown,
-    /// Somebody has refused.
+    /// A user has refused.
     Denied,
     /// The user has not decided in time.
     Expired,
     /// There is no such login, or it was answered before.
     Unknown,
-    /// Somebody has approved: the first token of a new family.
+    /// A user has approved: the first token of a new family.
     Approved(IssuedToken),
 }
 
-/// A user code as people type it: case, hyphens and spaces do not matter. `None` for what cannot be one.
+/// Parses a user code as people type it: case, hyphens and spaces do not matter. `None` if it cannot be a code.
 #[must_use]
 pub fn read_user_code(text: &str) -> Option<String> {
     let code: String = text
@@ -84,7 +84,7 @@ pub fn read_user_code(text: &str) -> Option<String> {
     plain.then_some(code)
 }
 
-/// A user code as it is shown: `WDJB-MJHT`.
+/// A user code for display: `WDJB-MJHT`.
 #[must_use]
 pub fn show_user_code(code: &str) -> String {
     match code.split_at_checked(USER_CODE_LENGTH / 2) {
@@ -98,7 +98,7 @@ fn mint_user_code(db: &Db) -> String {
     let mut random = [0u8; 16];
     while code.len() < USER_CODE_LENGTH {
         db.entropy().fill(&mut random);
-        // 240 is the largest multiple of 20 in a byte: taking what lies above would favour the first letters.
+        // 240 is the largest multiple of 20 in a byte. Bytes above it would make the first letters more likely.
         let fair = random.iter().filter(|byte| **byte < 240);
         let wanted = USER_CODE_LENGTH - code.len();
         code.extend(fair.take(wanted).map(|byte| char::from(USER_CODE_LETTERS[usize::from(byte % 20)])));
@@ -106,10 +106,10 @@ fn mint_user_code(db: &Db) -> String {
     code
 }
 
-/// Lets a program wait. `None` where too many wait already. Logins that ended a while ago are forgotten.
+/// Starts a login. `None` if too many are waiting. Deletes logins that ended a while ago.
 pub async fn begin(db: &Db, client: &str, asked_from: &str) -> Result<Option<NewDeviceLogin>, DbError> {
     let device_code = OpaqueToken::mint(DEVICE_PREFIX, db.entropy());
-    // Of three codes one is free, unless the odds are one in many millions of millions of millions.
+    // One of three random codes is unused, except with negligible probability.
     let codes = [mint_user_code(db), mint_user_code(db), mint_user_code(db)];
     let (hash, codes, now) = (&device_code.hash().to_hex(), &codes, db.clock().now());
     let user_code = db
@@ -160,7 +160,7 @@ struct WaitingRecord {
     created_at: i64,
 }
 
-/// The login that waits under a user code, as [`read_user_code`] gives it.
+/// The waiting login with a user code, as [`read_user_code`] returns it.
 pub async fn waiting(db: &Db, user_code: &str) -> Result<Option<WaitingLogin>, DbError> {
     let tx = db.read_system("device_logins.find").await?;
     let row: Option<WaitingRecord> = tx
@@ -178,7 +178,7 @@ pub async fn waiting(db: &Db, user_code: &str) -> Result<Option<WaitingLogin>, D
     }))
 }
 
-/// Decides: `Some` approves as that person, `None` refuses. `false` where nothing waits under that code (any more).
+/// Approves a login for a user (`Some`) or refuses it (`None`). Returns false if no login with this code is waiting.
 pub async fn decide(db: &Db, user_code: &str, approve_as: Option<&UserId>) -> Result<bool, DbError> {
     let now = db.clock().now();
     let decided = db
@@ -205,7 +205,7 @@ struct DeviceRecord {
     redeemed_at: Option<i64>,
 }
 
-/// Answers a program that asks. An approval is handed out once.
+/// Answers a poll. An approval is returned once.
 pub async fn poll(db: &Db, hash: &TokenHash) -> Result<Polled, DbError> {
     if !exists(db, hash).await? {
         return Ok(Polled::Unknown);
@@ -270,7 +270,7 @@ impl DeviceRecord {
         if self.redeemed_at.is_some() {
             return Verdict::Over(Polled::Unknown);
         }
-        // An approval that comes in time may be fetched a little later.
+        // A program may fetch an approval shortly after the login has expired.
         match (self.decided_at, &self.user_id) {
             (Some(at), Some(user_id)) if now.0 - at <= DEVICE_SECONDS * 1000 => {
                 Verdict::Approved(user_id.clone())

@@ -1,5 +1,5 @@
-//! Invites: links that let somebody into a team once. Making, listing and revoking them takes a scope; accepting one
-//! is a look-up before a team is known, its code being the right to it.
+//! Invites: links with which a user can join a team, once. Creating, listing and revoking needs a scope. Accepting is a
+//! lookup before a team is known: the code is the credential.
 
 use han_crypto::OpaqueToken;
 use han_types::{Actor, InviteId, Plans, Role, Scope, TeamId, Timestamp, UserId};
@@ -14,57 +14,57 @@ use crate::team_numbers::TeamNumber;
 use crate::tx::{ActingTx, SystemTx};
 use crate::{Db, DbError};
 
-/// What every invite's code begins with.
+/// The prefix of an invite's code.
 pub const INVITE_PREFIX: &str = "han_invite_";
 
-/// How long an invite may be used: 24 hours.
+/// How long an invite is valid: 24 hours.
 pub const INVITE_SECONDS: i64 = 24 * 3600;
 
-/// The most invites of a team that are open at once.
+/// The maximum number of open invites of a team.
 pub const MAX_OPEN_INVITES: i64 = 100;
 
-/// How many unknown codes a person may try within [`ATTEMPT_WINDOW_SECONDS`]; then none is looked at for
-/// [`LOCKOUT_SECONDS`], not even a good one.
+/// How many unknown codes a user may try within [`ATTEMPT_WINDOW_SECONDS`]. After that, all codes of this user are refused
+/// for [`LOCKOUT_SECONDS`], valid ones included.
 pub const MAX_WRONG_CODES: i64 = 5;
 
-/// Over how long wrong codes are counted: 15 minutes.
+/// The period over which wrong codes are counted: 15 minutes.
 pub const ATTEMPT_WINDOW_SECONDS: i64 = 15 * 60;
 
-/// How long a person who tried too many codes is kept waiting: 15 minutes.
+/// How long a user who tried too many codes is locked out: 15 minutes.
 pub const LOCKOUT_SECONDS: i64 = 15 * 60;
 
-/// How long invites that have ended are kept for reference: 30 days.
+/// How long ended invites are kept: 30 days.
 const KEEP_SECONDS: i64 = 30 * 86_400;
 
-/// What became of a wish to invite.
+/// The result of creating an invite.
 #[derive(Debug)]
 pub enum Invited {
     /// The invite, and its code, which is stored nowhere.
     Done(TeamInvite, OpaqueToken),
-    /// Only an admin may.
+    /// Only an admin may invite.
     NotAllowed,
-    /// The plan has this many seats, all taken.
+    /// All seats of the plan are taken; it has this many.
     Full(u32),
-    /// [`MAX_OPEN_INVITES`] are open.
+    /// The team has [`MAX_OPEN_INVITES`] open invites.
     TooMany,
 }
 
-/// What became of a code that somebody brought.
+/// The result of accepting an invite.
 #[derive(Debug)]
 pub enum Accepted {
-    /// They are a member now.
+    /// The user is a member now.
     Done(Team),
-    /// It has not the form of a code, so it is not a guess: such attempts are not counted.
+    /// The text does not have the form of a code. It is not counted as a wrong code.
     Malformed,
-    /// There is no such code.
+    /// No invite has this code.
     Unknown,
-    /// It was used or revoked, or its time is over.
+    /// The invite was used or revoked, or has expired.
     Ended,
-    /// They were a member before; the invite is still good.
+    /// The user was a member already; the invite stays valid.
     AlreadyMember(Team),
-    /// The plan has this many seats, all taken; the invite is still good.
+    /// All seats of the plan are taken; it has this many. The invite stays valid.
     Full(u32),
-    /// Too many wrong codes came from this person: none is looked at before this time.
+    /// The user tried too many wrong codes and is locked out until this time.
     Locked(Timestamp),
 }
 
@@ -92,7 +92,7 @@ impl TryFrom<InviteRecord> for TeamInvite {
     }
 }
 
-/// Makes an invite. An earlier one for the same address ends, so that the last link is the one that works.
+/// Creates an invite. Revokes earlier ones for the same address, so that only the last link works.
 pub async fn create(scope: &Scope, db: &Db, plans: Plans, email: &str) -> Result<Invited, DbError> {
     let code = OpaqueToken::mint(INVITE_PREFIX, db.entropy());
     let now = db.clock().now();
@@ -160,7 +160,7 @@ async fn insert(tx: &ActingTx, row: &TeamInvite, hash: &str) -> Result<Option<In
     Ok(None)
 }
 
-/// The number of seats, where all of them are taken.
+/// The number of seats, if all of them are taken.
 async fn full(tx: &SystemTx, plans: Plans, team: &Team, number: TeamNumber) -> Result<Option<u32>, DbError> {
     let Some(seats) = plans.effective(team.plan_tier).max_members() else { return Ok(None) };
     let taken = teams::member_count(tx, number).await?;
@@ -209,11 +209,11 @@ struct Code {
     id: String,
 }
 
-/// Lets the actor into the team that a code belongs to: once, while a seat is free. Of several who bring one code at
-/// once, one gets in; of several codes for one seat, one is taken.
+/// Makes the actor a member of the code's team, if a seat is free. A code works once: of several concurrent users with one
+/// code, or with several codes for one seat, one becomes a member.
 ///
-/// Wrong codes are counted in the database, so that neither a second replica nor a restart gives new attempts. One
-/// attempt of a person is looked at at a time.
+/// Wrong codes are counted in the database, so that neither a second replica nor a restart allows more attempts. The
+/// attempts of one user are serialized.
 pub async fn accept(db: &Db, plans: Plans, actor: &Actor, code: &str) -> Result<Accepted, DbError> {
     let Ok(code) = OpaqueToken::parse(INVITE_PREFIX, code.trim()) else { return Ok(Accepted::Malformed) };
     let (user_id, hash, now) = (&actor.user_id, &code.hash().to_hex(), db.clock().now());
@@ -243,7 +243,7 @@ async fn take(
     now: Timestamp,
 ) -> Result<Accepted, DbError> {
     let number = TeamNumber::of_column(invite.team);
-    // What follows needs no secrecy: the caller has the code.
+    // The caller has the code, so the following answers reveal nothing.
     let key = || [number.into(), invite.id.as_str().into(), now.0.into()];
     let good = "team = $1 AND id = $2 AND used_at IS NULL AND revoked_at IS NULL AND expires_at > $3";
     if tx.rows(&format!("SELECT id FROM team_invites WHERE {good}"), key()).await?.is_empty() {
@@ -261,7 +261,7 @@ async fn take(
             key().into_iter().chain([user_id.as_str().into()]),
         )
         .await?;
-    // It may have been revoked just now.
+    // It may have been revoked concurrently.
     if used == 0 {
         return Ok(Accepted::Ended);
     }
@@ -274,7 +274,7 @@ struct Attempts {
     locked_until: Option<i64>,
 }
 
-/// Until when this person's codes are not looked at. Holds back their other attempts until this one has ended.
+/// When the user's lockout ends. Locks the row, so that the user's other attempts wait for this one.
 async fn locked_until(tx: &SystemTx, user_id: &UserId, now: Timestamp) -> Result<Option<Timestamp>, DbError> {
     let lock = format!("SELECT id FROM users WHERE id = $1{}", tx.dialect().for_update());
     tx.rows(&lock, [user_id.as_str().into()]).await?;
@@ -284,7 +284,7 @@ async fn locked_until(tx: &SystemTx, user_id: &UserId, now: Timestamp) -> Result
 }
 
 async fn count_failure(tx: &SystemTx, user_id: &UserId, now: Timestamp) -> Result<(), DbError> {
-    // Of an older window nothing counts any more.
+    // Wrong codes of an earlier period no longer count.
     tx.execute(
         "INSERT INTO invite_attempts (user_id, failures, began_at) VALUES ($1, 1, $2) \
          ON CONFLICT (user_id) DO UPDATE SET \

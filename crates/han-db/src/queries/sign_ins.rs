@@ -1,5 +1,5 @@
-//! Signing in through GitHub: attempts that are under way, and the people who come back from one. Listing and ending
-//! what a sign-in opened is here, too; refresh tokens themselves are in `token_families`.
+//! Signing in through GitHub: pending attempts, and the users who return from GitHub. Also lists and ends the sessions
+//! that a sign-in opened. Refresh tokens are in `token_families`.
 
 use han_crypto::{OpaqueToken, TokenHash};
 use han_types::{Credential, Timestamp, TokenFamilyId, UserId, WebSessionId};
@@ -12,38 +12,38 @@ use crate::queries::{teams, users};
 use crate::stored::stored_id;
 use crate::{Db, DbError};
 
-/// What the token of every attempt begins with.
+/// The prefix of an attempt's token.
 pub const SIGN_IN_PREFIX: &str = "han_signin_";
 
-/// How long somebody may take at GitHub: 10 minutes, as long as GitHub's own code lasts.
+/// How long an attempt is valid: 10 minutes, as long as GitHub's own code.
 pub const SIGN_IN_SECONDS: i64 = 10 * 60;
 
 /// The longest name of a browser or program that is kept, in characters.
 const MAX_LABEL: usize = 200;
 
-/// A person as GitHub knows them.
+/// A user's GitHub account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GithubPerson {
-    /// GitHub's number for them: the one thing about an account that never changes hands.
+    /// GitHub's number of the account. Unlike its name and address, it never belongs to another person.
     pub github_id: i64,
-    /// The name they have there now.
+    /// The current name of the account.
     pub login: String,
-    /// Their picture.
+    /// The account's picture.
     pub avatar_url: Option<String>,
-    /// Their verified primary address; `None` where GitHub did not say, and the one that is known stays.
+    /// The verified primary address; `None` if GitHub did not send it. The stored address then stays.
     pub email: Option<String>,
 }
 
-/// Who has come in through GitHub.
+/// A user who signed in through GitHub.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedIn {
     /// The person.
     pub user: User,
-    /// Whether they were seen for the first time.
+    /// Whether the user was created by this sign-in.
     pub is_new: bool,
 }
 
-/// How somebody is signed in.
+/// The kind of a sign-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Means {
     /// A browser's cookie.
@@ -52,26 +52,26 @@ pub enum Means {
     Tokens,
 }
 
-/// Where a person is signed in.
+/// A browser or a program in which a user is signed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignInRow {
-    /// Its id, unique together with its means.
+    /// Its id, unique together with its kind.
     pub id: String,
-    /// How.
+    /// The kind.
     pub means: Means,
-    /// What the browser or program calls itself.
+    /// The name that the browser or program gives itself.
     pub label: Option<String>,
-    /// Since when.
+    /// When it was signed in.
     pub created_at: Timestamp,
-    /// When it was last seen, coarsely.
+    /// When it was last used, approximately.
     pub last_seen_at: Timestamp,
-    /// When it ends unless it is seen again.
+    /// When it expires unless it is used again.
     pub expires_at: Timestamp,
 }
 
 // ---- attempts -----------------------------------------------------------------------------------------------
 
-/// Begins an attempt; its token goes into the browser's cookie. Attempts that ended an hour ago are forgotten.
+/// Starts an attempt; its token is stored in the browser's cookie. Deletes attempts that expired an hour ago.
 pub async fn begin(db: &Db, return_to: &str) -> Result<OpaqueToken, DbError> {
     let token = OpaqueToken::mint(SIGN_IN_PREFIX, db.entropy());
     let (hash, now) = (&token.hash().to_hex(), db.clock().now());
@@ -97,8 +97,8 @@ struct Attempt {
     return_to: String,
 }
 
-/// Uses an attempt up and gives where its browser wanted to go. `None` where there is no such attempt, it has ended,
-/// or it was used: of two who try at once, one goes on.
+/// Consumes an attempt and returns the page to go to afterwards. `None` if there is no such attempt, it has expired, or
+/// it was consumed: of two concurrent calls, one succeeds.
 pub async fn finish(db: &Db, hash: &TokenHash) -> Result<Option<String>, DbError> {
     let (hash, now) = (&hash.to_hex(), db.clock().now());
     db.write_system("sign_ins.finish", |tx| async move {
@@ -121,15 +121,15 @@ struct KnownId {
     id: String,
 }
 
-/// The person with that GitHub account; a new user is created with their own team. Name,
-/// picture and address become what GitHub says now. No user is ever found by name or address: those change hands.
+/// The user with this GitHub account; a new user gets a team of their own. Updates name, picture and address. Users are
+/// never looked up by name or address, because another person may get these.
 pub async fn upsert_github_person(db: &Db, person: &GithubPerson) -> Result<SignedIn, DbError> {
     let new_id: UserId = db.new_id()?;
     let team = teams::new_team(db, &person.login)?;
     let (id, team, now) = (&new_id, &team, db.clock().now());
     let user = db
         .write_system("users.upsert_github", |tx| async move {
-            // Two may come for the first time at once: the second to write finds the first.
+            // Of two concurrent first sign-ins, the second one finds the user that the first one created.
             let known: Option<KnownId> = tx
                 .one(
                     "INSERT INTO users (id, github_id, username, avatar_url, email, created_at) \
@@ -161,7 +161,7 @@ pub async fn upsert_github_person(db: &Db, person: &GithubPerson) -> Result<Sign
     Ok(SignedIn { user, is_new })
 }
 
-/// Opens a browser session. `label` is what the browser calls itself.
+/// Opens a browser session. `label` is the name that the browser gives itself.
 pub async fn open_web_session(db: &Db, user_id: &UserId, label: &str) -> Result<OpaqueToken, DbError> {
     let token = OpaqueToken::mint(WEB_SESSION_PREFIX, db.entropy());
     let id: WebSessionId = db.new_id()?;
@@ -185,12 +185,12 @@ pub async fn open_web_session(db: &Db, user_id: &UserId, label: &str) -> Result<
     Ok(token)
 }
 
-/// A name that others will read: on one line, and not endless.
+/// A name for display: one line of limited length.
 pub(super) fn clip(label: &str) -> String {
     label.chars().filter(|c| !c.is_control()).take(MAX_LABEL).collect()
 }
 
-// ---- where somebody is signed in ----------------------------------------------------------------------------
+// ---- lists of sign-ins ----------------------------------------------------------------------------
 
 #[derive(FromQueryResult)]
 struct SignInRecord {
@@ -202,7 +202,7 @@ struct SignInRecord {
     expires_at: i64,
 }
 
-/// Everywhere that a person is signed in, the one last seen first, at most 200.
+/// The user's sign-ins, the last used first, at most 200.
 pub async fn live(db: &Db, user_id: &UserId) -> Result<Vec<SignInRow>, DbError> {
     let tx = db.read_system("sign_ins.list").await?;
     let rows: Vec<SignInRecord> = tx
@@ -227,7 +227,7 @@ pub async fn live(db: &Db, user_id: &UserId) -> Result<Vec<SignInRow>, DbError> 
     Ok(rows.into_iter().map(row).collect())
 }
 
-/// Signs a person out in one place. `false` where they are not signed in there (any more).
+/// Ends one sign-in of a user. Returns false if there is no such sign-in, or it has ended.
 pub async fn revoke(db: &Db, user_id: &UserId, means: Means, id: &str) -> Result<bool, DbError> {
     let now = db.clock().now();
     let sql = match means {
@@ -247,7 +247,7 @@ pub async fn revoke(db: &Db, user_id: &UserId, means: Means, id: &str) -> Result
     Ok(revoked > 0)
 }
 
-/// The place that a credential comes from, if it comes from a sign-in at all.
+/// The sign-in that a credential comes from, if it comes from one.
 #[must_use]
 pub fn place_of(credential: &Credential) -> Option<(Means, &str)> {
     match credential {

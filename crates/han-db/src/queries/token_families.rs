@@ -1,6 +1,6 @@
-//! Refresh tokens: each is used once and gives the next of its family. A second use of a token shows that
-//! two hold it, and the family ends (RFC 9700, section 4.14.2) — unless it is the retry of a request whose answer
-//! was lost.
+//! Refresh tokens: each is used once and is replaced by the next of its family. A second use of a token shows that two
+//! parties hold it, so it revokes the family (RFC 9700, section 4.14.2), unless it is the retry of a request whose
+//! response was lost.
 
 use han_crypto::{OpaqueToken, TokenHash};
 use han_types::{Timestamp, TokenFamilyId, UserId};
@@ -11,40 +11,40 @@ use crate::stored::{CountRow, stored, stored_id};
 use crate::tx::SystemTx;
 use crate::{Db, DbError};
 
-/// What every refresh token begins with.
+/// The prefix of a refresh token.
 pub const REFRESH_PREFIX: &str = "han_refresh_";
 
-/// How long a family lasts after it was last refreshed: 30 days, as long as a browser's session.
+/// How long a family is valid after its last refresh: 30 days, as long as a browser session.
 pub const FAMILY_SECONDS: i64 = 30 * 24 * 3600;
 
-/// For how long after its first use a token may be used again, because the answer was lost on the way.
+/// How long after its first use a token may be used again, because the response may have been lost.
 pub const RETRY_SECONDS: i64 = 10;
 
-/// A refresh token that was made just now.
+/// A new refresh token.
 #[derive(Debug)]
 pub struct IssuedToken {
     /// Its family.
     pub family: TokenFamilyId,
-    /// Whose it is.
+    /// The user.
     pub user_id: UserId,
-    /// The token in clear, to be handed out once.
+    /// The plaintext token, which is returned once.
     pub token: OpaqueToken,
-    /// When the family ends unless it is refreshed again.
+    /// When the family expires unless it is refreshed again.
     pub expires_at: Timestamp,
 }
 
-/// What became of a refresh.
+/// The result of a refresh.
 #[derive(Debug)]
 pub enum Refreshed {
     /// The next token of the family.
     Issued(IssuedToken),
-    /// The token had been used before: two hold it. Its family has ended.
+    /// The token had been used before, so two parties hold it. Its family was revoked.
     Reused(TokenFamilyId),
     /// There is no such token, or its family has ended.
     Refused,
 }
 
-/// Begins a family for a person who has just signed in. `label` is what their program calls itself.
+/// Creates a family for a user who has signed in. `label` is the name that the program gives itself.
 pub async fn begin(db: &Db, user_id: &UserId, label: &str) -> Result<IssuedToken, DbError> {
     let new = NewFamily::mint(db)?;
     let family = &new;
@@ -53,7 +53,7 @@ pub async fn begin(db: &Db, user_id: &UserId, label: &str) -> Result<IssuedToken
     Ok(new.issued(user_id.clone()))
 }
 
-/// A family to be, and its first token.
+/// A new family and its first token.
 pub(super) struct NewFamily {
     id: TokenFamilyId,
     token: OpaqueToken,
@@ -66,7 +66,7 @@ impl NewFamily {
         Ok(Self { id: db.new_id()?, token, now: db.clock().now() })
     }
 
-    /// Stores it; families that ended a month ago are forgotten on the way.
+    /// Stores it, and deletes families that ended a month ago.
     pub(super) async fn insert(&self, tx: &SystemTx, user_id: &UserId, label: &str) -> Result<(), DbError> {
         let long_ago = self.now.plus_seconds(-FAMILY_SECONDS).0;
         tx.execute(
@@ -136,9 +136,9 @@ pub async fn family_of(db: &Db, hash: &TokenHash) -> Result<Option<TokenFamilyId
     found.map(|row| stored_id(&row.family_id, "refresh_tokens", "family_id")).transpose()
 }
 
-/// Uses a refresh token up and gives the next of its family. Of two who use one at once, each gets a token of its
-/// own, as after a lost answer: only one of these will be good for more, and using the other ends the family. What
-/// was never issued costs one read and no write.
+/// Consumes a refresh token and returns the next of its family. Of two concurrent uses, each gets a token of its own, as
+/// after a lost response. Only one of these stays valid; using the other revokes the family. A token that was never
+/// issued costs one read and no write.
 pub async fn refresh(db: &Db, hash: &TokenHash) -> Result<Refreshed, DbError> {
     let Some(family) = family_of(db, hash).await? else { return Ok(Refreshed::Refused) };
     let next = OpaqueToken::mint(REFRESH_PREFIX, db.entropy());
@@ -146,7 +146,7 @@ pub async fn refresh(db: &Db, hash: &TokenHash) -> Result<Refreshed, DbError> {
     let end = now.plus_seconds(FAMILY_SECONDS);
     let outcome = db
         .write_system("token_families.refresh", |tx| async move {
-            // This row is the family's lock: what follows happens one refresh after another.
+            // This row is the family's lock: refreshes of one family are serialized.
             let owner: Option<Owner> = tx
                 .one(
                     "UPDATE token_families SET last_used_at = $1, expires_at = $2 \
@@ -182,7 +182,7 @@ pub async fn refresh(db: &Db, hash: &TokenHash) -> Result<Refreshed, DbError> {
     })
 }
 
-/// Whether the token may be used now; notes that it was.
+/// Whether the token may be used now; records the use.
 async fn use_up(tx: &SystemTx, family: &TokenFamilyId, hash: &str, now: Timestamp) -> Result<bool, DbError> {
     let token: Option<TokenRecord> = tx
         .one(
@@ -195,7 +195,7 @@ async fn use_up(tx: &SystemTx, family: &TokenFamilyId, hash: &str, now: Timestam
         return Ok(false);
     }
     if let Some(used_at) = token.used_at {
-        // Somebody has gone on with what came of the first use, so that answer was not lost.
+        // The token from the first use was used, so that response was not lost.
         let went_on: Option<CountRow> = tx
             .one(
                 "SELECT count(*) AS n FROM refresh_tokens \
@@ -216,7 +216,7 @@ async fn use_up(tx: &SystemTx, family: &TokenFamilyId, hash: &str, now: Timestam
         )
         .await?;
     }
-    // A token that is older than any family lasts proves nothing any more.
+    // A token older than the lifetime of a family proves nothing.
     tx.execute(
         "DELETE FROM refresh_tokens WHERE family_id = $1 AND created_at < $2",
         [family.as_str().into(), now.plus_seconds(-FAMILY_SECONDS).0.into()],
@@ -225,7 +225,7 @@ async fn use_up(tx: &SystemTx, family: &TokenFamilyId, hash: &str, now: Timestam
     Ok(true)
 }
 
-/// Ends the family of a token, used or not. What was never issued costs one read and no write.
+/// Revokes the family of a token, used or not. A token that was never issued costs one read and no write.
 pub async fn revoke_by_token(db: &Db, hash: &TokenHash) -> Result<(), DbError> {
     let Some(family) = family_of(db, hash).await? else { return Ok(()) };
     let (family, now) = (&family, db.clock().now());
