@@ -23,8 +23,8 @@ pub const INVITE_SECONDS: i64 = 24 * 3600;
 /// The maximum number of open invites of a team.
 pub const MAX_OPEN_INVITES: i64 = 100;
 
-/// How many unknown codes a user may try within [`ATTEMPT_WINDOW_SECONDS`]. After that, all codes of this user are refused
-/// for [`LOCKOUT_SECONDS`], valid ones included.
+/// How many unknown codes a user may try within [`ATTEMPT_WINDOW_SECONDS`]. After that, all codes of this user, valid
+/// ones included, are refused for [`LOCKOUT_SECONDS`].
 pub const MAX_WRONG_CODES: i64 = 5;
 
 /// The period over which wrong codes are counted: 15 minutes.
@@ -209,8 +209,8 @@ struct Code {
     id: String,
 }
 
-/// Makes the actor a member of the code's team, if a seat is free. A code works once: of several concurrent users with one
-/// code, or with several codes for one seat, one becomes a member.
+/// Makes the actor a member of the code's team, if a seat is free. A code works once: of several concurrent users with
+/// one code, or with several codes for one seat, one becomes a member.
 ///
 /// Wrong codes are counted in the database, so that neither a second replica nor a restart allows more attempts. The
 /// attempts of one user are serialized.
