@@ -37,8 +37,8 @@ impl LineId {
         })
     }
 
-    /// The bytes of a line's uuid as a statement's parameter. They identify the line: a text that is no uuid and the uuid
-    /// made from it are not told apart, which only a file made for that purpose has.
+    /// The bytes of a line's uuid as a statement's parameter. They identify the line, except in a file that was made to
+    /// contain both a text that is no uuid and the uuid derived from it.
     pub(crate) fn value(uuid: &str) -> Value {
         Self::of(uuid).bytes.to_vec().into()
     }

@@ -20,7 +20,7 @@ pub(crate) enum Kind {
     Session,
     /// What is derived from the lines of one session: replaced when it is derived again, deleted with it.
     Derived,
-    /// As [`Kind::Derived`], but `queries::answers` replaces and deletes the rows: which copy of an answer counts depends
+    /// As [`Kind::Derived`], but `queries::ingest::answers` replaces and deletes the rows: which copy of an answer counts depends
     /// on the copies of other sessions.
     Answers,
     /// Sums over sessions: reduced when a session is deleted, replaced by a rebuild.

@@ -20,7 +20,7 @@ use tracing::Instrument as _;
 
 use crate::dialect::{Dialect, Role};
 use crate::keys::{KeyStore, TeamKeys};
-use crate::queries::segments::{OpenedSegments, Segments};
+use crate::segments::OpenedSegments;
 use crate::stats::Measure;
 use crate::team_numbers::TeamNumber;
 use crate::{Db, DbError};
@@ -195,14 +195,6 @@ impl ScopedTx {
         let sealed = stored.filter(|(sealed, _)| *sealed);
         let versions = sealed.filter_map(|(_, text)| sealed_key_id(text).ok());
         self.tx.keys_holding(self.team_id(), self.keys()?, versions).await
-    }
-
-    /// The team's segments.
-    ///
-    /// # Errors
-    /// As [`ScopedTx::keys`].
-    pub(crate) fn segments(&self) -> Result<Segments<'_>, DbError> {
-        Ok(Segments { tx: &self.tx, team_id: self.team_id(), team: self.team, keys: self.keys()? })
     }
 }
 

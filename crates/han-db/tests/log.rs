@@ -327,7 +327,11 @@ both_databases!(
         }
         assert_eq!(lines_of(&world, "s").await, lines);
         assert_same(&contents(&database, &world).await, &before);
-        assert_eq!(number(&database, "SELECT count(*) FROM changes").await, changes, "a merge is not published");
+        assert_eq!(
+            number(&database, "SELECT count(*) FROM changes").await,
+            changes,
+            "a merge is not published"
+        );
         assert_shown(&world, &file, 3).await;
         assert!(
             consolidation::fragmented(&world.db, (i64::MIN, i64::MAX), None, 10).await.unwrap().is_empty()

@@ -19,6 +19,7 @@ pub use api_key::{ApiKey, ListedApiKey};
 pub use job::{JobState, JobStatus, Progress, RunOutcome};
 pub use message::{Message, MessagePosition, ToolResult};
 pub use project::{Project, ProjectDetails, Repo, RepoDetails};
+pub(crate) use synced_session::Origin;
 pub use synced_session::{Session, SessionDetails, Stamped, Totals};
 pub use task::{NativeTask, NativeTaskDetails, Task, TaskDetails};
 pub use team::Team;

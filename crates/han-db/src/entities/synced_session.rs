@@ -4,7 +4,6 @@ use han_transcript::record::{SummaryRecord, SummarySource};
 use serde::{Deserialize, Serialize};
 
 use crate::page::{MessageCursor, SessionCursor};
-use crate::queries::answers::Origin;
 
 /// A session of a team, opened.
 #[derive(Clone, Debug)]
@@ -96,6 +95,15 @@ impl<T> Stamped<T> {
             *slot = Some(new);
         }
     }
+}
+
+/// What is known of a session's origin. It decides between copies of the same time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// How often it was forked: 0 for a session that is no fork, or does not say so.
+    pub fork_depth: u16,
+    /// When its file was created, in milliseconds since the epoch.
+    pub file_created_at: Option<i64>,
 }
 
 /// What is sealed of a session: whatever is known of it besides its lines and its counters.

@@ -1,5 +1,4 @@
-//! The job that merges small segments: of sessions that nobody has pushed to for a while, and of those that have many. How
-//! it merges is in `queries::consolidation`.
+//! The job that merges small segments: of idle sessions, and of those that have many. How it merges is in `queries::consolidation`.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;

@@ -365,7 +365,7 @@ fn tokens() -> [ColumnDef; 5] {
 
 fn counting() -> Vec<TableCreateStatement> {
     vec![
-        // One row for each answer and session that has lines of it. See `queries::answers`.
+        // One row for each answer and session that has lines of it. See `queries::ingest::answers`.
         table(
             "answer_copies",
             &["team", "session", "copy"],

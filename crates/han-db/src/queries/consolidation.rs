@@ -12,8 +12,8 @@ use han_types::{SessionId, TeamId};
 use sea_orm::{FromQueryResult, Value};
 
 use crate::error::blocking;
-use crate::queries::segments::{File, NewSegment, ReadSegment, SegmentKey, Segments, StoredSegment};
-use crate::segments::{Entry, SEGMENT_BYTES, SegmentBuilder};
+use crate::queries::segments::{File, NewSegment, ReadSegment, Segments, StoredSegment};
+use crate::segments::{Entry, SEGMENT_BYTES, SegmentBuilder, SegmentKey};
 use crate::stored::{stored, stored_id};
 use crate::{Db, DbError};
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use han_types::{Scope, SessionId};
 use sea_orm::FromQueryResult;
 
-use crate::queries::answers::{self, Answers};
+use crate::queries::ingest::answers::{self, Answers};
 use crate::queries::ingest::derive::Derive;
 use crate::queries::ingest::rollup_delta::{RollupDelta, RollupPart, add_rollups};
 use crate::queries::sessions::open_details;

@@ -2,7 +2,6 @@
 //! statements names the transaction's team, even where row-level security would filter, because SQLite has no row-level
 //! security.
 
-pub(crate) mod answers;
 pub mod api_keys;
 pub mod calls;
 pub mod consolidation;

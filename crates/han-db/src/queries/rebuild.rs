@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use han_types::Scope;
 use sea_orm::{FromQueryResult, Value};
 
-use crate::queries::answers::{self, Answers};
+use crate::queries::ingest::answers::{self, Answers};
 use crate::queries::ingest::derive::Derive;
 use crate::queries::ingest::rederive::Rederived;
 use crate::queries::ingest::rollup_delta::{RollupDelta, RollupPart, SessionDelta, add_rollups};

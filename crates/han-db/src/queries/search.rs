@@ -20,8 +20,9 @@ use crate::error::blocking;
 use crate::line_id::LineId;
 use crate::page::{Cursor, PageRequest};
 use crate::queries::messages::{self, unique};
-use crate::queries::segments::{SegmentKey, Segments};
+use crate::queries::segments::Segments;
 use crate::search_sql::{self, Terms};
+use crate::segments::SegmentKey;
 use crate::stored::{CountRow, message_key, stored, stored_id};
 use crate::{Db, DbError, ScopedTx};
 

@@ -11,13 +11,13 @@ use han_crypto::Packed;
 use han_types::{SessionId, TeamId, TranscriptName};
 use sea_orm::{FromQueryResult, Value};
 
-use crate::DbError;
 use crate::bulk_insert::{BulkInsert, Column};
 use crate::error::blocking;
 use crate::keys::{SegmentColumns, TeamKeys};
-use crate::segments::{self, Encoded, Extent, Segment};
+use crate::segments::{self, Encoded, Extent, Segment, SegmentKey};
 use crate::team_numbers::TeamNumber;
 use crate::tx::Tx;
+use crate::{DbError, ScopedTx};
 
 /// Above this many bytes of content, segments are opened off the async threads.
 const INLINE_BYTES: i64 = 64 << 10;
@@ -37,14 +37,6 @@ pub(crate) struct File {
     pub transcript: TranscriptName,
     pub session: i32,
     pub number: i16,
-}
-
-/// Names a segment within a team.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct SegmentKey {
-    pub session: i32,
-    pub transcript: i16,
-    pub first_ordinal: i32,
 }
 
 /// A segment to write. The numbers of `extent` are final.
@@ -84,6 +76,16 @@ pub(crate) struct Segments<'a> {
 }
 
 type Row = (Extent, i64, i64, usize, SegmentColumns);
+
+impl ScopedTx {
+    /// The team's segments.
+    ///
+    /// # Errors
+    /// As [`ScopedTx::keys`].
+    pub(crate) fn segments(&self) -> Result<Segments<'_>, DbError> {
+        Ok(Segments { tx: self, team_id: self.team_id(), team: self.team_number(), keys: self.keys()? })
+    }
+}
 
 impl Segments<'_> {
     /// Seals segments (if `seals` says so) and writes them. They must not overlap with others of their file.
@@ -158,8 +160,8 @@ impl Segments<'_> {
     /// Replaces segments of a file: deletes exactly the rows in `old`, as they were read, and writes `new`, which holds the
     /// same lines. Returns whether it did: if one of them was replaced or deleted in the meantime, nothing is written.
     ///
-    /// Keep the transaction short: read, merge and pack before it. It does not lock the session's row; whoever deletes a
-    /// session deletes its segments after it locked that row, and then this finds none of them.
+    /// Keep the transaction short: read, merge and pack before it. It does not lock the session's row: a deletion
+    /// of the session deletes its segments, and then this finds none of them.
     pub(crate) async fn replace(
         &self,
         seals: bool,
@@ -203,21 +205,6 @@ impl StoredSegment {
             self.extent.first_ordinal.into(),
             self.extent.last_ordinal.into(),
         ]
-    }
-}
-
-/// Opened segments of one transaction, so that a page, its results and its nodes open a segment once.
-#[derive(Default)]
-pub(crate) struct OpenedSegments(std::sync::Mutex<HashMap<SegmentKey, Arc<Segment>>>);
-
-impl OpenedSegments {
-    pub(crate) fn get(&self, key: &SegmentKey) -> Option<Arc<Segment>> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(key).cloned()
-    }
-
-    fn put(&self, key: SegmentKey, segment: &Arc<Segment>) {
-        let mut opened = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        opened.insert(key, Arc::clone(segment));
     }
 }
 

@@ -5,6 +5,7 @@
 //! the session's row is locked, which is when their ordinals become known.
 
 mod encode;
+mod opened;
 #[cfg(test)]
 mod tests;
 mod varint;
@@ -15,6 +16,7 @@ use han_types::{SessionId, TranscriptName};
 use crate::DbError;
 
 pub(crate) use encode::{Encoded, SegmentBuilder};
+pub(crate) use opened::{OpenedSegments, SegmentKey};
 
 /// The first byte of the content.
 const VERSION: u8 = 1;

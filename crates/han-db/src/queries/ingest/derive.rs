@@ -13,12 +13,12 @@ use han_transcript::record::{
 use han_types::Timestamp;
 use sea_orm::{FromQueryResult, Value};
 
+use super::answers::Answers;
 use super::rollup_delta::{CONTINUATION, Counts, Kind, RollupDelta};
 use crate::bulk_insert::{BulkInsert, Column};
-use crate::entities::MessagePosition;
+use crate::entities::{MessagePosition, Origin};
 use crate::keys::TeamKeys;
 use crate::line_id::call_key;
-use crate::queries::answers::{Answers, Origin};
 use crate::queries::tool_results::RowKind;
 use crate::{DbError, ScopedTx};
 

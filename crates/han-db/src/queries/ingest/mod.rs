@@ -9,6 +9,7 @@
 //! `prepare` projects and packs lines before the transaction. `derive` (with `tasks` and `usage`) writes the data derived
 //! from lines, `rollup_delta` what they add to rollups, and `rederive` repeats both from the log.
 
+pub(crate) mod answers;
 pub(crate) mod derive;
 mod known;
 pub(crate) mod prepare;
@@ -31,7 +32,6 @@ use crate::entities::{MessagePosition, ProjectDetails, RepoDetails, SessionDetai
 use crate::keys::TeamKeys;
 use crate::line_id::LineId;
 use crate::page::MessageCursor;
-use crate::queries::answers::{self, Answers};
 use crate::queries::projects::{project_context, repo_context};
 use crate::queries::segments::{File, NewSegment};
 use crate::queries::sessions::{details_context, open_details};
@@ -39,6 +39,7 @@ use crate::segments::Entry;
 use crate::stored::CountRow;
 use crate::{Db, DbError, ScopedTx};
 
+use answers::Answers;
 use derive::{Derive, NewLine};
 use known::{Comparison, Plan};
 use prepare::{BatchLine, PackedLines, pack};

@@ -1,5 +1,5 @@
 //! The answers of lines. The lines of one answer are merged to one copy: with the maximum of each counter, and the time
-//! of the earliest line. Which of the copies that sessions have of an answer counts is in `queries::answers`.
+//! of the earliest line. Which of the copies that sessions have of an answer counts is in `queries::ingest::answers`.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use han_transcript::record::Usage;
 use super::derive::{Derive, NewLine};
 use super::rollup_delta::RollupDelta;
 use crate::DbError;
-use crate::queries::answers::{AnswerCopy, CopyKey};
+use crate::queries::ingest::answers::{AnswerCopy, CopyKey};
 
 /// Token counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 //! least (time, fork depth, creation time of the file, session id). Totals and rollups count owners only. So the order in
 //! which sessions arrive changes no total.
 //!
-//! Whoever changes an owner changes the totals of other sessions. It needs their locks, and all transactions lock sessions
-//! in the order of their ids, and then answers in the order of their keys. A transaction that finds out late that it needs
+//! A transaction that changes an owner changes the totals of other sessions. It needs their locks, and all transactions
+//! lock sessions in the order of their ids, and then answers in the order of their keys. A transaction that finds out late that it needs
 //! another session's lock ends with [`DbError::LocksNeeded`], and [`with_locks`] runs it again with that lock.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -14,6 +14,7 @@ use han_types::{Scope, Timestamp};
 use sea_orm::{FromQueryResult, Value};
 
 use crate::bulk_insert::{BulkInsert, Column};
+use crate::entities::Origin;
 use crate::queries::ingest::derive::Derive;
 use crate::queries::ingest::rollup_delta::{RollupDelta, RollupPart, SessionDelta};
 use crate::queries::ingest::usage::Tokens;
@@ -53,15 +54,6 @@ impl AnswerCopy {
         row.responses += sign;
         row.tokens = if sign < 0 { row.tokens - self.tokens } else { row.tokens + self.tokens };
     }
-}
-
-/// What is known of a session's origin. It decides between copies of the same time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Origin {
-    /// How often it was forked: 0 for a session that is no fork, or does not say so.
-    pub fork_depth: u16,
-    /// When its file was created, in milliseconds since the epoch.
-    pub file_created_at: Option<i64>,
 }
 
 /// A stored copy.
@@ -353,8 +345,8 @@ impl Answers {
     /// # Errors
     /// As [`Answers::add`].
     pub(crate) async fn forget(&self, derive: &Derive<'_>) -> Result<(), DbError> {
-        // Locked before others are looked for: whoever inserts another copy of one of these answers locks its owner first,
-        // so after this statement there are no new ones.
+        // Locked before others are looked for: a transaction that inserts another copy of one of these answers locks its
+        // owner first, so after this statement there are no new ones.
         let values: [Value; 2] = [derive.tx.team(), derive.number.into()];
         let lock = format!(
             "WITH locked AS (SELECT c.answer FROM answer_copies c WHERE c.team = $1 AND c.session = $2 \
@@ -506,7 +498,7 @@ async fn insert<'a>(
         .collect()
 }
 
-/// The session's own copies, locked: whoever inserts another copy of one of their answers waits.
+/// The session's own copies, locked: a transaction that inserts another copy of one of their answers waits.
 async fn own_copies<'k>(
     derive: &Derive<'_>,
     keys: impl Iterator<Item = &'k CopyKey>,
@@ -528,7 +520,7 @@ async fn own_copies<'k>(
         .collect()
 }
 
-/// The copies that other sessions have of these answers, locked: whoever deletes or changes one waits.
+/// The copies that other sessions have of these answers, locked: a transaction that deletes or changes one waits.
 async fn other_copies(derive: &Derive<'_>, answers: &BTreeSet<AnswerKey>) -> Result<Vec<Stored>, DbError> {
     let dialect = derive.tx.dialect();
     let mut found = Vec::new();
