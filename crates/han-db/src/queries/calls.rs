@@ -9,9 +9,10 @@ use han_types::{MessageKey, SessionId};
 use sea_orm::FromQueryResult;
 
 use crate::entities::MessagePosition;
+use crate::queries::hooks;
 use crate::queries::messages::{self, IndexedMessage, unique};
 use crate::queries::search::list_indexes;
-use crate::queries::tool_results::{AGENT, call_kind};
+use crate::queries::tool_results::{AGENT, UNNAMED_HOOK, call_kind};
 use crate::stored::message_key;
 use crate::{DbError, ScopedTx};
 
@@ -214,7 +215,8 @@ async fn calls_above<'k>(
         nested.iter().filter(|(_, row)| !is_result(row)).filter_map(|(_, row)| row.agent_id.as_deref());
     let sql = format!(
         "SELECT kind, call_id, transcript, uuid, agent_id FROM tool_results \
-         WHERE team_id = $1 AND session_id = $2 AND kind IN ('tool', 'mcp', 'exposed', 'hook', '{AGENT}') AND ({} OR {})",
+         WHERE team_id = $1 AND session_id = $2 \
+           AND kind IN ('tool', 'mcp', 'exposed', 'hook', '{UNNAMED_HOOK}', '{AGENT}') AND ({} OR {})",
         dialect.is_any("uuid", 3),
         dialect.is_any("agent_id", 4)
     );
@@ -222,7 +224,16 @@ async fn calls_above<'k>(
         [tx.team(), session_id.as_str().into(), dialect.list(unique(results)), dialect.list(unique(agents))];
     let rows: Vec<NamedRow> = tx.all(&sql, values).await?;
     let (mut of_line, mut of_agent) = (HashMap::new(), HashMap::new());
-    for row in rows {
+    if rows.iter().any(|row| row.kind == UNNAMED_HOOK) {
+        let events = hooks::runs_and_results(tx, std::slice::from_ref(session_id)).await?;
+        for (run, result) in hooks::pair(&events) {
+            if let Some(call_id) = run.hook.run_id.clone() {
+                let line = (result.place.transcript.clone(), result.uuid.clone());
+                of_line.insert(line, AnsweredCall { kind: ResultKind::Hook, call_id });
+            }
+        }
+    }
+    for row in rows.into_iter().filter(|row| row.kind != UNNAMED_HOOK) {
         let kind = match row.kind.as_str() {
             "mcp" => ResultKind::Mcp,
             "exposed" => ResultKind::Exposed,

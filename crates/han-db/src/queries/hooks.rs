@@ -1,14 +1,15 @@
 //! Reading hook executions, for many sessions at once: their lines, and totals.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use han_transcript::fold::LinePosition;
-use han_transcript::record::HookRecord;
+use han_transcript::fold::{LinePosition, pair_hooks};
+use han_transcript::record::{HookRecord, ResultKind};
 use han_types::{SessionId, Timestamp};
 use sea_orm::FromQueryResult;
 
 use crate::entities::HookEvent;
 use crate::queries::labels;
+use crate::queries::tool_results::UNNAMED_HOOK;
 use crate::{DbError, ScopedTx};
 
 #[derive(FromQueryResult)]
@@ -30,8 +31,7 @@ struct HookRow {
     cached: Option<i64>,
 }
 
-/// The hook events in the lines of sessions, in order within each session. [`han_transcript::fold::pair_hooks`] pairs
-/// runs and results.
+/// The hook events in the lines of sessions, in order within each session.
 ///
 /// # Errors
 /// If a name cannot be opened.
@@ -76,6 +76,55 @@ pub async fn by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<Ho
         uuid: row.uuid,
     });
     Ok(events.collect())
+}
+
+#[derive(FromQueryResult)]
+struct ResultLine {
+    session_id: String,
+    transcript: String,
+    uuid: String,
+}
+
+/// The starts of hook runs and their results, as [`by_sessions`] returns them, without hooks whose run and result are a
+/// single line: such a line is not the result of a run that has the same name. [`pair`] pairs them.
+///
+/// # Errors
+/// If a name cannot be opened.
+pub async fn runs_and_results(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<HookEvent>, DbError> {
+    let mut events = by_sessions(tx, sessions).await?;
+    if !events.iter().any(|event| event.hook.is_run) {
+        return Ok(Vec::new());
+    }
+    let dialect = tx.dialect();
+    let sql = format!(
+        "SELECT session_id, transcript, uuid FROM tool_results \
+         WHERE team_id = $1 AND {} AND kind IN ('{}', '{UNNAMED_HOOK}')",
+        dialect.is_any("session_id", 2),
+        ResultKind::Hook.as_str(),
+    );
+    let results: Vec<ResultLine> = tx.all(&sql, [tx.team(), dialect.list(sessions)]).await?;
+    let results: HashSet<_> = results
+        .iter()
+        .map(|line| (line.session_id.as_str(), line.transcript.as_str(), line.uuid.as_str()))
+        .collect();
+    events.retain(|event| {
+        let line = (event.session_id.as_str(), event.place.transcript.as_str(), event.uuid.as_str());
+        event.hook.is_run || results.contains(&line)
+    });
+    Ok(events)
+}
+
+/// The runs of one session that have a result, each with it: the one rule for which result belongs to which run, that of
+/// [`han_transcript::fold::pair_hooks`]. `events` are those of [`runs_and_results`].
+#[must_use]
+pub fn pair<'e>(events: impl IntoIterator<Item = &'e HookEvent>) -> Vec<(&'e HookEvent, &'e HookEvent)> {
+    let at: BTreeMap<&LinePosition, &HookEvent> =
+        events.into_iter().map(|event| (&event.place, event)).collect();
+    let records: Vec<_> = at.values().map(|event| (event.place.clone(), event.hook.clone())).collect();
+    pair_hooks(&records)
+        .into_iter()
+        .filter_map(|hook| Some((*at.get(&hook.run?.0)?, *at.get(&hook.outcome?.0)?)))
+        .collect()
 }
 
 /// The totals of a session's hooks.

@@ -9,8 +9,8 @@ use crate::queries::messages::{self, unique};
 use crate::stored::{message_key, stored};
 use crate::{DbError, ScopedTx};
 
-/// The kind of results that name no run: `call_id` is the keyed hash of the hook's name, and the result belongs to that
-/// hook's last open run before it.
+/// The kind of results that name no run: `call_id` is the keyed hash of the hook's name. The run that such a result belongs
+/// to follows from the session's hooks: see [`pair`](crate::queries::hooks::pair).
 pub const UNNAMED_HOOK: &str = "hook_name";
 
 /// The kind of rows that are not results: they name the subagent (`uuid`) that a call started.
@@ -32,30 +32,10 @@ pub(crate) fn call_kind(kind: ResultKind) -> &'static str {
 pub struct Call {
     /// Its session: call ids are unique only there.
     pub session_id: SessionId,
-    /// The kind of call. Results of hooks can also be requested by the hook's name, see [`UNNAMED_HOOK`].
-    pub kind: CallKind,
-    /// The call's id, or the hook's name.
+    /// The kind of call.
+    pub kind: ResultKind,
+    /// The call's id.
     pub call_id: String,
-}
-
-/// The kind of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CallKind {
-    /// A call that is named by its result.
-    Named(ResultKind),
-    /// A hook whose result does not name its run.
-    HookByName,
-}
-
-impl CallKind {
-    /// The stored name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Named(kind) => kind.as_str(),
-            Self::HookByName => UNNAMED_HOOK,
-        }
-    }
 }
 
 #[derive(FromQueryResult)]
@@ -78,16 +58,7 @@ pub async fn by_calls(tx: &ScopedTx, calls: &[Call]) -> Result<Vec<(Call, ToolRe
     if calls.is_empty() {
         return Ok(Vec::new());
     }
-    // The name of a hook is content, so it is stored as the keyed hash of a label.
-    let team = tx.keys()?;
-    let stored: Vec<String> = calls
-        .iter()
-        .map(|call| match call.kind {
-            CallKind::HookByName => team.label_id(&call.call_id),
-            CallKind::Named(_) => call.call_id.clone(),
-        })
-        .collect();
-    let rows = rows(tx, calls, &stored).await?;
+    let rows = rows(tx, calls).await?;
     let mut keys = Vec::with_capacity(rows.len());
     for row in &rows {
         keys.push(message_key("tool_results", &row.session_id, &row.transcript, &row.uuid)?);
@@ -96,8 +67,7 @@ pub async fn by_calls(tx: &ScopedTx, calls: &[Call]) -> Result<Vec<(Call, ToolRe
     let messages: std::collections::HashMap<_, _> = messages.iter().map(|m| (&m.key, m)).collect();
     let wanted: std::collections::HashMap<(&str, &str, &str), &Call> = calls
         .iter()
-        .zip(&stored)
-        .map(|(call, stored)| ((call.session_id.as_str(), call.kind.as_str(), stored.as_str()), call))
+        .map(|call| ((call.session_id.as_str(), call.kind.as_str(), call.call_id.as_str()), call))
         .collect();
     let mut found = Vec::with_capacity(rows.len());
     for (row, key) in rows.iter().zip(&keys) {
@@ -117,7 +87,7 @@ pub async fn by_calls(tx: &ScopedTx, calls: &[Call]) -> Result<Vec<(Call, ToolRe
     Ok(found)
 }
 
-async fn rows(tx: &ScopedTx, calls: &[Call], stored: &[String]) -> Result<Vec<ResultRow>, DbError> {
+async fn rows(tx: &ScopedTx, calls: &[Call]) -> Result<Vec<ResultRow>, DbError> {
     let dialect = tx.dialect();
     let sql = format!(
         "SELECT session_id, kind, call_id, transcript, uuid, success, duration_ms, agent_id FROM tool_results \
@@ -130,7 +100,9 @@ async fn rows(tx: &ScopedTx, calls: &[Call], stored: &[String]) -> Result<Vec<Re
         tx.team(),
         dialect.list(unique(calls.iter().map(|c| c.session_id.as_str()))),
         dialect.list(unique(calls.iter().map(|c| c.kind.as_str()))),
-        dialect.list(unique(stored.iter().map(String::as_str)).into_iter().filter(|id| !id.contains('\0'))),
+        dialect.list(
+            unique(calls.iter().map(|c| c.call_id.as_str())).into_iter().filter(|id| !id.contains('\0')),
+        ),
     ];
     tx.all(&sql, values).await
 }
