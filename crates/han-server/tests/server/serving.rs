@@ -75,6 +75,9 @@ both_databases!(
             ("/index.html", "%2Findex.html"),
             ("/sessions/a?x=1&y=%2F", "%2Fsessions%2Fa%3Fx%3D1%26y%3D%252F"),
             ("//evil.example/x", "%2F"),
+            ("/%69ndex.html", "%2F%2569ndex.html"),
+            ("//index.html", "%2F"),
+            ("/index%2ehtml", "%2Findex%252ehtml"),
         ] {
             let response = server.get(path).header("accept", html).send().await.unwrap();
             assert_eq!((response.status().as_u16(), location(&response)), (303, expected(wanted)), "{path}");
