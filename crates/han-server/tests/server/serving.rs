@@ -95,6 +95,18 @@ both_databases!(
         let query = server.post("/graphql").header("accept", html).body("{\"query\":\"{ __typename }\"}");
         assert_eq!(query.header("content-type", "application/json").send().await.unwrap().status(), 401);
 
+        // A browser that is signed in by now goes where it was going.
+        for (wanted, target) in
+            [("/sessions/a?x=1", "/sessions/a?x=1"), ("//evil.example", "/"), ("/auth/sign-in", "/")]
+        {
+            let page = server.get("/auth/sign-in").query(&[("return_to", wanted)]).header("cookie", &cookie);
+            let response = page.send().await.unwrap();
+            assert_eq!((response.status().as_u16(), location(&response)), (303, Some(target.to_owned())));
+            assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+            let ended = server.get("/auth/sign-in").header("cookie", format!("{cookie}x"));
+            assert_eq!(ended.send().await.unwrap().status(), 200);
+        }
+
         // The page keeps where the browser was going, for a sign-in link.
         for (wanted, target) in [("/sessions/a?x=1", "/sessions/a?x=1"), ("//evil.example", "/")] {
             let page = server.get("/auth/sign-in").query(&[("return_to", wanted)]).send().await.unwrap();
