@@ -1,5 +1,5 @@
-// Builds the protocol page. Its files are spread over two directories: han-server must recognise names with a content
-// hash wherever they are.
+// Builds the protocol page. Its files are spread over two directories: han-server caches those below `assets` immutably,
+// and recognises names with a content hash elsewhere.
 
 import babel from "@rolldown/plugin-babel";
 import { defineConfig } from "vite";

@@ -162,8 +162,7 @@ pub(crate) fn caller<'a>(ctx: &Context<'a>) -> Result<&'a RequestContext> {
     ctx.data_opt::<RequestContext>().ok_or(ApiError::Unauthenticated)
 }
 
-/// The actor, if the credential may manage its owner's sign-ins: a signed-in person's may, an API key may not.
-#[cfg(feature = "team")]
+/// The actor, if the credential may make changes on its owner's behalf: a signed-in person's may, an API key may not.
 pub(crate) fn manager<'a>(actor: &'a Actor, what: &'static str) -> Result<&'a Actor> {
     if actor.capabilities.allow(Capability::Manage) { Ok(actor) } else { Err(ApiError::Forbidden(what)) }
 }

@@ -1,5 +1,5 @@
 //! Runs operations: counts a document against the limits before it is parsed, drives the loads that its fields ask for,
-//! gives each error of the response a code, and makes failed fields null.
+//! gives each error of the response a code, makes failed fields null, and puts fields into the order of the query.
 
 use std::sync::{Arc, OnceLock};
 
@@ -11,15 +11,16 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 use crate::context::OperationCell;
 use crate::drive;
 use crate::error::{self, ApiError};
+use crate::field_types::FieldTypes;
 use crate::limits::{self, QueryLimits};
-use crate::nulls::{self, FieldTypes};
+use crate::{nulls, shape};
 
 /// A schema of any roots, with its limits.
 #[derive(Clone)]
 pub(crate) struct Executor {
     schema: Arc<dyn AnySchema>,
     limits: QueryLimits,
-    /// The types of the schema's fields, for responses with errors.
+    /// The types of the schema's fields, once an operation has run.
     types: Arc<OnceLock<FieldTypes>>,
 }
 
@@ -68,10 +69,7 @@ impl Executor {
     /// Runs a query or a mutation.
     pub(crate) async fn execute(&self, request: Request) -> Response {
         match self.admit(request) {
-            Ok(request) => {
-                let document = Document::of(&request);
-                self.finish(drive::run(self.schema.execute(request)).await, &document)
-            }
+            Ok((request, document)) => self.finish(drive::run(self.schema.execute(request)).await, &document),
             Err(refused) => error::response(&refused),
         }
     }
@@ -83,8 +81,7 @@ impl Executor {
         session_data: Option<Arc<Data>>,
     ) -> BoxStream<'static, Response> {
         match self.admit(request) {
-            Ok(request) => {
-                let document = Document::of(&request);
+            Ok((request, document)) => {
                 let responses = self.schema.execute_stream(request, session_data.unwrap_or_default());
                 let executor = self.clone();
                 drive::stream(responses).map(move |response| executor.finish(response, &document)).boxed()
@@ -112,31 +109,46 @@ impl Executor {
     }
 
     fn finish(&self, mut response: Response, document: &Document) -> Response {
-        if !response.errors.is_empty() {
-            let types = self.types.get_or_init(|| FieldTypes::read(&self.schema.sdl()));
-            nulls::fill(&mut response, types, &document.text, document.operation.as_deref());
+        if let Some(parsed) = &document.parsed
+            && let Some(operation) = named(parsed, document.operation.as_deref())
+        {
+            let types = self.types();
+            nulls::fill(&mut response, types, parsed, operation);
+            shape::arrange(&mut response, types, parsed, operation, document.is_marked);
         }
         error::finish(response)
     }
 
-    /// Counts a request before it is parsed, and gives it its own operation.
-    fn admit(&self, mut request: Request) -> Result<Request, ApiError> {
+    fn types(&self) -> &FieldTypes {
+        self.types.get_or_init(|| FieldTypes::read(&self.schema.sdl()))
+    }
+
+    /// Counts a request before it is parsed, gives it its own operation, and marks its document.
+    fn admit(&self, mut request: Request) -> Result<(Request, Document), ApiError> {
         limits::check(&request.query, &self.limits)?;
         check_variables(&mut request)?;
-        Ok(request.data(OperationCell::default()))
+        let operation = request.operation_name.clone();
+        // Running a malformed document reports the error.
+        let mut parsed = request.parsed_query().ok().cloned();
+        let mut is_marked = false;
+        if let Some(parsed) = &mut parsed {
+            is_marked = shape::mark(parsed, &request.query, self.types(), operation.as_deref());
+            if is_marked {
+                request.set_parsed_query(parsed.clone());
+            }
+        }
+        Ok((request.data(OperationCell::default()), Document { parsed, is_marked, operation }))
     }
 }
 
-/// The text of a request.
+/// The document of a request.
 struct Document {
-    text: String,
+    /// As it runs; `None` if it is malformed.
+    parsed: Option<ExecutableDocument>,
+    /// Whether it has fields that the client did not select.
+    is_marked: bool,
+    /// The name of the operation.
     operation: Option<String>,
-}
-
-impl Document {
-    fn of(request: &Request) -> Self {
-        Self { text: request.query.clone(), operation: request.operation_name.clone() }
-    }
 }
 
 /// The operation with this name, or the only one.

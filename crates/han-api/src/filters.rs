@@ -1,12 +1,15 @@
 //! Filters of lists. Every filterable field takes all operators of its type, and every filter combines with `_and`,
 //! `_or` and `_not`. Several operators or fields in one filter must all hold.
+//!
+//! A filter that compares nothing is no condition, wherever it is nested: existing clients build `{repoId: {_eq: ""}}` for
+//! a scope that they do not set. So `{project: {}}` is not "has a project", and `{_not: {}}` excludes nothing.
 
 use async_graphql::InputObject;
 use han_db::queries::filter::{Column, Comparison, Filter, Link, Operand};
 use han_types::{GlobalId, Timestamp};
 
 use crate::error::{ApiError, Result};
-use crate::optional_id::is_absent;
+use crate::optional_id::{ProjectScope, is_absent};
 
 /// The most conditions of one filter: the size of the SQL grows with them.
 const MAX_CONDITIONS: usize = 100;
@@ -25,18 +28,29 @@ impl Budget {
     }
 }
 
+/// Whether a filter is no condition.
+fn is_empty(filter: &Filter) -> bool {
+    matches!(filter, Filter::All(parts) if parts.is_empty())
+}
+
+/// That all of these hold, as far as they are conditions.
+fn all(parts: impl IntoIterator<Item = Filter>) -> Filter {
+    Filter::All(parts.into_iter().filter(|part| !is_empty(part)).collect())
+}
+
 /// An input object that becomes a condition on a row, or on a row that is linked to it.
 pub(crate) trait Conditions: Sized {
     fn read(self, budget: &mut Budget) -> Result<Filter>;
 
     /// The condition that a linked row meets this one.
     fn of(self, link: Link, budget: &mut Budget) -> Result<Filter> {
-        Ok(Filter::Linked(link, Box::new(self.read(budget)?)))
+        let linked = self.read(budget)?;
+        Ok(if is_empty(&linked) { linked } else { Filter::Linked(link, Box::new(linked)) })
     }
 
-    /// The whole `filter` argument.
-    fn filter(self) -> Result<Filter> {
-        self.read(&mut Budget(MAX_CONDITIONS))
+    /// The whole `filter` argument; `None` if it is no condition.
+    fn filter(self) -> Result<Option<Filter>> {
+        Ok(Some(self.read(&mut Budget(MAX_CONDITIONS))?).filter(|filter| !is_empty(filter)))
     }
 }
 
@@ -117,7 +131,7 @@ operators!(
     }
 );
 operators!(
-    /// A filter on a time. Each value is an RFC 3339 date-time such as `2026-02-11T20:36:45Z`.
+    /// A filter on a time. Each value is an RFC 3339 date-time such as `2026-02-11T20:36:45Z`; one that is empty is left out.
     DateTimeFilter of String
 );
 
@@ -139,24 +153,84 @@ impl StringFilter {
 
     /// On the ids of objects of type `kind`: values may be global (`Project:x`) or raw (`x`), and one that is no id is
     /// left out, as is a list that holds nothing else.
-    fn on_id(mut self, column: Column, kind: &str, budget: &mut Budget) -> Result<Filter> {
-        for value in [&mut self.eq, &mut self.ne, &mut self.gt, &mut self.gte, &mut self.lt, &mut self.lte] {
+    fn on_id(self, column: Column, kind: &str, budget: &mut Budget) -> Result<Filter> {
+        self.with_ids().read(column, |text| GlobalId::raw(kind, text).to_owned(), budget)
+    }
+
+    /// On the ids of projects, where the id of a repository stands for all of its projects. `is_of` is the condition that
+    /// a row belongs to one of some repositories.
+    fn on_project(
+        self,
+        column: Column,
+        is_of: fn(Vec<String>) -> Filter,
+        budget: &mut Budget,
+    ) -> Result<Filter> {
+        let mut ids = self.with_ids();
+        let is_one_of = |ids: Vec<String>| {
+            let (mut projects, mut repos) = (Vec::new(), Vec::new());
+            for id in ids.iter().filter(|id| !is_absent(id)).map(|id| ProjectScope::of_id(id)) {
+                match id {
+                    ProjectScope::Project(id) => projects.push(id),
+                    ProjectScope::Repo(id) => repos.push(id),
+                    ProjectScope::Either(id) => {
+                        projects.push(id.clone());
+                        repos.push(id);
+                    }
+                }
+            }
+            let of_repos = (!repos.is_empty()).then(|| is_of(repos));
+            let mut any = Vec::new();
+            if !projects.is_empty() || of_repos.is_none() {
+                any.push(Filter::OneOf(column, projects));
+            }
+            any.extend(of_repos);
+            Filter::Any(any)
+        };
+        // The operators never match a row without a value.
+        let is_none_of = |ids| {
+            let has_project = Filter::Not(Box::new(Filter::IsNull(column)));
+            Filter::All(vec![has_project, Filter::Not(Box::new(is_one_of(ids)))])
+        };
+        let (one, none) = (ids.eq.take().map(|id| vec![id]), ids.ne.take().map(|id| vec![id]));
+        let mut parts = Vec::new();
+        for ids in [one, ids.one_of.take()].into_iter().flatten() {
+            check_count(&ids)?;
+            budget.spend()?;
+            parts.push(is_one_of(ids));
+        }
+        for ids in [none, ids.none_of.take()].into_iter().flatten() {
+            check_count(&ids)?;
+            budget.spend()?;
+            parts.push(is_none_of(ids));
+        }
+        parts.push(ids.read(column, |text| GlobalId::raw("Project", text).to_owned(), budget)?);
+        Ok(all(parts))
+    }
+
+    /// Without the values that are no ids.
+    fn with_ids(mut self) -> Self {
+        for value in [
+            &mut self.eq,
+            &mut self.ne,
+            &mut self.gt,
+            &mut self.gte,
+            &mut self.lt,
+            &mut self.lte,
+            &mut self.contains,
+        ] {
             *value = value.take().filter(|id| !is_absent(id));
         }
         for values in [&mut self.one_of, &mut self.none_of] {
             *values = values.take().filter(|ids| ids.is_empty() || !ids.iter().all(|id| is_absent(id)));
         }
-        self.read(column, |text| GlobalId::raw(kind, text).to_owned(), budget)
+        self
     }
 
     /// `raw` converts each value that is compared as a whole.
     fn read(self, column: Column, raw: impl Fn(&str) -> String, budget: &mut Budget) -> Result<Filter> {
         let mut parts = self.comparisons(column, budget, |text| Ok(Operand::Text(raw(text))))?;
         for values in [&self.one_of, &self.none_of].into_iter().flatten() {
-            if values.len() > MAX_VALUES {
-                let problem = format!("_in and _notIn take up to {MAX_VALUES} values, not {}", values.len());
-                return Err(ApiError::bad("filter", problem));
-            }
+            check_count(values)?;
             budget.spend()?;
         }
         let raws = |values: Vec<String>| values.iter().map(|text| raw(text)).collect();
@@ -170,8 +244,19 @@ impl StringFilter {
     }
 }
 
+fn check_count(values: &[String]) -> Result<()> {
+    if values.len() > MAX_VALUES {
+        let problem = format!("_in and _notIn take up to {MAX_VALUES} values, not {}", values.len());
+        return Err(ApiError::bad("filter", problem));
+    }
+    Ok(())
+}
+
 impl DateTimeFilter {
-    fn on(self, column: Column, budget: &mut Budget) -> Result<Filter> {
+    fn on(mut self, column: Column, budget: &mut Budget) -> Result<Filter> {
+        for value in [&mut self.eq, &mut self.ne, &mut self.gt, &mut self.gte, &mut self.lt, &mut self.lte] {
+            *value = value.take().filter(|time| !is_absent(time));
+        }
         let parts = self.comparisons(column, budget, |text| match Timestamp::parse_rfc3339(text) {
             Some(time) => Ok(Operand::Int(time.0)),
             None => {
@@ -213,16 +298,30 @@ macro_rules! filter {
                     parts.push(condition.read(budget)?);
                 }
                 if let Some(any) = self.or {
+                    let is_none = any.is_empty();
                     let any = any.into_iter().map(|condition| condition.read(budget));
-                    parts.push(Filter::Any(any.collect::<Result<_>>()?));
+                    let mut any = any.collect::<Result<Vec<_>>>()?;
+                    any.retain(|condition| !is_empty(condition));
+                    // An empty list holds nothing that could be true; conditions that compare nothing are not there.
+                    if is_none || !any.is_empty() {
+                        parts.push(Filter::Any(any));
+                    }
                 }
                 if let Some(condition) = self.not {
-                    parts.push(Filter::Not(Box::new(condition.read(budget)?)));
+                    let condition = condition.read(budget)?;
+                    if !is_empty(&condition) {
+                        parts.push(Filter::Not(Box::new(condition)));
+                    }
                 }
-                Ok(Filter::All(parts))
+                Ok(all(parts))
             }
         }
     };
+}
+
+/// That a project belongs to one of these repositories.
+fn project_of(repos: Vec<String>) -> Filter {
+    Filter::OneOf(Column::ProjectRepo, repos)
 }
 
 filter!(
@@ -252,8 +351,8 @@ filter!(
 filter!(
     /// A filter on projects.
     ProjectFilter {
-        /// The project's id.
-        project_id: StringFilter => |on, budget| on.on_id(Column::ProjectId, "Project", budget),
+        /// The project's id, or that of its repository.
+        project_id: StringFilter => |on, budget| on.on_project(Column::ProjectId, project_of, budget),
         /// The project's repository.
         repo_id: StringFilter => |on, budget| on.on_id(Column::ProjectRepo, "Repo", budget),
         /// At least one of its sessions matches.
@@ -267,8 +366,11 @@ filter!(
     SessionFilter {
         /// The session's id.
         session_id: StringFilter => |on, budget| on.on_id(Column::SessionId, "Session", budget),
-        /// The session's project.
-        project_id: StringFilter => |on, budget| on.on_id(Column::SessionProject, "Project", budget),
+        /// The session's project, or that project's repository.
+        project_id: StringFilter => |on, budget| {
+            let of = |repos| Filter::Linked(Link::SessionProject, Box::new(project_of(repos)));
+            on.on_project(Column::SessionProject, of, budget)
+        },
         /// The user who pushed the session.
         owner_id: StringFilter => |on, budget| on.on_id(Column::SessionUser, "User", budget),
         /// The time of its earliest line.

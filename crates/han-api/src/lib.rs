@@ -8,7 +8,9 @@
 //! * `types`, `query`, `mutation`, `subscription`: the schema, one file per noun.
 //! * `machine`: what only a developer's machine knows; `team`: what the fields about teams have in common.
 //! * `connection`, `filters`: pages and conditions, the same for every list; `optional_id`: arguments that may name nothing.
-//! * `limits`: the limits of a document; `error`: the errors that clients receive; `nulls`: failed fields in `data`.
+//! * `limits`: the limits of a document; `error`: the errors that clients receive.
+//! * `nulls`: failed fields in `data`; `shape`: the order of fields, and objects without fields; `field_types`: the types
+//!   that both need to know.
 //!
 //! The cargo feature `team` compiles people, teams, invites and keys. Which of them a schema has depends on the function
 //! that makes it: a type that only a team server needs is reachable from the parts in `TeamQuery` and `TeamMutation`
@@ -19,6 +21,7 @@ mod context;
 mod drive;
 pub mod error;
 mod executor;
+mod field_types;
 mod filters;
 pub mod limits;
 mod loaders;
@@ -30,6 +33,7 @@ mod optional_id;
 mod query;
 mod reads;
 pub mod schema;
+mod shape;
 mod shared;
 mod subscription;
 #[cfg(feature = "team")]

@@ -7,6 +7,7 @@ use async_graphql::Context;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
+use crate::context::{caller, manager, operation};
 use crate::error::{ApiError, Result};
 use crate::types::machine::{
     CacheEntry, MemoryAgentProgressPayload, MemoryAgentResultPayload, MemoryQuery, MemoryQueryStartResult,
@@ -42,6 +43,11 @@ pub struct MemoryQuestion {
 /// [`ApiError`], whose text is public: log internal detail and return [`ApiError::Internal`].
 #[async_trait]
 pub trait Machine: Send + Sync + 'static {
+    /// Whether there is a machine. Then only callers who may manage may change it.
+    fn is_there(&self) -> bool {
+        true
+    }
+
     /// The installed plugins: those that apply in a project's directory, or all of them.
     async fn plugins(&self, project_path: Option<&str>) -> Result<Option<Vec<Plugin>>>;
 
@@ -99,6 +105,10 @@ fn no_plugins() -> PluginMutationResult {
 
 #[async_trait]
 impl Machine for NoMachine {
+    fn is_there(&self) -> bool {
+        false
+    }
+
     async fn plugins(&self, _project_path: Option<&str>) -> Result<Option<Vec<Plugin>>> {
         Ok(None)
     }
@@ -145,4 +155,14 @@ impl Machine for NoMachine {
 /// The machine of the schema; a schema that exists only to be printed has none.
 pub(crate) fn machine<'a>(ctx: &Context<'a>) -> &'a dyn Machine {
     ctx.data_opt::<Arc<dyn Machine>>().map_or(&NoMachine, |machine| &**machine)
+}
+
+/// The machine, for a caller who may change it, or make it work.
+pub(crate) fn machine_to_change<'a>(ctx: &Context<'a>) -> Result<&'a dyn Machine> {
+    operation(ctx)?;
+    let machine = machine(ctx);
+    if machine.is_there() {
+        manager(caller(ctx)?.actor(), "change this machine: sign in as a person")?;
+    }
+    Ok(machine)
 }

@@ -4,71 +4,20 @@
 //! all of its fields failed. What it left out is found by the paths of the errors; a response without errors costs
 //! nothing.
 
-use std::collections::HashMap;
-
 use async_graphql::parser::types::{
-    BaseType, ExecutableDocument, FieldDefinition, OperationDefinition, OperationType, Selection,
-    SelectionSet, Type, TypeKind, TypeSystemDefinition,
+    BaseType, ExecutableDocument, OperationDefinition, Selection, SelectionSet, Type,
 };
-use async_graphql::parser::{parse_query, parse_schema};
 use async_graphql::{Name, PathSegment, Response, Value};
 
-use crate::executor::named;
+use crate::field_types::FieldTypes;
 
-/// The types of a schema's fields.
-#[derive(Debug, Default)]
-pub(crate) struct FieldTypes {
-    /// For each object type and interface, the types of its fields.
-    types: HashMap<Name, HashMap<Name, Type>>,
-    query: Option<Name>,
-    mutation: Option<Name>,
-    subscription: Option<Name>,
-}
-
-impl FieldTypes {
-    /// Reads a schema's text.
-    pub(crate) fn read(sdl: &str) -> Self {
-        let mut found = Self::default();
-        let Ok(schema) = parse_schema(sdl) else {
-            tracing::error!("the schema's own text cannot be parsed");
-            return found;
-        };
-        for definition in schema.definitions {
-            match definition {
-                TypeSystemDefinition::Schema(roots) => {
-                    let root = |name: Option<async_graphql::Positioned<Name>>| name.map(|name| name.node);
-                    found.query = root(roots.node.query);
-                    found.mutation = root(roots.node.mutation);
-                    found.subscription = root(roots.node.subscription);
-                }
-                TypeSystemDefinition::Type(ty) => {
-                    let fields = match ty.node.kind {
-                        TypeKind::Object(object) => object.fields,
-                        TypeKind::Interface(interface) => interface.fields,
-                        _ => continue,
-                    };
-                    let field = |field: async_graphql::Positioned<FieldDefinition>| {
-                        (field.node.name.node, field.node.ty.node)
-                    };
-                    found.types.insert(ty.node.name.node, fields.into_iter().map(field).collect());
-                }
-                TypeSystemDefinition::Directive(_) => {}
-            }
-        }
-        found
-    }
-
-    fn root(&self, operation: &OperationDefinition) -> Option<&Name> {
-        match operation.ty {
-            OperationType::Query => self.query.as_ref(),
-            OperationType::Mutation => self.mutation.as_ref(),
-            OperationType::Subscription => self.subscription.as_ref(),
-        }
-    }
-}
-
-/// Puts `null` where the specification demands it. `query` and `operation` are those of the response's request.
-pub(crate) fn fill(response: &mut Response, types: &FieldTypes, query: &str, operation: Option<&str>) {
+/// Puts `null` where the specification demands it. `operation` is the one that ran.
+pub(crate) fn fill(
+    response: &mut Response,
+    types: &FieldTypes,
+    document: &ExecutableDocument,
+    operation: &OperationDefinition,
+) {
     let missing: Vec<Vec<PathSegment>> = response
         .errors
         .iter()
@@ -78,11 +27,9 @@ pub(crate) fn fill(response: &mut Response, types: &FieldTypes, query: &str, ope
     if missing.is_empty() {
         return;
     }
-    let Ok(document) = parse_query(query) else { return };
-    let Some(operation) = named(&document, operation) else { return };
     let (mut own, mut around) = (Vec::new(), Vec::new());
     for path in &missing {
-        let nullable = nullability(&document, operation, types, path);
+        let nullable = nullability(document, operation, types, path);
         // The part of the path that is left out, which is longer for an error in a list's item.
         let left_out = depth(&response.data, path);
         match nullable.iter().take(left_out).rposition(|nullable| *nullable) {
@@ -207,8 +154,7 @@ fn collect<'d>(
     for selection in &set.items {
         match &selection.node {
             Selection::Field(field) if field.node.response_key().node == key => {
-                let fields = parent.and_then(|parent| types.types.get(parent));
-                let ty = fields.and_then(|fields| fields.get(&field.node.name.node));
+                let ty = parent.and_then(|parent| types.of_field(parent, &field.node.name.node));
                 found.push((ty, &field.node.selection_set.node));
             }
             Selection::Field(_) => {}
@@ -228,10 +174,12 @@ fn collect<'d>(
 
 #[cfg(test)]
 mod tests {
+    use async_graphql::parser::parse_query;
     use async_graphql::{PathSegment, Response, ServerError, Value};
     use serde_json::{Value as Json, json};
 
     use super::{FieldTypes, fill};
+    use crate::executor::named;
 
     const SDL: &str = "
         interface Node { id: ID! }
@@ -251,7 +199,8 @@ mod tests {
             error.path = segments.collect();
             response.errors.push(error);
         }
-        fill(&mut response, &FieldTypes::read(SDL), query, None);
+        let document = parse_query(query).unwrap();
+        fill(&mut response, &FieldTypes::read(SDL), &document, named(&document, None).unwrap());
         response.data.into_json().unwrap()
     }
 

@@ -1,6 +1,7 @@
-//! Optional arguments that name the part of the data that a field is about: a project, a repository, a session, a user.
-//! Existing clients send `""` for a scope that they do not set, so an empty text means that the argument is absent. An
-//! argument or input field with such an id has the type [`OptionalId`], and an id in a filter is read by [`is_absent`].
+//! Optional arguments that clients may send without naming anything: the part of the data that a field is about (a
+//! project, a repository, a session, a user), a time, a position in a list. Existing clients send `""` for what they do
+//! not set, so an empty text means that the argument is absent. An argument or input field with an id has the type
+//! [`OptionalId`]; other texts are read by [`given`], and ids and times in a filter by [`is_absent`].
 
 use std::borrow::Cow;
 
@@ -15,17 +16,27 @@ pub(crate) struct OptionalId<T = String>(Option<T>);
 /// The GraphQL types that ids have in arguments: `String`, and `ID`.
 pub(crate) trait IdText: InputType {
     fn text(&self) -> &str;
+
+    fn of_text(text: String) -> Self;
 }
 
 impl IdText for String {
     fn text(&self) -> &str {
         self
     }
+
+    fn of_text(text: String) -> Self {
+        text
+    }
 }
 
 impl IdText for ID {
     fn text(&self) -> &str {
         self
+    }
+
+    fn of_text(text: String) -> Self {
+        Self(text)
     }
 }
 
@@ -47,9 +58,14 @@ impl<T: IdText> OptionalId<T> {
     }
 }
 
-/// Whether an id is no id, in an argument or in a filter.
-pub(crate) fn is_absent(id: &str) -> bool {
-    id.is_empty()
+/// Whether the text of an optional argument, or an id in a filter, means that it is absent.
+pub(crate) fn is_absent(text: &str) -> bool {
+    text.is_empty()
+}
+
+/// The text of an optional argument; none if it is absent.
+pub(crate) fn given(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| !is_absent(text))
 }
 
 impl<T: IdText> InputType for OptionalId<T> {
@@ -69,7 +85,10 @@ impl<T: IdText> InputType for OptionalId<T> {
 
     fn parse(value: Option<Value>) -> InputValueResult<Self> {
         let id = Option::<T>::parse(value).map_err(InputValueError::propagate)?;
-        Ok(Self(id.filter(|id| !is_absent(id.text()))))
+        let id = id.filter(|id| !is_absent(id.text()));
+        // No id contains NUL, and PostgreSQL's text cannot: as in filters, such an id is one of nothing.
+        let has_nul = id.as_ref().is_some_and(|id| id.text().contains('\0'));
+        Ok(Self(if has_nul { id.map(|id| T::of_text(id.text().replace('\0', "\u{fffd}"))) } else { id }))
     }
 
     fn to_value(&self) -> Value {
@@ -81,6 +100,10 @@ impl<T: IdText> InputType for OptionalId<T> {
     }
 }
 
+/// What the ids that Han gives to projects and repositories begin with.
+const PROJECT: &str = "prj_";
+const REPO: &str = "rep_";
+
 /// The project or repository of an argument `projectId`. Where a client has only a repository's id, it sends that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ProjectScope {
@@ -88,20 +111,26 @@ pub(crate) enum ProjectScope {
     Project(String),
     /// A repository's id.
     Repo(String),
-    /// A raw id, which may be either's.
+    /// A raw id that is not of Han's own form, which may be either's.
     Either(String),
 }
 
 impl ProjectScope {
     /// Reads an argument.
     pub(crate) fn of<T: IdText>(id: &OptionalId<T>) -> Option<Self> {
-        let id = id.get()?;
+        id.get().map(Self::of_id)
+    }
+
+    /// Reads an id, which is not empty.
+    pub(crate) fn of_id(id: &str) -> Self {
         let raw = |kind| (GlobalId::raw(kind, id) != id).then(|| GlobalId::raw(kind, id).to_owned());
-        Some(match (raw("Project"), raw("Repo")) {
+        match (raw("Project"), raw("Repo")) {
             (Some(project), _) => Self::Project(project),
             (None, Some(repo)) => Self::Repo(repo),
+            (None, None) if id.starts_with(PROJECT) => Self::Project(id.to_owned()),
+            (None, None) if id.starts_with(REPO) => Self::Repo(id.to_owned()),
             (None, None) => Self::Either(id.to_owned()),
-        })
+        }
     }
 
     /// The raw id.
@@ -125,6 +154,8 @@ mod tests {
         }
         let given = OptionalId::<ID>::parse(Some(Value::from("Project:p1"))).unwrap();
         assert_eq!(given.raw("Project"), Some("p1".to_owned()));
+        let nul = OptionalId::<ID>::parse(Some(Value::from("Project:\0"))).unwrap();
+        assert_eq!(nul.raw("Project"), Some("\u{fffd}".to_owned()), "PostgreSQL's text cannot contain it");
         assert!(OptionalId::<String>::parse(Some(Value::from(true))).is_err());
         assert_eq!(OptionalId::<String>::qualified_type_name(), "String");
         assert_eq!(OptionalId::<ID>::qualified_type_name(), "ID");
@@ -136,6 +167,8 @@ mod tests {
         assert_eq!(of(""), None);
         assert_eq!(of("Repo:r"), Some(ProjectScope::Repo("r".to_owned())));
         assert_eq!(of("Project:p"), Some(ProjectScope::Project("p".to_owned())));
+        assert_eq!(of("rep_1"), Some(ProjectScope::Repo("rep_1".to_owned())));
+        assert_eq!(of("prj_1"), Some(ProjectScope::Project("prj_1".to_owned())));
         assert_eq!(of("x"), Some(ProjectScope::Either("x".to_owned())));
     }
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use han_db::page::{Cursor, MessageCursor, PageRequest};
 use han_db::queries::calls;
 use han_db::queries::ingest::{Preparer, ReceivedBatch};
-use han_db::queries::tool_results::{self, Call, CallKind};
-use han_db::queries::{derived_events, file_changes, rebuild};
+use han_db::queries::tool_results::{self, Call};
+use han_db::queries::{derived_events, file_changes, hooks, rebuild};
 use han_testkit::{SeededEntropy, SyntheticSession, TestDatabase, both_databases};
 use han_transcript::fold::{LinePosition, SessionTotals};
 use han_transcript::record::{LineContext, ResultKind, TimeSource, project};
@@ -270,16 +270,19 @@ async fn everything(database: &TestDatabase, world: &World, files: &[File]) -> V
     rows.push(format!("{:?}", tool_results::agents_by_calls(&tx, &started).await.unwrap()));
     let call = |call_id: &str| Call {
         session_id: session.clone(),
-        kind: CallKind::Named(ResultKind::Tool),
+        kind: ResultKind::Tool,
         call_id: call_id.to_owned(),
     };
     let results = tool_results::by_calls(&tx, &["a1", "a2", "w1", "t1", "h1"].map(call)).await.unwrap();
     let results =
         results.iter().map(|(call, result)| (&call.call_id, result.success, result.message.cursor()));
     rows.push(format!("{:?}", results.collect::<Vec<_>>()));
-    let hook = Call { kind: CallKind::HookByName, ..call("test") };
-    let results = tool_results::by_calls(&tx, &[hook]).await.unwrap();
-    rows.push(format!("{:?}", results.iter().map(|(_, result)| result.message.cursor()).collect::<Vec<_>>()));
+    let events = hooks::runs_and_results(&tx, std::slice::from_ref(&session)).await.unwrap();
+    let pairs = hooks::pair(&events);
+    rows.push(format!(
+        "{:?}",
+        pairs.iter().map(|(run, result)| (&run.uuid, &result.uuid)).collect::<Vec<_>>()
+    ));
     let events = derived_events::between(&tx, &session, 0, i64::MAX).await.unwrap();
     rows.push(format!("{events:?}"));
     rows

@@ -12,8 +12,8 @@ use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
 use sha2::{Digest as _, Sha256};
-use tower::ServiceExt as _;
 use tower_http::services::ServeDir;
 
 use crate::problem::Problem;
@@ -21,8 +21,12 @@ use crate::problem::Problem;
 /// Vite puts files with a hash of the content in their names here, unless it is configured otherwise.
 const ASSETS: &str = "/assets";
 
-/// The length of a content hash in a file's name.
+/// The length of a content hash in a file's name, and the fewest parts that it falls into (see [`parts`]).
 const HASH_LENGTH: usize = 8;
+const HASH_PARTS: usize = 5;
+
+/// The path of the index page.
+const INDEX: &str = "/index.html";
 
 /// Marks, among a response's extensions, that it is the index page.
 #[derive(Clone, Copy, Debug)]
@@ -56,29 +60,40 @@ impl Client {
     }
 
     async fn respond(&self, request: Request) -> Response {
-        let path = request.uri().path().to_owned();
+        // One spelling of each path, so that none of them leads around the rules for it.
+        let Some(path) = plain(request.uri().path()) else { return not_found() };
         if self.api.contains(&path.as_str()) {
             return not_found();
         }
-        if path == "/" || path == "/index.html" {
+        if path == "/" || path == INDEX {
             return self.index();
         }
         let wants_page = request
             .headers()
             .get(ACCEPT)
             .is_some_and(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html")));
-        let mut response =
-            match ServeDir::new(&self.dir).append_index_html_on_directories(false).oneshot(request).await {
-                Ok(response) => response.map(Body::new),
-                Err(never) => match never {},
-            };
+        let mut files = ServeDir::new(&self.dir).append_index_html_on_directories(false);
+        let mut response = match files.try_call(request).await {
+            Ok(response) => response.map(Body::new),
+            Err(error) if is_missing(&error) => StatusCode::NOT_FOUND.into_response(),
+            Err(error) => {
+                tracing::error!(%error, path, "a file of the dashboard cannot be read");
+                Problem::internal().into_response()
+            }
+        };
         if response.status() == StatusCode::NOT_FOUND {
             let is_file = path.rsplit('/').next().is_some_and(|name| name.contains('.'));
             let is_page = !self.has_no_pages(&path) && (wants_page || !is_file);
             return if is_page { self.index() } else { not_found() };
         }
-        let is_immutable = is_below(&path, ASSETS) || has_content_hash(&path);
-        let caching = if is_immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
+        let is_there = response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED;
+        let caching = match is_there {
+            false => "no-store",
+            true if is_below(&path, ASSETS) || has_content_hash(&path) => {
+                "public, max-age=31536000, immutable"
+            }
+            true => "no-cache",
+        };
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(caching));
         response
     }
@@ -110,27 +125,78 @@ pub async fn fallback(
 }
 
 fn not_found() -> Response {
-    Problem::not_found("no route has this path").into_response()
+    Problem::not_found("no route has this path").header(CACHE_CONTROL, "no-store").into_response()
 }
 
-/// Whether a file is named `<name>-<hash>.<extension>` with the eight characters (base64url) of a bundler's hash. A word or
-/// a date of that length is no hash; a hash that looks like one (1 in 600) is revalidated, which is only slower.
+/// Whether an error says that there is no such file for us, or that no file can have this name: one that is too long, for
+/// instance.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::InvalidFilename
+            | io::ErrorKind::InvalidInput
+    )
+}
+
+/// The path that a file is looked up by: decoded, and without `.` and empty segments. `None` for one that leads upwards or
+/// is no text.
+fn plain(path: &str) -> Option<String> {
+    let decoded = percent_decode_str(path).decode_utf8().ok()?;
+    let segments = decoded.split('/').filter(|segment| !matches!(*segment, "" | "."));
+    let mut plain = String::with_capacity(decoded.len());
+    for segment in segments {
+        if segment == ".." {
+            return None;
+        }
+        plain.push('/');
+        plain.push_str(segment);
+    }
+    Some(if plain.is_empty() { "/".to_owned() } else { plain })
+}
+
+/// Whether a file is named `<name>-<hash>.<extension>` with the hash of a bundler: eight characters (base64url), among
+/// them small and capital letters, that read like nothing: they fall into at least five words and numbers. `Version2`,
+/// `Bold700i` and `Win11x64` have two to four, `1280x720` has no capital letter. More than half of all hashes pass; files
+/// with the others are revalidated, which is only slower.
 fn has_content_hash(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
-    let hash = name.split_once('.').and_then(|(stem, extension)| {
+    let name = name.strip_suffix(".map").unwrap_or(name);
+    let hash = name.rsplit_once('.').and_then(|(stem, extension)| {
         let (rest, hash) = stem.split_at_checked(stem.len().checked_sub(HASH_LENGTH)?)?;
         let named = rest.len() > 1 && rest.ends_with('-') && !extension.is_empty();
-        named.then_some(hash)
+        named.then_some(hash.as_bytes())
     });
     hash.is_some_and(|hash| {
-        let all = |is: fn(&u8) -> bool| hash.as_bytes().iter().all(is);
-        let is_word = hash.as_bytes().iter().skip(1).all(u8::is_ascii_lowercase)
-            && hash.starts_with(|first: char| first.is_ascii_alphabetic());
-        all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-            && !is_word
-            && !all(u8::is_ascii_uppercase)
-            && !all(u8::is_ascii_digit)
+        hash.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+            && hash.iter().any(u8::is_ascii_lowercase)
+            && hash.iter().any(u8::is_ascii_uppercase)
+            && parts(hash) >= HASH_PARTS
     })
+}
+
+/// The number of words (`word`, `Word`), abbreviations (`ABC`), numbers and separators in a row that make up a text.
+fn parts(text: &[u8]) -> usize {
+    let kind = |byte: u8| match byte {
+        b'a'..=b'z' => 'a',
+        b'A'..=b'Z' => 'A',
+        b'0'..=b'9' => '0',
+        _ => '-',
+    };
+    let kinds: Vec<char> = text.iter().copied().map(kind).collect();
+    let mut count = usize::from(!kinds.is_empty());
+    for (at, pair) in kinds.windows(2).enumerate() {
+        let begins = match pair {
+            // A capital begins a word, and ends an abbreviation only if that has several letters: `ABCdef`.
+            ['A', 'a'] => at > 0 && kinds.get(at - 1) == Some(&'A'),
+            [one, other] => one != other,
+            _ => false,
+        };
+        count += usize::from(begins);
+    }
+    count
 }
 
 fn is_below(path: &str, prefix: &str) -> bool {
@@ -177,20 +243,32 @@ fn inline_scripts(page: &str) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{has_content_hash, inline_scripts, policy};
+    use super::{has_content_hash, inline_scripts, plain, policy};
 
     #[test]
     fn files_with_a_content_hash_are_recognized_by_their_names() {
         for (path, expected) in [
             ("/app-Bx3_k-9Z.js", true),
             ("/static/media/logo-D4e5F6g7.svg", true),
+            ("/index.es-D4e5F6g7.js", true),
             ("/app-Bx3_k-9Z.js.map", true),
-            ("/app--x3_k-9Z.css", true),
+            ("/app--x3_K-9Z.css", true),
+            ("/app-kQzBfTRa.css", true),
             ("/app.js", false),
             ("/release-document.txt", false),
             ("/release-Document.txt", false),
             ("/the-LICENSES.txt", false),
             ("/photo-20260101.png", false),
+            ("/og-1200x630.png", false),
+            ("/screenshot-1280x720.png", false),
+            ("/schema-v1alpha1.json", false),
+            ("/config-Version2.json", false),
+            ("/font-Bold700i.woff2", false),
+            ("/setup-Win11x64.exe", false),
+            ("/chart-BarLine2.svg", false),
+            ("/voice-Mp3ToWav.js", false),
+            ("/report-Q3FY2026.pdf", false),
+            ("/photo-0e4b9f2a-8f3a2b1c.png", false),
             ("/app-1a2b.js", false),
             ("/app-Bx3_k-9Z", false),
             ("/-Bx3_k9Zq.js", false),
@@ -199,6 +277,27 @@ mod tests {
             ("/ü-ä3456789.js", false),
         ] {
             assert_eq!(has_content_hash(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_has_one_spelling() {
+        for (path, expected) in [
+            ("/", Some("/")),
+            ("//", Some("/")),
+            ("/./", Some("/")),
+            ("/%69ndex.html", Some("/index.html")),
+            ("//index.html", Some("/index.html")),
+            ("/./index.html", Some("/index.html")),
+            ("/%2e/index%2ehtml/", Some("/index.html")),
+            ("/%2Findex.html", Some("/index.html")),
+            ("/a/../index.html", None),
+            ("/..%2f..%2fetc%2fpasswd", None),
+            ("/a%ff", None),
+            ("/a%2", Some("/a%2")),
+            ("/sessions/%C3%A4", Some("/sessions/ä")),
+        ] {
+            assert_eq!(plain(path).as_deref(), expected, "{path}");
         }
     }
 

@@ -9,7 +9,7 @@ use han_db::entities::{HookEvent, NativeTask, Sentiment, SessionCounts, Task, To
 use han_db::queries::hooks::HookStats;
 use han_db::queries::usage::SessionUsage;
 use han_db::queries::{hooks, sentiments, tasks, todos, usage};
-use han_types::SessionId;
+use han_types::{MessageKey, SessionId};
 
 use super::Loaders;
 use crate::error::{ApiError, Result};
@@ -52,6 +52,9 @@ by_session! {
     /// The hook events of a session, in order.
     HooksOf => Arc<Vec<HookEvent>>, |tx, ids|
         grouped(hooks::by_sessions(tx, ids).await?, |hook| &hook.session_id);
+    /// The line of the result of each hook run of a session that has one.
+    HookResultsOf => Arc<HashMap<MessageKey, MessageKey>>, |tx, ids|
+        results_by_run(&hooks::runs_and_results(tx, ids).await?);
     /// The totals of a session's hooks.
     HookStatsOf => Arc<HookStats>, |tx, ids|
         one_each(hooks::stats_by_sessions(tx, ids).await?, |stats| &stats.session_id);
@@ -73,6 +76,25 @@ fn grouped<T>(rows: Vec<T>, session: impl Fn(&T) -> &String) -> HashMap<String, 
         groups.entry(session(&row).clone()).or_default().push(row);
     }
     groups.into_iter().map(|(session, rows)| (session, Arc::new(rows))).collect()
+}
+
+/// Groups hook events by session, and pairs them.
+fn results_by_run(events: &[HookEvent]) -> HashMap<String, Arc<HashMap<MessageKey, MessageKey>>> {
+    let line = |event: &HookEvent| {
+        Some(MessageKey {
+            session_id: event.session_id.parse().ok()?,
+            transcript: event.place.transcript.parse().ok()?,
+            uuid: event.uuid.clone(),
+        })
+    };
+    let sessions = events.chunk_by(|one, next| one.session_id == next.session_id);
+    sessions
+        .filter_map(|events| {
+            let pairs = hooks::pair(events).into_iter();
+            let lines = pairs.filter_map(|(run, result)| Some((line(run)?, line(result)?))).collect();
+            Some((events.first()?.session_id.clone(), Arc::new(lines)))
+        })
+        .collect()
 }
 
 /// Maps each session to its only row.

@@ -3,9 +3,9 @@
 
 use async_graphql::{Context, Object};
 
-use crate::context::operation;
 use crate::error::Result;
-use crate::machine::{MemoryQuestion, PluginKey, machine};
+use crate::machine::{MemoryQuestion, PluginKey, machine_to_change};
+use crate::optional_id::is_absent;
 use crate::types::machine::{MemoryQueryStartResult, PluginMutationResult, PluginScope};
 
 #[derive(Debug, Default)]
@@ -23,9 +23,9 @@ impl MachineMutation {
         #[graphql(desc = "Where it is installed.")] scope: PluginScope,
         #[graphql(desc = "Whether it is enabled from now on.")] enabled: bool,
     ) -> Result<Option<PluginMutationResult>> {
-        operation(ctx)?;
+        let machine = machine_to_change(ctx)?;
         let plugin = PluginKey { name, marketplace, scope };
-        machine(ctx).set_plugin_enabled(plugin, enabled).await.map(Some)
+        machine.set_plugin_enabled(plugin, enabled).await.map(Some)
     }
 
     /// Uninstalls a plugin. On a team server, `success` is false and `message` says why.
@@ -36,8 +36,8 @@ impl MachineMutation {
         #[graphql(desc = "The marketplace that it was installed from.")] marketplace: String,
         #[graphql(desc = "Where it is installed.")] scope: PluginScope,
     ) -> Result<Option<PluginMutationResult>> {
-        operation(ctx)?;
-        machine(ctx).remove_plugin(PluginKey { name, marketplace, scope }).await.map(Some)
+        let machine = machine_to_change(ctx)?;
+        machine.remove_plugin(PluginKey { name, marketplace, scope }).await.map(Some)
     }
 
     /// Starts to answer a question from the memory. On a team server, `success` is false and `message` says why.
@@ -48,8 +48,9 @@ impl MachineMutation {
         #[graphql(desc = "The question.")] question: String,
         #[graphql(desc = "The model that answers.")] model: Option<String>,
     ) -> Result<Option<MemoryQueryStartResult>> {
-        operation(ctx)?;
+        let machine = machine_to_change(ctx)?;
+        let model = model.filter(|model| !is_absent(model));
         let question = MemoryQuestion { project_path, question, model };
-        machine(ctx).start_memory_query(question).await.map(Some)
+        machine.start_memory_query(question).await.map(Some)
     }
 }

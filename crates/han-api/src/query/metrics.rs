@@ -6,7 +6,7 @@ use han_types::{RepoId, Timestamp};
 
 use crate::context::{Op, operation, prices};
 use crate::error::{ApiError, Result};
-use crate::optional_id::{OptionalId, ProjectScope};
+use crate::optional_id::{OptionalId, ProjectScope, given};
 use crate::types::metrics::activity::ActivityData;
 use crate::types::metrics::dashboard::DashboardAnalytics;
 use crate::types::metrics::tasks::{MetricsData, MetricsPeriod};
@@ -106,8 +106,8 @@ impl MetricsQuery {
         utc_offset_minutes: Option<i32>,
     ) -> Result<Option<TeamMetrics>> {
         let offset = offset(utc_offset_minutes)?;
-        let first = start_date.map(|text| day("startDate", &text, offset)).transpose()?;
-        let last = end_date.map(|text| day("endDate", &text, offset)).transpose()?;
+        let first = given(start_date.as_deref()).map(|text| day("startDate", text, offset)).transpose()?;
+        let last = given(end_date.as_deref()).map(|text| day("endDate", text, offset)).transpose()?;
         let Some(op) = operation(ctx)? else { return Ok(None) };
         let range = between(first, last, op.db().clock().now(), offset)?;
         let period = granularity.unwrap_or_default().into();

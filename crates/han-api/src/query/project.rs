@@ -39,7 +39,7 @@ impl ProjectQuery {
         #[graphql(desc = "Only rows that match.")] filter: Option<ProjectFilter>,
     ) -> Result<Vec<Project>> {
         let first = connection::first(first)?;
-        let filter = filter.map(ProjectFilter::filter).transpose()?;
+        let filter = filter.map(ProjectFilter::filter).transpose()?.flatten();
         let Some(op) = operation(ctx)? else { return Ok(Vec::new()) };
         let tx = op.tx().await?;
         let found = project_lists::recent_projects(tx, filter.as_ref(), first).await?;
@@ -55,7 +55,7 @@ impl ProjectQuery {
         #[graphql(desc = "Only rows that match.")] filter: Option<RepoFilter>,
     ) -> Result<Vec<Repo>> {
         let first = connection::first(first)?;
-        let filter = filter.map(RepoFilter::filter).transpose()?;
+        let filter = filter.map(RepoFilter::filter).transpose()?.flatten();
         let Some(op) = operation(ctx)? else { return Ok(Vec::new()) };
         let tx = op.tx().await?;
         let found = project_lists::recent_repos(tx, filter.as_ref(), first).await?;

@@ -1,14 +1,17 @@
 //! Search across the team's sessions. docs/SEARCH.md defines what a word is.
 
 use async_graphql::{Context, ID, InputObject, Object};
-use han_db::queries::search::{self, Within};
+use han_db::ScopedTx;
+use han_db::page::PageRequest;
+use han_db::queries::search::{self, HitCursor, Hits, Within};
 use han_transcript::words::Query;
-use han_types::Timestamp;
+use han_types::{RepoId, Timestamp};
 
 use crate::connection;
-use crate::context::operation;
+use crate::context::{Op, operation};
 use crate::error::{ApiError, Result};
-use crate::optional_id::OptionalId;
+use crate::loaders::ProjectsOf;
+use crate::optional_id::{OptionalId, ProjectScope, given};
 use crate::types::search::{MessageHitConnection, report_unreadable};
 
 #[derive(Debug, Default)]
@@ -19,7 +22,7 @@ pub(crate) struct SearchQuery;
 pub(crate) struct SearchFilter {
     /// Only in this session; global or raw id.
     session_id: OptionalId<ID>,
-    /// Only in sessions of this project; global or raw id.
+    /// Only in sessions of this project, or of the projects of this repository; global or raw id.
     project_id: OptionalId<ID>,
     /// Only in sessions that this user pushed; global or raw id.
     user_id: OptionalId<ID>,
@@ -29,25 +32,71 @@ pub(crate) struct SearchFilter {
     until: Option<String>,
 }
 
+/// A time of the filter; none if it is absent.
+fn time(name: &'static str, text: Option<&str>) -> Result<Option<i64>> {
+    let parsed = given(text).map(|text| {
+        let time = Timestamp::parse_rfc3339(text);
+        time.map(|time| time.0)
+            .ok_or_else(|| ApiError::bad(name, "it must be an RFC 3339 time, such as 2026-02-11T20:36:45Z"))
+    });
+    parsed.transpose()
+}
+
 impl SearchFilter {
-    fn within(self) -> Result<Within> {
-        let time = |name, text: Option<String>| {
-            let parsed = text.map(|text| {
-                let time = Timestamp::parse_rfc3339(&text);
-                time.map(|time| time.0).ok_or_else(|| {
-                    ApiError::bad(name, "it must be an RFC 3339 time, such as 2026-02-11T20:36:45Z")
-                })
-            });
-            parsed.transpose()
-        };
+    /// Where to search, without the project.
+    fn within(&self) -> Result<Within> {
         Ok(Within {
             session_id: self.session_id.raw("Session"),
-            project_id: self.project_id.raw("Project"),
+            project_id: None,
             user_id: self.user_id.raw("User"),
-            from: time("filter.since", self.since)?,
-            to: time("filter.until", self.until)?,
+            from: time("filter.since", self.since.as_deref())?,
+            to: time("filter.until", self.until.as_deref())?,
         })
     }
+
+    /// The projects to search in; `None` for all.
+    async fn projects(&self, op: &Op) -> Result<Option<Vec<String>>> {
+        let (project, repo) = match ProjectScope::of(&self.project_id) {
+            None => return Ok(None),
+            Some(ProjectScope::Project(id)) => (Some(id), None),
+            Some(ProjectScope::Repo(id)) => (None, Some(id)),
+            Some(ProjectScope::Either(id)) => (Some(id.clone()), Some(id)),
+        };
+        let mut projects: Vec<String> = project.into_iter().collect();
+        if let Some(Ok(repo)) = repo.map(|id| id.parse::<RepoId>()) {
+            let of_repo = op.loader().load_one(ProjectsOf(repo)).await?.unwrap_or_default();
+            projects.extend(of_repo.iter().map(|project| project.id.clone()));
+        }
+        Ok(Some(projects))
+    }
+}
+
+/// A page of hits in several projects: the newest of all of them. Each project is searched up to some hit; what follows
+/// the newest of these ends is not known yet, so the page ends there.
+async fn search_projects(
+    tx: &ScopedTx,
+    query: &Query,
+    within: &Within,
+    projects: Vec<String>,
+    request: &PageRequest<HitCursor>,
+) -> Result<Hits> {
+    let mut found = Hits::default();
+    for project_id in projects {
+        let within = Within { project_id: Some(project_id), ..within.clone() };
+        let of_project = search::search(tx, query, &within, request).await?;
+        found.hits.extend(of_project.hits);
+        found.unreadable += of_project.unreadable;
+        found.next = found.next.max(of_project.next);
+    }
+    found.hits.sort_by(|one, other| other.cursor.cmp(&one.cursor));
+    if let Some(end) = &found.next {
+        found.hits.retain(|hit| hit.cursor >= *end);
+    }
+    if found.hits.len() > request.first {
+        found.hits.truncate(request.first);
+        found.next = found.hits.last().map(|hit| hit.cursor.clone());
+    }
+    Ok(found)
 }
 
 /// Search.
@@ -66,9 +115,13 @@ impl SearchQuery {
     ) -> Result<MessageHitConnection> {
         let query = Query::parse(&query).map_err(|error| ApiError::bad("query", error))?;
         let request = connection::page(after.as_deref(), first)?;
-        let within = filter.unwrap_or_default().within()?;
+        let filter = filter.unwrap_or_default();
+        let within = filter.within()?;
         let Some(op) = operation(ctx)? else { return Ok(MessageHitConnection::new(None, Vec::new(), None)) };
-        let found = search::search(op.tx().await?, &query, &within, &request).await?;
+        let found = match filter.projects(&op).await? {
+            None => search::search(op.tx().await?, &query, &within, &request).await?,
+            Some(projects) => search_projects(op.tx().await?, &query, &within, projects, &request).await?,
+        };
         report_unreadable(ctx, found.unreadable);
         Ok(MessageHitConnection::new(Some(op), found.hits, found.next))
     }

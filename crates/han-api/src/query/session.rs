@@ -41,7 +41,7 @@ impl SessionQuery {
         #[graphql(desc = "Only rows that match.")] filter: Option<SessionFilter>,
     ) -> Result<SessionConnection> {
         let request = connection::page::<SessionCursor>(after.as_deref(), first)?;
-        let filter = filter.map(SessionFilter::filter).transpose()?;
+        let filter = filter.map(SessionFilter::filter).transpose()?.flatten();
         let Some(op) = operation(ctx)? else { return Ok(SessionConnection::empty()) };
         let page = sessions::page(op.tx().await?, filter.as_ref(), &request).await?;
         let edges = page.rows.into_iter().map(|row| SessionEdge::new(&op, Arc::new(row))).collect();

@@ -3,10 +3,11 @@
 use async_graphql::{Context, ID, Object};
 use han_db::page::MAX_PAGE;
 use han_db::queries::{api_keys, invites, memberships, teams, users};
-use han_types::{GlobalId, Role};
+use han_types::Role;
 
 use crate::context::{caller, database};
 use crate::error::{ApiError, Result};
+use crate::optional_id::OptionalId;
 use crate::team::{self, ONLY_ADMINS};
 use crate::types::team::{ApiKey, Team, TeamInvite, TeamMember};
 use crate::types::user::User;
@@ -61,9 +62,8 @@ impl TeamsQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The team's id, global or raw.")] team_id: ID,
-        #[graphql(desc = "The last member of the previous page: a user's id, global or raw.")] after: Option<
-            ID,
-        >,
+        #[graphql(desc = "The last member of the previous page: a user's id, global or raw.")]
+        after: OptionalId<ID>,
         #[graphql(desc = "The number of members, 1 to 500. The default is 500.")] first: Option<i32>,
     ) -> Result<Option<Vec<TeamMember>>> {
         let caller = caller(ctx)?;
@@ -75,7 +75,7 @@ impl TeamsQuery {
                 .filter(|first| (1..=MAX_PAGE).contains(first))
                 .ok_or_else(|| ApiError::bad("first", format!("ask for 1 to {MAX_PAGE}")))?,
         };
-        let after = after.map(|id| GlobalId::raw("User", &id).parse()).transpose();
+        let after = after.raw("User").map(|id| id.parse()).transpose();
         let after = after.map_err(|error| ApiError::bad("after", error))?;
         let db = database(ctx)?;
         let scope = team::scope_in(db, caller.actor(), &team_id).await?.scope;

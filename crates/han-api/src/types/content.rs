@@ -1,7 +1,6 @@
 //! Content blocks: the parts of a message. The result of a tool use is nested in it.
 
 use async_graphql::{ComplexObject, Context, Enum, Interface, SimpleObject};
-use han_db::queries::tool_results::CallKind;
 use han_transcript::ToolCategory as Category;
 use han_transcript::record::ResultKind;
 use han_transcript::view::{self, Block, ResultView};
@@ -163,14 +162,14 @@ pub struct ToolUseBlock {
 impl ToolUseBlock {
     /// Its result; null until it arrives.
     async fn result(&self, ctx: &Context<'_>) -> Result<Option<ToolResultBlock>> {
-        let kind = CallKind::Named(ResultKind::Tool);
+        let kind = ResultKind::Tool;
         let found = result::of_call(&self.op, &self.session_id, kind, &self.tool_call_id).await?;
         let Some(found) = found.first() else { return Ok(None) };
         let shown = |view| match view {
             ResultView::Tool(result) if result.tool_call_id == self.tool_call_id => Some(result.into()),
             _ => None,
         };
-        error::or_null(ctx, result::views(found).map(|views| views.into_iter().find_map(shown)))
+        error::or_null(ctx, result::views(&found.message).map(|views| views.into_iter().find_map(shown)))
     }
 
     /// The id of the subagent that it started, for `Session.messages(agentId:)`.

@@ -12,7 +12,7 @@ pub struct HookStats {
     passed_hooks: i64,
     /// The number of hooks that failed. Some report neither.
     failed_hooks: i64,
-    /// Passed ÷ (passed + failed), from 0 to 1; null if no hook reports either.
+    /// Passed ÷ (passed + failed), in percent: 0 to 100; null if no hook reports either.
     pass_rate: Option<f64>,
     /// The sum of the reported durations in milliseconds.
     total_duration_ms: i64,

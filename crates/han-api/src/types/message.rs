@@ -7,17 +7,16 @@ use std::sync::Arc;
 
 use async_graphql::{ComplexObject, Context, ID, Interface, SimpleObject};
 use han_db::entities;
-use han_db::page::{Cursor as _, MessageCursor};
-use han_db::queries::tool_results::CallKind;
+use han_db::page::Cursor as _;
 use han_transcript::line_text;
 use han_transcript::record::ResultKind;
 use han_transcript::view::{self, MessageView, ResultView, UnknownEventView};
-use han_types::{GlobalId, MessageKey, SessionId, Timestamp};
+use han_types::{GlobalId, MessageKey, Timestamp};
 
 use crate::connection::connection;
 use crate::context::Op;
 use crate::error::{self, ApiError, Result};
-use crate::loaders::SentimentOf;
+use crate::loaders::{HookResultsOf, SentimentOf};
 use crate::types::content::{self, ContentBlock};
 use crate::types::result::{self, ExposedToolResult, HookResult, McpToolResult};
 use crate::types::sentiment::SentimentAnalysis;
@@ -69,14 +68,12 @@ struct Common<'a> {
 #[derive(Clone, Debug)]
 struct Origin {
     op: Op,
-    session_id: SessionId,
-    uuid: String,
-    cursor: MessageCursor,
+    key: MessageKey,
 }
 
 impl Origin {
     async fn sentiment(&self) -> Result<Option<SentimentAnalysis>> {
-        let of = SentimentOf { session_id: self.session_id.clone(), prompt: self.uuid.clone() };
+        let of = SentimentOf { session_id: self.key.session_id.clone(), prompt: self.key.uuid.clone() };
         Ok(self.op.loader().load_one(of).await?.map(|found| SentimentAnalysis::from(&*found)))
     }
 }
@@ -138,12 +135,7 @@ macro_rules! messages {
 
 impl Common<'_> {
     fn origin(&self) -> Origin {
-        Origin {
-            op: Op::clone(self.op),
-            session_id: self.row.key.session_id.clone(),
-            uuid: self.row.key.uuid.clone(),
-            cursor: self.row.cursor(),
-        }
+        Origin { op: Op::clone(self.op), key: self.row.key.clone() }
     }
 
     fn blocks(&self, blocks: Vec<view::Block>) -> Vec<ContentBlock> {
@@ -644,15 +636,15 @@ prompts! {
 impl McpToolCallMessage {
     /// Its result; null until it arrives.
     async fn result(&self, ctx: &Context<'_>) -> Result<Option<McpToolResult>> {
-        let kind = CallKind::Named(ResultKind::Mcp);
+        let kind = ResultKind::Mcp;
         let call_id = self.call_id.as_deref().unwrap_or_default();
-        let found = result::of_call(&self.complex.op, &self.complex.session_id, kind, call_id).await?;
+        let found = result::of_call(&self.complex.op, &self.complex.key.session_id, kind, call_id).await?;
         let Some(found) = found.first() else { return Ok(None) };
         let shown = |view| match view {
             ResultView::Mcp(result) => Some(McpToolResult::new(&found.message, result)),
             _ => None,
         };
-        error::or_null(ctx, result::views(found).map(|views| views.into_iter().find_map(shown)))
+        error::or_null(ctx, result::views(&found.message).map(|views| views.into_iter().find_map(shown)))
     }
 }
 
@@ -660,39 +652,34 @@ impl McpToolCallMessage {
 impl ExposedToolCallMessage {
     /// Its result; null until it arrives.
     async fn result(&self, ctx: &Context<'_>) -> Result<Option<ExposedToolResult>> {
-        let kind = CallKind::Named(ResultKind::Exposed);
+        let kind = ResultKind::Exposed;
         let call_id = self.call_id.as_deref().unwrap_or_default();
-        let found = result::of_call(&self.complex.op, &self.complex.session_id, kind, call_id).await?;
+        let found = result::of_call(&self.complex.op, &self.complex.key.session_id, kind, call_id).await?;
         let Some(found) = found.first() else { return Ok(None) };
         let shown = |view| match view {
             ResultView::Exposed(result) => Some(ExposedToolResult::new(&found.message, result)),
             _ => None,
         };
-        error::or_null(ctx, result::views(found).map(|views| views.into_iter().find_map(shown)))
+        error::or_null(ctx, result::views(&found.message).map(|views| views.into_iter().find_map(shown)))
     }
 }
 
 #[ComplexObject]
 impl HookRunMessage {
-    /// Its result; null until it arrives. It is the one that names this run, else the next one of the same hook that
-    /// names no run.
+    /// Its result; null until it arrives. It is the first one that names this run. A result that names no run belongs to
+    /// the earliest run before it, of the same hook, plugin and directory, that has no other result.
     async fn result(&self, ctx: &Context<'_>) -> Result<Option<HookResult>> {
-        let Origin { op, session_id, cursor, .. } = &self.complex;
-        let run_id = self.hook_run_id.as_deref().unwrap_or_default();
-        let named = result::of_call(op, session_id, CallKind::Named(ResultKind::Hook), run_id).await?;
-        if let Some(found) = named.first() {
-            return error::or_null(ctx, hook_result(found));
-        }
-        let hook = self.hook.as_deref().unwrap_or_default();
-        let unnamed = result::of_call(op, session_id, CallKind::HookByName, hook).await?;
-        let mut later = unnamed.iter().filter(|found| found.message.cursor() > *cursor);
-        error::or_null(ctx, later.next().map_or(Ok(None), hook_result))
+        let Origin { op, key } = &self.complex;
+        let results = op.loader().load_one(HookResultsOf(key.session_id.clone())).await?.unwrap_or_default();
+        let Some(line) = results.get(key) else { return Ok(None) };
+        let Some(line) = op.loader().load_one(line.clone()).await? else { return Ok(None) };
+        error::or_null(ctx, hook_result(&line))
     }
 }
 
-fn hook_result(found: &entities::ToolResult) -> Result<Option<HookResult>> {
-    Ok(result::views(found)?.into_iter().find_map(|view| match view {
-        ResultView::Hook(outcome) => Some(HookResult::new(&found.message, outcome)),
+fn hook_result(line: &entities::Message) -> Result<Option<HookResult>> {
+    Ok(result::views(line)?.into_iter().find_map(|view| match view {
+        ResultView::Hook(outcome) => Some(HookResult::new(line, outcome)),
         _ => None,
     }))
 }

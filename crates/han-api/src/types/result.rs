@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use async_graphql::SimpleObject;
 use han_db::entities::{Message, ToolResult};
-use han_db::queries::tool_results::{Call, CallKind};
+use han_db::queries::tool_results::Call;
 use han_transcript::line_text;
+use han_transcript::record::ResultKind;
 use han_transcript::view::{self, CallResult, HookOutcome, ResultView};
 use han_types::{GlobalId, SessionId};
 
@@ -86,7 +87,7 @@ impl HookResult {
 pub(crate) async fn of_call(
     op: &Op,
     session_id: &SessionId,
-    kind: CallKind,
+    kind: ResultKind,
     call_id: &str,
 ) -> Result<Arc<Vec<ToolResult>>> {
     if call_id.is_empty() {
@@ -96,11 +97,11 @@ pub(crate) async fn of_call(
     Ok(op.loader().load_one(call).await?.unwrap_or_default())
 }
 
-/// The content of a stored result.
+/// The results in a line.
 ///
 /// # Errors
 /// `CONTENT_UNREADABLE`.
-pub(crate) fn views(found: &ToolResult) -> Result<Vec<ResultView>> {
-    let body = found.message.body.as_deref().ok_or(ApiError::ContentUnreadable)?;
+pub(crate) fn views(line: &Message) -> Result<Vec<ResultView>> {
+    let body = line.body.as_deref().ok_or(ApiError::ContentUnreadable)?;
     Ok(view::results(&line_text(body)))
 }

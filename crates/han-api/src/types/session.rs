@@ -324,7 +324,7 @@ impl Session {
     ) -> Result<MessageConnection> {
         let session_id = self.id_of()?;
         let request = connection::page(after.as_deref(), first)?;
-        let filter = filter.map(MessageFilter::filter).transpose()?;
+        let filter = filter.map(MessageFilter::filter).transpose()?.flatten();
         let agent_id = agent_id.raw("Agent").or_else(|| self.subagent.clone());
         let list = Arc::new(MessageList { include_progress, agent_id, filter });
         let is_whole_list = list.filter.is_none() && list.agent_id.is_none() && !include_progress;

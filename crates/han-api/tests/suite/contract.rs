@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::corpus::{self, RICH};
 use crate::live::Watch;
 use crate::operations::{Arguments, Coverage, SDL, Shapes};
-use crate::support::World;
+use crate::support::{Checkout, World};
 
 /// The responses of one world to all operations.
 struct ResponseLog {
@@ -300,6 +300,21 @@ both_databases!(
     }
 );
 
+/// A short operation on the list that an argument filters, and its root field.
+fn filtered_list(argument: &str) -> Option<(&'static str, String)> {
+    let (list, items) = match argument {
+        "Query.sessions.filter" => ("sessions", "totalCount edges { node { id } }"),
+        "Query.projects.filter" => ("projects", "id"),
+        "Query.repos.filter" => ("repos", "id"),
+        "Session.messages.filter" => {
+            let messages = "messages(first: 20, filter: FILTER) { totalCount edges { node { id } } }";
+            return Some(("session", format!("session(id: \"{RICH}\") {{ {messages} }}")));
+        }
+        _ => return None,
+    };
+    Some((list, format!("{list}(first: 20, filter: FILTER) {{ {items} }}")))
+}
+
 /// Why a field is null, empty or zero in every response. Each such field needs a reason here.
 fn reason(field: &str) -> Option<&'static str> {
     const MACHINE: &str = "known only on the developer's machine: see `schemas`";
@@ -358,13 +373,14 @@ fn reason(field: &str) -> Option<&'static str> {
 }
 
 both_databases!(
-    async fn an_empty_scope_is_an_absent_one(db: TestDatabase) {
+    async fn an_empty_argument_is_an_absent_one(db: TestDatabase) {
         let shapes = Shapes::read(SDL);
         let world = World::seeded(&db, 1).await;
         corpus::push(&world, false).await;
         let needed = Names::of(&world).await.needed();
         let mut compared = BTreeSet::new();
-        for (scope, empty) in shapes.empty_scopes() {
+        let mut without_any: BTreeMap<String, Value> = BTreeMap::new();
+        for (scope, empty) in shapes.empty_arguments() {
             // The key of an input object's field is that of the argument, then the field.
             let argument = scope.split(' ').next().unwrap().to_owned();
             for field in shapes.fields("Query") {
@@ -372,14 +388,26 @@ both_databases!(
                 let mut arguments = needed.clone();
                 arguments.insert(argument.clone(), empty.clone());
                 let with = shapes.field("Query", field, &arguments).unwrap();
-                if with != without {
-                    let without = world.ask(&format!("query {{ {without} }}"), json!({})).await;
-                    let with = world.ask(&format!("query {{ {with} }}"), json!({})).await;
-                    if let Some(difference) = difference("", &without, &with) {
-                        panic!("{} with an empty {scope}: {difference}", field.name.node);
-                    }
-                    compared.insert(scope.clone());
+                if with == without {
+                    continue;
                 }
+                let (with, without) = match filtered_list(&argument) {
+                    // There are many filters, and what a list contains says whether it is the same.
+                    Some((of, list)) if of == field.name.node.as_str() => {
+                        (list.replace("FILTER", &empty), list.replace("FILTER", "null"))
+                    }
+                    Some(_) => continue,
+                    None => (with, without),
+                };
+                if !without_any.contains_key(&without) {
+                    let answer = world.ask(&format!("query {{ {without} }}"), json!({})).await;
+                    without_any.insert(without.clone(), answer);
+                }
+                let with = world.ask(&format!("query {{ {with} }}"), json!({})).await;
+                if let Some(difference) = difference("", &without_any[&without], &with) {
+                    panic!("{} with an empty {scope}, {empty}: {difference}", field.name.node);
+                }
+                compared.insert(scope.clone());
             }
         }
         let expected = [
@@ -387,12 +415,21 @@ both_databases!(
             "Query.activity.repoId",
             "Query.dashboardAnalytics.projectId",
             "Query.metrics.repoId",
-            "Query.projects.filter repoId",
-            "Query.searchMessages.filter sessionId",
-            "Query.sessions.filter ownerId",
+            "Query.projects.filter repoId {}",
+            "Query.projects.filter repo repoId {_contains: \"\"}",
+            "Query.searchMessages.filter sessionId ",
+            "Query.searchMessages.filter since ",
+            "Query.sessions.after",
+            "Query.sessions.filter ownerId {_ne: \"\"}",
+            "Query.sessions.filter project repo repoId {_eq: \"\", _in: [\"\"]}",
+            "Query.sessions.filter startedAt ",
+            "Query.sessions.filter _not projectId {_eq: \"\", _in: [\"\"]}",
+            "Query.sessions.filter _or project {}",
             "Query.settings.projectId",
+            "Query.teamMembers.after",
+            "Query.teamMetrics.endDate",
             "Session.messages.agentId",
-            "Session.messages.filter agentId",
+            "Session.messages.filter agentId {_notIn: [\"\"]}",
         ];
         for scope in expected {
             assert!(compared.contains(scope), "{scope} is not among {compared:#?}");
@@ -427,6 +464,108 @@ both_databases!(
         }
         assert_eq!(ask(format!("projectId: \"Project:{project}\", repoId: \"{repo}\"")).await, of_project);
         assert_eq!(ask("projectId: \"elsewhere\"".to_owned()).await["totalMessages"], 0);
+    }
+);
+
+both_databases!(
+    async fn a_repository_in_a_projects_place_filters_lists_and_searches(db: TestDatabase) {
+        let world = World::new(&db).await;
+        // Two checkouts of one repository, and one of another.
+        let prompt = |n: usize| {
+            json!({ "type": "user", "uuid": format!("u{n}"), "timestamp": format!("2026-01-01T00:00:{n:02}.000Z"),
+                    "message": { "role": "user", "content": format!("needle {n}") } })
+            .to_string()
+        };
+        let other = Checkout { path: "/home/dev/cellar", remote: "git@example.com:team/cellar.git" };
+        for (n, session) in [(0, "a1"), (1, "b1"), (2, "a2"), (3, "b2"), (4, "a3"), (5, "b3"), (6, "a4")] {
+            let path = if session.starts_with('a') { "/home/dev/orchard" } else { "/home/dev/orchard-2" };
+            world.push_from(session, "main", path, &[prompt(n), prompt(n + 20)]).await;
+        }
+        world.push_as(&world.ada.scope, "c1", "main", &other, &[prompt(9)]).await;
+        corpus::index(&world).await;
+        let found = world.ask("{ session(id: \"a1\") { project { projectId repoId } } }", json!({})).await;
+        let project = found["session"]["project"]["projectId"].as_str().unwrap();
+        let repo = found["session"]["project"]["repoId"].as_str().unwrap();
+
+        let query = "query($filter: SessionFilter) { sessions(filter: $filter) { totalCount } }";
+        let sessions = async |filter: Value| {
+            world.ask(query, json!({ "filter": filter })).await["sessions"]["totalCount"].as_i64().unwrap()
+        };
+        for repo in [repo.to_owned(), format!("Repo:{repo}")] {
+            for (filter, count) in [
+                (json!({ "projectId": { "_eq": repo } }), 7),
+                (json!({ "projectId": { "_in": [repo, ""] } }), 7),
+                (json!({ "projectId": { "_in": [repo, "Project:none"] } }), 7),
+                (json!({ "projectId": { "_ne": repo } }), 1),
+                (json!({ "projectId": { "_notIn": [repo] } }), 1),
+                (json!({ "projectId": { "_eq": repo, "_ne": project } }), 3),
+                (json!({ "_not": { "projectId": { "_eq": repo } } }), 1),
+                (json!({ "project": { "projectId": { "_eq": repo } } }), 7),
+                (json!({ "projectId": { "_in": [] } }), 0),
+                (json!({ "projectId": { "_eq": project } }), 4),
+                (json!({ "projectId": { "_eq": format!("Project:{project}") } }), 4),
+                (json!({ "projectId": { "_eq": "neither" } }), 0),
+                (json!({ "projectId": { "_in": vec![repo.clone(); 1000] } }), 7),
+            ] {
+                assert_eq!(sessions(filter.clone()).await, count, "{filter}");
+            }
+            // Each page ends where all of the repository's projects were searched to.
+            let query = "query($project: ID, $first: Int, $after: String) { searchMessages(query: \"needle\", first: $first,
+                after: $after, filter: { projectId: $project }) { edges { node { messageId } }
+                pageInfo { hasNextPage endCursor } } }";
+            let hits = async |project: Value, first: usize| {
+                let (mut ids, mut after) = (Vec::new(), Value::Null);
+                loop {
+                    let variables = json!({ "project": project, "first": first, "after": after });
+                    let page = world.ask(query, variables).await["searchMessages"].take();
+                    let edges = page["edges"].as_array().unwrap();
+                    assert!(edges.len() <= first);
+                    ids.extend(
+                        edges.iter().map(|edge| edge["node"]["messageId"].as_str().unwrap().to_owned()),
+                    );
+                    if page["pageInfo"]["hasNextPage"] == json!(false) {
+                        return ids;
+                    }
+                    after = page["pageInfo"]["endCursor"].clone();
+                }
+            };
+            let mut expected = hits(Value::Null, 50).await;
+            assert_eq!(expected.len(), 15);
+            expected.retain(|id| !id.contains(":c1~"));
+            for first in [1, 2, 3, 5, 13, 14, 50] {
+                assert_eq!(hits(json!(repo), first).await, expected, "pages of {first}");
+            }
+            assert_eq!(hits(json!(project), 3).await.len(), 8);
+            assert!(hits(json!("Repo:none"), 3).await.is_empty());
+        }
+    }
+);
+
+both_databases!(
+    async fn an_id_with_nul_is_one_of_nothing(db: TestDatabase) {
+        let world = World::new(&db).await;
+        world.push_samples().await;
+        corpus::index(&world).await;
+        for field in [
+            "searchMessages(query: \"the\", filter: { sessionId: $id }) { edges { cursor } }",
+            "searchMessages(query: \"the\", filter: { projectId: $id }) { edges { cursor } }",
+            "searchMessages(query: \"the\", filter: { userId: $id }) { edges { cursor } }",
+            "sessions(filter: { projectId: { _eq: $text } }) { edges { cursor } }",
+            "sessions(filter: { ownerId: { _in: [$text] } }) { edges { cursor } }",
+        ] {
+            for id in ["\0", "a\0", "Project:\0", "Repo:a\0b"] {
+                let (name, ty) = if field.contains("$text") { ("text", "String!") } else { ("id", "ID") };
+                let query = format!("query(${name}: {ty}) {{ found: {field} }}");
+                let found = world.ask(&query, json!({ name: id })).await;
+                assert_eq!(found["found"]["edges"], json!([]), "{field} {id:?}");
+            }
+        }
+        for figures in
+            ["activity(projectId: $id) { totalMessages }", "activity(repoId: $id) { totalMessages }"]
+        {
+            let query = format!("query($id: String) {{ found: {figures} }}");
+            assert_eq!(world.ask(&query, json!({ "id": "a\0" })).await["found"]["totalMessages"], 0);
+        }
     }
 );
 

@@ -44,10 +44,15 @@ pub async fn push(world: &World, with_real: bool) -> Vec<String> {
     if with_real && let Some(real) = fixtures::real_transcripts() {
         sessions.extend(push_real(world, &real.join("projects")).await);
     }
+    index(world).await;
+    sessions
+}
+
+/// Makes all lines known to searches.
+pub async fn index(world: &World) {
     for due in search::due(&world.db, None, 100).await.unwrap() {
         while !search::index(&world.db, &due).await.unwrap() {}
     }
-    sessions
 }
 
 async fn push_real(world: &World, projects: &Path) -> Vec<String> {

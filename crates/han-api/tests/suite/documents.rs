@@ -123,6 +123,103 @@ both_databases!(
 );
 
 both_databases!(
+    async fn selections_with_one_key_are_merged_although_one_fails(db: TestDatabase) {
+        let world = World::new(&db).await;
+        world.push_samples().await;
+        let id = "5b1f0c52-7c1e-4b58-9d0a-3f6f3f1f9a01";
+        let fails = "searchMessages(query: \"\") { __typename }";
+        let expected = json!({ "searchMessages": null, "sessionId": id });
+        for (query, at) in [
+            ("{ session(id: ID) { FAILS } session(id: ID) { sessionId } }", "/session"),
+            ("{ session(id: ID) { sessionId } session(id: ID) { FAILS } }", "/session"),
+            (
+                "{ ...A ...B } fragment A on Query { session(id: ID) { FAILS } }
+                fragment B on Query { session(id: ID) { sessionId } }",
+                "/session",
+            ),
+            (
+                "{ node(id: ID) { ... on Session { FAILS } } node(id: ID) { ...A } } fragment A on Session { sessionId }",
+                "/node",
+            ),
+            (
+                "{ sessions(first: 1, filter: { sessionId: { _eq: ID } }) { edges { node { FAILS } } }
+                sessions(first: 1, filter: { sessionId: { _eq: ID } }) { edges { node { sessionId } } } }",
+                "/sessions/edges/0/node",
+            ),
+            (
+                "{ sessions(first: 1, filter: { sessionId: { _eq: ID } }) { edges { node { FAILS } ...E } } }
+                fragment E on SessionEdge { node { sessionId } }",
+                "/sessions/edges/0/node",
+            ),
+        ] {
+            let query = query.replace("ID", &format!("\"{id}\"")).replace("FAILS", fails);
+            let response = world.response(world.ada.context(), &query, json!({})).await;
+            assert_eq!(codes(&response), ["BAD_USER_INPUT"], "{query}: {:?}", response.errors);
+            let data = response.data.into_json().unwrap();
+            assert_eq!(data.pointer(at), Some(&expected), "{query}: {data}");
+        }
+    }
+);
+
+both_databases!(
+    async fn an_object_of_which_nothing_is_selected_is_empty(db: TestDatabase) {
+        let world = World::new(&db).await;
+        let id = world.push_samples().await.remove(0);
+        for (query, expected) in [
+            ("{ node(id: ID) { ... on Project { path } } }", json!({ "node": {} })),
+            ("{ node(id: ID) { ...P } } fragment P on Project { path }", json!({ "node": {} })),
+            ("{ session(id: ID) { sessionId @skip(if: true) } }", json!({ "session": {} })),
+            ("{ session(id: ID) { ... @include(if: false) { sessionId } } }", json!({ "session": {} })),
+            ("{ node(id: ID) { ... on Session { sessionId @skip(if: true) } } }", json!({ "node": {} })),
+            ("{ session(id: ID) @skip(if: true) { sessionId } }", json!({})),
+            ("{ node(id: \"Session:none\") { ... on Project { path } } }", json!({ "node": null })),
+            (
+                "{ sessions(first: 1) { edges { node { id @skip(if: true) } } } }",
+                json!({ "sessions": { "edges": [{ "node": {} }] } }),
+            ),
+        ] {
+            let query = query.replace("ID", &format!("\"{id}\""));
+            assert_eq!(world.ask(&query, json!({})).await, expected, "{query}");
+        }
+    }
+);
+
+/// The response keys of an answer's objects, in order.
+fn keys(value: &async_graphql::Value) -> Vec<String> {
+    match value {
+        async_graphql::Value::Object(fields) => {
+            fields.iter().flat_map(|(key, value)| [vec![key.to_string()], keys(value)].concat()).collect()
+        }
+        async_graphql::Value::List(items) => items.iter().flat_map(keys).collect(),
+        _ => Vec::new(),
+    }
+}
+
+both_databases!(
+    async fn response_keys_have_the_order_of_the_query(db: TestDatabase) {
+        let world = World::new(&db).await;
+        world.push_samples().await;
+        let query = "{ sessions(first: 1) { totalCount edges { node { project { name } hookStats { totalHooks } sessionId
+            messages(first: 2) { totalCount pageInfo { hasNextPage } edges { node { ...M __typename } cursor } } date
+            user: id } } }
+            projects(first: 1) { totalSessions id } me { id } activity { totalMessages } }
+            fragment M on Message { uuid rawJson id }";
+        let expected = "sessions totalCount edges node project name hookStats totalHooks sessionId messages totalCount pageInfo \
+            hasNextPage edges node uuid rawJson id __typename cursor node uuid rawJson id __typename cursor date user \
+            projects totalSessions id me id activity totalMessages";
+        for _ in 0..40 {
+            let response = world.response(world.ada.context(), query, json!({})).await;
+            assert!(response.errors.is_empty(), "{:?}", response.errors);
+            assert_eq!(keys(&response.data).join(" "), expected);
+        }
+        // A failed field keeps its place.
+        let query = "{ bad: activity(days: 0) { totalMessages } sessions(first: 1) { totalCount } worse: activity(days: 0) { totalMessages } me { id } }";
+        let response = world.response(world.ada.context(), query, json!({})).await;
+        assert_eq!(keys(&response.data).join(" "), "bad sessions totalCount worse me id");
+    }
+);
+
+both_databases!(
     async fn the_size_of_a_filter_is_limited(db: TestDatabase) {
         let world = World::new(&db).await;
         let query = "query($filter: SessionFilter) { sessions(filter: $filter) { totalCount } }";

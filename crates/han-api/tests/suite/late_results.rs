@@ -175,3 +175,164 @@ both_databases!(
         }
     }
 );
+
+const RUNS: &str = "subscription($id: ID!) { sessionMessageAdded(sessionId: $id) {
+  newMessageEdge { node { uuid ... on HookRunMessage { result { id success } } } } } }";
+
+/// An event of a hook: its start, or a result that names its run or none.
+fn hook_event(second: usize, uuid: &str, is_run: bool, run: Option<&str>, directory: Option<&str>) -> String {
+    let data = json!({"plugin": "rust", "hook": "test", "directory": directory, "success": true, "hook_run_id": run});
+    event(second, uuid, if is_run { "hook_run" } else { "hook_result" }, &data)
+}
+
+/// The uuid of each hook run of the list, with that of its result.
+type Runs = BTreeMap<String, Option<String>>;
+
+fn add_run(runs: &mut Runs, node: &Value) {
+    let result = node["result"]["id"].as_str().map(|id| id.rsplit('~').next().unwrap().to_owned());
+    runs.insert(node["uuid"].as_str().unwrap().to_owned(), result);
+}
+
+async fn listed(world: &World) -> Runs {
+    let query = "{ session(id: \"s1\") { messages(first: 500) { edges { node { __typename uuid
+        ... on HookRunMessage { result { id } } } } } } }";
+    let data = world.ask(query, json!({})).await;
+    let mut runs = Runs::new();
+    for edge in data["session"]["messages"]["edges"].as_array().unwrap() {
+        if edge["node"]["__typename"] == "HookRunMessage" {
+            add_run(&mut runs, &edge["node"]);
+        }
+    }
+    runs
+}
+
+/// Pushes lines, and applies the frames that they cause to what a client shows. Returns the runs of these frames.
+async fn push_and_apply(
+    world: &World,
+    live: &mut Watch,
+    shown: &mut Runs,
+    n: usize,
+    lines: &[String],
+) -> Vec<String> {
+    world.push("s1", "han", lines).await;
+    // Its frame follows those of the lines.
+    let last = format!("last-{n}");
+    world.push("s1", "main", &[call(50, &last)]).await;
+    let mut sent = Vec::new();
+    loop {
+        let payload = live.next("sessionMessageAdded").await;
+        let node = &payload["newMessageEdge"]["node"];
+        if node["uuid"] == format!("use-{last}") {
+            return sent;
+        }
+        add_run(shown, node);
+        sent.push(node["uuid"].as_str().unwrap().to_owned());
+    }
+}
+
+fn runs(pairs: &[(&str, Option<&str>)]) -> Runs {
+    pairs.iter().map(|(run, result)| ((*run).to_owned(), result.map(str::to_owned))).collect()
+}
+
+both_databases!(
+    async fn a_hook_result_that_names_no_run_fills_one_run(db: TestDatabase) {
+        let world = World::new(&db).await;
+        let mut live = Watch::start(&world, world.ada.context(), RUNS, json!({ "id": "s1" })).await;
+        let mut shown = Runs::new();
+        // The directories tell the runs apart.
+        let (api, web) = (Some("api"), Some("web"));
+        let begun = [hook_event(0, "api", true, None, api), hook_event(1, "web", true, None, web)];
+        push_and_apply(&world, &mut live, &mut shown, 0, &begun).await;
+        let late = [hook_event(2, "web-result", false, None, web)];
+        assert_eq!(push_and_apply(&world, &mut live, &mut shown, 1, &late).await, ["web"]);
+        assert_eq!(shown, runs(&[("api", None), ("web", Some("web-result"))]));
+        let late = [hook_event(3, "api-result", false, None, api)];
+        assert_eq!(push_and_apply(&world, &mut live, &mut shown, 2, &late).await, ["api"]);
+        let expected = runs(&[("api", Some("api-result")), ("web", Some("web-result"))]);
+        assert_eq!((&shown, &listed(&world).await), (&expected, &expected));
+
+        // Runs without a directory: each result fills the earliest run that is open.
+        let begun = [hook_event(10, "r1", true, None, None), hook_event(11, "r2", true, None, None)];
+        push_and_apply(&world, &mut live, &mut shown, 3, &begun).await;
+        let late = [hook_event(12, "o1", false, None, None)];
+        assert_eq!(push_and_apply(&world, &mut live, &mut shown, 4, &late).await, ["r1"]);
+        let expected: Runs = expected.into_iter().chain(runs(&[("r1", Some("o1")), ("r2", None)])).collect();
+        assert_eq!((&shown, &listed(&world).await), (&expected, &expected));
+        // A result that names the first run moves the other one to the second.
+        let late = [hook_event(13, "o2", false, Some("r1"), None)];
+        assert_eq!(push_and_apply(&world, &mut live, &mut shown, 5, &late).await, ["r1", "r2"]);
+        let expected: Runs =
+            expected.into_iter().chain(runs(&[("r1", Some("o2")), ("r2", Some("o1"))])).collect();
+        assert_eq!((&shown, &listed(&world).await), (&expected, &expected));
+        // A run that arrives late, but began before, takes the result of a later one.
+        let late = [hook_event(9, "r0", true, None, None)];
+        assert_eq!(push_and_apply(&world, &mut live, &mut shown, 6, &late).await, ["r0", "r2"]);
+        let expected: Runs = expected.into_iter().chain(runs(&[("r0", Some("o1")), ("r2", None)])).collect();
+        assert_eq!((&shown, &listed(&world).await), (&expected, &expected));
+        // A hook whose run and result are one line is not the result of a run.
+        let validation = json!({"plugin": "rust", "hook": "test", "success": true});
+        let late = [event(14, "validation", "hook_validation", &validation)];
+        push_and_apply(&world, &mut live, &mut Runs::new(), 7, &late).await;
+        assert_eq!(listed(&world).await, expected);
+    }
+);
+
+both_databases!(
+    async fn any_order_of_hook_runs_and_results_ends_as_the_list(db: TestDatabase) {
+        for seed in 0..6 {
+            let world = World::new(&db).await;
+            let mut numbers = Numbers(seed);
+            let directories = [None, Some("api"), Some("web")];
+            let mut lines = Vec::new();
+            for n in 0..14 {
+                let is_run = numbers.below(2) == 0;
+                let named = numbers.below(3) == 0;
+                let run = format!("r{}", numbers.below(14));
+                let uuid = format!("{}{n}", if is_run { "r" } else { "o" });
+                let run = Some(run.as_str()).filter(|_| named && !is_run);
+                lines.push(hook_event(n, &uuid, is_run, run, directories[numbers.below(3)]));
+            }
+            for at in (1..lines.len()).rev() {
+                lines.swap(at, numbers.below(at + 1));
+            }
+            // The session has to be there first.
+            world.push("s1", "main", &[call(49, "first")]).await;
+            let mut live = Watch::start(&world, world.ada.context(), RUNS, json!({ "id": "s1" })).await;
+            let mut shown = Runs::new();
+            let mut rest = lines.as_slice();
+            while !rest.is_empty() {
+                let (batch, after) = rest.split_at(1 + numbers.below(rest.len()).min(3));
+                rest = after;
+                // The feed may still have the first line to send.
+                let mut all = Runs::new();
+                push_and_apply(&world, &mut live, &mut all, rest.len(), batch).await;
+                all.remove("use-first");
+                shown.extend(all);
+                assert_eq!(shown, listed(&world).await, "seed {seed}: {batch:#?}");
+            }
+        }
+    }
+);
+
+both_databases!(
+    async fn a_search_hit_in_a_hook_result_has_the_index_of_its_run(db: TestDatabase) {
+        let world = World::new(&db).await;
+        let data =
+            |output: &str| json!({"plugin": "rust", "hook": "test", "success": true, "output": output});
+        let lines = [
+            hook_event(0, "r1", true, None, None),
+            hook_event(1, "r2", true, None, None),
+            event(2, "o1", "hook_result", &data("found a needle")),
+            hook_event(3, "o2", false, Some("r1"), None),
+        ];
+        world.push("s1", "han", &lines).await;
+        crate::corpus::index(&world).await;
+        let query =
+            "{ session(id: \"s1\") { searchMessages(query: \"needle\") { messageId messageIndex } } }";
+        let found = world.ask(query, json!({})).await;
+        assert_eq!(
+            found["session"]["searchMessages"],
+            json!([{"messageId": "Message:s1~han~o1", "messageIndex": 1}])
+        );
+    }
+);

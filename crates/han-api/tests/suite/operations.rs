@@ -74,38 +74,87 @@ impl Shapes {
         fields
     }
 
-    /// Every optional argument that names a scope (it ends with `Id`), by `Type.field.argument`, with the value of a client
-    /// that sets none: `""`. An argument that is an input object has such a value for each of its fields that is one.
-    pub fn empty_scopes(&self) -> Arguments {
-        let mut scopes = Arguments::new();
+    /// Every optional argument that is a text, by `Type.field.argument`, with the value of a client that sets none: `""`.
+    /// An argument that is an input object has such values for each of its fields that is one: a text, a filter on ids, or
+    /// a filter on times. Filters are nested in each other.
+    pub fn empty_arguments(&self) -> Arguments {
+        let mut found = Arguments::new();
         for ty in self.types.keys() {
             for field in self.fields(ty) {
                 for argument in &field.arguments {
                     let (name, of) = (argument.node.name.node.as_str(), &argument.node.ty.node);
                     let key = format!("{ty}.{}.{name}", field.name.node);
-                    match self.types.get(named(of)) {
-                        Some(TypeKind::InputObject(input)) => {
-                            for field in &input.fields {
-                                let name = field.node.name.node.as_str();
-                                let empty = match named(&field.node.ty.node) {
-                                    "String" | "ID" => "\"\"",
-                                    "StringFilter" => "{_eq: \"\", _in: [\"\"]}",
-                                    _ => continue,
-                                };
-                                if name.ends_with("Id") {
-                                    scopes.insert(format!("{key} {name}"), format!("{{{name}: {empty}}}"));
-                                }
-                            }
+                    if self.is_input(named(of)) {
+                        for (path, empty) in self.empty_inputs(named(of), &mut Vec::new()) {
+                            found.insert(format!("{key} {path}"), empty);
                         }
-                        _ if of.nullable && name.ends_with("Id") => {
-                            scopes.insert(key, "\"\"".to_owned());
-                        }
-                        _ => {}
+                    } else if of.nullable && matches!(named(of), "String" | "ID") {
+                        found.insert(key, "\"\"".to_owned());
                     }
                 }
             }
         }
-        scopes
+        found
+    }
+
+    fn is_input(&self, ty: &str) -> bool {
+        matches!(self.types.get(ty), Some(TypeKind::InputObject(_)))
+    }
+
+    /// The values of an input object that compare nothing, by the path of what is empty in them.
+    fn empty_inputs(&self, ty: &str, above: &mut Vec<String>) -> Vec<(String, String)> {
+        let Some(TypeKind::InputObject(input)) = self.types.get(ty) else { return Vec::new() };
+        if above.iter().any(|name| name == ty) {
+            return Vec::new();
+        }
+        // A filter on other texts compares with the empty text like with any other.
+        if ty == "StringFilter" {
+            return Vec::new();
+        }
+        let mut found = vec![("{}".to_owned(), "{}".to_owned())];
+        above.push(ty.to_owned());
+        for field in &input.fields {
+            let (name, of) = (field.node.name.node.as_str(), named(&field.node.ty.node));
+            let mut add = |path: &str, value: &str| {
+                found.push((format!("{name} {path}"), format!("{{{name}: {value}}}")));
+            };
+            match of {
+                "String" | "ID" => add("", "\"\""),
+                "StringFilter" if name.ends_with("Id") => {
+                    for empty in [
+                        "{_eq: \"\", _in: [\"\"]}",
+                        "{_ne: \"\"}",
+                        "{_notIn: [\"\"]}",
+                        "{_contains: \"\"}",
+                        "{}",
+                    ] {
+                        add(empty, empty);
+                    }
+                }
+                "DateTimeFilter" => add("", "{_gt: \"\", _lte: \"\"}"),
+                _ => {
+                    for (path, value) in self.empty_inputs(of, above) {
+                        add(&path, &value);
+                    }
+                }
+            }
+        }
+        above.pop();
+        if input.fields.iter().any(|field| field.node.name.node == "_not") {
+            for (path, value) in found.clone() {
+                for (operator, outer) in [
+                    ("_not", format!("{{_not: {value}}}")),
+                    ("_and", format!("{{_and: [{value}]}}")),
+                    ("_or", format!("{{_or: [{value}]}}")),
+                ] {
+                    // All of them in the filter itself, and only the empty object in nested ones.
+                    if above.is_empty() || path == "{}" {
+                        found.push((format!("{operator} {path}"), outer));
+                    }
+                }
+            }
+        }
+        found
     }
 
     /// A field with its arguments and selection; `None` if a required argument has no value.

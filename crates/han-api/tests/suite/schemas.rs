@@ -13,6 +13,7 @@ use han_api::types::machine::{
 };
 use han_api::{ApiError, HanSchema, Machine, NoMachine, QueryLimits, schema};
 use han_testkit::both_databases;
+use han_types::Capabilities;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
@@ -255,6 +256,29 @@ both_databases!(
             })
         );
         insta::assert_snapshot!("machine_mutations", machine.calls().join("\n"));
+    }
+);
+
+both_databases!(
+    async fn an_api_key_does_not_change_a_machine(db: TestDatabase) {
+        let world = World::new(&db).await;
+        let machine = FakeMachine::default();
+        let local = local(&world, machine.clone());
+        let mut key = world.ada.clone();
+        key.actor.capabilities = Capabilities::from_key_scopes("read sync:write");
+        for field in [
+            "togglePlugin(name: \"lint\", marketplace: \"han\", scope: PROJECT, enabled: false) { success }",
+            "removePlugin(name: \"lint\", marketplace: \"han\", scope: USER) { success }",
+            "startMemoryQuery(projectPath: \"/home/dev/orchard\", question: \"Which trees?\") { success }",
+        ] {
+            let request = Request::new(format!("mutation {{ {field} }}"));
+            let response = local.execute(han_api::request(request, key.context())).await;
+            assert_eq!(codes(&response), ["FORBIDDEN"], "{field}: {:?}", response.errors);
+        }
+        assert!(machine.calls().is_empty());
+        let plugins = Request::new("{ plugins { id } }");
+        let response = local.execute(han_api::request(plugins, key.context())).await;
+        assert!(response.errors.is_empty(), "it may read: {:?}", response.errors);
     }
 );
 

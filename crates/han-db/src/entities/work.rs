@@ -62,6 +62,10 @@ pub struct FileChangeKey {
 pub struct HookEvent {
     /// The session.
     pub session_id: String,
+    /// The uuid of the line.
+    pub uuid: String,
+    /// The order in which the server stored it.
+    pub ordinal: i64,
     /// The position of the line.
     pub place: LinePosition,
     /// Its content. A hook without a name has its event's (`hook_script`).

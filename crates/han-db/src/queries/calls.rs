@@ -11,6 +11,7 @@ use sea_orm::{FromQueryResult, Value};
 use crate::entities::MessagePosition;
 use crate::line_id::{LineId, call_key};
 use crate::page::MessageCursor;
+use crate::queries::hooks;
 use crate::queries::messages::{self, IndexedMessage, unique};
 use crate::queries::search::list_indexes;
 use crate::queries::tool_results::RowKind;
@@ -355,7 +356,28 @@ impl Read<'_> {
         for row in self.tx.all::<HookResultRow, _>(&sql, self.values([ordinals()])).await? {
             calls.entry(row.ordinal.into()).or_default().insert(StoredCall::Run(row.run_id));
         }
+        if self.answers_by_hook_name(lines).await? {
+            let events = hooks::runs_and_results(self.tx, std::slice::from_ref(self.session_id)).await?;
+            for (run, result) in hooks::pair(&events) {
+                if let Some(run_id) = run.hook.run_id.clone().filter(|_| lines.contains(&result.ordinal)) {
+                    calls.insert(result.ordinal, BTreeSet::from([StoredCall::Run(run_id)]));
+                }
+            }
+        }
         Ok(calls)
+    }
+
+    /// Whether one of the lines is the result of a hook that names no run.
+    async fn answers_by_hook_name(&self, lines: &BTreeSet<i64>) -> Result<bool, DbError> {
+        let dialect = self.tx.dialect();
+        let sql = format!(
+            "SELECT r.ordinal FROM sessions s JOIN tool_results r ON r.team = s.team AND r.session = s.number \
+             WHERE s.team = $1 AND s.session_id = $2 AND r.kind = $3 AND {} LIMIT 1",
+            dialect.is_any("r.ordinal", 4)
+        );
+        let kind = RowKind::ResultByHookName.code().into();
+        let values = self.values([kind, dialect.number_list(lines.iter().copied())]);
+        Ok(!self.tx.rows(&sql, values).await?.is_empty())
     }
 
     /// The tool uses that started subagents, by subagent.

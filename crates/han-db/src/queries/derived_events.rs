@@ -1,18 +1,18 @@
 //! The derived events of one change to a session: results, hooks, file changes and to-do lists. They are projected from
 //! the lines, which the change names by their ordinals.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use han_transcript::MessageKind;
-use han_transcript::fold::{LinePosition, pair_hooks};
 use han_transcript::record::{LineRecord, ResultKind};
-use han_types::{SessionId, Timestamp};
+use han_types::SessionId;
 use sea_orm::FromQueryResult;
 
-use crate::entities::{Message, SessionCounts, TodoCounts};
+use crate::entities::{HookEvent, Message, SessionCounts, TodoCounts};
 use crate::line_id::call_key;
 use crate::queries::calls::AnsweredCall;
 use crate::queries::ingest::prepare::project_line;
+use crate::queries::tool_results::RowKind;
 use crate::queries::{hooks, messages, todos, usage};
 use crate::{DbError, ScopedTx};
 
@@ -32,7 +32,8 @@ pub struct DerivedEvents {
     pub results: Vec<DerivedResult>,
     /// Hooks that started or ended.
     pub hooks: Vec<DerivedHook>,
-    /// The calls and hook runs that the results answer, in the order of the results' lines.
+    /// The calls and hook runs that the results answer, in the order of the results' lines; then the hook runs that have
+    /// another result, or none, since these lines are there.
     pub answered: Vec<AnsweredCall>,
     /// The tool of the last line that changed the list of file changes, and the current counters of the session.
     pub files: Option<(String, SessionCounts)>,
@@ -85,10 +86,12 @@ pub async fn between(
     let lines = lines(tx, session_id, from, to).await?;
     let records: Vec<(&Message, LineRecord)> = lines.iter().map(|line| (line, record(line))).collect();
     let read = Read { tx, session_id };
-    let hooks = read.hooks(&records).await?;
+    let (hooks, moved) = read.hooks(&records).await?;
+    let mut answered = answered(&records, &hooks);
+    answered.extend(moved);
     Ok(DerivedEvents {
         results: results(&records),
-        answered: answered(&records, &hooks),
+        answered,
         hooks,
         files: read.files(&records).await?,
         todos: read.todos(&records).await?,
@@ -118,12 +121,10 @@ fn record(message: &Message) -> LineRecord {
     project_line(message.key.session_id.as_str(), message.key.transcript.as_str(), body)
 }
 
-fn place(message: &Message) -> LinePosition {
-    LinePosition {
-        time: Timestamp(message.at),
-        transcript: message.key.transcript.to_string(),
-        line: u64::try_from(message.line).unwrap_or_default(),
-    }
+/// The ordinal of the result of each run that has one, in the order of the runs.
+fn results_by_run<'e>(events: impl IntoIterator<Item = &'e HookEvent>) -> Vec<(&'e str, i64)> {
+    let pairs = hooks::pair(events).into_iter();
+    pairs.filter_map(|(run, result)| Some((run.hook.run_id.as_deref()?, result.ordinal))).collect()
 }
 
 fn results(records: &[(&Message, LineRecord)]) -> Vec<DerivedResult> {
@@ -174,8 +175,12 @@ struct Read<'a> {
 }
 
 impl Read<'_> {
-    async fn hooks(&self, records: &[(&Message, LineRecord)]) -> Result<Vec<DerivedHook>, DbError> {
-        let mut hooks: Vec<(LinePosition, DerivedHook)> = records
+    /// The hooks of the lines, and the runs whose result is another one because of these lines.
+    async fn hooks(
+        &self,
+        records: &[(&Message, LineRecord)],
+    ) -> Result<(Vec<DerivedHook>, Vec<AnsweredCall>), DbError> {
+        let mut hooks: Vec<(&Message, DerivedHook)> = records
             .iter()
             .filter_map(|(message, record)| {
                 let hook = record.hook.as_ref()?;
@@ -188,29 +193,38 @@ impl Read<'_> {
                     success: hook.success,
                     duration_ms: hook.duration_ms,
                 };
-                Some((place(message), event))
+                Some((*message, event))
             })
             .collect();
         let unnamed = |hook: &DerivedHook| hook.kind == MessageKind::HookResult && hook.run_id.is_none();
-        if hooks.iter().any(|(_, hook)| unnamed(hook)) {
-            // The run of such a result follows from the session's other hooks.
-            let runs = self.runs().await?;
-            for (place, hook) in &mut hooks {
-                if unnamed(hook) {
-                    hook.run_id = runs.get(place).cloned();
-                }
+        let mut moved = Vec::new();
+        let can_move = |hook: &DerivedHook| hook.is_run || hook.kind == MessageKind::HookResult;
+        // Results that name no run belong to runs that follow from the session's other hooks.
+        if hooks.iter().any(|(_, hook)| can_move(hook)) && self.has_unnamed_results().await? {
+            let events = hooks::runs_and_results(self.tx, std::slice::from_ref(self.session_id)).await?;
+            let lines: HashSet<_> = records.iter().map(|(message, _)| message.ordinal).collect();
+            let earlier = events.iter().filter(|event| !lines.contains(&event.ordinal));
+            let (before, now) = (results_by_run(earlier), results_by_run(&events));
+            let had: HashMap<_, _> = before.iter().copied().collect();
+            let has: HashMap<_, _> = now.iter().copied().collect();
+            let gained = now.iter().filter(|(run_id, result)| had.get(run_id) != Some(result));
+            let lost = before.iter().filter(|(run_id, _)| !has.contains_key(run_id));
+            moved.extend(gained.chain(lost).map(|(run_id, _)| (*run_id).to_owned()));
+            let by_result: HashMap<_, _> = now.into_iter().map(|(run_id, result)| (result, run_id)).collect();
+            for (message, hook) in hooks.iter_mut().filter(|(_, hook)| unnamed(hook)) {
+                hook.run_id = by_result.get(&message.ordinal).map(|run_id| (*run_id).to_owned());
             }
         }
-        Ok(hooks.into_iter().map(|(_, hook)| hook).collect())
+        let run = |call_id| AnsweredCall { kind: ResultKind::Hook, call_id };
+        Ok((hooks.into_iter().map(|(_, hook)| hook).collect(), moved.into_iter().map(run).collect()))
     }
 
-    /// The runs of the session's hook results, by the position of the result.
-    async fn runs(&self) -> Result<BTreeMap<LinePosition, String>, DbError> {
-        let sessions = std::slice::from_ref(self.session_id);
-        let events = hooks::by_sessions(self.tx, sessions).await?;
-        let events: Vec<_> = events.into_iter().map(|event| (event.place, event.hook)).collect();
-        let pairs = pair_hooks(&events).into_iter();
-        Ok(pairs.filter_map(|pair| Some((pair.outcome?.0, pair.run?.1.run_id?))).collect())
+    async fn has_unnamed_results(&self) -> Result<bool, DbError> {
+        let sql = "SELECT r.ordinal FROM sessions s JOIN tool_results r ON r.team = s.team AND r.session = s.number \
+                   WHERE s.team = $1 AND s.session_id = $2 AND r.kind = $3 LIMIT 1";
+        let kind = RowKind::ResultByHookName.code().into();
+        let values = [self.tx.team(), self.session_id.as_str().into(), kind];
+        Ok(!self.tx.rows(sql, values).await?.is_empty())
     }
 
     async fn files(

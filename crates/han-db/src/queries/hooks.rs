@@ -1,20 +1,25 @@
 //! Reading hook executions, for many sessions at once: their lines, and totals.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use han_transcript::fold::LinePosition;
+use han_transcript::fold::{LinePosition, pair_hooks};
 use han_transcript::record::HookRecord;
 use han_types::{SessionId, Timestamp};
 use sea_orm::FromQueryResult;
 
 use crate::entities::HookEvent;
+use crate::line_id::LineId;
 use crate::queries::labels;
+use crate::queries::tool_results::RowKind;
 use crate::{DbError, ScopedTx};
 
 #[derive(FromQueryResult)]
 struct HookRow {
     session_id: String,
     transcript: String,
+    ordinal: i32,
+    uuid: Vec<u8>,
+    uuid_text: Option<String>,
     line: i32,
     at: i64,
     is_run: bool,
@@ -29,8 +34,7 @@ struct HookRow {
     cached: Option<i16>,
 }
 
-/// The hook events in the lines of sessions, in order within each session. [`han_transcript::fold::pair_hooks`] pairs
-/// runs and results.
+/// The hook events in the lines of sessions, in order within each session.
 ///
 /// # Errors
 /// If a name cannot be opened.
@@ -40,9 +44,10 @@ pub async fn by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<Ho
     }
     let dialect = tx.dialect();
     let sql = format!(
-        "SELECT s.session_id, f.name AS transcript, h.line, h.at, h.is_run, h.run_id, h.hook, h.plugin, h.hook_type, \
+        "SELECT s.session_id, f.name AS transcript, h.ordinal, m.uuid, m.uuid_text, h.line, h.at, h.is_run, h.run_id, h.hook, h.plugin, h.hook_type, \
            h.directory, h.success, h.duration_ms, h.exit_code, h.cached \
          FROM sessions s JOIN hook_executions h ON h.team = s.team AND h.session = s.number \
+         JOIN messages m ON m.team = h.team AND m.session = h.session AND m.ordinal = h.ordinal \
          JOIN transcripts f ON f.team = h.team AND f.session = h.session AND f.number = h.transcript \
          WHERE s.team = $1 AND {} ORDER BY s.session_id, h.at, f.name, h.line, h.ordinal",
         dialect.is_any("s.session_id", 2)
@@ -56,6 +61,8 @@ pub async fn by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<Ho
     let names = labels::by_ids(tx, ids).await?;
     let name = |id: Option<String>| id.and_then(|id| names.get(&id).cloned()).filter(|name| !name.is_empty());
     let events = rows.into_iter().map(|row| HookEvent {
+        ordinal: row.ordinal.into(),
+        uuid: LineId::to_text(&row.uuid, row.uuid_text),
         place: LinePosition {
             time: Timestamp(row.at),
             transcript: row.transcript,
@@ -76,6 +83,51 @@ pub async fn by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<Ho
         session_id: row.session_id,
     });
     Ok(events.collect())
+}
+
+#[derive(FromQueryResult)]
+struct ResultLine {
+    session_id: String,
+    ordinal: i32,
+}
+
+/// The starts of hook runs and their results, as [`by_sessions`] returns them, without hooks whose run and result are a
+/// single line: such a line is not the result of a run that has the same name. [`pair`] pairs them.
+///
+/// # Errors
+/// If a name cannot be opened.
+pub async fn runs_and_results(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<HookEvent>, DbError> {
+    let mut events = by_sessions(tx, sessions).await?;
+    if !events.iter().any(|event| event.hook.is_run) {
+        return Ok(Vec::new());
+    }
+    let dialect = tx.dialect();
+    let sql = format!(
+        "SELECT s.session_id, r.ordinal FROM sessions s JOIN tool_results r ON r.team = s.team AND r.session = s.number \
+         WHERE s.team = $1 AND {} AND {}",
+        dialect.is_any("s.session_id", 2),
+        dialect.is_any("r.kind", 3),
+    );
+    let kinds = [RowKind::HookResult, RowKind::ResultByHookName].map(RowKind::code);
+    let values = [tx.team(), dialect.list(sessions), dialect.number_list(kinds)];
+    let results: Vec<ResultLine> = tx.all(&sql, values).await?;
+    let results: HashSet<(&str, i64)> =
+        results.iter().map(|line| (line.session_id.as_str(), line.ordinal.into())).collect();
+    events.retain(|event| event.hook.is_run || results.contains(&(event.session_id.as_str(), event.ordinal)));
+    Ok(events)
+}
+
+/// The runs of one session that have a result, each with it: the one rule for which result belongs to which run, that of
+/// [`han_transcript::fold::pair_hooks`]. `events` are those of [`runs_and_results`].
+#[must_use]
+pub fn pair<'e>(events: impl IntoIterator<Item = &'e HookEvent>) -> Vec<(&'e HookEvent, &'e HookEvent)> {
+    let at: BTreeMap<&LinePosition, &HookEvent> =
+        events.into_iter().map(|event| (&event.place, event)).collect();
+    let records: Vec<_> = at.values().map(|event| (event.place.clone(), event.hook.clone())).collect();
+    pair_hooks(&records)
+        .into_iter()
+        .filter_map(|hook| Some((*at.get(&hook.run?.0)?, *at.get(&hook.outcome?.0)?)))
+        .collect()
 }
 
 /// The totals of a session's hooks.

@@ -23,8 +23,8 @@ pub(crate) enum RowKind {
     ExposedResult,
     /// The result of a hook run, which it names.
     HookResult,
-    /// The result of a hook that names no run: `call` is made from the label of the hook's name, and the result belongs
-    /// to that hook's last open run before it.
+    /// The result of a hook that names no run: `call` is made from the label of the hook's name. The run that it belongs to
+    /// follows from the session's hooks: see [`pair`](crate::queries::hooks::pair).
     ResultByHookName,
     /// A `tool_use` block. The lines of calls are stored so that the call of a result can be found; hook runs are in
     /// `hook_executions`.
@@ -92,29 +92,10 @@ impl RowKind {
 pub struct Call {
     /// Its session: call ids are unique only there.
     pub session_id: SessionId,
-    /// The kind of call. Results of hooks can also be requested by the hook's name.
-    pub kind: CallKind,
-    /// The call's id, or the hook's name.
+    /// The kind of call.
+    pub kind: ResultKind,
+    /// The call's id.
     pub call_id: String,
-}
-
-/// The kind of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CallKind {
-    /// A call that is named by its result.
-    Named(ResultKind),
-    /// A hook whose result does not name its run. The result belongs to the hook's last open run before it.
-    HookByName,
-}
-
-impl CallKind {
-    /// The code of its results.
-    fn code(self) -> i64 {
-        match self {
-            Self::Named(kind) => RowKind::of_result(kind).code(),
-            Self::HookByName => RowKind::ResultByHookName.code(),
-        }
-    }
 }
 
 #[derive(FromQueryResult)]
@@ -138,15 +119,7 @@ pub async fn by_calls(tx: &ScopedTx, calls: &[Call]) -> Result<Vec<(Call, ToolRe
     if calls.is_empty() {
         return Ok(Vec::new());
     }
-    // The name of a hook is content, so it is stored as the keyed hash of a label.
-    let team = tx.keys()?;
-    let stored: Vec<[u8; 16]> = calls
-        .iter()
-        .map(|call| match call.kind {
-            CallKind::HookByName => call_key(&team.label_id(&call.call_id)),
-            CallKind::Named(_) => call_key(&call.call_id),
-        })
-        .collect();
+    let stored: Vec<[u8; 16]> = calls.iter().map(|call| call_key(&call.call_id)).collect();
     let rows = rows(tx, calls, &stored).await?;
     let mut keys = Vec::with_capacity(rows.len());
     for row in &rows {
@@ -158,7 +131,9 @@ pub async fn by_calls(tx: &ScopedTx, calls: &[Call]) -> Result<Vec<(Call, ToolRe
     let wanted: HashMap<(&str, i64, &[u8]), &Call> = calls
         .iter()
         .zip(&stored)
-        .map(|(call, stored)| ((call.session_id.as_str(), call.kind.code(), &stored[..]), call))
+        .map(|(call, stored)| {
+            ((call.session_id.as_str(), RowKind::of_result(call.kind).code(), &stored[..]), call)
+        })
         .collect();
     let mut found = Vec::with_capacity(rows.len());
     for (row, key) in rows.iter().zip(&keys) {
@@ -191,7 +166,7 @@ async fn rows(tx: &ScopedTx, calls: &[Call], stored: &[[u8; 16]]) -> Result<Vec<
         dialect.is_any("r.kind", 3),
         dialect.is_any_bytes("r.call", 4),
     );
-    let mut kinds: Vec<i64> = calls.iter().map(|call| call.kind.code()).collect();
+    let mut kinds: Vec<i64> = calls.iter().map(|call| RowKind::of_result(call.kind).code()).collect();
     kinds.sort_unstable();
     kinds.dedup();
     let values = [

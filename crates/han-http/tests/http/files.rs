@@ -53,3 +53,74 @@ async fn paths_of_the_program_are_never_pages() {
     assert_eq!(text, "run()");
     assert!(headers[header::CACHE_CONTROL].to_str().unwrap().contains("immutable"));
 }
+
+fn caching(headers: &HeaderMap) -> &str {
+    headers.get(header::CACHE_CONTROL).map_or("", |value| value.to_str().unwrap())
+}
+
+#[tokio::test]
+async fn only_what_is_there_may_be_cached() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "index.html", "the dashboard");
+    write(dir.path(), "assets/app.js", "run()");
+    write(dir.path(), "robots.txt", "none");
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("loop.js", dir.path().join("assets/loop.js")).unwrap();
+    let client = Client::load(dir.path(), [], &["/local"]).unwrap();
+    let immutable = "public, max-age=31536000, immutable";
+    let long = "x".repeat(300);
+    for (path, status, cached) in [
+        ("/assets/app.js", StatusCode::OK, immutable),
+        ("/assets//app%2ejs", StatusCode::OK, immutable),
+        ("/robots.txt", StatusCode::OK, "no-cache"),
+        ("/assets/gone.js", StatusCode::NOT_FOUND, "no-store"),
+        ("/assets/a%00.js", StatusCode::NOT_FOUND, "no-store"),
+        #[cfg(unix)]
+        ("/assets/loop.js", StatusCode::INTERNAL_SERVER_ERROR, "no-store"),
+        (&format!("/assets/{long}.js"), StatusCode::NOT_FOUND, "no-store"),
+        (&format!("/{long}.js"), StatusCode::NOT_FOUND, "no-store"),
+        (&format!("/{long}"), StatusCode::OK, "no-cache"),
+        (&format!("/assets{}.js", "/longer".repeat(700)), StatusCode::NOT_FOUND, "no-store"),
+        (&"/longer".repeat(700), StatusCode::OK, "no-cache"),
+    ] {
+        let (found, headers, _) = ask(Some(&client), Method::GET, path).await;
+        let start = path.get(..20).unwrap_or(path);
+        assert_eq!((found, caching(&headers)), (status, cached), "{start}");
+    }
+    for (name, value, status, cached) in [
+        ("range", "bytes=1-2", StatusCode::PARTIAL_CONTENT, immutable),
+        ("range", "bytes=100-200", StatusCode::RANGE_NOT_SATISFIABLE, "no-store"),
+        ("if-modified-since", "Fri, 01 Jan 2100 00:00:00 GMT", StatusCode::NOT_MODIFIED, immutable),
+    ] {
+        let request =
+            Request::builder().uri("/assets/app.js").header(name, value).body(Body::empty()).unwrap();
+        let response = fallback(Some(&client), without_client, request).await;
+        assert_eq!((response.status(), caching(response.headers())), (status, cached), "{name}: {value}");
+    }
+}
+
+#[tokio::test]
+async fn every_spelling_of_the_index_page_has_its_policy() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "index.html", "the dashboard");
+    let client = Client::load(dir.path(), [], &["/local"]).unwrap();
+    for path in [
+        "//",
+        "/./",
+        "/%69ndex.html",
+        "//index.html",
+        "/./index.html",
+        "/%2e/index.html",
+        "/index%2ehtml",
+        "/index.html/",
+        "/%2Findex.html",
+    ] {
+        let (status, headers, text) = ask(Some(&client), Method::GET, path).await;
+        assert_eq!((status, text.as_str()), (StatusCode::OK, "the dashboard"), "{path}");
+        assert!(headers.contains_key(header::CONTENT_SECURITY_POLICY), "{path}");
+    }
+    for path in ["/x/../index.html", "/%2e%2e/index.html", "/%6cocal", "//local/x", "/index.html%ff"] {
+        let (status, _, text) = ask(Some(&client), Method::GET, path).await;
+        assert!(status == StatusCode::NOT_FOUND && !text.contains("the dashboard"), "{path}: {status}");
+    }
+}

@@ -22,13 +22,20 @@ pub(crate) struct PageQuery {
 }
 
 /// `GET /auth/sign-in?return_to=…`: says how to sign in. The browser keeps where it was going, for a sign-in link that is
-/// opened later.
+/// opened later. A browser that is signed in, perhaps in another tab by now, goes there at once.
 pub(crate) async fn page(
     State(state): State<AppState>,
     query: Result<Query<PageQuery>, QueryRejection>,
+    headers: HeaderMap,
 ) -> Response {
     let wanted = query.ok().and_then(|Query(query)| query.return_to);
     let target = return_to::within(&state.public_url, wanted.as_deref());
+    if let Ok(Some(presented)) = Presented::read(&state, &headers)
+        && presented.verify(&state, &state.request_ids.of(&headers)).await.is_ok()
+    {
+        let headers = [(LOCATION, target), (CACHE_CONTROL, "no-store".to_owned())];
+        return (StatusCode::SEE_OTHER, headers).into_response();
+    }
     let how = oauth::how_to_sign_in(&state, &target);
     let mut response = html(StatusCode::OK, &format!("<p>You are not signed in.</p>{how}"));
     if let Ok(cookie) = HeaderValue::try_from(return_to::keep(&state.public_url, &target)) {

@@ -11,7 +11,7 @@ const PUBLIC_URL: Variable<Optional<PublicUrl>> = Variable {
     about: "the address that browsers reach this server at, without a path",
     kind: Optional {
         unset: "the listener's address, on SQLite",
-        accepted: "an address such as https://han.example.com, without a path",
+        accepted: "an origin such as https://han.example.com: scheme, host and, if it is not the default one, port",
         parse: PublicUrl::parse,
     },
 };
@@ -51,24 +51,20 @@ const RATE_FACTOR: Variable<Number<u32>> = Variable {
     kind: Number { default: 1, min: 1, max: 1000 },
 };
 
+/// What a list of origins consists of.
+const ORIGINS: &str = "origins such as https://han.example.com:8443, separated by commas: scheme, host and, if it is not the default \
+     one, port; no path, user name or wildcard";
+
 const CORS_ORIGINS: Variable<Optional<Vec<String>>> = Variable {
     name: "HAN_CORS_ORIGINS",
     about: "other origins whose pages may call this server, separated by commas",
-    kind: Optional {
-        unset: "",
-        accepted: "origins such as https://dashboard.example.com, separated by commas",
-        parse: origins,
-    },
+    kind: Optional { unset: "", accepted: ORIGINS, parse: origins },
 };
 
 const CLIENT_CONNECT_ORIGINS: Variable<Optional<Vec<String>>> = Variable {
     name: "HAN_CLIENT_CONNECT_ORIGINS",
     about: "other origins that the dashboard's pages may connect to (CSP connect-src), separated by commas",
-    kind: Optional {
-        unset: "",
-        accepted: "origins such as https://coordinator.example.com:41957, separated by commas",
-        parse: origins,
-    },
+    kind: Optional { unset: "", accepted: ORIGINS, parse: origins },
 };
 
 const ENVIRONMENT: Variable<Choice<Environment>> = Variable {

@@ -2,32 +2,28 @@
 
 use std::net::SocketAddr;
 
-use axum::http::Uri;
+use reqwest::Url;
 
 /// Scheme, host and port, without a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl(String);
 
 impl PublicUrl {
-    /// Parses an address such as `https://han.example.com`; drops a trailing slash. `None` unless it is an http or https
-    /// address without a path.
+    /// Parses an address such as `https://han.example.com`; drops a trailing slash and the scheme's own port. `None` unless
+    /// the text is an http or https origin as browsers spell it (RFC 6454, section 6.2), apart from these and from capital
+    /// letters: host names outside ASCII and IP addresses in other notations have to be written as browsers send them.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let uri: Uri = text.trim().parse().ok()?;
-        let (scheme, authority) = (uri.scheme_str()?, uri.authority()?);
-        let is_plain =
-            matches!(uri.path(), "" | "/") && uri.query().is_none() && !authority.as_str().contains('@');
-        if !matches!(scheme, "http" | "https") || !is_plain {
-            return None;
-        }
-        // An Origin header omits the default port of the scheme (RFC 6454, section 6.2).
-        let default_port = if scheme == "https" { 443 } else { 80 };
-        let port = uri.port_u16().filter(|port| *port != default_port);
-        let host = authority.host().to_ascii_lowercase();
-        Some(Self(match port {
-            Some(port) => format!("{scheme}://{host}:{port}"),
-            None => format!("{scheme}://{host}"),
-        }))
+        let text = text.trim();
+        let text = text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
+        let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+        // `Url` accepts characters in hosts that mean something else in lists of origins and in policies.
+        let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '[' | ']' | ':');
+        let own_port = if url.scheme() == "https" { ":443" } else { ":80" };
+        let origin = url.origin().ascii_serialization();
+        let is_exact = text == origin || text.strip_suffix(own_port) == Some(&origin);
+        let is_plain = url.host_str()?.chars().all(is_host) && url.port() != Some(0);
+        (is_exact && is_plain).then_some(Self(origin))
     }
 
     /// The address of a listener, for a server without `PUBLIC_URL`.

@@ -49,7 +49,7 @@ fn all_invalid_variables_are_reported_together() {
       - STRIPE_SECRET_KEY_FILE is "/nowhere/stripe": the file cannot be read (No such file or directory (os error 2)), name one that can
       - HAN_ENV is "staging": it must be production or development
       - HAN_LISTEN is "here": it must be an address and port, such as 0.0.0.0:8787
-      - PUBLIC_URL is "https://example.com/han": it must be an address such as https://han.example.com, without a path
+      - PUBLIC_URL is "https://example.com/han": it must be an origin such as https://han.example.com: scheme, host and, if it is not the default one, port
       - HAN_CLIENT_DIR is "/nowhere": it must be the directory of a built dashboard, which contains index.html
       - HAN_MAX_BODY_BYTES is "lots": it must be a whole number from 1024 to 1073741824
       - HAN_MAX_LINE_BYTES is "1": it must be a whole number from 1024 to 67108864
@@ -134,10 +134,46 @@ fn public_urls_are_normalized_as_in_origin_headers() {
         ("http://han.example.com:80", "http://han.example.com"),
         ("http://localhost:8787", "http://localhost:8787"),
         ("http://[::1]:8787", "http://[::1]:8787"),
+        (" https://127.0.0.1 ", "https://127.0.0.1"),
+        ("https://xn--mnchen-3ya.example:8443", "https://xn--mnchen-3ya.example:8443"),
     ] {
         assert_eq!(PublicUrl::parse(given).unwrap().origin(), origin);
     }
-    for given in ["", "han.example.com", "ftp://x", "https://x/path", "https://u:p@x", "https://x?y", "/x"] {
+    for given in [
+        "",
+        "han.example.com",
+        "ftp://x",
+        "/x",
+        "https://x/path",
+        "https://x//",
+        "https://x?",
+        "https://x?y",
+        "https://x#",
+        "https://x#y",
+        "https://u:p@x",
+        "https://@x",
+        "https://x:",
+        "https://x:0",
+        "https://x:65536",
+        "https://x:99999",
+        "https://x:080",
+        "https://x:port",
+        "https://",
+        "https:x",
+        "https:///x",
+        "https:\\\\x",
+        "https://*",
+        "https://*.example.com",
+        "https://x;script-src",
+        "https://x,https://y",
+        "https://x y",
+        "https://x'unsafe-inline'",
+        "https://x\tz",
+        "https://münchen.example",
+        "https://127.1",
+        "https://%78",
+        "null",
+    ] {
         assert!(PublicUrl::parse(given).is_none(), "{given}");
     }
 }

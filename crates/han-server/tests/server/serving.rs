@@ -75,6 +75,9 @@ both_databases!(
             ("/index.html", "%2Findex.html"),
             ("/sessions/a?x=1&y=%2F", "%2Fsessions%2Fa%3Fx%3D1%26y%3D%252F"),
             ("//evil.example/x", "%2F"),
+            ("/%69ndex.html", "%2F%2569ndex.html"),
+            ("//index.html", "%2F"),
+            ("/index%2ehtml", "%2Findex%252ehtml"),
         ] {
             let response = server.get(path).header("accept", html).send().await.unwrap();
             assert_eq!((response.status().as_u16(), location(&response)), (303, expected(wanted)), "{path}");
@@ -91,6 +94,18 @@ both_databases!(
         }
         let query = server.post("/graphql").header("accept", html).body("{\"query\":\"{ __typename }\"}");
         assert_eq!(query.header("content-type", "application/json").send().await.unwrap().status(), 401);
+
+        // A browser that is signed in by now goes where it was going.
+        for (wanted, target) in
+            [("/sessions/a?x=1", "/sessions/a?x=1"), ("//evil.example", "/"), ("/auth/sign-in", "/")]
+        {
+            let page = server.get("/auth/sign-in").query(&[("return_to", wanted)]).header("cookie", &cookie);
+            let response = page.send().await.unwrap();
+            assert_eq!((response.status().as_u16(), location(&response)), (303, Some(target.to_owned())));
+            assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+            let ended = server.get("/auth/sign-in").header("cookie", format!("{cookie}x"));
+            assert_eq!(ended.send().await.unwrap().status(), 200);
+        }
 
         // The page keeps where the browser was going, for a sign-in link.
         for (wanted, target) in [("/sessions/a?x=1", "/sessions/a?x=1"), ("//evil.example", "/")] {

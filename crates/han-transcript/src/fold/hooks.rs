@@ -1,6 +1,6 @@
 //! Pairs hook runs with their results.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::LinePosition;
 use crate::record::HookRecord;
@@ -23,7 +23,7 @@ pub fn pair_hooks(events: &[(LinePosition, HookRecord)]) -> Vec<HookExecution> {
     events.sort_by(|(a, one), (b, other)| (a, &one.run_id).cmp(&(b, &other.run_id)));
     let (runs, outcomes): (Vec<_>, Vec<_>) = events.into_iter().partition(|(_, hook)| hook.is_run);
     let mut executions: Vec<_> =
-        runs.into_iter().map(|run| HookExecution { run: Some(run.clone()), outcome: None }).collect();
+        runs.iter().map(|run| HookExecution { run: Some((*run).clone()), outcome: None }).collect();
 
     let by_id: BTreeMap<String, usize> = executions
         .iter()
@@ -38,14 +38,16 @@ pub fn pair_hooks(events: &[(LinePosition, HookRecord)]) -> Vec<HookExecution> {
             None => unnamed.push(outcome),
         }
     }
+    // The open runs of each hook, earliest first.
+    let mut open: BTreeMap<Hook<'_>, VecDeque<(&LinePosition, usize)>> = BTreeMap::new();
+    for (at, run) in runs.iter().enumerate().filter(|(at, _)| executions.get(*at).is_some_and(is_open)) {
+        open.entry(hook_of(&run.1)).or_default().push_back((&run.0, at));
+    }
     for outcome in unnamed {
         let (position, hook) = outcome;
-        let is_open = |execution: &&mut HookExecution| {
-            hook.run_id.is_none()
-                && execution.outcome.is_none()
-                && execution.run.as_ref().is_some_and(|(begun, run)| begun < position && same_hook(run, hook))
-        };
-        match executions.iter_mut().find(is_open) {
+        let runs = if hook.run_id.is_none() { open.get_mut(&hook_of(hook)) } else { None };
+        let run = runs.and_then(|runs| runs.pop_front_if(|(begun, _)| *begun < position));
+        match run.and_then(|(_, at)| executions.get_mut(at)) {
             Some(execution) => execution.outcome = Some(outcome.clone()),
             None => executions.push(HookExecution { run: None, outcome: Some(outcome.clone()) }),
         }
@@ -54,8 +56,15 @@ pub fn pair_hooks(events: &[(LinePosition, HookRecord)]) -> Vec<HookExecution> {
     executions
 }
 
-fn same_hook(run: &HookRecord, result: &HookRecord) -> bool {
-    run.hook_name == result.hook_name && run.plugin == result.plugin && run.directory == result.directory
+/// What a result that names no run has in common with its run: name, plugin and directory.
+type Hook<'h> = (Option<&'h str>, Option<&'h str>, Option<&'h str>);
+
+fn hook_of(hook: &HookRecord) -> Hook<'_> {
+    (hook.hook_name.as_deref(), hook.plugin.as_deref(), hook.directory.as_deref())
+}
+
+fn is_open(execution: &HookExecution) -> bool {
+    execution.outcome.is_none()
 }
 
 fn begun(execution: &HookExecution) -> Option<&LinePosition> {
