@@ -1,7 +1,8 @@
 //! Creates the data that `lists` reads: a month of sessions, pushed as by clients; copies of that month in earlier
 //! months, inserted directly into the tables; and one session with very many messages.
 //!
-//! Copied bodies are truncated and not in the search index, because only pushed messages are read as text.
+//! Copies are stored as if they had been pushed: their segments are sealed under their own names. Other sealed values
+//! are copied unchanged, because only pushed sessions' are opened, and copies are not in the search index.
 
 use futures_util::{StreamExt as _, stream};
 use han_db::page::{Cursor as _, MessageCursor};
@@ -10,7 +11,8 @@ use han_types::Timestamp;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use crate::target::Target;
+use crate::stored::{SegmentKeys, StoredSegment};
+use crate::target::{Target, packed_body};
 
 /// The length of a month, in milliseconds.
 const MONTH_MS: i64 = 30 * 86_400_000;
@@ -21,6 +23,9 @@ const PROJECTS: usize = 20;
 const PEOPLE: usize = 10;
 /// The number of concurrent writers.
 const WRITERS: usize = 8;
+/// The number of lines of the long session that are pushed and then copied: one segment that is not small, so that no
+/// job merges the copies.
+const BLOCK_LINES: usize = 300;
 
 /// A server with a history.
 pub(crate) struct History {
@@ -29,16 +34,30 @@ pub(crate) struct History {
     client: reqwest::Client,
     /// The end of the last month, in milliseconds since the epoch.
     now: i64,
+    /// The number of sessions of the last month.
+    sessions: usize,
+}
+
+/// A session of the last month.
+pub(crate) struct MonthSession {
+    /// Its id.
+    pub id: String,
+    path: String,
+    /// The lines of its main file.
+    pub main: Vec<String>,
+    /// The lines of its file of Han's events.
+    han: Vec<String>,
 }
 
 impl History {
     /// Starts a server with `lines` lines in the last month, and as many in each of the `months - 1` earlier months.
     pub(crate) async fn create(name: &str, lines: usize, months: usize) -> Self {
         let target = Target::start(name).await;
-        let now = "SELECT CAST(extract(epoch FROM now()) * 1000 AS bigint)";
-        let now: i64 = sqlx::query_scalar(now).fetch_one(&mut target.connect().await).await.expect("a time");
-        let history = Self { target, client: reqwest::Client::new(), now };
-        history.push_month(lines).await;
+        let now = target.number("SELECT CAST(extract(epoch FROM now()) * 1000 AS bigint)").await;
+        let sessions = lines.div_ceil(SESSION_LINES + SESSION_EVENTS);
+        let history = Self { target, client: reqwest::Client::new(), now, sessions };
+        let pushes = (0..sessions).map(|n| history.push_session(n));
+        stream::iter(pushes).buffer_unordered(WRITERS).collect::<Vec<()>>().await;
         history.target.until_indexed().await;
         history.distribute_among_users().await;
         if months > 1 {
@@ -48,30 +67,32 @@ impl History {
         history
     }
 
-    async fn push_month(&self, lines: usize) {
-        let sessions = lines.div_ceil(SESSION_LINES + SESSION_EVENTS);
-        let pushes = (0..sessions).map(|n| async move {
-            let mut session = SyntheticSession::new(n as u64 + 1);
-            let id = session.session_id().to_owned();
-            // The first session starts two hours ago, the last nearly a month ago.
-            let span = MONTH_MS - 6 * Timestamp::HOUR_MS;
-            let start = self.now - 2 * Timestamp::HOUR_MS - span * n as i64 / sessions as i64;
-            let path = format!("/home/dev/project-{}", n % PROJECTS);
-            let (main, han) = (session.lines(SESSION_LINES), session.han_events(SESSION_EVENTS));
-            let first = first_timestamp(&main);
-            self.push(&id, "main", &path, &shifted(&main, start - first)).await;
-            self.push(&id, "han", &path, &shifted(&han, start - first)).await;
-        });
-        stream::iter(pushes).buffer_unordered(WRITERS).collect::<Vec<()>>().await;
+    async fn push_session(&self, n: usize) {
+        let session = self.month_session(n);
+        self.push(&session.id, "main", &session.path, &session.main).await;
+        self.push(&session.id, "han", &session.path, &session.han).await;
+    }
+
+    fn month_session(&self, n: usize) -> MonthSession {
+        let mut session = SyntheticSession::new(n as u64 + 1);
+        let id = session.session_id().to_owned();
+        // The first session starts two hours ago, the last nearly a month ago.
+        let span = MONTH_MS - 6 * Timestamp::HOUR_MS;
+        let start = self.now - 2 * Timestamp::HOUR_MS - span * n as i64 / self.sessions as i64;
+        let (main, han) = (session.lines(SESSION_LINES), session.han_events(SESSION_EVENTS));
+        let by = start - first_timestamp(&main);
+        let path = format!("/home/dev/project-{}", n % PROJECTS);
+        MonthSession { id, path, main: shifted(&main, by), han: shifted(&han, by) }
+    }
+
+    /// The sessions of the last month.
+    pub(crate) fn month(&self) -> impl Iterator<Item = MonthSession> {
+        (0..self.sessions).map(|n| self.month_session(n))
     }
 
     /// Pushes lines without an offset, which appends them.
-    pub(crate) async fn push(&self, session: &str, transcript: &str, path: &str, lines: &[String]) {
-        let body = format!(
-            r#"{{"sessions":[{{"session_id":"{session}","metadata":{{"agent":"claude-code","project_path":"{path}","git_remote":"git@example.com:bench{path}.git"}},"transcript":"{transcript}","messages":[{}]}}]}}"#,
-            lines.join(",")
-        );
-        let body = zstd::bulk::compress(body.as_bytes(), 1).expect("a compressed body");
+    async fn push(&self, session: &str, transcript: &str, path: &str, lines: &[String]) {
+        let body = packed_body(session, transcript, path, None, lines);
         self.target.push(&self.client, Some("zstd"), body).await;
     }
 
@@ -85,16 +106,20 @@ impl History {
         for table in ["sessions", "rollups", "rollup_counts"] {
             sql.push_str(&format!("UPDATE {table} SET user_id = {person} WHERE project_id <> '';"));
         }
-        self.execute(&sql).await;
+        self.target.execute(&sql).await;
     }
 
     /// Inserts copies of the month's rows, one per earlier month.
     async fn copy_month(&self, months: usize) {
+        let keys = SegmentKeys::of(&self.target).await;
+        let segments = keys.read(&self.target, "true").await;
+        // Copies of a session have its number plus a multiple of this.
+        let step = self.target.number("SELECT CAST(max(number) AS bigint) FROM sessions").await;
         let mut connection = self.target.connect().await;
         let tables: Vec<String> = sqlx::query_scalar(
             "SELECT DISTINCT table_name::text FROM information_schema.columns WHERE table_schema = 'public' \
-             AND (column_name = 'session_id' OR table_name IN ('rollups', 'rollup_counts')) \
-             AND table_name NOT IN ('changes', 'deleted_sessions') AND table_name NOT LIKE 'search_terms%' ORDER BY 1",
+             AND (column_name = 'session' OR table_name IN ('sessions', 'rollups', 'rollup_counts')) \
+             AND table_name <> 'segments' AND table_name NOT LIKE 'search_terms%' ORDER BY 1",
         )
         .fetch_all(&mut connection)
         .await
@@ -102,82 +127,134 @@ impl History {
         // Copies need no change events, so triggers are off.
         let mut sql = "SET session_replication_role = replica;".to_owned();
         for table in &tables {
-            let columns = sqlx::query(
-                "SELECT column_name::text FROM information_schema.columns \
-                 WHERE table_schema = 'public' AND table_name = $1 AND is_generated = 'NEVER' ORDER BY ordinal_position",
-            )
-            .bind(table)
-            .fetch_all(&mut connection)
-            .await
-            .expect("the columns");
-            let columns: Vec<String> = columns.iter().map(|row| row.get(0)).collect();
-            let values: Vec<String> = columns.iter().map(|column| in_earlier_month(table, column)).collect();
+            let columns = self.columns(table).await;
+            let values: Vec<String> =
+                columns.iter().map(|column| in_earlier_month(table, column, step)).collect();
             sql.push_str(&format!(
-                "INSERT INTO {table} ({}) SELECT {} FROM {table} t, generate_series(1, {}) AS month;",
+                "INSERT INTO {table} ({}) OVERRIDING SYSTEM VALUE \
+                 SELECT {} FROM {table} t, generate_series(1, {}) AS month;",
                 columns.join(", "),
                 values.join(", "),
                 months - 1
             ));
         }
-        self.execute(&sql).await;
+        sql.push_str(
+            "SELECT setval(pg_get_serial_sequence('sessions', 'number'), (SELECT max(number) FROM sessions));",
+        );
+        self.target.execute(&sql).await;
+        for month in 1..months as i64 {
+            let copies: Vec<StoredSegment> = segments
+                .iter()
+                .map(|segment| StoredSegment {
+                    session: i32::try_from(i64::from(segment.session) + month * step).expect("a number"),
+                    session_id: format!("{}-{month}", segment.session_id),
+                    first_at: segment.first_at - month * MONTH_MS,
+                    last_at: segment.last_at - month * MONTH_MS,
+                    ..segment.clone()
+                })
+                .collect();
+            keys.insert(&mut connection, &copies, true).await;
+        }
     }
 
-    /// Creates a session with exactly `messages` listed messages, of which the newest and the oldest can be opened.
-    /// Returns its id and the cursor before its last page of `page` messages.
+    /// The columns of a table into which rows are inserted.
+    async fn columns(&self, table: &str) -> Vec<String> {
+        let sql = "SELECT column_name::text FROM information_schema.columns WHERE table_schema = 'public' \
+                   AND table_name = $1 AND is_generated = 'NEVER' ORDER BY ordinal_position";
+        let columns = sqlx::query_scalar(sql).bind(table).fetch_all(&mut self.target.connect().await).await;
+        columns.expect("the columns")
+    }
+
+    /// Creates a session with at least `messages` listed messages. Between the oldest and the newest lines, which are
+    /// pushed, it has copies of the oldest ones. Returns its id and the cursor before its last page of `page` messages.
     pub(crate) async fn deep_session(&self, messages: i64, page: i64) -> (String, String) {
         let mut synthetic = SyntheticSession::new(1_000_001);
         let id = synthetic.session_id().to_owned();
-        let (old, new) = (synthetic.lines(400), synthetic.lines(400));
+        let (old, new) = (synthetic.lines(BLOCK_LINES), synthetic.lines(BLOCK_LINES));
         let day = 24 * Timestamp::HOUR_MS;
         let start = self.now - 3 * day - first_timestamp(&old);
         self.push(&id, "main", "/home/dev/deep", &shifted(&old, start)).await;
+        self.target.until_indexed().await;
+        self.repeat_lines(&id, messages).await;
         self.push(&id, "main", "/home/dev/deep", &shifted(&new, start + day)).await;
         self.target.until_indexed().await;
-        let mut connection = self.target.connect().await;
-        let columns: Vec<String> = sqlx::query_scalar(
-            "SELECT column_name::text FROM information_schema.columns WHERE table_schema = 'public' \
-             AND table_name = 'messages' AND is_generated = 'NEVER' ORDER BY ordinal_position",
-        )
-        .fetch_all(&mut connection)
-        .await
-        .expect("the columns");
-        let values: Vec<String> = columns
-            .iter()
-            .map(|column| match column.as_str() {
-                "uuid" => "'filler-' || n".to_owned(),
-                "ordinal" => "s.next_ordinal + n".to_owned(),
-                "line" => "1000 + n".to_owned(),
-                "at" => format!("m.at + {} + n", 12 * Timestamp::HOUR_MS),
-                "body" => "left(m.body, 100)".to_owned(),
-                other => format!("m.{other}"),
-            })
-            .collect();
-        let listed = format!("(SELECT count(*) FROM messages WHERE session_id = '{id}' AND place = 1)");
-        self.execute(&format!(
-            "SET session_replication_role = replica; \
-             INSERT INTO messages ({}) SELECT {} FROM sessions s, generate_series(0, {messages} - {listed} - 1) AS n, \
-               (SELECT * FROM messages WHERE session_id = '{id}' AND place = 1 ORDER BY at, line LIMIT 1) AS m \
-             WHERE s.session_id = '{id}'; \
-             UPDATE sessions SET next_ordinal = next_ordinal + {messages}, line_count = line_count + {messages}, \
-               message_count = {listed} WHERE session_id = '{id}'; \
-             UPDATE search_state SET indexed_ordinal = indexed_ordinal + {messages} WHERE session_id = '{id}';",
-            columns.join(", "),
-            values.join(", ")
-        ))
-        .await;
         self.analyze().await;
         let last = format!(
-            "SELECT at, transcript, line, uuid FROM messages WHERE session_id = '{id}' AND place = 1 \
-             ORDER BY at, transcript, line, uuid OFFSET {page} LIMIT 1"
+            "SELECT m.at, f.name, m.line, COALESCE(m.uuid_text, encode(m.uuid, 'hex')::uuid::text) AS uuid \
+             FROM messages m \
+             JOIN transcripts f ON f.team = m.team AND f.session = m.session AND f.number = m.transcript \
+             WHERE m.session = {} AND m.place = 1 ORDER BY m.at, m.transcript, m.line, m.uuid OFFSET {page} LIMIT 1",
+            numbered(&id)
         );
-        let row = sqlx::query(AssertSqlSafe(last)).fetch_one(&mut connection).await.expect("a message");
+        let row = sqlx::query(AssertSqlSafe(last)).fetch_one(&mut self.target.connect().await).await;
+        let row = row.expect("a message");
+        let line: i32 = row.get(2);
         let cursor =
-            MessageCursor { at: row.get(0), transcript: row.get(1), line: row.get(2), uuid: row.get(3) };
+            MessageCursor { at: row.get(0), transcript: row.get(1), line: line.into(), uuid: row.get(3) };
         (id, cursor.encode())
     }
 
-    /// Creates two sessions with the same lines, one sealed and one in plaintext, and returns their ids.
-    pub(crate) async fn sealed_and_plaintext_sessions(&self) -> (String, String) {
+    /// Repeats the lines of a session, which has a single file with one segment, until it has `messages` listed
+    /// messages: each time behind the earlier ones, with other uuids, and at later times within the day.
+    async fn repeat_lines(&self, id: &str, messages: i64) {
+        let keys = SegmentKeys::of(&self.target).await;
+        let segments = keys.read(&self.target, &format!("s.session_id = '{id}'")).await;
+        let [block] = segments.as_slice() else { panic!("{} segments instead of one", segments.len()) };
+        let session = numbered(id);
+        let listed = format!("SELECT count(*) FROM messages WHERE session = {session} AND place = 1");
+        let listed = self.target.number(&listed).await;
+        let blocks = messages / listed;
+        let lines = BLOCK_LINES as i64;
+        // The times of a copy are compressed into a part of twenty hours.
+        let part = 20 * Timestamp::HOUR_MS / blocks.max(1);
+        let span = (block.last_at - block.first_at).max(1);
+        let begin = block.first_at + 2 * Timestamp::HOUR_MS;
+
+        let columns = self.columns("messages").await;
+        let values: Vec<String> = columns
+            .iter()
+            .map(|column| match column.as_str() {
+                "uuid" => "int4send(n) || substr(m.uuid, 5)".to_owned(),
+                "uuid_text" => "NULL".to_owned(),
+                "ordinal" | "line" => format!("m.{column} + n * {lines}"),
+                "at" => format!("{begin} + n * {part} + (m.at - {}) * {part} / {span}", block.first_at),
+                other => format!("m.{other}"),
+            })
+            .collect();
+        let added = blocks * lines;
+        self.target
+            .execute(&format!(
+                "SET session_replication_role = replica; \
+                 INSERT INTO messages ({}) SELECT {} FROM messages m, generate_series(1, {blocks}) AS n \
+                   WHERE m.session = {session}; \
+                 UPDATE sessions SET next_ordinal = next_ordinal + {added}, line_count = line_count + {added}, \
+                   message_count = message_count + {blocks} * {listed} WHERE session_id = '{id}'; \
+                 UPDATE transcripts SET next_offset = next_offset + {added}, end_line = end_line + {added} \
+                   WHERE session = {session}; \
+                 UPDATE search_state SET indexed_ordinal = indexed_ordinal + {added} WHERE session = {session};",
+                columns.join(", "),
+                values.join(", ")
+            ))
+            .await;
+        let copies: Vec<StoredSegment> = (1..=blocks)
+            .map(|n| {
+                let by = i32::try_from(n * lines).expect("an ordinal");
+                StoredSegment {
+                    first_ordinal: block.first_ordinal + by,
+                    last_ordinal: block.last_ordinal + by,
+                    min_line: block.min_line + by,
+                    max_line: block.max_line + by,
+                    first_at: begin + n * part,
+                    last_at: begin + (n + 1) * part,
+                    ..block.clone()
+                }
+            })
+            .collect();
+        keys.insert(&mut self.target.connect().await, &copies, true).await;
+    }
+
+    /// Creates two sessions with the same lines, one sealed and one in plaintext; returns their ids and the lines.
+    pub(crate) async fn sealed_and_plaintext_sessions(&self) -> (String, String, Vec<String>) {
         let mut synthetic = SyntheticSession::new(1_000_002);
         let (sealed, plaintext) = ("twin-sealed".to_owned(), "twin-plaintext".to_owned());
         let lines = synthetic.lines(300);
@@ -185,46 +262,24 @@ impl History {
         self.push(&sealed, "main", "/home/dev/twins", &lines).await;
         self.push(&plaintext, "main", "/home/dev/twins", &lines).await;
         self.target.until_indexed().await;
-        let mut connection = self.target.connect().await;
-        // Every line was stored, so line numbers equal list positions.
-        sqlx::query(
-            "UPDATE messages SET sealed = false, body = u.body \
-             FROM unnest($1::text[]) WITH ORDINALITY AS u(body, n) \
-             WHERE session_id = $2 AND line = n - 1",
-        )
-        .bind(&lines)
-        .bind(&plaintext)
-        .execute(&mut connection)
-        .await
-        .expect("bodies in plaintext");
-        let sealed_left = "SELECT count(*) FROM messages WHERE session_id = $1 AND sealed";
-        let left: i64 = sqlx::query_scalar(sealed_left)
-            .bind(&plaintext)
-            .fetch_one(&mut connection)
-            .await
-            .expect("a count");
-        assert_eq!(left, 0, "every line is in plaintext");
+        let keys = SegmentKeys::of(&self.target).await;
+        let segments = keys.read(&self.target, &format!("s.session_id = '{plaintext}'")).await;
+        self.target.execute(&format!("DELETE FROM segments WHERE session = {}", numbered(&plaintext))).await;
+        keys.insert(&mut self.target.connect().await, &segments, false).await;
         self.analyze().await;
-        (sealed, plaintext)
+        (sealed, plaintext, lines)
     }
 
     /// Updates the planner's statistics.
     async fn analyze(&self) {
-        self.execute("VACUUM (ANALYZE) messages").await;
-        self.execute("ANALYZE").await;
-    }
-
-    async fn execute(&self, sql: &str) {
-        sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
-            .execute(&mut self.target.connect().await)
-            .await
-            .unwrap_or_else(|error| panic!("{error}: {sql}"));
+        self.target.execute("VACUUM (ANALYZE) messages").await;
+        self.target.execute("VACUUM (ANALYZE) segments").await;
+        self.target.execute("ANALYZE").await;
     }
 
     /// The number of messages.
     pub(crate) async fn messages(&self) -> i64 {
-        let sql = "SELECT count(*) FROM messages";
-        sqlx::query_scalar(sql).fetch_one(&mut self.target.connect().await).await.expect("a count")
+        self.target.number("SELECT count(*) FROM messages").await
     }
 
     /// Executes a GraphQL operation; returns the response's text and the time in milliseconds.
@@ -243,6 +298,11 @@ impl History {
     }
 }
 
+/// The SQL of a session's number.
+fn numbered(id: &str) -> String {
+    format!("(SELECT number FROM sessions WHERE session_id = '{id}')")
+}
+
 /// A GraphQL operation.
 #[derive(Clone)]
 pub(crate) struct Operation {
@@ -252,18 +312,18 @@ pub(crate) struct Operation {
     pub variables: serde_json::Value,
 }
 
-/// The SQL expression for a column's value in an earlier month.
-fn in_earlier_month(table: &str, column: &str) -> String {
+/// The SQL expression for a column's value in an earlier month. `step` is what numbers of sessions differ by.
+fn in_earlier_month(table: &str, column: &str, step: i64) -> String {
     match (table, column) {
-        (_, "session_id") | ("sessions", "id") | ("message_usage", "message_id") => {
-            format!("t.{column} || '-' || month")
-        }
+        ("sessions", "number") | (_, "session") => format!("t.{column} + month * {step}"),
+        ("sessions", "session_id" | "id") => format!("t.{column} || '-' || month"),
+        // An answer of its own, of which no other session has a copy.
+        ("answer_copies", "answer") => "int4send(month) || substr(t.answer, 5)".to_owned(),
         (
             _,
             "at" | "hour" | "started_at" | "last_activity_at" | "last_line_at" | "created_at" | "synced_at"
             | "updated_at" | "completed_at",
         ) => format!("t.{column} - month * {MONTH_MS}"),
-        (_, "body") => "left(t.body, 100)".to_owned(),
         _ => format!("t.{column}"),
     }
 }

@@ -1,277 +1,189 @@
-//! Cost and latency of subscriptions: `push`, `fanout`, `sockets` and `drain`. Subscribers run in a separate process
-//! (`watch`).
+//! `live`: many sessions that push a few lines per second each: the time from sending a push to its durable commit, the
+//! disk space while they run, and what remains after consolidation. The baseline is the same lines, pushed in bulk to
+//! another database.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use han_testkit::{Program, Signal};
+use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
+use han_testkit::{SeededEntropy, SyntheticSession};
 
-use crate::cpu;
-use crate::figure::{Figure, median, percentile};
-use crate::ingest::{self, Session};
-use crate::target::Target;
-use crate::watch::{Received, now_micros};
+use crate::figure::{Figure, percentile};
+use crate::jobs::CONSOLIDATION;
+use crate::sizes::Sizes;
+use crate::target::{Target, packed_body, push_body};
 
-const MEMORY: &str = "subscription { memoryUpdated { type action } }";
-const ADDED: &str =
-    "subscription { sessionAdded { sessionId newSessionEdge { node { id name messageCount } } } }";
-const MESSAGES: &str = "subscription($id: ID!) { sessionMessageAdded(sessionId: $id) { messageIndex newMessageEdge { \
-                        node { ... on RegularUserMessage { id content } } } } }";
+/// How often the disk space is measured.
+const SAMPLE: Duration = Duration::from_secs(5);
+/// The maximum number of lines in a push.
+const MOST: u64 = 3;
+/// Lines per push in bulk, and the number of concurrent pushes.
+const BATCH: usize = 500;
+const WRITERS: usize = 8;
 
-/// A process of subscribers, all with active subscriptions.
-struct Watchers(Program);
-
-impl Watchers {
-    async fn start(target: &Target, sockets: usize, queries: &[&str], more: &[String]) -> Self {
-        let mut args: Vec<String> =
-            ["watch", "--url", &target.url, "--key", &target.key].map(str::to_owned).into();
-        args.extend(["--sockets".to_owned(), sockets.to_string()]);
-        for query in queries {
-            args.extend(["--query".to_owned(), (*query).to_owned()]);
-        }
-        args.extend_from_slice(more);
-        let this = std::env::current_exe().expect("this program's path");
-        let mut program = Program::start(this, args, [("RUST_BACKTRACE", "1")]);
-        program.wait_for_line("ready").await;
-        Self(program)
-    }
-
-    /// The events that all subscribers received; waits until they are done.
-    async fn received(mut self) -> Received {
-        let line = self.0.wait_for_line("received ").await;
-        serde_json::from_str(line.trim_start_matches("received ")).expect("what watch prints")
-    }
-
-    fn cpu(&self) -> f64 {
-        self.0.id().map(cpu::of_process).unwrap_or_default()
-    }
-}
-
-/// Options of `push`.
+/// Options of `live`.
 #[derive(Args)]
-pub(crate) struct PushOptions {
-    #[command(flatten)]
-    ingest: ingest::Options,
-    /// The number of subscribed dashboards.
-    #[arg(long, default_value_t = 100)]
-    dashboards: usize,
-}
-
-/// Ingest with and without subscribed dashboards, alternating on the same server.
-pub(crate) async fn push(options: PushOptions) -> Figure {
-    let target = Target::start("han_bench_push").await;
-    let client = reqwest::Client::new();
-    let lines = options.ingest.lines();
-    println!("{} dashboards; {lines} lines per run", options.dashboards);
-    println!(
-        "{:>5} {:>14} {:>16} {:>7} {:>13} {:>13} {:>12}",
-        "pair", "alone lines/s", "watched lines/s", "ratio", "alone srv s", "watched srv s", "watchers s"
-    );
-    let mut ratios = Vec::new();
-    for pair in 0..=options.ingest.pairs {
-        let sessions = |turn: usize| -> Vec<Session> {
-            let seed = pair * 2 + turn;
-            (0..options.ingest.writers).map(|writer| Session::new(&options.ingest, seed, writer)).collect()
-        };
-        let (first, second) = (sessions(0), sessions(1));
-        // The first run of a pair has the smaller database, so the order alternates.
-        let (mut alone, mut watched, mut watchers_cpu) = (None, None, 0.0);
-        for (turn, sessions) in [&first, &second].into_iter().enumerate() {
-            if (turn + pair) % 2 == 0 {
-                alone = Some(ingest::push(&target, &client, sessions, lines).await);
-            } else {
-                let watchers = Watchers::start(&target, options.dashboards, &[MEMORY, ADDED], &[]).await;
-                let before = watchers.cpu();
-                watched = Some(ingest::push(&target, &client, sessions, lines).await);
-                watchers_cpu = watchers.cpu() - before;
-            }
-        }
-        let (alone, watched) = (alone.expect("one turn is alone"), watched.expect("one turn is watched"));
-        let ratio = watched.lines_per_second / alone.lines_per_second;
-        let counted = if pair == 0 { " (warm-up)" } else { "" };
-        println!(
-            "{pair:>5} {:>14.0} {:>16.0} {ratio:>6.2}x {:>13.2} {:>13.2} {watchers_cpu:>12.2}{counted}",
-            alone.lines_per_second, watched.lines_per_second, alone.server_cpu, watched.server_cpu
-        );
-        if pair > 0 {
-            ratios.push(ratio);
-        }
-    }
-    Figure::at_least("push", median(&ratios), 0.9)
-}
-
-/// Options of `fanout`.
-#[derive(Args)]
-pub(crate) struct FanoutOptions {
-    /// The number of subscribers.
-    #[arg(long, default_value_t = 1_000)]
-    subscribers: usize,
-    /// The number of sessions; subscribers are distributed evenly.
-    #[arg(long, default_value_t = 10)]
+pub(crate) struct Options {
+    /// The number of sessions, each of which pushes 1 to 3 lines per second.
+    #[arg(long, default_value_t = 200)]
     sessions: usize,
-    /// Commits per second over all sessions.
-    #[arg(long, default_value_t = 10)]
-    rate: usize,
-    /// The duration in seconds.
-    #[arg(long, default_value_t = 30)]
-    seconds: usize,
+    /// For how long, in seconds.
+    #[arg(long, default_value_t = 300)]
+    seconds: u64,
+    /// The job that merges small segments. If the server has none of this name, sizes are those without it.
+    #[arg(long, default_value = CONSOLIDATION)]
+    consolidation: String,
 }
 
-/// Latency from a commit to each subscriber of its session.
-pub(crate) async fn fanout(options: FanoutOptions) -> Figure {
-    let target = Target::start("han_bench_fanout").await;
-    let client = reqwest::Client::new();
-    let ids: Vec<String> = (0..options.sessions).map(|n| format!("fanout-{n}")).collect();
-    for id in &ids {
-        post(&target, &client, id, 0, "begin").await;
-    }
-    let commits = options.rate * options.seconds;
-    let each = commits / options.sessions;
-    let mut more = vec!["--expect".to_owned(), each.to_string()];
-    more.extend(ids.iter().flat_map(|id| ["--session".to_owned(), format!("Session:{id}")]));
-    let watchers = Watchers::start(&target, options.subscribers, &[MESSAGES], &more).await;
-    let (server, watching) = (target.cpu(), watchers.cpu());
-    let mut beat = tokio::time::interval(Duration::from_secs(1) / u32::try_from(options.rate).unwrap_or(1));
-    let (mut sent_at, mut answered) = (Vec::new(), Vec::new());
-    for commit in 0..each * options.sessions {
-        beat.tick().await;
-        let (id, line) = (&ids[commit % options.sessions], commit / options.sessions + 1);
-        let sent = now_micros();
-        post(&target, &client, id, line, &format!("sent {commit}")).await;
-        sent_at.push(sent);
-        answered.push((now_micros() - sent) as f64 / 1000.0);
-    }
-    let cpu = (target.cpu() - server, watchers.cpu() - watching);
-    let received = watchers.received().await;
-    let committed_at = commit_times(&target, &ids, sent_at.len()).await;
-    let since = |times: &[u64]| -> Vec<f64> {
-        let took = |(number, at): &(u64, u64)| {
-            let number = usize::try_from(*number).expect("a small number");
-            at.saturating_sub(times[number]) as f64 / 1000.0
-        };
-        received.numbered.iter().map(took).collect()
-    };
-    let (from_sent, from_commit) = (since(&sent_at), since(&committed_at));
+/// What a session pushed.
+struct Pushed {
+    lines: usize,
+    /// The time of each push, in milliseconds.
+    took: Vec<f64>,
+}
+
+/// The disk space at a moment.
+struct Sample {
+    seconds: f64,
+    lines: usize,
+    bytes: f64,
+}
+
+pub(crate) async fn run(options: Options) -> Figure {
+    let live = Target::start("han_bench_live").await;
+    let (pushed, samples) = push_live(&live, &options).await;
+    let took: Vec<f64> = pushed.iter().flat_map(|pushed| pushed.took.iter().copied()).collect();
+    let lines: usize = pushed.iter().map(|pushed| pushed.lines).sum();
     println!(
-        "{} subscribers, {} commits/s with {} watchers each, {} s",
-        options.subscribers,
-        options.rate,
-        options.subscribers / options.sessions,
-        options.seconds
+        "{} sessions, {} pushes in {} s, {lines} lines; {:.1} s of CPU of the server",
+        options.sessions,
+        took.len(),
+        options.seconds,
+        live.cpu()
     );
-    println!("{:>34} {:>9} {:>9} {:>9}", "", "p50 ms", "p99 ms", "max ms");
-    for (what, values) in [
-        ("push sent to response (durable)", &answered),
-        ("push sent to each subscriber", &from_sent),
-        ("commit to each subscriber", &from_commit),
-    ] {
+    println!(
+        "push sent to response (durable): p50 {:.1} ms, p99 {:.1} ms, longest {:.1} ms",
+        percentile(&took, 50.0),
+        percentile(&took, 99.0),
+        percentile(&took, 100.0)
+    );
+    let segments = "SELECT count(*) FROM segments";
+    let before = live.number(segments).await;
+    let (_, live_sizes) = at_rest(&live, &options).await;
+    let after = live.number(segments).await;
+
+    let bulk = Target::start("han_bench_live_bulk").await;
+    let bytes = push_in_bulk(&bulk, &pushed).await as f64;
+    let (bulk_physical, bulk_sizes) = at_rest(&bulk, &options).await;
+    println!(
+        "segments: {before} when the pushes end, {after} at rest; in bulk {}",
+        bulk.number(segments).await
+    );
+
+    println!("{:>10} {:>10} {:>10} {:>24}", "seconds", "lines", "MB", "of the same in bulk");
+    let ratio = |sample: &Sample| sample.bytes / (bulk_physical.total() * sample.lines as f64 / lines as f64);
+    for sample in &samples {
         println!(
-            "{what:>34} {:>9.1} {:>9.1} {:>9.1}",
-            percentile(values, 50.0),
-            percentile(values, 99.0),
-            percentile(values, 100.0)
+            "{:>10.0} {:>10} {:>10.1} {:>23.2}x",
+            sample.seconds,
+            sample.lines,
+            sample.bytes / 1e6,
+            ratio(sample)
         );
     }
-    println!("CPU: server {:.1} s, subscribers {:.1} s", cpu.0, cpu.1);
-    println!("delivered {} of {}", received.arrived.len(), each * options.subscribers);
-    let p99 = percentile(&from_commit, 99.0);
-    let figure = format!("p99 {p99:.1} ms, {} lost, {} duplicated", received.lost, received.duplicated);
-    let met = p99 <= 50.0 && received.lost == 0 && received.duplicated == 0;
-    Figure::new("fanout", figure, "p99 at most 50 ms, 0 lost, 0 duplicated", met)
+    // With few lines, the pages that each table and each session has begun are most of the space.
+    let late = samples.iter().filter(|sample| sample.lines * 2 >= lines);
+    let running = late.map(ratio).fold(f64::NAN, f64::max);
+
+    println!("\nlive, at rest");
+    live_sizes.print(bytes);
+    println!("in bulk, at rest");
+    bulk_sizes.print(bytes);
+    let rest = live_sizes.without_outbox() / bulk_sizes.without_outbox();
+    let p99 = percentile(&took, 99.0);
+    let without = if live.has_job(&options.consolidation).await { "" } else { " (no consolidation)" };
+    let figure = format!("p99 {p99:.1} ms, {rest:.2}x at rest{without}, {running:.2}x while it runs");
+    let met = p99 <= 50.0 && rest <= 1.15 && running <= 1.5;
+    Figure::new("live", figure, "at most 50 ms, 1.15x, 1.50x", met)
 }
 
-/// The commit times of the pushes, indexed by their number. PostgreSQL writes the time into the commit record, before
-/// that is durable (https://www.postgresql.org/docs/15/functions-info.html#FUNCTIONS-INFO-COMMIT-TIMESTAMP).
-async fn commit_times(target: &Target, ids: &[String], commits: usize) -> Vec<u64> {
-    let sql = "SELECT session_id, line, (extract(epoch FROM pg_xact_commit_timestamp(xmin)) * 1000000)::bigint \
-               FROM messages WHERE line > 0";
-    let mut connection = target.connect().await;
-    let rows: Vec<(String, i64, i64)> =
-        sqlx::query_as(sql).fetch_all(&mut connection).await.expect("times of commits");
-    let mut times = vec![0; commits];
-    for (id, line, micros) in rows {
-        let session = ids.iter().position(|known| *known == id).expect("a session of this run");
-        let line = usize::try_from(line).expect("a line's number");
-        times[(line - 1) * ids.len() + session] = u64::try_from(micros).expect("a time after 1970");
-    }
-    assert!(times.iter().all(|micros| *micros > 0), "every push is stored");
-    times
+/// Pushes from all sessions and measures the disk space meanwhile.
+async fn push_live(target: &Target, options: &Options) -> (Vec<Pushed>, Vec<Sample>) {
+    let (start, lines) = (Instant::now(), AtomicUsize::new(0));
+    let sessions = join_all((0..options.sessions).map(|n| push_session(target, options.seconds, n, &lines)));
+    let mut samples = Vec::new();
+    let sampling = async {
+        let mut connection = target.connect().await;
+        loop {
+            tokio::time::sleep(SAMPLE).await;
+            let bytes = Sizes::of_postgres(&mut connection).await.total();
+            let lines = lines.load(Ordering::Relaxed);
+            samples.push(Sample { seconds: start.elapsed().as_secs_f64(), lines, bytes });
+        }
+    };
+    let pushed = tokio::select! {
+        pushed = sessions => pushed,
+        () = sampling => unreachable!("samples are taken until the sessions end"),
+    };
+    let bytes = Sizes::of_postgres(&mut target.connect().await).await.total();
+    let lines = lines.load(Ordering::Relaxed);
+    samples.push(Sample { seconds: start.elapsed().as_secs_f64(), lines, bytes });
+    (pushed, samples)
 }
 
-async fn post(target: &Target, client: &reqwest::Client, session: &str, line: usize, text: &str) {
-    let body = serde_json::json!({"sessions": [{"session_id": session, "offset": line, "messages": [
-        {"type": "user", "uuid": format!("{session}-{line}"), "timestamp": "2026-01-01T00:00:00.000Z",
-         "message": {"role": "user", "content": text}}]}]});
-    target.push(client, None, body.to_string().into_bytes()).await;
-}
-
-/// Options of `sockets`.
-#[derive(Args)]
-pub(crate) struct SocketsOptions {
-    /// The number of sockets, each with one subscription.
-    #[arg(long, default_value_t = 10_000)]
-    sockets: usize,
-    /// The number of commits, each delivered to all sockets.
-    #[arg(long, default_value_t = 5)]
-    commits: usize,
-}
-
-/// Delivery time and memory with many open sockets.
-pub(crate) async fn sockets(options: SocketsOptions) -> Figure {
-    let target = Target::start("han_bench_sockets").await;
+/// Pushes 1 to 3 lines each second. The clients of a server do not share connections, so each session has its own.
+async fn push_session(target: &Target, seconds: u64, n: usize, lines: &AtomicUsize) -> Pushed {
     let client = reqwest::Client::new();
-    post(&target, &client, "first", 0, "begin").await;
-    let empty = target.resident_kib();
-    let expect = ["--expect".to_owned(), options.commits.to_string()];
-    let watchers = Watchers::start(&target, options.sockets, &[MEMORY], &expect).await;
-    let held = target.resident_kib();
-    let mut sent = Vec::new();
-    for commit in 0..options.commits {
-        sent.push(now_micros());
-        post(&target, &client, "first", commit + 1, "more").await;
-        tokio::time::sleep(Duration::from_secs(3)).await;
+    let entropy = SeededEntropy::new(n as u64);
+    let mut session = SyntheticSession::new(n as u64 + 1);
+    let id = session.session_id().to_owned();
+    // Sessions push at different moments of a second.
+    tokio::time::sleep(Duration::from_millis(entropy.below(1000))).await;
+    let mut beat = tokio::time::interval(Duration::from_secs(1));
+    let mut pushed = Pushed { lines: 0, took: Vec::new() };
+    for _ in 0..seconds {
+        beat.tick().await;
+        let count = 1 + usize::try_from(entropy.below(MOST)).expect("a small number");
+        let body = push_body(&id, "main", "/bench", Some(pushed.lines), &session.lines(count));
+        let sent = Instant::now();
+        target.push(&client, None, body).await;
+        pushed.took.push(sent.elapsed().as_secs_f64() * 1e3);
+        pushed.lines += count;
+        lines.fetch_add(count, Ordering::Relaxed);
     }
-    let received = watchers.received().await;
-    let took: Vec<f64> = received
-        .arrived
-        .iter()
-        .filter_map(|at| Some((at - sent.iter().rev().find(|sent| *sent <= at)?) as f64 / 1e6))
-        .collect();
-    let mean = took.iter().sum::<f64>() / took.len().max(1) as f64;
-    let each = (held as f64 - empty as f64) / options.sockets as f64;
-    println!("{} sockets; resident: {empty} KiB without, {held} KiB with", options.sockets);
-    println!(
-        "delivery: mean {mean:.3} s, p99 {:.3} s; received {} of {}",
-        percentile(&took, 99.0),
-        took.len(),
-        options.sockets * options.commits
-    );
-    let figure = format!("mean delivery {mean:.2} s, {each:.1} KiB per socket, {} lost", received.lost);
-    let met = mean < 1.0 && each < 20.0 && received.lost == 0;
-    Figure::new("sockets", figure, "under 1 s, under 20 KiB, 0 lost", met)
+    pushed
 }
 
-/// Options of `drain`.
-#[derive(Args)]
-pub(crate) struct DrainOptions {
-    /// The number of open sockets when the server receives SIGTERM.
-    #[arg(long, default_value_t = 1_000)]
-    sockets: usize,
+/// Pushes the same lines with few pushes; returns their bytes.
+async fn push_in_bulk(target: &Target, pushed: &[Pushed]) -> usize {
+    let client = reqwest::Client::new();
+    let pushes = pushed.iter().enumerate().map(|(n, pushed)| {
+        let client = &client;
+        async move {
+            let mut session = SyntheticSession::new(n as u64 + 1);
+            let id = session.session_id().to_owned();
+            let lines = session.lines(pushed.lines);
+            for (n, chunk) in lines.chunks(BATCH).enumerate() {
+                let body = packed_body(&id, "main", "/bench", Some(n * BATCH), chunk);
+                target.push(client, Some("zstd"), body).await;
+            }
+            lines.iter().map(|line| line.len() + 1).sum::<usize>()
+        }
+    });
+    stream::iter(pushes).buffer_unordered(WRITERS).collect::<Vec<usize>>().await.into_iter().sum()
 }
 
-/// SIGTERM with open sockets: the time until the server has exited, and the close code of each socket.
-pub(crate) async fn drain(options: DrainOptions) -> Figure {
-    let target = Target::start("han_bench_drain").await;
-    let watchers = Watchers::start(&target, options.sockets, &[MEMORY], &[]).await;
-    let start = Instant::now();
-    target.server.signal(Signal::Terminate).await;
-    let (status, _) = target.server.wait().await;
-    let seconds = start.elapsed().as_secs_f64();
-    let received = watchers.received().await;
-    let closed: usize =
-        received.closed.iter().filter(|(code, _)| **code == 1012 || **code == 1001).map(|(_, n)| n).sum();
-    println!("{} sockets; exit {status}; codes {:?}", options.sockets, received.closed);
-    let figure = format!("{seconds:.2} s, {closed} of {} with a close code", options.sockets);
-    let met = seconds <= 5.0 && closed == options.sockets && status.success();
-    Figure::new("drain", figure, "drained in 5 s, each with a close code", met)
+/// The disk space when all jobs are done; and then that of live rows and of new indexes alone.
+async fn at_rest(target: &Target, options: &Options) -> (Sizes, Sizes) {
+    target.until_indexed().await;
+    if !target.until_consolidated(&options.consolidation).await {
+        println!("no consolidation: the server has no job {:?}", options.consolidation);
+    }
+    let mut connection = target.connect().await;
+    let physical = Sizes::of_postgres(&mut connection).await;
+    // Writes each table anew, without the space of dead rows, and its indexes.
+    target.execute("VACUUM (FULL, ANALYZE)").await;
+    (physical, Sizes::of_postgres(&mut connection).await)
 }

@@ -10,17 +10,27 @@
     reason = "a benchmark prints its table, and aborts if it cannot measure"
 )]
 
+mod copy;
 mod cpu;
+mod disk;
+mod embedded;
 mod faults;
 mod figure;
 mod history;
 mod hostile;
 mod idle;
 mod ingest;
+mod jobs;
+mod layouts;
 mod lists;
 mod live;
+mod real;
 mod search;
+mod sizes;
+mod stored;
+mod subscriptions;
 mod target;
+mod wal;
 mod watch;
 
 use std::process::ExitCode;
@@ -36,21 +46,28 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Name {
-    /// From HTTP request to durable, sealed commit, compared with binary COPY of the same ciphertext.
+    /// Disk space of generated and of real lines, compared with their size as JSONL.
+    Disk(disk::Options),
+    /// From HTTP request to durable, sealed commit, compared with binary COPY of the lines sealed one by one; WAL.
     Ingest(ingest::Options),
+    /// Real transcripts pushed to a server on SQLite, compared with agentsview's sync of the same files.
+    Embedded(embedded::Options),
+    /// Many sessions that push a few lines per second: latency, and disk space compared with a push in bulk.
+    Live(live::Options),
     /// Ingest with subscribed dashboards, compared with ingest without.
-    Push(live::PushOptions),
+    Push(subscriptions::PushOptions),
     /// Latency from a commit to a thousand subscribers.
-    Fanout(live::FanoutOptions),
+    Fanout(subscriptions::FanoutOptions),
     /// Ten thousand open sockets: memory and delivery.
-    Sockets(live::SocketsOptions),
+    Sockets(subscriptions::SocketsOptions),
     /// SIGTERM with a thousand sockets open.
-    Drain(live::DrainOptions),
+    Drain(subscriptions::DrainOptions),
     /// Memory and start time of an idle server on SQLite.
     Idle(idle::Options),
     /// Rejection of documents over the limits, compared with the smallest valid document.
     Hostile(hostile::Options),
-    /// Lists and dashboards with thirty times the history, the last page of a long session, and sealed pages.
+    /// Lists and dashboards with thirty times the history, the last page of a long session, sealed pages, and pages of
+    /// the layout before segments.
     Lists(lists::Options),
     /// Random kills of servers, PostgreSQL, backends and sockets under load.
     Faults(faults::Options),
@@ -64,11 +81,14 @@ enum Name {
 #[tokio::main]
 async fn main() -> ExitCode {
     let figure = match Cli::parse().name {
+        Name::Disk(options) => disk::run(options).await,
         Name::Ingest(options) => ingest::run(options).await,
-        Name::Push(options) => live::push(options).await,
-        Name::Fanout(options) => live::fanout(options).await,
-        Name::Sockets(options) => live::sockets(options).await,
-        Name::Drain(options) => live::drain(options).await,
+        Name::Embedded(options) => embedded::run(options).await,
+        Name::Live(options) => live::run(options).await,
+        Name::Push(options) => subscriptions::push(options).await,
+        Name::Fanout(options) => subscriptions::fanout(options).await,
+        Name::Sockets(options) => subscriptions::sockets(options).await,
+        Name::Drain(options) => subscriptions::drain(options).await,
         Name::Idle(options) => idle::run(options).await,
         Name::Hostile(options) => hostile::run(options).await,
         Name::Lists(options) => lists::run(options).await,

@@ -1,12 +1,14 @@
-//! The server under test: a han-server on a new database of the benchmark's PostgreSQL.
+//! The server under test: a han-server on a new database of the benchmark's PostgreSQL, or on SQLite.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use han_testkit::{Program, pg};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
+
+/// The KEK of each server that a benchmark starts.
+const KEK: [u8; 32] = [1; 32];
 
 /// A running server, its database, and an API key.
 pub(crate) struct Target {
@@ -20,11 +22,68 @@ pub(crate) struct Target {
     pub server: Program,
 }
 
-/// The path of han-server, which is built into the same directory as this program.
-pub(crate) fn server_path() -> PathBuf {
+/// A running server on SQLite, and an API key.
+pub(crate) struct Embedded {
+    /// Its URL.
+    pub url: String,
+    /// The file of its database.
+    pub file: PathBuf,
+    /// An API key with the scopes `read` and `sync:write`.
+    pub key: String,
+    /// Its process.
+    pub server: Program,
+}
+
+/// The path of a program that is built into the same directory as this one.
+fn built(name: &str) -> PathBuf {
     let mut path = std::env::current_exe().expect("this program's path");
-    path.set_file_name("han-server");
+    path.set_file_name(name);
     path
+}
+
+/// The path of han-server.
+pub(crate) fn server_path() -> PathBuf {
+    built("han-server")
+}
+
+/// The path of han-coordinator.
+pub(crate) fn coordinator_path() -> PathBuf {
+    built("han-coordinator")
+}
+
+/// The KEK of each server that a benchmark starts, as in `KEK_SECRET`.
+pub(crate) fn kek_secret() -> String {
+    secret(KEK)
+}
+
+fn secret(bytes: [u8; 32]) -> String {
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+/// Starts a server with this environment besides what every server has; returns it, its URL and an API key.
+async fn serve(more: &[(&str, String)]) -> (Program, String, String) {
+    let common = [
+        ("KEK_SECRET", kek_secret()),
+        ("JWT_SECRET", secret([2; 32])),
+        ("PUBLIC_URL", "http://127.0.0.1".to_owned()),
+        ("HAN_LISTEN", "127.0.0.1:0".to_owned()),
+        ("HAN_RATE_LIMITS", "off".to_owned()),
+        ("HAN_LOG", "warn".to_owned()),
+    ];
+    let env: Vec<(&str, &str)> =
+        common.iter().chain(more).map(|(name, value)| (*name, value.as_str())).collect();
+    let path = server_path();
+    let mut server = Program::start(&path, ["serve"], env.clone());
+    let line = server.wait_for_line("listening on ").await;
+    let url = line.split("listening on ").nth(1).and_then(|rest| rest.split_whitespace().next());
+    let url = url.expect("an address").to_owned();
+
+    let args = ["key", "create", "--user", "bench", "--team", "bench", "--scopes", "read sync:write"];
+    let (status, output) = Program::start(&path, args, env).wait().await;
+    assert!(status.success(), "no key: {:?}", output.stderr);
+    let words = output.stdout.iter().flat_map(|line| line.split_whitespace());
+    let key = words.clone().find(|word| word.starts_with("han_key_")).expect("a key").to_owned();
+    (server, url, key)
 }
 
 impl Target {
@@ -39,34 +98,12 @@ impl Target {
             sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut admin).await.expect("a fresh database");
         }
         let database = cluster.database(name);
-
-        let secret = |byte: u8| base64::engine::general_purpose::STANDARD.encode([byte; 32]);
-        let env = [
+        let (server, url, key) = serve(&[
             ("DATABASE_URL", database.to_url_lossy().to_string()),
-            ("KEK_SECRET", secret(1)),
-            ("JWT_SECRET", secret(2)),
-            ("PUBLIC_URL", "http://127.0.0.1".to_owned()),
-            ("HAN_LISTEN", "127.0.0.1:0".to_owned()),
-            ("HAN_RATE_LIMITS", "off".to_owned()),
             ("HAN_DATABASE_CONNECTIONS", "40".to_owned()),
-            ("HAN_LOG", "warn".to_owned()),
-        ];
-        let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let path = server_path();
-        let mut server = Program::start(&path, ["serve"], env.clone());
-        let line = server.wait_for_line("listening on ").await;
-        let url = line.split("listening on ").nth(1).and_then(|rest| rest.split_whitespace().next());
-        let url = url.expect("an address").to_owned();
-
-        let args = ["key", "create", "--user", "bench", "--team", "bench", "--scopes", "read sync:write"];
-        let (status, output) = Program::start(&path, args, env).wait().await;
-        assert!(status.success(), "no key: {:?}", output.stderr);
-        let key = output
-            .stdout
-            .iter()
-            .flat_map(|line| line.split_whitespace())
-            .find(|word| word.starts_with("han_key_"));
-        Self { url, database, key: key.expect("a key").to_owned(), server }
+        ])
+        .await;
+        Self { url, database, key, server }
     }
 
     /// The CPU seconds that the server has used.
@@ -84,6 +121,22 @@ impl Target {
         PgConnection::connect_with(&self.database).await.expect("the database answers")
     }
 
+    /// Runs SQL statements.
+    pub(crate) async fn execute(&self, sql: &str) {
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+            .execute(&mut self.connect().await)
+            .await
+            .unwrap_or_else(|error| panic!("{error}: {sql}"));
+    }
+
+    /// The number that a query returns.
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
+            .fetch_one(&mut self.connect().await)
+            .await
+            .unwrap_or_else(|error| panic!("{error}: {sql}"))
+    }
+
     /// Pushes a body with this `Content-Encoding`. Every line must be accepted.
     pub(crate) async fn push(&self, client: &reqwest::Client, encoding: Option<&str>, body: Vec<u8>) {
         let mut request = client
@@ -98,18 +151,78 @@ impl Target {
         let text = response.text().await.expect("an answer");
         assert!(status.is_success() && text.contains(r#""error":null"#), "{status}: {text}");
     }
+}
 
-    /// Waits until the background job has written the search index, so that it does not run during a measurement.
-    pub(crate) async fn until_indexed(&self) {
-        let sql = "SELECT count(*) FROM sessions s LEFT JOIN search_state i ON i.team = s.team AND i.session = s.number \
-                   WHERE s.next_ordinal > COALESCE(i.indexed_ordinal, 0)";
-        let mut connection = self.connect().await;
-        loop {
-            let due: i64 = sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect("a count");
-            if due == 0 {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+impl Embedded {
+    /// Starts a server whose database is in this directory, which is created.
+    pub(crate) async fn start(directory: &Path) -> Self {
+        let (server, url, key) = serve(&[("HAN_DATA_DIR", directory.to_string_lossy().into_owned())]).await;
+        Self { url, key, server, file: directory.join("han.db") }
     }
+
+    /// The CPU seconds that the server has used.
+    pub(crate) fn cpu(&self) -> f64 {
+        self.server.id().map(crate::cpu::of_process).unwrap_or_default()
+    }
+}
+
+/// The body of a push of one batch of lines.
+pub(crate) fn push_body(
+    session: &str,
+    transcript: &str,
+    path: &str,
+    offset: Option<usize>,
+    lines: &[String],
+) -> Vec<u8> {
+    let offset = offset.map(|offset| format!(r#""offset":{offset},"#)).unwrap_or_default();
+    let body = format!(
+        r#"{{"sessions":[{{"session_id":"{session}","metadata":{{"agent":"claude-code","project_path":"{path}","git_remote":"git@example.com:bench{path}.git"}},"transcript":"{transcript}",{offset}"messages":[{}]}}]}}"#,
+        lines.join(",")
+    );
+    body.into_bytes()
+}
+
+/// [`push_body`], compressed with zstd.
+pub(crate) fn packed_body(
+    session: &str,
+    transcript: &str,
+    path: &str,
+    offset: Option<usize>,
+    lines: &[String],
+) -> Vec<u8> {
+    zstd::bulk::compress(&push_body(session, transcript, path, offset, lines), 3).expect("a compressed body")
+}
+
+/// Pushes the transcripts of a folder of projects with han-coordinator, and returns its report.
+///
+/// # Panics
+/// If it fails, or a line was rejected or known.
+pub(crate) async fn coordinate(url: &str, key: &str, directory: &Path) -> CoordinatorReport {
+    let output = tokio::process::Command::new(coordinator_path())
+        .arg("push")
+        .arg(directory)
+        .arg("--json")
+        .env_clear()
+        .env("HAN_URL", url)
+        .env("HAN_API_KEY", key)
+        .kill_on_drop(true)
+        .output()
+        .await
+        .expect("han-coordinator starts: script/bench builds it");
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{errors}{}", String::from_utf8_lossy(&output.stdout));
+    let report: CoordinatorReport = serde_json::from_slice(&output.stdout).expect("a report");
+    assert!(report.rejected.is_empty() && report.duplicates == 0, "{report:?}");
+    report
+}
+
+/// What a benchmark reads of han-coordinator's report.
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct CoordinatorReport {
+    /// Transcripts found.
+    pub transcripts: u64,
+    /// Lines that the push added.
+    pub stored: u64,
+    duplicates: u64,
+    rejected: Vec<serde_json::Value>,
 }
