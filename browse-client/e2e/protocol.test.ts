@@ -420,7 +420,7 @@ for (const database of databases) {
       for await (const file of glob("**/*.*", { cwd: built })) {
         const response = await context.request.get(`${server.url}/${file}`);
         assert.equal(response.status(), 200, file);
-        const caching = response.headers()["cache-control"];
+        const caching = response.headers()["cache-control"] ?? "";
         if (file.startsWith("assets/")) {
           assert.equal(caching, immutable, file);
           seen.assets += 1;

@@ -1,5 +1,5 @@
-//! What the text of a schema says about its types: the types of fields, and which object types an interface or a union
-//! stands for.
+//! What the text of a schema says about its types: the types of fields, and which object types belong to an interface or
+//! a union.
 
 use std::collections::{HashMap, HashSet};
 

@@ -157,7 +157,7 @@ impl StringFilter {
         self.with_ids().read(column, |text| GlobalId::raw(kind, text).to_owned(), budget)
     }
 
-    /// On the ids of projects, where the id of a repository stands for all of its projects. `is_of` is the condition that
+    /// On the ids of projects, where the id of a repository means all of its projects. `is_of` is the condition that
     /// a row belongs to one of some repositories.
     fn on_project(
         self,
