@@ -183,7 +183,7 @@ async fn at_rest(target: &Target, options: &Options) -> (Sizes, Sizes) {
     }
     let mut connection = target.connect().await;
     let physical = Sizes::of_postgres(&mut connection).await;
-    // Writes each table anew, without the space of dead rows, and its indexes.
+    // Writes each table again, without the space of dead rows, and its indexes.
     target.execute("VACUUM (FULL, ANALYZE)").await;
     (physical, Sizes::of_postgres(&mut connection).await)
 }
