@@ -106,14 +106,6 @@ impl Dialect {
         self.locking(" FOR UPDATE")
     }
 
-    /// As [`Dialect::for_update`], for the rows of one of the joined tables.
-    pub(crate) fn for_update_of(self, table: &str) -> String {
-        match self {
-            Self::Postgres => format!(" FOR UPDATE OF {table}"),
-            Self::Sqlite => String::new(),
-        }
-    }
-
     /// The suffix of a `SELECT` whose rows no other transaction changes until this one ends.
     pub(crate) fn for_share(self) -> &'static str {
         self.locking(" FOR SHARE")

@@ -378,8 +378,10 @@ fn counting() -> Vec<TableCreateStatement> {
                 bytes("answer"),
                 // Whether it counts for this session.
                 boolean("owner"),
+                // Its first line: the time, and the number in its file.
                 int("at"),
-                code("fork_depth"),
+                number("line"),
+                number("fork_depth"),
                 int_null("file_created_at"),
                 text("model"),
             ]

@@ -3,9 +3,10 @@
 //! least (time, fork depth, creation time of the file, session id). Totals and rollups count owners only. So the order in
 //! which sessions arrive changes no total.
 //!
-//! A transaction that changes an owner changes the totals of other sessions. It needs their locks, and all transactions
-//! lock sessions in the order of their ids, and then answers in the order of their keys. A transaction that finds out late that it needs
-//! another session's lock ends with [`DbError::LocksNeeded`], and [`with_locks`] runs it again with that lock.
+//! A transaction that meets an answer of another session needs that session's lock: then the copies of the answer do not
+//! change until it ends. All transactions lock sessions in the order of their ids, and before they touch an answer. One that
+//! finds out late that it needs another session's lock ends with [`DbError::LocksNeeded`], and [`with_locks`] runs it again
+//! with that lock. Copies themselves are never locked, so transactions do not wait for each other in a circle.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,16 +37,18 @@ pub(crate) struct AnswerCopy {
     pub answer: AnswerKey,
     /// The time of its earliest line, in milliseconds since the epoch.
     pub at: i64,
+    /// The number of that line in its file.
+    pub line: i64,
     pub model: String,
     pub tokens: Tokens,
 }
 
 impl AnswerCopy {
-    /// Merges two lines, or sets of lines, of the same answer. The earliest line determines the key, by its own key if
-    /// two are equally early, so that their order does not matter.
+    /// Merges two lines, or sets of lines, of the same answer. The first line determines the key: by time, by number in its
+    /// file, and by its own key, so that the order of arrival does not matter.
     pub(crate) fn merge(self, other: Self) -> Self {
-        let (at, answer) = (self.at, self.answer).min((other.at, other.answer));
-        Self { answer, at, model: self.model.max(other.model), tokens: self.tokens.max(other.tokens) }
+        let (at, line, answer) = (self.at, self.line, self.answer).min((other.at, other.line, other.answer));
+        Self { answer, at, line, model: self.model.max(other.model), tokens: self.tokens.max(other.tokens) }
     }
 
     /// Adds it to the rollups (sign 1) or subtracts it (sign -1).
@@ -87,7 +90,8 @@ struct CopyRow {
     answer: Vec<u8>,
     owner: bool,
     at: i64,
-    fork_depth: i16,
+    line: i32,
+    fork_depth: i32,
     file_created_at: Option<i64>,
     model: String,
     input_tokens: i64,
@@ -105,6 +109,7 @@ impl CopyRow {
             copy: AnswerCopy {
                 answer: self.answer.as_slice().try_into().map_err(|_| malformed("answer"))?,
                 at: self.at,
+                line: self.line.into(),
                 model: self.model,
                 tokens: Tokens {
                     input: self.input_tokens,
@@ -125,7 +130,7 @@ impl CopyRow {
     }
 }
 
-const COLUMNS: &str = "c.session, s.session_id, c.copy, c.answer, c.owner, c.at, c.fork_depth, c.file_created_at, \
+const COLUMNS: &str = "c.session, s.session_id, c.copy, c.answer, c.owner, c.at, c.line, c.fork_depth, c.file_created_at, \
      c.model, c.input_tokens, c.output_tokens, c.cache_read_tokens, c.cache_creation_5m_tokens, \
      c.cache_creation_1h_tokens";
 
@@ -286,6 +291,7 @@ impl Answers {
             changes.push((key, before, after));
         }
         let others = other_copies(derive, &answers).await?;
+        self.check_locks(&others)?;
         let mut groups: BTreeMap<AnswerKey, Vec<Stored>> = BTreeMap::new();
         for copy in others {
             groups.entry(copy.copy.answer).or_default().push(copy);
@@ -328,7 +334,6 @@ impl Answers {
             }
             rows.push((key, after, owner));
         }
-        self.check_locks(&owners)?;
         self.demote(derive.tx, &owners.demote).await?;
         let replaced = rows.iter().map(|(key, ..)| key).filter(|key| own.contains_key(*key));
         delete_copies(derive, replaced).await?;
@@ -345,15 +350,8 @@ impl Answers {
     /// # Errors
     /// As [`Answers::add`].
     pub(crate) async fn forget(&self, derive: &Derive<'_>) -> Result<(), DbError> {
-        // Locked before others are looked for: a transaction that inserts another copy of one of these answers locks its
-        // owner first, so after this statement there are no new ones.
         let values: [Value; 2] = [derive.tx.team(), derive.number.into()];
-        let lock = format!(
-            "WITH locked AS (SELECT c.answer FROM answer_copies c WHERE c.team = $1 AND c.session = $2 \
-             ORDER BY c.answer{}) SELECT count(*) AS n FROM locked",
-            derive.tx.dialect().for_update_of("c")
-        );
-        derive.tx.rows(&lock, values.clone()).await?;
+        self.check_sharing(derive).await?;
         // A copy of an answer that this session owns is no owner.
         let sql = format!(
             "SELECT {COLUMNS} FROM answer_copies own JOIN answer_copies c ON c.team = $1 AND c.answer = own.answer \
@@ -369,20 +367,31 @@ impl Answers {
                 *heir = copy;
             }
         }
-        let owners = OwnerChanges { demote: Vec::new(), promote: heirs.into_values().collect() };
-        self.check_locks(&owners)?;
         derive.tx.execute("DELETE FROM answer_copies WHERE team = $1 AND session = $2", values).await?;
-        self.promote(derive.tx, &owners.promote).await
+        self.promote(derive.tx, &heirs.into_values().collect::<Vec<_>>()).await
     }
 
-    fn check_locks(&self, owners: &OwnerChanges) -> Result<(), DbError> {
+    /// Checks that all sessions that have an answer of this one are locked.
+    async fn check_sharing(&self, derive: &Derive<'_>) -> Result<(), DbError> {
         let Some(locked) = &self.locked else { return Ok(()) };
-        let changed = owners.demote.iter().chain(&owners.promote);
-        let needed: BTreeSet<String> = changed
-            .filter(|copy| !locked.contains(&copy.session))
-            .map(|copy| copy.session_id.clone())
-            .collect();
-        if needed.is_empty() { Ok(()) } else { Err(DbError::LocksNeeded { sessions: needed }) }
+        // Each of the two indexes holds a part of the rows.
+        let sharing = |part: &str| {
+            format!(
+                "SELECT s.number, s.session_id FROM answer_copies own JOIN answer_copies c ON c.team = $1 \
+                 AND c.answer = own.answer AND {part} AND c.session <> $2 \
+                 JOIN sessions s ON s.team = $1 AND s.number = c.session WHERE own.team = $1 AND own.session = $2"
+            )
+        };
+        let sql = format!("{} UNION {}", sharing("c.owner"), sharing("NOT c.owner"));
+        let rows: Vec<SharingRow> = derive.tx.all(&sql, [derive.tx.team(), derive.number.into()]).await?;
+        needed(rows.into_iter().filter(|row| !locked.contains(&row.number)).map(|row| row.session_id))
+    }
+
+    /// Checks that the sessions of these copies are locked. Then the copies do not change until the transaction ends.
+    fn check_locks(&self, copies: &[Stored]) -> Result<(), DbError> {
+        let Some(locked) = &self.locked else { return Ok(()) };
+        let missing = copies.iter().filter(|copy| !locked.contains(&copy.session));
+        needed(missing.map(|copy| copy.session_id.clone()))
     }
 
     async fn demote(&self, tx: &ScopedTx, copies: &[Stored]) -> Result<(), DbError> {
@@ -443,6 +452,18 @@ impl Answers {
     }
 }
 
+/// An error if there are sessions to lock.
+fn needed(sessions: impl Iterator<Item = String>) -> Result<(), DbError> {
+    let sessions: BTreeSet<String> = sessions.collect();
+    if sessions.is_empty() { Ok(()) } else { Err(DbError::LocksNeeded { sessions }) }
+}
+
+#[derive(FromQueryResult)]
+struct SharingRow {
+    number: i32,
+    session_id: String,
+}
+
 #[derive(FromQueryResult)]
 struct OtherRow {
     session_id: String,
@@ -479,6 +500,7 @@ async fn insert<'a>(
             Column::Bytes("answer", rows.iter().map(|row| row.1.answer.to_vec()).collect()),
             Column::Bool("owner", rows.iter().map(|row| row.2).collect()),
             Column::Int("at", ints(&|copy| copy.at)),
+            Column::Int("line", ints(&|copy| copy.line)),
             Column::Text("model", rows.iter().map(|row| row.1.model.clone()).collect()),
             Column::Int("input_tokens", ints(&|copy| copy.tokens.input)),
             Column::Int("output_tokens", ints(&|copy| copy.tokens.output)),
@@ -498,7 +520,7 @@ async fn insert<'a>(
         .collect()
 }
 
-/// The session's own copies, locked: a transaction that inserts another copy of one of their answers waits.
+/// The session's own copies.
 async fn own_copies<'k>(
     derive: &Derive<'_>,
     keys: impl Iterator<Item = &'k CopyKey>,
@@ -506,9 +528,8 @@ async fn own_copies<'k>(
     let dialect = derive.tx.dialect();
     let sql = format!(
         "SELECT {COLUMNS} FROM answer_copies c JOIN sessions s ON s.team = $1 AND s.number = c.session \
-         WHERE c.team = $1 AND c.session = $2 AND {} ORDER BY c.answer{}",
-        dialect.is_any_bytes("c.copy", 3),
-        dialect.for_update_of("c")
+         WHERE c.team = $1 AND c.session = $2 AND {}",
+        dialect.is_any_bytes("c.copy", 3)
     );
     let values = [derive.tx.team(), derive.number.into(), dialect.byte_list(keys)];
     let rows: Vec<CopyRow> = derive.tx.all(&sql, values).await?;
@@ -520,7 +541,7 @@ async fn own_copies<'k>(
         .collect()
 }
 
-/// The copies that other sessions have of these answers, locked: a transaction that deletes or changes one waits.
+/// The copies that other sessions have of these answers.
 async fn other_copies(derive: &Derive<'_>, answers: &BTreeSet<AnswerKey>) -> Result<Vec<Stored>, DbError> {
     let dialect = derive.tx.dialect();
     let mut found = Vec::new();
@@ -528,9 +549,8 @@ async fn other_copies(derive: &Derive<'_>, answers: &BTreeSet<AnswerKey>) -> Res
     for part in ["c.owner", "NOT c.owner"] {
         let sql = format!(
             "SELECT {COLUMNS} FROM answer_copies c JOIN sessions s ON s.team = $1 AND s.number = c.session \
-             WHERE c.team = $1 AND {} AND {part} AND c.session <> $2 ORDER BY c.answer, s.session_id{}",
-            dialect.is_any_bytes("c.answer", 3),
-            dialect.for_update_of("c")
+             WHERE c.team = $1 AND {} AND {part} AND c.session <> $2",
+            dialect.is_any_bytes("c.answer", 3)
         );
         let values = [derive.tx.team(), derive.number.into(), dialect.byte_list(answers)];
         for row in derive.tx.all::<CopyRow, _>(&sql, values).await? {

@@ -89,6 +89,7 @@ impl Derive<'_> {
             let copy = AnswerCopy {
                 answer: usage.answer_key(),
                 at: line.at,
+                line: line.line,
                 model: usage.model.clone().unwrap_or_default(),
                 tokens: Tokens::from(usage),
             };
