@@ -8,7 +8,10 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use han_db::entities::Message;
+use han_db::page::PageRequest;
 use han_db::queries::consolidation::{self, Fragmented};
+use han_db::queries::messages::MessageList;
 use han_db::queries::{deletion, ingest, messages, rebuild};
 use han_testkit::{TestDatabase, both_databases};
 use han_transcript::record::{LineContext, uuid_of_bytes};
@@ -259,7 +262,10 @@ both_databases!(
         let world = world(&database).await;
         let line =
             |text: &str| json!({"type": "user", "uuid": text, "message": {"content": text}}).to_string();
-        let marker = json!({"type": "han_omitted_line", "bytes": 99, "sha256": "00"}).to_string();
+        let omitted = line("b");
+        let sha256 = han_crypto::to_hex(&Sha256::digest(omitted.as_bytes()));
+        let marker =
+            json!({"type": "han_omitted_line", "bytes": omitted.len(), "sha256": sha256}).to_string();
         let lines = [line("a"), marker, line("c"), line("d")];
         push(&world, "s", "main", Some(0), &lines).await;
         assert_eq!(number(&database, "SELECT message_count FROM sessions").await, 4);
@@ -275,6 +281,105 @@ both_databases!(
         // A line of another kind at an earlier offset is from a rewritten file.
         assert_eq!(push(&world, "s", "main", Some(2), &[line("e")]).await, (1, 0, 3));
         assert_eq!(number(&database, "SELECT next_offset FROM transcripts").await, 3);
+    }
+);
+
+both_databases!(
+    async fn another_line_than_the_omitted_one_replaces_no_marker(database: TestDatabase) {
+        let world = world(&database).await;
+        let line = |text: &str| json!({"type": "user", "uuid": text}).to_string();
+        let marker = json!({"type": "han_omitted_line", "bytes": 99, "sha256": "00"}).to_string();
+        push(&world, "s", "main", Some(0), &[line("a"), marker, line("c")]).await;
+        // The file was rewritten: it continues there, and what was omitted was never seen.
+        assert_eq!(push(&world, "s", "main", Some(1), &[line("b")]).await, (1, 0, 2));
+        assert_eq!(number(&database, "SELECT next_offset FROM transcripts").await, 2);
+        assert_eq!(number(&database, "SELECT count(*) FROM messages").await, 4);
+    }
+);
+
+/// A line with a text, under the uuid `u`.
+fn under_one_uuid(text: &str) -> String {
+    json!({"type": "user", "uuid": "u", "timestamp": "2026-11-20T09:00:00.000Z", "message": {"content": text}})
+        .to_string()
+}
+
+/// A line with a text, under a uuid of its own.
+fn of_its_own(text: &str) -> String {
+    json!({"type": "user", "uuid": text, "timestamp": "2026-11-20T09:00:00.000Z", "message": {"content": text}})
+        .to_string()
+}
+
+/// The texts of the messages of session `s`, in order.
+async fn shown(world: &World) -> Vec<String> {
+    let tx = world.db.read(&world.scope, "test.read").await.unwrap();
+    let request = PageRequest { after: None, first: 1000 };
+    let page = messages::page(&tx, &"s".parse().unwrap(), &MessageList::default(), &request).await.unwrap();
+    let text = |message: &Message| {
+        let line: serde_json::Value = serde_json::from_str(message.body.as_deref().unwrap()).unwrap();
+        line["message"]["content"].as_str().unwrap().to_owned()
+    };
+    page.rows.iter().rev().map(text).collect()
+}
+
+both_databases!(
+    async fn messages_move_with_their_lines(database: TestDatabase) {
+        let world = world(&database).await;
+        let lines = [under_one_uuid("one"), of_its_own("b"), of_its_own("c")];
+        push(&world, "s", "main", Some(0), &lines).await;
+        // A line is inserted before them.
+        let lines = [of_its_own("x"), lines[0].clone(), lines[1].clone(), lines[2].clone()];
+        push(&world, "s", "main", Some(0), &lines[..2]).await;
+        push(&world, "s", "main", Some(2), &lines[2..]).await;
+        assert_eq!(number(&database, "SELECT count(*) FROM messages").await, 4);
+        let sql = "SELECT count(*) FROM messages WHERE line = (SELECT max(line) FROM messages)";
+        assert_eq!(number(&database, sql).await, 1);
+        // A second line with a uuid takes nothing from the first one, wherever that is now.
+        push(&world, "s", "main", Some(4), &[under_one_uuid("another")]).await;
+        assert_eq!(shown(&world).await, ["x", "one", "b", "c", "another"].map(|text| text.to_owned()));
+        // And the other way: the first line is removed, with a batch that ends between the others.
+        push(&world, "s", "main", Some(0), &lines[1..3]).await;
+        push(&world, "s", "main", Some(2), &[lines[3].clone(), under_one_uuid("another")]).await;
+        assert_eq!(number(&database, "SELECT count(*) FROM messages").await, 5);
+        assert_eq!(number(&database, "SELECT max(line) FROM messages").await, 3);
+    }
+);
+
+both_databases!(
+    async fn the_second_line_of_a_uuid_is_revised(database: TestDatabase) {
+        let world = world(&database).await;
+        let lines = [under_one_uuid("first"), of_its_own("b"), under_one_uuid("second")];
+        push(&world, "s", "main", Some(0), &lines).await;
+        push(&world, "s", "main", Some(2), &[under_one_uuid("second, complete")]).await;
+        push(&world, "s", "main", Some(2), &[under_one_uuid("second, complete at last")]).await;
+        assert_eq!(
+            shown(&world).await,
+            ["first", "b", "second, complete at last"].map(|text| text.to_owned())
+        );
+    }
+);
+
+both_databases!(
+    async fn the_second_line_of_a_uuid_that_stays_alone_is_shown_once(database: TestDatabase) {
+        let world = world(&database).await;
+        let lines = [under_one_uuid("first"), of_its_own("b"), under_one_uuid("second, and longer")];
+        push(&world, "s", "main", Some(0), &lines).await;
+        // A compaction removes the first one.
+        push(&world, "s", "main", Some(0), &lines[1..]).await;
+        let mut texts = shown(&world).await;
+        texts.sort();
+        assert_eq!(texts, ["b", "first", "second, and longer"].map(|text| text.to_owned()));
+    }
+);
+
+both_databases!(
+    async fn a_line_without_a_time_has_that_of_the_line_before_it_in_a_repeated_batch(
+        database: TestDatabase,
+    ) {
+        let world = world(&database).await;
+        let title = json!({"type": "custom-title", "customTitle": "Prune"}).to_string();
+        push(&world, "s", "main", Some(0), &[of_its_own("a"), of_its_own("b"), of_its_own("c")]).await;
+        push(&world, "s", "main", Some(1), &[title, of_its_own("d")]).await;
+        assert_eq!(number(&database, "SELECT count(DISTINCT at) FROM messages").await, 1);
     }
 );
 
@@ -497,5 +602,36 @@ both_databases!(
                 Some(expected) => assert_eq!(&totals, expected, "seed {seed}"),
             }
         }
+    }
+);
+
+both_databases!(
+    async fn forks_revise_the_answers_that_they_share_at_the_same_time(database: TestDatabase) {
+        let world = world(&database).await;
+        let lines = answers(0, 12);
+        let names: Vec<String> = (0..6).map(|n| format!("fork-{n}")).collect();
+        for name in &names {
+            push(&world, name, "main", Some(0), &lines).await;
+        }
+        let revise = |n: usize| {
+            let (world, name, mut lines) = (&world, &names[n], lines.clone());
+            async move {
+                for round in 0..4 {
+                    let at = (n * 5 + round * 7) % lines.len();
+                    let mut line: serde_json::Value = serde_json::from_str(&lines[at]).unwrap();
+                    line["message"]["usage"]["output_tokens"] = json!(1000 + round);
+                    line["message"]["content"] = json!("x".repeat(100 + round));
+                    lines[at] = line.to_string();
+                    push(world, name, "main", Some(at as u64), &lines[at..]).await;
+                }
+            }
+        };
+        futures_util::future::join_all((0..names.len()).map(revise)).await;
+        let before = contents(&database, &world).await;
+        rebuild::rebuild(&world.scope, &world.db).await.unwrap();
+        assert_same(&contents(&database, &world).await, &before);
+        let of = |table: &str| format!("SELECT sum(output_tokens) FROM {table}");
+        let owned = number(&database, &of("answer_copies WHERE owner")).await;
+        assert_eq!(number(&database, &of("rollups")).await, owned);
     }
 );

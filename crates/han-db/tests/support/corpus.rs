@@ -161,7 +161,9 @@ pub async fn opened(world: &World) -> Vec<String> {
     found.extend(tasks::by_sessions(&tx, &ids).await.unwrap().iter().map(|row| text(row)));
     found.extend(tasks::native_by_sessions(&tx, &ids).await.unwrap().iter().map(|row| text(row)));
     found.extend(sentiments::by_sessions(&tx, &ids).await.unwrap().iter().map(|row| text(row)));
-    found.extend(hooks::by_sessions(&tx, &ids).await.unwrap().iter().map(|row| text(row)));
+    // Its ordinal is the order of arrival.
+    let events = hooks::by_sessions(&tx, &ids).await.unwrap().into_iter();
+    found.extend(events.map(|event| text(&han_db::entities::HookEvent { ordinal: 0, ..event })));
     let mut todos: Vec<String> =
         todos::by_sessions(&tx, &ids).await.unwrap().iter().map(|row| text(row)).collect();
     todos.sort();

@@ -4,23 +4,25 @@
 //! * Any other line is stored as an entry of the log. Whether it is also a message depends on its uuid:
 //!   * The uuid is new: it is a message.
 //!   * The uuid's message has the same bytes at another line (a compaction appends history again): a *repeat*, which has
-//!     an entry only.
+//!     an entry only. If the message's line holds it no longer, the message *moves* to the line of the repeat.
 //!   * The uuid's message is at the same line, or its line is no longer in the file: a *revision*. The message points to
 //!     the most complete entry: the longest one, of equally long ones the latest.
-//!   * The uuid's message has other bytes at another line of the current file: a message of its own, under a UUIDv5 of its
-//!     bytes.
+//!   * The uuid's message has other bytes at another line of the current file: a *second* message of the uuid, under a
+//!     UUIDv5 of its bytes. It keeps that id when its line is revised, and a line with its first bytes is its repeat.
 //!
 //! Segments are opened one after another and not kept: of each entry that matters, its hash and its uuid are.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use han_crypto::to_hex;
 use han_transcript::line_text;
-use han_transcript::record::{LineContext, OMITTED_LINE, uuid_of_bytes};
+use han_transcript::record::{LineContext, LineRecord, OMITTED_LINE, uuid_of_bytes};
 use sea_orm::FromQueryResult;
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::Placed;
-use super::prepare::project_line;
+use super::prepare::{BatchLine, project_line};
 use crate::line_id::LineId;
 use crate::queries::segments::File;
 use crate::segments::Segment;
@@ -35,6 +37,8 @@ pub(super) struct Plan {
     pub messages: Vec<(usize, LineId)>,
     /// Messages that get another line: the ordinal of the present one, and the position of the new one.
     pub revisions: Vec<(i64, usize)>,
+    /// Messages whose line has another number now.
+    pub moves: Vec<Move>,
     /// The ordinals of messages that are markers of omitted lines, which arrived now.
     pub filled: Vec<i64>,
     /// Whether the batch only replaces markers of omitted lines.
@@ -54,6 +58,14 @@ impl Plan {
     }
 }
 
+/// A message that is at another line of its file now, unchanged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Move {
+    pub ordinal: i64,
+    pub from: i64,
+    pub to: i64,
+}
+
 type Hash = [u8; 32];
 
 fn hash(text: &[u8]) -> Hash {
@@ -66,8 +78,33 @@ struct Entry {
     ordinal: i64,
     hash: Hash,
     uuid: [u8; 16],
-    /// Whether it is a marker that a client sent instead of a line that was too large.
-    is_marker: bool,
+    /// The line that a client omitted because it was too large, if this is its marker.
+    omitted: Option<OmittedLine>,
+    /// The ordinals of all entries of its line with its uuid.
+    same: Vec<i64>,
+}
+
+/// What the marker of an omitted line says about it.
+#[derive(Clone, Debug, Deserialize)]
+struct OmittedLine {
+    bytes: u64,
+    /// In lowercase hexadecimal.
+    sha256: String,
+}
+
+impl OmittedLine {
+    fn of(record: &LineRecord, text: &str) -> Option<Self> {
+        if record.line_type != OMITTED_LINE {
+            return None;
+        }
+        serde_json::from_str(text).ok()
+    }
+
+    /// Whether this is the line: its length and its SHA-256 are as the marker says.
+    fn is(&self, line: &BatchLine) -> bool {
+        let text = line_text(&line.text);
+        self.bytes == text.len() as u64 && self.sha256 == to_hex(&hash(text.as_bytes()))
+    }
 }
 
 /// The message of a uuid.
@@ -97,11 +134,27 @@ struct KnownRow {
     bytes: i32,
 }
 
+impl KnownRow {
+    fn known(&self) -> Result<([u8; 16], Known), DbError> {
+        let malformed = || DbError::malformed("messages", "uuid", self.ordinal);
+        let uuid = <[u8; 16]>::try_from(self.uuid.as_slice()).map_err(|_| malformed())?;
+        let known = Known {
+            at: Position::Stored(self.ordinal.into()),
+            line: self.line.into(),
+            bytes: usize::try_from(self.bytes).unwrap_or_default(),
+            hash: None,
+        };
+        Ok((uuid, known))
+    }
+}
+
 /// Compares a batch with the log of its file.
 pub(super) struct Comparison<'a> {
     pub tx: &'a ScopedTx,
     pub file: &'a File,
     pub placed: &'a [Placed<'a>],
+    /// The physical line after the batch.
+    pub end: i64,
     /// Whether the batch says where it begins. Otherwise its lines are appended, and a line is a duplicate if its uuid is
     /// known with the same bytes.
     pub has_offset: bool,
@@ -124,6 +177,7 @@ impl Comparison<'_> {
         };
         let fresh: Vec<usize> = (0..self.placed.len()).filter(|position| !is_duplicate(*position)).collect();
         let mut known = self.known(&fresh).await?;
+        let seconds = self.seconds(&fresh, &newest, &mut known).await?;
 
         // Of the messages that lines compete with: their bytes, and the newest entries at their lines.
         let ordinals: HashSet<i64> = known
@@ -144,7 +198,7 @@ impl Comparison<'_> {
                 known.hash = by_ordinal.get(&ordinal).copied();
             }
         }
-        Ok(self.decide(&fresh, &hashes, known, &newest))
+        Ok(self.decide(&fresh, &hashes, known, &newest, &seconds))
     }
 
     fn decide(
@@ -153,20 +207,29 @@ impl Comparison<'_> {
         hashes: &[Hash],
         mut known: HashMap<[u8; 16], Known>,
         newest: &HashMap<i64, Entry>,
+        seconds: &HashMap<i64, LineId>,
     ) -> Plan {
         let mut plan = Plan { only_fills: !fresh.is_empty(), ..Plan::default() };
         // What the file has at a line after this batch.
-        let uuids: HashMap<i64, [u8; 16]> = fresh
+        let lines: HashMap<i64, ([u8; 16], Hash)> = fresh
             .iter()
-            .map(|position| (self.placed[*position].physical, self.placed[*position].line.id.bytes))
+            .map(|&position| {
+                let placed = &self.placed[position];
+                (placed.physical, (placed.line.id.bytes, hashes[position]))
+            })
             .collect();
-        let at_line =
-            |line: i64| uuids.get(&line).copied().or_else(|| newest.get(&line).map(|entry| entry.uuid));
+        let at_line = |line: i64| {
+            lines.get(&line).copied().or_else(|| newest.get(&line).map(|entry| (entry.uuid, entry.hash)))
+        };
+        // Whether a line of the file is still the one that a message came from.
+        let holds = |id: [u8; 16], message: &Known| {
+            at_line(message.line).is_some_and(|(uuid, hash)| uuid == id || Some(hash) == message.hash)
+        };
         for &position in fresh {
             let placed = &self.placed[position];
             let before = newest.get(&placed.physical);
-            let fills =
-                before.is_some_and(|before| before.is_marker) && !is_marker(&placed.line.record.line_type);
+            let omitted = before.and_then(|before| before.omitted.as_ref());
+            let fills = omitted.is_some_and(|omitted| omitted.is(placed.line));
             if let (true, Some(before)) = (fills, before) {
                 plan.filled.push(before.ordinal);
             }
@@ -174,9 +237,13 @@ impl Comparison<'_> {
             if let Some(message) = known.get(&id.bytes)
                 && message.line != placed.physical
                 && message.hash != Some(hashes[position])
-                && at_line(message.line) == Some(id.bytes)
             {
-                id = self.id_of_bytes(placed);
+                let of_bytes = self.id_of_bytes(placed);
+                if known.contains_key(&of_bytes.bytes) {
+                    id = of_bytes;
+                } else if holds(id.bytes, message) {
+                    id = seconds.get(&placed.physical).cloned().unwrap_or(of_bytes);
+                }
             }
             let bytes = placed.line.text.len();
             let Some(message) = known.get_mut(&id.bytes) else {
@@ -194,9 +261,17 @@ impl Comparison<'_> {
             }
             plan.entries.push(position);
             plan.only_fills &= fills;
-            // Of entries of one message, the most complete one counts; a repeat changes nothing.
-            let revises = !(is_repeat && message.line != placed.physical) && bytes >= message.bytes;
-            if !revises {
+            if is_repeat && message.line != placed.physical {
+                // The file ends after this batch, as far as is known.
+                let left = message.line >= self.end || !holds(id.bytes, message);
+                if let (true, Position::Stored(ordinal)) = (left, message.at) {
+                    plan.moves.push(Move { ordinal, from: message.line, to: placed.physical });
+                    message.line = placed.physical;
+                }
+                continue;
+            }
+            // Of entries of one message, the most complete one counts.
+            if bytes < message.bytes {
                 continue;
             }
             match message.at {
@@ -209,6 +284,9 @@ impl Comparison<'_> {
             }
             (message.line, message.bytes, message.hash) = (placed.physical, bytes, Some(hashes[position]));
         }
+        // A message that moved and then was revised has its line from the revision.
+        let revised: HashSet<i64> = plan.revisions.iter().map(|(ordinal, _)| *ordinal).collect();
+        plan.moves.retain(|moved| !revised.contains(&moved.ordinal));
         plan
     }
 
@@ -256,19 +334,47 @@ impl Comparison<'_> {
             dialect.byte_list(uuids),
         ];
         let rows: Vec<KnownRow> = self.tx.all(&sql, values).await?;
-        rows.into_iter()
-            .map(|row| {
-                let malformed = || DbError::malformed("messages", "uuid", row.ordinal);
-                let uuid = <[u8; 16]>::try_from(row.uuid.as_slice()).map_err(|_| malformed())?;
-                let known = Known {
-                    at: Position::Stored(row.ordinal.into()),
-                    line: row.line.into(),
-                    bytes: usize::try_from(row.bytes).unwrap_or_default(),
-                    hash: None,
-                };
-                Ok((uuid, known))
-            })
-            .collect()
+        rows.iter().map(KnownRow::known).collect()
+    }
+
+    /// The ids of second messages, by the lines of the batch that they are at. Adds these messages to `known`.
+    async fn seconds(
+        &self,
+        fresh: &[usize],
+        newest: &HashMap<i64, Entry>,
+        known: &mut HashMap<[u8; 16], Known>,
+    ) -> Result<HashMap<i64, LineId>, DbError> {
+        let revised = fresh.iter().filter_map(|position| {
+            let placed = &self.placed[*position];
+            let before = newest.get(&placed.physical).filter(|before| before.uuid == placed.line.id.bytes)?;
+            Some((placed.physical, before))
+        });
+        let lines: HashMap<i64, i64> = revised
+            .filter(|(line, before)| known.get(&before.uuid).is_some_and(|message| message.line != *line))
+            .flat_map(|(line, before)| before.same.iter().map(move |ordinal| (*ordinal, line)))
+            .collect();
+        if lines.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let dialect = self.tx.dialect();
+        let sql = format!(
+            "SELECT uuid, ordinal, line, bytes FROM messages WHERE team = $1 AND session = $2 AND {}",
+            dialect.is_any("ordinal", 3)
+        );
+        let values =
+            [self.tx.team(), i64::from(self.file.session).into(), dialect.number_list(lines.keys().copied())];
+        let mut seconds = HashMap::new();
+        for row in self.tx.all::<KnownRow, _>(&sql, values).await? {
+            let (bytes, message) = row.known()?;
+            let own =
+                lines.get(&row.ordinal.into()).and_then(|line| newest.get(line)).map(|entry| entry.uuid);
+            if own != Some(bytes) {
+                // Such an id is a UUID, which has no other text.
+                seconds.insert(message.line, LineId { bytes, text: None });
+                known.entry(bytes).or_insert(message);
+            }
+        }
+        Ok(seconds)
     }
 
     /// Reads the entries with these ordinals, and the newest entry of each of these lines. Reads again what a merge of
@@ -290,15 +396,18 @@ impl Comparison<'_> {
                 if lines.contains(&entry.line) {
                     let text = String::from_utf8_lossy(entry.text);
                     let record = project_line(session_id.as_str(), transcript.as_str(), &text);
-                    newest.insert(
-                        entry.line,
-                        Entry {
-                            ordinal: entry.ordinal,
-                            hash: hash(entry.text),
-                            uuid: LineId::of(&record.uuid).bytes,
-                            is_marker: is_marker(&record.line_type),
-                        },
-                    );
+                    let uuid = LineId::of(&record.uuid).bytes;
+                    let before = newest.remove(&entry.line).filter(|before| before.uuid == uuid);
+                    let mut same = before.map(|before| before.same).unwrap_or_default();
+                    same.push(entry.ordinal);
+                    let entry_of_line = Entry {
+                        ordinal: entry.ordinal,
+                        hash: hash(entry.text),
+                        uuid,
+                        omitted: OmittedLine::of(&record, &text),
+                        same,
+                    };
+                    newest.insert(entry.line, entry_of_line);
                 }
             }
         };
@@ -310,8 +419,4 @@ impl Comparison<'_> {
             }
         }
     }
-}
-
-fn is_marker(line_type: &str) -> bool {
-    line_type == OMITTED_LINE
 }

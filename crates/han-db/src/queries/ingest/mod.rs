@@ -41,7 +41,7 @@ use crate::{Db, DbError, ScopedTx};
 
 use answers::Answers;
 use derive::{Derive, NewLine};
-use known::{Comparison, Plan};
+use known::{Comparison, Move, Plan};
 use prepare::{BatchLine, PackedLines, pack};
 use rederive::Rederived;
 use rollup_delta::{RollupDelta, RollupPart, SessionDelta, add_rollups};
@@ -405,8 +405,11 @@ impl Write<'_> {
         file: &File,
     ) -> Result<(Vec<Placed<'_>>, Option<i64>), DbError> {
         let leaves = self.leaves(file).await?;
-        // A batch that repeats lines does not follow the last stored line.
-        let mut before = transcript.last_line_at.filter(|_| first_line == transcript.next_offset);
+        let mut before = if first_line == transcript.next_offset {
+            transcript.last_line_at
+        } else {
+            self.time_before(first_line, file).await?
+        };
         // Lines before the first one with a time get that time. If no line has a time, they get the time of arrival.
         let ahead = self.batch.lines.iter().find_map(|line| match line.record.time {
             TimeSource::Own(at) => Some(at.0),
@@ -435,6 +438,19 @@ impl Write<'_> {
             placed.push(Placed { line, physical: first_line + int(line.index), at, place, agent_id });
         }
         Ok((placed, before))
+    }
+
+    /// The time of the message before a line of the file, if the batch begins with a line without a time.
+    async fn time_before(&self, line: i64, file: &File) -> Result<Option<i64>, DbError> {
+        let first = self.batch.lines.first();
+        if line == 0 || !first.is_some_and(|line| matches!(line.record.time, TimeSource::LineBefore)) {
+            return Ok(None);
+        }
+        let sql = "SELECT uuid, at FROM messages WHERE team = $1 AND session = $2 AND transcript = $3 AND line < $4 \
+                   ORDER BY line DESC, ordinal DESC LIMIT 1";
+        let values: [Value; 4] =
+            [self.tx.team(), i64::from(file.session).into(), i64::from(file.number).into(), line.into()];
+        Ok(self.tx.one::<UuidTime, _>(sql, values).await?.map(|row| row.at))
     }
 
     /// The times of the lines that summaries name as their leaves, from this batch or from the database.
@@ -498,7 +514,8 @@ impl Write<'_> {
         if self.expects == Expects::NewUuids && !overlaps && distinct {
             return Ok(Plan::all_new(placed));
         }
-        Comparison { tx: self.tx, file, placed, has_offset, overlaps }.plan().await
+        let end = first_line + int(self.batch.consumed);
+        Comparison { tx: self.tx, file, placed, end, has_offset, overlaps }.plan().await
     }
 
     /// Writes entries of the log and messages; returns the ordinal of each stored line, by its position.
@@ -542,6 +559,7 @@ impl Write<'_> {
         for (known, position) in &plan.revisions {
             self.revise(*known, ordinals[position], &placed[*position], file).await?;
         }
+        self.move_messages(&plan.moves, file).await?;
         Ok(ordinals)
     }
 
@@ -613,6 +631,33 @@ impl Write<'_> {
             record.model.clone().into(),
         ];
         self.tx.execute(sql, values).await?;
+        Ok(())
+    }
+
+    /// Gives messages, and what is derived from them, the numbers of the lines that they are at now.
+    async fn move_messages(&self, moves: &[Move], file: &File) -> Result<(), DbError> {
+        if moves.is_empty() {
+            return Ok(());
+        }
+        let rows = moves.iter().map(|moved| [moved.ordinal, moved.from, moved.to]);
+        let (wanted, rows) =
+            self.tx.dialect().number_rows(3, ["moved_ordinal", "from_line", "to_line"], rows);
+        let session = [self.tx.team(), i64::from(file.session).into()];
+        for table in ["messages", "file_changes", "hook_executions", "sentiments", "task_events"] {
+            let sql = format!(
+                "UPDATE {table} SET line = to_line FROM {wanted} WHERE team = $1 AND session = $2 \
+                 AND ordinal = moved_ordinal"
+            );
+            self.tx.execute(&sql, session.clone().into_iter().chain(rows.clone())).await?;
+        }
+        // The line that wrote the list has no ordinal here.
+        let name = 3 + rows.len();
+        let sql = format!(
+            "UPDATE todos SET line = to_line FROM {wanted} WHERE team = $1 AND session = $2 AND line = from_line \
+             AND transcript = ${name}"
+        );
+        let name: Value = self.transcript().into();
+        self.tx.execute(&sql, session.into_iter().chain(rows).chain([name])).await?;
         Ok(())
     }
 
