@@ -32,6 +32,7 @@ pub(crate) struct SearchKey {
 }
 
 /// The three columns of a segment that hold its content. `nonce` and `wrapped_dek` are null if it is not sealed.
+#[derive(Clone)]
 pub(crate) struct SegmentColumns {
     pub nonce: Option<Vec<u8>>,
     pub wrapped_dek: Option<Vec<u8>>,

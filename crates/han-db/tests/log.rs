@@ -372,9 +372,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn a_line_without_a_time_has_that_of_the_line_before_it_in_a_repeated_batch(
-        database: TestDatabase,
-    ) {
+    async fn a_repeated_batch_gives_lines_the_time_of_the_line_before(database: TestDatabase) {
         let world = world(&database).await;
         let title = json!({"type": "custom-title", "customTitle": "Prune"}).to_string();
         push(&world, "s", "main", Some(0), &[of_its_own("a"), of_its_own("b"), of_its_own("c")]).await;

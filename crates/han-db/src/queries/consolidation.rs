@@ -12,7 +12,7 @@ use han_types::{SessionId, TeamId};
 use sea_orm::{FromQueryResult, Value};
 
 use crate::error::blocking;
-use crate::queries::segments::{File, NewSegment, ReadSegment, Segments, StoredSegment};
+use crate::queries::segments::{self, File, NewSegment, ReadSegment, Segments, StoredSegment};
 use crate::segments::{Entry, SEGMENT_BYTES, SegmentBuilder, SegmentKey};
 use crate::stored::{stored, stored_id};
 use crate::{Db, DbError};
@@ -118,12 +118,12 @@ pub async fn consolidate(db: &Db, session: &Fragmented) -> Result<(usize, usize)
         let read = segments.read(&wanted).await?;
         drop(reads);
         let Some((old, new)) = join(read, wanted.len()).await? else { continue };
-        let (old, new, seals) = (&old, &new, first.sealed);
-        let (file, keys) = (&file, &keys);
+        let new = &segments::seal(&keys, db.entropy(), first.sealed, &file, new)?;
+        let (old, file, keys) = (&old, &file, &keys);
         let replaced = db
             .write_system("consolidation.merge", |tx| async move {
                 let segments = Segments { tx: &tx, team_id: &session.team_id, team, keys };
-                segments.replace(seals, file, old, new.clone()).await
+                segments.replace(file, old, new.clone()).await
             })
             .await?;
         if replaced {

@@ -1,14 +1,15 @@
 //! The table `segments`: the log of physical lines. Writes segments, replaces them, and opens the ones that hold given
 //! lines. `crate::segments` is the format of their content.
 //!
-//! All writes go through [`insert`] and [`replace`] (docs/ARCHITECTURE.md). A segment is never changed: a merge, a conversion between plaintext
-//! and sealed, or a redaction reads, merges and seals outside, and then replaces exactly the rows that it read.
+//! All writes go through [`Segments::insert`] and [`Segments::replace`] (docs/ARCHITECTURE.md). A segment is never changed:
+//! a merge, a conversion between plaintext and sealed, or a redaction reads, merges and seals outside, and then replaces
+//! exactly the rows that it read.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use han_crypto::Packed;
-use han_types::{SessionId, TeamId, TranscriptName};
+use han_types::{Entropy, SessionId, TeamId, TranscriptName};
 use sea_orm::{FromQueryResult, Value};
 
 use crate::bulk_insert::{BulkInsert, Column};
@@ -75,7 +76,37 @@ pub(crate) struct Segments<'a> {
     pub keys: &'a Arc<TeamKeys>,
 }
 
-type Row = (Extent, i64, i64, usize, SegmentColumns);
+/// A segment with its columns as they are stored.
+#[derive(Clone)]
+pub(crate) struct SealedSegment {
+    extent: Extent,
+    first_at: i64,
+    last_at: i64,
+    bytes: usize,
+    sealed: bool,
+    columns: SegmentColumns,
+}
+
+/// Seals segments of a file, if `seals` says so.
+///
+/// # Errors
+/// If the team has no key to seal with.
+pub(crate) fn seal(
+    keys: &TeamKeys,
+    entropy: &dyn Entropy,
+    seals: bool,
+    file: &File,
+    new: Vec<NewSegment>,
+) -> Result<Vec<SealedSegment>, DbError> {
+    let seal = |segment: NewSegment| {
+        let NewSegment { extent, first_at, last_at, content } = segment;
+        let row_id = segments::row_id(&file.session_id, &file.transcript, &extent);
+        let bytes = content.content_len();
+        let columns = keys.seal_segment(seals, segments::context(&row_id), content, entropy)?;
+        Ok(SealedSegment { extent, first_at, last_at, bytes, sealed: seals, columns })
+    };
+    new.into_iter().map(seal).collect()
+}
 
 impl ScopedTx {
     /// The team's segments.
@@ -88,44 +119,38 @@ impl ScopedTx {
 }
 
 impl Segments<'_> {
-    /// Seals segments (if `seals` says so) and writes them. They must not overlap with others of their file.
-    pub(crate) async fn insert(&self, seals: bool, file: &File, new: Vec<NewSegment>) -> Result<(), DbError> {
-        let mut rows = Vec::with_capacity(new.len());
-        for segment in new {
-            let row_id = segments::row_id(&file.session_id, &file.transcript, &segment.extent);
-            let bytes = segment.content.content_len();
-            let context = segments::context(&row_id);
-            let columns = self.keys.seal_segment(seals, context, segment.content, self.tx.entropy())?;
-            rows.push((segment.extent, segment.first_at, segment.last_at, bytes, columns));
-        }
-        while !rows.is_empty() {
+    /// Writes new segments. They must not overlap with others of their file.
+    pub(crate) async fn insert(&self, file: &File, mut new: Vec<SealedSegment>) -> Result<(), DbError> {
+        while !new.is_empty() {
             let mut bytes = 0;
-            let fits = rows.iter().take_while(|(.., columns)| {
-                bytes += columns.body.len();
+            let fits = new.iter().take_while(|segment| {
+                bytes += segment.columns.body.len();
                 bytes <= STATEMENT_BYTES
             });
-            let rest = rows.split_off(fits.count().max(1));
-            self.insert_rows(seals, file, std::mem::replace(&mut rows, rest)).await?;
+            let rest = new.split_off(fits.count().max(1));
+            self.insert_rows(file, std::mem::replace(&mut new, rest)).await?;
         }
         Ok(())
     }
 
-    async fn insert_rows(&self, seals: bool, file: &File, rows: Vec<Row>) -> Result<(), DbError> {
-        let ints = |value: &dyn Fn(&Row) -> i64| -> Vec<i64> { rows.iter().map(value).collect() };
+    async fn insert_rows(&self, file: &File, rows: Vec<SealedSegment>) -> Result<(), DbError> {
+        let ints = |value: &dyn Fn(&SealedSegment) -> i64| -> Vec<i64> { rows.iter().map(value).collect() };
+        let sealed: Vec<bool> = rows.iter().map(|row| row.sealed).collect();
+        let any_sealed = sealed.contains(&true);
         let mut columns = vec![
-            Column::Int("first_ordinal", ints(&|row| row.0.first_ordinal)),
-            Column::Int("last_ordinal", ints(&|row| row.0.last_ordinal)),
-            Column::Int("min_line", ints(&|row| row.0.min_line)),
-            Column::Int("max_line", ints(&|row| row.0.max_line)),
-            Column::Int("lines", ints(&|row| row.0.lines)),
-            Column::Int("bytes", ints(&|row| i64::try_from(row.3).unwrap_or(i64::MAX))),
-            Column::Int("first_at", ints(&|row| row.1)),
-            Column::Int("last_at", ints(&|row| row.2)),
-            Column::Bool("sealed", vec![seals; rows.len()]),
+            Column::Int("first_ordinal", ints(&|row| row.extent.first_ordinal)),
+            Column::Int("last_ordinal", ints(&|row| row.extent.last_ordinal)),
+            Column::Int("min_line", ints(&|row| row.extent.min_line)),
+            Column::Int("max_line", ints(&|row| row.extent.max_line)),
+            Column::Int("lines", ints(&|row| row.extent.lines)),
+            Column::Int("bytes", ints(&|row| i64::try_from(row.bytes).unwrap_or(i64::MAX))),
+            Column::Int("first_at", ints(&|row| row.first_at)),
+            Column::Int("last_at", ints(&|row| row.last_at)),
+            Column::Bool("sealed", sealed),
         ];
-        let first_ordinals = ints(&|row| row.0.first_ordinal);
+        let first_ordinals = ints(&|row| row.extent.first_ordinal);
         let (mut nonces, mut wrapped, mut bodies) = (Vec::new(), Vec::new(), Vec::new());
-        for (.., columns) in rows {
+        for SealedSegment { columns, .. } in rows {
             nonces.push(columns.nonce);
             wrapped.push(columns.wrapped_dek);
             bodies.push(columns.body);
@@ -150,7 +175,7 @@ impl Segments<'_> {
             returning: "",
         };
         write("segments", columns).run(self.tx).await?;
-        if let Some(table) = own_table.filter(|_| seals) {
+        if let Some(table) = own_table.filter(|_| any_sealed) {
             keys.insert(0, Column::Int("first_ordinal", first_ordinals));
             write(table, keys).run(self.tx).await?;
         }
@@ -160,14 +185,13 @@ impl Segments<'_> {
     /// Replaces segments of a file: deletes exactly the rows in `old`, as they were read, and writes `new`, which holds the
     /// same lines. Returns whether it did: if one of them was replaced or deleted in the meantime, nothing is written.
     ///
-    /// Keep the transaction short: read, merge and pack before it. It does not lock the session's row: a deletion
+    /// Keep the transaction short: read, merge and [`seal`] before it. It does not lock the session's row: a deletion
     /// of the session deletes its segments, and then this finds none of them.
     pub(crate) async fn replace(
         &self,
-        seals: bool,
         file: &File,
         old: &[StoredSegment],
-        new: Vec<NewSegment>,
+        new: Vec<SealedSegment>,
     ) -> Result<bool, DbError> {
         let ((keys, join), lock) = (self.tx.dialect().segment_keys(), self.tx.dialect().for_update());
         for segment in old {
@@ -185,7 +209,7 @@ impl Segments<'_> {
                        AND last_ordinal = $5";
             self.tx.execute(sql, segment.values(self.team, file)).await?;
         }
-        self.insert(seals, file, new).await?;
+        self.insert(file, new).await?;
         Ok(true)
     }
 }

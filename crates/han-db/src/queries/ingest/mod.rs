@@ -33,7 +33,7 @@ use crate::keys::TeamKeys;
 use crate::line_id::LineId;
 use crate::page::MessageCursor;
 use crate::queries::projects::{project_context, repo_context};
-use crate::queries::segments::{File, NewSegment};
+use crate::queries::segments::{self, File, NewSegment};
 use crate::queries::sessions::{details_context, open_details};
 use crate::segments::Entry;
 use crate::stored::CountRow;
@@ -443,7 +443,7 @@ impl Write<'_> {
     /// The time of the message before a line of the file, if the batch begins with a line without a time.
     async fn time_before(&self, line: i64, file: &File) -> Result<Option<i64>, DbError> {
         let first = self.batch.lines.first();
-        if line == 0 || !first.is_some_and(|line| matches!(line.record.time, TimeSource::LineBefore)) {
+        if line == 0 || first.is_none_or(|line| matches!(line.record.time, TimeSource::Own(_))) {
             return Ok(None);
         }
         let sql = "SELECT uuid, at FROM messages WHERE team = $1 AND session = $2 AND transcript = $3 AND line < $4 \
@@ -550,7 +550,8 @@ impl Write<'_> {
                 content: segment.content,
             }
         });
-        self.tx.segments()?.insert(self.batch.seals, file, new.collect()).await?;
+        let sealed = segments::seal(self.keys, self.tx.entropy(), self.batch.seals, file, new.collect())?;
+        self.tx.segments()?.insert(file, sealed).await?;
         for ordinal in &plan.filled {
             let sql = "DELETE FROM messages WHERE team = $1 AND session = $2 AND ordinal = $3";
             self.tx.execute(sql, [self.tx.team(), i64::from(file.session).into(), (*ordinal).into()]).await?;
