@@ -497,11 +497,11 @@ both_databases!(
 fn answers(from: usize, to: usize) -> Vec<String> {
     let answer = |n: usize| {
         // Without a requestId, an answer is known by its first line; some gateways give all answers one id.
-        let request = if n % 3 == 0 { json!(null) } else { json!(format!("req-{n}")) };
+        let request = if n.is_multiple_of(3) { json!(null) } else { json!(format!("req-{n}")) };
         json!({"type": "assistant", "uuid": AgentFile::uuid(n), "requestId": request,
             "timestamp": format!("2026-11-20T{:02}:00:00.000Z", n % 24),
-            "message": {"id": if n % 3 == 0 { "gateway".to_owned() } else { format!("msg-{n}") },
-                "model": if n % 2 == 0 { "claude-opus-4-6" } else { "claude-sonnet-4-6" },
+            "message": {"id": if n.is_multiple_of(3) { "gateway".to_owned() } else { format!("msg-{n}") },
+                "model": if n.is_multiple_of(2) { "claude-opus-4-6" } else { "claude-sonnet-4-6" },
                 "content": [{"type": "text", "text": format!("answer {n}")}],
                 "usage": {"input_tokens": 1000 + n, "output_tokens": n}}})
         .to_string()
