@@ -448,6 +448,30 @@ both_databases!(
 );
 
 both_databases!(
+    async fn a_merge_that_is_killed_at_any_step_loses_and_repeats_nothing(database: TestDatabase) {
+        let world = world(&database).await;
+        let lines: Vec<String> = (0..6).map(|n| of_its_own(&format!("line {n}"))).collect();
+        for (n, line) in lines.iter().enumerate() {
+            push(&world, "s", "main", Some(n as u64), std::slice::from_ref(line)).await;
+        }
+        let session = fragmented(&world, "s");
+        let segments = "SELECT count(*) FROM segments";
+        for polls in 0.. {
+            let future = Box::pin(consolidation::consolidate(&world.db, &session));
+            let ended = Killed { future, polls }.await;
+            assert_eq!(lines_of(&world, "s").await, lines, "killed after {polls} polls");
+            assert_eq!(number(&database, "SELECT sum(lines) FROM segments").await, 6);
+            if number(&database, segments).await == 1 {
+                break;
+            }
+            assert!(ended.is_none(), "the merge ended without a result");
+        }
+        assert_eq!(shown(&world).await.len(), 6);
+        assert_eq!(consolidation::consolidate(&world.db, &session).await.unwrap(), (0, 0));
+    }
+);
+
+both_databases!(
     /// Merges run while the session is pushed to, derived again and read, are killed anywhere, and lose to a deletion.
     async fn merges_run_beside_everything_else(database: TestDatabase) {
         let world = world(&database).await;
