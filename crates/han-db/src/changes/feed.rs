@@ -258,16 +258,21 @@ mod tests {
     use super::{DbChangeEvent, OutboxReader};
     use crate::{Db, DbConfig};
 
-    /// The newest transaction of all is still open while the outbox is read again and again: nothing it wrote may
-    /// be taken for settled.
-    #[tokio::test]
-    async fn a_number_of_the_newest_open_transaction_is_waited_for() {
+    async fn migrated() -> (TestDatabase, Db) {
         let database = TestDatabase::postgres().await;
         let secret = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=".to_owned();
         let keks = KekRing::from_secrets(&secret.into(), None).unwrap();
         let (clock, entropy) = (Arc::new(TestClock::default()), Arc::new(OsEntropy::new()));
         let db = Db::connect(&DbConfig::new(database.url()), keks, clock, entropy).await.unwrap();
         db.migrate().await.unwrap();
+        (database, db)
+    }
+
+    /// The newest transaction of all is still open while the outbox is read again and again: nothing it wrote may
+    /// be taken for settled.
+    #[tokio::test]
+    async fn a_number_of_the_newest_open_transaction_is_waited_for() {
+        let (database, db) = migrated().await;
         let team =
             "INSERT INTO teams (id, slug, name, plan_tier, created_at) VALUES ('t', 't', 't', 'free', 0)";
         database.execute(team).await;
@@ -302,12 +307,7 @@ mod tests {
     /// delivered.
     #[tokio::test]
     async fn reused_numbers_are_delivered_after_a_crash() {
-        let database = TestDatabase::postgres().await;
-        let secret = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=".to_owned();
-        let keks = KekRing::from_secrets(&secret.into(), None).unwrap();
-        let (clock, entropy) = (Arc::new(TestClock::default()), Arc::new(OsEntropy::new()));
-        let db = Db::connect(&DbConfig::new(database.url()), keks, clock, entropy).await.unwrap();
-        db.migrate().await.unwrap();
+        let (database, db) = migrated().await;
         let (sender, mut feed) = broadcast::channel(16);
         let mut reader = OutboxReader::start(db, sender, broadcast::channel(16).0).await.unwrap();
         let row = "INSERT INTO changes (xid, team_id, table_name, action, session_id, at) \
@@ -334,12 +334,7 @@ mod tests {
     /// A number that was rolled back leaves a gap for good; more delivered rows than one read takes lie behind it.
     #[tokio::test]
     async fn a_gap_before_many_rows_does_not_stop_the_feed() {
-        let database = TestDatabase::postgres().await;
-        let secret = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=".to_owned();
-        let keks = KekRing::from_secrets(&secret.into(), None).unwrap();
-        let (clock, entropy) = (Arc::new(TestClock::default()), Arc::new(OsEntropy::new()));
-        let db = Db::connect(&DbConfig::new(database.url()), keks, clock, entropy).await.unwrap();
-        db.migrate().await.unwrap();
+        let (database, db) = migrated().await;
         let mut writer = sqlx::PgConnection::connect(database.url()).await.unwrap();
         let row = "INSERT INTO changes (xid, team_id, table_name, action, session_id, at) ";
         let burn = format!("BEGIN; {row} VALUES (0, 't', 'sessions', 'update', 's', 0); ROLLBACK;");

@@ -107,6 +107,16 @@ impl Recent {
     }
 }
 
+/// The lines that a change brought, for the scope that asks.
+enum LinesOfChange<'a> {
+    /// None, or none for this scope.
+    None,
+    /// More than are sent one by one.
+    TooMany,
+    /// Those of this session from the first ordinal to the second (exclusive).
+    Between(&'a SessionId, i64, i64),
+}
+
 impl Change {
     /// The change that a row of the outbox describes.
     fn of_row(row: ChangeRow, recent: &Arc<Recent>) -> Result<Self, DbError> {
@@ -131,11 +141,25 @@ impl Change {
         })
     }
 
+    /// The id of the session, for a scope of its team.
+    fn session_for(&self, scope: &Scope) -> Option<&SessionId> {
+        self.session_id.as_ref().filter(|_| *scope.team_id() == self.team_id)
+    }
+
+    fn lines_for(&self, scope: &Scope) -> LinesOfChange<'_> {
+        let (from, to) = (self.ordinal_from, self.ordinal_to);
+        match self.session_for(scope) {
+            Some(id) if to > from && to - from <= MAX_SENT_ONE_BY_ONE => LinesOfChange::Between(id, from, to),
+            Some(_) if to > from => LinesOfChange::TooMany,
+            _ => LinesOfChange::None,
+        }
+    }
+
     /// The session that changed, as it is now; `None` for a scope of another team, or where it is gone.
     ///
     /// Where the load fails, the next caller tries again.
     pub async fn session(&self, scope: &Scope, db: &Db) -> Result<Option<Arc<Session>>, DbError> {
-        let Some(id) = self.session_id.as_ref().filter(|_| *scope.team_id() == self.team_id) else {
+        let Some(id) = self.session_for(scope) else {
             return Ok(None);
         };
         let load = || async {
@@ -151,16 +175,11 @@ impl Change {
     ///
     /// Where the load fails, the next caller tries again.
     pub async fn messages(&self, scope: &Scope, db: &Db) -> Result<Option<Batch>, DbError> {
-        let Some(id) = self.session_id.as_ref().filter(|_| *scope.team_id() == self.team_id) else {
-            return Ok(Some(Arc::default()));
+        let (id, from, to) = match self.lines_for(scope) {
+            LinesOfChange::None => return Ok(Some(Arc::default())),
+            LinesOfChange::TooMany => return Ok(None),
+            LinesOfChange::Between(id, from, to) => (id, from, to),
         };
-        let (from, to) = (self.ordinal_from, self.ordinal_to);
-        if to <= from {
-            return Ok(Some(Arc::default()));
-        }
-        if to - from > MAX_SENT_ONE_BY_ONE {
-            return Ok(None);
-        }
         let load = async {
             let tx = db.read(scope, "changes.messages").await?;
             messages::taken_in(&tx, id, from, to).await
@@ -173,7 +192,7 @@ impl Change {
     ///
     /// If the load fails, the next caller tries again.
     pub async fn late_calls(&self, scope: &Scope, db: &Db) -> Result<Option<Batch>, DbError> {
-        let Some(id) = self.session_id.as_ref().filter(|_| *scope.team_id() == self.team_id) else {
+        let Some(id) = self.session_for(scope) else {
             return Ok(Some(Arc::default()));
         };
         let Some(events) = self.derived_events(scope, db).await? else { return Ok(None) };
@@ -225,16 +244,11 @@ impl Change {
         scope: &Scope,
         db: &Db,
     ) -> Result<Option<Arc<DerivedEvents>>, DbError> {
-        let Some(id) = self.session_id.as_ref().filter(|_| *scope.team_id() == self.team_id) else {
-            return Ok(Some(Arc::default()));
+        let (id, from, to) = match self.lines_for(scope) {
+            LinesOfChange::None => return Ok(Some(Arc::default())),
+            LinesOfChange::TooMany => return Ok(None),
+            LinesOfChange::Between(id, from, to) => (id, from, to),
         };
-        let (from, to) = (self.ordinal_from, self.ordinal_to);
-        if to <= from {
-            return Ok(Some(Arc::default()));
-        }
-        if to - from > MAX_SENT_ONE_BY_ONE {
-            return Ok(None);
-        }
         let load = || async {
             let tx = db.read(scope, "changes.derived").await?;
             match derived_events::between(&tx, id, from, to).await {
