@@ -228,11 +228,10 @@ impl Comparison<'_> {
         for &position in fresh {
             let placed = &self.placed[position];
             let before = newest.get(&placed.physical);
-            let omitted = before.and_then(|before| before.omitted.as_ref());
-            let fills = omitted.is_some_and(|omitted| omitted.is(placed.line));
-            if let (true, Some(before)) = (fills, before) {
-                plan.filled.push(before.ordinal);
-            }
+            let filled =
+                before.filter(|before| before.omitted.as_ref().is_some_and(|line| line.is(placed.line)));
+            let fills = filled.is_some();
+            plan.filled.extend(filled.map(|marker| marker.ordinal));
             let mut id = placed.line.id.clone();
             if let Some(message) = known.get(&id.bytes)
                 && message.line != placed.physical
