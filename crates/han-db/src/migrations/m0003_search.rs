@@ -51,7 +51,7 @@ const POSTGRES: &[&str] = &[
     "ALTER TABLE search_terms ALTER COLUMN terms SET STORAGE EXTERNAL",
     "CREATE INDEX search_terms_whole ON search_terms USING gin (terms) WHERE parts = 1",
     "CREATE INDEX search_terms_parts ON search_terms USING gin (terms) WHERE parts > 1",
-    // Segments are few, so they are always looked up in the index of terms and then sorted (docs/adr/0023). Other plans
+    // Segments are few, so they are always looked up in the index of terms and then sorted (docs/adr/0024). Other plans
     // would be chosen for their few pages, but read the terms, which are stored apart and large: `team + 0` keeps the
     // primary key from being used, and the setting keeps the table from being scanned.
     "CREATE FUNCTION han_search(wanted text[], in_session text, in_projects text[], by_user text, from_at bigint,
