@@ -4,6 +4,8 @@
 use std::fmt;
 
 use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::hex;
 use crate::kek::TeamKey;
@@ -39,6 +41,12 @@ impl BlindKey {
     pub fn blind_id(&self, prefix: &str, domain: &str, text: &[u8]) -> String {
         let hash = self.blind(domain, text);
         format!("{prefix}{}", hex::encode(&hash[..16]))
+    }
+
+    /// The first 64 bits of [`blind`](Self::blind) in unpadded base64url (RFC 4648): 11 characters.
+    #[must_use]
+    pub fn blind_term(&self, domain: &str, text: &[u8]) -> String {
+        URL_SAFE_NO_PAD.encode(&self.blind(domain, text)[..8])
     }
 }
 

@@ -37,6 +37,8 @@ pub struct DbConfig {
     pub acquire_timeout: Duration,
     /// The most bytes of lines that one read transaction opens. What is shown of a line is several times as large.
     pub read_bytes: usize,
+    /// The bytes of segments that a page of search looks through, before it ends without being full.
+    pub search_bytes: usize,
     /// Receives each statement that clients' reads and writes run.
     pub observer: Option<Observer>,
 }
@@ -49,7 +51,8 @@ impl std::fmt::Debug for DbConfig {
 }
 
 impl DbConfig {
-    /// The defaults for a database at `url`: 20 connections, ten seconds' patience, 32 MiB of lines in a read.
+    /// The defaults for a database at `url`: 20 connections, ten seconds' patience, 32 MiB of lines in a read,
+    /// 48 MiB looked through in a search.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self {
@@ -57,6 +60,7 @@ impl DbConfig {
             max_connections: 20,
             acquire_timeout: Duration::from_secs(10),
             read_bytes: 32 << 20,
+            search_bytes: 48 << 20,
             observer: None,
         }
     }
@@ -85,6 +89,7 @@ struct Inner {
     reads: Arc<Semaphore>,
     patience: Duration,
     read_bytes: usize,
+    search_bytes: usize,
 }
 
 impl std::fmt::Debug for Db {
@@ -142,6 +147,7 @@ impl Db {
                 reads,
                 patience: config.acquire_timeout,
                 read_bytes: config.read_bytes,
+                search_bytes: config.search_bytes,
             }),
         })
     }
@@ -196,6 +202,11 @@ impl Db {
     /// The most bytes of lines that one read opens.
     pub(crate) fn read_bytes(&self) -> usize {
         self.inner.read_bytes
+    }
+
+    /// The bytes of segments that a page of search looks through.
+    pub(crate) fn search_bytes(&self) -> usize {
+        self.inner.search_bytes
     }
 
     /// A read's place among those that may run at once.

@@ -1,6 +1,6 @@
 //! In what PostgreSQL and SQLite differ: roles, time, locks, functions, lists of values. Queries are written once, with `$1`
 //! placeholders that both understand, and ask this module for the rest. Inserts of many rows are in `bulk_insert`, search
-//! in `search_sql`, the outbox in `outbox`.
+//! in `queries::search::sql`, the outbox in `outbox`.
 
 use han_types::Clock;
 use sea_orm::sea_query::ArrayType;
@@ -207,35 +207,32 @@ impl Dialect {
         }
     }
 
-    /// Rows of three numbers as an item of a `FROM` clause, named `wanted` with these columns, and its parameters from
-    /// `$n` on.
-    pub(crate) fn number_rows(
+    /// Rows of numbers as an item of a `FROM` clause, named `wanted` with these columns, and its parameters from `$n` on.
+    pub(crate) fn number_rows<const N: usize>(
         self,
         n: usize,
-        columns: [&str; 3],
-        rows: impl Iterator<Item = [i64; 3]>,
+        columns: [&str; N],
+        rows: impl Iterator<Item = [i64; N]>,
     ) -> (String, Vec<Value>) {
-        let [a, b, c] = columns;
+        let mut item = Vec::new();
         match self {
             Self::Postgres => {
-                let mut arrays: [Vec<Value>; 3] = Default::default();
+                let mut arrays = [const { Vec::<Value>::new() }; N];
                 for row in rows {
                     for (array, number) in arrays.iter_mut().zip(row) {
                         array.push(number.into());
                     }
                 }
+                item.extend((n..n + N).map(|n| format!("${n}::bigint[]")));
                 let arrays = arrays.map(|array| Value::Array(ArrayType::BigInt, Some(Box::new(array))));
-                let (second, third) = (n + 1, n + 2);
-                let item = format!(
-                    "UNNEST(${n}::bigint[], ${second}::bigint[], ${third}::bigint[]) AS wanted({a}, {b}, {c})"
-                );
-                (item, arrays.into())
+                (format!("UNNEST({}) AS wanted({})", item.join(", "), columns.join(", ")), arrays.into())
             }
             Self::Sqlite => {
-                let rows: Vec<[i64; 3]> = rows.collect();
-                let item = format!(
-                    "(SELECT value ->> 0 AS {a}, value ->> 1 AS {b}, value ->> 2 AS {c} FROM json_each(${n})) AS wanted"
+                let rows: Vec<Vec<i64>> = rows.map(Vec::from).collect();
+                item.extend(
+                    columns.iter().enumerate().map(|(i, column)| format!("value ->> {i} AS {column}")),
                 );
+                let item = format!("(SELECT {} FROM json_each(${n})) AS wanted", item.join(", "));
                 (item, vec![serde_json::json!(rows).to_string().into()])
             }
         }
@@ -307,6 +304,14 @@ impl Dialect {
                 let values: Vec<serde_json::Value> = values.map(serde_json::Value::from).collect();
                 serde_json::Value::Array(values).to_string().into()
             }
+        }
+    }
+
+    /// The parameter for an absent list: NULL.
+    pub(crate) fn no_list(self) -> Value {
+        match self {
+            Self::Postgres => Value::Array(ArrayType::String, None),
+            Self::Sqlite => Value::String(None),
         }
     }
 

@@ -305,13 +305,22 @@ impl KeyStore {
         Ok(SearchKey { version, key: BlindKey::new(&self.keks.unwrap_team_key(&name, &row.wrapped)?) })
     }
 
+    /// The team's search key, if it has one.
+    pub(crate) async fn find_search_key(
+        &self,
+        db: &Db,
+        team_id: &TeamId,
+    ) -> Result<Option<SearchKey>, DbError> {
+        let tx = db.read_system("search_keys.find").await?;
+        let row = tx.one::<KeyRow, _>(SEARCH_KEY, [team_id.as_str().into()]).await?;
+        row.map(|row| self.open_search_key(team_id, &row)).transpose()
+    }
+
     /// The team's search key, made where it has none.
     pub(crate) async fn make_search_key(&self, db: &Db, team_id: &TeamId) -> Result<SearchKey, DbError> {
-        let tx = db.read_system("search_keys.find").await?;
-        if let Some(row) = tx.one::<KeyRow, _>(SEARCH_KEY, [team_id.as_str().into()]).await? {
-            return self.open_search_key(team_id, &row);
+        if let Some(key) = self.find_search_key(db, team_id).await? {
+            return Ok(key);
         }
-        drop(tx);
         db.write_system("search_keys.make", |tx| async move {
             self.insert_search_key(&tx, team_id, FIRST_VERSION).await?;
             let row = tx.one::<KeyRow, _>(SEARCH_KEY, [team_id.as_str().into()]).await?;

@@ -1,7 +1,7 @@
 //! The stored data and all queries on it, on SQLite and PostgreSQL. SeaORM's types do not leave this crate.
 //!
 //! * `connection`, `tx`, `stats`: the database, its transactions, and their statistics.
-//! * `dialect`, `bulk_insert`, `search_sql`: the differences between the two databases.
+//! * `dialect`, `bulk_insert`, `queries::search::sql`: the differences between the two databases.
 //! * `tables`: every table and its kind.
 //! * `migrations`: the schema, step by step.
 //! * `segments`: the content of segments, which hold the lines.
@@ -35,7 +35,6 @@ mod migrations;
 mod outbox;
 pub mod page;
 pub mod queries;
-mod search_sql;
 mod segments;
 mod stats;
 mod stored;

@@ -303,6 +303,11 @@ impl Tx {
         self.budget.lock().await
     }
 
+    /// The bytes of segments that a page of search looks through.
+    pub(crate) fn search_bytes(&self) -> usize {
+        self.db.search_bytes()
+    }
+
     /// The segments that it has opened.
     pub(crate) fn opened(&self) -> &OpenedSegments {
         &self.opened

@@ -12,9 +12,11 @@ use han_db::entities::Message;
 use han_db::page::PageRequest;
 use han_db::queries::consolidation::{self, Fragmented};
 use han_db::queries::messages::MessageList;
+use han_db::queries::search::{self, Due, Within};
 use han_db::queries::{deletion, ingest, messages, rebuild};
 use han_testkit::{TestDatabase, both_databases};
 use han_transcript::record::{LineContext, uuid_of_bytes};
+use han_transcript::words::Query;
 use han_types::MessageKey;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -407,6 +409,12 @@ fn fragmented(world: &World, session: &str) -> Fragmented {
     Fragmented { team_id: world.scope.team_id().clone(), session_id: session.parse().unwrap() }
 }
 
+async fn hits(world: &World, query: &str) -> usize {
+    let tx = world.db.read(&world.scope, "test.read").await.unwrap();
+    let (query, request) = (Query::parse(query).unwrap(), PageRequest { after: None, first: 100 });
+    search::search(&tx, &query, &Within::default(), &request).await.unwrap().hits.len()
+}
+
 both_databases!(
     async fn merging_segments_changes_nothing_that_is_read(database: TestDatabase) {
         let world = world(&database).await;
@@ -456,12 +464,15 @@ both_databases!(
             push(&world, "s", "main", Some(n as u64), std::slice::from_ref(line)).await;
         }
         let session = fragmented(&world, "s");
+        let due = Due { team_id: session.team_id.clone(), session_id: session.session_id.clone() };
+        assert!(search::index(&world.db, &due).await.unwrap());
         let segments = "SELECT count(*) FROM segments";
         for polls in 0.. {
             let future = Box::pin(consolidation::consolidate(&world.db, &session));
             let ended = Killed { future, polls }.await;
             assert_eq!(lines_of(&world, "s").await, lines, "killed after {polls} polls");
             assert_eq!(number(&database, "SELECT sum(lines) FROM segments").await, 6);
+            assert_eq!(hits(&world, "line").await, 6);
             if number(&database, segments).await == 1 {
                 break;
             }

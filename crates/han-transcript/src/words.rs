@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use memchr::memmem;
 use thiserror::Error;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
@@ -19,61 +20,59 @@ pub const MAX_QUERY_CHARS: usize = 500;
 /// The maximum number of distinct words in a query.
 pub const MAX_QUERY_WORDS: usize = 16;
 
-/// A word and its byte range in the text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Word {
-    /// The normalized word.
-    pub text: String,
-    /// Its byte range in the text.
-    pub at: Range<usize>,
-}
-
-/// The words of a text, in order.
-#[must_use]
-pub fn words(text: &str) -> Vec<Word> {
-    let mut found = Vec::new();
+/// Passes each word of a text and its byte range in it to `visit`, in order.
+pub fn each_word(text: &str, mut visit: impl FnMut(&str, Range<usize>)) {
     let mut word = Word { text: String::new(), at: 0..0 };
     for (start, c) in text.char_indices() {
         let end = start + c.len_utf8();
         // Most text is ASCII, which decomposes to itself.
         if c.is_ascii_alphanumeric() {
-            push(&mut word, c.to_ascii_lowercase(), start..end);
+            word.push(c.to_ascii_lowercase(), start..end);
         } else if c.is_ascii() {
-            finish(&mut word, &mut found);
+            word.finish(&mut visit);
         } else {
-            for c in std::iter::once(c).nfkd().flat_map(char::to_lowercase) {
-                if is_combining_mark(c) {
-                    continue;
-                }
+            for c in folded(c) {
                 match c {
                     _ if is_unsegmented(c) => {
-                        finish(&mut word, &mut found);
-                        push(&mut word, c, start..end);
-                        finish(&mut word, &mut found);
+                        word.finish(&mut visit);
+                        word.push(c, start..end);
+                        word.finish(&mut visit);
                     }
-                    'ς' => push(&mut word, 'σ', start..end),
-                    _ if c.is_alphanumeric() => push(&mut word, c, start..end),
-                    _ => finish(&mut word, &mut found),
+                    _ if c.is_alphanumeric() => word.push(c, start..end),
+                    _ => word.finish(&mut visit),
                 }
             }
         }
     }
-    finish(&mut word, &mut found);
-    found
+    word.finish(&mut visit);
 }
 
-fn push(word: &mut Word, c: char, at: Range<usize>) {
-    if word.text.is_empty() {
-        word.at.start = at.start;
+/// The normalized characters of a character, without combining marks.
+fn folded(c: char) -> impl Iterator<Item = char> {
+    let lowercase = std::iter::once(c).nfkd().flat_map(char::to_lowercase);
+    lowercase.filter(|c| !is_combining_mark(*c)).map(|c| if c == 'ς' { 'σ' } else { c })
+}
+
+/// The word that is being read, and its byte range.
+struct Word {
+    text: String,
+    at: Range<usize>,
+}
+
+impl Word {
+    fn push(&mut self, c: char, at: Range<usize>) {
+        if self.text.is_empty() {
+            self.at.start = at.start;
+        }
+        self.text.push(c);
+        self.at.end = at.end;
     }
-    word.text.push(c);
-    word.at.end = at.end;
-}
 
-fn finish(word: &mut Word, found: &mut Vec<Word>) {
-    if !word.text.is_empty() {
-        let text = std::mem::take(&mut word.text);
-        found.push(Word { text, at: word.at.clone() });
+    fn finish(&mut self, visit: &mut impl FnMut(&str, Range<usize>)) {
+        if !self.text.is_empty() {
+            visit(&self.text, self.at.clone());
+            self.text.clear();
+        }
     }
 }
 
@@ -100,8 +99,18 @@ pub enum QueryError {
 /// A query: words that must all occur, and phrases whose words must occur in sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
-    words: BTreeSet<String>,
-    phrases: Vec<Vec<String>>,
+    /// Sorted, each once.
+    words: Vec<String>,
+    /// The words of each phrase, as indexes of `words`.
+    phrases: Vec<Vec<usize>>,
+}
+
+/// A word of a text that is also one of the query's.
+struct Found {
+    /// Which word of the text, and which of the query.
+    position: usize,
+    word: usize,
+    at: Range<usize>,
 }
 
 impl Query {
@@ -117,19 +126,24 @@ impl Query {
         let quoted = text.split('"').enumerate();
         let parts = quoted
             .flat_map(|(n, part)| if n % 2 == 1 { vec![part] } else { part.split_whitespace().collect() });
-        let phrases = parts.map(|part| words(part).into_iter().map(|word| word.text).collect::<Vec<_>>());
-        let mut query = Self { words: BTreeSet::new(), phrases: Vec::new() };
-        for phrase in phrases {
-            query.words.extend(phrase.iter().cloned());
-            if phrase.len() > 1 {
-                query.phrases.push(phrase);
-            }
+        let mut phrases: Vec<Vec<String>> = Vec::new();
+        for part in parts {
+            let mut phrase = Vec::new();
+            each_word(part, |word, _| phrase.push(word.to_owned()));
+            phrases.push(phrase);
         }
-        match query.words.len() {
-            0 => Err(QueryError::Empty),
-            n if n > MAX_QUERY_WORDS => Err(QueryError::TooManyWords),
-            _ => Ok(query),
+        let mut words: Vec<String> = phrases.iter().flatten().cloned().collect();
+        words.sort_unstable();
+        words.dedup();
+        match words.len() {
+            0 => return Err(QueryError::Empty),
+            n if n > MAX_QUERY_WORDS => return Err(QueryError::TooManyWords),
+            _ => {}
         }
+        phrases.retain(|phrase| phrase.len() > 1);
+        let index = |word: &String| words.binary_search(word).ok();
+        let phrases = phrases.iter().map(|phrase| phrase.iter().filter_map(index).collect()).collect();
+        Ok(Self { words, phrases })
     }
 
     /// The distinct words.
@@ -141,30 +155,90 @@ impl Query {
     /// the first word.
     #[must_use]
     pub fn find(&self, text: &str) -> Option<Range<usize>> {
-        let found = words(text);
-        let has = |wanted: &String| found.iter().any(|word| word.text == *wanted);
-        if !self.words.iter().all(has) {
+        let (mut found, mut position) = (Vec::new(), 0);
+        let mut missing: BTreeSet<usize> = (0..self.words.len()).collect();
+        each_word(text, |word, at| {
+            if let Ok(word) = self.words.binary_search_by(|wanted| wanted.as_str().cmp(word)) {
+                missing.remove(&word);
+                found.push(Found { position, word, at });
+            }
+            position += 1;
+        });
+        if !missing.is_empty() {
             return None;
         }
         let mut first = None;
         for phrase in &self.phrases {
-            let at = found
-                .windows(phrase.len())
-                .find(|window| window.iter().zip(phrase).all(|(word, wanted)| word.text == *wanted))?;
+            let is_match =
+                |window: &&[Found]| {
+                    let begin = window.first().map_or(0, |found| found.position);
+                    window.iter().zip(phrase).zip(begin..).all(|((found, wanted), position)| {
+                        found.word == *wanted && found.position == position
+                    })
+                };
+            let at = found.windows(phrase.len()).find(is_match)?;
             first = first.or(Some(at.first()?.at.start..at.last()?.at.end));
         }
-        first.or_else(|| Some(found.iter().find(|word| self.words.contains(&word.text))?.at.clone()))
+        first.or_else(|| Some(found.first()?.at.clone()))
     }
+}
+
+/// Excludes lines that cannot match a query, without parsing them: many times faster than [`Query::find`].
+pub struct LineFilter {
+    words: Vec<memmem::Finder<'static>>,
+    /// The line, with the normalization of words.
+    folded: String,
+}
+
+impl LineFilter {
+    /// The filter of a query.
+    #[must_use]
+    pub fn new(query: &Query) -> Self {
+        let words = query.words().map(|word| memmem::Finder::new(word.as_bytes()).into_owned()).collect();
+        Self { words, folded: String::new() }
+    }
+
+    /// Whether [`view::search_text`](crate::view::search_text) of a transcript's line may match the query. `false` is
+    /// certain.
+    pub fn may_match(&mut self, line: &str) -> bool {
+        self.folded.clear();
+        if line.is_ascii() {
+            self.folded.push_str(line);
+            self.folded.make_ascii_lowercase();
+        } else {
+            for c in line.chars() {
+                match c {
+                    _ if c.is_ascii() => self.folded.push(c.to_ascii_lowercase()),
+                    _ => self.folded.extend(folded(c)),
+                }
+            }
+        }
+        self.words.iter().all(|word| word.find(self.folded.as_bytes()).is_some()) || has_escaped_letters(line)
+    }
+}
+
+/// Whether a line of JSON has escapes of other than control characters, which are frequent and in no word.
+fn has_escaped_letters(line: &str) -> bool {
+    let is_control = |escape: &str| escape.starts_with("000") || escape.starts_with("001");
+    line.match_indices("\\u").any(|(at, _)| !is_control(&line[at + 2..]))
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Query, QueryError, words};
+    use super::{LineFilter, Query, QueryError, each_word};
+    use crate::line_text;
+    use crate::view::search_text;
+
+    fn words(text: &str) -> Vec<(String, std::ops::Range<usize>)> {
+        let mut found = Vec::new();
+        each_word(text, |word, at| found.push((word.to_owned(), at)));
+        found
+    }
 
     fn texts(text: &str) -> Vec<String> {
-        words(text).into_iter().map(|word| word.text).collect()
+        words(text).into_iter().map(|(word, _)| word).collect()
     }
 
     #[test]
@@ -197,20 +271,61 @@ mod tests {
         assert_eq!(Query::parse(&many), Err(QueryError::TooManyWords));
     }
 
+    /// A line of JSON with this content, in one of the spellings that JSON has for it.
+    fn line(text: &str, escapes: bool, is_nested: bool) -> String {
+        let mut content = serde_json::to_string(text).unwrap();
+        if escapes {
+            let escape = |c: char| match c {
+                ' '..='~' if !matches!(c, 'e' | 'F' | '1') => c.to_string(),
+                _ => c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect(),
+            };
+            content = content.chars().map(escape).collect();
+        }
+        let line = format!(r#"{{"type":"user","message":{{"role":"user","content":{content}}}}}"#);
+        if is_nested { serde_json::to_string(&line).unwrap() } else { line }
+    }
+
+    #[test]
+    fn lines_without_the_words_are_excluded_although_they_have_other_characters() {
+        let excluded =
+            |query: &str, line: &str| !LineFilter::new(&Query::parse(query).unwrap()).may_match(line);
+        assert!(excluded("検", &line("索 red", false, false)));
+        assert!(!excluded("検", &line("検索", false, false)));
+        assert!(excluded("red", &line("blue \u{1b}[0m → „é“ 検索", false, false)));
+        assert!(excluded("red build", &line("red", false, true)));
+        assert!(!excluded("red", &line("RED", false, false)));
+        assert!(!excluded("fine", &line("ﬁne", false, false)));
+    }
+
     proptest! {
         #[test]
+        fn no_line_that_matches_is_excluded(
+            text in "[aeF1 é\u{301}ﬁ½²検ς\u{1b}\"\\\\_\n-]{0,30}|\\PC{0,20}",
+            query in "[aeF1f éﬁ½²検ς_\"-]{1,6}",
+            escapes: bool,
+            is_nested: bool,
+        ) {
+            let line = line(&text, escapes, is_nested);
+            if let Ok(query) = Query::parse(&query)
+                && query.find(&search_text(&line_text(&line), usize::MAX)).is_some()
+            {
+                prop_assert!(LineFilter::new(&query).may_match(&line), "{query:?} in {line}");
+            }
+        }
+
+        #[test]
         fn word_ranges_contain_their_words(text in "\\PC{0,60}|[a-zéß\u{301} ﬁ検_\"-]{0,40}") {
-            for word in words(&text) {
-                prop_assert!(!word.text.is_empty());
-                let shown = texts(&text[word.at.clone()]);
-                prop_assert!(shown.contains(&word.text), "{word:?} in {text:?}");
+            for (word, at) in words(&text) {
+                prop_assert!(!word.is_empty());
+                let shown = texts(&text[at]);
+                prop_assert!(shown.contains(&word), "{word:?} in {text:?}");
             }
         }
 
         #[test]
         fn a_text_matches_each_of_its_words(text in "\\PC{0,60}") {
-            for word in words(&text) {
-                let query = Query::parse(&word.text);
+            for word in texts(&text) {
+                let query = Query::parse(&word);
                 if let Ok(query) = query {
                     prop_assert!(query.find(&text).is_some(), "{word:?} in {text:?}");
                 }

@@ -1,9 +1,7 @@
 //! Search across the team's sessions. docs/SEARCH.md defines what a word is.
 
 use async_graphql::{Context, ID, InputObject, Object};
-use han_db::ScopedTx;
-use han_db::page::PageRequest;
-use han_db::queries::search::{self, HitCursor, Hits, Within};
+use han_db::queries::search::{self, Within};
 use han_transcript::words::Query;
 use han_types::{RepoId, Timestamp};
 
@@ -47,7 +45,7 @@ impl SearchFilter {
     fn within(&self) -> Result<Within> {
         Ok(Within {
             session_id: self.session_id.raw("Session"),
-            project_id: None,
+            project_ids: None,
             user_id: self.user_id.raw("User"),
             from: time("filter.since", self.since.as_deref())?,
             to: time("filter.until", self.until.as_deref())?,
@@ -71,34 +69,6 @@ impl SearchFilter {
     }
 }
 
-/// A page of hits in several projects: the newest of all of them. Each project is searched up to some hit; what follows
-/// the newest of these ends is not known yet, so the page ends there.
-async fn search_projects(
-    tx: &ScopedTx,
-    query: &Query,
-    within: &Within,
-    projects: Vec<String>,
-    request: &PageRequest<HitCursor>,
-) -> Result<Hits> {
-    let mut found = Hits::default();
-    for project_id in projects {
-        let within = Within { project_id: Some(project_id), ..within.clone() };
-        let of_project = search::search(tx, query, &within, request).await?;
-        found.hits.extend(of_project.hits);
-        found.unreadable += of_project.unreadable;
-        found.next = found.next.max(of_project.next);
-    }
-    found.hits.sort_by(|one, other| other.cursor.cmp(&one.cursor));
-    if let Some(end) = &found.next {
-        found.hits.retain(|hit| hit.cursor >= *end);
-    }
-    if found.hits.len() > request.first {
-        found.hits.truncate(request.first);
-        found.next = found.hits.last().map(|hit| hit.cursor.clone());
-    }
-    Ok(found)
-}
-
 /// Search.
 #[Object]
 impl SearchQuery {
@@ -116,12 +86,10 @@ impl SearchQuery {
         let query = Query::parse(&query).map_err(|error| ApiError::bad("query", error))?;
         let request = connection::page(after.as_deref(), first)?;
         let filter = filter.unwrap_or_default();
-        let within = filter.within()?;
+        let mut within = filter.within()?;
         let Some(op) = operation(ctx)? else { return Ok(MessageHitConnection::new(None, Vec::new(), None)) };
-        let found = match filter.projects(&op).await? {
-            None => search::search(op.tx().await?, &query, &within, &request).await?,
-            Some(projects) => search_projects(op.tx().await?, &query, &within, projects, &request).await?,
-        };
+        within.project_ids = filter.projects(&op).await?;
+        let found = search::search(op.tx().await?, &query, &within, &request).await?;
         report_unreadable(ctx, found.unreadable);
         Ok(MessageHitConnection::new(Some(op), found.hits, found.next))
     }

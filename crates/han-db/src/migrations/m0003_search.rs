@@ -1,4 +1,4 @@
-//! Search: the blind terms of lines, how far each session is indexed, and the function that reads terms on PostgreSQL. The
+//! Search: the blind terms of segments, how far each session is indexed, and the function that reads terms on PostgreSQL. The
 //! app role may not read them itself: under row-level security a GIN index is not used, because its operators are not
 //! leakproof.
 
@@ -33,60 +33,67 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// A line of very many words has several rows (`parts`), because a tsvector holds at most a megabyte. They are few, and
-/// have an index of their own.
+/// A segment of very many words has several rows (`parts`), because a tsvector holds at most a megabyte. They are few,
+/// and have an index of their own. `first_at` and `last_at` are the segment's.
 const POSTGRES: &[&str] = &[
     "CREATE TABLE search_terms (
         team int NOT NULL,
         session int NOT NULL,
-        ordinal int NOT NULL,
-        part int NOT NULL,
-        parts int NOT NULL,
-        at bigint NOT NULL,
+        transcript smallint NOT NULL,
+        first_ordinal int NOT NULL,
+        part smallint NOT NULL,
+        parts smallint NOT NULL,
+        first_at bigint NOT NULL,
+        last_at bigint NOT NULL,
         terms tsvector NOT NULL,
-        PRIMARY KEY (team, session, ordinal, part))",
+        PRIMARY KEY (team, session, transcript, first_ordinal, part))",
+    // Terms are hashes, which nothing compresses.
+    "ALTER TABLE search_terms ALTER COLUMN terms SET STORAGE EXTERNAL",
     "CREATE INDEX search_terms_whole ON search_terms USING gin (terms) WHERE parts = 1",
     "CREATE INDEX search_terms_parts ON search_terms USING gin (terms) WHERE parts > 1",
-    "CREATE INDEX search_terms_recent ON search_terms (team, at) WHERE parts = 1",
-    // Planned each time, with the words at hand. Lines with a common word are found by reading from the newest one; lines
-    // with a rare word are looked up and sorted. PostgreSQL's statistics determine which is cheaper. Equal times are
-    // ordered by text ids, because numbers must not show in an order.
-    "CREATE FUNCTION han_search(wanted text[], in_session text, in_project text, by_user text, from_at bigint,
-            to_at bigint, after_at bigint, after_session text, after_transcript text, after_uuid text, most bigint)
-        RETURNS TABLE (session_id text, transcript text, uuid text, at bigint)
-        LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+    // Segments are few, so they are always looked up in the index of terms and then sorted (docs/adr/0024). Other plans
+    // would be chosen for their few pages, but read the terms, which are stored apart and large: `team + 0` keeps the
+    // primary key from being used, and the setting keeps the table from being scanned.
+    "CREATE FUNCTION han_search(wanted text[], in_session text, in_projects text[], by_user text, from_at bigint,
+            to_at bigint, until_at bigint, after_at bigint, after_session bigint, after_transcript bigint,
+            after_ordinal bigint, most bigint)
+        RETURNS TABLE (session int, transcript smallint, first_ordinal int, last_at bigint, bytes int)
+        LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path FROM CURRENT SET enable_seqscan = off AS $$
     DECLARE
-        uuid_of text := 'COALESCE(m.uuid_text, encode(m.uuid, ''hex'')::uuid::text) COLLATE \"C\"';
-        place text := ' ORDER BY t.at DESC, s.session_id DESC, f.name DESC, ' || uuid_of || ' DESC LIMIT $12';
-        columns text := 's.session_id, f.name, ' || uuid_of || ', t.at';
-        joined text := ' JOIN sessions s ON s.team = t.team AND s.number = t.session
-            JOIN messages m ON m.team = t.team AND m.session = t.session AND m.ordinal = t.ordinal
-            JOIN transcripts f ON f.team = m.team AND f.session = m.session AND f.number = m.transcript ';
+        place text := ' ORDER BY t.last_at DESC, t.session DESC, t.transcript DESC, t.first_ordinal DESC LIMIT $12';
+        columns text := 't.session, t.transcript, t.first_ordinal, t.last_at';
         wishes text := '';
+        quoted text[] := ARRAY(SELECT quote_literal(w.term) FROM unnest(wanted) AS w(term));
     BEGIN
         IF in_session IS NOT NULL THEN
             wishes := wishes || ' AND t.session = (SELECT number FROM sessions WHERE team = $1 AND session_id = $3)';
         END IF;
-        IF in_project IS NOT NULL THEN wishes := wishes || ' AND s.project_id = $4'; END IF;
-        IF by_user IS NOT NULL THEN wishes := wishes || ' AND s.user_id = $5'; END IF;
-        IF from_at IS NOT NULL THEN wishes := wishes || ' AND t.at >= $6'; END IF;
-        IF to_at IS NOT NULL THEN wishes := wishes || ' AND t.at < $7'; END IF;
-        IF after_at IS NOT NULL THEN
-            wishes := wishes || ' AND t.at <= $8
-                AND (t.at < $8 OR (s.session_id, f.name, ' || uuid_of || ') < ($9, $10, $11))';
+        IF in_projects IS NOT NULL OR by_user IS NOT NULL THEN
+            wishes := wishes || ' AND EXISTS (SELECT 1 FROM sessions s WHERE s.team = t.team AND s.number = t.session'
+                || CASE WHEN in_projects IS NOT NULL THEN ' AND s.project_id = ANY($4)' ELSE '' END
+                || CASE WHEN by_user IS NOT NULL THEN ' AND s.user_id = $5' ELSE '' END || ')';
         END IF;
-        RETURN QUERY EXECUTE 'SELECT found.* FROM (
-            (SELECT ' || columns || ' FROM search_terms t' || joined || '
-                WHERE t.parts = 1 AND t.team = $1 AND t.terms @@ $2' || wishes || place || ')
+        IF from_at IS NOT NULL THEN wishes := wishes || ' AND t.last_at >= $6'; END IF;
+        IF to_at IS NOT NULL THEN wishes := wishes || ' AND t.first_at < $7'; END IF;
+        IF until_at IS NOT NULL THEN wishes := wishes || ' AND t.first_at <= $8'; END IF;
+        IF after_at IS NOT NULL THEN
+            wishes := wishes
+                || ' AND (t.last_at, t.session, t.transcript, t.first_ordinal) < ($9, $10::int, $11::smallint, $13::int)';
+        END IF;
+        RETURN QUERY EXECUTE 'SELECT found.*, g.bytes FROM (
+            (SELECT ' || columns || ' FROM search_terms t
+                WHERE t.parts = 1 AND t.team + 0 = $1 AND t.terms @@ $2' || wishes || place || ')
             UNION ALL
-            (SELECT ' || columns || ' FROM unnest($13) AS w(term)
-                JOIN search_terms t ON t.parts > 1 AND t.terms @@ w.term::tsquery' || joined || '
-                WHERE t.team = $1' || wishes || '
-                GROUP BY ' || columns || ' HAVING count(DISTINCT w.term) = cardinality($13)' || place || ')
-            ) AS found(session_id, transcript, uuid, at)
-            ORDER BY found.at DESC, found.session_id DESC, found.transcript DESC, found.uuid DESC LIMIT $12'
-        USING han_team(), array_to_string(wanted, ' & ')::tsquery, in_session, in_project, by_user, from_at, to_at,
-            after_at, after_session, after_transcript, after_uuid, most, wanted;
+            (SELECT ' || columns || ' FROM unnest($14) AS w(term)
+                JOIN search_terms t ON t.parts > 1 AND t.terms @@ w.term::tsquery
+                WHERE t.team + 0 = $1' || wishes || '
+                GROUP BY ' || columns || ' HAVING count(DISTINCT w.term) = cardinality($14)' || place || ')
+            ) AS found(session, transcript, first_ordinal, last_at)
+            JOIN segments g ON g.team = $1 AND g.session = found.session AND g.transcript = found.transcript
+                AND g.first_ordinal = found.first_ordinal
+            ORDER BY found.last_at DESC, found.session DESC, found.transcript DESC, found.first_ordinal DESC LIMIT $12'
+        USING han_team(), array_to_string(quoted, ' & ')::tsquery, in_session, in_projects, by_user, from_at, to_at,
+            until_at, after_at, after_session, after_transcript, most, after_ordinal, quoted;
     END $$",
     // A team's own search key, for a role that may read no keys.
     "CREATE FUNCTION han_search_key() RETURNS TABLE (purpose text, version bigint, wrapped text, active boolean)
@@ -94,35 +101,50 @@ const POSTGRES: &[&str] = &[
         SELECT k.purpose, k.version, k.wrapped, k.active FROM team_keys k
         WHERE k.team_id = (SELECT t.id FROM teams t WHERE t.number = han_team()) AND k.purpose = 'search' AND k.active
     $$",
+    // The terms of a segment go with it, whoever deletes or replaces it.
+    "CREATE FUNCTION han_segment_terms_forget() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+        SET search_path FROM CURRENT AS $$
+    BEGIN
+        DELETE FROM search_terms t USING gone WHERE t.team = gone.team AND t.session = gone.session
+            AND t.transcript = gone.transcript AND t.first_ordinal = gone.first_ordinal;
+        RETURN NULL;
+    END $$",
+    "CREATE TRIGGER segments_forget_terms AFTER DELETE ON segments REFERENCING OLD TABLE AS gone
+        FOR EACH STATEMENT EXECUTE FUNCTION han_segment_terms_forget()",
     "CREATE FUNCTION han_search_forget() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
         SET search_path FROM CURRENT AS $$
     BEGIN
-        DELETE FROM search_terms WHERE team = OLD.team AND session = OLD.number;
         DELETE FROM search_state WHERE team = OLD.team AND session = OLD.number;
         RETURN NULL;
     END $$",
-    "CREATE TRIGGER sessions_forget_terms AFTER DELETE ON sessions
+    "CREATE TRIGGER sessions_forget_search AFTER DELETE ON sessions
         FOR EACH ROW EXECUTE FUNCTION han_search_forget()",
 ];
 
-/// FTS5 holds the terms alone (contentless, without positions), by the id of their row here.
+/// FTS5 holds the terms alone (contentless, without positions), by the id of their row here. Its tokenizer ignores the
+/// case of a term, which leaves 57 of its 64 bits.
 const SQLITE: &[&str] = &[
     "CREATE TABLE search_terms (
         id INTEGER PRIMARY KEY,
         team int NOT NULL,
         session int NOT NULL,
-        ordinal int NOT NULL,
-        part int NOT NULL,
-        parts int NOT NULL,
-        at bigint NOT NULL)",
-    "CREATE UNIQUE INDEX search_terms_key ON search_terms (team, session, ordinal, part)",
+        transcript smallint NOT NULL,
+        first_ordinal int NOT NULL,
+        part smallint NOT NULL,
+        parts smallint NOT NULL,
+        first_at bigint NOT NULL,
+        last_at bigint NOT NULL)",
+    "CREATE UNIQUE INDEX search_terms_key ON search_terms (team, session, transcript, first_ordinal, part)",
     "CREATE VIRTUAL TABLE search_fts USING fts5(terms, content='', contentless_delete=1, detail=none,
-        tokenize='ascii')",
+        tokenize=\"ascii tokenchars '-_'\")",
     "CREATE TRIGGER search_terms_forget AFTER DELETE ON search_terms BEGIN
         DELETE FROM search_fts WHERE rowid = OLD.id;
     END",
-    "CREATE TRIGGER sessions_forget_terms AFTER DELETE ON sessions BEGIN
-        DELETE FROM search_terms WHERE team = OLD.team AND session = OLD.number;
+    "CREATE TRIGGER segments_forget_terms AFTER DELETE ON segments BEGIN
+        DELETE FROM search_terms WHERE team = OLD.team AND session = OLD.session AND transcript = OLD.transcript
+            AND first_ordinal = OLD.first_ordinal;
+    END",
+    "CREATE TRIGGER sessions_forget_search AFTER DELETE ON sessions BEGIN
         DELETE FROM search_state WHERE team = OLD.team AND session = OLD.number;
     END",
 ];

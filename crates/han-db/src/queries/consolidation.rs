@@ -1,6 +1,9 @@
 //! Merging small segments: live pushes write segments of a few lines, which compress badly and cost a row each. A merge
-//! opens neighbours, joins them and seals the result, all outside a transaction; then one short transaction replaces
-//! exactly the rows that were read, or does nothing (`segments::replace`).
+//! opens neighbours, joins them, makes their search terms and seals the result, all outside a transaction; then one short
+//! transaction replaces exactly the rows that were read, or does nothing (`segments::lock`).
+//!
+//! Search terms are made from the text, under the team's search key: the merged lines are found before and after. If the
+//! search key was replaced since, nothing is merged.
 //!
 //! A merge changes no line, no ordinal and no message: readers see the same before and after, and subscribers are not
 //! notified. It neither locks nor writes the session's row. A deletion wins over it. It may end at any point and goes on
@@ -12,6 +15,8 @@ use han_types::{SessionId, TeamId};
 use sea_orm::{FromQueryResult, Value};
 
 use crate::error::blocking;
+use crate::keys::SearchKey;
+use crate::queries::search::{self, TermMaker, Terms};
 use crate::queries::segments::{self, File, NewSegment, ReadSegment, Segments, StoredSegment};
 use crate::segments::{Entry, SEGMENT_BYTES, SegmentBuilder, SegmentKey};
 use crate::stored::{stored, stored_id};
@@ -117,13 +122,22 @@ pub async fn consolidate(db: &Db, session: &Fragmented) -> Result<(usize, usize)
         let segments = Segments { tx: &reads, team_id: &session.team_id, team, keys: &keys };
         let read = segments.read(&wanted).await?;
         drop(reads);
-        let Some((old, new)) = join(read, wanted.len()).await? else { continue };
+        let search_key = db.keys().find_search_key(db, &session.team_id).await?;
+        let version = search_key.as_ref().map(|key| key.version);
+        let Some(Merged { old, new, terms }) = join(read, wanted.len(), search_key).await? else { continue };
         let new = &segments::seal(&keys, db.entropy(), first.sealed, &file, new)?;
-        let (old, file, keys) = (&old, &file, &keys);
+        let (old, file, keys, terms) = (&old, &file, &keys, &terms);
         let replaced = db
             .write_system("consolidation.merge", |tx| async move {
                 let segments = Segments { tx: &tx, team_id: &session.team_id, team, keys };
-                segments.replace(file, old, new.clone()).await
+                let Some(locked) = segments.lock(file, old).await? else { return Ok(false) };
+                // After the segments are locked nothing indexes them: without a key they have no terms.
+                if tx.key_store().hold_search_key(&tx, &session.team_id).await? != version {
+                    return Ok(false);
+                }
+                segments.replace(file, locked, new.clone()).await?;
+                search::insert_terms(&tx, &[team.into(), i64::from(file.session).into()], terms).await?;
+                Ok(true)
             })
             .await?;
         if replaced {
@@ -157,33 +171,47 @@ fn groups(rows: &[SegmentRow]) -> Vec<&[SegmentRow]> {
     groups
 }
 
+/// Segments that were read, and those that they become.
+struct Merged {
+    old: Vec<StoredSegment>,
+    new: Vec<NewSegment>,
+    /// The search terms of the new ones.
+    terms: Vec<Terms>,
+}
+
 /// Joins the entries of segments; `None` if one of them is gone.
 async fn join(
     read: Vec<ReadSegment>,
     expected: usize,
-) -> Result<Option<(Vec<StoredSegment>, Vec<NewSegment>)>, DbError> {
+    search_key: Option<SearchKey>,
+) -> Result<Option<Merged>, DbError> {
     if read.len() != expected {
         return Ok(None);
     }
     let work = move || {
-        let (mut old, mut opened) = (Vec::new(), Vec::new());
+        let (mut old, mut opened, mut transcript) = (Vec::new(), Vec::new(), 0);
         for segment in read {
             old.push(segment.stored);
             opened.push(segment.opened?);
+            transcript = segment.key.transcript;
         }
         let mut order: Vec<usize> = (0..old.len()).collect();
         order.sort_by_key(|index| old[*index].extent.first_ordinal);
+        let entries = || order.iter().flat_map(|index| Arc::as_ref(&opened[*index]).entries());
         let mut builder = SegmentBuilder::new();
-        for index in order {
-            for Entry { ordinal, line, text } in Arc::as_ref(&opened[index]).entries() {
-                builder.push(Entry { ordinal, line, text })?;
-            }
+        for Entry { ordinal, line, text } in entries() {
+            builder.push(Entry { ordinal, line, text })?;
         }
         let first_at = old.iter().map(|segment| segment.first_at).min().unwrap_or_default();
         let last_at = old.iter().map(|segment| segment.last_at).max().unwrap_or_default();
         let encoded = builder.finish()?;
         let new = encoded.map(|encoded| NewSegment::new(&encoded, first_at, last_at));
-        Ok(Some((old, new.into_iter().collect())))
+        let terms = search_key.zip(new.as_ref()).map(|(key, new)| {
+            let lines = entries().map(|entry| entry.text);
+            TermMaker::new(&key.key).rows(transcript, new.extent.first_ordinal, (first_at, last_at), lines)
+        });
+        let terms = terms.unwrap_or_default();
+        Ok(Some(Merged { old, new: new.into_iter().collect(), terms }))
     };
     blocking("merging segments", work).await?
 }

@@ -269,6 +269,23 @@ pub(crate) fn unique<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     texts
 }
 
+/// The messages that `source` (a `FROM` clause with its condition; the team is `$1`) selects, in no order, and without
+/// their segments: [`MessageRow::with_line`] takes their lines from elsewhere.
+pub(crate) async fn unlocated(
+    tx: &Tx,
+    source: &str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<Vec<MessageRow>, DbError> {
+    let sql = format!(
+        "SELECT s.session_id, f.name, messages.session, messages.transcript, messages.ordinal, messages.line, messages.at, \
+         messages.place, messages.bytes, messages.uuid, messages.uuid_text, messages.agent_id, \
+         CAST(NULL AS int) AS first_ordinal, CAST(NULL AS int) AS last_ordinal, CAST(NULL AS int) AS segment_bytes \
+         FROM {source} JOIN sessions s ON s.team = $1 AND s.number = messages.session \
+         JOIN transcripts f ON f.team = $1 AND f.session = messages.session AND f.number = messages.transcript"
+    );
+    tx.all(&sql, values).await
+}
+
 /// All messages that meet a condition on `messages`, oldest first.
 pub(crate) async fn whole(
     tx: &ScopedTx,
@@ -482,6 +499,20 @@ impl MessageRow {
         (self.at, self.transcript, self.line, &self.uuid)
     }
 
+    pub(crate) fn at(&self) -> i64 {
+        self.at
+    }
+
+    /// Its session's number and its ordinal.
+    pub(crate) fn entry(&self) -> (i32, i64) {
+        (self.session, self.ordinal.into())
+    }
+
+    /// Its text ids.
+    pub(crate) fn key(&self) -> Result<MessageKey, DbError> {
+        message_key("messages", &self.session_id, &self.name, &self.uuid_text())
+    }
+
     fn uuid_text(&self) -> String {
         LineId::to_text(&self.uuid, self.uuid_text.clone())
     }
@@ -513,9 +544,17 @@ impl MessageRow {
     }
 
     fn open(self, opened: &HashMap<SegmentKey, Opened>) -> Result<Message, DbError> {
-        let uuid = self.uuid_text();
-        let key = message_key("messages", &self.session_id, &self.name, &uuid)?;
-        let body = self.line(opened)?.map(|bytes| text(bytes, key.row_id())).transpose()?;
+        let row_id = || self.key().map(|key| key.row_id());
+        let body = match self.line(opened)? {
+            Some(bytes) => Some(text(bytes, row_id()?)?),
+            None => None,
+        };
+        self.with_line(body)
+    }
+
+    /// The message, given its line; `None` if that cannot be opened.
+    pub(crate) fn with_line(self, body: Option<String>) -> Result<Message, DbError> {
+        let key = self.key()?;
         Ok(Message {
             key,
             ordinal: self.ordinal.into(),

@@ -182,17 +182,15 @@ impl Segments<'_> {
         Ok(())
     }
 
-    /// Replaces segments of a file: deletes exactly the rows in `old`, as they were read, and writes `new`, which holds the
-    /// same lines. Returns whether it did: if one of them was replaced or deleted in the meantime, nothing is written.
+    /// Locks segments of a file that are to be replaced. `None` if one of them was replaced or deleted since it was read.
     ///
     /// Keep the transaction short: read, merge and [`seal`] before it. It does not lock the session's row: a deletion
     /// of the session deletes its segments, and then this finds none of them.
-    pub(crate) async fn replace(
+    pub(crate) async fn lock<'o>(
         &self,
         file: &File,
-        old: &[StoredSegment],
-        new: Vec<SealedSegment>,
-    ) -> Result<bool, DbError> {
+        old: &'o [StoredSegment],
+    ) -> Result<Option<Locked<'o>>, DbError> {
         let ((keys, join), lock) = (self.tx.dialect().segment_keys(), self.tx.dialect().for_update());
         for segment in old {
             let sql = format!(
@@ -201,18 +199,30 @@ impl Segments<'_> {
             );
             let row = self.tx.one::<ReplacedRow, _>(&sql, segment.values(self.team, file)).await?;
             if row.is_none_or(|row| row.nonce != segment.nonce || row.sealed != segment.sealed) {
-                return Ok(false);
+                return Ok(None);
             }
         }
-        for segment in old {
+        Ok(Some(Locked(old)))
+    }
+
+    /// Replaces segments of a file by `new`, which holds the same lines. Their search terms go with them.
+    pub(crate) async fn replace(
+        &self,
+        file: &File,
+        old: Locked<'_>,
+        new: Vec<SealedSegment>,
+    ) -> Result<(), DbError> {
+        for segment in old.0 {
             let sql = "DELETE FROM segments WHERE team = $1 AND session = $2 AND transcript = $3 AND first_ordinal = $4 \
                        AND last_ordinal = $5";
             self.tx.execute(sql, segment.values(self.team, file)).await?;
         }
-        self.insert(file, new).await?;
-        Ok(true)
+        self.insert(file, new).await
     }
 }
+
+/// Segments as they were read, locked by a transaction until it ends.
+pub(crate) struct Locked<'o>(&'o [StoredSegment]);
 
 #[derive(FromQueryResult)]
 struct ReplacedRow {

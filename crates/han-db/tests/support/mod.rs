@@ -46,6 +46,10 @@ pub async fn connect(url: &str, clock: &TestClock) -> Db {
     connect_with(url, clock, keks()).await
 }
 
+pub async fn connect_as(config: &DbConfig, clock: &TestClock) -> Db {
+    Db::connect(config, keks(), Arc::new(clock.clone()), Arc::new(OsEntropy::new())).await.unwrap()
+}
+
 pub async fn connect_with(url: &str, clock: &TestClock, keks: KekRing) -> Db {
     Db::connect(&DbConfig::new(url), keks, Arc::new(clock.clone()), Arc::new(OsEntropy::new())).await.unwrap()
 }
