@@ -22,6 +22,7 @@ use crate::dialect::Dialect;
 use crate::keys::KeyStore;
 use crate::stats::TransactionCounters;
 use crate::team_numbers::TeamNumbers;
+use crate::verified_keys::VerifiedKeys;
 
 /// Receives each statement that is run, without its values.
 pub type Observer = Arc<dyn Fn(&str) + Send + Sync>;
@@ -78,6 +79,7 @@ struct Inner {
     entropy: Arc<dyn Entropy>,
     keys: KeyStore,
     team_numbers: TeamNumbers,
+    verified_keys: VerifiedKeys,
     commits: Commits,
     transactions: TransactionCounters,
     /// Of the connections, those that clients' reads may hold at once: the others are left to pushes, to the look-ups
@@ -137,6 +139,7 @@ impl Db {
                 entropy,
                 keys: KeyStore::new(keks),
                 team_numbers: TeamNumbers::default(),
+                verified_keys: VerifiedKeys::default(),
                 commits: Commits::default(),
                 transactions: TransactionCounters::default(),
                 reads,
@@ -181,6 +184,18 @@ impl Db {
     /// The numbers of teams that are known already.
     pub(crate) fn team_numbers(&self) -> &TeamNumbers {
         &self.inner.team_numbers
+    }
+
+    /// The API keys that were verified a moment ago.
+    pub(crate) fn verified_keys(&self) -> &VerifiedKeys {
+        &self.inner.verified_keys
+    }
+
+    /// Says that this process has committed a change of rights. It takes effect here before this returns; other
+    /// replicas get it from the outbox.
+    pub(crate) fn rights_changed(&self) {
+        self.verified_keys().rights_changed();
+        self.commits().notify();
     }
 
     /// Wakes the reader of the outbox after a commit of this process.

@@ -44,6 +44,7 @@ mod team_numbers;
 #[cfg(test)]
 mod tests;
 mod tx;
+mod verified_keys;
 
 pub use connection::{Db, DbConfig, Observer};
 pub use dialect::Dialect;
