@@ -26,6 +26,7 @@ pub mod changes;
 mod commits;
 mod connection;
 mod dialect;
+mod driver;
 pub mod entities;
 mod error;
 pub mod jobs;
