@@ -7,6 +7,7 @@
 //! Each transaction has a name, `noun.verb`: of its span, and of its counters (`stats`).
 
 use std::ops::Deref;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use han_crypto::sealed_key_id;
@@ -250,8 +251,12 @@ impl Tx {
         self.db.keys().team_with(&self.db, team_id, &newer).await
     }
 
-    /// Runs a statement inside the span of a read. A write's span is entered for the whole of it.
-    async fn run<T>(&self, statement: impl Future<Output = Result<T, DbError>>) -> Result<T, DbError> {
+    /// Runs a statement inside the span of a read. A write's span is entered for the whole of it. The driver's futures are
+    /// large: they are boxed, so that those of all queries, which contain them, are not.
+    async fn run<T>(
+        &self,
+        statement: Pin<Box<impl Future<Output = Result<T, DbError>>>>,
+    ) -> Result<T, DbError> {
         let Some(measure) = &self.measure else { return statement.await };
         let done = statement.instrument(measure.span().clone()).await;
         done.inspect_err(|error| measure.note(error))
@@ -263,7 +268,7 @@ impl Tx {
         I: IntoIterator<Item = Value>,
     {
         let values = values.into_iter().collect();
-        self.run(async { self.inner.lock().await.execute(sql, values).await }).await
+        self.run(Box::pin(async { self.inner.lock().await.execute(sql, values).await })).await
     }
 
     pub(crate) async fn rows<I>(&self, sql: &str, values: I) -> Result<Vec<QueryResult>, DbError>
@@ -271,7 +276,7 @@ impl Tx {
         I: IntoIterator<Item = Value>,
     {
         let values = values.into_iter().collect();
-        self.run(async { self.inner.lock().await.rows(sql, values).await }).await
+        self.run(Box::pin(async { self.inner.lock().await.rows(sql, values).await })).await
     }
 
     /// Runs `sql` with `values` and then whole columns as its parameters, as arrays.
@@ -282,7 +287,8 @@ impl Tx {
         values: Vec<Value>,
         columns: &[Column<'_>],
     ) -> Result<Vec<QueryResult>, DbError> {
-        self.run(async { self.inner.lock().await.rows_of_columns(sql, values, columns).await }).await
+        let rows = async { self.inner.lock().await.rows_of_columns(sql, values, columns).await };
+        self.run(Box::pin(rows)).await
     }
 
     pub(crate) async fn all<T, I>(&self, sql: &str, values: I) -> Result<Vec<T>, DbError>
@@ -300,7 +306,7 @@ impl Tx {
         I: IntoIterator<Item = Value>,
     {
         let values = values.into_iter().collect();
-        match self.run(async { self.inner.lock().await.row(sql, values).await }).await? {
+        match self.run(Box::pin(async { self.inner.lock().await.row(sql, values).await })).await? {
             Some(row) => Ok(Some(T::from_query_result(&row, "")?)),
             None => Ok(None),
         }
@@ -318,12 +324,12 @@ impl Tx {
 
     /// Makes everything this transaction wrote durable and visible.
     async fn commit(self) -> Result<(), DbError> {
-        self.inner.into_inner().commit().await
+        Box::pin(self.inner.into_inner().commit()).await
     }
 
     /// Discards everything this transaction wrote.
     async fn rollback(self) -> Result<(), DbError> {
-        self.inner.into_inner().rollback().await
+        Box::pin(self.inner.into_inner().rollback()).await
     }
 }
 
@@ -529,8 +535,8 @@ impl Db {
     async fn begin(&self, opening: &Opening<'_>, mode: Mode) -> Result<Tx, DbError> {
         let begin = self.dialect().begin(mode, opening.role, opening.team);
         let inner = match mode {
-            Mode::Snapshot | Mode::Latest => self.begin_read(&begin).await?,
-            Mode::Write => self.begin_write(&begin).await?,
+            Mode::Snapshot | Mode::Latest => Box::pin(self.begin_read(&begin)).await?,
+            Mode::Write => Box::pin(self.begin_write(&begin)).await?,
         };
         Ok(Tx {
             inner: Mutex::new(inner),
