@@ -214,6 +214,9 @@ pub(crate) struct SocketsOptions {
     /// The number of commits, each delivered to all sockets.
     #[arg(long, default_value_t = 5)]
     commits: usize,
+    /// Each socket has other variables, so that no two share their subscription.
+    #[arg(long)]
+    unshared: bool,
 }
 
 /// Delivery time and memory with many open sockets.
@@ -222,8 +225,11 @@ pub(crate) async fn sockets(options: SocketsOptions) -> Figure {
     let client = reqwest::Client::new();
     post(&target, &client, "first", 0, "begin").await;
     let empty = target.resident_kib();
-    let expect = ["--expect".to_owned(), options.commits.to_string()];
-    let watchers = Watchers::start(&target, options.sockets, &[MEMORY], &expect).await;
+    let mut more = vec!["--expect".to_owned(), options.commits.to_string()];
+    if options.unshared {
+        more.extend((0..options.sockets).flat_map(|n| ["--session".to_owned(), n.to_string()]));
+    }
+    let watchers = Watchers::start(&target, options.sockets, &[MEMORY], &more).await;
     let held = target.resident_kib();
     let mut sent = Vec::new();
     for commit in 0..options.commits {

@@ -1,6 +1,7 @@
 //! Tokens: generation, parsing and hashing. Not here: owners and validity (han-db, which stores only hashes).
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -40,6 +41,13 @@ impl PartialEq for TokenHash {
 }
 
 impl Eq for TokenHash {}
+
+// Equal hashes have equal bytes, so this agrees with the comparison above.
+impl Hash for TokenHash {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
 
 impl fmt::Display for TokenHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

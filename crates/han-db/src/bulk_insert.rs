@@ -1,40 +1,49 @@
 //! Inserts of many rows: one statement over arrays on PostgreSQL, few statements with a tuple for each row on SQLite.
 
 use sea_orm::Value;
-use sea_orm::sea_query::ArrayType;
+#[cfg(feature = "postgres")]
+use sqlx::error::BoxDynError;
+#[cfg(feature = "postgres")]
+use sqlx::postgres::{PgArguments, PgHasArrayType};
+#[cfg(feature = "postgres")]
+use sqlx::{Arguments as _, Encode, Postgres, Type};
 
 use crate::DbError;
 use crate::dialect::Dialect;
 use crate::tx::Tx;
 
-/// NULL in an array of numbers: arrays with NULLs do not pass through the driver. In an array of texts or bytes it is the
-/// empty one.
-const NULL_INT: i64 = i64::MIN;
-
 /// One column of a multi-row insert, all rows' values in order. In a nullable text column, an empty text is stored as
 /// NULL.
-pub(crate) enum Column {
+pub(crate) enum Column<'a> {
     Text(&'static str, Vec<String>),
     NullableText(&'static str, Vec<Option<String>>),
+    /// A text column whose values something else owns.
+    Str(&'static str, Vec<&'a str>),
+    NullableStr(&'static str, Vec<Option<&'a str>>),
     Int(&'static str, Vec<i64>),
     NullableInt(&'static str, Vec<Option<i64>>),
     Bool(&'static str, Vec<bool>),
     Bytes(&'static str, Vec<Vec<u8>>),
+    /// Bytes of a fixed number: hashes and uuids.
+    Key(&'static str, Vec<[u8; 16]>),
     /// Empty bytes are stored as NULL.
     NullableBytes(&'static str, Vec<Option<Vec<u8>>>),
     /// Search terms, separated by spaces: a tsvector without positions (PostgreSQL alone).
     Terms(&'static str, Vec<String>),
 }
 
-impl Column {
+impl Column<'_> {
     fn name(&self) -> &'static str {
         match self {
             Self::Text(name, _)
             | Self::NullableText(name, _)
+            | Self::Str(name, _)
+            | Self::NullableStr(name, _)
             | Self::Int(name, _)
             | Self::NullableInt(name, _)
             | Self::Bool(name, _)
             | Self::Bytes(name, _)
+            | Self::Key(name, _)
             | Self::NullableBytes(name, _)
             | Self::Terms(name, _) => name,
         }
@@ -44,41 +53,57 @@ impl Column {
         match self {
             Self::Text(_, v) | Self::Terms(_, v) => v.len(),
             Self::NullableText(_, v) => v.len(),
+            Self::Str(_, v) => v.len(),
+            Self::NullableStr(_, v) => v.len(),
             Self::Int(_, v) => v.len(),
             Self::NullableInt(_, v) => v.len(),
             Self::Bool(_, v) => v.len(),
             Self::Bytes(_, v) => v.len(),
+            Self::Key(_, v) => v.len(),
             Self::NullableBytes(_, v) => v.len(),
         }
     }
 
+    #[cfg(feature = "postgres")]
     fn pg_type(&self) -> &'static str {
         match self {
-            Self::Text(..) | Self::NullableText(..) | Self::Terms(..) => "text",
+            Self::Text(..)
+            | Self::NullableText(..)
+            | Self::Str(..)
+            | Self::NullableStr(..)
+            | Self::Terms(..) => "text",
             Self::Int(..) | Self::NullableInt(..) => "bigint",
             Self::Bool(..) => "boolean",
-            Self::Bytes(..) | Self::NullableBytes(..) => "bytea",
+            Self::Bytes(..) | Self::Key(..) | Self::NullableBytes(..) => "bytea",
         }
     }
 
-    /// The whole column as one array (PostgreSQL).
-    fn into_array(self) -> Value {
-        fn array<T: Into<Value>>(ty: ArrayType, values: Vec<T>) -> Value {
-            Value::Array(ty, Some(Box::new(values.into_iter().map(Into::into).collect())))
+    /// Adds the whole column as one array, encoded from where its values are.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn add_to(&self, arguments: &mut PgArguments) -> Result<(), BoxDynError> {
+        fn add<'t, T>(arguments: &mut PgArguments, values: &'t [T]) -> Result<(), BoxDynError>
+        where
+            T: Encode<'t, Postgres> + Type<Postgres> + PgHasArrayType,
+        {
+            arguments.add(values)
+        }
+        fn texts<'t>(values: impl Iterator<Item = Option<&'t str>>) -> Vec<Option<&'t str>> {
+            values.map(|text| text.filter(|text| !text.is_empty())).collect()
         }
         match self {
-            Self::Text(_, v) | Self::Terms(_, v) => array(ArrayType::String, v),
-            Self::NullableText(_, v) => {
-                array(ArrayType::String, v.into_iter().map(Option::unwrap_or_default).collect())
-            }
-            Self::Int(_, v) => array(ArrayType::BigInt, v),
-            Self::NullableInt(_, v) => {
-                array(ArrayType::BigInt, v.into_iter().map(|n| n.unwrap_or(NULL_INT)).collect())
-            }
-            Self::Bool(_, v) => array(ArrayType::Bool, v),
-            Self::Bytes(_, v) => array(ArrayType::Bytes, v),
+            Self::Text(_, v) | Self::Terms(_, v) => add(arguments, v),
+            Self::NullableText(_, v) => add(arguments, &texts(v.iter().map(Option::as_deref))),
+            Self::Str(_, v) => add(arguments, v),
+            Self::NullableStr(_, v) => add(arguments, &texts(v.iter().copied())),
+            Self::Int(_, v) => add(arguments, v),
+            Self::NullableInt(_, v) => add(arguments, v),
+            Self::Bool(_, v) => add(arguments, v),
+            Self::Bytes(_, v) => add(arguments, v),
+            Self::Key(_, v) => add(arguments, v),
             Self::NullableBytes(_, v) => {
-                array(ArrayType::Bytes, v.into_iter().map(Option::unwrap_or_default).collect())
+                let v: Vec<Option<&[u8]>> =
+                    v.iter().map(|bytes| bytes.as_deref().filter(|bytes| !bytes.is_empty())).collect();
+                add(arguments, &v)
             }
         }
     }
@@ -88,10 +113,13 @@ impl Column {
         match self {
             Self::Text(_, v) | Self::Terms(_, v) => std::mem::take(&mut v[row]).into(),
             Self::NullableText(_, v) => v[row].take().filter(|text| !text.is_empty()).into(),
+            Self::Str(_, v) => v[row].into(),
+            Self::NullableStr(_, v) => v[row].filter(|text| !text.is_empty()).into(),
             Self::Int(_, v) => v[row].into(),
             Self::NullableInt(_, v) => v[row].into(),
             Self::Bool(_, v) => v[row].into(),
             Self::Bytes(_, v) => std::mem::take(&mut v[row]).into(),
+            Self::Key(_, v) => v[row].to_vec().into(),
             Self::NullableBytes(_, v) => v[row].take().filter(|bytes| !bytes.is_empty()).into(),
         }
     }
@@ -99,13 +127,13 @@ impl Column {
 
 /// A multi-row `INSERT … ON CONFLICT … RETURNING …`: one statement over arrays on PostgreSQL (the same text for
 /// any number of rows, so it is prepared once), few statements of many rows on SQLite.
-pub(crate) struct BulkInsert {
+pub(crate) struct BulkInsert<'a> {
     /// The table.
     pub table: &'static str,
     /// Columns that are the same in every row, put in by value.
     pub constants: Vec<(&'static str, Value)>,
     /// Columns that differ.
-    pub columns: Vec<Column>,
+    pub columns: Vec<Column<'a>>,
     /// The text after `ON CONFLICT`; empty if the rows are known to be new, because the check costs PostgreSQL a search of
     /// the index for each row.
     pub on_conflict: &'static str,
@@ -116,18 +144,20 @@ pub(crate) struct BulkInsert {
 /// SQLite's limit on bound parameters of a statement (SQLITE_MAX_VARIABLE_NUMBER since 3.32).
 const SQLITE_MAX_PARAMETERS: usize = 32_766;
 
-impl BulkInsert {
+impl BulkInsert<'_> {
     pub(crate) async fn run(mut self, tx: &Tx) -> Result<Vec<sea_orm::QueryResult>, DbError> {
         let rows = self.columns.first().map_or(0, Column::len);
         if rows == 0 {
             return Ok(Vec::new());
         }
         match tx.dialect() {
+            #[cfg(not(feature = "postgres"))]
+            Dialect::Postgres => Err(DbError::WithoutPostgres),
+            #[cfg(feature = "postgres")]
             Dialect::Postgres => {
                 let sql = self.postgres_sql();
-                let values = std::mem::take(&mut self.constants).into_iter().map(|(_, v)| v);
-                let arrays = std::mem::take(&mut self.columns).into_iter().map(Column::into_array);
-                tx.rows(&sql, values.chain(arrays)).await
+                let values = std::mem::take(&mut self.constants).into_iter().map(|(_, v)| v).collect();
+                tx.rows_of_columns(&sql, values, &self.columns).await
             }
             Dialect::Sqlite => {
                 let width = self.columns.len().max(1);
@@ -172,6 +202,7 @@ impl BulkInsert {
         tail
     }
 
+    #[cfg(feature = "postgres")]
     fn postgres_sql(&self) -> String {
         let constants = self.constants.len();
         let mut select: Vec<String> = (1..=constants).map(|n| format!("${n}")).collect();
@@ -180,10 +211,7 @@ impl BulkInsert {
         for (i, column) in self.columns.iter().enumerate() {
             let name = format!("c{i}");
             select.push(match column {
-                Column::NullableText(..) => format!("NULLIF({name}, '')"),
-                Column::NullableBytes(..) => format!("NULLIF({name}, ''::bytea)"),
                 Column::Terms(..) => format!("array_to_tsvector(string_to_array({name}, ' '))"),
-                Column::NullableInt(..) => format!("NULLIF({name}, '{NULL_INT}'::bigint)"),
                 _ => name.clone(),
             });
             arrays.push(format!("${}::{}[]", constants + i + 1, column.pg_type()));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use han_crypto::KekRing;
 use han_types::{Clock, Entropy, IdError, new_row_id};
-use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
+use sea_orm::DatabaseConnection;
 use sqlx::Connection as _;
 #[cfg(feature = "postgres")]
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -19,9 +19,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::DbError;
 use crate::commits::Commits;
 use crate::dialect::Dialect;
+use crate::driver::{DriverTransaction, Pool};
 use crate::keys::KeyStore;
 use crate::stats::TransactionCounters;
 use crate::team_numbers::TeamNumbers;
+use crate::verified_keys::VerifiedKeys;
 
 /// Receives each statement that is run, without its values.
 pub type Observer = Arc<dyn Fn(&str) + Send + Sync>;
@@ -76,12 +78,14 @@ struct Inner {
     dialect: Dialect,
     #[cfg(feature = "postgres")]
     url: String,
-    write: DatabaseConnection,
-    read: DatabaseConnection,
+    write: Pool,
+    read: Pool,
+    observer: Option<Observer>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     keys: KeyStore,
     team_numbers: TeamNumbers,
+    verified_keys: VerifiedKeys,
     commits: Commits,
     transactions: TransactionCounters,
     /// Of the connections, those that clients' reads may hold at once: the others are left to pushes, to the look-ups
@@ -110,26 +114,19 @@ impl Db {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, DbError> {
-        let (dialect, mut write, mut read) = match Dialect::of_url(&config.url)? {
+        let (dialect, write, read) = match Dialect::of_url(&config.url)? {
             #[cfg(not(feature = "postgres"))]
             Dialect::Postgres => return Err(DbError::WithoutPostgres),
             #[cfg(feature = "postgres")]
             Dialect::Postgres => {
                 let pool = postgres_pool(config).await?;
-                let conn = DatabaseConnection::from(pool);
-                (Dialect::Postgres, conn.clone(), conn)
+                (Dialect::Postgres, Pool::Postgres(pool.clone()), Pool::Postgres(pool))
             }
             Dialect::Sqlite => {
                 let (write, read) = sqlite_pools(config).await?;
                 (Dialect::Sqlite, write, read)
             }
         };
-        if let Some(observer) = &config.observer {
-            for connection in [&mut write, &mut read] {
-                let observer = Arc::clone(observer);
-                connection.set_metric_callback(move |info| observer(&info.statement.sql));
-            }
-        }
         let reads = Arc::new(Semaphore::new((connections(dialect, config) / 2).max(1)));
         Ok(Self {
             inner: Arc::new(Inner {
@@ -138,10 +135,12 @@ impl Db {
                 url: config.url.clone(),
                 write,
                 read,
+                observer: config.observer.clone(),
                 clock,
                 entropy,
                 keys: KeyStore::new(keks),
                 team_numbers: TeamNumbers::default(),
+                verified_keys: VerifiedKeys::default(),
                 commits: Commits::default(),
                 transactions: TransactionCounters::default(),
                 reads,
@@ -189,6 +188,18 @@ impl Db {
         &self.inner.team_numbers
     }
 
+    /// The API keys that were verified a moment ago.
+    pub(crate) fn verified_keys(&self) -> &VerifiedKeys {
+        &self.inner.verified_keys
+    }
+
+    /// Says that this process has committed a change of rights. It takes effect here before this returns; other
+    /// replicas get it from the outbox.
+    pub(crate) fn rights_changed(&self) {
+        self.verified_keys().rights_changed();
+        self.commits().notify();
+    }
+
     /// Wakes the reader of the outbox after a commit of this process.
     pub(crate) fn commits(&self) -> &Commits {
         &self.inner.commits
@@ -223,12 +234,24 @@ impl Db {
         &self.inner.url
     }
 
-    pub(crate) fn writer(&self) -> &DatabaseConnection {
-        &self.inner.write
+    /// Begins a transaction that may write, with the statements `begin`.
+    pub(crate) async fn begin_write(&self, begin: &str) -> Result<DriverTransaction, DbError> {
+        self.inner.write.begin(begin, self.inner.observer.clone()).await
     }
 
-    pub(crate) fn reader(&self) -> &DatabaseConnection {
-        &self.inner.read
+    /// Begins a transaction that reads, with the statements `begin`.
+    pub(crate) async fn begin_read(&self, begin: &str) -> Result<DriverTransaction, DbError> {
+        self.inner.read.begin(begin, self.inner.observer.clone()).await
+    }
+
+    /// What migrations write through.
+    pub(crate) fn writer(&self) -> DatabaseConnection {
+        self.inner.write.sea_orm()
+    }
+
+    /// What migrations are looked up through.
+    pub(crate) fn reader(&self) -> DatabaseConnection {
+        self.inner.read.sea_orm()
     }
 
     /// Asks the database for an answer.
@@ -236,15 +259,13 @@ impl Db {
     /// # Errors
     /// Where it gives none.
     pub async fn ping(&self) -> Result<(), DbError> {
-        let statement = Statement::from_string(self.dialect().backend(), "SELECT 1");
-        self.inner.read.query_one_raw(statement).await?;
-        Ok(())
+        self.inner.read.ping().await
     }
 
     /// Closes every connection after what runs on it has ended.
     pub async fn close(&self) {
-        let _ = self.inner.write.close_by_ref().await;
-        let _ = self.inner.read.close_by_ref().await;
+        self.inner.write.close().await;
+        self.inner.read.close().await;
     }
 }
 
@@ -274,7 +295,7 @@ async fn postgres_pool(config: &DbConfig) -> Result<sqlx::PgPool, DbError> {
         .await?)
 }
 
-async fn sqlite_pools(config: &DbConfig) -> Result<(DatabaseConnection, DatabaseConnection), DbError> {
+async fn sqlite_pools(config: &DbConfig) -> Result<(Pool, Pool), DbError> {
     let options: SqliteConnectOptions = config.url.parse()?;
     let file = options.get_filename().to_path_buf();
     if let Some(dir) = file.parent().filter(|dir| *dir != Path::new("")) {
@@ -309,7 +330,7 @@ async fn sqlite_pools(config: &DbConfig) -> Result<(DatabaseConnection, Database
         .acquire_timeout(config.acquire_timeout)
         .connect_with(options.pragma("query_only", "true"))
         .await?;
-    Ok((DatabaseConnection::from(writer), DatabaseConnection::from(readers)))
+    Ok((Pool::Sqlite(writer), Pool::Sqlite(readers)))
 }
 
 /// Only the owner may read a database file; SQLite gives its WAL the same mode.

@@ -3,12 +3,12 @@
 //! in `queries::search::sql`, the outbox in `outbox`.
 
 use han_types::Clock;
+use sea_orm::Value;
 use sea_orm::sea_query::ArrayType;
-use sea_orm::{DbBackend, Value};
 
 use crate::DbError;
 use crate::team_numbers::TeamNumber;
-use crate::tx::Tx;
+use crate::tx::{Mode, Tx};
 
 /// Which database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,34 +48,30 @@ impl Dialect {
         }
     }
 
-    pub(crate) fn backend(self) -> DbBackend {
-        match self {
-            Self::Postgres => DbBackend::Postgres,
-            Self::Sqlite => DbBackend::Sqlite,
+    /// The statements that begin a transaction. On PostgreSQL they take on `role` and name the team, for this transaction
+    /// only. Ingest sends its own coalesced NOTIFY after the commit, so writing transactions keep the triggers quiet. A
+    /// read that takes too long is cut off, and a write does not wait for a lock for ever: each holds one of few
+    /// connections.
+    pub(crate) fn begin(self, mode: Mode, role: Role, team: TeamNumber) -> String {
+        let begin = match (self, mode) {
+            (Self::Postgres, Mode::Snapshot) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            (Self::Sqlite, Mode::Write) => "BEGIN IMMEDIATE",
+            (Self::Postgres, Mode::Latest | Mode::Write) | (Self::Sqlite, Mode::Snapshot | Mode::Latest) => {
+                "BEGIN"
+            }
+        };
+        if self == Self::Sqlite {
+            return begin.to_owned();
         }
-    }
-
-    /// Takes on `role` and names the team, for this transaction only. Ingest sends its own coalesced NOTIFY
-    /// after the commit, so writing transactions keep the triggers quiet. A read that takes too long is cut off, and
-    /// a write does not wait for a lock for ever: each holds one of few connections.
-    pub(crate) async fn take_role(
-        self,
-        tx: &Tx,
-        role: Role,
-        team: TeamNumber,
-        read_only: bool,
-    ) -> Result<(), DbError> {
-        if self == Self::Postgres {
-            let sql = if read_only {
-                "SELECT set_config('role', $1, true), set_config('han.team', $2, true), \
-                 set_config('statement_timeout', '30s', true)"
-            } else {
-                "SELECT set_config('role', $1, true), set_config('han.team', $2, true), \
-                 set_config('han.coalesce', 'on', true), set_config('lock_timeout', '30s', true)"
-            };
-            tx.rows(sql, [role.name().into(), team.setting().into()]).await?;
-        }
-        Ok(())
+        let limits = match mode {
+            Mode::Snapshot | Mode::Latest => "set_config('statement_timeout', '30s', true)",
+            Mode::Write => "set_config('han.coalesce', 'on', true), set_config('lock_timeout', '30s', true)",
+        };
+        // Neither comes from outside: a constant, and a number.
+        let (role, team) = (role.name(), team.setting());
+        format!(
+            "{begin}; SELECT set_config('role', '{role}', true), set_config('han.team', '{team}', true), {limits}"
+        )
     }
 
     /// The present, in milliseconds since the epoch, as all replicas agree on it: the server's own time on PostgreSQL,

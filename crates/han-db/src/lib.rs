@@ -26,6 +26,7 @@ pub mod changes;
 mod commits;
 mod connection;
 mod dialect;
+mod driver;
 pub mod entities;
 mod error;
 pub mod jobs;
@@ -43,6 +44,7 @@ mod team_numbers;
 #[cfg(test)]
 mod tests;
 mod tx;
+mod verified_keys;
 
 pub use connection::{Db, DbConfig, Observer};
 pub use dialect::Dialect;

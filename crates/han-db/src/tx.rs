@@ -7,18 +7,19 @@
 //! Each transaction has a name, `noun.verb`: of its span, and of its counters (`stats`).
 
 use std::ops::Deref;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use han_crypto::sealed_key_id;
 use han_types::{Clock, Entropy, Scope, TeamId};
-use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, IsolationLevel, QueryResult,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
-};
+use sea_orm::{FromQueryResult, QueryResult, Value};
 use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit};
 use tracing::Instrument as _;
 
+#[cfg(feature = "postgres")]
+use crate::bulk_insert::Column;
 use crate::dialect::{Dialect, Role};
+use crate::driver::DriverTransaction;
 use crate::keys::{KeyStore, TeamKeys};
 use crate::segments::OpenedSegments;
 use crate::stats::Measure;
@@ -31,7 +32,8 @@ pub(crate) const ATTEMPTS: u32 = 5;
 /// An open transaction without a team: what [`ScopedTx`] and [`SystemTx`] have in common. Dropped without
 /// [`Tx::commit`], it is rolled back.
 pub struct Tx {
-    inner: DatabaseTransaction,
+    /// Locked while a statement runs: several parts of an operation may share the transaction.
+    inner: Mutex<DriverTransaction>,
     db: Db,
     budget: Mutex<Budget>,
     /// The segments that it has opened: each is opened once.
@@ -249,14 +251,14 @@ impl Tx {
         self.db.keys().team_with(&self.db, team_id, &newer).await
     }
 
-    fn statement<I: IntoIterator<Item = Value>>(&self, sql: &str, values: I) -> Statement {
-        Statement::from_sql_and_values(self.dialect().backend(), sql, values)
-    }
-
-    /// Runs a statement inside the span of a read. A write's span is entered for the whole of it.
-    async fn run<T>(&self, statement: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbError> {
-        let Some(measure) = &self.measure else { return Ok(statement.await?) };
-        let done = statement.instrument(measure.span().clone()).await.map_err(DbError::from);
+    /// Runs a statement inside the span of a read. A write's span is entered for the whole of it. The driver's futures are
+    /// large: they are boxed, so that those of all queries, which contain them, are not.
+    async fn run<T>(
+        &self,
+        statement: Pin<Box<impl Future<Output = Result<T, DbError>>>>,
+    ) -> Result<T, DbError> {
+        let Some(measure) = &self.measure else { return statement.await };
+        let done = statement.instrument(measure.span().clone()).await;
         done.inspect_err(|error| measure.note(error))
     }
 
@@ -265,16 +267,28 @@ impl Tx {
     where
         I: IntoIterator<Item = Value>,
     {
-        let statement = self.statement(sql, values);
-        Ok(self.run(self.inner.execute_raw(statement)).await?.rows_affected())
+        let values = values.into_iter().collect();
+        self.run(Box::pin(async { self.inner.lock().await.execute(sql, values).await })).await
     }
 
     pub(crate) async fn rows<I>(&self, sql: &str, values: I) -> Result<Vec<QueryResult>, DbError>
     where
         I: IntoIterator<Item = Value>,
     {
-        let statement = self.statement(sql, values);
-        self.run(self.inner.query_all_raw(statement)).await
+        let values = values.into_iter().collect();
+        self.run(Box::pin(async { self.inner.lock().await.rows(sql, values).await })).await
+    }
+
+    /// Runs `sql` with `values` and then whole columns as its parameters, as arrays.
+    #[cfg(feature = "postgres")]
+    pub(crate) async fn rows_of_columns(
+        &self,
+        sql: &str,
+        values: Vec<Value>,
+        columns: &[Column<'_>],
+    ) -> Result<Vec<QueryResult>, DbError> {
+        let rows = async { self.inner.lock().await.rows_of_columns(sql, values, columns).await };
+        self.run(Box::pin(rows)).await
     }
 
     pub(crate) async fn all<T, I>(&self, sql: &str, values: I) -> Result<Vec<T>, DbError>
@@ -291,8 +305,8 @@ impl Tx {
         T: FromQueryResult,
         I: IntoIterator<Item = Value>,
     {
-        let statement = self.statement(sql, values);
-        match self.run(self.inner.query_one_raw(statement)).await? {
+        let values = values.into_iter().collect();
+        match self.run(Box::pin(async { self.inner.lock().await.row(sql, values).await })).await? {
             Some(row) => Ok(Some(T::from_query_result(&row, "")?)),
             None => Ok(None),
         }
@@ -315,22 +329,23 @@ impl Tx {
 
     /// Makes everything this transaction wrote durable and visible.
     async fn commit(self) -> Result<(), DbError> {
-        Ok(self.inner.commit().await?)
+        Box::pin(self.inner.into_inner().commit()).await
     }
 
     /// Discards everything this transaction wrote.
     async fn rollback(self) -> Result<(), DbError> {
-        Ok(self.inner.rollback().await?)
+        Box::pin(self.inner.into_inner().rollback()).await
     }
 }
 
 /// How a transaction is opened.
-#[derive(Clone, Copy)]
-enum Mode {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
     /// Read-only; all reads see one moment.
     Snapshot,
     /// Read-only; each read sees what is committed by then.
     Latest,
+    /// Writes.
     Write,
 }
 
@@ -523,36 +538,19 @@ impl Db {
     }
 
     async fn begin(&self, opening: &Opening<'_>, mode: Mode) -> Result<Tx, DbError> {
-        let dialect = self.dialect();
-        let conn = match mode {
-            Mode::Snapshot | Mode::Latest => self.reader(),
-            Mode::Write => self.writer(),
+        let begin = self.dialect().begin(mode, opening.role, opening.team);
+        let inner = match mode {
+            Mode::Snapshot | Mode::Latest => Box::pin(self.begin_read(&begin)).await?,
+            Mode::Write => Box::pin(self.begin_write(&begin)).await?,
         };
-        let options = match (dialect, mode) {
-            (Dialect::Postgres, Mode::Snapshot) => TransactionOptions {
-                isolation_level: Some(IsolationLevel::RepeatableRead),
-                access_mode: Some(AccessMode::ReadOnly),
-                ..TransactionOptions::default()
-            },
-            (Dialect::Sqlite, Mode::Write) => TransactionOptions {
-                sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-                ..TransactionOptions::default()
-            },
-            (Dialect::Postgres, Mode::Latest | Mode::Write)
-            | (Dialect::Sqlite, Mode::Snapshot | Mode::Latest) => TransactionOptions::default(),
-        };
-        let inner = conn.begin_with_options(options).await?;
-        let budget = Mutex::new(Budget::of(self.read_bytes()));
-        let tx = Tx {
-            inner,
+        Ok(Tx {
+            inner: Mutex::new(inner),
             db: self.clone(),
-            budget,
+            budget: Mutex::new(Budget::of(self.read_bytes())),
             opened: OpenedSegments::default(),
             measure: None,
             _slot: None,
-        };
-        dialect.take_role(&tx, opening.role, opening.team, !matches!(mode, Mode::Write)).await?;
-        Ok(tx)
+        })
     }
 }
 

@@ -118,9 +118,22 @@ pub async fn authenticate<S: Authenticate>(
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Actor, Problem> {
+    let presented = presented(state, method, headers)?;
+    state.verify(&presented, &state.request_id(headers)).await
+}
+
+/// The credential of an HTTP request that no other site has caused, not yet verified.
+///
+/// # Errors
+/// If no credential was sent, or the request may come from another site.
+pub fn presented<S: Authenticate>(
+    state: &S,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<S::Presented, Problem> {
     let presented = state.presented(headers)?.ok_or_else(Problem::no_credential)?;
     state.approve_request(&presented, method, headers)?;
-    state.verify(&presented, &state.request_id(headers)).await
+    Ok(presented)
 }
 
 /// The answer to a request that carries more than one credential.

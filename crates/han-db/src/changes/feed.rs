@@ -18,7 +18,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use han_types::UserId;
 use tokio::sync::broadcast;
@@ -27,13 +27,16 @@ use tokio_util::sync::CancellationToken;
 #[cfg(feature = "postgres")]
 use super::replicas;
 use super::{Change, DbChangeEvent, Recent};
-#[cfg(feature = "postgres")]
 use crate::dialect::Dialect;
 use crate::outbox::{self, ChangeRow, Horizon};
 use crate::stored::stored;
 use crate::tx::SystemTx;
 use crate::{Db, DbError};
 
+/// The tables whose rows in the outbox name no user. All others are about rights of one user.
+const SESSIONS: &str = "sessions";
+/// A team's plan changed, or it was deleted.
+const TEAMS: &str = "teams";
 /// How often the outbox is read when nothing woke the reader.
 const SAFETY_POLL: Duration = Duration::from_secs(2);
 /// How many rows one read takes.
@@ -131,11 +134,17 @@ impl OutboxReader {
         let last = outbox::last_seq(&tx).await?;
         let settled = (last - START_WINDOW).max(outbox::trimmed_seq(&tx).await?);
         let seen = outbox::seqs_after(&tx, settled).await?.into_iter().collect();
+        // What was committed up to here is not delivered, so what was read before it must not be remembered.
+        db.verified_keys().rights_changed();
         let recent = Arc::default();
         Ok(Self { db: db.clone(), sender, access, settled, seen, read_to: last, checkpoint: None, recent })
     }
 
     async fn run(mut self) {
+        let db = self.db.clone();
+        // SQLite has no other replicas. What other processes write to its file, the slow poll finds.
+        let _connected =
+            (db.dialect() == Dialect::Sqlite).then(|| db.verified_keys().connected(Instant::now()));
         let mut backoff = BACKOFF.0;
         loop {
             match self.read().await {
@@ -154,6 +163,7 @@ impl OutboxReader {
 
     /// Delivers what is visible and was not yet delivered.
     async fn read(&mut self) -> Result<(), DbError> {
+        let began = Instant::now();
         let tx = self.db.read_system_latest("changes.read").await?;
         // The order of these reads matters: the horizon first, the rows after it.
         let horizon = outbox::horizon(&tx).await?;
@@ -161,6 +171,7 @@ impl OutboxReader {
             tracing::warn!("the outbox was trimmed past what was read of it: subscribers must fetch again");
             self.settled = self.settled.max(horizon.trimmed);
             self.seen = self.seen.split_off(&(self.settled + 1));
+            self.db.verified_keys().rights_changed();
             let _ = self.sender.send(DbChangeEvent::Resync);
             let _ = self.access.send(DbChangeEvent::Resync);
         }
@@ -181,7 +192,9 @@ impl OutboxReader {
                 break;
             }
         }
-        self.settle(&tx, &horizon).await
+        self.settle(&tx, &horizon).await?;
+        self.db.verified_keys().outbox_read(began);
+        Ok(())
     }
 
     /// The number from which rows must be read: the first gap in what was delivered.
@@ -215,6 +228,13 @@ impl OutboxReader {
     }
 
     fn deliver(&self, row: ChangeRow) -> Result<(), DbError> {
+        if row.table_name != SESSIONS {
+            // First of all: whether the row can be delivered does not matter here.
+            self.db.verified_keys().rights_changed();
+        }
+        if row.table_name == TEAMS {
+            return Ok(());
+        }
         if let Some(user_id) = row.user_id {
             let user_id: UserId = stored(&user_id, "changes", "user_id", row.seq)?;
             let event = DbChangeEvent::Access(Arc::new(user_id));

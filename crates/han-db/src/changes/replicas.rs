@@ -1,7 +1,7 @@
 //! Replicas of one PostgreSQL wake each other with LISTEN and NOTIFY. A notice says only that there is something to
 //! read: what is delivered comes from the outbox.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgListener;
 
@@ -21,6 +21,7 @@ pub(super) async fn listen(db: Db) {
             Ok(mut listener) => {
                 // Only a LISTEN that succeeded proves that the database works again.
                 backoff = BACKOFF.0;
+                let _connected = db.verified_keys().connected(Instant::now());
                 db.commits().wake_reader();
                 db.commits().wake_jobs();
                 loop {
@@ -47,6 +48,8 @@ pub(super) async fn listen(db: Db) {
 
 async fn listener(db: &Db) -> Result<PgListener, sqlx::Error> {
     let mut listener = PgListener::connect(db.url()).await?;
+    // The end of a connection is known at once, and not after the next one was made.
+    listener.eager_reconnect(false);
     listener.listen_all([CHANGES_CHANNEL, JOBS_CHANNEL]).await?;
     Ok(listener)
 }

@@ -3,7 +3,7 @@
 use han_crypto::TokenHash;
 use han_types::{ApiKeyId, Capabilities, TeamId, Timestamp, UserId};
 
-use super::User;
+use super::{TeamMembership, User};
 
 /// An API key as it is stored.
 #[derive(Clone, Debug)]
@@ -32,6 +32,15 @@ impl ApiKey {
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
     }
+}
+
+/// An API key with the membership of its owner in its team, read at one moment.
+#[derive(Clone, Debug)]
+pub struct MemberKey {
+    /// The key, live or not.
+    pub key: ApiKey,
+    /// The membership of its owner; `None` if it has ended.
+    pub membership: Option<TeamMembership>,
 }
 
 /// A key as its owner and the team's admins see it.

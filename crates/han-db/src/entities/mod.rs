@@ -15,7 +15,7 @@ mod user;
 mod web_session;
 mod work;
 
-pub use api_key::{ApiKey, ListedApiKey};
+pub use api_key::{ApiKey, ListedApiKey, MemberKey};
 pub use job::{JobState, JobStatus, Progress, RunOutcome};
 pub use message::{Message, MessagePosition, ToolResult};
 pub use project::{Project, ProjectDetails, Repo, RepoDetails};

@@ -281,8 +281,9 @@ const POSTGRES_FUNCTIONS: &[&str] = &[
         INSERT INTO changes (xid, team_id, table_name, action, user_id, at)
         VALUES (pg_current_xact_id()::text::bigint,
             COALESCE(to_jsonb(OLD)->>'team_id',
-                (SELECT id FROM teams WHERE number = (to_jsonb(OLD)->>'team')::int), ''),
-            TG_TABLE_NAME, lower(TG_OP), OLD.user_id, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
+                (SELECT id FROM teams WHERE number = (to_jsonb(OLD)->>'team')::int),
+                CASE TG_TABLE_NAME WHEN 'teams' THEN to_jsonb(OLD)->>'id' END, ''),
+            TG_TABLE_NAME, lower(TG_OP), to_jsonb(OLD)->>'user_id', (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
         RETURNING seq INTO new_seq;
         PERFORM pg_notify('db_changes', json_build_object('seq', new_seq)::text);
         RETURN NULL;
@@ -296,6 +297,8 @@ struct Ending {
     watched: &'static [&'static str],
     /// The text id of the row's team, in SQLite's SQL. The credentials of a person belong to no team.
     team: &'static str,
+    /// Whose right it is, in SQLite's SQL.
+    user: &'static str,
 }
 
 const ENDINGS: &[Ending] = &[
@@ -303,11 +306,24 @@ const ENDINGS: &[Ending] = &[
         table: "team_members",
         watched: &["role"],
         team: "COALESCE((SELECT id FROM teams WHERE number = OLD.team), '')",
+        user: "OLD.user_id",
     },
-    Ending { table: "api_keys", watched: &["revoked_at", "expires_at"], team: "OLD.team_id" },
-    Ending { table: "web_sessions", watched: &["revoked_at", "active_team_id"], team: "''" },
+    Ending {
+        table: "api_keys",
+        watched: &["revoked_at", "expires_at", "scopes"],
+        team: "OLD.team_id",
+        user: "OLD.user_id",
+    },
+    Ending {
+        table: "web_sessions",
+        watched: &["revoked_at", "active_team_id"],
+        team: "''",
+        user: "OLD.user_id",
+    },
     // A server with an open socket for a family's access token is notified when the family ends.
-    Ending { table: "token_families", watched: &["revoked_at"], team: "''" },
+    Ending { table: "token_families", watched: &["revoked_at"], team: "''", user: "OLD.user_id" },
+    // A replica that remembers a verified key remembers the plan of its team.
+    Ending { table: "teams", watched: &["plan_tier"], team: "OLD.id", user: "NULL" },
 ];
 
 impl Ending {
@@ -323,13 +339,13 @@ impl Ending {
 
     /// The time is the database's own, since a deleted row brings none; it only determines when the outbox row may go.
     fn sqlite(&self) -> String {
-        let Self { table, watched, team } = self;
+        let Self { table, watched, team, user } = self;
         let changed: Vec<String> = watched.iter().map(|c| format!("OLD.{c} IS NOT NEW.{c}")).collect();
         let trigger = |action: &str, when: &str| {
             format!(
                 "CREATE TRIGGER {table}_access_{action} AFTER {action} ON {table} {when} BEGIN
                     INSERT INTO changes (xid, team_id, table_name, action, user_id, at)
-                    VALUES (0, {team}, '{table}', '{action}', OLD.user_id,
+                    VALUES (0, {team}, '{table}', '{action}', {user},
                         CAST(unixepoch('subsec') * 1000 AS INTEGER));
                 END;"
             )

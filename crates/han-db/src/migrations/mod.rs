@@ -41,7 +41,7 @@ impl Db {
     /// schema is then as it was.
     pub async fn migrate(&self) -> Result<usize, DbError> {
         if self.dialect() == Dialect::Postgres {
-            access::ensure_roles(self.writer()).await?;
+            access::ensure_roles(&self.writer()).await?;
         }
         let options = TransactionOptions {
             sqlite_transaction_mode: (self.dialect() == Dialect::Sqlite)
@@ -69,7 +69,7 @@ impl Db {
     /// # Errors
     /// What is wrong, and what to do.
     pub async fn check_ready(&self) -> Result<(), DbError> {
-        let pending = Migrator::get_pending_migrations_read_only(self.reader()).await.map_err(newer)?.len();
+        let pending = Migrator::get_pending_migrations_read_only(&self.reader()).await.map_err(newer)?.len();
         if pending > 0 {
             return Err(DbError::SchemaOlder(pending));
         }

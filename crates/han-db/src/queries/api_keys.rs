@@ -1,12 +1,15 @@
 //! API keys: found by the hash that a request brings; and for their owners: list, make, revoke, rotate.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use han_crypto::{ApiKeyToken, TokenHash};
-use han_types::{ApiKeyId, Capabilities, Role, Scope, TeamId, Timestamp, UserId};
+use han_types::{ApiKeyId, Capabilities, Membership, Role, Scope, TeamId, Timestamp, UserId};
 use sea_orm::FromQueryResult;
 
-use crate::entities::{ApiKey, ListedApiKey};
+use crate::entities::{ApiKey, ListedApiKey, MemberKey, Team, TeamMembership};
 use crate::queries::credentials::USE_RECORDED_EVERY_SECONDS;
-use crate::queries::teams::{self, TeamChange};
+use crate::queries::teams::{self, TeamChange, TeamRecord};
 use crate::queries::users::UserRecord;
 use crate::stored::{stored, stored_id};
 use crate::tx::{ActingTx, SystemTx};
@@ -110,6 +113,82 @@ pub async fn by_hash(db: &Db, hash: &TokenHash) -> Result<Option<ApiKey>, DbErro
     row.map(TryInto::try_into).transpose()
 }
 
+#[derive(FromQueryResult)]
+struct MemberKeyRecord {
+    key_id: String,
+    key_team_id: String,
+    key_hash: String,
+    user_id: String,
+    scopes: String,
+    expires_at: Option<i64>,
+    last_used_at: Option<i64>,
+    revoked_at: Option<i64>,
+    role: Option<String>,
+    #[sea_orm(nested)]
+    team: Option<TeamRecord>,
+}
+
+impl TryFrom<MemberKeyRecord> for MemberKey {
+    type Error = DbError;
+
+    fn try_from(row: MemberKeyRecord) -> Result<Self, DbError> {
+        let key = ApiKey::try_from(ApiKeyRecord {
+            team_id: row.key_team_id,
+            id: row.key_id,
+            key_hash: row.key_hash,
+            user_id: row.user_id,
+            scopes: row.scopes,
+            expires_at: row.expires_at,
+            last_used_at: row.last_used_at,
+            revoked_at: row.revoked_at,
+        })?;
+        let membership = match (row.role, row.team) {
+            (Some(role), Some(team)) => {
+                let member = format_args!("{}/{}", key.team_id, key.user_id);
+                let role = stored(&role, "team_members", "role", member)?;
+                let membership =
+                    Membership { team_id: key.team_id.clone(), user_id: key.user_id.clone(), role };
+                Some(TeamMembership { membership, team: Team::try_from(team)? })
+            }
+            _ => None,
+        };
+        Ok(Self { key, membership })
+    }
+}
+
+/// The API key of that hash, live or not, with the membership of its owner: for pushes, which come often. It may have
+/// been read a few seconds ago, but not before a change of rights that this process knows of, and only while the change
+/// feed is connected and current (`verified_keys`). The caller checks whether the key is live now.
+pub async fn for_push(db: &Db, hash: &TokenHash) -> Result<Option<Arc<MemberKey>>, DbError> {
+    let (keys, now) = (db.verified_keys(), db.clock().now());
+    // If its use is to be recorded, it is read again with the time of the last one.
+    if let Some(found) = keys.get(hash, Instant::now()).filter(|found| !use_is_due(&found.key, now)) {
+        return Ok(Some(found));
+    }
+    let look_up = keys.begin(Instant::now());
+    let tx = db.read_system("api_keys.for_push").await?;
+    let row: Option<MemberKeyRecord> = tx
+        .one(
+            "SELECT k.id AS key_id, k.team_id AS key_team_id, k.key_hash, k.user_id, k.scopes, k.expires_at, \
+               k.last_used_at, k.revoked_at, m.role, t.id, t.slug, t.name, t.plan_tier, t.created_at \
+             FROM api_keys k LEFT JOIN teams t ON t.id = k.team_id \
+             LEFT JOIN team_members m ON m.team = t.number AND m.user_id = k.user_id \
+             WHERE k.key_hash = $1",
+            [hash.to_hex().into()],
+        )
+        .await?;
+    let Some(found) = row.map(MemberKey::try_from).transpose()? else { return Ok(None) };
+    if found.key.is_live(now) && found.membership.is_some() {
+        let mut verified = found.clone();
+        if use_is_due(&verified.key, now) {
+            // The caller records it.
+            verified.key.last_used_at = Some(now);
+        }
+        keys.put(look_up, Arc::new(verified));
+    }
+    Ok(Some(Arc::new(found)))
+}
+
 /// Makes an API key. The key itself is in the answer and nowhere else.
 pub async fn create_for(db: &Db, new: &NewApiKey<'_>) -> Result<(ApiKeyId, ApiKeyToken), DbError> {
     let id: ApiKeyId = db.new_id()?;
@@ -137,12 +216,18 @@ pub async fn create_for(db: &Db, new: &NewApiKey<'_>) -> Result<(ApiKeyId, ApiKe
     Ok((id, token))
 }
 
+/// Whether a use of a key at `now` is to be recorded with [`touch`].
+#[must_use]
+pub fn use_is_due(key: &ApiKey, now: Timestamp) -> bool {
+    key.last_used_at.is_none_or(|last| last <= now.plus_seconds(-USE_RECORDED_EVERY_SECONDS))
+}
+
 /// Notes that a key was used just now, at most once every [`USE_RECORDED_EVERY_SECONDS`]: in between, nothing is
 /// written.
 pub async fn touch(db: &Db, key: &ApiKey) -> Result<(), DbError> {
     let now = db.clock().now();
     let due = now.plus_seconds(-USE_RECORDED_EVERY_SECONDS);
-    if key.last_used_at.is_some_and(|last| last > due) {
+    if !use_is_due(key, now) {
         return Ok(());
     }
     db.write_system("api_keys.touch", |tx| async move {
@@ -252,7 +337,7 @@ pub async fn revoke(scope: &Scope, db: &Db, id: &ApiKeyId) -> Result<TeamChange,
             tx.execute(&sql, values.into_iter().chain(user)).await
         })
         .await?;
-    db.commits().notify();
+    db.rights_changed();
     Ok(if revoked > 0 { TeamChange::Done } else { TeamChange::NotFound })
 }
 
@@ -284,7 +369,7 @@ pub async fn rotate(
             insert(&tx, &new).await.map(Ok)
         })
         .await?;
-    db.commits().notify();
+    db.rights_changed();
     Ok(match rotated {
         Ok(row) => Rotated::Done(Box::new(row), token),
         Err(refused) => refused,

@@ -4,7 +4,7 @@
 use han_types::{Actor, Capabilities, Credential, Membership, RequestId, Role, Scope, TeamId, UserId};
 use sea_orm::FromQueryResult;
 
-use crate::entities::{Team, TeamMembership};
+use crate::entities::{ApiKey, MemberKey, Team, TeamMembership};
 use crate::queries::teams::TeamRecord;
 use crate::stored::stored;
 use crate::team_numbers::TeamNumber;
@@ -48,6 +48,16 @@ pub async fn scope_in(db: &Db, actor: &Actor, team_id: &TeamId) -> Result<Option
     }
     let found = find(db, &actor.user_id, team_id).await?;
     Ok(found.map(|found| resolve(found, actor)))
+}
+
+/// What `actor`, whose credential is `found`, may touch. `None` if its user is no member any more.
+#[must_use]
+pub fn scope_of_key(found: &MemberKey, actor: &Actor) -> Option<Resolved> {
+    let ApiKey { id, team_id, user_id, .. } = &found.key;
+    let own = Credential::ApiKey { id: id.clone(), team_id: team_id.clone() };
+    let membership =
+        found.membership.clone().filter(|_| actor.credential == own && actor.user_id == *user_id)?;
+    Some(resolve(membership, actor))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the membership was read from the database by the caller")]
@@ -151,7 +161,7 @@ pub async fn put(db: &Db, team_id: &TeamId, user_id: &UserId, role: Role) -> Res
     let team = db.team_number(team_id).await?;
     db.write_system("memberships.put", |tx| async move { insert_member(&tx, team, user_id, role).await })
         .await?;
-    db.commits().notify();
+    db.rights_changed();
     Ok(())
 }
 

@@ -243,7 +243,7 @@ pub async fn revoke(db: &Db, user_id: &UserId, means: Means, id: &str) -> Result
             tx.execute(sql, [now.0.into(), id.into(), user_id.as_str().into()]).await
         })
         .await?;
-    db.commits().notify();
+    db.rights_changed();
     Ok(revoked > 0)
 }
 

@@ -242,7 +242,7 @@ pub async fn set_role(scope: &Scope, db: &Db, user_id: &UserId, role: Role) -> R
             Ok(TeamChange::Done)
         })
         .await?;
-    db.commits().notify();
+    db.rights_changed();
     Ok(change)
 }
 
@@ -257,7 +257,7 @@ pub async fn remove(scope: &Scope, db: &Db, user_id: &UserId) -> Result<TeamChan
             end_membership(&tx, user_id).await
         })
         .await?;
-    db.commits().notify();
+    db.rights_changed();
     Ok(change)
 }
 
@@ -269,7 +269,7 @@ pub async fn leave(scope: &Scope, db: &Db) -> Result<TeamChange, DbError> {
             end_membership(&tx, scope.user_id()).await
         })
         .await?;
-    db.commits().notify();
+    db.rights_changed();
     Ok(change)
 }
 
@@ -288,7 +288,7 @@ pub async fn switch(scope: &Scope, db: &Db, session: &WebSessionId) -> Result<bo
             .await
         })
         .await?;
-    db.commits().notify();
+    db.rights_changed();
     Ok(switched > 0)
 }
 

@@ -170,7 +170,7 @@ pub async fn refresh(db: &Db, hash: &TokenHash) -> Result<Refreshed, DbError> {
     Ok(match outcome {
         None => Refreshed::Refused,
         Some((_, false)) => {
-            db.commits().notify();
+            db.rights_changed();
             Refreshed::Reused(family)
         }
         Some((user_id, true)) => Refreshed::Issued(IssuedToken {
@@ -237,6 +237,6 @@ pub async fn revoke_by_token(db: &Db, hash: &TokenHash) -> Result<(), DbError> {
         .await
     })
     .await?;
-    db.commits().notify();
+    db.rights_changed();
     Ok(())
 }

@@ -107,6 +107,17 @@ fn conflict() -> DbError {
     DbError::Driver(sqlx::Error::Database(Box::new(Conflict)))
 }
 
+/// PostgreSQL has begun the transaction, but the driver does not know of it.
+#[tokio::test]
+async fn a_connection_on_which_a_transaction_began_in_part_is_not_used_again() {
+    let database = TestDatabase::postgres().await;
+    let db = connect(&database, 1).await;
+    db.migrate().await.unwrap();
+    assert!(db.begin_write("BEGIN; SELECT 1 / 0").await.is_err());
+    let mut tx = db.begin_write("BEGIN").await.unwrap();
+    assert_eq!(tx.rows("SELECT 1 AS n", Vec::new()).await.unwrap().len(), 1);
+}
+
 both_databases!(
     async fn a_transaction_whose_handle_was_kept_is_not_committed(database: TestDatabase) {
         let (db, scope) = world(&database).await;

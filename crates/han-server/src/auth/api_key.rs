@@ -1,7 +1,9 @@
 //! API keys as credentials. The checksum of a key refuses typos and invented keys without a database query.
 
-use han_crypto::ApiKeyToken;
-use han_db::queries::api_keys;
+use han_crypto::{ApiKeyToken, TokenHash};
+use han_db::entities::ApiKey;
+use han_db::queries::memberships::Resolved;
+use han_db::queries::{api_keys, memberships};
 use han_types::{Actor, Credential, RequestId};
 
 use crate::state::AppState;
@@ -17,26 +19,61 @@ pub(crate) fn looks_like_one(token: &str) -> bool {
 
 /// The actor of an API key.
 pub(crate) async fn verify(state: &AppState, text: &str, request_id: &RequestId) -> Result<Actor, Problem> {
-    let token = ApiKeyToken::parse(text).map_err(|_| Problem::bad_credential(REFUSED))?;
-    let hash = token.hash();
-    let key = api_keys::by_hash(&state.db, &hash)
-        .await?
-        // The index has found the row by hash; this comparison takes constant time.
-        .filter(|key| key.hash == hash && key.is_live(state.clock.now()))
-        .ok_or_else(|| Problem::bad_credential(REFUSED))?;
-    let actor = Actor {
+    let hash = hash_of(text)?;
+    let key = api_keys::by_hash(&state.db, &hash).await?;
+    let key = key.filter(|key| is_valid(state, key, &hash)).ok_or_else(refused)?;
+    record_use(state, &key);
+    Ok(actor_of(&key, request_id))
+}
+
+/// The actor of an API key that pushes, and what it may touch; `None` if its user is no longer a member of the key's
+/// team. The database is asked once, or not at all if it was asked a few seconds ago ([`api_keys::for_push`]).
+pub(crate) async fn verify_for_push(
+    state: &AppState,
+    text: &str,
+    request_id: &RequestId,
+) -> Result<(Actor, Option<Resolved>), Problem> {
+    let hash = hash_of(text)?;
+    let found = api_keys::for_push(&state.db, &hash).await?;
+    let found = found.filter(|found| is_valid(state, &found.key, &hash)).ok_or_else(refused)?;
+    record_use(state, &found.key);
+    let actor = actor_of(&found.key, request_id);
+    let resolved = memberships::scope_of_key(&found, &actor);
+    Ok((actor, resolved))
+}
+
+fn refused() -> Problem {
+    Problem::bad_credential(REFUSED)
+}
+
+fn hash_of(text: &str) -> Result<TokenHash, Problem> {
+    ApiKeyToken::parse(text).map(|token| token.hash()).map_err(|_| refused())
+}
+
+/// The key was found by its hash; this comparison takes constant time.
+fn is_valid(state: &AppState, key: &ApiKey, hash: &TokenHash) -> bool {
+    key.hash == *hash && key.is_live(state.clock.now())
+}
+
+fn actor_of(key: &ApiKey, request_id: &RequestId) -> Actor {
+    Actor {
         user_id: key.user_id.clone(),
         credential: Credential::ApiKey { id: key.id.clone(), team_id: key.team_id.clone() },
         capabilities: key.capabilities,
         expires_at: key.expires_at,
         request_id: request_id.clone(),
-    };
-    // In the background: a failure here must not fail the request.
-    let db = state.db.clone();
+    }
+}
+
+/// Records a use of the key if that is due. In the background: a failure here must not fail the request.
+fn record_use(state: &AppState, key: &ApiKey) {
+    if !api_keys::use_is_due(key, state.clock.now()) {
+        return;
+    }
+    let (db, key) = (state.db.clone(), key.clone());
     state.lifecycle.tasks.spawn(async move {
         if let Err(error) = api_keys::touch(&db, &key).await {
             tracing::warn!(%error, api_key = %key.id, "the last use of an API key could not be recorded");
         }
     });
-    Ok(actor)
 }

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, Method};
 use han_db::queries::memberships;
 use han_db::queries::memberships::Resolved;
 use han_http::Problem;
-use han_http::authenticate::{authenticate, two_credentials};
+use han_http::authenticate::{Authenticate as _, authenticate, presented, two_credentials};
 use han_types::{Actor, Capability, RequestId};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -58,6 +58,24 @@ impl Presented {
         rates::checked(state, text.expose_secret(), self.look_up(state, request_id)).await
     }
 
+    /// As [`Presented::verify`], for a push. An API key also brings what it may touch, read together with it.
+    async fn verify_for_push(&self, state: &AppState, request_id: &RequestId) -> Result<Pushing, Problem> {
+        match self {
+            Self::Bearer(token) if api_key::looks_like_one(token.expose_secret()) => {
+                let text = token.expose_secret();
+                let mut resolved = None;
+                let verify = async {
+                    let (actor, found) = api_key::verify_for_push(state, text, request_id).await?;
+                    resolved = found;
+                    Ok(actor)
+                };
+                let actor = rates::checked(state, text, verify).await?;
+                Ok(Pushing { caller: Caller(actor), resolved: Some(resolved) })
+            }
+            _ => Ok(Pushing { caller: Caller(self.verify(state, request_id).await?), resolved: None }),
+        }
+    }
+
     async fn look_up(&self, state: &AppState, request_id: &RequestId) -> Result<Actor, Problem> {
         match self {
             Self::Bearer(token) if api_key::looks_like_one(token.expose_secret()) => {
@@ -105,11 +123,33 @@ impl Caller {
             },
             None => memberships::scope_for(&state.db, &self.0).await?,
         };
-        resolved.ok_or_else(|| {
-            Problem::not_found(
-                "the team does not exist, or the credential gives no access to it: check team_id",
-            )
-        })
+        resolved.ok_or_else(no_team)
+    }
+}
+
+fn no_team() -> Problem {
+    Problem::not_found("the team does not exist, or the credential gives no access to it: check team_id")
+}
+
+/// The caller of a push.
+pub(crate) struct Pushing {
+    pub(crate) caller: Caller,
+    /// What the credential may touch, if that was read with it.
+    resolved: Option<Option<Resolved>>,
+}
+
+impl Pushing {
+    pub(crate) async fn of(state: &AppState, method: &Method, headers: &HeaderMap) -> Result<Self, Problem> {
+        let presented = presented(state, method, headers)?;
+        presented.verify_for_push(state, &state.request_id(headers)).await
+    }
+
+    /// The scope of the caller's default team.
+    pub(crate) async fn scope(&mut self, state: &AppState) -> Result<Resolved, Problem> {
+        match self.resolved.take() {
+            Some(resolved) => resolved.ok_or_else(no_team),
+            None => self.caller.scope(state, None).await,
+        }
     }
 }
 

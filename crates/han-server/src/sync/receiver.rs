@@ -19,7 +19,7 @@ use serde::Deserialize;
 use tracing::Instrument as _;
 
 use crate::admission::{Priority, Saturated};
-use crate::auth::middleware::Caller;
+use crate::auth::middleware::{Caller, Pushing};
 use crate::blocking;
 use crate::config::push_memory::{BATCHES_AT_ONCE, PREPARED_AHEAD, bytes_to_store};
 use crate::state::AppState;
@@ -42,8 +42,8 @@ const READ: (Capability, &str) = (Capability::Read, "read");
 pub(crate) async fn push(State(state): State<AppState>, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
     let limits = &state.config.limits;
-    let (problem, unread) = match Caller::of(&state, &parts.method, &parts.headers).await {
-        Ok(caller) => match accept(&state, caller, &parts.headers, &mut body).await {
+    let (problem, unread) = match Pushing::of(&state, &parts.method, &parts.headers).await {
+        Ok(pushing) => match accept(&state, pushing, &parts.headers, &mut body).await {
             Ok(answer) => return Json(answer).into_response(),
             Err(problem) => (problem, limits.body_bytes.saturating_mul(4)),
         },
@@ -59,12 +59,12 @@ pub(crate) async fn push(State(state): State<AppState>, request: Request) -> Res
 
 async fn accept(
     state: &AppState,
-    caller: Caller,
+    mut pushing: Pushing,
     headers: &HeaderMap,
     body: &mut Body,
 ) -> Result<PushResponse, Problem> {
-    caller.may(&[SYNC_WRITE])?;
-    let resolved = caller.scope(state, None).await?;
+    pushing.caller.may(&[SYNC_WRITE])?;
+    let resolved = pushing.scope(state).await?;
     let encoding = Encoding::of(headers)?;
     let priority = Priority::of(state.config.plans.effective(resolved.team.plan_tier));
     let mut memory = state.memory.reservation(resolved.team.id.clone(), priority);
@@ -73,7 +73,7 @@ async fn accept(
         .await
         .map_err(|_| Problem::unavailable("the body took too long to arrive: send smaller batches"))??;
     // From here on the push is accepted.
-    let accepted = receive(state.clone(), caller, resolved, encoding, bytes, memory);
+    let accepted = receive(state.clone(), pushing.caller, resolved, encoding, bytes, memory);
     let done = state.lifecycle.tasks.spawn(accepted.in_current_span()).await;
     done.map_err(|error| blocking::lost("a push", &error))?
 }

@@ -10,6 +10,7 @@ mod matrix;
 mod memory;
 mod oauth;
 mod process;
+mod push_keys;
 mod rates;
 mod serving;
 mod sockets;

@@ -53,7 +53,9 @@ pub(crate) fn numbered_row_id(session: &str, ordinal: i64, n: i64) -> String {
 }
 
 /// The columns that name a line and its place in the order of its session.
-pub(super) fn line_columns<'b, 'a: 'b>(lines: impl Iterator<Item = &'b NewLine<'a>> + Clone) -> Vec<Column> {
+pub(super) fn line_columns<'b, 'a: 'b>(
+    lines: impl Iterator<Item = &'b NewLine<'a>> + Clone,
+) -> Vec<Column<'static>> {
     let ints = |value: fn(&NewLine<'_>) -> i64| -> Vec<i64> { lines.clone().map(value).collect() };
     vec![
         Column::Int("ordinal", ints(|line| line.ordinal)),
@@ -103,10 +105,10 @@ type ResultKey = (RowKind, [u8; 16], i64);
 
 /// What a result says, where known.
 #[derive(Default)]
-struct ResultColumns {
+struct ResultColumns<'a> {
     success: Option<bool>,
     duration_ms: Option<i64>,
-    agent_id: Option<String>,
+    agent_id: Option<&'a str>,
     file_action: Option<FileAction>,
 }
 
@@ -178,7 +180,7 @@ impl Derive<'_> {
     /// Stores results and calls under the ids of the calls, and the subagents that calls started.
     async fn results(&self, new: &[NewLine<'_>]) -> Result<(), DbError> {
         // A line may answer a call twice, but its row exists once: the later answer counts.
-        let mut rows: BTreeMap<ResultKey, ResultColumns> = BTreeMap::new();
+        let mut rows: BTreeMap<ResultKey, ResultColumns<'_>> = BTreeMap::new();
         let mut starts: BTreeSet<([u8; 16], &str)> = BTreeSet::new();
         for line in new {
             let record = line.record;
@@ -195,7 +197,7 @@ impl Derive<'_> {
                 row.duration_ms = result.duration_ms;
                 row.file_action = result.file_action;
                 if let Some(agent) = &result.starts_agent {
-                    row.agent_id = Some(agent.clone());
+                    row.agent_id = Some(agent);
                 }
             }
             for (kind, call_id) in record.calls() {
@@ -212,16 +214,14 @@ impl Derive<'_> {
             constants: self.constants(),
             columns: vec![
                 Column::Int("kind", rows.keys().map(|key| key.0.code()).collect()),
-                Column::Bytes("call", rows.keys().map(|key| key.1.to_vec()).collect()),
+                Column::Key("call", rows.keys().map(|key| key.1).collect()),
                 Column::Int("ordinal", rows.keys().map(|key| key.2).collect()),
                 Column::NullableInt("success", flags(rows.values().map(|row| row.success))),
                 Column::NullableInt("duration_ms", rows.values().map(|row| row.duration_ms).collect()),
-                Column::NullableText("agent_id", rows.values().map(|row| row.agent_id.clone()).collect()),
-                Column::NullableText(
+                Column::NullableStr("agent_id", rows.values().map(|row| row.agent_id).collect()),
+                Column::NullableStr(
                     "file_action",
-                    rows.values()
-                        .map(|row| row.file_action.map(|action| action.as_str().to_owned()))
-                        .collect(),
+                    rows.values().map(|row| row.file_action.map(FileAction::as_str)).collect(),
                 ),
             ],
             // The key contains the line, which is new.
@@ -233,8 +233,8 @@ impl Derive<'_> {
             table: "subagent_starts",
             constants: self.constants(),
             columns: vec![
-                Column::Bytes("call", starts.iter().map(|start| start.0.to_vec()).collect()),
-                Column::Text("agent_id", starts.iter().map(|start| start.1.to_owned()).collect()),
+                Column::Key("call", starts.iter().map(|start| start.0).collect()),
+                Column::Str("agent_id", starts.iter().map(|start| start.1).collect()),
             ],
             // Each progress line of a subagent names its start again.
             on_conflict: "(team, session, call, agent_id) DO NOTHING",
@@ -367,16 +367,16 @@ impl Derive<'_> {
             let (path, is_sealed) = self.seal(path_context(&line.row_id(self.session, *n)), &change.path)?;
             paths.push(path);
             sealed.push(is_sealed);
-            actions.push(outcome.action.unwrap_or(change.action).as_str().to_owned());
+            actions.push(outcome.action.unwrap_or(change.action).as_str());
             failed.push(outcome.failed);
         }
         let changes = || fresh.iter().map(|(.., change)| *change);
         let mut columns = line_columns(fresh.iter().map(|(line, ..)| *line));
         columns.extend([
             Column::Int("n", fresh.iter().map(|(_, n, _)| *n as i64).collect()),
-            Column::Bytes("call", changes().map(|change| call_key(&change.call_id).to_vec()).collect()),
-            Column::Text("tool_name", changes().map(|change| change.tool_name.clone()).collect()),
-            Column::Text("action", actions),
+            Column::Key("call", changes().map(|change| call_key(&change.call_id)).collect()),
+            Column::Str("tool_name", changes().map(|change| change.tool_name.as_str()).collect()),
+            Column::Str("action", actions),
             Column::Bool("failed", failed),
             Column::Int("lines_added", changes().map(|change| change.lines_added).collect()),
             Column::Int("lines_removed", changes().map(|change| change.lines_removed).collect()),
@@ -433,7 +433,7 @@ impl Derive<'_> {
         let mut columns = line_columns(hooks.iter().map(|(line, _)| *line));
         columns.extend([
             Column::Bool("is_run", hooks.iter().map(|(_, h)| h.is_run).collect()),
-            Column::NullableText("run_id", hooks.iter().map(|(_, h)| h.run_id.clone()).collect()),
+            Column::NullableStr("run_id", hooks.iter().map(|(_, h)| h.run_id.as_deref()).collect()),
             Column::Text("hook", names),
             Column::NullableText("plugin", plugins),
             Column::NullableText("hook_type", types),
@@ -485,7 +485,7 @@ impl Derive<'_> {
             table: "labels",
             constants,
             columns: vec![
-                Column::Text("id", labels.keys().cloned().collect()),
+                Column::Str("id", labels.keys().map(String::as_str).collect()),
                 Column::Bool("sealed", sealed),
                 Column::Text("label", texts),
             ],

@@ -162,7 +162,7 @@ struct Placed<'a> {
     physical: i64,
     at: i64,
     place: MessagePosition,
-    agent_id: Option<String>,
+    agent_id: Option<&'a str>,
 }
 
 /// What a batch changes in the row of its session.
@@ -426,7 +426,7 @@ impl Write<'_> {
                 TimeSource::LineBefore => before.unwrap_or(untimed),
             };
             before = Some(at);
-            let agent_id = record.agent_id.clone().or_else(|| from_agent.map(str::to_owned));
+            let agent_id = record.agent_id.as_deref().or(from_agent);
             let listed = self.batch.transcript.is_listed() && !record.is_sidechain;
             let place = match (record.nests, listed, record.is_progress) {
                 (true, ..) => MessagePosition::Nested,
@@ -576,7 +576,7 @@ impl Write<'_> {
         let ints = |value: &dyn Fn(i64, &Placed<'_>) -> i64| -> Vec<i64> {
             rows.iter().map(|(ordinal, placed, _)| value(*ordinal, placed)).collect()
         };
-        let texts = |value: &dyn Fn(&Placed<'_>) -> Option<String>| -> Vec<Option<String>> {
+        let texts = |value: for<'p> fn(&'p Placed<'_>) -> Option<&'p str>| -> Vec<Option<&str>> {
             rows.iter().map(|(_, placed, _)| value(placed)).collect()
         };
         let insert = BulkInsert {
@@ -589,15 +589,15 @@ impl Write<'_> {
             columns: vec![
                 Column::Int("ordinal", ints(&|ordinal, _| ordinal)),
                 Column::Int("line", ints(&|_, placed| placed.physical)),
-                Column::Bytes("uuid", rows.iter().map(|(_, _, id)| id.bytes.to_vec()).collect()),
-                Column::NullableText("uuid_text", rows.iter().map(|(_, _, id)| id.text.clone()).collect()),
+                Column::Key("uuid", rows.iter().map(|(_, _, id)| id.bytes).collect()),
+                Column::NullableStr("uuid_text", rows.iter().map(|(_, _, id)| id.text.as_deref()).collect()),
                 Column::Int("at", ints(&|_, placed| placed.at)),
                 Column::Int("place", ints(&|_, placed| placed.place.code())),
                 Column::Int("kind", ints(&|_, placed| placed.line.record.kind.code().into())),
                 Column::Int("bytes", ints(&|_, placed| int(placed.line.text.len() as u64))),
-                Column::NullableText("agent_id", texts(&|placed| placed.agent_id.clone())),
-                Column::NullableText("tool_name", texts(&|placed| placed.line.record.tool_name.clone())),
-                Column::NullableText("model", texts(&|placed| placed.line.record.model.clone())),
+                Column::NullableStr("agent_id", texts(|placed| placed.agent_id)),
+                Column::NullableStr("tool_name", texts(|placed| placed.line.record.tool_name.as_deref())),
+                Column::NullableStr("model", texts(|placed| placed.line.record.model.as_deref())),
             ],
             on_conflict: "",
             returning: "",
@@ -627,7 +627,7 @@ impl Write<'_> {
             placed.place.code().into(),
             i64::from(record.kind.code()).into(),
             int(placed.line.text.len() as u64).into(),
-            placed.agent_id.clone().into(),
+            placed.agent_id.into(),
             record.tool_name.clone().into(),
             record.model.clone().into(),
         ];

@@ -294,18 +294,18 @@ pub(crate) async fn add_rollups(tx: &ScopedTx, parts: &[RollupPart]) -> Result<(
     counts.retain(|_, row| *row != Counts::default());
     let keys = vec![
         Column::Int("hour", rollups.keys().map(|key| key.0).collect()),
-        Column::Text("user_id", rollups.keys().map(|key| key.1.to_owned()).collect()),
-        Column::Text("project_id", rollups.keys().map(|key| key.2.to_owned()).collect()),
-        Column::Text("model", rollups.keys().map(|key| key.3.to_owned()).collect()),
+        Column::Str("user_id", rollups.keys().map(|key| key.1).collect()),
+        Column::Str("project_id", rollups.keys().map(|key| key.2).collect()),
+        Column::Str("model", rollups.keys().map(|key| key.3).collect()),
         Column::Int("shard", rollups.keys().map(|key| key.4).collect()),
     ];
     add_rows(tx, &ROLLUPS, keys, &rollups.values().collect::<Vec<_>>()).await?;
     let keys = vec![
         Column::Int("hour", counts.keys().map(|key| key.0).collect()),
-        Column::Text("user_id", counts.keys().map(|key| key.1.to_owned()).collect()),
-        Column::Text("project_id", counts.keys().map(|key| key.2.to_owned()).collect()),
-        Column::Text("kind", counts.keys().map(|key| key.3.to_owned()).collect()),
-        Column::Text("key", counts.keys().map(|key| key.4.to_owned()).collect()),
+        Column::Str("user_id", counts.keys().map(|key| key.1).collect()),
+        Column::Str("project_id", counts.keys().map(|key| key.2).collect()),
+        Column::Str("kind", counts.keys().map(|key| key.3).collect()),
+        Column::Str("key", counts.keys().map(|key| key.4).collect()),
         Column::Int("shard", counts.keys().map(|key| key.5).collect()),
     ];
     add_rows(tx, &ROLLUP_COUNTS, keys, &counts.values().collect::<Vec<_>>()).await
@@ -315,7 +315,7 @@ pub(crate) async fn add_rollups(tx: &ScopedTx, parts: &[RollupPart]) -> Result<(
 async fn add_rows<Row>(
     tx: &ScopedTx,
     sums: &Sums<Row>,
-    mut columns: Vec<Column>,
+    mut columns: Vec<Column<'_>>,
     rows: &[&Row],
 ) -> Result<(), DbError> {
     let column =
