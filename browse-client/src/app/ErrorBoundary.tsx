@@ -12,7 +12,7 @@ export function useFetchKey(): number {
   return use(FetchKey);
 }
 
-type Props = { children: ReactNode; what: string; generation: number };
+type Props = { children: ReactNode; what: string; generation: number; fallback: ReactNode };
 type State = { error: unknown; attempt: number; generation: number };
 
 class Boundary extends Component<Props, State> {
@@ -31,6 +31,7 @@ class Boundary extends Component<Props, State> {
   override render() {
     if (this.state.error === null)
       return <FetchKey value={this.state.attempt}>{this.props.children}</FetchKey>;
+    if (this.props.fallback !== undefined) return this.props.fallback;
     return (
       <ErrorState
         what={this.props.what}
@@ -41,11 +42,22 @@ class Boundary extends Component<Props, State> {
   }
 }
 
-/** `what` completes the sentence "… could not be loaded". Give it a `key` that differs between pages. */
-export function ErrorBoundary({ children, what }: { children: ReactNode; what: string }) {
+/**
+ * `what` completes the sentence "… could not be loaded". Where there is no place for that, `fallback` is shown instead.
+ * Give it a `key` that differs between pages.
+ */
+export function ErrorBoundary({
+  children,
+  what,
+  fallback,
+}: {
+  children: ReactNode;
+  what: string;
+  fallback?: ReactNode;
+}) {
   const { generation } = useConnection();
   return (
-    <Boundary what={what} generation={generation}>
+    <Boundary what={what} generation={generation} fallback={fallback}>
       {children}
     </Boundary>
   );

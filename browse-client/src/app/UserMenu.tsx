@@ -15,7 +15,7 @@ import { graphql, useLazyLoadQuery, useMutation } from "react-relay";
 import { CheckIcon } from "../ui/icons.tsx";
 import type { UserMenuQuery } from "./__generated__/UserMenuQuery.graphql.ts";
 import type { UserMenuSwitchMutation } from "./__generated__/UserMenuSwitchMutation.graphql.ts";
-import { ErrorBoundary } from "./ErrorBoundary.tsx";
+import { ErrorBoundary, useFetchKey } from "./ErrorBoundary.tsx";
 import { useMode } from "./server.ts";
 import { setTheme, type Theme, useTheme } from "./theme.ts";
 
@@ -27,11 +27,11 @@ const THEMES: readonly [Theme, string][] = [
 
 export function UserMenu() {
   return (
-    <Suspense fallback={<span className="avatar" aria-hidden="true" />}>
-      <ErrorBoundary what="Your name">
+    <ErrorBoundary what="Your name" fallback={<span className="avatar" aria-hidden="true" />}>
+      <Suspense fallback={<span className="avatar" aria-hidden="true" />}>
         <Loaded />
-      </ErrorBoundary>
-    </Suspense>
+      </Suspense>
+    </ErrorBoundary>
   );
 }
 
@@ -55,6 +55,7 @@ function Loaded() {
       }
     `,
     {},
+    { fetchKey: useFetchKey() },
   );
   const theme = useTheme();
   const mode = useMode();
@@ -84,7 +85,7 @@ function Loaded() {
         headers: { "Content-Type": "application/json" },
       });
       if (!response.ok) throw new Error(`the server answered ${response.status}`);
-      location.assign("/auth/signed-out");
+      location.assign("/auth/sign-in?signed_out=1");
     } catch (error) {
       setFailure(`You could not be signed out: ${error instanceof Error ? error.message : error}.`);
     }

@@ -8,13 +8,15 @@ import type { GraphQLSubscriptionConfig } from "relay-runtime";
 import type { liveSubscription } from "./__generated__/liveSubscription.graphql.ts";
 import { connectionEvents } from "./connection.ts";
 
-const listeners = new Set<() => void>();
+type Action = "created" | "updated" | "deleted";
+
+const listeners = new Set<(action: Action) => void>();
 
 /** Calls `changed` when a session of the team was added, changed or deleted. */
-export function useSessionChanges(changed: () => void): void {
+export function useSessionChanges(changed: (action: Action) => void): void {
   const run = useEffectEvent(changed);
   useEffect(() => {
-    const listener = () => run();
+    const listener = (action: Action) => run(action);
     listeners.add(listener);
     return () => {
       listeners.delete(listener);
@@ -38,7 +40,8 @@ export function LiveUpdates() {
         onNext: (response) => {
           const update = response?.memoryUpdated;
           if (update?.action === "resync") connectionEvents.missed();
-          else if (update?.type === "SESSION") for (const listener of listeners) listener();
+          else if (update?.type === "SESSION")
+            for (const listener of listeners) listener(update.action as Action);
         },
         // The connection state shows what became of the socket.
         onError: () => connectionEvents.lost(),

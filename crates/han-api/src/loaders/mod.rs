@@ -17,7 +17,7 @@ use crate::error::{ApiError, Result};
 use crate::reads::Reads;
 
 pub(crate) use by_session::{
-    CountsOf, HookResultsOf, HookStatsOf, HooksOf, NativeTasksOf, SentimentsOf, TasksOf, TodoCountsOf,
+    CountsOf, HookResultsOf, HookStatsOf, HooksOf, NativeTasksOf, OriginOf, SentimentsOf, TasksOf, TodoCountsOf,
     TodosOf, UsageOf,
 };
 pub(crate) use pages::{FileChangesOf, MessageCountOf, MessagesOf};

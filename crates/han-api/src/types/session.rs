@@ -19,7 +19,7 @@ use crate::context::{Op, prices};
 use crate::error::{self, ApiError, Result};
 use crate::filters::{Conditions as _, MessageFilter};
 use crate::loaders::{
-    CountsOf, FileChangesOf, HookStatsOf, Loaders, MessageCountOf, MessagesOf, NativeTasksOf, SentimentsOf,
+    CountsOf, FileChangesOf, HookStatsOf, Loaders, MessageCountOf, MessagesOf, NativeTasksOf, OriginOf, SentimentsOf,
     SessionOf, TasksOf, TodoCountsOf, TodosOf, UsageOf,
 };
 use crate::optional_id::OptionalId;
@@ -421,6 +421,30 @@ impl Session {
     /// The number of changes that tools made to files.
     async fn file_change_count(&self) -> Result<i64> {
         Ok(self.load_of(CountsOf).await?.unwrap_or_default().file_changes)
+    }
+
+    /// The number of lines that tools added to files.
+    async fn lines_added(&self) -> Result<i64> {
+        Ok(self.load_of(CountsOf).await?.unwrap_or_default().lines_added)
+    }
+
+    /// The number of lines that tools removed from files.
+    async fn lines_removed(&self) -> Result<i64> {
+        Ok(self.load_of(CountsOf).await?.unwrap_or_default().lines_removed)
+    }
+
+    /// The models that answered in it, those with most answers first. Answers that name no model are left out.
+    async fn models(&self) -> Result<Vec<String>> {
+        let usage = self.load_of(UsageOf).await?.unwrap_or_default();
+        let mut named: Vec<_> = usage.iter().filter(|of| !of.model.is_empty()).collect();
+        named.sort_by_key(|of| std::cmp::Reverse(of.responses));
+        Ok(named.into_iter().map(|of| of.model.clone()).collect())
+    }
+
+    /// The raw id of the session that it is a fork or a continuation of: the one in which the first answer that it repeats
+    /// was written. Null for a session that repeats no answer of another one.
+    async fn fork_of(&self) -> Result<Option<String>> {
+        self.load_of(OriginOf).await
     }
 
     /// Totals of its hooks; null if no hook has ended.
