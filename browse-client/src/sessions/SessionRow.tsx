@@ -89,6 +89,7 @@ export function SessionRow({
     else onOpen(path);
   };
   return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: the link in the first cell is for the keyboard
     <div className="cells" role="presentation" onClick={open} data-fork={isFork || undefined}>
       {follows && <Follow id={data.id} />}
       <div role="cell" className="cell-main">
