@@ -147,6 +147,12 @@ function Options({ label, options, onChoose }: OptionsProps & { label: string; o
   );
 }
 
+/** Where a directory is: what distinguishes projects of one name. */
+function parentOf(path: string): string {
+  const parents = path.split("/").slice(0, -1);
+  return parents.length > 3 ? `…/${parents.slice(-2).join("/")}` : parents.join("/");
+}
+
 /** The raw ids and names of the team's members. */
 function useMembers(): Option[] {
   const { activeTeam } = useLazyLoadQuery<FilterMenuTeamQuery>(
@@ -197,7 +203,11 @@ function useProjects(kind: "project" | "repo"): Option[] {
     {},
   );
   if (kind === "repo") return repos.map(({ repoId, name }) => ({ id: repoId, label: name }));
-  return projects.map(({ projectId, name, path }) => ({ id: projectId, label: name || path, detail: path }));
+  return projects.map(({ projectId, name, path }) => ({
+    id: projectId,
+    label: name || path,
+    detail: parentOf(path),
+  }));
 }
 
 function Members({ onChoose }: OptionsProps) {

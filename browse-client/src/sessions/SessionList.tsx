@@ -170,13 +170,24 @@ export function SessionList({
     scroller.current?.scrollTo({ top: 0 });
   }, [edges.length, filter, refetch, rows]);
 
+  // Until the user looks at a list that began empty, its rows may move: the first push fills it.
+  const fills = useRef(sessions.length === 0);
+  useEffect(() => {
+    const looks = ({ target }: Event) => {
+      if (scroller.current?.contains(target as Node)) fills.current = false;
+    };
+    const events = ["pointermove", "focusin", "wheel"] as const;
+    for (const event of events) document.addEventListener(event, looks, { passive: true });
+    return () => {
+      for (const event of events) document.removeEventListener(event, looks);
+    };
+  }, []);
   const gathering = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   useEffect(() => () => clearTimeout(gathering.current), []);
   useSessionChanges((action) => {
     if (action === "updated" && totalCount > 0) return;
     clearTimeout(gathering.current);
-    // A list without rows has nothing that could move.
-    gathering.current = setTimeout(sessions.length === 0 ? refresh : look, GATHER_MS);
+    gathering.current = setTimeout(sessions.length === 0 || fills.current ? refresh : look, GATHER_MS);
   });
 
   const refreshVisible = useEffectEvent(() => {

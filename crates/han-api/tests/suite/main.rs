@@ -12,6 +12,7 @@ mod contract;
 mod corpus;
 mod documents;
 mod figures;
+mod forks;
 mod late_results;
 mod live;
 mod live_work;

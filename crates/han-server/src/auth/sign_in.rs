@@ -16,7 +16,7 @@ use crate::state::AppState;
 /// The path of the page.
 pub(crate) const PATH: &str = "/auth/sign-in";
 
-const SIGN_IN: &str = "Sign in to Han Teams";
+const SIGN_IN: &str = "Sign in";
 const SIGNED_OUT: &str = "You are signed out";
 
 #[derive(Deserialize)]
