@@ -113,10 +113,16 @@ for (const database of databases) {
     /** Checks the rules in both themes, and takes a screenshot in each theme and width. */
     async function inspect(page: Page, name: string): Promise<void> {
       const found: string[] = [];
+      // Browsers draw the tab in front only.
+      await page.bringToFront();
       for (const colorScheme of ["light", "dark"] as const) {
         await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
         for (const [width, viewport] of Object.entries({ wide: WIDE, phone: PHONE })) {
           await page.setViewportSize(viewport);
+          // The page is drawn in the new theme and size once a frame has passed.
+          await page.evaluate(
+            () => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))),
+          );
           const path = resolve(artifacts, `${name}-${colorScheme}-${width}-${database}.png`);
           await page.screenshot({ path });
           found.push(
@@ -433,6 +439,61 @@ for (const database of databases) {
       await page.reload();
       await row(page, "Cool the cellar").waitFor();
       assert.notEqual(await background(), light);
+    });
+
+    browserTest("the menu switches to another team, whose list is its own", async (open) => {
+      await server.command(
+        "key",
+        "create",
+        "--user",
+        "ana",
+        "--team",
+        "vineyard",
+        "--create",
+        "--name",
+        "tests",
+      );
+      const { page } = await openList(open);
+      await row(page, "Cool the cellar").waitFor();
+      for (const [team, shows] of [
+        ["vineyard", page.getByText("The sessions of vineyard appear here")],
+        ["orchard", row(page, "Cool the cellar")],
+      ] as const) {
+        await page.getByRole("button", { name: "Menu of ana" }).click();
+        await page.getByRole("menuitemradio", { name: team }).click();
+        await shows.waitFor();
+      }
+    });
+
+    test("a user without a team sees how to join one", async () => {
+      await server.command(
+        "key",
+        "create",
+        "--user",
+        "bob",
+        "--team",
+        "orchard",
+        "--create",
+        "--name",
+        "tests",
+      );
+      const bobs = await browser.newContext({ viewport: WIDE });
+      await Tab.signIn(bobs, await server.loginLink("bob"));
+      const ask = async (query: string) => {
+        const response = await bobs.request.post(`${server.url}/graphql`, {
+          headers: { Origin: server.url },
+          data: { query },
+        });
+        return (await response.json()).data;
+      };
+      const { activeTeam } = await ask("{ activeTeam { id } }");
+      await ask(`mutation { leaveTeam(teamId: "${activeTeam.id}") }`);
+      const { page, errors } = await Tab.open(bobs, server.url);
+      await page.getByRole("heading", { name: "You are in no team yet" }).waitFor();
+      await inspect(page, "no-team");
+      assert.equal(await page.getByText("Offline").count(), 0);
+      assert.deepEqual(errors, []);
+      await bobs.close();
     });
 
     browserTest("signing out ends the session everywhere", async (open) => {

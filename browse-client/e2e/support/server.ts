@@ -154,9 +154,9 @@ export class Server {
     return stdout;
   }
 
-  /** A link that signs `ana` in once. */
-  async loginLink(): Promise<string> {
-    const printed = await this.command("login-link", "--user", "ana");
+  /** A link that signs a user in once. */
+  async loginLink(user = "ana"): Promise<string> {
+    const printed = await this.command("login-link", "--user", user);
     const link = printed.match(/https?:\/\/\S+/)?.[0];
     if (!link) throw new Error(`no link in: ${printed}`);
     return link;

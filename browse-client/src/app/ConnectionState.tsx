@@ -4,7 +4,6 @@ import { time } from "../ui/format.ts";
 import { useConnection } from "./connection.ts";
 
 const LABELS = {
-  connecting: "Connecting",
   live: "Live",
   reconnecting: "Reconnecting",
   offline: "Offline",
@@ -12,7 +11,6 @@ const LABELS = {
 };
 
 const TITLES = {
-  connecting: "The connection for live data is being opened.",
   live: "New data appears as it arrives.",
   reconnecting: "The connection was lost just now. It is being opened again.",
   offline: "The server cannot be reached. The page tries again every few seconds.",
@@ -21,6 +19,7 @@ const TITLES = {
 
 export function ConnectionState() {
   const { state, since } = useConnection();
+  if (state === "idle") return null;
   return (
     <span className="connection" data-state={state} title={TITLES[state]} role="status">
       <span className="dot" aria-hidden="true" />
@@ -37,7 +36,7 @@ export function StaleNotice() {
   const { state, since } = useConnection();
   if (state !== "offline" || !since) return null;
   return (
-    <p className="notice" data-tone="amber">
+    <p className="notice stale" data-tone="amber" role="status">
       The server cannot be reached. You see the data of {time(since)}; it is brought up to date as soon as the
       server answers. Pages that you have opened before still work.
     </p>

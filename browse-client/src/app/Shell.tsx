@@ -51,18 +51,19 @@ export function Shell() {
         </NavLink>
       </nav>
       <main id="page" className="page" tabIndex={-1}>
-        <StaleNotice />
         <ErrorBoundary key={pathname} what="This page">
           {state === "ended" ? (
             <SignInAgain />
           ) : (
             <Suspense fallback={null}>
-              <LiveUpdates />
               <Outlet />
             </Suspense>
           )}
         </ErrorBoundary>
       </main>
+      <StaleNotice />
+      {/* Outside of the pages, so that the socket stays open between them. */}
+      <LiveUpdates />
     </div>
   );
 }

@@ -4,9 +4,11 @@
 import { useEffect, useEffectEvent, useSyncExternalStore } from "react";
 
 export type Connection = {
-  /** `live`: data arrives. `reconnecting`: the connection was lost just now. `offline`: it has been lost for longer.
-   * `ended`: the server no longer accepts this sign-in. */
-  state: "connecting" | "live" | "reconnecting" | "offline" | "ended";
+  /**
+   * `idle`: the page has subscribed to nothing. `live`: data arrives. `reconnecting`: the connection was lost just now.
+   * `offline`: it has been lost for longer. `ended`: the server no longer accepts this sign-in.
+   */
+  state: "idle" | "live" | "reconnecting" | "offline" | "ended";
   /** When the last data could have arrived; null while live. */
   since: Date | null;
   /** Grows each time that events may have been missed: what is shown must be fetched again. */
@@ -16,7 +18,7 @@ export type Connection = {
 /** A break that is shorter than this is not worth a notice. */
 const OFFLINE_AFTER_MS = 5_000;
 
-let connection: Connection = { state: "connecting", since: null, generation: 0 };
+let connection: Connection = { state: "idle", since: null, generation: 0 };
 let timer: ReturnType<typeof setTimeout> | undefined;
 const listeners = new Set<() => void>();
 
@@ -30,6 +32,11 @@ export const connectionEvents = {
   opened(again: boolean): void {
     clearTimeout(timer);
     set({ state: "live", since: null, generation: connection.generation + (again ? 1 : 0) });
+  },
+  /** The page closed the socket, because it has no subscription. */
+  closed(): void {
+    clearTimeout(timer);
+    if (connection.state !== "ended") set({ state: "idle", since: null });
   },
   lost(): void {
     if (connection.state === "reconnecting" || connection.state === "offline") return;

@@ -22,6 +22,9 @@ const PATH = "/graphql";
 const KEEP_ALIVE_MS = 10_000;
 const PONG_TIMEOUT_MS = 5_000;
 
+/** The code with which this page closes the socket after its last subscription (RFC 6455, section 7.4.1). */
+const NORMAL_CLOSURE = 1000;
+
 /** The longest pause between two attempts to connect. */
 const MAX_PAUSE_MS = 10_000;
 
@@ -95,6 +98,7 @@ function openSocket(): Client {
       closed: (event) => {
         clearTimeout(unanswered);
         const { code } = event as CloseEvent;
+        if (code === NORMAL_CLOSURE) return connectionEvents.closed();
         // An accepted socket is closed as forbidden when the membership changed: the next one has the new rights.
         const refused = code === CloseCode.Forbidden && !accepted;
         if (code === CloseCode.Unauthorized || refused) connectionEvents.ended();

@@ -43,8 +43,8 @@ export function LiveUpdates() {
           else if (update?.type === "SESSION")
             for (const listener of listeners) listener(update.action as Action);
         },
-        // The connection state shows what became of the socket.
-        onError: () => connectionEvents.lost(),
+        // environment.ts reports what became of the socket. A user without a team may not subscribe.
+        onError: () => {},
       }),
       [],
     ),

@@ -32,7 +32,7 @@ export function FirstSession() {
           Ask an admin of a team for an invite, and open its link in this browser. On a server of your own,
           create a team with
         </p>
-        <Command text="han-server key create --user NAME --team TEAM" />
+        <Command text="han-server key create --create --user NAME --team TEAM" />
       </Empty>
     );
   }

@@ -281,7 +281,7 @@ export function SessionList({
     return hasFilters(filters) ? <NothingMatches filters={filters} /> : <FirstSession />;
   }
   return (
-    <>
+    <div className="list-frame">
       <div className="list-status" role="status">
         {waiting > 0 && (
           <Button look="primary" small onPress={refresh}>
@@ -332,7 +332,7 @@ export function SessionList({
             : `${number(sessions.length)} ${sessions.length === 1 ? "session" : "sessions"}`}
         </p>
       </div>
-    </>
+    </div>
   );
 }
 

@@ -148,7 +148,7 @@ export function SessionRow({
         )}
       </div>
       <div role="cell" className="number cell-tokens" title={tokens(data)}>
-        {compact(total(data))}
+        {total(data) === 0 ? <span className="none">0</span> : compact(total(data))}
       </div>
       <div role="cell" className="number cell-cost">
         <Cost session={data} />

@@ -48,7 +48,7 @@ function Sessions({ search }: { search: string }) {
       }
     `,
     { first: rows, filter },
-    { fetchKey: useFetchKey(), fetchPolicy: isBack ? "store-or-network" : "network-only" },
+    { fetchKey: useFetchKey(), fetchPolicy: isBack ? "store-or-network" : "store-and-network" },
   );
   return <SessionList key={search} query={query} filters={filters} filter={filter} rows={rows} />;
 }
