@@ -202,6 +202,34 @@ for (const database of databases) {
       await button.waitFor({ state: "detached" });
     });
 
+    browserTest(
+      "a session that becomes active again keeps its place until the list is refreshed",
+      async (open) => {
+        const past = new Date(Date.now() - 3 * 86_400_000).toISOString();
+        const session = new GrowingSession(server);
+        await session.push([{ ...prompt("Graft the old tree"), timestamp: past }]);
+        const tab = await openList(open);
+        const { page } = tab;
+        const grafted = row(page, "Graft the old tree");
+        await grafted.waitFor();
+        await tab.subscribed(["nodeUpdated"]);
+        await page.locator(".row").first().hover();
+        const lines = () => page.locator(".row .line-1 > a:first-child, .day-row h2").allInnerTexts();
+        const before = await lines();
+        assert.equal(before.at(-1), "Graft the old tree");
+        assert.equal(before.filter((line) => line === "Today").length, 1);
+        await session.push([prompt("Graft it again")]);
+        await grafted.locator(".cell-turns", { hasText: "2" }).waitFor();
+        await grafted.getByTitle("Active now").waitFor();
+        assert.deepEqual(await lines(), before);
+        await page.keyboard.press("r");
+        await page.waitForFunction(() =>
+          document.querySelector(".row .line-1 > a")?.textContent?.startsWith("Graft the old tree"),
+        );
+        assert.deepEqual((await lines()).slice(0, 2), ["Today", "Graft the old tree"]);
+      },
+    );
+
     browserTest("filters are in the URL, and back removes them", async (open) => {
       const samples = await recentSamples();
       await server.push(samples);

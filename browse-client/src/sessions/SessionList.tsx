@@ -20,7 +20,7 @@ import type { SessionListPaginationQuery } from "./__generated__/SessionListPagi
 import type { SessionListRowsQuery } from "./__generated__/SessionListRowsQuery.graphql.ts";
 import type { SessionFilter } from "./__generated__/SessionsPageQuery.graphql.ts";
 import { FirstSession, NothingMatches } from "./EmptyList.tsx";
-import { type Filters, hasFilters, hasPageFilters, meets } from "./filters.ts";
+import { type Filters, hasFilters, meets } from "./filters.ts";
 import { Columns, SessionRow } from "./SessionRow.tsx";
 
 type Session = SessionList_query$data["sessions"]["edges"][number]["node"];
@@ -96,6 +96,8 @@ export function SessionList({
   const [isRefreshing, startRefreshing] = useTransition();
   const [open, setOpen] = useState<ReadonlySet<string>>(() => left.get(place)?.open ?? new Set());
   const [waiting, setWaiting] = useState(0);
+  /** Whether the next page could not be loaded. It is not tried again by itself. */
+  const [hasFailed, setHasFailed] = useState(false);
   const scroller = useRef<HTMLDivElement>(null);
 
   const { edges, totalCount } = data.sessions;
@@ -105,9 +107,12 @@ export function SessionList({
   );
   const today = dayKey(now);
   // `today` is all that matters of the time: the headings change at midnight only.
+  // A session that becomes active again keeps its place and its day until the list is fetched again.
+  const [order, setOrder] = useState(0);
+  const days = useMemo(() => new Map<string, string>(), [order]);
   const items = useMemo(
-    () => arrange(sessions, open, new Date(`${today}T12:00:00`)),
-    [sessions, open, today],
+    () => arrange(sessions, open, days, new Date(`${today}T12:00:00`)),
+    [sessions, open, days, today],
   );
 
   const virtualizer = useVirtualizer({
@@ -164,7 +169,10 @@ export function SessionList({
   const refresh = useCallback(() => {
     const first = Math.min(MAX_ROWS, Math.max(rows, edges.length));
     startRefreshing(() => {
-      refetch({ first, filter }, { fetchPolicy: "network-only" });
+      refetch(
+        { first, filter },
+        { fetchPolicy: "network-only", onComplete: () => setOrder((order) => order + 1) },
+      );
     });
     setWaiting(0);
     scroller.current?.scrollTo({ top: 0 });
@@ -215,6 +223,7 @@ export function SessionList({
     ).subscribe({ error: () => {} });
   });
   useCatchUp(() => {
+    setHasFailed(false);
     if (sessions.length === 0) refresh();
     else {
       look();
@@ -233,9 +242,10 @@ export function SessionList({
   // The next page, when the end comes into sight, or when filters of the page leave too few rows.
   const lastVisible = visible.at(-1)?.index ?? 0;
   const wantsMore = lastVisible >= items.length - 20;
+  const loads = hasNext && wantsMore && !hasFailed && !isLoadingNext && !isRefreshing;
   useEffect(() => {
-    if (hasNext && wantsMore && !isLoadingNext && !isRefreshing) loadNext(rows);
-  }, [hasNext, wantsMore, isLoadingNext, isRefreshing, loadNext, rows]);
+    if (loads) loadNext(rows, { onComplete: (error) => setHasFailed(error !== null) });
+  }, [loads, loadNext, rows]);
 
   const focusRow = (step: 1 | -1) => {
     const rowOf = (element: Element | null) =>
@@ -325,19 +335,36 @@ export function SessionList({
           </div>
         </div>
         <p className="list-end" role="status">
-          {hasNext
-            ? hasPageFilters(filters)
-              ? `${number(sessions.length)} found in ${number(edges.length)} of ${number(totalCount)} sessions`
-              : "Loading more sessions"
-            : `${number(sessions.length)} ${sessions.length === 1 ? "session" : "sessions"}`}
+          {hasFailed ? (
+            <Button small onPress={() => setHasFailed(false)}>
+              More sessions could not be loaded. Try again
+            </Button>
+          ) : (
+            progress(sessions.length, edges.length, totalCount, hasNext)
+          )}
         </p>
       </div>
     </div>
   );
 }
 
-/** Puts forks under their origin, as far as both are loaded, and a heading before each day. */
-function arrange(sessions: readonly Session[], open: ReadonlySet<string>, now: Date): Item[] {
+/** What the end of the list says: how many sessions it has, or how far the page has compared them with its filters. */
+function progress(found: number, loaded: number, total: number, hasNext: boolean): string {
+  if (!hasNext) return `${number(found)} ${found === 1 ? "session" : "sessions"}`;
+  if (found === loaded) return "Loading more sessions";
+  return `${number(found)} found in ${number(loaded)} of ${number(total)} sessions`;
+}
+
+/**
+ * Puts forks under their origin, as far as both are loaded, and a heading before each day. `days` has the days of sessions
+ * that were arranged before, by id; it receives those of others.
+ */
+function arrange(
+  sessions: readonly Session[],
+  open: ReadonlySet<string>,
+  days: Map<string, string>,
+  now: Date,
+): Item[] {
   const byId = new Map(sessions.map((session) => [session.sessionId, session]));
   const originOf = (session: Session): Session => {
     const seen = new Set<string>();
@@ -359,9 +386,12 @@ function arrange(sessions: readonly Session[], open: ReadonlySet<string>, now: D
     if (!latest) continue;
     const origin = originOf(latest);
     const forks = members.filter((session) => session !== origin);
-    if (dayKey(latest.updatedAt) !== day) {
-      day = dayKey(latest.updatedAt);
-      items.push({ kind: "day", key: day, label: dayLabel(latest.updatedAt, now) });
+    const itsDay = days.get(latest.id) ?? dayKey(latest.updatedAt);
+    days.set(latest.id, itsDay);
+    // Days only go back. A later day in between means that the session became active after the list was fetched.
+    if (!day || itsDay < day) {
+      day = itsDay;
+      items.push({ kind: "day", key: day, label: dayLabel(`${day}T12:00:00`, now) });
     }
     items.push({ kind: "session", key: origin.id, session: origin, forks, isFork: origin.forkOf != null });
     if (!open.has(origin.id)) continue;
