@@ -4,7 +4,7 @@ import { useSyncExternalStore } from "react";
 
 const LOCALE = "en-GB";
 
-const whole = new Intl.NumberFormat(LOCALE);
+const integer = new Intl.NumberFormat(LOCALE);
 const short = new Intl.NumberFormat(LOCALE, { notation: "compact", maximumFractionDigits: 1 });
 const dollars = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD" });
 const exactDollars = new Intl.NumberFormat("en-US", {
@@ -36,7 +36,7 @@ const full = new Intl.DateTimeFormat(LOCALE, {
 
 /** `1,234`. */
 export function number(value: number): string {
-  return whole.format(value);
+  return integer.format(value);
 }
 
 /** `1.2K`, `3.4M`; show the exact value on hover. */
@@ -56,8 +56,9 @@ export function exactMoney(usd: number): string {
 
 /** `45 s`, `12 min`, `3 h 05 min`, `2 d 4 h`. */
 export function duration(seconds: number): string {
-  if (seconds < 60) return `${Math.max(0, Math.round(seconds))} s`;
-  const minutes = Math.round(seconds / 60);
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 60) return `${whole} s`;
+  const minutes = Math.round(whole / 60);
   if (minutes < 60) return `${minutes} min`;
   const hours = Math.floor(minutes / 60);
   if (hours < 24) return `${hours} h ${String(minutes % 60).padStart(2, "0")} min`;

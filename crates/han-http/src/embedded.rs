@@ -44,7 +44,8 @@ pub(crate) fn respond(path: &str, headers: &HeaderMap) -> Response {
     let Some(file) = find(name) else { return StatusCode::NOT_FOUND.into_response() };
     let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(file.metadata.sha256_hash()));
     let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    let is_known = known.flat_map(|tags| tags.split(',')).any(|one| one.trim().trim_start_matches("W/") == tag);
+    let is_known =
+        known.flat_map(|tags| tags.split(',')).any(|one| one.trim().trim_start_matches("W/") == tag);
     let mut response = if is_known {
         StatusCode::NOT_MODIFIED.into_response()
     } else if accepts_gzip(headers) {

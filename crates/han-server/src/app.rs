@@ -108,11 +108,12 @@ impl App {
         let origins = std::iter::once(public_url.origin())
             .chain(config.http.client_connect_origins.iter().map(String::as_str));
         let (found, what) = match &config.http.client_dir {
-            Some(dir) => (Client::load(dir, origins, client::API), format!("the dashboard in {}", dir.display())),
+            Some(dir) => {
+                (Client::load(dir, origins, client::API), format!("the dashboard in {}", dir.display()))
+            }
             None => (Client::embedded(origins, client::API), "the embedded dashboard".to_owned()),
         };
-        let client =
-            found.map_err(|error| AppError::Io { what: format!("{what} cannot be read"), error })?;
+        let client = found.map_err(|error| AppError::Io { what: format!("{what} cannot be read"), error })?;
         let github = match &config.github {
             Some(app) => Some(Github::new(app.clone(), oauth::redirect_uri(&public_url))?),
             None => None,

@@ -19,8 +19,8 @@ use crate::context::{Op, prices};
 use crate::error::{self, ApiError, Result};
 use crate::filters::{Conditions as _, MessageFilter};
 use crate::loaders::{
-    CountsOf, FileChangesOf, HookStatsOf, Loaders, MessageCountOf, MessagesOf, NativeTasksOf, OriginOf, SentimentsOf,
-    SessionOf, TasksOf, TodoCountsOf, TodosOf, UsageOf,
+    CountsOf, FileChangesOf, HookStatsOf, Loaders, MessageCountOf, MessagesOf, NativeTasksOf, OriginOf,
+    SentimentsOf, SessionOf, TasksOf, TodoCountsOf, TodosOf, UsageOf,
 };
 use crate::optional_id::OptionalId;
 use crate::types::file_change::{FileChangeConnection, FileChangeEdge};

@@ -174,7 +174,10 @@ async fn embedded_files_are_sent_as_the_client_accepts_them() {
 #[tokio::test]
 async fn an_embedded_file_that_the_client_has_is_not_sent_again() {
     let (_, headers, _) = ask_embedded("/icon.svg", "accept", "*/*").await;
-    assert_eq!((caching(&headers), &headers[header::CONTENT_TYPE]), ("no-cache", &"image/svg+xml".parse().unwrap()));
+    assert_eq!(
+        (caching(&headers), &headers[header::CONTENT_TYPE]),
+        ("no-cache", &"image/svg+xml".parse().unwrap())
+    );
     let tag = headers[header::ETAG].to_str().unwrap();
     for (known, status) in [
         (tag.to_owned(), StatusCode::NOT_MODIFIED),

@@ -67,7 +67,9 @@ pub(crate) async fn accept(
         }
         Err(problem) => return Err(problem),
     };
-    let (status, (title, message)) = match invites::accept(&state.db, state.config.plans, &actor, &code).await? {
+    let (status, (title, message)) = match invites::accept(&state.db, state.config.plans, &actor, &code)
+        .await?
+    {
         Accepted::Done(team) | Accepted::AlreadyMember(team) => {
             tracing::info!(team = %team.id, user = %actor.user_id, "an invite was accepted");
             let resolved = memberships::scope_in(&state.db, &actor, &team.id).await?;
@@ -97,7 +99,10 @@ pub(crate) async fn accept(
         ),
         Accepted::Locked(_) => (
             StatusCode::TOO_MANY_REQUESTS,
-            ("Too many attempts", "<p>You have opened too many invalid invites. Try again in 15 minutes.</p>"),
+            (
+                "Too many attempts",
+                "<p>You have opened too many invalid invites. Try again in 15 minutes.</p>",
+            ),
         ),
     };
     Ok(html(status, title, message))
