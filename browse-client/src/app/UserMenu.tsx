@@ -97,10 +97,13 @@ function Loaded() {
           {failure}
         </span>
       )}
-      {activeTeam && <span className="team-name truncate">{activeTeam.name}</span>}
       <MenuTrigger>
-        <AriaButton className="avatar" aria-label={`Menu of ${name}`}>
-          {name.charAt(0).toUpperCase()}
+        <AriaButton className="user">
+          {activeTeam && <span className="team-name truncate">{activeTeam.name}</span>}
+          <span className="avatar" aria-hidden="true">
+            {name.charAt(0).toUpperCase()}
+          </span>
+          <span className="visually-hidden">Menu of {name}</span>
         </AriaButton>
         <Popover className="popover" placement="bottom end" offset={6}>
           <Menu className="menu" aria-label={`Menu of ${name}`}>

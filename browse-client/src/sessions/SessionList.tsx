@@ -28,7 +28,7 @@ type Session = SessionList_query$data["sessions"]["edges"][number]["node"];
 /** A line of the list: the heading of a day, or a session. */
 type Item =
   | { kind: "day"; key: string; label: string }
-  | { kind: "session"; key: string; session: Session; forks: readonly Session[]; isFork: boolean };
+  | { kind: "session"; key: string; session: Session; forks: readonly Session[]; isFolded: boolean };
 
 const ROW_HEIGHT = 44;
 const DAY_HEIGHT = 36;
@@ -323,7 +323,8 @@ export function SessionList({
                     <SessionRow
                       session={item.session}
                       forks={item.forks.length}
-                      isFork={item.isFork}
+                      isFork={item.session.forkOf != null}
+                      isFolded={item.isFolded}
                       isOpen={open.has(item.session.id)}
                       onToggle={() => toggle(item.session.id)}
                       onOpen={(path) => navigate(path)}
@@ -393,10 +394,10 @@ function arrange(
       day = itsDay;
       items.push({ kind: "day", key: day, label: dayLabel(`${day}T12:00:00`, now) });
     }
-    items.push({ kind: "session", key: origin.id, session: origin, forks, isFork: origin.forkOf != null });
+    items.push({ kind: "session", key: origin.id, session: origin, forks, isFolded: false });
     if (!open.has(origin.id)) continue;
     for (const fork of forks) {
-      items.push({ kind: "session", key: fork.id, session: fork, forks: [], isFork: true });
+      items.push({ kind: "session", key: fork.id, session: fork, forks: [], isFolded: true });
     }
   }
   return items;

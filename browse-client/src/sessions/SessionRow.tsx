@@ -26,6 +26,7 @@ export function SessionRow({
   session,
   forks,
   isFork,
+  isFolded,
   isOpen,
   onToggle,
   onOpen,
@@ -34,6 +35,8 @@ export function SessionRow({
   /** The number of sessions that are folded under it. */
   forks: number;
   isFork: boolean;
+  /** Whether it is below the session that it is folded under. */
+  isFolded: boolean;
   isOpen: boolean;
   onToggle: () => void;
   onOpen: (path: string) => void;
@@ -90,7 +93,7 @@ export function SessionRow({
   };
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: the link in the first cell is for the keyboard
-    <div className="cells" role="presentation" onClick={open} data-fork={isFork || undefined}>
+    <div className="cells" role="presentation" onClick={open} data-folded={isFolded || undefined}>
       {follows && <Follow id={data.id} />}
       <div role="cell" className="cell-main">
         <span className="live" data-live={isLive || undefined} title={isLive ? "Active now" : undefined}>
