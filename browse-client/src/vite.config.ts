@@ -6,6 +6,9 @@ import { defineConfig } from "vite";
 
 const server = process.env.HAN_URL ?? "http://127.0.0.1:8787";
 
+/** The server accepts requests with its cookie from its own origin only. */
+const proxy = { target: server, headers: { origin: new URL(server).origin } };
+
 export default defineConfig({
   root: import.meta.dirname,
   plugins: [babel({ include: /\/src\/.*\.tsx?$/, plugins: [["relay", { eagerEsModules: true }]] })],
@@ -31,12 +34,9 @@ export default defineConfig({
       },
     },
   },
+  // The same host as the server's, so that the browser sends its cookie here, too.
   server: {
-    proxy: {
-      "/graphql": { target: server, ws: true },
-      "/health": server,
-      "/auth": server,
-      "/api": server,
-    },
+    host: new URL(server).hostname,
+    proxy: { "/graphql": { ...proxy, ws: true }, "/health": proxy, "/auth": proxy },
   },
 });
