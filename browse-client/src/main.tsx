@@ -13,12 +13,14 @@ import { BrowserRouter } from "react-router";
 import { App } from "./app/App.tsx";
 import { createEnvironment } from "./app/environment.ts";
 import { listenToKeyboard } from "./app/keyboard.ts";
+import { loadOtherPages } from "./app/pages.ts";
 import { askServer } from "./app/server.ts";
 import { applyTheme } from "./app/theme.ts";
 
 applyTheme();
 listenToKeyboard();
 void askServer();
+loadOtherPages();
 
 const root = document.getElementById("root");
 if (root) {

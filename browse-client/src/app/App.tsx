@@ -1,15 +1,10 @@
-// The routes. Pages that are not needed at first are loaded when they are opened.
+// The routes.
 
-import { lazy } from "react";
 import { Navigate, Route, Routes } from "react-router";
 
 import { NotFound } from "./NotFound.tsx";
+import { MessageLink, SearchPage, SessionPage, SessionsPage } from "./pages.ts";
 import { Shell } from "./Shell.tsx";
-
-const SessionsPage = lazy(() => import("../sessions/SessionsPage.tsx"));
-const SessionPage = lazy(() => import("../session/SessionPage.tsx"));
-const SearchPage = lazy(() => import("../search/SearchPage.tsx"));
-const MessageLink = lazy(() => import("../messages/MessageLink.tsx"));
 
 export function App() {
   return (

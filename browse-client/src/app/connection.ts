@@ -61,6 +61,11 @@ function subscribe(listener: () => void): () => void {
   return () => listeners.delete(listener);
 }
 
+/** The state now, for decisions that should not follow it. */
+export function connectionState(): Connection["state"] {
+  return connection.state;
+}
+
 export function useConnection(): Connection {
   return useSyncExternalStore(subscribe, () => connection);
 }

@@ -22,6 +22,16 @@ export class RequestError extends Error {
   }
 }
 
+/** A page's script that could not be loaded. Browsers remember that, so only a new load of the application helps. */
+export class PageLoadError extends Error {
+  constructor(cause: unknown) {
+    super("A part of the dashboard could not be loaded. The server was updated, or it cannot be reached.", {
+      cause,
+    });
+    this.name = "PageLoadError";
+  }
+}
+
 type GraphQLError = { message: string; extensions?: { code?: string } };
 
 /** The error of a response of which nothing can be shown. */

@@ -7,6 +7,7 @@ import { graphql, useLazyLoadQuery } from "react-relay";
 import { useNavigationType, useSearchParams } from "react-router";
 
 import { useFetchKey } from "../app/ErrorBoundary.tsx";
+import { useFetchPolicy } from "../app/fetchPolicy.ts";
 import { useTitle } from "../app/title.ts";
 import type { SessionsPageQuery } from "./__generated__/SessionsPageQuery.graphql.ts";
 import { FilterBar } from "./FilterBar.tsx";
@@ -41,6 +42,7 @@ function Sessions({ search }: { search: string }) {
   const rows = hasPageFilters(filters) ? ROWS_TO_FILTER : ROWS;
   // After "back", the list is as it was left: all its rows, in their order. SessionList brings the values up to date.
   const isBack = useNavigationType() === "POP";
+  const policy = useFetchPolicy(search);
   const query = useLazyLoadQuery<SessionsPageQuery>(
     graphql`
       query SessionsPageQuery($first: Int!, $filter: SessionFilter) {
@@ -48,7 +50,7 @@ function Sessions({ search }: { search: string }) {
       }
     `,
     { first: rows, filter },
-    { fetchKey: useFetchKey(), fetchPolicy: isBack ? "store-or-network" : "store-and-network" },
+    { fetchKey: useFetchKey(), fetchPolicy: isBack ? "store-or-network" : policy },
   );
   return <SessionList key={search} query={query} filters={filters} filter={filter} rows={rows} />;
 }

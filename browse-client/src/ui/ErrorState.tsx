@@ -1,6 +1,6 @@
 // What failed, why, the id under which the server's log has more, and a button that tries again.
 
-import { RequestError } from "../app/errors.ts";
+import { PageLoadError, RequestError } from "../app/errors.ts";
 import { Button, ButtonLink } from "./Button.tsx";
 import { Empty } from "./Empty.tsx";
 
@@ -12,6 +12,18 @@ export function ErrorState({ what, error, onRetry }: { what: string; error: unkn
       <Empty title="You have no access to this">
         <p>{sentence(error.message)} An admin of your team can give you access.</p>
       </Empty>
+    );
+  }
+  if (error instanceof PageLoadError) {
+    return (
+      <div role="alert">
+        <Empty title={`${what} could not be loaded`}>
+          <p>{error.message}</p>
+          <p>
+            <Button onPress={() => location.reload()}>Load again</Button>
+          </p>
+        </Empty>
+      </div>
     );
   }
   return (
