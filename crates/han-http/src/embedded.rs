@@ -17,7 +17,6 @@ use crate::problem::Problem;
 
 #[derive(RustEmbed)]
 #[folder = "../../browse-client/dist"]
-#[include = "*.gz"]
 struct Dist;
 
 fn find(name: &str) -> Option<EmbeddedFile> {
