@@ -184,7 +184,7 @@ function SessionHits({ session, hits, text }: { session: Session; hits: readonly
   const [all, setAll] = useState(false);
   const shown = all ? hits : hits.slice(0, SHOWN);
   const hidden = hits.length - shown.length;
-  const title = session.summary?.split("\n").find((line) => line.trim()) ?? session.name;
+  const title = session.summary || session.name;
   return (
     <section className="session-hits" aria-label={title}>
       <header>

@@ -82,6 +82,8 @@ export function SessionRow({
     const timer = setTimeout(() => setFollows(true), FOLLOW_AFTER_MS);
     return () => clearTimeout(timer);
   }, []);
+  // The agent's short name is two or three random words.
+  const title = data.summary || data.name;
   const path = `/sessions/${encodeURIComponent(data.sessionId)}`;
   const isLive = now.getTime() - new Date(data.updatedAt).getTime() < LIVE_MS;
   // A click anywhere in the row opens it, as the link does. Text that is being selected, and controls, are left alone.
@@ -101,8 +103,8 @@ export function SessionRow({
         </span>
         <div className="lines">
           <div className="line-1">
-            <Link to={path} className="truncate" title={data.summary ?? data.name}>
-              {title(data)}
+            <Link to={path} className="truncate" title={title}>
+              {title}
             </Link>
             {forks > 0 && (
               <button type="button" className="forks" aria-expanded={isOpen} onClick={onToggle}>
@@ -191,12 +193,6 @@ function Follow({ id }: { id: string }) {
     ),
   );
   return null;
-}
-
-/** The first line of the summary says more than the agent's short name, which is two or three random words. */
-function title({ name, summary }: SessionRow_session$data): string {
-  const line = summary?.split("\n").find((line) => line.trim());
-  return line?.trim() || name;
 }
 
 /** `claude-opus-4-6` without the vendor's prefix and the date. */

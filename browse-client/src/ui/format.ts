@@ -135,6 +135,7 @@ export function useNow(): Date {
   return useSyncExternalStore(
     (watcher) => {
       watchers.add(watcher);
+      if (ticking === undefined) now = new Date();
       ticking ??= setInterval(() => {
         now = new Date();
         for (const one of watchers) one();
