@@ -130,24 +130,25 @@ let now = new Date();
 let ticking: ReturnType<typeof setInterval> | undefined;
 const watchers = new Set<() => void>();
 
+function watch(watcher: () => void): () => void {
+  watchers.add(watcher);
+  if (ticking === undefined) {
+    now = new Date();
+    ticking = setInterval(() => {
+      now = new Date();
+      for (const one of watchers) one();
+    }, TICK_MS);
+  }
+  return () => {
+    watchers.delete(watcher);
+    if (watchers.size === 0) {
+      clearInterval(ticking);
+      ticking = undefined;
+    }
+  };
+}
+
 /** The current time, which grows every 15 seconds: for texts such as `5 min`. */
 export function useNow(): Date {
-  return useSyncExternalStore(
-    (watcher) => {
-      watchers.add(watcher);
-      if (ticking === undefined) now = new Date();
-      ticking ??= setInterval(() => {
-        now = new Date();
-        for (const one of watchers) one();
-      }, TICK_MS);
-      return () => {
-        watchers.delete(watcher);
-        if (watchers.size === 0) {
-          clearInterval(ticking);
-          ticking = undefined;
-        }
-      };
-    },
-    () => now,
-  );
+  return useSyncExternalStore(watch, () => now);
 }
