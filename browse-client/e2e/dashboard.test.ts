@@ -8,7 +8,7 @@ import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import type { Browser, BrowserContext, Locator, Page } from "playwright-core";
+import type { Browser, BrowserContext, Locator, Page, WebSocketRoute } from "playwright-core";
 
 import { launch, pingOften, Tab } from "./support/browser.ts";
 import { databases, Server } from "./support/server.ts";
@@ -424,6 +424,28 @@ for (const database of databases) {
       await page.getByText("Live", { exact: true }).waitFor();
       await counted.locator(".cell-turns", { hasText: "2" }).waitFor();
       await page.getByRole("button", { name: "1 new" }).waitFor();
+    });
+
+    test("the page comes back after the server closed the socket of a suspended client", async () => {
+      const tab = await Tab.open(context, `${server.url}/auth/sign-in`);
+      const { page } = tab;
+      const sockets: WebSocketRoute[] = [];
+      await page.routeWebSocket(/graphql/, (socket) => {
+        sockets.push(socket);
+        socket.connectToServer();
+      });
+      await page.goto(`${server.url}/sessions`);
+      const live = page.getByText("Live", { exact: true });
+      await live.waitFor();
+      await row(page, "Cool the cellar").waitFor();
+      await page.locator(".row").first().hover();
+      await sockets[0]?.close({ code: 1008, reason: "too slow" });
+      await live.waitFor({ state: "detached" });
+      await new GrowingSession(server).push(turn("Wake up again"));
+      await live.waitFor();
+      await page.getByRole("button", { name: "1 new" }).waitFor();
+      assert.deepEqual(tab.errors, []);
+      await page.close();
     });
 
     browserTest("a failure names the request and can be tried again", async (open) => {

@@ -13,7 +13,7 @@ import {
   type SubscribeFunction,
 } from "relay-runtime";
 
-import { connectionEvents } from "./connection.ts";
+import { connectionEvents, connectionState } from "./connection.ts";
 import { codeOf, RequestError, requestError } from "./errors.ts";
 
 const PATH = "/graphql";
@@ -112,6 +112,7 @@ function subscribeWith(socket: Client): SubscribeFunction {
   return (request, variables) =>
     Observable.create<GraphQLResponse>((sink) => {
       let stop = () => {};
+      let stopped = false;
       // A subscription that fell behind ends with RESYNC: fetch again what is shown, and subscribe again.
       const start = () => {
         stop = socket.subscribe(
@@ -126,8 +127,13 @@ function subscribeWith(socket: Client): SubscribeFunction {
                 connectionEvents.missed();
               } else if (Array.isArray(error)) {
                 sink.error(requestError(error, 200, null));
+              } else if (connectionState() === "ended") {
+                sink.error(new RequestError("The sign-in has ended.", 401, null, null));
               } else {
-                sink.error(new RequestError("The live connection was closed.", 0, null, null));
+                // graphql-ws gives up after some close codes, such as that for a client that was suspended.
+                void pause(0).then(() => {
+                  if (!stopped) start();
+                });
               }
             },
             complete: () => sink.complete(),
@@ -135,7 +141,10 @@ function subscribeWith(socket: Client): SubscribeFunction {
         );
       };
       start();
-      return () => stop();
+      return () => {
+        stopped = true;
+        stop();
+      };
     });
 }
 
