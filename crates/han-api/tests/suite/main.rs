@@ -22,3 +22,4 @@ mod pages;
 mod schemas;
 mod statements;
 mod support;
+mod window;
