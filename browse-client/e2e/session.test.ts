@@ -408,6 +408,12 @@ for (const database of databases) {
       await page.keyboard.press("]");
       await page.locator(".entry[data-selected]").getByText("prompt 160").waitFor();
 
+      // Another tab does not lose the place.
+      await page.getByRole("tab", { name: "Cost" }).click();
+      await page.locator(".turns tbody tr").first().waitFor();
+      await page.getByRole("tab", { name: "Conversation" }).click();
+      await page.locator(".messages-row").getByText("prompt 160", { exact: true }).waitFor();
+
       const other = await open(link(result.uuid));
       await other.page.locator(".entry[data-selected] [data-call=linked]").waitFor();
       const missing = await open(`/sessions/${session.id}?message=Message%3Anone`);

@@ -2,6 +2,7 @@
 
 import { useVirtualizer } from "@tanstack/react-virtual";
 import {
+  type RefObject,
   useCallback,
   useEffect,
   useEffectEvent,
@@ -66,6 +67,8 @@ export type ConversationProps = {
   message: string | null;
   /** Where a session without a message in the URL is opened. */
   start: "start" | "end";
+  /** The message at the top of the list, kept while another tab is shown. */
+  position: RefObject<string | null>;
   outline: OutlineStore;
   /** Grows when something in the session changed. */
   revision: number;
@@ -75,12 +78,16 @@ export type ConversationProps = {
 };
 
 export function Conversation(props: ConversationProps) {
-  const { session, message, start, outline } = props;
+  const { session, message, start, outline, position } = props;
   const environment = useRelayEnvironment();
   const [store] = useState(() => new ConversationStore(environment, session, () => outline.changed()));
   const [details] = useState(() => new Details(environment));
   const snapshot = useSyncExternalStore(store.subscribe, store.getSnapshot);
-  const first = useEffectEvent(() => void store.show(message ? { message } : start));
+  const first = useEffectEvent(() => {
+    const back = position.current;
+    if (back) void store.show({ message: back, isReturn: true });
+    else void store.show(message ? { message } : start);
+  });
   useEffect(() => {
     const stop = store.listen();
     first();
@@ -107,6 +114,7 @@ export function Conversation(props: ConversationProps) {
 function List({
   session,
   folder,
+  position,
   message,
   outline,
   revision,
@@ -180,6 +188,10 @@ function List({
     const index = place(at.message);
     const row = rows[index];
     if (!row) return;
+    if (at.isReturn) {
+      list.scrollToIndex(index, { align: "start" });
+      return;
+    }
     if (row.type === "group" && !row.isOpen) {
       const inside = row.parts.find((part) => part.message.id === at.message);
       followed.current = null;
@@ -226,6 +238,7 @@ function List({
     if (!element) return;
     const top = list.getVirtualItemForOffset(element.scrollTop + 40);
     const id = messageOf(top ? rows[top.index] : undefined);
+    position.current = id;
     const index = id === null ? null : (indexes.get(id) ?? null);
     if (index !== null) setCurrent(entryAt(turns, index));
     const rest = element.scrollHeight - element.scrollTop - element.clientHeight;

@@ -21,8 +21,8 @@ const PAGE = 60;
 /** Arrived messages are shown together, this often. */
 const FLUSH_MS = 100;
 
-/** Where the list must be scrolled to, once. */
-export type Target = { at: "start" | "end" | { message: string } };
+/** Where the list must be scrolled to, once. A return to where the user was selects nothing. */
+export type Target = { at: "start" | "end" | { message: string; isReturn?: boolean } };
 
 export type Snapshot = {
   loaded: Loaded<Message>;
@@ -211,7 +211,9 @@ export class ConversationStore {
     const place: Place = loaded.hasNewer && around ? { first: size, around } : { first: size };
     await this.#fetch(place, (page) => {
       const added = Math.max(0, page.total - before);
-      return { loaded: page, unseen: this.#isAtEnd ? 0 : this.#snapshot.unseen + added };
+      if (!this.#isAtEnd) return { loaded: page, unseen: this.#snapshot.unseen + added };
+      // Maybe nothing of what was shown is loaded now: the list cannot keep its place by itself.
+      return { loaded: page, unseen: 0, target: { at: "end" } };
     });
   }
 }

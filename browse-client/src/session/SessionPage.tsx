@@ -89,6 +89,9 @@ function SessionView({ id, session }: { id: string; session: Found }) {
   // Where it opens is decided once: a session that ends while it is read does not move.
   const [start] = useState<"start" | "end">(() => (session.status === "active" ? "end" : "start"));
 
+  // Where the conversation is read, for the return from another tab.
+  const position = useRef<string | null>(null);
+
   useEffect(() => {
     void outline.load();
     return () => outline.stop();
@@ -166,6 +169,7 @@ function SessionView({ id, session }: { id: string; session: Found }) {
           folder={session.projectPath}
           message={message}
           start={start}
+          position={position}
           outline={outline}
           revision={revision}
           onSelect={select}
