@@ -9,8 +9,7 @@ use crate::support::World;
 fn answer(n: usize, model: &str) -> [String; 2] {
     let at = |second: usize| format!("2026-11-20T10:{n:02}:{second:02}.000Z");
     let id = |kind: usize| format!("00000000-0000-4000-8000-{:012}", 10 * n + kind);
-    let edit =
-        json!({"file_path": "/home/dev/orchard/rows.rs", "old_string": "one\nold", "new_string": "one\ntwo\nnew"});
+    let edit = json!({"file_path": "/home/dev/orchard/rows.rs", "old_string": "one\nold", "new_string": "one\ntwo\nnew"});
     let call = json!({"type": "assistant", "uuid": id(1), "timestamp": at(0), "requestId": format!("req-{n}"),
         "message": {"id": format!("msg-{n}"), "role": "assistant", "model": model,
             "content": [{"type": "tool_use", "id": format!("call-{n}"), "name": "Edit", "input": edit}],
