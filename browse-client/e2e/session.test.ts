@@ -653,6 +653,11 @@ for (const database of databases) {
 
       // As many again arrive while the end is read.
       await page.keyboard.press("G");
+      await page.waitForFunction(() => {
+        const list = document.querySelector(".messages-scroll");
+        const isEnd = list && list.scrollHeight - list.scrollTop - list.clientHeight < 48;
+        return isEnd && !document.querySelector(".to-end");
+      });
       await tab.subscribed(["sessionMessageAdded"]);
       const session = new GrowingSession(server, {}, { id, lines: MANY });
       const before = await page.evaluate(() => document.querySelectorAll("*").length);

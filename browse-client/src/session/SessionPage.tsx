@@ -136,8 +136,9 @@ function SessionView({ id, session }: { id: string; session: Found }) {
       clearTimeout(timer.current);
       timer.current = setTimeout(() => {
         setParams(
-          (before) => {
-            const after = new URLSearchParams(before);
+          () => {
+            // The parameters of now: those of the last drawing may be older than another change.
+            const after = new URLSearchParams(window.location.search);
             if (selected) after.set("message", selected);
             else after.delete("message");
             return after;
