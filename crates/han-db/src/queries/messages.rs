@@ -9,6 +9,7 @@ use sea_orm::{FromQueryResult, Value};
 use crate::entities::{Message, MessagePosition};
 use crate::line_id::LineId;
 use crate::page::{MessageCursor, Page, PageRequest};
+use crate::queries::calls;
 use crate::queries::filter::Filter;
 use crate::queries::segments::Opened;
 use crate::segments::SegmentKey;
@@ -62,7 +63,7 @@ pub(crate) struct MessageRow {
 /// Newest first, the order of lists.
 const NEWEST_FIRST: &str =
     "messages.at DESC, messages.transcript DESC, messages.line DESC, messages.uuid DESC";
-const OLDEST_FIRST: &str = "messages.at, messages.transcript, messages.line, messages.uuid";
+pub(crate) const OLDEST_FIRST: &str = "messages.at, messages.transcript, messages.line, messages.uuid";
 
 /// The rows of `messages` that `source` (a `FROM` clause with its condition; the team is `$1`) selects, in `order`.
 /// Their lines are not read.
@@ -120,6 +121,19 @@ fn afford(tx: &ScopedTx, rows: &mut Vec<MessageRow>, budget: &mut Budget) -> Res
     Ok(left_out)
 }
 
+/// Opens the first of the rows, as many as the budget covers; returns whether rows remain.
+///
+/// # Errors
+/// As [`page`].
+pub(crate) async fn open_affordable(
+    tx: &ScopedTx,
+    mut rows: Vec<MessageRow>,
+) -> Result<(Vec<Message>, bool), DbError> {
+    let mut budget = tx.budget().await;
+    let remain = afford(tx, &mut rows, &mut budget)?;
+    Ok((open(tx, rows).await?, remain))
+}
+
 /// As [`afford`], but an error if rows remain.
 fn all_or_none(tx: &ScopedTx, rows: &mut Vec<MessageRow>, budget: &mut Budget) -> Result<(), DbError> {
     if afford(tx, rows, budget)? { Err(budget.passed()) } else { Ok(()) }
@@ -142,10 +156,89 @@ pub async fn page(
         rows.extend(rows_of(tx, session_id, list, place, request).await?);
     }
     rows.sort_by(|a: &MessageRow, b| b.place_in_list().cmp(&a.place_in_list()));
-    let mut page = Page::cut(rows, request.first);
-    let mut budget = tx.budget().await;
-    let shortened = afford(tx, &mut page.rows, &mut budget)?;
-    let rows = open(tx, page.rows).await?;
+    opened_page(tx, rows, request.first).await
+}
+
+/// The messages of a session's list that come next before a position, which are newer; without one, the oldest. Newest
+/// first, as in the list, but it is cut at its newest end. `has_next` says whether newer messages remain.
+///
+/// # Errors
+/// As [`page`].
+pub async fn newer(
+    tx: &ScopedTx,
+    session_id: &SessionId,
+    list: &MessageList,
+    before: Option<&MessageCursor>,
+    last: usize,
+) -> Result<Page<Message>, DbError> {
+    let mut found = Vec::new();
+    for place in list.places() {
+        let (mut source, mut values) = source(tx, session_id, list, place);
+        if let Some(before) = before {
+            source.push_str(&beside_cursor(">", before, "messages.session", &mut values));
+        }
+        found.extend(rows(tx, &source, values, OLDEST_FIRST, Some(last + 1)).await?);
+    }
+    found.sort_by(|a: &MessageRow, b| a.place_in_list().cmp(&b.place_in_list()));
+    let mut page = opened_page(tx, found, last).await?;
+    page.rows.reverse();
+    Ok(page)
+}
+
+/// Messages around one of a list, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct Window {
+    /// The messages.
+    pub rows: Vec<Message>,
+    /// Whether the list has older ones.
+    pub has_older: bool,
+    /// Whether the list has newer ones.
+    pub has_newer: bool,
+}
+
+/// The messages around one of a session's list, half of them older; around a message that is not in the list, those
+/// around the listed one that shows it. Empty if there is none.
+///
+/// # Errors
+/// As [`page`].
+pub async fn around(
+    tx: &ScopedTx,
+    session_id: &SessionId,
+    list: &MessageList,
+    key: &MessageKey,
+    size: usize,
+) -> Result<Window, DbError> {
+    if key.session_id != *session_id {
+        return Ok(Window::default());
+    }
+    let own = std::slice::from_ref(key);
+    let shown = match &list.agent_id {
+        None => calls::shown_by(tx, session_id, own).await?.remove(key),
+        Some(_) => None,
+    };
+    let found = by_keys(tx, &[shown.unwrap_or_else(|| key.clone())]).await?.pop();
+    let Some(found) = found.filter(|found| found.agent_id == list.agent_id || found.listed) else {
+        return Ok(Window::default());
+    };
+    let cursor = found.cursor();
+    // What the budget does not cover remains for the next page.
+    let or_remaining = |page| match page {
+        Err(DbError::TooMuch { .. }) => Ok(Page { rows: Vec::new(), has_next: true }),
+        page => page,
+    };
+    let newer = or_remaining(newer(tx, session_id, list, Some(&cursor), (size / 2).max(1)).await)?;
+    let rest = size.saturating_sub(newer.rows.len() + 1).max(1);
+    let request = PageRequest { after: Some(cursor), first: rest };
+    let older = or_remaining(page(tx, session_id, list, &request).await)?;
+    let rows = newer.rows.into_iter().chain([found]).chain(older.rows).collect();
+    Ok(Window { rows, has_older: older.has_next, has_newer: newer.has_next })
+}
+
+/// A page from rows of which one more than its size was requested. It is shorter if the budget does not cover its
+/// lines.
+async fn opened_page(tx: &ScopedTx, rows: Vec<MessageRow>, size: usize) -> Result<Page<Message>, DbError> {
+    let page = Page::cut(rows, size);
+    let (rows, shortened) = open_affordable(tx, page.rows).await?;
     Ok(Page { rows, has_next: page.has_next || shortened })
 }
 
@@ -165,6 +258,16 @@ async fn rows_of(
 
 /// The condition that a message comes after the cursor in the order of lists. `session` is the SQL of the session's number.
 pub(crate) fn after_cursor(after: &MessageCursor, session: &str, values: &mut Vec<Value>) -> String {
+    beside_cursor("<", after, session, values)
+}
+
+/// The condition that a message is older (`<`) or newer (`>`) than the cursor.
+pub(crate) fn beside_cursor(
+    order: &str,
+    after: &MessageCursor,
+    session: &str,
+    values: &mut Vec<Value>,
+) -> String {
     let n = values.len();
     values.extend([
         after.at.into(),
@@ -173,8 +276,8 @@ pub(crate) fn after_cursor(after: &MessageCursor, session: &str, values: &mut Ve
         LineId::value(&after.uuid),
     ]);
     format!(
-        " AND (messages.at, messages.transcript, messages.line, messages.uuid) < (${}, (SELECT number FROM transcripts \
-         WHERE team = $1 AND session = {session} AND name = ${}), ${}, ${})",
+        " AND (messages.at, messages.transcript, messages.line, messages.uuid) {order} (${}, \
+         (SELECT number FROM transcripts WHERE team = $1 AND session = {session} AND name = ${}), ${}, ${})",
         n + 1,
         n + 2,
         n + 3,
@@ -187,7 +290,7 @@ pub(crate) fn session_number(n: usize) -> String {
     format!("(SELECT number FROM sessions WHERE team = $1 AND session_id = ${n})")
 }
 
-fn source(
+pub(crate) fn source(
     tx: &ScopedTx,
     session_id: &SessionId,
     list: &MessageList,

@@ -21,6 +21,7 @@ pub mod memberships;
 pub mod message_pages;
 pub mod messages;
 pub mod metrics;
+pub mod outline;
 pub mod project_lists;
 pub mod projects;
 pub mod rebuild;
