@@ -43,7 +43,7 @@ impl ResponseLog {
         // These are too complex to be nested in a list.
         let mut arguments = names.needed();
         arguments.insert("Session.searchMessages.query".to_owned(), "\"trees\"".to_owned());
-        arguments.insert("Session.outline.first".to_owned(), "3".to_owned());
+        arguments.insert("Session.outline.first".to_owned(), "20".to_owned());
         arguments.insert("Session.contextSizes.first".to_owned(), "3".to_owned());
         for field in ["searchMessages", "outline", "contextSizes"] {
             let text = shapes.field("Session", root(shapes, "Session", field), &arguments).unwrap();
@@ -371,6 +371,7 @@ fn reason(field: &str) -> Option<&'static str> {
         ("Team", "seats") => "without billing, the number of members is unlimited",
         ("User", "avatarUrl" | "email") => "the users of these tests do not come from GitHub",
         ("FileHistorySnapshotMessage", "searchText") => "it has no text",
+        ("ToolResultBlock", "images") => "no result of these sessions has one: see `window`",
         ("ToolResultUserMessage", "content") => "it has only results, which are its blocks",
         _ => return None,
     })
