@@ -8,7 +8,7 @@ use async_graphql::dataloader::Loader;
 use han_db::entities::{FileChange, FileChangeKey, Message};
 use han_db::page::{MessageCursor, Page, PageRequest};
 use han_db::queries::messages::{self, MessageList};
-use han_db::queries::{file_changes, message_pages, search};
+use han_db::queries::{file_changes, message_pages};
 use han_types::{MessageKey, SessionId};
 
 use super::Loaders;
@@ -95,7 +95,7 @@ impl Loader<IndexOf> for Loaders {
 
     async fn load(&self, keys: &[IndexOf]) -> Result<HashMap<IndexOf, i64>> {
         let wanted: Vec<MessageKey> = keys.iter().map(|key| key.0.clone()).collect();
-        let found = search::list_indexes(self.0.tx().await?, &wanted).await?;
+        let found = messages::list_indexes(self.0.tx().await?, &wanted).await?;
         Ok(found.into_iter().map(|(key, index)| (IndexOf(key), index)).collect())
     }
 }

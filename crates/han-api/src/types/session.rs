@@ -7,7 +7,8 @@ use async_graphql::dataloader::Loader;
 use async_graphql::{Context, ID, Object, SimpleObject};
 use han_db::entities;
 use han_db::page::{Cursor as _, MessageCursor, Page, PageRequest};
-use han_db::queries::messages::{self, MessageList, Window};
+use han_db::queries::message_windows::{self, Window};
+use han_db::queries::messages::{self, MessageList};
 use han_db::queries::search::{self, Within};
 use han_db::queries::{metrics, outline};
 use han_transcript::fold::TaskStatus;
@@ -361,7 +362,8 @@ impl Session {
             Place::Around(key) => {
                 let window = match key {
                     Some(key) => {
-                        messages::around(op.tx().await?, &session_id, &list, &key, request.first).await?
+                        message_windows::around(op.tx().await?, &session_id, &list, &key, request.first)
+                            .await?
                     }
                     None => Window::default(),
                 };

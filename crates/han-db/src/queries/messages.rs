@@ -9,7 +9,6 @@ use sea_orm::{FromQueryResult, Value};
 use crate::entities::{Message, MessagePosition};
 use crate::line_id::LineId;
 use crate::page::{MessageCursor, Page, PageRequest};
-use crate::queries::calls;
 use crate::queries::filter::Filter;
 use crate::queries::segments::Opened;
 use crate::segments::SegmentKey;
@@ -183,55 +182,6 @@ pub async fn newer(
     let mut page = opened_page(tx, found, last).await?;
     page.rows.reverse();
     Ok(page)
-}
-
-/// Messages around one of a list, newest first.
-#[derive(Clone, Debug, Default)]
-pub struct Window {
-    /// The messages.
-    pub rows: Vec<Message>,
-    /// Whether the list has older ones.
-    pub has_older: bool,
-    /// Whether the list has newer ones.
-    pub has_newer: bool,
-}
-
-/// The messages around one of a session's list, half of them older; around a message that is not in the list, those
-/// around the listed one that shows it. Empty if there is none.
-///
-/// # Errors
-/// As [`page`].
-pub async fn around(
-    tx: &ScopedTx,
-    session_id: &SessionId,
-    list: &MessageList,
-    key: &MessageKey,
-    size: usize,
-) -> Result<Window, DbError> {
-    if key.session_id != *session_id {
-        return Ok(Window::default());
-    }
-    let own = std::slice::from_ref(key);
-    let shown = match &list.agent_id {
-        None => calls::shown_by(tx, session_id, own).await?.remove(key),
-        Some(_) => None,
-    };
-    let found = by_keys(tx, &[shown.unwrap_or_else(|| key.clone())]).await?.pop();
-    let Some(found) = found.filter(|found| found.agent_id == list.agent_id || found.listed) else {
-        return Ok(Window::default());
-    };
-    let cursor = found.cursor();
-    // What the budget does not cover remains for the next page.
-    let or_remaining = |page| match page {
-        Err(DbError::TooMuch { .. }) => Ok(Page { rows: Vec::new(), has_next: true }),
-        page => page,
-    };
-    let newer = or_remaining(newer(tx, session_id, list, Some(&cursor), (size / 2).max(1)).await)?;
-    let rest = size.saturating_sub(newer.rows.len() + 1).max(1);
-    let request = PageRequest { after: Some(cursor), first: rest };
-    let older = or_remaining(page(tx, session_id, list, &request).await)?;
-    let rows = newer.rows.into_iter().chain([found]).chain(older.rows).collect();
-    Ok(Window { rows, has_older: older.has_next, has_newer: newer.has_next })
 }
 
 /// A page from rows of which one more than its size was requested. It is shorter if the budget does not cover its
@@ -668,4 +618,47 @@ impl MessageRow {
             body,
         })
     }
+}
+
+#[derive(FromQueryResult)]
+struct IndexRow {
+    session_id: String,
+    transcript: String,
+    uuid: Vec<u8>,
+    uuid_text: Option<String>,
+    n: i64,
+}
+
+/// The index of messages in their sessions' lists: the number of older listed messages. Omits messages that are in no
+/// list.
+pub async fn list_indexes(tx: &ScopedTx, keys: &[MessageKey]) -> Result<HashMap<MessageKey, i64>, DbError> {
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let dialect = tx.dialect();
+    // One pass over each session's list, regardless of its number of hits.
+    let sql = format!(
+        "SELECT s.session_id, f.name AS transcript, list.uuid, list.uuid_text, list.n FROM (SELECT session, transcript, \
+         uuid, uuid_text, row_number() OVER (PARTITION BY session ORDER BY at, transcript, line, uuid) - 1 AS n \
+         FROM messages WHERE team = $1 AND place = $2 \
+         AND session IN (SELECT number FROM sessions WHERE team = $1 AND {})) AS list \
+         JOIN sessions s ON s.team = $1 AND s.number = list.session \
+         JOIN transcripts f ON f.team = $1 AND f.session = list.session AND f.number = list.transcript WHERE {}",
+        dialect.is_any("session_id", 3),
+        dialect.is_any_bytes("list.uuid", 4),
+    );
+    let uuids: BTreeSet<[u8; 16]> = keys.iter().map(|key| LineId::of(&key.uuid).bytes).collect();
+    let values = [
+        tx.team(),
+        MessagePosition::List.code().into(),
+        dialect.list(unique(keys.iter().map(|key| key.session_id.as_str()))),
+        dialect.byte_list(uuids),
+    ];
+    let rows: Vec<IndexRow> = tx.all(&sql, values).await?;
+    rows.into_iter()
+        .map(|row| {
+            let uuid = LineId::to_text(&row.uuid, row.uuid_text);
+            Ok((message_key("messages", &row.session_id, &row.transcript, &uuid)?, row.n))
+        })
+        .collect()
 }

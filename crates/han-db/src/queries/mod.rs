@@ -19,6 +19,7 @@ pub mod labels;
 pub mod login_links;
 pub mod memberships;
 pub mod message_pages;
+pub mod message_windows;
 pub mod messages;
 pub mod metrics;
 pub mod outline;
