@@ -42,23 +42,13 @@ for (const database of databases) {
       const real = realTranscripts();
       if (real) await server.push(real);
       context = await browser.newContext();
-      await signIn(context);
+      await Tab.signIn(context, await server.loginLink());
     });
 
     after(async () => {
       await browser?.close();
       await server?.close();
     });
-
-    /** Opens a login link and presses its button; returns the path that the browser ends on. */
-    async function signIn(context: BrowserContext): Promise<string> {
-      const { page } = await Tab.open(context, await server.loginLink());
-      await page.getByRole("button", { name: "Sign in" }).click();
-      await page.waitForURL((url) => !url.pathname.startsWith("/auth/"));
-      const { pathname } = new URL(page.url());
-      await page.close();
-      return pathname;
-    }
 
     /** A test with tabs of its own on which no script may fail. */
     function browserTest(name: string, body: (open: (path: string) => Promise<Tab>) => Promise<void>): void {
@@ -408,7 +398,7 @@ for (const database of databases) {
           data: { query: "{ __typename }" },
         });
         assert.equal(graphql.status(), 401);
-        assert.equal(await signIn(signedOut), wanted);
+        assert.equal(await Tab.signIn(signedOut, await server.loginLink()), wanted);
       } finally {
         await signedOut.close();
       }

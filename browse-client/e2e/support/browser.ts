@@ -22,6 +22,27 @@ export function launch(): Promise<Browser> {
   });
 }
 
+/**
+ * Makes the sockets of a browser's pages ping all the time. `Tab.subscribed` waits for a pong, and the dashboard itself
+ * pings every ten seconds.
+ */
+export async function pingOften(context: BrowserContext): Promise<void> {
+  await context.addInitScript(() => {
+    const Native = WebSocket;
+    window.WebSocket = class extends Native {
+      constructor(url: string | URL, protocols?: string | string[]) {
+        super(url, protocols);
+        let timer: ReturnType<typeof setInterval>;
+        this.addEventListener("message", ({ data }) => {
+          if (JSON.parse(data).type !== "connection_ack") return;
+          timer = setInterval(() => this.send(JSON.stringify({ type: "ping" })), 100);
+        });
+        this.addEventListener("close", () => clearInterval(timer));
+      }
+    };
+  });
+}
+
 /** A message of the graphql-transport-ws protocol. */
 export interface Frame {
   sent: boolean;
@@ -105,6 +126,16 @@ export class Tab {
     return this.frames
       .filter((frame) => !frame.sent && frame.type === "next" && frame.payload.data?.[field])
       .map((frame) => frame.payload.data[field]);
+  }
+
+  /** Opens a login link and presses its button; returns the path that the browser ends on. */
+  static async signIn(context: BrowserContext, link: string): Promise<string> {
+    const { page } = await Tab.open(context, link);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.waitForURL((url) => !url.pathname.startsWith("/auth/"));
+    const { pathname } = new URL(page.url());
+    await page.close();
+    return pathname;
   }
 
   /** Returns once an element matches `selector`. */

@@ -61,15 +61,18 @@ export class Server {
     this.#cleanUp = cleanUp;
   }
 
-  /** Starts a server on an empty database, with a dashboard in `clientDir`, a user `ana` and a key of hers. */
-  static async start(database: Database, clientDir: string): Promise<Server> {
+  /**
+   * Starts a server on an empty database, with a user `ana` and a key of hers. It serves the dashboard in `clientDir`, or
+   * its own.
+   */
+  static async start(database: Database, clientDir?: string): Promise<Server> {
     const directory = await mkdtemp(join(tmpdir(), "han-browser-"));
     const cleanUp: (() => Promise<unknown>)[] = [() => rm(directory, { recursive: true, force: true })];
     const environment: NodeJS.ProcessEnv = {
       PATH: process.env.PATH,
       HOME: directory,
       HAN_DATA_DIR: join(directory, "data"),
-      HAN_CLIENT_DIR: clientDir,
+      ...(clientDir && { HAN_CLIENT_DIR: clientDir }),
     };
     if (database === "PostgreSQL") {
       const { url, drop } = await createDatabase();
@@ -151,9 +154,9 @@ export class Server {
     return stdout;
   }
 
-  /** A link that signs `ana` in once. */
-  async loginLink(): Promise<string> {
-    const printed = await this.command("login-link", "--user", "ana");
+  /** A link that signs a user in once. */
+  async loginLink(user = "ana"): Promise<string> {
+    const printed = await this.command("login-link", "--user", user);
     const link = printed.match(/https?:\/\/\S+/)?.[0];
     if (!link) throw new Error(`no link in: ${printed}`);
     return link;

@@ -82,12 +82,15 @@ export function hanEvent(eventType: string, data: object, more: object = {}): Li
 
 /** A session that a test writes. */
 export class GrowingSession {
-  readonly id: string = randomUUID();
+  readonly id: string;
   #server: Server;
   #metadata: object;
   #offsets = new Map<string, number>();
 
-  constructor(server: Server, metadata: object = {}) {
+  /** `from` is a session that has lines already. */
+  constructor(server: Server, metadata: object = {}, from: { id: string; lines: number } | null = null) {
+    this.id = from?.id ?? randomUUID();
+    if (from) this.#offsets.set("main", from.lines);
     this.#server = server;
     this.#metadata = { agent: "claude-code", project_path: "/home/dev/orchard", ...metadata };
   }

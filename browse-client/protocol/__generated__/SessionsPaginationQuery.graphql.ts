@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<4b84ddea163323e6ceb909d622b2c0a1>>
+ * @generated SignedSource<<e1e7e3bdc49f496c5162b82fa2c239f1>>
  * @lightSyntaxTransform
  */
 
@@ -16,6 +16,7 @@ export type SessionFilter = {
   compactionCount?: IntFilter | null | undefined;
   fileChangeCount?: IntFilter | null | undefined;
   messageCount?: IntFilter | null | undefined;
+  model?: StringFilter | null | undefined;
   ownerId?: StringFilter | null | undefined;
   project?: ProjectFilter | null | undefined;
   projectId?: StringFilter | null | undefined;

@@ -385,6 +385,11 @@ filter!(
         compaction_count: IntFilter => |on, budget| on.on(Column::SessionCompactions, budget),
         /// The number of changes that tools made to files.
         file_change_count: IntFilter => |on, budget| on.on(Column::SessionFileChanges, budget),
+        /// A model that answered in it.
+        model: StringFilter => |on, budget| {
+            let model = on.on(Column::UsageModel, budget)?;
+            Ok(if is_empty(&model) { model } else { Filter::Linked(Link::SessionUsage, Box::new(model)) })
+        },
         /// The session's project matches.
         project: Box<ProjectFilter> => |on, budget| on.of(Link::SessionProject, budget),
     }

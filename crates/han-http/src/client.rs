@@ -1,5 +1,6 @@
 //! The files of a built dashboard, served from the program's own origin: static files with cache headers, and the index
-//! page, under a Content-Security-Policy, for every path that the dashboard's router understands.
+//! page, under a Content-Security-Policy, for every path that the dashboard's router understands. The files are those that
+//! are embedded in the program, or those of a directory.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use percent_encoding::percent_decode_str;
 use sha2::{Digest as _, Sha256};
 use tower_http::services::ServeDir;
 
+use crate::embedded;
 use crate::problem::Problem;
 
 /// Vite puts files with a hash of the content in their names here, unless it is configured otherwise.
@@ -32,10 +34,25 @@ const INDEX: &str = "/index.html";
 #[derive(Clone, Copy, Debug)]
 pub struct IndexPage;
 
+/// What the pages of the embedded dashboard may load: its own files, and images that a transcript contains. It has no
+/// inline style, and shows no image of another site, which would learn who reads what.
+const OWN_CONTENT: &str = "style-src 'self'; img-src 'self' data: blob:; font-src 'self'; worker-src 'none'";
+
+/// What pages of other builds may load. Bundlers and component libraries often write inline styles.
+const OTHER_CONTENT: &str = "style-src 'self' 'unsafe-inline'; img-src 'self' data: https:; font-src 'self' data:; \
+     worker-src 'self' blob:";
+
+/// Where the files are.
+#[derive(Clone, Debug)]
+enum Files {
+    Embedded,
+    In(PathBuf),
+}
+
 /// A dashboard to serve.
 #[derive(Clone, Debug)]
 pub struct Client {
-    dir: PathBuf,
+    files: Files,
     index: String,
     /// The Content-Security-Policy of the index page.
     policy: String,
@@ -55,8 +72,21 @@ impl Client {
         api: &'static [&'static str],
     ) -> io::Result<Self> {
         let index = std::fs::read_to_string(dir.join("index.html"))?;
-        let policy = policy(&index, origins);
-        Ok(Self { dir: dir.to_path_buf(), index, policy, api })
+        let policy = policy(&index, OTHER_CONTENT, origins);
+        Ok(Self { files: Files::In(dir.to_path_buf()), index, policy, api })
+    }
+
+    /// The dashboard that is embedded in the program. Its scripts may connect to `origins`, as in [`Client::load`].
+    ///
+    /// # Errors
+    /// If the program was built without the dashboard's index page.
+    pub fn embedded<'o>(
+        origins: impl IntoIterator<Item = &'o str>,
+        api: &'static [&'static str],
+    ) -> io::Result<Self> {
+        let index = embedded::text("index.html")?;
+        let policy = policy(&index, OWN_CONTENT, origins);
+        Ok(Self { files: Files::Embedded, index, policy, api })
     }
 
     async fn respond(&self, request: Request) -> Response {
@@ -72,14 +102,9 @@ impl Client {
             .headers()
             .get(ACCEPT)
             .is_some_and(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html")));
-        let mut files = ServeDir::new(&self.dir).append_index_html_on_directories(false);
-        let mut response = match files.try_call(request).await {
-            Ok(response) => response.map(Body::new),
-            Err(error) if is_missing(&error) => StatusCode::NOT_FOUND.into_response(),
-            Err(error) => {
-                tracing::error!(%error, path, "a file of the dashboard cannot be read");
-                Problem::internal().into_response()
-            }
+        let mut response = match &self.files {
+            Files::Embedded => embedded::respond(&path, request.headers()),
+            Files::In(dir) => read(dir, &path, request).await,
         };
         if response.status() == StatusCode::NOT_FOUND {
             let is_file = path.rsplit('/').next().is_some_and(|name| name.contains('.'));
@@ -109,18 +134,24 @@ impl Client {
     }
 }
 
-/// Answers a request that no route matches: with a file of the dashboard, its index page, or 404. A program without a
-/// dashboard shows `without_client` at `/`.
-pub async fn fallback(
-    client: Option<&Client>,
-    without_client: fn() -> Response,
-    request: Request,
-) -> Response {
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    match client {
-        Some(client) if reads => client.respond(request).await,
-        None if reads && request.uri().path() == "/" => without_client(),
+/// Answers a request that no route matches: with a file of the dashboard, its index page, or 404.
+pub async fn fallback(client: &Client, request: Request) -> Response {
+    match *request.method() {
+        Method::GET | Method::HEAD => client.respond(request).await,
         _ => not_found(),
+    }
+}
+
+/// The file of a directory that the request names, or 404.
+async fn read(dir: &Path, path: &str, request: Request) -> Response {
+    let mut files = ServeDir::new(dir).append_index_html_on_directories(false);
+    match files.try_call(request).await {
+        Ok(response) => response.map(Body::new),
+        Err(error) if is_missing(&error) => StatusCode::NOT_FOUND.into_response(),
+        Err(error) => {
+            tracing::error!(%error, path, "a file of the dashboard cannot be read");
+            Problem::internal().into_response()
+        }
     }
 }
 
@@ -204,8 +235,8 @@ fn is_below(path: &str, prefix: &str) -> bool {
 }
 
 /// Scripts come from this origin only; inline scripts of the index page are allowed by their hash (CSP level 3, section
-/// 2.3.1).
-fn policy<'o>(index: &str, origins: impl IntoIterator<Item = &'o str>) -> String {
+/// 2.3.1). `content` has the directives for everything else that a page shows.
+fn policy<'o>(index: &str, content: &str, origins: impl IntoIterator<Item = &'o str>) -> String {
     let mut scripts = String::from("'self'");
     for script in inline_scripts(index) {
         scripts.push_str(&format!(" 'sha256-{}'", STANDARD.encode(Sha256::digest(script.as_bytes()))));
@@ -219,9 +250,8 @@ fn policy<'o>(index: &str, origins: impl IntoIterator<Item = &'o str>) -> String
         connect.push_str(&format!(" {}", origin.replacen("http", "ws", 1)));
     }
     format!(
-        "default-src 'self'; script-src {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data: https:; \
-         font-src 'self' data:; connect-src {connect}; worker-src 'self' blob:; object-src 'none'; \
-         base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+        "default-src 'self'; script-src {scripts}; {content}; connect-src {connect}; object-src 'none'; base-uri 'self'; \
+         form-action 'self'; frame-ancestors 'none'"
     )
 }
 
@@ -303,7 +333,7 @@ mod tests {
 
     #[test]
     fn the_policy_lets_the_page_connect_to_the_given_origins() {
-        let policy = policy("", ["https://han.example", "https://other.example:1"]);
+        let policy = policy("", "style-src 'self'", ["https://han.example", "https://other.example:1"]);
         let connect = "connect-src 'self' wss://han.example https://other.example:1 wss://other.example:1;";
         assert!(policy.contains(connect), "{policy}");
     }

@@ -11,6 +11,7 @@
 
 pub mod authenticate;
 pub mod client;
+mod embedded;
 pub mod graphql;
 pub mod headers;
 pub mod layers;

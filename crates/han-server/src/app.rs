@@ -105,17 +105,15 @@ impl App {
         // It outlives the listener: what is still being answered may still change something.
         let feed = CancellationToken::new();
         let changes = db.start_changes(feed.clone()).await?;
-        let client = match &config.http.client_dir {
+        let origins = std::iter::once(public_url.origin())
+            .chain(config.http.client_connect_origins.iter().map(String::as_str));
+        let (found, what) = match &config.http.client_dir {
             Some(dir) => {
-                let origins = std::iter::once(public_url.origin())
-                    .chain(config.http.client_connect_origins.iter().map(String::as_str));
-                Some(Client::load(dir, origins, client::API).map_err(|error| AppError::Io {
-                    what: format!("the dashboard in {} cannot be read", dir.display()),
-                    error,
-                })?)
+                (Client::load(dir, origins, client::API), format!("the dashboard in {}", dir.display()))
             }
-            None => None,
+            None => (Client::embedded(origins, client::API), "the embedded dashboard".to_owned()),
         };
+        let client = found.map_err(|error| AppError::Io { what: format!("{what} cannot be read"), error })?;
         let github = match &config.github {
             Some(app) => Some(Github::new(app.clone(), oauth::redirect_uri(&public_url))?),
             None => None,

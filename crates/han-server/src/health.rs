@@ -41,10 +41,11 @@ impl Readiness {
 }
 
 /// `GET /health`: the process responds. Does not use the database for a request without a credential, as platforms send
-/// it: a database failure must not restart servers. Only signed-in callers see the process's id and uptime. Neither the
+/// it: a database failure must not restart servers. `mode` is what kind of server it is: the dashboard shows accounts for a
+/// `team` server only. Only signed-in callers see the process's id and uptime. Neither the
 /// peer's address nor the absence of proxy headers proves that a caller is on this machine.
 pub(crate) async fn health(State(state): State<AppState>, method: Method, headers: HeaderMap) -> Response {
-    let mut body = json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") });
+    let mut body = json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION"), "mode": "team" });
     if authenticate(&state, &method, &headers).await.is_ok() {
         body["pid"] = json!(std::process::id());
         body["uptime"] = json!(state.started.elapsed().as_secs());

@@ -1,5 +1,7 @@
-//! The HTML pages that the server itself renders (sign-in, invites, errors): plain HTML that loads and runs nothing.
-//! The dashboard's files are in `client`.
+//! The HTML pages that the server itself renders (sign-in, invites, errors): plain HTML that loads and runs nothing. Their
+//! style is in the page, and the policy names its hash. The dashboard's files are in `client`.
+
+use std::sync::LazyLock;
 
 use axum::http::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER,
@@ -7,7 +9,20 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use han_http::Problem;
+use sha2::{Digest as _, Sha256};
+
+/// The look of the dashboard (`browse-client/src/styles/tokens.css`), for pages with a heading, some text and a form.
+const STYLE: &str = include_str!("page.css");
+
+static POLICY: LazyLock<String> = LazyLock::new(|| {
+    let hash = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
+    format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    )
+});
 
 /// Whether a response is for a program (`Accept: application/json`) or for a person at a browser.
 pub(crate) fn wants_json(headers: &HeaderMap) -> bool {
@@ -23,32 +38,27 @@ pub(crate) fn wants_json(headers: &HeaderMap) -> bool {
     json
 }
 
-/// A page. `body` is HTML: text from outside must pass through [`escape`] first.
-pub(crate) fn html(status: StatusCode, body: &str) -> Response {
+/// A page with a heading. `body` is HTML: text from outside must pass through [`escape`] first.
+pub(crate) fn html(status: StatusCode, title: &str, body: &str) -> Response {
     let page = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><title>Han Teams</title>\
-         <style>body{{font:1.1rem/1.5 system-ui;max-width:30rem;margin:20vh auto;padding:0 1rem}}\
-         button,input{{font:inherit;padding:.5rem 1.5rem}}dt{{font-weight:600}}</style>\
-         <h1>Han Teams</h1>{body}</html>"
+         <meta name=\"viewport\" content=\"width=device-width\"><title>{title} · Han Teams</title>\
+         <style>{STYLE}</style><main><p class=\"brand\">Han Teams</p><h1>{title}</h1>{body}</main></html>"
     );
     let headers: [(HeaderName, &str); 4] = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (CACHE_CONTROL, "no-store"),
         // The form's Origin would be `null` under `no-referrer`.
         (REFERRER_POLICY, "same-origin"),
-        (
-            CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-        ),
+        (CONTENT_SECURITY_POLICY, POLICY.as_str()),
     ];
     (status, headers, page).into_response()
 }
 
 /// A problem as a page, followed by `more` HTML: what to do next.
 pub(crate) fn of_problem(problem: Problem, more: &str) -> Response {
-    let mut page =
-        html(problem.status(), &format!("<p>{}.</p>{more}", escape(&capitalised(problem.detail()))));
+    let detail = escape(&capitalised(problem.detail()));
+    let mut page = html(problem.status(), "This did not work", &format!("<p>{detail}.</p>{more}"));
     if let Some(seconds) = problem.into_response().headers_mut().remove(RETRY_AFTER) {
         page.headers_mut().insert(RETRY_AFTER, seconds);
     }

@@ -51,7 +51,7 @@ pub(crate) struct Inner {
     /// How work learns that the server stops, and which work a shutdown waits for.
     pub(crate) lifecycle: Lifecycle,
     /// The dashboard to serve.
-    pub(crate) client: Option<Client>,
+    pub(crate) client: Client,
 }
 
 impl AppState {

@@ -64,6 +64,9 @@ by_session! {
     /// A session's tokens by model.
     UsageOf => Arc<Vec<SessionUsage>>, |tx, ids|
         grouped(usage::by_sessions(tx, ids).await?, |usage| &usage.session_id);
+    /// The session that a session was forked or continued from.
+    OriginOf => String, |tx, ids|
+        usage::origins_by_sessions(tx, ids).await?.into_iter().collect();
     /// The counters of a session that its totals do not hold.
     CountsOf => SessionCounts, |tx, ids|
         usage::counts_by_sessions(tx, ids).await?.into_iter().collect();

@@ -17,10 +17,10 @@ use crate::error::{ApiError, Result};
 use crate::reads::Reads;
 
 pub(crate) use by_session::{
-    CountsOf, HookResultsOf, HookStatsOf, HooksOf, NativeTasksOf, SentimentsOf, TasksOf, TodoCountsOf,
-    TodosOf, UsageOf,
+    CountsOf, HookResultsOf, HookStatsOf, HooksOf, NativeTasksOf, OriginOf, SentimentsOf, TasksOf,
+    TodoCountsOf, TodosOf, UsageOf,
 };
-pub(crate) use pages::{FileChangesOf, MessageCountOf, MessagesOf};
+pub(crate) use pages::{FileChangesOf, IndexOf, MessageCountOf, MessagesOf};
 pub(crate) use people::{ProjectActivity, ProjectsOf, RepoActivity, SentimentOf};
 
 /// The loaders of one operation, one per type of key.

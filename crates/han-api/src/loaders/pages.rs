@@ -9,7 +9,7 @@ use han_db::entities::{FileChange, FileChangeKey, Message};
 use han_db::page::{MessageCursor, Page, PageRequest};
 use han_db::queries::messages::{self, MessageList};
 use han_db::queries::{file_changes, message_pages};
-use han_types::SessionId;
+use han_types::{MessageKey, SessionId};
 
 use super::Loaders;
 use crate::error::{ApiError, Result};
@@ -28,6 +28,10 @@ pub(crate) struct MessageCountOf {
     pub(crate) session_id: SessionId,
     pub(crate) list: Arc<MessageList>,
 }
+
+/// The index of a message in its session's list.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct IndexOf(pub(crate) MessageKey);
 
 /// A page of a session's file changes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -82,6 +86,17 @@ impl Loader<MessageCountOf> for Loaders {
             );
         }
         Ok(found)
+    }
+}
+
+impl Loader<IndexOf> for Loaders {
+    type Value = i64;
+    type Error = ApiError;
+
+    async fn load(&self, keys: &[IndexOf]) -> Result<HashMap<IndexOf, i64>> {
+        let wanted: Vec<MessageKey> = keys.iter().map(|key| key.0.clone()).collect();
+        let found = messages::list_indexes(self.0.tx().await?, &wanted).await?;
+        Ok(found.into_iter().map(|(key, index)| (IndexOf(key), index)).collect())
     }
 }
 

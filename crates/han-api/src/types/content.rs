@@ -1,6 +1,7 @@
 //! Content blocks: the parts of a message. The result of a tool use is nested in it.
 
 use async_graphql::{ComplexObject, Context, Enum, Interface, SimpleObject};
+use han_db::entities::Message;
 use han_transcript::ToolCategory as Category;
 use han_transcript::record::ResultKind;
 use han_transcript::view::{self, Block, ResultView};
@@ -77,12 +78,36 @@ pub enum ContentBlock {
 
 /// Text, in Markdown.
 #[derive(Clone, Debug, SimpleObject)]
+#[graphql(complex)]
 pub struct TextBlock {
     /// The kind of block.
     #[graphql(name = "type")]
     kind: ContentBlockType,
+    #[graphql(skip)]
+    whole: String,
+}
+
+#[ComplexObject]
+impl TextBlock {
     /// The text.
-    text: String,
+    async fn text(
+        &self,
+        #[graphql(desc = "Only the first characters: at most this many.")] limit: Option<i32>,
+    ) -> &str {
+        let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+        let end = limit.and_then(|limit| self.whole.char_indices().nth(limit)).map(|(at, _)| at);
+        self.whole.get(..end.unwrap_or(self.whole.len())).unwrap_or_default()
+    }
+
+    /// The size of the whole text in bytes.
+    async fn bytes(&self) -> usize {
+        self.whole.len()
+    }
+
+    /// The number of characters of the whole text.
+    async fn length(&self) -> usize {
+        self.whole.chars().count()
+    }
 }
 
 /// The thinking of the model before its answer.
@@ -109,6 +134,12 @@ pub struct ImageBlock {
     media_type: String,
     /// The image, as a `data:` URL.
     data_url: String,
+    /// The size of its data in bytes.
+    bytes: usize,
+    /// Its width in pixels; null if its format is not PNG, GIF, JPEG or WebP.
+    width: Option<u32>,
+    /// Its height in pixels; null if its format is not PNG, GIF, JPEG or WebP.
+    height: Option<u32>,
 }
 
 /// The result of a tool use.
@@ -129,6 +160,13 @@ pub struct ToolResultBlock {
     is_long: bool,
     /// Whether it contains an image.
     has_image: bool,
+    /// Its images.
+    images: Vec<ImageBlock>,
+    /// The size of its text in bytes.
+    bytes: usize,
+    /// How long the tool ran, in milliseconds: as the result says, else the time between the two lines. Null in a line of
+    /// results that is shown on its own.
+    duration_ms: Option<i64>,
 }
 
 /// A tool use.
@@ -144,6 +182,14 @@ pub struct ToolUseBlock {
     name: String,
     /// The input, as JSON.
     input: String,
+    /// The size of the input in bytes.
+    input_bytes: usize,
+    /// What it is applied to: the beginning of its path, command, pattern or question, as one line.
+    argument: Option<String>,
+    /// The number of lines that it adds to a file; null if it edits none.
+    lines_added: Option<i64>,
+    /// The number of lines that it removes from a file; null if it edits none.
+    lines_removed: Option<i64>,
     /// The category of the tool.
     category: ToolCategory,
     /// The tool's display name.
@@ -156,6 +202,9 @@ pub struct ToolUseBlock {
     op: Op,
     #[graphql(skip)]
     session_id: SessionId,
+    /// The time of its line.
+    #[graphql(skip)]
+    at: i64,
 }
 
 #[ComplexObject]
@@ -165,8 +214,12 @@ impl ToolUseBlock {
         let kind = ResultKind::Tool;
         let found = result::of_call(&self.op, &self.session_id, kind, &self.tool_call_id).await?;
         let Some(found) = found.first() else { return Ok(None) };
+        let passed = Some(found.message.at - self.at).filter(|passed| *passed >= 0);
+        let duration_ms = found.duration_ms.or(passed);
         let shown = |view| match view {
-            ResultView::Tool(result) if result.tool_call_id == self.tool_call_id => Some(result.into()),
+            ResultView::Tool(result) if result.tool_call_id == self.tool_call_id => {
+                Some(ToolResultBlock { duration_ms, ..result.into() })
+            }
             _ => None,
         };
         error::or_null(ctx, result::views(&found.message).map(|views| views.into_iter().find_map(shown)))
@@ -184,23 +237,40 @@ impl From<view::ToolResult> for ToolResultBlock {
         Self {
             kind: ContentBlockType::ToolResult,
             tool_call_id: result.tool_call_id,
+            bytes: result.content.len(),
             content: result.content,
             preview: result.preview,
             is_error: result.is_error,
             is_long: result.is_long,
             has_image: result.has_image,
+            images: result.images.into_iter().map(ImageBlock::from).collect(),
+            duration_ms: None,
+        }
+    }
+}
+
+impl From<view::Image> for ImageBlock {
+    fn from(image: view::Image) -> Self {
+        let (width, height) = image.pixels.unzip();
+        Self {
+            kind: ContentBlockType::Image,
+            media_type: image.media_type,
+            data_url: image.data_url,
+            bytes: image.bytes,
+            width,
+            height,
         }
     }
 }
 
 /// The blocks of a message.
-pub(crate) fn blocks(op: &Op, session_id: &SessionId, blocks: Vec<Block>) -> Vec<ContentBlock> {
-    blocks.into_iter().map(|part| block(op, session_id, part)).collect()
+pub(crate) fn blocks(op: &Op, row: &Message, blocks: Vec<Block>) -> Vec<ContentBlock> {
+    blocks.into_iter().map(|part| block(op, row, part)).collect()
 }
 
-fn block(op: &Op, session_id: &SessionId, block: Block) -> ContentBlock {
+fn block(op: &Op, row: &Message, block: Block) -> ContentBlock {
     match block {
-        Block::Text { text } => ContentBlock::Text(TextBlock { kind: ContentBlockType::Text, text }),
+        Block::Text { text } => ContentBlock::Text(TextBlock { kind: ContentBlockType::Text, whole: text }),
         Block::Thinking { thinking, preview, signature } => ContentBlock::Thinking(ThinkingBlock {
             kind: ContentBlockType::Thinking,
             thinking,
@@ -211,17 +281,20 @@ fn block(op: &Op, session_id: &SessionId, block: Block) -> ContentBlock {
             kind: ContentBlockType::ToolUse,
             tool_call_id: tool.tool_call_id,
             name: tool.name,
+            input_bytes: tool.input.len(),
             input: tool.input,
+            argument: tool.argument,
+            lines_added: tool.changed_lines.map(|(added, _)| added),
+            lines_removed: tool.changed_lines.map(|(_, removed)| removed),
             category: tool.category.into(),
             display_name: tool.display_name,
             icon: tool.icon.to_owned(),
             color: tool.color.to_owned(),
             op: Op::clone(op),
-            session_id: session_id.clone(),
+            session_id: row.key.session_id.clone(),
+            at: row.at,
         }),
         Block::ToolResult(result) => ContentBlock::ToolResult(result.into()),
-        Block::Image { media_type, data_url } => {
-            ContentBlock::Image(ImageBlock { kind: ContentBlockType::Image, media_type, data_url })
-        }
+        Block::Image(image) => ContentBlock::Image(image.into()),
     }
 }

@@ -16,7 +16,7 @@ use han_types::{GlobalId, MessageKey, Timestamp};
 use crate::connection::connection;
 use crate::context::Op;
 use crate::error::{self, ApiError, Result};
-use crate::loaders::{HookResultsOf, SentimentOf};
+use crate::loaders::{HookResultsOf, IndexOf, SentimentOf};
 use crate::types::content::{self, ContentBlock};
 use crate::types::result::{self, ExposedToolResult, HookResult, McpToolResult};
 use crate::types::sentiment::SentimentAnalysis;
@@ -47,6 +47,11 @@ impl MessageEdge {
             error::report(ctx, &ApiError::ContentUnreadable);
         }
         Message::new(&self.op, &self.row)
+    }
+
+    /// The number of older messages in the session's list; null in a list of a subagent's lines or of progress lines.
+    async fn message_index(&self) -> Result<Option<i64>> {
+        self.op.loader().load_one(IndexOf(self.row.key.clone())).await
     }
 }
 
@@ -104,6 +109,8 @@ macro_rules! messages {
             search_text: Option<String>,
             /// The line exactly as in its file; null if it cannot be decrypted.
             raw_json: Option<String>,
+            /// The size of the line in bytes; 0 if it cannot be decrypted.
+            raw_bytes: usize,
             /// The id of the subagent that wrote it.
             agent_id: Option<String>,
             $($(#[$field_doc])* $field: $ty,)*
@@ -123,6 +130,7 @@ macro_rules! messages {
                         GlobalId::Message(MessageKey { uuid, ..$common.row.key.clone() }).to_string()
                     }),
                     search_text: $common.head.search_text,
+                    raw_bytes: $common.line.as_ref().map_or(0, String::len),
                     raw_json: $common.line,
                     $($field,)*
                 }
@@ -139,7 +147,7 @@ impl Common<'_> {
     }
 
     fn blocks(&self, blocks: Vec<view::Block>) -> Vec<ContentBlock> {
-        content::blocks(self.op, &self.row.key.session_id, blocks)
+        content::blocks(self.op, self.row, blocks)
     }
 }
 
@@ -547,6 +555,7 @@ macro_rules! message {
             field(name = "timestamp", ty = "&String", desc = "When the line was written, RFC 3339 in UTC."),
             field(name = "search_text", ty = "&Option<String>", desc = "The beginning of the message's text."),
             field(name = "raw_json", ty = "&Option<String>", desc = "The line exactly as in its file."),
+            field(name = "raw_bytes", ty = "&usize", desc = "The size of the line in bytes."),
             field(name = "agent_id", ty = "&Option<String>", desc = "The id of the subagent that wrote it.")
         )]
         pub enum Message {

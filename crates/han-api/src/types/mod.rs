@@ -8,6 +8,7 @@ pub mod machine;
 pub mod message;
 pub mod metrics;
 pub mod node;
+pub(crate) mod outline;
 pub mod project;
 pub mod result;
 pub(crate) mod search;

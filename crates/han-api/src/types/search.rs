@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use async_graphql::{ComplexObject, Context, ID, SimpleObject};
 use han_db::page::Cursor as _;
-use han_db::queries::calls;
 use han_db::queries::search::{self, Hit, HitCursor};
+use han_db::queries::{calls, messages};
 use han_types::{GlobalId, MessageKey};
 
 use crate::context::Op;
@@ -47,7 +47,7 @@ pub(crate) async fn results(op: &Op, hits: Vec<Hit>) -> Result<Vec<MessageSearch
         shown = calls::shown_by(op.tx().await?, &first.session_id, &keys).await?;
     }
     let listed: Vec<MessageKey> = shown.values().cloned().collect();
-    let indexes = search::list_indexes(op.tx().await?, &listed).await?;
+    let indexes = messages::list_indexes(op.tx().await?, &listed).await?;
     let results = hits.into_iter().map(|hit| MessageSearchResult {
         message_id: Some(GlobalId::Message(hit.message.key.clone()).to_string()),
         message_index: shown.get(&hit.message.key).and_then(|listed| indexes.get(listed)).copied(),

@@ -6,26 +6,28 @@ use std::sync::Arc;
 use async_graphql::dataloader::Loader;
 use async_graphql::{Context, ID, Object, SimpleObject};
 use han_db::entities;
-use han_db::page::{Cursor as _, PageRequest};
-use han_db::queries::messages::MessageList;
-use han_db::queries::metrics;
+use han_db::page::{Cursor as _, MessageCursor, Page, PageRequest};
+use han_db::queries::message_windows::{self, Window};
+use han_db::queries::messages::{self, MessageList};
 use han_db::queries::search::{self, Within};
+use han_db::queries::{metrics, outline};
 use han_transcript::fold::TaskStatus;
 use han_transcript::words::Query;
-use han_types::{GlobalId, ProjectId, SessionId, Timestamp};
+use han_types::{GlobalId, MessageKey, ProjectId, SessionId, Timestamp};
 
 use crate::connection::{self, Total, connection};
 use crate::context::{Op, prices};
 use crate::error::{self, ApiError, Result};
 use crate::filters::{Conditions as _, MessageFilter};
 use crate::loaders::{
-    CountsOf, FileChangesOf, HookStatsOf, Loaders, MessageCountOf, MessagesOf, NativeTasksOf, SentimentsOf,
-    SessionOf, TasksOf, TodoCountsOf, TodosOf, UsageOf,
+    CountsOf, FileChangesOf, HookStatsOf, Loaders, MessageCountOf, MessagesOf, NativeTasksOf, OriginOf,
+    SentimentsOf, SessionOf, TasksOf, TodoCountsOf, TodosOf, UsageOf,
 };
 use crate::optional_id::OptionalId;
 use crate::types::file_change::{FileChangeConnection, FileChangeEdge};
 use crate::types::hook::HookStats;
 use crate::types::message::{MessageConnection, MessageEdge};
+use crate::types::outline::{ContextSize, OutlinePage};
 use crate::types::project::{Project, worktree_name};
 use crate::types::search::{MessageSearchResult, report_unreadable, results as search_results};
 use crate::types::sentiment::FrustrationSummary;
@@ -312,33 +314,98 @@ impl Session {
     }
 
     /// Its messages, newest first, ordered by time, then file, then line. Results are not listed: they are nested in their
-    /// calls and runs. With `agentId`, the lines of that subagent instead.
-    #[graphql(complexity = "connection::page_cost(first, child_complexity)")]
+    /// calls and runs. With `agentId`, the lines of that subagent instead. A page begins after `after`, ends before
+    /// `before`, or has the message `around` in its middle; only one of them may be given.
+    #[graphql(
+        complexity = "newer_cost(&before, &around, last) + connection::page_cost(first.or(last), child_complexity)"
+    )]
+    #[expect(clippy::too_many_arguments, reason = "each is an argument of the field")]
     async fn messages(
         &self,
         #[graphql(desc = "The cursor of the last row of the previous page.")] after: Option<String>,
         #[graphql(desc = "The number of rows, 1 to 500. The default is 50.")] first: Option<i32>,
+        #[graphql(
+            desc = "The cursor of the first row of the next page: the page before it, which is newer."
+        )]
+        before: Option<String>,
+        #[graphql(desc = "The number of rows before `before`, 1 to 500; without `before`, the oldest rows.")]
+        last: Option<i32>,
+        #[graphql(
+            desc = "The id of a message: the page around it, or around the call or tool use that shows it; empty if \
+                          the list does not contain it."
+        )]
+        around: OptionalId<ID>,
         #[graphql(desc = "Only rows that match.")] filter: Option<MessageFilter>,
         #[graphql(desc = "Whether to include progress lines.", default)] include_progress: bool,
         #[graphql(desc = "The id of a subagent, whose lines are listed.")] agent_id: OptionalId,
     ) -> Result<MessageConnection> {
         let session_id = self.id_of()?;
-        let request = connection::page(after.as_deref(), first)?;
         let filter = filter.map(MessageFilter::filter).transpose()?.flatten();
         let agent_id = agent_id.raw("Agent").or_else(|| self.subagent.clone());
         let list = Arc::new(MessageList { include_progress, agent_id, filter });
         let is_whole_list = list.filter.is_none() && list.agent_id.is_none() && !include_progress;
-        let (op, after) = (&self.op, request.after.is_some());
-        let of = MessagesOf { session_id: session_id.clone(), list: Arc::clone(&list), request };
-        let page = op.loader().load_one(of).await?;
-        let rows = page.iter().flat_map(|page| &page.rows);
-        let edges = rows.map(|row| MessageEdge::new(op, Arc::clone(row))).collect();
+        let (request, place) = place(after.as_deref(), first, before.as_deref(), last, around.get())?;
+        let op = &self.op;
+        let (rows, has_next, has_previous) = match place {
+            Place::After => {
+                let after = request.after.is_some();
+                let of = MessagesOf { session_id: session_id.clone(), list: Arc::clone(&list), request };
+                let page = op.loader().load_one(of).await?;
+                let has_next = page.as_ref().is_some_and(|page| page.has_next);
+                (page.map(|page| page.rows.clone()).unwrap_or_default(), has_next, after)
+            }
+            Place::Before(before) => {
+                let before = before.as_ref();
+                let page = messages::newer(op.tx().await?, &session_id, &list, before, request.first).await?;
+                (page.rows.into_iter().map(Arc::new).collect(), before.is_some(), page.has_next)
+            }
+            Place::Around(key) => {
+                let window = match key {
+                    Some(key) => {
+                        message_windows::around(op.tx().await?, &session_id, &list, &key, request.first)
+                            .await?
+                    }
+                    None => Window::default(),
+                };
+                let rows = window.rows.into_iter().map(Arc::new).collect();
+                (rows, window.has_older, window.has_newer)
+            }
+        };
+        let edges = rows.into_iter().map(|row| MessageEdge::new(op, row)).collect();
         let total = if is_whole_list {
             Total::Known(self.row.totals.messages)
         } else {
             Total::Messages { op: Op::clone(op), of: MessageCountOf { session_id, list } }
         };
-        Ok(MessageConnection::new(edges, page.is_some_and(|page| page.has_next), after, total))
+        Ok(MessageConnection::new(edges, has_next, has_previous, total))
+    }
+
+    /// Its outline: the prompts and commands that a person typed, and its compactions, oldest first. A subagent has
+    /// none.
+    #[graphql(complexity = "20_000 + connection::page_cost(Some(first), child_complexity)")]
+    async fn outline(
+        &self,
+        #[graphql(desc = "The `endCursor` of the previous page.")] after: Option<String>,
+        #[graphql(desc = "The number of entries, 1 to 500.")] first: i32,
+    ) -> Result<OutlinePage> {
+        let request = connection::page(after.as_deref(), Some(first))?;
+        if self.subagent.is_some() {
+            return Ok(OutlinePage::new(&self.op, Page { rows: Vec::new(), has_next: false }));
+        }
+        let page = outline::page(self.op.tx().await?, &self.id_of()?, &request).await?;
+        Ok(OutlinePage::new(&self.op, page))
+    }
+
+    /// The size of its context over time, oldest first, without its subagents. Of neighbouring answers, the largest
+    /// size is kept.
+    #[graphql(complexity = "20_000 + connection::page_cost(Some(first), child_complexity)")]
+    async fn context_sizes(
+        &self,
+        #[graphql(desc = "The largest number of sizes, 1 to 500.")] first: i32,
+    ) -> Result<Vec<ContextSize>> {
+        let points = connection::first(Some(first))?;
+        let sizes = outline::context_sizes(self.op.tx().await?, &self.id_of()?, points).await?;
+        Ok(sizes.into_iter().map(ContextSize::from).collect())
     }
 
     /// Messages of this session that contain all words of the query and each phrase in `"` exactly, newest first.
@@ -423,6 +490,30 @@ impl Session {
         Ok(self.load_of(CountsOf).await?.unwrap_or_default().file_changes)
     }
 
+    /// The number of lines that tools added to files.
+    async fn lines_added(&self) -> Result<i64> {
+        Ok(self.load_of(CountsOf).await?.unwrap_or_default().lines_added)
+    }
+
+    /// The number of lines that tools removed from files.
+    async fn lines_removed(&self) -> Result<i64> {
+        Ok(self.load_of(CountsOf).await?.unwrap_or_default().lines_removed)
+    }
+
+    /// The models that answered in it, those with most answers first. Answers that name no model are left out.
+    async fn models(&self) -> Result<Vec<String>> {
+        let usage = self.load_of(UsageOf).await?.unwrap_or_default();
+        let mut named: Vec<_> = usage.iter().filter(|of| !of.model.is_empty()).collect();
+        named.sort_by_key(|of| std::cmp::Reverse(of.responses));
+        Ok(named.into_iter().map(|of| of.model.clone()).collect())
+    }
+
+    /// The raw id of the session that it is a fork or a continuation of: the one in which the first answer that it repeats
+    /// was written. Null for a session that repeats no answer of another one.
+    async fn fork_of(&self) -> Result<Option<String>> {
+        self.load_of(OriginOf).await
+    }
+
     /// Totals of its hooks; null if no hook has ended.
     async fn hook_stats(&self) -> Result<Option<HookStats>> {
         Ok(self.load_of(HookStatsOf).await?.map(|stats| HookStats::from(&*stats)))
@@ -455,6 +546,50 @@ impl Session {
             Err(_) => Ok(None),
         }
     }
+}
+
+/// Where a page of messages is.
+enum Place {
+    /// After a cursor, or at the newest end.
+    After,
+    /// Before a cursor, or at the oldest end.
+    Before(Option<MessageCursor>),
+    /// Around a message; `None` for an id of no message.
+    Around(Option<MessageKey>),
+}
+
+/// Reads the arguments that place a page of messages. The request's size holds for every place, its cursor for `After`.
+fn place(
+    after: Option<&str>,
+    first: Option<i32>,
+    before: Option<&str>,
+    last: Option<i32>,
+    around: Option<&str>,
+) -> Result<(PageRequest<MessageCursor>, Place)> {
+    let (after, before) = (after.filter(|text| !text.is_empty()), before.filter(|text| !text.is_empty()));
+    let given = [after.is_some(), before.is_some(), around.is_some()].into_iter().filter(|given| *given);
+    if given.count() > 1 || (first.is_some() && last.is_some()) || (after.is_some() && last.is_some()) {
+        let wanted = "give first with after, last with before, or first with around";
+        return Err(ApiError::bad("messages", wanted));
+    }
+    if let Some(around) = around {
+        let key = match GlobalId::parse(around) {
+            Ok(GlobalId::Message(key)) => Some(key),
+            _ => None,
+        };
+        return Ok((connection::page(None, first.or(last))?, Place::Around(key)));
+    }
+    if before.is_some() || last.is_some() {
+        let PageRequest { after: before, .. } = connection::page(before, None)?;
+        return Ok((connection::page(None, last.or(first))?, Place::Before(before)));
+    }
+    Ok((connection::page(after, first)?, Place::After))
+}
+
+/// What a page costs that no loader shares between sessions: too much for a list of sessions.
+fn newer_cost(before: &Option<String>, around: &OptionalId<ID>, last: Option<i32>) -> usize {
+    let is_alone = last.is_some() || around.get().is_some() || before.as_ref().is_some_and(|b| !b.is_empty());
+    if is_alone { 20_000 } else { 0 }
 }
 
 fn first_line(text: &str) -> Option<String> {

@@ -40,12 +40,16 @@ impl ResponseLog {
             let text = shapes.field("Query", message, &arguments).unwrap();
             answers.ask(&world, format!("message {id}"), &format!("query {{ {text} }}"), &names).await;
         }
-        // A search is too complex to be nested in a list.
+        // These are too complex to be nested in a list.
         let mut arguments = names.needed();
         arguments.insert("Session.searchMessages.query".to_owned(), "\"trees\"".to_owned());
-        let search = shapes.field("Session", root(shapes, "Session", "searchMessages"), &arguments).unwrap();
-        let query = format!("query {{ session(id: \"{RICH}\") {{ __typename {search} }} }}");
-        answers.ask(&world, "search in a session".to_owned(), &query, &names).await;
+        arguments.insert("Session.outline.first".to_owned(), "20".to_owned());
+        arguments.insert("Session.contextSizes.first".to_owned(), "3".to_owned());
+        for field in ["searchMessages", "outline", "contextSizes"] {
+            let text = shapes.field("Session", root(shapes, "Session", field), &arguments).unwrap();
+            let query = format!("query {{ session(id: \"{RICH}\") {{ __typename {text} }} }}");
+            answers.ask(&world, format!("{field} of a session"), &query, &names).await;
+        }
         answers.subscribe(&world, shapes, &names).await;
         answers
     }
@@ -367,6 +371,7 @@ fn reason(field: &str) -> Option<&'static str> {
         ("Team", "seats") => "without billing, the number of members is unlimited",
         ("User", "avatarUrl" | "email") => "the users of these tests do not come from GitHub",
         ("FileHistorySnapshotMessage", "searchText") => "it has no text",
+        ("ToolResultBlock", "images") => "no result of these sessions has one: see `window`",
         ("ToolResultUserMessage", "content") => "it has only results, which are its blocks",
         _ => return None,
     })

@@ -101,7 +101,7 @@ const POSTGRES: &[&str] = &[
         SELECT k.purpose, k.version, k.wrapped, k.active FROM team_keys k
         WHERE k.team_id = (SELECT t.id FROM teams t WHERE t.number = han_team()) AND k.purpose = 'search' AND k.active
     $$",
-    // The terms of a segment go with it, whoever deletes or replaces it.
+    // The terms of a segment go with it.
     "CREATE FUNCTION han_segment_terms_forget() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
         SET search_path FROM CURRENT AS $$
     BEGIN

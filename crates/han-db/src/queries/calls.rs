@@ -13,7 +13,6 @@ use crate::line_id::{LineId, call_key};
 use crate::page::MessageCursor;
 use crate::queries::hooks;
 use crate::queries::messages::{self, IndexedMessage, unique};
-use crate::queries::search::list_indexes;
 use crate::queries::tool_results::RowKind;
 use crate::stored::message_key;
 use crate::{DbError, ScopedTx};
@@ -112,7 +111,7 @@ pub async fn late(
     let found = messages::by_keys(tx, &keys).await?;
     let mut found: HashMap<MessageKey, _> =
         found.into_iter().map(|message| (message.key.clone(), message)).collect();
-    let indexes = list_indexes(tx, &keys).await?;
+    let indexes = messages::list_indexes(tx, &keys).await?;
     Ok(keys
         .iter()
         .filter_map(|key| {

@@ -80,6 +80,8 @@ columns! {
     SessionCompactions = "sessions"."compaction_count",
     /// A session's changes of files.
     SessionFileChanges = "sessions"."file_change_count",
+    /// A model that answered in a session.
+    UsageModel = "session_usage"."model",
     /// A project's id.
     ProjectId = "projects"."id",
     /// A project's repository.
@@ -93,6 +95,8 @@ columns! {
 pub enum Link {
     /// A session's project.
     SessionProject,
+    /// A session's tokens by model.
+    SessionUsage,
     /// A project's sessions.
     ProjectSessions,
     /// A project's repository.
@@ -106,6 +110,7 @@ impl Link {
     fn tables(self) -> (&'static str, &'static str, &'static str, &'static str) {
         match self {
             Self::SessionProject => ("sessions", "projects", "project_id", "id"),
+            Self::SessionUsage => ("sessions", "session_usage", "number", "session"),
             Self::ProjectSessions => ("projects", "sessions", "id", "project_id"),
             Self::ProjectRepo => ("projects", "repos", "repo_id", "id"),
             Self::RepoProjects => ("repos", "projects", "id", "repo_id"),

@@ -62,7 +62,7 @@ pub(crate) struct MessageRow {
 /// Newest first, the order of lists.
 const NEWEST_FIRST: &str =
     "messages.at DESC, messages.transcript DESC, messages.line DESC, messages.uuid DESC";
-const OLDEST_FIRST: &str = "messages.at, messages.transcript, messages.line, messages.uuid";
+pub(crate) const OLDEST_FIRST: &str = "messages.at, messages.transcript, messages.line, messages.uuid";
 
 /// The rows of `messages` that `source` (a `FROM` clause with its condition; the team is `$1`) selects, in `order`.
 /// Their lines are not read.
@@ -120,6 +120,19 @@ fn afford(tx: &ScopedTx, rows: &mut Vec<MessageRow>, budget: &mut Budget) -> Res
     Ok(left_out)
 }
 
+/// Opens the first of the rows, as many as the budget covers; returns whether rows remain.
+///
+/// # Errors
+/// As [`page`].
+pub(crate) async fn open_affordable(
+    tx: &ScopedTx,
+    mut rows: Vec<MessageRow>,
+) -> Result<(Vec<Message>, bool), DbError> {
+    let mut budget = tx.budget().await;
+    let remain = afford(tx, &mut rows, &mut budget)?;
+    Ok((open(tx, rows).await?, remain))
+}
+
 /// As [`afford`], but an error if rows remain.
 fn all_or_none(tx: &ScopedTx, rows: &mut Vec<MessageRow>, budget: &mut Budget) -> Result<(), DbError> {
     if afford(tx, rows, budget)? { Err(budget.passed()) } else { Ok(()) }
@@ -142,10 +155,40 @@ pub async fn page(
         rows.extend(rows_of(tx, session_id, list, place, request).await?);
     }
     rows.sort_by(|a: &MessageRow, b| b.place_in_list().cmp(&a.place_in_list()));
-    let mut page = Page::cut(rows, request.first);
-    let mut budget = tx.budget().await;
-    let shortened = afford(tx, &mut page.rows, &mut budget)?;
-    let rows = open(tx, page.rows).await?;
+    opened_page(tx, rows, request.first).await
+}
+
+/// The messages of a session's list that come next before a position, which are newer; without one, the oldest. Newest
+/// first, as in the list, but it is cut at its newest end. `has_next` says whether newer messages remain.
+///
+/// # Errors
+/// As [`page`].
+pub async fn newer(
+    tx: &ScopedTx,
+    session_id: &SessionId,
+    list: &MessageList,
+    before: Option<&MessageCursor>,
+    last: usize,
+) -> Result<Page<Message>, DbError> {
+    let mut found = Vec::new();
+    for place in list.places() {
+        let (mut source, mut values) = source(tx, session_id, list, place);
+        if let Some(before) = before {
+            source.push_str(&beside_cursor(">", before, "messages.session", &mut values));
+        }
+        found.extend(rows(tx, &source, values, OLDEST_FIRST, Some(last + 1)).await?);
+    }
+    found.sort_by(|a: &MessageRow, b| a.place_in_list().cmp(&b.place_in_list()));
+    let mut page = opened_page(tx, found, last).await?;
+    page.rows.reverse();
+    Ok(page)
+}
+
+/// A page from rows of which one more than its size was requested. It is shorter if the budget does not cover its
+/// lines.
+async fn opened_page(tx: &ScopedTx, rows: Vec<MessageRow>, size: usize) -> Result<Page<Message>, DbError> {
+    let page = Page::cut(rows, size);
+    let (rows, shortened) = open_affordable(tx, page.rows).await?;
     Ok(Page { rows, has_next: page.has_next || shortened })
 }
 
@@ -165,6 +208,16 @@ async fn rows_of(
 
 /// The condition that a message comes after the cursor in the order of lists. `session` is the SQL of the session's number.
 pub(crate) fn after_cursor(after: &MessageCursor, session: &str, values: &mut Vec<Value>) -> String {
+    beside_cursor("<", after, session, values)
+}
+
+/// The condition that a message is older (`<`) or newer (`>`) than the cursor.
+pub(crate) fn beside_cursor(
+    order: &str,
+    after: &MessageCursor,
+    session: &str,
+    values: &mut Vec<Value>,
+) -> String {
     let n = values.len();
     values.extend([
         after.at.into(),
@@ -173,8 +226,8 @@ pub(crate) fn after_cursor(after: &MessageCursor, session: &str, values: &mut Ve
         LineId::value(&after.uuid),
     ]);
     format!(
-        " AND (messages.at, messages.transcript, messages.line, messages.uuid) < (${}, (SELECT number FROM transcripts \
-         WHERE team = $1 AND session = {session} AND name = ${}), ${}, ${})",
+        " AND (messages.at, messages.transcript, messages.line, messages.uuid) {order} (${}, \
+         (SELECT number FROM transcripts WHERE team = $1 AND session = {session} AND name = ${}), ${}, ${})",
         n + 1,
         n + 2,
         n + 3,
@@ -187,7 +240,7 @@ pub(crate) fn session_number(n: usize) -> String {
     format!("(SELECT number FROM sessions WHERE team = $1 AND session_id = ${n})")
 }
 
-fn source(
+pub(crate) fn source(
     tx: &ScopedTx,
     session_id: &SessionId,
     list: &MessageList,
@@ -565,4 +618,47 @@ impl MessageRow {
             body,
         })
     }
+}
+
+#[derive(FromQueryResult)]
+struct IndexRow {
+    session_id: String,
+    transcript: String,
+    uuid: Vec<u8>,
+    uuid_text: Option<String>,
+    n: i64,
+}
+
+/// The index of messages in their sessions' lists: the number of older listed messages. Omits messages that are in no
+/// list.
+pub async fn list_indexes(tx: &ScopedTx, keys: &[MessageKey]) -> Result<HashMap<MessageKey, i64>, DbError> {
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let dialect = tx.dialect();
+    // One pass over each session's list, regardless of its number of hits.
+    let sql = format!(
+        "SELECT s.session_id, f.name AS transcript, list.uuid, list.uuid_text, list.n FROM (SELECT session, transcript, \
+         uuid, uuid_text, row_number() OVER (PARTITION BY session ORDER BY at, transcript, line, uuid) - 1 AS n \
+         FROM messages WHERE team = $1 AND place = $2 \
+         AND session IN (SELECT number FROM sessions WHERE team = $1 AND {})) AS list \
+         JOIN sessions s ON s.team = $1 AND s.number = list.session \
+         JOIN transcripts f ON f.team = $1 AND f.session = list.session AND f.number = list.transcript WHERE {}",
+        dialect.is_any("session_id", 3),
+        dialect.is_any_bytes("list.uuid", 4),
+    );
+    let uuids: BTreeSet<[u8; 16]> = keys.iter().map(|key| LineId::of(&key.uuid).bytes).collect();
+    let values = [
+        tx.team(),
+        MessagePosition::List.code().into(),
+        dialect.list(unique(keys.iter().map(|key| key.session_id.as_str()))),
+        dialect.byte_list(uuids),
+    ];
+    let rows: Vec<IndexRow> = tx.all(&sql, values).await?;
+    rows.into_iter()
+        .map(|row| {
+            let uuid = LineId::to_text(&row.uuid, row.uuid_text);
+            Ok((message_key("messages", &row.session_id, &row.transcript, &uuid)?, row.n))
+        })
+        .collect()
 }

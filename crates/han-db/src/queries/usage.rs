@@ -1,4 +1,4 @@
-//! Reading the tokens of sessions by model, and their counters.
+//! Reading the tokens of sessions by model, their counters, and whose answers they repeat.
 
 use han_transcript::fold::TokenTotals;
 use han_types::SessionId;
@@ -64,6 +64,36 @@ pub async fn by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<Se
     );
     let rows: Vec<UsageRow> = tx.all(&sql, [tx.team(), dialect.list(sessions)]).await?;
     Ok(rows.into_iter().map(SessionUsage::from).collect())
+}
+
+#[derive(FromQueryResult)]
+struct OriginRow {
+    session_id: String,
+    origin: Option<String>,
+}
+
+/// The sessions that these were forked or continued from, by session: the owner of the first answer that a session repeats.
+/// Omits sessions that repeat none.
+pub async fn origins_by_sessions(
+    tx: &ScopedTx,
+    sessions: &[SessionId],
+) -> Result<Vec<(String, String)>, DbError> {
+    if sessions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dialect = tx.dialect();
+    let sql = format!(
+        "SELECT s.session_id, \
+           (SELECT origin.session_id FROM answer_copies c \
+            JOIN answer_copies own ON own.team = c.team AND own.answer = c.answer AND own.owner \
+            JOIN sessions origin ON origin.team = own.team AND origin.number = own.session \
+            WHERE c.team = s.team AND c.session = s.number AND NOT c.owner AND own.session <> s.number \
+            ORDER BY c.at, c.line, origin.session_id LIMIT 1) AS origin \
+         FROM sessions s WHERE s.team = $1 AND {}",
+        dialect.is_any("s.session_id", 2)
+    );
+    let rows: Vec<OriginRow> = tx.all(&sql, [tx.team(), dialect.list(sessions)]).await?;
+    Ok(rows.into_iter().filter_map(|row| Some((row.session_id, row.origin?))).collect())
 }
 
 #[derive(FromQueryResult)]

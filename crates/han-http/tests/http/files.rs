@@ -1,20 +1,17 @@
 //! The dashboard's files: which paths are pages is the program's to say.
 
+use std::io::Read as _;
 use std::path::Path;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::response::{Html, IntoResponse as _, Response};
+use flate2::read::GzDecoder;
 use han_http::client::{Client, fallback};
 
-fn without_client() -> Response {
-    Html("no dashboard").into_response()
-}
-
-async fn ask(client: Option<&Client>, method: Method, path: &str) -> (StatusCode, HeaderMap, String) {
+async fn ask(client: &Client, method: Method, path: &str) -> (StatusCode, HeaderMap, String) {
     let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
-    let (parts, body) = fallback(client, without_client, request).await.into_parts();
+    let (parts, body) = fallback(client, request).await.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     (parts.status, parts.headers, String::from_utf8(body.to_vec()).unwrap())
 }
@@ -26,30 +23,22 @@ fn write(dir: &Path, name: &str, text: &str) {
 }
 
 #[tokio::test]
-async fn only_the_root_shows_that_there_is_no_dashboard() {
-    assert_eq!(ask(None, Method::GET, "/").await.2, "no dashboard");
-    for (method, path) in [(Method::GET, "/sessions"), (Method::POST, "/"), (Method::GET, "/index.html")] {
-        assert_eq!(ask(None, method, path).await.0, StatusCode::NOT_FOUND, "{path}");
-    }
-}
-
-#[tokio::test]
 async fn paths_of_the_program_are_never_pages() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "index.html", "<script>boot()</script>the dashboard");
     write(dir.path(), "assets/app-1a2b.js", "run()");
     let client = Client::load(dir.path(), ["http://localhost:1"], &["/local"]).unwrap();
     for page in ["/", "/sessions/1", "/api", "/api/x", "/localised", "/assets"] {
-        let (status, headers, text) = ask(Some(&client), Method::GET, page).await;
+        let (status, headers, text) = ask(&client, Method::GET, page).await;
         assert_eq!(status, StatusCode::OK, "{page}");
         assert!(text.ends_with("the dashboard"), "{page}");
         let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
         assert!(policy.contains("'sha256-") && policy.contains("ws://localhost:1"), "{policy}");
     }
     for nothing in ["/local", "/local/x", "/assets/gone.js", "/gone.js", "/..%2f..%2fetc%2fpasswd"] {
-        assert_eq!(ask(Some(&client), Method::GET, nothing).await.0, StatusCode::NOT_FOUND, "{nothing}");
+        assert_eq!(ask(&client, Method::GET, nothing).await.0, StatusCode::NOT_FOUND, "{nothing}");
     }
-    let (_, headers, text) = ask(Some(&client), Method::GET, "/assets/app-1a2b.js").await;
+    let (_, headers, text) = ask(&client, Method::GET, "/assets/app-1a2b.js").await;
     assert_eq!(text, "run()");
     assert!(headers[header::CACHE_CONTROL].to_str().unwrap().contains("immutable"));
 }
@@ -83,7 +72,7 @@ async fn only_what_is_there_may_be_cached() {
         (&format!("/assets{}.js", "/longer".repeat(700)), StatusCode::NOT_FOUND, "no-store"),
         (&"/longer".repeat(700), StatusCode::OK, "no-cache"),
     ] {
-        let (found, headers, _) = ask(Some(&client), Method::GET, path).await;
+        let (found, headers, _) = ask(&client, Method::GET, path).await;
         let start = path.get(..20).unwrap_or(path);
         assert_eq!((found, caching(&headers)), (status, cached), "{start}");
     }
@@ -94,7 +83,7 @@ async fn only_what_is_there_may_be_cached() {
     ] {
         let request =
             Request::builder().uri("/assets/app.js").header(name, value).body(Body::empty()).unwrap();
-        let response = fallback(Some(&client), without_client, request).await;
+        let response = fallback(&client, request).await;
         assert_eq!((response.status(), caching(response.headers())), (status, cached), "{name}: {value}");
     }
 }
@@ -115,12 +104,88 @@ async fn every_spelling_of_the_index_page_has_its_policy() {
         "/index.html/",
         "/%2Findex.html",
     ] {
-        let (status, headers, text) = ask(Some(&client), Method::GET, path).await;
+        let (status, headers, text) = ask(&client, Method::GET, path).await;
         assert_eq!((status, text.as_str()), (StatusCode::OK, "the dashboard"), "{path}");
         assert!(headers.contains_key(header::CONTENT_SECURITY_POLICY), "{path}");
     }
     for path in ["/x/../index.html", "/%2e%2e/index.html", "/%6cocal", "//local/x", "/index.html%ff"] {
-        let (status, _, text) = ask(Some(&client), Method::GET, path).await;
+        let (status, _, text) = ask(&client, Method::GET, path).await;
         assert!(status == StatusCode::NOT_FOUND && !text.contains("the dashboard"), "{path}: {status}");
+    }
+}
+
+/// What the embedded dashboard answers to a request with one header.
+async fn ask_embedded(path: &str, name: &str, value: &str) -> (StatusCode, HeaderMap, Vec<u8>) {
+    let client = Client::embedded(["http://localhost:1"], &["/local"]).unwrap();
+    let request = Request::builder().uri(path).header(name, value).body(Body::empty()).unwrap();
+    let (parts, body) = fallback(&client, request).await.into_parts();
+    (parts.status, parts.headers, axum::body::to_bytes(body, 1 << 24).await.unwrap().to_vec())
+}
+
+#[tokio::test]
+async fn the_embedded_dashboard_has_a_strict_policy() {
+    for path in ["/", "/sessions/1", "/index.html"] {
+        let (status, headers, body) = ask_embedded(path, "accept", "text/html").await;
+        assert_eq!((status, caching(&headers)), (StatusCode::OK, "no-cache"), "{path}");
+        let page = String::from_utf8(body).unwrap();
+        assert!(page.contains("<div id=\"root\">") && !page.contains("style="), "{page}");
+        let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(policy.contains("connect-src 'self' ws://localhost:1;"), "{policy}");
+        assert!(!policy.contains("unsafe") && !policy.contains("https:"), "{policy}");
+    }
+    for nothing in ["/local/x", "/assets/gone.js", "/gone.js", "/index.html.gz", "/assets"] {
+        let (status, _, body) = ask_embedded(nothing, "accept", "*/*").await;
+        let is_page = String::from_utf8_lossy(&body).contains("<div id=\"root\">");
+        assert!(status == StatusCode::NOT_FOUND || (nothing == "/assets" && is_page), "{nothing}: {status}");
+    }
+}
+
+#[tokio::test]
+async fn embedded_files_are_sent_as_the_client_accepts_them() {
+    let (_, _, page) = ask_embedded("/", "accept", "text/html").await;
+    let page = String::from_utf8(page).unwrap();
+    let script = page.split('"').find(|part| part.starts_with("/assets/") && part.ends_with(".js")).unwrap();
+    let mut plain = Vec::new();
+    for (accepted, compressed) in [
+        ("gzip, deflate, br", true),
+        ("br;q=1.0, GZIP;q=0.8", true),
+        ("*", true),
+        ("gzip;q=0, br", false),
+        ("br", false),
+    ] {
+        let (status, headers, body) = ask_embedded(script, "accept-encoding", accepted).await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(caching(&headers).contains("immutable") && headers[header::VARY] == "accept-encoding");
+        assert_eq!(headers[header::CONTENT_TYPE], "text/javascript; charset=utf-8");
+        assert_eq!(headers.contains_key(header::CONTENT_ENCODING), compressed, "{accepted}");
+        let content = if compressed {
+            let mut content = Vec::new();
+            GzDecoder::new(body.as_slice()).read_to_end(&mut content).unwrap();
+            content
+        } else {
+            body
+        };
+        assert!(plain.is_empty() || plain == content, "{accepted}");
+        plain = content;
+    }
+    assert!(plain.len() > 100_000);
+}
+
+#[tokio::test]
+async fn an_embedded_file_that_the_client_has_is_not_sent_again() {
+    let (_, headers, _) = ask_embedded("/icon.svg", "accept", "*/*").await;
+    assert_eq!(
+        (caching(&headers), &headers[header::CONTENT_TYPE]),
+        ("no-cache", &"image/svg+xml".parse().unwrap())
+    );
+    let tag = headers[header::ETAG].to_str().unwrap();
+    for (known, status) in [
+        (tag.to_owned(), StatusCode::NOT_MODIFIED),
+        (format!("\"other\", W/{tag}"), StatusCode::NOT_MODIFIED),
+        ("\"other\"".to_owned(), StatusCode::OK),
+    ] {
+        let (found, headers, body) = ask_embedded("/icon.svg", "if-none-match", &known).await;
+        assert_eq!((found, body.is_empty()), (status, status == StatusCode::NOT_MODIFIED), "{known}");
+        assert_eq!(headers[header::ETAG], tag);
     }
 }

@@ -136,8 +136,8 @@ pub(crate) async fn show(
         return Ok(sign_in_first(&state, code.as_deref()));
     };
     let Some(code) = code else {
-        let wrong = if typed.is_empty() { "" } else { "<p>This code is not valid.</p>" };
-        return Ok(page::html(StatusCode::OK, &format!("{wrong}{ASK}")));
+        let wrong = if typed.is_empty() { "" } else { "<p class=\"error\">This code is not valid.</p>" };
+        return Ok(page::html(StatusCode::OK, "Sign in on a command line", &format!("{wrong}{ASK}")));
     };
     match device_logins::waiting(&state.db, &code).await? {
         Some(login) => confirm(&state, &actor, &login).await,
@@ -145,15 +145,16 @@ pub(crate) async fn show(
     }
 }
 
-const ASK: &str = "<form action=\"/auth/device\"><p><label>The code shown on your command line:<br>\
+const ASK: &str = "<form action=\"/auth/device\"><p><label>The code that your command line shows\
      <input name=\"user_code\" autocomplete=\"off\" autocapitalize=\"characters\" size=\"12\" required></label></p>\
      <button>Continue</button></form>";
 
 fn code_unknown() -> Response {
     page::html(
         StatusCode::GONE,
+        "This code is not in use",
         &format!(
-            "<p>No program waits for approval with this code: it was used already, has expired, or was mistyped.</p>{ASK}"
+            "<p>No program waits for approval with it: it was used already, has expired, or was mistyped.</p>{ASK}"
         ),
     )
 }
@@ -166,15 +167,16 @@ async fn confirm(state: &AppState, actor: &Actor, login: &WaitingLogin) -> Resul
     let when = if minutes < 1 { "just now".to_owned() } else { format!("{minutes} min ago") };
     Ok(page::html(
         StatusCode::OK,
+        "Approve this program?",
         &format!(
-            "<p>A program asks to act as <strong>{}</strong>.</p><dl><dt>Code</dt><dd><code>{code}</code></dd>\
+            "<p>It asks to act as <strong>{}</strong>.</p><dl><dt>Code</dt><dd><code>{code}</code></dd>\
              <dt>Its name</dt><dd>{}</dd><dt>Its address</dt><dd>{}, {when}</dd></dl>\
              <p>It will be able to read and push the sessions of all your teams, and to do anything that you may do \
              there, until you sign it out. <strong>Approve only if you have just started it yourself and it shows this \
              code.</strong> Han Teams never sends you a code.</p>\
              <form method=\"post\" action=\"{PATH}\"><input type=\"hidden\" name=\"user_code\" value=\"{code}\">\
              <button name=\"decision\" value=\"approve\">Approve</button> \
-             <button name=\"decision\" value=\"deny\">Deny</button></form>",
+             <button class=\"plain\" name=\"decision\" value=\"deny\">Deny</button></form>",
             page::escape(&name),
             page::escape(&login.client),
             page::escape(&login.asked_from),
@@ -213,12 +215,12 @@ pub(crate) async fn decide(
         return Ok(code_unknown());
     }
     tracing::info!(user = %actor.user_id, approves, "a user decided on the sign-in of a program");
-    let message = if approves {
-        "<p>Approved: the program is signed in. You can close this page and return to the program.</p>"
+    let (title, message) = if approves {
+        ("Approved", "<p>The program is signed in. You can close this page and return to the program.</p>")
     } else {
-        "<p>Denied: the program is not signed in. You can close this page.</p>"
+        ("Denied", "<p>The program is not signed in. You can close this page.</p>")
     };
-    Ok(page::html(StatusCode::OK, message))
+    Ok(page::html(StatusCode::OK, title, message))
 }
 
 /// The user who is signed in with this browser's cookie. The page may be opened from another site (a link in a chat):
@@ -239,6 +241,7 @@ fn sign_in_first(state: &AppState, code: Option<&str>) -> Response {
     let how = oauth::how_to_sign_in(state, &back);
     page::html(
         StatusCode::UNAUTHORIZED,
-        &format!("<p>Sign in first: a program waits for your approval.</p>{how}"),
+        "Sign in first",
+        &format!("<p>A program waits for your approval.</p>{how}"),
     )
 }

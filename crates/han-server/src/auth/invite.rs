@@ -23,7 +23,7 @@ use han_http::Problem;
 /// The path of invite links.
 pub(crate) const PATH: &str = "/invite";
 
-const INCOMPLETE: &str = "<p>This invite link is incomplete. Copy the whole link.</p>";
+const INCOMPLETE: (&str, &str) = ("This link is incomplete", "<p>Copy the whole link of the invite.</p>");
 
 #[derive(Deserialize)]
 pub(crate) struct CodeField {
@@ -36,12 +36,13 @@ pub(crate) async fn show(query: Result<Query<CodeField>, QueryRejection>) -> Res
     let code = query.map(|Query(query)| query.code).unwrap_or_default();
     // Only text in the format of a code goes into the page.
     if OpaqueToken::parse(INVITE_PREFIX, &code).is_err() {
-        return html(StatusCode::BAD_REQUEST, INCOMPLETE);
+        return html(StatusCode::BAD_REQUEST, INCOMPLETE.0, INCOMPLETE.1);
     }
     html(
         StatusCode::OK,
+        "You are invited to a team",
         &format!(
-            "<p>You are invited to join a team.</p>\
+            "<p>As a member you see the sessions of the team, and may push your own.</p>\
              <form method=\"post\" action=\"{PATH}\"><input type=\"hidden\" name=\"code\" value=\"{code}\">\
              <button>Join the team</button></form>"
         ),
@@ -66,7 +67,9 @@ pub(crate) async fn accept(
         }
         Err(problem) => return Err(problem),
     };
-    let (status, message) = match invites::accept(&state.db, state.config.plans, &actor, &code).await? {
+    let (status, (title, message)) = match invites::accept(&state.db, state.config.plans, &actor, &code)
+        .await?
+    {
         Accepted::Done(team) | Accepted::AlreadyMember(team) => {
             tracing::info!(team = %team.id, user = %actor.user_id, "an invite was accepted");
             let resolved = memberships::scope_in(&state.db, &actor, &team.id).await?;
@@ -76,21 +79,33 @@ pub(crate) async fn accept(
             return Ok((StatusCode::SEE_OTHER, [(LOCATION, "/")]).into_response());
         }
         Accepted::Malformed => (StatusCode::BAD_REQUEST, INCOMPLETE),
-        Accepted::Unknown => (StatusCode::NOT_FOUND, "<p>This invite does not exist. Check the link.</p>"),
+        Accepted::Unknown => (
+            StatusCode::NOT_FOUND,
+            ("There is no such invite", "<p>Check that you have copied the whole link.</p>"),
+        ),
         Accepted::Ended => (
             StatusCode::GONE,
-            "<p>This invite was used or revoked, or has expired after its 24 hours. Ask for another.</p>",
+            (
+                "This invite has ended",
+                "<p>It was used or revoked, or has expired after its 24 hours. Ask for another.</p>",
+            ),
         ),
         Accepted::Full(_) => (
             StatusCode::CONFLICT,
-            "<p>The team's plan allows no more members. Ask the person who invited you; the invite stays valid.</p>",
+            (
+                "The team is full",
+                "<p>Its plan allows no more members. Ask the person who invited you; the invite stays valid.</p>",
+            ),
         ),
         Accepted::Locked(_) => (
             StatusCode::TOO_MANY_REQUESTS,
-            "<p>You have opened too many invalid invites. Try again in 15 minutes.</p>",
+            (
+                "Too many attempts",
+                "<p>You have opened too many invalid invites. Try again in 15 minutes.</p>",
+            ),
         ),
     };
-    Ok(html(status, message))
+    Ok(html(status, title, message))
 }
 
 /// After signing in, the user returns to the invite's button. Only text in the format of a code goes into the page.
@@ -99,5 +114,5 @@ fn sign_in_first(state: &AppState, code: &str) -> Response {
         Ok(_) => oauth::how_to_sign_in(state, &format!("{PATH}?code={code}")),
         Err(_) => String::new(),
     };
-    html(StatusCode::UNAUTHORIZED, &format!("<p>Sign in first; the invite stays valid.</p>{how}"))
+    html(StatusCode::UNAUTHORIZED, "Sign in first", &format!("<p>The invite stays valid.</p>{how}"))
 }

@@ -40,12 +40,17 @@ pub(crate) async fn page(query: Result<Query<TokenField>, QueryRejection>) -> Re
     let token = query.map(|Query(query)| query.token).unwrap_or_default();
     // Only text in the format of a token goes into the page.
     if OpaqueToken::parse(LOGIN_LINK_PREFIX, &token).is_err() {
-        return html(StatusCode::BAD_REQUEST, "<p>This sign-in link is incomplete. Copy the whole link.</p>");
+        return html(
+            StatusCode::BAD_REQUEST,
+            "This link is incomplete",
+            "<p>Copy the whole sign-in link.</p>",
+        );
     }
     html(
         StatusCode::OK,
+        "Sign in on this computer?",
         &format!(
-            "<p>Sign in to Han Teams on this computer?</p>\
+            "<p>The link signs in this browser. It can be used once.</p>\
              <form method=\"post\" action=\"{PATH}\"><input type=\"hidden\" name=\"token\" value=\"{token}\">\
              <button>Sign in</button></form>"
         ),
@@ -69,7 +74,8 @@ pub(crate) async fn redeem(
     let Some(opened) = opened else {
         return Ok(html(
             StatusCode::GONE,
-            "<p>This sign-in link was used already, or has expired after its 15 minutes.</p>\
+            "This link has ended",
+            "<p>It was used already, or has expired after its 15 minutes.</p>\
              <p>Create another with <code>han-server login-link</code>.</p>",
         ));
     };

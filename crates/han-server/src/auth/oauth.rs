@@ -34,7 +34,7 @@ pub(crate) const PATH: &str = "/auth/github";
 pub(crate) const CALLBACK: &str = "/auth/github/callback";
 
 /// Follows an error on its page.
-const TRY_AGAIN: &str = "<p><a href=\"/auth/github\">Sign in with GitHub</a></p>";
+const TRY_AGAIN: &str = "<p><a class=\"button\" href=\"/auth/github\">Sign in with GitHub</a></p>";
 
 /// The callback URL, exactly as it must be registered at GitHub.
 pub(crate) fn redirect_uri(public_url: &PublicUrl) -> String {
@@ -149,13 +149,14 @@ fn sign_in_over() -> Problem {
 /// What a page says about signing in; afterwards the user returns to `back`, a path of this site with its query.
 pub(crate) fn how_to_sign_in(state: &AppState, back: &str) -> String {
     if state.github.is_none() {
-        return "<p>Open a sign-in link first (<code>han-server login-link</code> creates one), then return here.</p>"
+        return "<p>Open a sign-in link in this browser. An administrator of the server creates one with \
+             <code>han-server login-link</code>.</p>"
             .to_owned();
     }
     // `Url` encodes the value; only the query is used.
     let url = Url::parse_with_params(state.public_url.origin(), [("return_to", back)]).ok();
     let query = url.as_ref().and_then(Url::query).unwrap_or_default();
-    format!("<p><a href=\"{PATH}?{}\">Sign in with GitHub</a></p>", page::escape(query))
+    format!("<p><a class=\"button\" href=\"{PATH}?{}\">Sign in with GitHub</a></p>", page::escape(query))
 }
 
 fn error_response(problem: Problem, headers: &HeaderMap, more: &str) -> Response {

@@ -16,9 +16,14 @@ use crate::state::AppState;
 /// The path of the page.
 pub(crate) const PATH: &str = "/auth/sign-in";
 
+const SIGN_IN: &str = "Sign in";
+const SIGNED_OUT: &str = "You are signed out";
+
 #[derive(Deserialize)]
 pub(crate) struct PageQuery {
     return_to: Option<String>,
+    /// Where a browser arrives that has signed out.
+    signed_out: Option<String>,
 }
 
 /// `GET /auth/sign-in?return_to=…`: says how to sign in. The browser keeps where it was going, for a sign-in link that is
@@ -28,7 +33,9 @@ pub(crate) async fn page(
     query: Result<Query<PageQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
-    let wanted = query.ok().and_then(|Query(query)| query.return_to);
+    let query = query.ok().map(|Query(query)| query);
+    let signed_out = query.as_ref().is_some_and(|query| query.signed_out.is_some());
+    let wanted = query.and_then(|query| query.return_to);
     let target = return_to::within(&state.public_url, wanted.as_deref());
     if let Ok(Some(presented)) = Presented::read(&state, &headers)
         && presented.verify(&state, &state.request_ids.of(&headers)).await.is_ok()
@@ -37,7 +44,7 @@ pub(crate) async fn page(
         return (StatusCode::SEE_OTHER, headers).into_response();
     }
     let how = oauth::how_to_sign_in(&state, &target);
-    let mut response = html(StatusCode::OK, &format!("<p>You are not signed in.</p>{how}"));
+    let mut response = html(StatusCode::OK, if signed_out { SIGNED_OUT } else { SIGN_IN }, &how);
     if let Ok(cookie) = HeaderValue::try_from(return_to::keep(&state.public_url, &target)) {
         response.headers_mut().append(SET_COOKIE, cookie);
     }

@@ -78,9 +78,9 @@ const ENVIRONMENT: Variable<Choice<Environment>> = Variable {
 
 const CLIENT_DIR: Variable<Optional<PathBuf>> = Variable {
     name: "HAN_CLIENT_DIR",
-    about: "the directory of a built dashboard to serve from this server's own origin",
+    about: "the directory of another built dashboard, to serve from this server's own origin",
     kind: Optional {
-        unset: "",
+        unset: "the dashboard that the program contains",
         accepted: "the directory of a built dashboard, which contains index.html",
         parse: |text| Some(PathBuf::from(text)).filter(|dir| dir.join("index.html").is_file()),
     },

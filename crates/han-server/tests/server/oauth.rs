@@ -406,7 +406,7 @@ both_databases!(
             let page = browser.sign_in(server, "text/html").await;
             assert_eq!(page.status(), status);
             assert_eq!(page.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
-            assert!(page.text().await.unwrap().contains("<a href=\"/auth/github\">"));
+            assert!(page.text().await.unwrap().contains("<a class=\"button\" href=\"/auth/github\">"));
             assert!(!browser.is_signed_in());
         }
         world.github.set_fault(None);

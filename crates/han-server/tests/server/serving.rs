@@ -48,7 +48,8 @@ both_databases!(
         ] {
             let (status, found) =
                 answer(server.get("/health").header(name, value).send().await.unwrap()).await;
-            assert_eq!((status.as_u16(), found.as_object().unwrap().len()), (200, 2), "{name}: {found}");
+            assert_eq!((status.as_u16(), found.as_object().unwrap().len()), (200, 3), "{name}: {found}");
+            assert_eq!(found["mode"], "team");
         }
         server.stop().await;
     }
@@ -186,13 +187,15 @@ fn write(dir: &Path, name: &str, text: &str) {
 }
 
 #[tokio::test]
-async fn the_root_page_without_a_dashboard_names_the_variable() {
+async fn a_server_without_a_directory_serves_its_own_dashboard() {
     let database = TestDatabase::sqlite().await;
     let server = TestServer::start(&database).await;
-    let page = server.http.get(format!("{}/", server.url)).send().await.unwrap();
+    let page = server.http.get(format!("{}/sessions", server.url)).send().await.unwrap();
     assert_eq!(page.status(), 200);
-    assert!(page.text().await.unwrap().contains("HAN_CLIENT_DIR"));
-    let nothing = server.http.get(format!("{}/sessions", server.url)).send().await.unwrap();
+    let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+    assert!(policy.contains("style-src 'self';"), "{policy}");
+    assert!(page.text().await.unwrap().contains("<div id=\"root\">"));
+    let nothing = server.http.get(format!("{}/gone.js", server.url)).send().await.unwrap();
     assert_eq!(nothing.status(), 404);
     server.stop().await;
 }
@@ -248,7 +251,7 @@ async fn every_response_has_a_request_id_and_security_headers() {
     let server = TestServer::start(&TestDatabase::sqlite().await).await;
     let given = server.get("/health").header("x-request-id", "from-the-proxy-1").send().await.unwrap();
     assert_eq!(given.headers()["x-request-id"], "from-the-proxy-1");
-    let forged = server.get("/nothing").header("x-request-id", "two words").send().await.unwrap();
+    let forged = server.get("/api/nothing").header("x-request-id", "two words").send().await.unwrap();
     assert_ne!(forged.headers()["x-request-id"], "two words");
     assert_eq!(forged.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
     assert_eq!(problem(forged).await.0, 404);

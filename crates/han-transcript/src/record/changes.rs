@@ -75,7 +75,7 @@ pub struct FileChangeRecord {
 }
 
 impl FileChangeRecord {
-    pub(super) fn read(tool_name: &str, call_id: &str, input: &Object<'_>) -> Option<Self> {
+    pub(crate) fn read(tool_name: &str, call_id: &str, input: &Object<'_>) -> Option<Self> {
         let path_field = if tool_name == "NotebookEdit" { "notebook_path" } else { "file_path" };
         let path = || input.text(path_field).and_then(|path| label(&path, MAX_PATH));
         let (action, (added, removed)) = match tool_name {

@@ -3,9 +3,12 @@
 
 use crate::json::{self, Object};
 use crate::line::{Content, ParsedLine, Part};
+use crate::record::FileChangeRecord;
 use crate::text::{MAX_ID, MAX_NAME, label, preview, without_nul};
 use crate::tool::{self, ToolCategory};
 use serde_json::value::RawValue;
+
+use super::image::Image;
 
 /// The length of a thinking block's preview, in characters.
 pub const THINKING_PREVIEW_CHARS: usize = 200;
@@ -13,6 +16,28 @@ pub const THINKING_PREVIEW_CHARS: usize = 200;
 pub const RESULT_PREVIEW_CHARS: usize = 500;
 /// The maximum length of a tool result's preview, in lines.
 pub const RESULT_PREVIEW_LINES: usize = 10;
+/// The maximum length of a tool use's argument, in characters.
+const ARGUMENT_CHARS: usize = 300;
+/// The names of what tools are applied to. The first one that an input has counts: a search has a pattern and a path, a
+/// subagent a description and a prompt.
+const ARGUMENTS: [&str; 16] = [
+    "command",
+    "file_path",
+    "notebook_path",
+    "pattern",
+    "query",
+    "url",
+    "description",
+    "subject",
+    "skill",
+    "question",
+    "path",
+    "prompt",
+    "taskId",
+    "task_id",
+    "shell_id",
+    "bash_id",
+];
 /// The maximum length of the displayed JSON of an unknown block, in characters.
 const UNKNOWN_BLOCK_CHARS: usize = 2000;
 
@@ -38,12 +63,7 @@ pub enum Block {
     /// `ToolResultBlock`
     ToolResult(ToolResult),
     /// `ImageBlock`
-    Image {
-        /// `image/png`
-        media_type: String,
-        /// `data:image/png;base64,…`
-        data_url: String,
-    },
+    Image(Image),
 }
 
 /// A tool use. Its result has the same `tool_call_id`.
@@ -55,6 +75,10 @@ pub struct ToolUse {
     pub name: String,
     /// The input, as JSON.
     pub input: String,
+    /// What it is applied to: the beginning of its path, command, pattern or question, as one line.
+    pub argument: Option<String>,
+    /// The lines that it adds to a file and removes from it, if it edits one.
+    pub changed_lines: Option<(i64, i64)>,
     /// The tool's category.
     pub category: ToolCategory,
     /// The tool's display name.
@@ -80,6 +104,8 @@ pub struct ToolResult {
     pub is_long: bool,
     /// Whether it contains an image.
     pub has_image: bool,
+    /// Its images.
+    pub images: Vec<Image>,
 }
 
 pub(super) fn blocks(line: &ParsedLine<'_>) -> Vec<Block> {
@@ -107,7 +133,7 @@ fn block(part: &Part<'_>) -> Block {
         }),
         "tool_use" | "server_tool_use" => Some(Block::ToolUse(tool_use(&part.fields))),
         kind if is_tool_result(kind) => Some(Block::ToolResult(tool_result(&part.fields))),
-        "image" => image(&part.fields),
+        "image" => image(&part.fields).map(Block::Image),
         _ => None,
     };
     known.unwrap_or_else(|| Block::Text { text: part.json.chars().take(UNKNOWN_BLOCK_CHARS).collect() })
@@ -121,15 +147,27 @@ pub(super) fn is_tool_result(kind: &str) -> bool {
 fn tool_use(block: &Object<'_>) -> ToolUse {
     let name = block.text("name").and_then(|name| label(&name, MAX_NAME)).unwrap_or_default();
     let display = tool::display(&name);
+    let input = block.object("input").unwrap_or_default();
+    let change = FileChangeRecord::read(&name, "", &input);
     ToolUse {
         tool_call_id: block.text("id").and_then(|id| label(&id, MAX_ID)).unwrap_or_default(),
         input: block.raw("input").map_or("{}", RawValue::get).to_owned(),
+        argument: argument(&input),
+        changed_lines: change.map(|change| (change.lines_added, change.lines_removed)),
         category: display.category,
         display_name: display.display_name,
         icon: display.icon,
         color: display.color,
         name,
     }
+}
+
+/// The text of the first of [`ARGUMENTS`] that the input has, else its first text.
+fn argument(input: &Object<'_>) -> Option<String> {
+    let named = ARGUMENTS.iter().find_map(|name| input.text(name));
+    let text = named.or_else(|| input.fields().find_map(|(_, value)| json::text(value)))?;
+    let shown = preview(&text, ARGUMENT_CHARS);
+    (!shown.is_empty()).then_some(shown)
 }
 
 pub(super) fn tool_result(block: &Object<'_>) -> ToolResult {
@@ -141,8 +179,20 @@ pub(super) fn tool_result(block: &Object<'_>) -> ToolResult {
         is_error: block.flag("is_error").unwrap_or(false),
         is_long,
         has_image,
+        images: block.raw("content").filter(|_| has_image).map(result_images).unwrap_or_default(),
         content,
     }
+}
+
+/// The items of a result. MCP servers wrap them: `{"content": [...]}`.
+fn items(content: &RawValue) -> Option<Vec<&RawValue>> {
+    json::list(content).or_else(|| json::object(content)?.list("content"))
+}
+
+/// The images of a result.
+fn result_images(content: &RawValue) -> Vec<Image> {
+    let blocks = items(content).unwrap_or_default().into_iter().filter_map(json::object);
+    blocks.filter_map(|block| image(&block)).collect()
 }
 
 /// A result's text, and whether it contains an image. Other blocks are included as JSON.
@@ -150,9 +200,7 @@ pub(super) fn result_text(content: &RawValue) -> (String, bool) {
     if let Some(text) = json::text(content) {
         return (without_nul(text), false);
     }
-    // MCP servers wrap their blocks: `{"content": [...]}`.
-    let wrapped = || json::object(content)?.list("content");
-    let Some(items) = json::list(content).or_else(wrapped) else { return (content.get().to_owned(), false) };
+    let Some(items) = items(content) else { return (content.get().to_owned(), false) };
     let mut has_image = false;
     let texts = items.into_iter().filter_map(|item| {
         let Some(block) = json::object(item) else { return Some(item.get().to_owned()) };
@@ -178,7 +226,7 @@ fn result_preview(content: &str) -> (String, bool) {
 
 /// An image with embedded data. Images by URL are not displayed, because they would make the browser request a URL that
 /// the transcript chooses.
-fn image(block: &Object<'_>) -> Option<Block> {
+fn image(block: &Object<'_>) -> Option<Image> {
     let source = block.object("source")?;
     let media_type = source.text("media_type")?;
     let data = source.text("data")?;
@@ -188,10 +236,7 @@ fn image(block: &Object<'_>) -> Option<Block> {
     if subtype.is_empty() || !subtype.bytes().all(plain) || !data.bytes().all(base64) {
         return None;
     }
-    Some(Block::Image {
-        data_url: format!("data:{media_type};base64,{data}"),
-        media_type: media_type.into_owned(),
-    })
+    Some(Image::new(&media_type, &data))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! time of a line without a timestamp, and the line itself (`rawJson`).
 
 mod blocks;
+mod image;
 mod read;
 mod results;
 mod search;
@@ -13,6 +14,7 @@ use crate::kind::MessageKind;
 pub use blocks::{
     Block, RESULT_PREVIEW_CHARS, RESULT_PREVIEW_LINES, THINKING_PREVIEW_CHARS, ToolResult, ToolUse,
 };
+pub use image::Image;
 pub use read::view;
 pub use results::{CallResult, HookOutcome, ResultView, results};
 pub use search::{HEAD_SEARCH_CHARS, search_text};

@@ -18,13 +18,11 @@ use han_transcript::words::{LineFilter, Query};
 use han_types::MessageKey;
 use sea_orm::{FromQueryResult, Value};
 
-use crate::entities::{Message, MessagePosition};
+use crate::entities::Message;
 use crate::error::blocking;
-use crate::line_id::LineId;
 use crate::page::{Cursor, PageRequest};
-use crate::queries::messages::{self, MessageRow, unique};
+use crate::queries::messages::{self, MessageRow};
 use crate::segments::{Segment, SegmentKey};
-use crate::stored::message_key;
 use crate::{DbError, ScopedTx};
 
 pub use index::{Due, due, index, lag, reindex};
@@ -442,47 +440,4 @@ impl Found {
         };
         Ok(Hits { hits, next, unreadable })
     }
-}
-
-#[derive(FromQueryResult)]
-struct IndexRow {
-    session_id: String,
-    transcript: String,
-    uuid: Vec<u8>,
-    uuid_text: Option<String>,
-    n: i64,
-}
-
-/// The index of messages in their sessions' lists: the number of older listed messages. Omits messages that are in no
-/// list.
-pub async fn list_indexes(tx: &ScopedTx, keys: &[MessageKey]) -> Result<HashMap<MessageKey, i64>, DbError> {
-    if keys.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let dialect = tx.dialect();
-    // One pass over each session's list, regardless of its number of hits.
-    let sql = format!(
-        "SELECT s.session_id, f.name AS transcript, list.uuid, list.uuid_text, list.n FROM (SELECT session, transcript, \
-         uuid, uuid_text, row_number() OVER (PARTITION BY session ORDER BY at, transcript, line, uuid) - 1 AS n \
-         FROM messages WHERE team = $1 AND place = $2 \
-         AND session IN (SELECT number FROM sessions WHERE team = $1 AND {})) AS list \
-         JOIN sessions s ON s.team = $1 AND s.number = list.session \
-         JOIN transcripts f ON f.team = $1 AND f.session = list.session AND f.number = list.transcript WHERE {}",
-        dialect.is_any("session_id", 3),
-        dialect.is_any_bytes("list.uuid", 4),
-    );
-    let uuids: BTreeSet<[u8; 16]> = keys.iter().map(|key| LineId::of(&key.uuid).bytes).collect();
-    let values = [
-        tx.team(),
-        MessagePosition::List.code().into(),
-        dialect.list(unique(keys.iter().map(|key| key.session_id.as_str()))),
-        dialect.byte_list(uuids),
-    ];
-    let rows: Vec<IndexRow> = tx.all(&sql, values).await?;
-    rows.into_iter()
-        .map(|row| {
-            let uuid = LineId::to_text(&row.uuid, row.uuid_text);
-            Ok((message_key("messages", &row.session_id, &row.transcript, &uuid)?, row.n))
-        })
-        .collect()
 }

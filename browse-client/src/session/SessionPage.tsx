@@ -1,0 +1,249 @@
+// One session: its header, and tabs for its conversation, files, tasks, cost and lines. The tab, the message that is
+// read and the search are in the URL.
+
+import "../styles/session.css";
+
+import { lazy, Suspense, useCallback, useEffect, useEffectEvent, useMemo, useRef, useState } from "react";
+import { graphql, useLazyLoadQuery, useRelayEnvironment, useSubscription } from "react-relay";
+import { useParams, useSearchParams } from "react-router";
+import { fetchQuery, type GraphQLSubscriptionConfig } from "relay-runtime";
+
+import { useCatchUp } from "../app/connection.ts";
+import { useFetchKey } from "../app/ErrorBoundary.tsx";
+import { useTitle } from "../app/title.ts";
+import { Empty } from "../ui/Empty.tsx";
+import { number } from "../ui/format.ts";
+import { Loading, Skeleton } from "../ui/Skeleton.tsx";
+import { type TabItem, Tabs } from "../ui/Tabs.tsx";
+import SessionPageQueryNode, { type SessionPageQuery } from "./__generated__/SessionPageQuery.graphql.ts";
+import type { SessionPageSubscription } from "./__generated__/SessionPageSubscription.graphql.ts";
+import { Conversation } from "./Conversation.tsx";
+import { Header } from "./Header.tsx";
+import { OutlineStore } from "./OutlineStore.ts";
+
+const FilesTab = lazy(() => import("./FilesTab.tsx"));
+const TasksTab = lazy(() => import("./TasksTab.tsx"));
+const CostTab = lazy(() => import("./CostTab.tsx"));
+const RawTab = lazy(() => import("./RawTab.tsx"));
+
+const TABS = ["conversation", "files", "tasks", "cost", "raw"] as const;
+type TabId = (typeof TABS)[number];
+
+export default function SessionPage() {
+  const { id = "" } = useParams();
+  return (
+    <Suspense fallback={<PageSkeleton />}>
+      <Session key={id} id={id} />
+    </Suspense>
+  );
+}
+
+function Session({ id }: { id: string }) {
+  const environment = useRelayEnvironment();
+  const { session } = useLazyLoadQuery<SessionPageQuery>(
+    graphql`
+      query SessionPageQuery($id: String!) {
+        session(id: $id) {
+          id
+          sessionId
+          name
+          status
+          projectPath
+          fileChangeCount
+          messageCount
+          ...Header_session
+        }
+      }
+    `,
+    { id },
+    { fetchKey: useFetchKey(), fetchPolicy: "store-and-network" },
+  );
+  useTitle(session?.name ?? null);
+  useCatchUp(() => {
+    fetchQuery(environment, SessionPageQueryNode, { id }).subscribe({});
+  });
+  if (!session) {
+    return (
+      <Empty title="There is no such session">
+        <p>
+          It may have been deleted, or it belongs to another team. An admin of that team can invite you; you
+          can change the team in the menu at the top right.
+        </p>
+      </Empty>
+    );
+  }
+  return <SessionView id={id} session={session} />;
+}
+
+type Found = NonNullable<SessionPageQuery["response"]["session"]>;
+
+function SessionView({ id, session }: { id: string; session: Found }) {
+  const environment = useRelayEnvironment();
+  const [params, setParams] = useSearchParams();
+  const wanted = params.get("tab");
+  const tab: TabId = TABS.find((one) => one === wanted) ?? "conversation";
+  const message = params.get("message");
+  const [outline] = useState(() => new OutlineStore(environment, id));
+  const [revision, setRevision] = useState(0);
+  const [isOutlineOpen, setOutlineOpen] = useState(false);
+  // Where it opens is decided once: a session that ends while it is read does not move.
+  const [start] = useState<"start" | "end">(() => (session.status === "active" ? "end" : "start"));
+
+  // Where the conversation is read, for the return from another tab.
+  const position = useRef<string | null>(null);
+
+  useEffect(() => {
+    void outline.load();
+    return () => outline.stop();
+  }, [outline]);
+
+  const changed = useEffectEvent(() => {
+    setRevision((count) => count + 1);
+    outline.changed();
+  });
+  useSubscription(
+    useMemo<GraphQLSubscriptionConfig<SessionPageSubscription>>(
+      () => ({
+        subscription: graphql`
+          subscription SessionPageSubscription($id: ID!) {
+            nodeUpdated(id: $id) {
+              node {
+                id
+                ... on Session @alias(as: "session") {
+                  name
+                  status
+                  fileChangeCount
+                  messageCount
+                  ...Header_session
+                }
+              }
+            }
+          }
+        `,
+        variables: { id: session.id },
+        onNext: () => changed(),
+        onError: () => {},
+      }),
+      [session.id],
+    ),
+  );
+
+  // The URL follows the selection with a delay: browsers limit how often it may change.
+  const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  const select = useCallback(
+    (selected: string | null) => {
+      clearTimeout(timer.current);
+      timer.current = setTimeout(() => {
+        setParams(
+          () => {
+            // The parameters of now: those of the last drawing may be older than another change.
+            const after = new URLSearchParams(window.location.search);
+            if (selected) after.set("message", selected);
+            else after.delete("message");
+            return after;
+          },
+          { replace: true },
+        );
+      }, 150);
+    },
+    [setParams],
+  );
+  const openTab = (next: string) => {
+    setParams((before) => {
+      const after = new URLSearchParams(before);
+      if (next === "conversation") after.delete("tab");
+      else after.set("tab", next);
+      after.delete("path");
+      return after;
+    });
+  };
+  const closeOutline = useCallback(() => setOutlineOpen(false), []);
+
+  const tabs: TabItem[] = [
+    {
+      id: "conversation",
+      label: "Conversation",
+      content: (
+        <Conversation
+          session={id}
+          folder={session.projectPath}
+          message={message}
+          start={start}
+          position={position}
+          outline={outline}
+          revision={revision}
+          onSelect={select}
+          isOutlineOpen={isOutlineOpen}
+          closeOutline={closeOutline}
+        />
+      ),
+    },
+    {
+      id: "files",
+      label: (
+        <>
+          Files
+          {session.fileChangeCount > 0 && (
+            <span className="tab-count">{number(session.fileChangeCount)}</span>
+          )}
+        </>
+      ),
+      content: lazily(<FilesTab session={id} revision={revision} />, "the files"),
+    },
+    {
+      id: "tasks",
+      label: "Tasks",
+      content: lazily(<TasksTab session={id} revision={revision} />, "the tasks"),
+    },
+    {
+      id: "cost",
+      label: "Cost",
+      content: lazily(<CostTab session={id} outline={outline} revision={revision} />, "the cost"),
+    },
+    {
+      id: "raw",
+      label: "Raw lines",
+      content: lazily(<RawTab session={id} message={message} onSelect={select} />, "the lines"),
+    },
+  ];
+  return (
+    <div className="session">
+      <Header
+        session={session}
+        onOutline={tab === "conversation" ? () => setOutlineOpen(!isOutlineOpen) : null}
+        onCost={() => openTab("cost")}
+      />
+      <Tabs label="Views of this session" tabs={tabs} selected={tab} onSelect={openTab} />
+    </div>
+  );
+}
+
+function lazily(content: React.ReactNode, what: string) {
+  return (
+    <Suspense
+      fallback={
+        <div className="tab-loading">
+          <Loading what={what} />
+          {["a", "b", "c", "d", "e"].map((row) => (
+            <Skeleton key={row} height="28px" />
+          ))}
+        </div>
+      }
+    >
+      {content}
+    </Suspense>
+  );
+}
+
+function PageSkeleton() {
+  return (
+    <div className="session">
+      <header className="session-header">
+        <Loading what="the session" />
+        <Skeleton width="320px" height="20px" />
+        <Skeleton width="60%" height="16px" />
+      </header>
+    </div>
+  );
+}

@@ -1,0 +1,154 @@
+// Long texts: code, results, lines. The first part is shown, the rest on demand, so that no text makes the page slow.
+
+import { lazy, memo, Suspense, useState } from "react";
+
+import { Button } from "../ui/Button.tsx";
+import { bytes, number } from "../ui/format.ts";
+import { CheckIcon, CopyIcon } from "../ui/icons.tsx";
+import { ansi } from "./ansi.ts";
+import { type DiffLine, diff, type Edit, type Gap, hunks } from "./diff.ts";
+
+const Markdown = lazy(() => import("./Markdown.tsx"));
+
+/** Characters that are shown at first, and with each further step. */
+const PART = 24_000;
+
+/** The text of an answer. Until the Markdown code is loaded it is shown as it is. */
+export const Prose = memo(function Prose({ text }: { text: string }) {
+  return (
+    <div className="prose">
+      <Suspense fallback={<p className="prose-plain">{text}</p>}>
+        <Markdown text={text} />
+      </Suspense>
+    </div>
+  );
+});
+
+/** What a command printed, or any other plain text. It scrolls by itself until all of it is wanted. */
+export function Output({ text, label, tone }: { text: string; label: string; tone?: "red" }) {
+  const [shown, setShown] = useState(PART);
+  const [isWhole, setWhole] = useState(false);
+  const part = text.length > shown ? text.slice(0, shown) : text;
+  const lines = text.split("\n", 400).length;
+  const isTall = lines > 14 || text.length > 1_400;
+  return (
+    <div className="output" data-tone={tone}>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard must be able to scroll it */}
+      <pre tabIndex={0} role="group" aria-label={label} data-whole={isWhole || undefined}>
+        {ansi(part).map(({ text, style }, at) =>
+          style === null ? (
+            text
+          ) : (
+            // The pieces of a text never change their places.
+            <span key={at} className={style}>
+              {text}
+            </span>
+          ),
+        )}
+      </pre>
+      <div className="output-bar">
+        {isTall && (
+          <Button small look="quiet" onPress={() => setWhole(!isWhole)}>
+            {isWhole ? "Show less" : "Show all"}
+          </Button>
+        )}
+        {part.length < text.length && (
+          <Button small look="quiet" onPress={() => setShown(shown * 4)}>
+            Load more of {number(text.length)} characters
+          </Button>
+        )}
+        <CopyButton text={text} what={label} />
+      </div>
+    </div>
+  );
+}
+
+/** A notice in place of something large, with a button that loads it. */
+export function OnDemand({ what, size, onLoad }: { what: string; size: number; onLoad: () => void }) {
+  return (
+    <p className="on-demand">
+      {what}, {bytes(size)}
+      <Button small onPress={onLoad}>
+        Load
+      </Button>
+    </p>
+  );
+}
+
+export function CopyButton({ text, what }: { text: string | (() => Promise<string>); what: string }) {
+  const [done, setDone] = useState<"copied" | "failed" | null>(null);
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(typeof text === "string" ? text : await text());
+      setDone("copied");
+    } catch {
+      setDone("failed");
+    }
+  };
+  const label = done === "copied" ? "Copied" : done === "failed" ? "Copying failed" : `Copy ${what}`;
+  return (
+    <button
+      type="button"
+      className="icon-button"
+      aria-label={label}
+      title={label}
+      onClick={copy}
+      onBlur={() => setDone(null)}
+    >
+      {done === "copied" ? <CheckIcon /> : <CopyIcon />}
+    </button>
+  );
+}
+
+const SIGNS = { added: "+", removed: "−", same: " " } as const;
+
+/** An edit as a unified difference. */
+export const DiffView = memo(function DiffView({ edit }: { edit: Edit }) {
+  const [isWhole, setWhole] = useState(false);
+  const all = diff(edit.before, edit.after);
+  const shown: (DiffLine | Gap)[] = isWhole ? all : hunks(all);
+  const [limit, setLimit] = useState(200);
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard must be able to scroll it
+    <div className="diff" role="group" aria-label="Difference" tabIndex={0}>
+      <table>
+        <tbody>
+          {shown.slice(0, limit).map((line, at) =>
+            line.kind === "gap" ? (
+              // The lines of an edit never change their places.
+              <tr key={at} className="diff-gap">
+                <td colSpan={3}>
+                  <button type="button" onClick={() => setWhole(true)}>
+                    {number(line.lines)} unchanged {line.lines === 1 ? "line" : "lines"}
+                  </button>
+                </td>
+              </tr>
+            ) : (
+              // The lines of an edit never change their places.
+              <tr key={at} data-kind={line.kind}>
+                <td className="diff-number">{line.after ?? line.before}</td>
+                <td className="diff-sign">{SIGNS[line.kind]}</td>
+                <td className="diff-text">{line.text}</td>
+              </tr>
+            ),
+          )}
+        </tbody>
+      </table>
+      {shown.length > limit && (
+        <Button small look="quiet" onPress={() => setLimit(limit * 4)}>
+          Show more of {number(shown.length)} lines
+        </Button>
+      )}
+    </div>
+  );
+});
+
+/** JSON with line breaks, if it is JSON and not too long. */
+export function pretty(json: string): string {
+  if (json.length > 200_000) return json;
+  try {
+    return JSON.stringify(JSON.parse(json), null, 2);
+  } catch {
+    return json;
+  }
+}

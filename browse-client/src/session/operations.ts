@@ -1,0 +1,210 @@
+// The operations of the conversation. Their responses do not go into Relay's store: the page holds a bounded number of
+// messages itself (window.ts), and the store would keep every message that ever arrived.
+
+import { graphql } from "react-relay";
+import type { GraphQLResponse, GraphQLTaggedNode, IEnvironment, Variables } from "relay-runtime";
+import { getRequest } from "relay-runtime";
+import type { operationsNestingQuery$rawResponse } from "./__generated__/operationsNestingQuery.graphql.ts";
+import type { operationsPageQuery$rawResponse } from "./__generated__/operationsPageQuery.graphql.ts";
+import type { Entry, Page } from "./window.ts";
+
+/** A page of messages: after a cursor, before one, around a message, or at one end. */
+export const pageQuery = graphql`
+  query operationsPageQuery(
+    $id: String!
+    $first: Int
+    $after: String
+    $last: Int
+    $before: String
+    $around: ID
+    $agentId: String
+  ) @raw_response_type {
+    session(id: $id) {
+      id
+      messages(
+        first: $first
+        after: $after
+        last: $last
+        before: $before
+        around: $around
+        agentId: $agentId
+      ) {
+        totalCount
+        pageInfo {
+          hasNextPage
+          hasPreviousPage
+        }
+        edges {
+          cursor
+          messageIndex
+          node {
+            ...MessageItem_message @relay(mask: false)
+          }
+        }
+      }
+    }
+  }
+`;
+
+export const messagesSubscription = graphql`
+  subscription operationsMessagesSubscription($id: ID!) @raw_response_type {
+    sessionMessageAdded(sessionId: $id) {
+      messageIndex
+      newMessageEdge {
+        cursor
+        node {
+          ...MessageItem_message @relay(mask: false)
+        }
+      }
+    }
+  }
+`;
+
+export const outlineQuery = graphql`
+  query operationsOutlineQuery($id: String!, $first: Int!, $after: String) @raw_response_type {
+    session(id: $id) {
+      id
+      outline(first: $first, after: $after) {
+        hasNextPage
+        endCursor
+        entries {
+          kind
+          messageId
+          messageIndex
+          timestamp
+          inputTokens
+          outputTokens
+          cacheReadTokens
+          cacheCreationTokens
+          costUsd
+          unpricedTokens
+          message {
+            __typename
+            id
+            searchText
+            ... on CommandUserMessage {
+              commandName
+            }
+          }
+        }
+      }
+    }
+  }
+`;
+
+/** What a message is nested in: the calls of its results, or its subagent. */
+export const nestingQuery = graphql`
+  query operationsNestingQuery($id: String!) @raw_response_type {
+    message(id: $id) {
+      __typename
+      id
+      agentId
+      ... on UserMessage {
+        contentBlocks {
+          __typename
+          ... on ToolResultBlock {
+            toolCallId
+          }
+        }
+      }
+    }
+  }
+`;
+
+export const findQuery = graphql`
+  query operationsFindQuery($id: String!, $query: String!) @raw_response_type {
+    session(id: $id) {
+      id
+      searchMessages(query: $query, limit: 200) {
+        messageId
+        messageIndex
+        matchContext
+      }
+    }
+  }
+`;
+
+type Connection = NonNullable<NonNullable<operationsPageQuery$rawResponse["session"]>["messages"]>;
+
+/** Without the alternative that Relay adds for types of a newer schema, which would hide the fields of all others. */
+type Known<T> = T extends { readonly __typename: infer Name }
+  ? string extends Name
+    ? never
+    : {
+        readonly [Field in keyof T]: T[Field] extends readonly (infer Item)[]
+          ? Item extends { readonly __typename: string }
+            ? readonly Known<Item>[]
+            : T[Field]
+          : T[Field];
+      }
+  : never;
+
+/** A message as the list shows it. */
+export type Message = Known<Connection["edges"][number]["node"]>;
+
+/** Runs a query without keeping its response in the store. */
+export async function ask<Response>(
+  environment: IEnvironment,
+  query: GraphQLTaggedNode,
+  variables: Variables,
+): Promise<Response> {
+  const network = environment.getNetwork();
+  const response = await network.execute(getRequest(query).params, variables, { force: true }).toPromise();
+  const { data } = response as Extract<GraphQLResponse, { data?: unknown }>;
+  return data as Response;
+}
+
+/**
+ * The loaded message that shows another one: its call, or the tool use that started its subagent; null if none of them
+ * does.
+ */
+export async function shownBy(
+  environment: IEnvironment,
+  id: string,
+  entries: readonly Entry<Message>[],
+): Promise<string | null> {
+  const { message } = await ask<operationsNestingQuery$rawResponse>(environment, nestingQuery, { id });
+  if (!message) return null;
+  const calls = new Set<string>();
+  if ("contentBlocks" in message) {
+    for (const block of message.contentBlocks) if ("toolCallId" in block) calls.add(block.toolCallId);
+  }
+  const shows = ({ message: other }: Entry<Message>) =>
+    other.__typename === "AssistantMessage" &&
+    other.contentBlocks.some(
+      (block) =>
+        block.__typename === "ToolUseBlock" &&
+        (calls.has(block.toolCallId) || (message.agentId != null && block.startedAgent === message.agentId)),
+    );
+  return entries.find(shows)?.id ?? null;
+}
+
+export type Place =
+  | { first: number; after?: string }
+  | { last: number; before?: string }
+  | { first: number; around: string };
+
+/** A page of a session, or of one of its subagents, oldest first; null if there is no such session. */
+export async function askPage(
+  environment: IEnvironment,
+  session: string,
+  place: Place,
+  agentId?: string,
+): Promise<Page<Message> | null> {
+  const variables = { id: session, agentId: agentId ?? null, ...place };
+  const { session: found } = await ask<operationsPageQuery$rawResponse>(environment, pageQuery, variables);
+  if (!found) return null;
+  const { edges, pageInfo, totalCount } = found.messages;
+  const entries = edges.map(({ cursor, messageIndex, node }) => ({
+    id: node.id,
+    cursor,
+    index: messageIndex ?? null,
+    message: node as Message,
+  }));
+  return {
+    entries: entries.reverse(),
+    hasOlder: pageInfo.hasNextPage,
+    hasNewer: pageInfo.hasPreviousPage,
+    total: totalCount,
+  };
+}

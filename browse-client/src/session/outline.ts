@@ -1,0 +1,56 @@
+// The outline of a session: its turns and compactions, and their figures. Pure.
+
+import type { operationsOutlineQuery$rawResponse } from "./__generated__/operationsOutlineQuery.graphql.ts";
+
+type RawPage = NonNullable<operationsOutlineQuery$rawResponse["session"]>["outline"];
+export type OutlineEntry = RawPage["entries"][number];
+
+/** The first words of an entry. */
+export function titleOf(entry: OutlineEntry): string {
+  if (entry.kind === "COMPACTION") return "Context compacted";
+  const { message } = entry;
+  const command = "commandName" in message ? message.commandName : null;
+  const text = (message.searchText ?? "").replace(/<[^>]*>/g, " ");
+  const words = text.replace(/\s+/g, " ").trim();
+  if (command) {
+    const rest = words.replace(command, "").replace(command.replace(/^\//, ""), "").trim();
+    return rest ? `${command} ${rest}` : command;
+  }
+  return words || "Prompt without text";
+}
+
+/** The entry that a message with this index belongs to: the last one that does not come after it. */
+export function entryAt(entries: readonly OutlineEntry[], index: number): number {
+  return entries.findLastIndex(({ messageIndex: at }) => at !== null && at !== undefined && at <= index);
+}
+
+export type Turn = {
+  entry: OutlineEntry;
+  tokens: number;
+  costUsd: number | null;
+  unpricedTokens: number;
+};
+
+const tokensOf = (entry: OutlineEntry) =>
+  entry.inputTokens + entry.outputTokens + entry.cacheReadTokens + entry.cacheCreationTokens;
+
+/** The entries with their figures. What follows a compaction belongs to the turn that was compacted. */
+export function turnsOf(entries: readonly OutlineEntry[]): Turn[] {
+  const turns: Turn[] = [];
+  let owner: Turn | undefined;
+  for (const entry of entries) {
+    const turn: Turn = {
+      entry,
+      tokens: tokensOf(entry),
+      costUsd: entry.costUsd ?? null,
+      unpricedTokens: entry.unpricedTokens,
+    };
+    turns.push(turn);
+    if (entry.kind !== "COMPACTION") owner = turn;
+    if (owner === undefined || owner === turn) continue;
+    owner.tokens += turn.tokens;
+    owner.unpricedTokens += turn.unpricedTokens;
+    if (turn.costUsd !== null) owner.costUsd = (owner.costUsd ?? 0) + turn.costUsd;
+  }
+  return turns;
+}
