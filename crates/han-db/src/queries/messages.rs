@@ -322,11 +322,12 @@ pub(crate) fn unique<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     texts
 }
 
-/// The messages that `source` (a `FROM` clause with its condition; the team is `$1`) selects, in no order, and without
-/// their segments: [`MessageRow::with_line`] takes their lines from elsewhere.
+/// The messages of `source` (a `FROM` clause; the team is `$1`) that meet a condition, in no order, and without their
+/// segments: [`MessageRow::with_line`] takes their lines from elsewhere.
 pub(crate) async fn unlocated(
     tx: &Tx,
     source: &str,
+    condition: &str,
     values: impl IntoIterator<Item = Value>,
 ) -> Result<Vec<MessageRow>, DbError> {
     let sql = format!(
@@ -334,7 +335,8 @@ pub(crate) async fn unlocated(
          messages.place, messages.bytes, messages.uuid, messages.uuid_text, messages.agent_id, \
          CAST(NULL AS int) AS first_ordinal, CAST(NULL AS int) AS last_ordinal, CAST(NULL AS int) AS segment_bytes \
          FROM {source} JOIN sessions s ON s.team = $1 AND s.number = messages.session \
-         JOIN transcripts f ON f.team = $1 AND f.session = messages.session AND f.number = messages.transcript"
+         JOIN transcripts f ON f.team = $1 AND f.session = messages.session AND f.number = messages.transcript \
+         WHERE {condition}"
     );
     tx.all(&sql, values).await
 }

@@ -282,7 +282,19 @@ async fn open(
     let from = within.from.unwrap_or(i64::MIN).max(found.oldest_needed());
     let to =
         within.to.map_or(i64::MAX, |to| to.saturating_sub(1)).min(after.map_or(i64::MAX, |after| after.at));
-    let is_next = |at: &HitCursor| after.is_none_or(|after| at < after);
+    // The messages of `source` that meet a condition and may be on the page. Its parameters begin with `$4`.
+    let on_page = async |source: &str, condition: &str, values: Vec<Value>| -> Result<Vec<_>, DbError> {
+        let condition = format!("messages.at BETWEEN $2 AND $3{condition}");
+        let times = [tx.team(), from.into(), to.into()];
+        let mut rows = Vec::new();
+        for row in messages::unlocated(tx, source, &condition, times.into_iter().chain(values)).await? {
+            let at = HitCursor::of(row.at(), &row.key()?);
+            if after.is_none_or(|after| at < *after) {
+                rows.push((at, row));
+            }
+        }
+        Ok(rows)
+    };
 
     let filter = query.clone();
     let lines = blocking("looking through segments", move || possible_lines(&filter, opened)).await?;
@@ -290,17 +302,9 @@ async fn open(
     let (wanted, values) = tx.dialect().number_rows(4, ["session", "ordinal"], entries);
     let source = format!(
         "{wanted} JOIN messages ON messages.team = $1 AND messages.session = wanted.session \
-         AND messages.ordinal = wanted.ordinal AND messages.at BETWEEN $2 AND $3"
+         AND messages.ordinal = wanted.ordinal"
     );
-    let times = [tx.team(), from.into(), to.into()];
-    let rows = messages::unlocated(tx, &source, times.clone().into_iter().chain(values)).await?;
-    let mut messages = Vec::new();
-    for row in rows {
-        let at = HitCursor::of(row.at(), &row.key()?);
-        if is_next(&at) {
-            messages.push((at, row));
-        }
-    }
+    let mut messages = on_page(&source, "", values).await?;
     messages.sort_unstable_by(|(one, _), (other, _)| other.cmp(one));
     let (filter, known, first) = (query.clone(), found.cursors(), found.first);
     let work = move || check(&filter, messages, &lines, &known, first);
@@ -309,21 +313,12 @@ async fn open(
     }
 
     for (key, extent) in unreadable {
-        let source = "messages JOIN segments g ON g.team = $1 AND g.session = messages.session \
-                      AND g.transcript = messages.transcript AND g.first_ordinal = $6 \
-                      AND messages.ordinal BETWEEN g.first_ordinal AND g.last_ordinal";
-        let source = format!(
-            "{source} AND messages.team = $1 AND messages.session = $4 AND messages.transcript = $5 \
-             AND messages.at BETWEEN $2 AND $3"
-        );
-        let segment = [i64::from(key.session), i64::from(key.transcript), extent.first_ordinal];
-        let values = times.clone().into_iter().chain(segment.map(Value::from));
-        for row in messages::unlocated(tx, &source, values).await? {
-            let at = HitCursor::of(row.at(), &row.key()?);
-            if is_next(&at) {
-                found.unreadable.insert(at);
-            }
-        }
+        let condition = " AND messages.team = $1 AND messages.session = $4 AND messages.transcript = $5 \
+                         AND messages.ordinal BETWEEN $6 AND $7";
+        let (session, transcript) = (i64::from(key.session), i64::from(key.transcript));
+        let segment = [session, transcript, extent.first_ordinal, extent.last_ordinal];
+        let rows = on_page("messages", condition, segment.map(Value::from).into()).await?;
+        found.unreadable.extend(rows.into_iter().map(|(at, _)| at));
     }
     Ok(())
 }
