@@ -203,6 +203,24 @@ impl Dialect {
         }
     }
 
+    /// Joins the segment `g` of each row of `messages` (the team is `$1`): the one with the greatest first ordinal not above
+    /// the message's, if there is one. One read of an index for each row, whatever the planner expects.
+    pub(crate) fn segment_of_message(self) -> &'static str {
+        match self {
+            Self::Postgres => {
+                "LEFT JOIN LATERAL (SELECT first_ordinal, last_ordinal, bytes FROM segments WHERE team = $1 \
+                   AND session = messages.session AND transcript = messages.transcript \
+                   AND first_ordinal <= messages.ordinal ORDER BY first_ordinal DESC LIMIT 1) AS g ON true"
+            }
+            Self::Sqlite => {
+                "LEFT JOIN segments g ON g.team = $1 AND g.session = messages.session \
+                   AND g.transcript = messages.transcript AND g.first_ordinal = (SELECT MAX(h.first_ordinal) \
+                   FROM segments h WHERE h.team = $1 AND h.session = messages.session \
+                   AND h.transcript = messages.transcript AND h.first_ordinal <= messages.ordinal)"
+            }
+        }
+    }
+
     /// Rows of numbers as an item of a `FROM` clause, named `wanted` with these columns, and its parameters from `$n` on.
     pub(crate) fn number_rows<const N: usize>(
         self,
