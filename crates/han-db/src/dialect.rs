@@ -51,7 +51,8 @@ impl Dialect {
     /// The statements that begin a transaction. On PostgreSQL they take on `role` and name the team, for this transaction
     /// only. Ingest sends its own coalesced NOTIFY after the commit, so writing transactions keep the triggers quiet. A
     /// read that takes too long is cut off, and a write does not wait for a lock for ever: each holds one of few
-    /// connections.
+    /// connections. Statements are planned once for each connection, not for the values of each execution
+    /// (docs/adr/0021).
     pub(crate) fn begin(self, mode: Mode, role: Role, team: TeamNumber) -> String {
         let begin = match (self, mode) {
             (Self::Postgres, Mode::Snapshot) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
@@ -70,7 +71,8 @@ impl Dialect {
         // Neither comes from outside: a constant, and a number.
         let (role, team) = (role.name(), team.setting());
         format!(
-            "{begin}; SELECT set_config('role', '{role}', true), set_config('han.team', '{team}', true), {limits}"
+            "{begin}; SELECT set_config('role', '{role}', true), set_config('han.team', '{team}', true), \
+             set_config('plan_cache_mode', 'force_generic_plan', true), {limits}"
         )
     }
 

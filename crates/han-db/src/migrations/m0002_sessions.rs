@@ -158,22 +158,21 @@ fn log(postgres: bool) -> Vec<TableCreateStatement> {
             "messages",
             &["team", "session", "ordinal"],
             [
-                // The widest columns first: PostgreSQL pads between others, also in its WAL.
-                int("at"),
                 team(),
                 session(),
                 // The entry of the log that holds the line.
                 number("ordinal"),
-                number("line"),
-                number("bytes"),
                 code("transcript"),
+                number("line"),
+                // The uuid in 16 bytes; of another id, its UUIDv5, and the id in `uuid_text`.
+                bytes("uuid"),
+                text_null("uuid_text"),
+                int("at"),
                 // `MessagePosition`: 0 nested, 1 listed, 2 progress, 3 and 4 the same of subagents.
                 code("place"),
                 // The position in `MessageKind::ALL`.
                 code("kind"),
-                // The uuid in 16 bytes; of another id, its UUIDv5, and the id in `uuid_text`.
-                bytes("uuid"),
-                text_null("uuid_text"),
+                number("bytes"),
                 text_null("agent_id"),
                 text_null("tool_name"),
                 text_null("model"),

@@ -372,12 +372,7 @@ pub async fn taken_in(
     from: i64,
     to: i64,
 ) -> Result<Vec<IndexedMessage>, DbError> {
-    let values = vec![
-        tx.team(),
-        session_id.as_str().into(),
-        from.into(),
-        to.into(),
-    ];
+    let values = vec![tx.team(), session_id.as_str().into(), from.into(), to.into()];
     let condition = format!(
         "messages.team = $1 AND messages.session = {} AND messages.ordinal >= $3 AND messages.ordinal < $4 \
          AND {}",
