@@ -263,6 +263,29 @@ impl Dialect {
         }
     }
 
+    /// The values of parameter `$n` (made by [`Dialect::byte_list`]) as an item of a `FROM` clause with the column `key`.
+    pub(crate) fn bytes_from(self, name: &str, n: usize) -> String {
+        match self {
+            Self::Postgres => format!("UNNEST(${n}::bytea[]) AS {name}(key)"),
+            Self::Sqlite => format!("(SELECT unhex(value) AS key FROM json_each(${n})) AS {name}"),
+        }
+    }
+
+    /// The columns of the rows of `table` that meet `condition` with each combination of `items` (of a `FROM` clause): one
+    /// read of an index for each, whatever the planner expects. It expects few rows of a table that has just begun to
+    /// grow, and would read the whole session.
+    pub(crate) fn find_each(self, items: &[String], table: &str, columns: &str, condition: &str) -> String {
+        let items = items.join(" CROSS JOIN ");
+        match self {
+            // OFFSET 0 keeps the planner from another order.
+            Self::Postgres => format!(
+                "SELECT found.* FROM {items} CROSS JOIN LATERAL \
+                 (SELECT {columns} FROM {table} WHERE {condition} OFFSET 0) AS found"
+            ),
+            Self::Sqlite => format!("SELECT {columns} FROM {items} CROSS JOIN {table} WHERE {condition}"),
+        }
+    }
+
     /// The table of the keys of segments, if it is one of its own: SQLite writes a row as a whole, so a re-wrapped key in
     /// the same row would rewrite the body.
     pub(crate) fn segment_key_table(self) -> Option<&'static str> {
