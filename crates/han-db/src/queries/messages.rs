@@ -65,7 +65,7 @@ const NEWEST_FIRST: &str =
 pub(crate) const OLDEST_FIRST: &str = "messages.at, messages.transcript, messages.line, messages.uuid";
 
 /// The rows of `messages` that `source` (a `FROM` clause with its condition; the team is `$1`) selects, in `order`.
-/// Their lines are not read.
+/// Their lines are not read. The texts of a file are looked up once, not for each of its messages.
 pub(crate) async fn rows(
     tx: &Tx,
     source: &str,
@@ -75,12 +75,15 @@ pub(crate) async fn rows(
 ) -> Result<Vec<MessageRow>, DbError> {
     let limit = limit.map(|limit| format!(" LIMIT {limit}")).unwrap_or_default();
     let sql = format!(
-        "WITH listed AS (SELECT messages.session, messages.transcript, messages.ordinal, messages.line, messages.at, \
+        "WITH listed AS MATERIALIZED (SELECT messages.session, messages.transcript, messages.ordinal, messages.line, messages.at, \
            messages.place, messages.bytes, messages.uuid, messages.uuid_text, messages.agent_id \
-           FROM {source} ORDER BY {order}{limit}) \
-         SELECT s.session_id, f.name, messages.*, g.first_ordinal, g.last_ordinal, g.bytes AS segment_bytes \
-         FROM listed AS messages JOIN sessions s ON s.team = $1 AND s.number = messages.session \
-         JOIN transcripts f ON f.team = $1 AND f.session = messages.session AND f.number = messages.transcript \
+           FROM {source} ORDER BY {order}{limit}), \
+         files AS MATERIALIZED (SELECT s.session_id, f.session, f.number, f.name \
+           FROM (SELECT DISTINCT session, transcript FROM listed) AS of_listed \
+           JOIN sessions s ON s.team = $1 AND s.number = of_listed.session \
+           JOIN transcripts f ON f.team = $1 AND f.session = s.number AND f.number = of_listed.transcript) \
+         SELECT f.session_id, f.name, messages.*, g.first_ordinal, g.last_ordinal, g.bytes AS segment_bytes \
+         FROM listed AS messages JOIN files f ON f.session = messages.session AND f.number = messages.transcript \
          {} ORDER BY {order}",
         tx.dialect().segment_of_message()
     );
