@@ -24,7 +24,7 @@ import { ConversationStore, type Target } from "./ConversationStore.ts";
 import { ConversationContext, type ConversationContextValue } from "./context.ts";
 import { Details, DetailsContext } from "./details.ts";
 import { Find } from "./Find.tsx";
-import { type Group, groupKey, partsCache, type Row, rowsOf } from "./items.ts";
+import { type Group, groupKey, type Part, partsCache, partsOf, type Row, rowsOf } from "./items.ts";
 import { Outline } from "./Outline.tsx";
 import type { OutlineStore } from "./OutlineStore.ts";
 import { entryAt, type OutlineEntry } from "./outline.ts";
@@ -127,7 +127,12 @@ function List({
   const { entries: turns, isComplete } = useSyncExternalStore(outline.subscribe, outline.getSnapshot);
   const scroller = useRef<HTMLDivElement>(null);
   const [open, setOpen] = useState<ReadonlySet<string>>(() => new Set());
-  const [selected, setSelected] = useState<string | null>(null);
+  // The return from another tab selects what the URL names, and scrolls to where the user was.
+  const [selected, setSelected] = useState<string | null>(() => {
+    const named = loaded.entries.find(({ id }) => id === message);
+    return (named && partsOf(named.message)[0]?.key) ?? null;
+  });
+  const [wanted, setWanted] = useState<ConversationContextValue["wanted"]>(null);
   const [current, setCurrent] = useState(-1);
   const [isAtEnd, setAtEnd] = useState(false);
   const [parts] = useState(() => partsCache());
@@ -168,11 +173,12 @@ function List({
     return row?.type === "group" ? (row.parts[0]?.message.id ?? null) : (row?.part.message.id ?? null);
   }, []);
 
-  /** The row of a message, opening the group that it is in. */
-  const place = useEffectEvent((id: string): number => {
-    const at = rows.findIndex((row) => row.type === "part" && row.part.message.id === id);
+  /** The row of a message, or of one of its parts; the group that it is in, if that is closed. */
+  const place = useEffectEvent((id: string, part: string | undefined): number => {
+    const isIt = (one: Part) => (part === undefined ? one.message.id === id : one.key === part);
+    const at = rows.findIndex((row) => row.type === "part" && isIt(row.part));
     if (at >= 0) return at;
-    return rows.findIndex((row) => row.type === "group" && row.parts.some((part) => part.message.id === id));
+    return rows.findIndex((row) => row.type === "group" && row.parts.some(isIt));
   });
 
   // Scrolls to where the store says.
@@ -185,24 +191,33 @@ function List({
       list.scrollToOffset(0);
       return;
     }
-    const index = place(at.message);
+    const index = place(at.message, at.nested?.part);
     const row = rows[index];
     if (!row) return;
     if (at.isReturn) {
       list.scrollToIndex(index, { align: "start" });
       return;
     }
+    const { nested } = at;
+    if (nested) {
+      setOpen((before) => (before.has(nested.part) ? before : new Set([...before, nested.part])));
+    }
+    setWanted(nested?.agentId ? { agentId: nested.agentId, message: nested.wanted } : null);
     if (row.type === "group" && !row.isOpen) {
-      const inside = row.parts.find((part) => part.message.id === at.message);
+      const inside = row.parts.find((part) =>
+        nested ? part.key === nested.part : part.message.id === at.message,
+      );
       followed.current = null;
       setOpen((before) => new Set([...before, row.key, ...(inside?.kind === "call" ? [inside.key] : [])]));
       setSelected(inside?.key ?? row.key);
       // The row appears with the next drawing, right after its group.
-      const offset = row.parts.findIndex((part) => part.message.id === at.message);
+      const offset = inside ? row.parts.indexOf(inside) : 0;
       requestAnimationFrame(() => list.scrollToIndex(index + 1 + offset, { align: "center" }));
       return;
     }
-    setSelected(row.key);
+    setSelected(nested?.part ?? row.key);
+    // A thread scrolls to its line itself.
+    if (nested?.agentId) followed.current = null;
     list.scrollToIndex(index, {
       align: row.type === "part" && row.part.kind === "prompt" ? "start" : "center",
     });
@@ -258,6 +273,7 @@ function List({
   const select = useCallback(
     (key: string, id: string | null) => {
       setSelected(key);
+      setWanted(null);
       shown.current = id;
       onSelect(id);
     },
@@ -285,8 +301,8 @@ function List({
   }, []);
   const isOpen = useCallback((key: string) => open.has(key), [open]);
   const context = useMemo<ConversationContextValue>(
-    () => ({ session, folder, isOpen, toggle, toggleGroup, selected, select, revision }),
-    [session, folder, isOpen, toggle, toggleGroup, selected, select, revision],
+    () => ({ session, folder, isOpen, toggle, toggleGroup, selected, select, wanted, revision }),
+    [session, folder, isOpen, toggle, toggleGroup, selected, select, wanted, revision],
   );
 
   const move = (by: number) => {
@@ -354,6 +370,7 @@ function List({
         }
         if (selected === null) return false;
         setSelected(null);
+        setWanted(null);
         shown.current = null;
         onSelect(null);
         return true;

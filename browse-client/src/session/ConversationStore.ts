@@ -3,7 +3,14 @@
 
 import { type GraphQLResponse, getRequest, type IEnvironment } from "relay-runtime";
 import type { operationsMessagesSubscription$rawResponse } from "./__generated__/operationsMessagesSubscription.graphql.ts";
-import { askPage, type Message, messagesSubscription, type Place, shownBy } from "./operations.ts";
+import {
+  askPage,
+  type Message,
+  messagesSubscription,
+  type Nesting,
+  type Place,
+  shownBy,
+} from "./operations.ts";
 import {
   addNewer,
   addOlder,
@@ -21,8 +28,13 @@ const PAGE = 60;
 /** Arrived messages are shown together, this often. */
 const FLUSH_MS = 100;
 
-/** Where the list must be scrolled to, once. A return to where the user was selects nothing. */
-export type Target = { at: "start" | "end" | { message: string; isReturn?: boolean } };
+/**
+ * Where the list must be scrolled to, once. A return to where the user was selects nothing. `nested` is the message that
+ * is wanted, if `message` has a call that shows it.
+ */
+export type Target = {
+  at: "start" | "end" | { message: string; isReturn?: boolean; nested?: Nesting & { wanted: string } };
+};
 
 export type Snapshot = {
   loaded: Loaded<Message>;
@@ -173,7 +185,8 @@ export class ConversationStore {
     if (typeof target !== "object" || current?.at !== target) return;
     if (loaded.entries.some(({ id }) => id === target.message)) return;
     const shown = await shownBy(this.#environment, target.message, loaded.entries).catch(() => null);
-    if (shown && this.#snapshot.target?.at === target) this.#set({ target: { at: { message: shown } } });
+    if (!shown || this.#snapshot.target?.at !== target) return;
+    this.#set({ target: { at: { message: shown.message, nested: { ...shown, wanted: target.message } } } });
   }
 
   loadOlder(): void {

@@ -10,6 +10,7 @@ import { ErrorState } from "../ui/ErrorState.tsx";
 import { bytes, fullTime, number, time } from "../ui/format.ts";
 import { ChevronIcon } from "../ui/icons.tsx";
 import { Loading, Skeleton } from "../ui/Skeleton.tsx";
+import { withoutAnsi } from "./ansi.ts";
 import { ConversationStore } from "./ConversationStore.ts";
 import { RawLine } from "./Rows.tsx";
 
@@ -127,7 +128,7 @@ export default function RawTab({
                       {time(line.timestamp)}
                     </time>
                     <span className="entry-name">{line.__typename.replace(/Message$/, "")}</span>
-                    <span className="truncate entry-argument">{line.searchText}</span>
+                    <span className="truncate entry-argument">{withoutAnsi(line.searchText ?? "")}</span>
                     <span className="entry-duration">{bytes(line.rawBytes)}</span>
                   </button>
                   {isOpen && <RawLine id={entry.id} size={line.rawBytes} />}

@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
+import { safeUrl } from "../ui/links.ts";
 import { ansi, withoutAnsi } from "./ansi.ts";
 import { diff, editsOf, hunks } from "./diff.ts";
 import { type Change, filesOf, messageOf, treeOf } from "./files.ts";
 import { groupLabel, type Part, partsOf, type Row, rowsOf, toolsOf } from "./items.ts";
-import { safeUrl } from "./links.ts";
 import type { Message } from "./operations.ts";
 import { entryAt, type OutlineEntry, titleOf, turnsOf } from "./outline.ts";
 import { addNewer, addOlder, EMPTY, type Entry, type Loaded, receive } from "./window.ts";
