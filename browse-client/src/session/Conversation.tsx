@@ -28,13 +28,11 @@ import { type Group, groupKey, type Part, partsCache, partsOf, type Row, rowsOf 
 import { Outline } from "./Outline.tsx";
 import type { OutlineStore } from "./OutlineStore.ts";
 import { entryAt, type OutlineEntry } from "./outline.ts";
+import { END_PX, isAtEnd, usePinnedEnd } from "./pinnedEnd.ts";
 import { RowView } from "./Rows.tsx";
 
 /** How near the edge of what is loaded the user must be for more to be loaded. */
 const NEAR_ROWS = 25;
-
-/** How near the end counts as the end. */
-const END_PX = 48;
 
 /** How long the target of a jump keeps its place while messages are loaded around it. */
 const FOLLOW_MS = 1_500;
@@ -94,6 +92,11 @@ export function Conversation(props: ConversationProps) {
     return stop;
   }, [store]);
 
+  // The list catches up itself once it is there.
+  useCatchUp(() => {
+    if (snapshot.phase === "loading") void store.refresh(null);
+  });
+
   if (snapshot.phase === "loading") {
     if (snapshot.error)
       return <ErrorState what="The conversation" error={snapshot.error} onRetry={() => first()} />;
@@ -134,7 +137,7 @@ function List({
   });
   const [wanted, setWanted] = useState<ConversationContextValue["wanted"]>(null);
   const [current, setCurrent] = useState(-1);
-  const [isAtEnd, setAtEnd] = useState(false);
+  const [isEndShown, setEndShown] = useState(false);
   const [parts] = useState(() => partsCache());
 
   const rows = useMemo(
@@ -159,6 +162,7 @@ function List({
     paddingStart: 8,
     paddingEnd: 24,
   });
+  const end = usePinnedEnd(scroller, list.getTotalSize(), !loaded.hasNewer);
   const items = list.getVirtualItems();
   const firstShown = items[0]?.index ?? 0;
   const lastShown = items.at(-1)?.index ?? 0;
@@ -185,6 +189,7 @@ function List({
   const scrollTo = useEffectEvent(({ at }: Target) => {
     if (at === "end") {
       list.scrollToEnd();
+      end.pin();
       return;
     }
     if (at === "start") {
@@ -227,6 +232,10 @@ function List({
   const release = useCallback(() => {
     followed.current = null;
   }, []);
+  const act = useCallback(() => {
+    release();
+    end.onAction();
+  }, [release, end.onAction]);
   useLayoutEffect(() => {
     // The list itself follows its end.
     followed.current = target?.at === "end" ? null : target;
@@ -256,9 +265,8 @@ function List({
     position.current = id;
     const index = id === null ? null : (indexes.get(id) ?? null);
     if (index !== null) setCurrent(entryAt(turns, index));
-    const rest = element.scrollHeight - element.scrollTop - element.clientHeight;
-    const atEnd = rest <= END_PX && !loaded.hasNewer;
-    setAtEnd(atEnd);
+    const atEnd = isAtEnd(element) && !loaded.hasNewer;
+    setEndShown(atEnd);
     store.setAtEnd(atEnd);
   });
   // Each of these may change what is in sight.
@@ -306,7 +314,7 @@ function List({
   );
 
   const move = (by: number) => {
-    release();
+    act();
     const at = rows.findIndex(({ key }) => key === selected);
     const top = list.getVirtualItemForOffset((scroller.current?.scrollTop ?? 0) + 8)?.index ?? 0;
     const next = at < 0 ? top : Math.max(0, Math.min(rows.length - 1, at + by));
@@ -335,6 +343,7 @@ function List({
     closeOutline();
   };
   const openSelected = () => {
+    act();
     const row = rows.find(({ key }) => key === selected);
     if (!row) return false;
     if (row.type === "group") toggleGroup(row);
@@ -398,10 +407,13 @@ function List({
         <div
           className="messages-scroll"
           ref={scroller}
-          onScroll={look}
+          onScroll={() => {
+            end.onScroll();
+            look();
+          }}
           onWheel={release}
-          onPointerDown={release}
-          onKeyDown={release}
+          onPointerDown={act}
+          onKeyDown={act}
           // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard must be able to scroll the list
           tabIndex={0}
           aria-label="Messages"
@@ -427,7 +439,7 @@ function List({
             </div>
           </ConversationContext>
         </div>
-        {(unseen > 0 || (!isAtEnd && loaded.hasNewer)) && (
+        {(unseen > 0 || (!isEndShown && loaded.hasNewer)) && (
           <div className="to-end">
             <Button small look={unseen > 0 ? "primary" : "plain"} onPress={() => void store.show("end")}>
               {unseen > 0 ? `${number(unseen)} new` : "To the end"}

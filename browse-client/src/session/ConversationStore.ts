@@ -55,6 +55,8 @@ export class ConversationStore {
   #place = 0;
   #older: Promise<void> | null = null;
   #newer: Promise<void> | null = null;
+  /** The place that was asked for last. */
+  #wanted: Target["at"] = "end";
   #arrived: Entry<Message>[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isAtEnd = false;
@@ -153,6 +155,7 @@ export class ConversationStore {
       }
     }
     this.#place += 1;
+    this.#wanted = target;
     this.#older = this.#newer = null;
     const place: Place =
       target === "end"
@@ -216,6 +219,7 @@ export class ConversationStore {
   /** Fetches what is loaded again, after events were missed. `around` is the message that must stay in its place. */
   async refresh(around: string | null): Promise<void> {
     const { loaded, phase } = this.#snapshot;
+    if (phase === "loading") return this.show(this.#wanted);
     if (phase !== "ready") return;
     this.#place += 1;
     this.#older = this.#newer = null;

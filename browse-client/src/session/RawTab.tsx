@@ -12,6 +12,7 @@ import { ChevronIcon } from "../ui/icons.tsx";
 import { Loading, Skeleton } from "../ui/Skeleton.tsx";
 import { withoutAnsi } from "./ansi.ts";
 import { ConversationStore } from "./ConversationStore.ts";
+import { END_PX, isAtEnd, usePinnedEnd } from "./pinnedEnd.ts";
 import { RawLine } from "./Rows.tsx";
 
 const NEAR_ROWS = 30;
@@ -45,8 +46,9 @@ export default function RawTab({
     overscan: 10,
     anchorTo: "end",
     followOnAppend: !loaded.hasNewer,
-    scrollEndThreshold: 40,
+    scrollEndThreshold: END_PX,
   });
+  const end = usePinnedEnd(scroller, list.getTotalSize(), !loaded.hasNewer);
   const items = list.getVirtualItems();
   const firstShown = items[0]?.index ?? 0;
   const lastShown = items.at(-1)?.index ?? 0;
@@ -55,8 +57,10 @@ export default function RawTab({
     if (lastShown > entries.length - NEAR_ROWS) store.loadNewer();
   }, [store, firstShown, lastShown, entries.length]);
   const scrollTo = useEffectEvent((at: NonNullable<typeof target>["at"]) => {
-    if (at === "end") list.scrollToEnd();
-    else if (at === "start") list.scrollToOffset(0);
+    if (at === "end") {
+      list.scrollToEnd();
+      end.pin();
+    } else if (at === "start") list.scrollToOffset(0);
     else
       list.scrollToIndex(
         entries.findIndex(({ id }) => id === at.message),
@@ -84,6 +88,12 @@ export default function RawTab({
       <div
         className="messages-scroll"
         ref={scroller}
+        onScroll={() => {
+          end.onScroll();
+          if (scroller.current) store.setAtEnd(isAtEnd(scroller.current) && !loaded.hasNewer);
+        }}
+        onPointerDown={end.onAction}
+        onKeyDown={end.onAction}
         // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard must be able to scroll the list
         tabIndex={0}
         role="log"

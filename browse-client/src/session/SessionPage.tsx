@@ -3,13 +3,14 @@
 
 import "../styles/session.css";
 
-import { lazy, Suspense, useCallback, useEffect, useEffectEvent, useMemo, useRef, useState } from "react";
+import { Suspense, useCallback, useEffect, useEffectEvent, useMemo, useRef, useState } from "react";
 import { graphql, useLazyLoadQuery, useRelayEnvironment, useSubscription } from "react-relay";
 import { Link, Navigate, useParams, useSearchParams } from "react-router";
 import { fetchQuery, type GraphQLSubscriptionConfig } from "relay-runtime";
 
 import { useCatchUp } from "../app/connection.ts";
-import { useFetchKey } from "../app/ErrorBoundary.tsx";
+import { ErrorBoundary, useFetchKey } from "../app/ErrorBoundary.tsx";
+import { loadSoon, part } from "../app/part.ts";
 import { useTitle } from "../app/title.ts";
 import { sessionOf } from "../messages/messageId.ts";
 import { Empty } from "../ui/Empty.tsx";
@@ -23,10 +24,14 @@ import { Conversation } from "./Conversation.tsx";
 import { Header } from "./Header.tsx";
 import { OutlineStore } from "./OutlineStore.ts";
 
-const FilesTab = lazy(() => import("./FilesTab.tsx"));
-const TasksTab = lazy(() => import("./TasksTab.tsx"));
-const CostTab = lazy(() => import("./CostTab.tsx"));
-const RawTab = lazy(() => import("./RawTab.tsx"));
+const files = () => import("./FilesTab.tsx");
+const tasks = () => import("./TasksTab.tsx");
+const cost = () => import("./CostTab.tsx");
+const raw = () => import("./RawTab.tsx");
+const FilesTab = part(files);
+const TasksTab = part(tasks);
+const CostTab = part(cost);
+const RawTab = part(raw);
 
 /** What the ids of subagents begin with (docs/CLIENTS.md). */
 const SUBAGENT = "agent-";
@@ -134,6 +139,9 @@ function SessionView({ id, session }: { id: string; session: Found }) {
     void outline.load();
     return () => outline.stop();
   }, [outline]);
+  useEffect(() => loadSoon([files, tasks, cost, raw]), []);
+  // What is open was loaded before the break, or could not be loaded.
+  useCatchUp(() => setRevision((count) => count + 1));
 
   const changing = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   useEffect(
@@ -270,18 +278,20 @@ function SessionView({ id, session }: { id: string; session: Found }) {
 
 function lazily(content: React.ReactNode, what: string) {
   return (
-    <Suspense
-      fallback={
-        <div className="tab-loading">
-          <Loading what={what} />
-          {["a", "b", "c", "d", "e"].map((row) => (
-            <Skeleton key={row} height="28px" />
-          ))}
-        </div>
-      }
-    >
-      {content}
-    </Suspense>
+    <ErrorBoundary key={what} what={what.charAt(0).toUpperCase() + what.slice(1)}>
+      <Suspense
+        fallback={
+          <div className="tab-loading">
+            <Loading what={what} />
+            {["a", "b", "c", "d", "e"].map((row) => (
+              <Skeleton key={row} height="28px" />
+            ))}
+          </div>
+        }
+      >
+        {content}
+      </Suspense>
+    </ErrorBoundary>
   );
 }
 

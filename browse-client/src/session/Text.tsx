@@ -8,7 +8,12 @@ import { CheckIcon, CopyIcon } from "../ui/icons.tsx";
 import { ansi } from "./ansi.ts";
 import { type DiffLine, diff, type Edit, type FileHunk, type Gap, hunks, patched } from "./diff.ts";
 
-const Markdown = lazy(() => import("./Markdown.tsx"));
+const Plain = memo(function Plain({ text }: { text: string }) {
+  return <p className="prose-plain">{text}</p>;
+});
+
+/** Without its script, which a break may have kept away, the text is shown as it is. */
+const Markdown = lazy(() => import("./Markdown.tsx").catch(() => ({ default: Plain })));
 
 /** Characters that are shown at first, and with each further step. */
 const PART = 24_000;
@@ -18,7 +23,7 @@ export const Prose = memo(function Prose({ text }: { text: string }) {
   const shown = visible(text);
   return (
     <div className="prose">
-      <Suspense fallback={<p className="prose-plain">{shown}</p>}>
+      <Suspense fallback={<Plain text={shown} />}>
         <Markdown text={shown} />
       </Suspense>
     </div>
