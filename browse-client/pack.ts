@@ -19,7 +19,7 @@ const INITIAL_LIMIT = 300 * 1024;
 /** What Vite says about the build. It is in a hidden directory, so it does not become a part of the dashboard. */
 const MANIFEST = ".vite/manifest.json";
 
-/** The scripts of a build by their sources; `imports` are loaded with a script, `dynamicImports` when they are needed. */
+/** The scripts by their sources; `imports` are loaded with a script, `dynamicImports` when they are needed. */
 type Manifest = Record<
   string,
   { file: string; isEntry?: boolean; imports?: string[]; dynamicImports?: string[] }
