@@ -522,6 +522,38 @@ for (const database of databases) {
       await button.waitFor({ state: "detached" });
     });
 
+    browserTest(
+      "a row that is opened at the end keeps its place, and what arrives then is counted",
+      async (open) => {
+        const session = new GrowingSession(server);
+        await session.push([
+          prompt("Open the last row"),
+          ...Array.from({ length: 60 }, (_, n) => says(`leaf ${n}`)),
+          toolUse("last", "Bash", { command: "make" }),
+          toolResult("last", "line\n".repeat(200)),
+        ]);
+        const tab = await open(`/sessions/${session.id}`);
+        const { page } = tab;
+        const line = page.locator("[data-call=last] .entry-line");
+        await line.waitFor();
+        await tab.subscribed(["sessionMessageAdded"]);
+        const place = async () => (await line.boundingBox())?.y;
+        const before = await place();
+        await line.click();
+        await page.locator("[data-call=last] .output", { hasText: "line" }).waitFor();
+        assert.equal(await place(), before);
+        // The conversation stays loaded while another tab of the page is shown.
+        await session.push([says("one more")]);
+        await page.getByRole("button", { name: "1 new" }).waitFor();
+        assert.equal(await place(), before);
+        await page.getByRole("tab", { name: "Cost" }).click();
+        await page.locator(".turns tbody tr").first().waitFor();
+        await page.route("**/graphql", (route) => route.abort());
+        await page.getByRole("tab", { name: "Conversation" }).click();
+        await page.locator("[data-call=last]").waitFor();
+      },
+    );
+
     browserTest("a late result fills its call in place", async (open) => {
       const session = new GrowingSession(server);
       await session.push([prompt("Run it"), toolUse("late", "Bash", { command: "sleep" })]);

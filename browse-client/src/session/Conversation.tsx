@@ -20,7 +20,7 @@ import { Button } from "../ui/Button.tsx";
 import { ErrorState } from "../ui/ErrorState.tsx";
 import { number } from "../ui/format.ts";
 import { Loading, Skeleton } from "../ui/Skeleton.tsx";
-import { ConversationStore, type Target } from "./ConversationStore.ts";
+import type { ConversationStore, Target } from "./ConversationStore.ts";
 import { ConversationContext, type ConversationContextValue } from "./context.ts";
 import { Details, DetailsContext } from "./details.ts";
 import { Find } from "./Find.tsx";
@@ -28,7 +28,7 @@ import { type Group, groupKey, type Part, partsCache, partsOf, type Row, rowsOf 
 import { Outline } from "./Outline.tsx";
 import type { OutlineStore } from "./OutlineStore.ts";
 import { entryAt, type OutlineEntry } from "./outline.ts";
-import { END_PX, isAtEnd, usePinnedEnd } from "./pinnedEnd.ts";
+import { isAtEnd, UNPINNED, usePinnedEnd } from "./pinnedEnd.ts";
 import { RowView } from "./Rows.tsx";
 
 /** How near the edge of what is loaded the user must be for more to be loaded. */
@@ -59,6 +59,7 @@ function estimate(row: Row | undefined): number {
 
 export type ConversationProps = {
   session: string;
+  store: ConversationStore;
   /** The directory that it worked in; empty if it is not known. */
   folder: string;
   /** The message of the URL. */
@@ -76,9 +77,8 @@ export type ConversationProps = {
 };
 
 export function Conversation(props: ConversationProps) {
-  const { session, message, start, outline, position } = props;
+  const { store, message, start, position } = props;
   const environment = useRelayEnvironment();
-  const [store] = useState(() => new ConversationStore(environment, session, () => outline.changed()));
   const [details] = useState(() => new Details(environment));
   const snapshot = useSyncExternalStore(store.subscribe, store.getSnapshot);
   const first = useEffectEvent(() => {
@@ -87,9 +87,10 @@ export function Conversation(props: ConversationProps) {
     else void store.show(message ? { message } : start);
   });
   useEffect(() => {
-    const stop = store.listen();
+    store.listen();
     first();
-    return stop;
+    // What arrives while another tab is shown is new.
+    return () => store.setAtEnd(false);
   }, [store]);
 
   // The list catches up itself once it is there.
@@ -109,7 +110,7 @@ export function Conversation(props: ConversationProps) {
   }
   return (
     <DetailsContext value={details}>
-      <List {...props} store={store} />
+      <List {...props} />
     </DetailsContext>
   );
 }
@@ -125,7 +126,7 @@ function List({
   isOutlineOpen,
   closeOutline,
   store,
-}: ConversationProps & { store: ConversationStore }) {
+}: ConversationProps) {
   const { loaded, error, unseen, target } = useSyncExternalStore(store.subscribe, store.getSnapshot);
   const { entries: turns, isComplete } = useSyncExternalStore(outline.subscribe, outline.getSnapshot);
   const scroller = useRef<HTMLDivElement>(null);
@@ -157,12 +158,11 @@ function List({
     overscan: 5,
     // What is read stays where it is when messages are added before it.
     anchorTo: "end",
-    followOnAppend: !loaded.hasNewer,
-    scrollEndThreshold: END_PX,
+    ...UNPINNED,
     paddingStart: 8,
     paddingEnd: 24,
   });
-  const end = usePinnedEnd(scroller, list.getTotalSize(), !loaded.hasNewer);
+  const end = usePinnedEnd(scroller, list.getTotalSize(), !loaded.hasNewer, () => look());
   const items = list.getVirtualItems();
   const firstShown = items[0]?.index ?? 0;
   const lastShown = items.at(-1)?.index ?? 0;
@@ -208,16 +208,12 @@ function List({
       setOpen((before) => (before.has(nested.part) ? before : new Set([...before, nested.part])));
     }
     setWanted(nested?.agentId ? { agentId: nested.agentId, message: nested.wanted } : null);
-    if (row.type === "group" && !row.isOpen) {
+    if (row.type === "group") {
       const inside = row.parts.find((part) =>
         nested ? part.key === nested.part : part.message.id === at.message,
       );
-      followed.current = null;
+      // The rows change with that, and the target is followed to its own row.
       setOpen((before) => new Set([...before, row.key, ...(inside?.kind === "call" ? [inside.key] : [])]));
-      setSelected(inside?.key ?? row.key);
-      // The row appears with the next drawing, right after its group.
-      const offset = inside ? row.parts.indexOf(inside) : 0;
-      requestAnimationFrame(() => list.scrollToIndex(index + 1 + offset, { align: "center" }));
       return;
     }
     setSelected(nested?.part ?? row.key);

@@ -61,6 +61,7 @@ export class ConversationStore {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isAtEnd = false;
   #onTurn: () => void;
+  #subscription: { unsubscribe: () => void } | null = null;
 
   /** `onTurn` runs when a message arrived that may be in the outline. */
   constructor(environment: IEnvironment, session: string, onTurn: () => void) {
@@ -81,10 +82,11 @@ export class ConversationStore {
     for (const listener of this.#listeners) listener();
   }
 
-  /** Receives messages until the returned function is called. */
-  listen(): () => void {
+  /** Receives messages from now on, until `stop`. */
+  listen(): void {
+    if (this.#subscription) return;
     const { params } = getRequest(messagesSubscription);
-    const subscription = this.#environment
+    this.#subscription = this.#environment
       .getNetwork()
       .execute(params, { id: this.#session }, {})
       .subscribe({
@@ -100,11 +102,13 @@ export class ConversationStore {
         // The connection state says what became of the socket; the catch-up fetches what was missed.
         error: () => {},
       });
-    return () => {
-      subscription.unsubscribe();
-      clearTimeout(this.#timer);
-      this.#timer = undefined;
-    };
+  }
+
+  stop(): void {
+    this.#subscription?.unsubscribe();
+    this.#subscription = null;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   #flush(): void {

@@ -12,7 +12,7 @@ import { ChevronIcon } from "../ui/icons.tsx";
 import { Loading, Skeleton } from "../ui/Skeleton.tsx";
 import { withoutAnsi } from "./ansi.ts";
 import { ConversationStore } from "./ConversationStore.ts";
-import { END_PX, isAtEnd, usePinnedEnd } from "./pinnedEnd.ts";
+import { isAtEnd, UNPINNED, usePinnedEnd } from "./pinnedEnd.ts";
 import { RawLine } from "./Rows.tsx";
 
 const NEAR_ROWS = 30;
@@ -33,9 +33,9 @@ export default function RawTab({
   const scroller = useRef<HTMLDivElement>(null);
   const first = useEffectEvent(() => void store.show(message ? { message } : "start"));
   useEffect(() => {
-    const stop = store.listen();
+    store.listen();
     first();
-    return stop;
+    return () => store.stop();
   }, [store]);
   const { entries } = loaded;
   const list = useVirtualizer({
@@ -45,10 +45,12 @@ export default function RawTab({
     getItemKey: (at) => entries[at]?.id ?? at,
     overscan: 10,
     anchorTo: "end",
-    followOnAppend: !loaded.hasNewer,
-    scrollEndThreshold: END_PX,
+    ...UNPINNED,
   });
-  const end = usePinnedEnd(scroller, list.getTotalSize(), !loaded.hasNewer);
+  const look = () => {
+    if (scroller.current) store.setAtEnd(isAtEnd(scroller.current) && !loaded.hasNewer);
+  };
+  const end = usePinnedEnd(scroller, list.getTotalSize(), !loaded.hasNewer, look);
   const items = list.getVirtualItems();
   const firstShown = items[0]?.index ?? 0;
   const lastShown = items.at(-1)?.index ?? 0;
@@ -90,7 +92,7 @@ export default function RawTab({
         ref={scroller}
         onScroll={() => {
           end.onScroll();
-          if (scroller.current) store.setAtEnd(isAtEnd(scroller.current) && !loaded.hasNewer);
+          look();
         }}
         onPointerDown={end.onAction}
         onKeyDown={end.onAction}

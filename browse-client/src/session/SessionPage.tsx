@@ -21,6 +21,7 @@ import SessionPageQueryNode, { type SessionPageQuery } from "./__generated__/Ses
 import type { SessionPageSubagentQuery } from "./__generated__/SessionPageSubagentQuery.graphql.ts";
 import type { SessionPageSubscription } from "./__generated__/SessionPageSubscription.graphql.ts";
 import { Conversation } from "./Conversation.tsx";
+import { ConversationStore } from "./ConversationStore.ts";
 import { Header } from "./Header.tsx";
 import { OutlineStore } from "./OutlineStore.ts";
 
@@ -127,6 +128,9 @@ function SessionView({ id, session }: { id: string; session: Found }) {
   const tab: TabId = TABS.find((one) => one === wanted) ?? "conversation";
   const message = params.get("message");
   const [outline] = useState(() => new OutlineStore(environment, id));
+  // The conversation stays loaded while another tab is shown.
+  const [conversation] = useState(() => new ConversationStore(environment, id, () => outline.changed()));
+  useEffect(() => () => conversation.stop(), [conversation]);
   const [revision, setRevision] = useState(0);
   const [isOutlineOpen, setOutlineOpen] = useState(false);
   // Where it opens is decided once: a session that ends while it is read does not move.
@@ -224,6 +228,7 @@ function SessionView({ id, session }: { id: string; session: Found }) {
       content: (
         <Conversation
           session={id}
+          store={conversation}
           folder={session.projectPath}
           message={message}
           start={start}

@@ -137,8 +137,13 @@ let ticking: ReturnType<typeof setInterval> | undefined;
 const watchers = new Set<() => void>();
 
 function tick(): void {
-  now = new Date(Date.now() + behind);
+  now = serverNow();
   for (const one of watchers) one();
+}
+
+/** The server's time. */
+export function serverNow(): Date {
+  return new Date(Date.now() + behind);
 }
 
 /** Takes over the server's time, with which the times of sessions are compared. */
