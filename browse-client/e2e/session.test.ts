@@ -554,6 +554,22 @@ for (const database of databases) {
       },
     );
 
+    browserTest("a list that fits into the window follows when it grows out of it", async (open) => {
+      const session = new GrowingSession(server);
+      const past = new Date(Date.now() - 86_400_000).toISOString();
+      await session.push([{ ...prompt("A short one of yesterday"), timestamp: past }]);
+      const tab = await open(`/sessions/${session.id}`);
+      const { page } = tab;
+      await page.locator(".messages-row").first().waitFor();
+      await tab.subscribed(["sessionMessageAdded"]);
+      for (let n = 0; n < 60; n++) await session.push([says(`leaf ${n}`)]);
+      await page.getByText("leaf 59", { exact: true }).waitFor();
+      await page.waitForFunction(() => {
+        const list = document.querySelector(".messages-scroll");
+        return list !== null && list.scrollHeight - list.scrollTop - list.clientHeight < 60;
+      });
+    });
+
     browserTest("a late result fills its call in place", async (open) => {
       const session = new GrowingSession(server);
       await session.push([prompt("Run it"), toolUse("late", "Bash", { command: "sleep" })]);

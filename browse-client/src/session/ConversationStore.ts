@@ -121,12 +121,12 @@ export class ConversationStore {
     const arrived = this.#arrived;
     this.#arrived = [];
     const { loaded, added } = receive(this.#snapshot.loaded, arrived);
-    const unseen = this.#isAtEnd ? 0 : this.#snapshot.unseen + added;
-    this.#set({ loaded, unseen });
+    if (this.#isAtEnd && added > 0) this.#set({ loaded, unseen: 0, target: { at: "end" } });
+    else this.#set({ loaded, unseen: this.#snapshot.unseen + added });
     if (arrived.some(({ message }) => TURNS.has(message.__typename))) this.#onTurn();
   }
 
-  /** Says whether the user sees the end of the list: only then new messages are seen. */
+  /** Says whether the user sees the end of the list: only then new messages are seen, and the list follows them. */
   setAtEnd(isAtEnd: boolean): void {
     this.#isAtEnd = isAtEnd;
     if (isAtEnd && this.#snapshot.unseen > 0) this.#set({ unseen: 0 });

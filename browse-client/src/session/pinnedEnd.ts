@@ -1,12 +1,9 @@
 // Keeps the end of a growing list in sight.
 
-import { type RefObject, useCallback, useEffect, useLayoutEffect, useRef } from "react";
+import { type RefObject, useCallback, useEffect, useEffectEvent, useLayoutEffect, useRef } from "react";
 
 /** How near the end counts as the end. */
-export const END_PX = 48;
-
-/** How long the effect of an action, such as a row that opens, may take. */
-const SETTLED_MS = 400;
+const END_PX = 48;
 
 /** The options of a virtualizer whose end this keeps in sight: it must not do so itself, also for rows that are opened. */
 export const UNPINNED = { followOnAppend: false, scrollEndThreshold: Number.NEGATIVE_INFINITY } as const;
@@ -16,26 +13,20 @@ export function isAtEnd({ scrollHeight, scrollTop, clientHeight }: HTMLElement):
 }
 
 /**
- * A list whose end is in sight is scrolled to its end whenever it grows, but not because the user opens a row. The
- * virtualizer could follow what is appended, but loses the end when many messages arrive at once: it keeps its place by
- * rows that are still there, and knows the height of new rows only after they were drawn.
+ * After `pin`, the list is scrolled to its end whenever it grows, until the user scrolls away from it (`onScroll`) or does
+ * something else (`onAction`), such as opening a row. The virtualizer could follow what is appended, but loses the end
+ * when many messages arrive at once: it keeps its place by rows that are still there, and knows the height of new rows
+ * only after they were drawn.
  *
- * `size` is the height of the list, `hasEnd` says whether its end is loaded. Call `onScroll` when it was scrolled,
- * `onAction` when the user did something else in it, and `pin` when it was scrolled to its end on demand. `onSettled` is
- * called when the effect of an action can be seen.
+ * `size` is the height of the list, `hasEnd` says whether its end is loaded. `onSize` is called when the list has another
+ * height, with its end in sight if it is pinned.
  */
 export function usePinnedEnd(
   scroller: RefObject<HTMLElement | null>,
   size: number,
   hasEnd: boolean,
-  onSettled: () => void,
+  onSize: () => void,
 ) {
-  const settled = useRef(onSettled);
-  useEffect(() => {
-    settled.current = onSettled;
-  });
-  const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
-  useEffect(() => () => clearTimeout(timer.current), []);
   const isPinned = useRef(false);
   const pin = useCallback(() => {
     isPinned.current = true;
@@ -45,15 +36,12 @@ export function usePinnedEnd(
   }, [scroller]);
   const onAction = useCallback(() => {
     isPinned.current = false;
-    clearTimeout(timer.current);
-    timer.current = setTimeout(() => {
-      onScroll();
-      settled.current();
-    }, SETTLED_MS);
-  }, [onScroll]);
+  }, []);
   useLayoutEffect(() => {
     const element = scroller.current;
     if (element && isPinned.current && hasEnd) element.scrollTop = element.scrollHeight;
   }, [scroller, size, hasEnd]);
+  const sized = useEffectEvent(onSize);
+  useEffect(() => sized(), [size]);
   return { pin, onScroll, onAction };
 }
