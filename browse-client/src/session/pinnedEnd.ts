@@ -14,9 +14,8 @@ export function isAtEnd({ scrollHeight, scrollTop, clientHeight }: HTMLElement):
 
 /**
  * After `pin`, the list is scrolled to its end whenever it grows, until the user scrolls away from it (`onScroll`) or does
- * something else (`onAction`), such as opening a row. The virtualizer could follow what is appended, but loses the end
- * when many messages arrive at once: it keeps its place by rows that are still there, and knows the height of new rows
- * only after they were drawn.
+ * something else (`onAction`), such as opening a row. The virtualizer could follow what is appended, but it lost the end
+ * when many messages arrived at once, and it also follows a row that the user opens.
  *
  * `size` is the height of the list, `hasEnd` says whether its end is loaded. `onSize` is called when the list has another
  * height, with its end in sight if it is pinned.
