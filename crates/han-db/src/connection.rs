@@ -25,6 +25,12 @@ use crate::stats::TransactionCounters;
 use crate::team_numbers::TeamNumbers;
 use crate::verified_keys::VerifiedKeys;
 
+/// How many prepared statements SQLite's writer keeps.
+const WRITER_STATEMENTS: usize = 256;
+
+/// The size of its page cache, in KiB as SQLite's `cache_size` counts them (negative).
+const WRITER_CACHE: &str = "-16384";
+
 /// Receives each statement that is run, without its values.
 pub type Observer = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -322,7 +328,10 @@ async fn sqlite_pools(config: &DbConfig) -> Result<(Pool, Pool), DbError> {
                 Ok(sound)
             })
         })
-        .connect_with(options.clone())
+        // Every statement of a push stays prepared, and the pages that it changes at random in the indexes stay in memory.
+        .connect_with(
+            options.clone().statement_cache_capacity(WRITER_STATEMENTS).pragma("cache_size", WRITER_CACHE),
+        )
         .await?;
     restrict_to_owner(&file).await?;
     let readers = SqlitePoolOptions::new()

@@ -29,7 +29,8 @@ async fn observed_world(database: &TestDatabase) -> (World, Seen) {
     (World { db, clock, scope }, seen)
 }
 
-/// What each statement does to which table, in order: `SELECT sessions`.
+/// What each statement does to which table, in order: `SELECT sessions`. An insert of many rows counts once: on SQLite it
+/// is several statements.
 fn summary(seen: &Seen) -> Vec<String> {
     let statements = std::mem::take(&mut *seen.lock().unwrap());
     let summary = statements.iter().map(|sql| {
@@ -43,7 +44,9 @@ fn summary(seen: &Seen) -> Vec<String> {
         let table = words.iter().position(|word| *word == before).map_or("", |at| words[at + 1]);
         format!("{verb} {table}")
     });
-    summary.collect()
+    let mut summary: Vec<String> = summary.collect();
+    summary.dedup_by(|later, earlier| later == earlier && later.starts_with("INSERT"));
+    summary
 }
 
 async fn of_push(world: &World, seen: &Seen, lines: &[String], offset: u64) -> Vec<String> {
