@@ -86,6 +86,16 @@ const CLIENT_DIR: Variable<Optional<PathBuf>> = Variable {
     },
 };
 
+const SECURITY_CONTACT: Variable<Optional<String>> = Variable {
+    name: "HAN_SECURITY_CONTACT",
+    about: "whom to tell about vulnerabilities, for /.well-known/security.txt",
+    kind: Optional {
+        unset: "",
+        accepted: "an address such as mailto:security@example.com or https://example.com/security",
+        parse: contact,
+    },
+};
+
 pub(super) const VARIABLES: &[&dyn Describe] = &[
     &PUBLIC_URL,
     &LISTEN,
@@ -97,6 +107,7 @@ pub(super) const VARIABLES: &[&dyn Describe] = &[
     &ENVIRONMENT,
     &CLIENT_DIR,
     &CLIENT_CONNECT_ORIGINS,
+    &SECURITY_CONTACT,
 ];
 
 /// What the server is used for.
@@ -125,6 +136,8 @@ pub struct HttpConfig {
     pub rate_factor: Option<u32>,
     /// Origins whose pages may read responses.
     pub cors_origins: Vec<String>,
+    /// Whom to tell about vulnerabilities.
+    pub security_contact: Option<String>,
     /// How many proxies in front of the server add to `X-Forwarded-For`.
     pub trusted_proxies: usize,
 }
@@ -151,6 +164,7 @@ impl HttpConfig {
             client_connect_origins: reader.value(&CLIENT_CONNECT_ORIGINS).unwrap_or_default(),
             rate_factor: limited.then_some(factor),
             cors_origins: reader.value(&CORS_ORIGINS).unwrap_or_default(),
+            security_contact: reader.value(&SECURITY_CONTACT),
             trusted_proxies: reader.value(&TRUSTED_PROXIES),
         }
     }
@@ -165,6 +179,13 @@ fn read_listen(reader: &mut VariableReader<'_>) -> SocketAddr {
         Some(port) => SocketAddr::from(([0, 0, 0, 0], port)),
         None => reader.value(&LISTEN),
     }
+}
+
+/// A URI (RFC 9116, section 2.5.3), on one line.
+fn contact(text: &str) -> Option<String> {
+    let text = text.trim();
+    let known = ["mailto:", "https://", "tel:"].iter().any(|scheme| text.starts_with(scheme));
+    (known && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| text.to_owned())
 }
 
 fn origins(text: &str) -> Option<Vec<String>> {

@@ -228,12 +228,13 @@ impl<K: Documented> Describe for Variable<K> {
 pub(super) struct VariableReader<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     problems: Vec<String>,
+    notices: Vec<String>,
 }
 
 impl<'a> VariableReader<'a> {
     /// `lookup` is the environment.
     pub(super) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { lookup, problems: Vec::new() }
+        Self { lookup, problems: Vec::new(), notices: Vec::new() }
     }
 
     /// The value of a variable. If its text is not accepted, that is a problem, and the value is that of an unset one.
@@ -255,7 +256,7 @@ impl<'a> VariableReader<'a> {
                 None
             }
             (Some(text), None) => Some(SecretString::from(text)),
-            (None, Some(path)) => match std::fs::read_to_string(&path) {
+            (None, Some(path)) => match self.read_file(&file_variable, &path) {
                 Ok(text) if text.trim().is_empty() => {
                     self.problem(format!(
                         "{file_variable} is {path:?}: the file is empty, write the secret into it"
@@ -275,6 +276,29 @@ impl<'a> VariableReader<'a> {
         }
     }
 
+    /// Reads the file of a secret. A file that others may write is a problem; one that every account of the machine may read
+    /// is mentioned, because platforms mount secrets like that.
+    fn read_file(&mut self, variable: &str, path: &str) -> std::io::Result<String> {
+        let text = std::fs::read_to_string(path)?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = std::fs::metadata(path)?.permissions().mode() & 0o777;
+            if mode & 0o022 != 0 {
+                self.problem(format!(
+                    "{variable} is {path:?}, and others may write the file (mode {mode:04o}): run `chmod 600 {path}`, \
+                     and make a new secret if others have written it"
+                ));
+            } else if mode & 0o004 != 0 {
+                self.notice(format!(
+                    "{variable} is {path:?}, which every account of this machine may read (mode {mode:04o}): run \
+                     `chmod 600 {path}` unless the machine has no other accounts"
+                ));
+            }
+        }
+        Ok(text)
+    }
+
     /// The text of a variable; an empty one counts as not set.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         (self.lookup)(name).filter(|text| !text.trim().is_empty())
@@ -283,6 +307,16 @@ impl<'a> VariableReader<'a> {
     /// Adds a problem: one sentence with the variable, what is wrong and the remedy, but never a secret.
     pub(super) fn problem(&mut self, problem: String) {
         self.problems.push(problem);
+    }
+
+    /// Adds a notice: one sentence about something that works, but that an operator may not have intended.
+    pub(super) fn notice(&mut self, notice: String) {
+        self.notices.push(notice);
+    }
+
+    /// Takes the notices so far.
+    pub(super) fn take_notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notices)
     }
 
     /// Whether there is any problem so far.
