@@ -122,6 +122,15 @@ pub enum ApiError {
          for fewer results"
     )]
     TooMuch(usize),
+    /// A response is too large.
+    #[error(
+        "the response would have more than {0} bytes (HAN_MAX_RESPONSE_BYTES): ask for fewer objects at once (`first`, \
+         then `after`), select each large field once, or ask in several requests"
+    )]
+    ResponseTooLarge(usize),
+    /// The caller, or everyone, has too much in progress.
+    #[error("{0}")]
+    Busy(String),
     /// The operation took too long.
     #[error("the operation took too long: ask for less, or try again")]
     TooSlow,
@@ -142,10 +151,10 @@ impl ApiError {
             Self::Forbidden(_) => Code::Forbidden,
             Self::NotFound(_) => Code::NotFound,
             Self::BadInput { .. } => Code::BadUserInput,
-            Self::Limit(_) | Self::TooMuch(_) => Code::LimitExceeded,
+            Self::Limit(_) | Self::TooMuch(_) | Self::ResponseTooLarge(_) => Code::LimitExceeded,
             Self::Conflict(_) => Code::Conflict,
             Self::PlanLimit(_) => Code::PlanLimit,
-            Self::RateLimited { .. } => Code::RateLimited,
+            Self::RateLimited { .. } | Self::Busy(_) => Code::RateLimited,
             Self::Unsupported(_) => Code::Unsupported,
             Self::ContentUnreadable => Code::ContentUnreadable,
             Self::Resync => Code::Resync,
@@ -229,8 +238,15 @@ pub(crate) fn or_null<T>(ctx: &Context<'_>, found: Result<Option<T>>) -> Result<
     }
 }
 
-/// Gives each error of a response its code, and removes every message that was not written for clients.
-pub(crate) fn finish(mut response: Response) -> Response {
+/// Gives each error of a response its code, and removes every message that was not written for clients. Keeps at most
+/// `most` errors.
+pub(crate) fn finish(mut response: Response, most: usize) -> Response {
+    let left_out = (response.errors.len() + 1).saturating_sub(most);
+    if response.errors.len() > most {
+        response.errors.truncate(most - 1);
+        let text = format!("{left_out} more errors were left out: a response has at most {most}");
+        response.errors.push(with_code(ServerError::new(text, None), Code::LimitExceeded));
+    }
     response.errors = response.errors.into_iter().map(finish_error).collect();
     response
 }

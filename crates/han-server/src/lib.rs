@@ -6,9 +6,8 @@
 //! * `auth`: authentication; `rates`, `admission`: limits per client, and on concurrent work.
 //! * `sync`: receiving sessions; `subscriptions`: how GraphQL requests and sockets authenticate; `blocking`: CPU-bound
 //!   work.
-//! * `client`: what is shown at the dashboard's paths; `page`: the server's own HTML pages; `health`;
-//!   `security_txt`; `migrations`. The
-//!   transports are han-http's.
+//! * `client`: what is shown at the dashboard's paths; `page`: the server's own HTML pages; `health`, `metrics`,
+//!   `security_txt`; `migrations`. The transports are han-http's.
 
 mod address;
 mod admission;
@@ -19,6 +18,7 @@ mod client;
 pub mod commands;
 pub mod config;
 mod health;
+mod metrics;
 mod migrations;
 mod page;
 mod preflight;

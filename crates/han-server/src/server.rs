@@ -24,10 +24,13 @@ use crate::config::Environment;
 use crate::rates::{RateClass, RouteLimit};
 use crate::state::AppState;
 use crate::sync::receiver;
-use crate::{client, health, rates, security_txt};
+use crate::{client, health, metrics, rates, security_txt};
 
 /// How long a browser may cache the answer to a CORS preflight request.
 const CORS_MAX_AGE: Duration = Duration::from_secs(600);
+
+/// The most bytes of a form or of another small body. GraphQL reads its bodies itself, once the caller is known.
+const SMALL_BODY_BYTES: usize = 4 << 10;
 
 /// A path with its methods, its rate class and its handler. The authorization matrix in the tests has a row for each.
 struct Route {
@@ -58,6 +61,7 @@ fn routes(environment: Environment) -> Vec<Route> {
         route("/health",            GET,      Probe,  get(health::health)),
         route("/ready",             GET,      Probe,  get(health::ready)),
         route(security_txt::PATH,   GET,      Page,   get(security_txt::show)),
+        route(metrics::PATH,        GET,      Probe,  get(metrics::show)),
         // Signing in and out.
         route(sign_in::PATH,        GET,      Page,   get(sign_in::page)),
         route(login_link::PATH,     GET_POST, SignIn, get(login_link::page).post(login_link::redeem)),
@@ -104,9 +108,7 @@ pub(crate) fn router(state: &AppState) -> Router {
         router.merge(shared_layers(route, state, class))
     };
     let quick = routes(state.config.http.environment).into_iter().map(|route| Route {
-        handler: route
-            .handler
-            .layer((DefaultBodyLimit::max(state.config.limits.graphql_bytes), from_fn(within_deadline))),
+        handler: route.handler.layer((DefaultBodyLimit::max(SMALL_BODY_BYTES), from_fn(within_deadline))),
         ..route
     });
     let streaming = streaming_routes()

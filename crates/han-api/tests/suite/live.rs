@@ -45,7 +45,7 @@ impl Watch {
                 answers.map(|answer| serde_json::from_str(answer.get()).unwrap()).boxed()
             }
             StartedOperation::Own(answers) => Self::of_responses(answers),
-            StartedOperation::Query(_) => panic!("not a subscription: {query}"),
+            other => panic!("not a subscription that runs: {query}: {other:?}"),
         })
     }
 
@@ -405,7 +405,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn subscriptions_with_several_fields_are_not_shared(db: TestDatabase) {
+    async fn subscriptions_with_several_fields_are_refused(db: TestDatabase) {
         let mut world = World::new(&db).await;
         let (changes, _) = broadcast::channel(16);
         world.schema =
@@ -416,8 +416,15 @@ both_databases!(
                nodeUpdated(id: \"Session:a\") { node { id } } }",
         ];
         for query in queries {
-            let started = world.schema.begin(Request::new(query), &Arc::new(world.ada.context()));
-            assert!(matches!(started, StartedOperation::Own(_)), "{query}: {started:?}");
+            match world.schema.begin(Request::new(query), &Arc::new(world.ada.context())) {
+                StartedOperation::Refused(response) => {
+                    assert!(response.errors[0].message.contains("exactly one field"), "{response:?}");
+                }
+                other => panic!("{query}: {other:?}"),
+            }
+            let request = han_api::request(Request::new(query), world.ada.context());
+            let responses: Vec<_> = world.schema.execute_stream(request, None).collect().await;
+            assert!(responses.len() == 1 && responses[0].is_err(), "{query}: {responses:?}");
         }
     }
 );

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use secrecy::SecretString;
+
 use super::public_url::PublicUrl;
-use super::variable::{Choice, Describe, Number, Optional, Required, Variable, VariableReader};
+use super::variable::{Choice, Describe, Number, Optional, Required, Secret, Variable, VariableReader};
 
 const PUBLIC_URL: Variable<Optional<PublicUrl>> = Variable {
     name: "PUBLIC_URL",
@@ -45,9 +47,15 @@ const TRUSTED_PROXIES: Variable<Number<usize>> = Variable {
 const RATE_LIMITS: Variable<Choice<bool>> =
     Variable { name: "HAN_RATE_LIMITS", about: "whether the rate of requests is limited", kind: Choice::ON };
 
+const METRICS_TOKEN: Variable<Secret> = Variable {
+    name: "HAN_METRICS_TOKEN",
+    about: "the bearer token that GET /metrics asks for",
+    kind: Secret { unset: "metrics are not served" },
+};
+
 const RATE_FACTOR: Variable<Number<u32>> = Variable {
     name: "HAN_RATE_FACTOR",
-    about: "the factor that all rate limits are multiplied by",
+    about: "the factor that all rate limits, and the limits of one address, are multiplied by",
     kind: Number { default: 1, min: 1, max: 1000 },
 };
 
@@ -103,6 +111,7 @@ pub(super) const VARIABLES: &[&dyn Describe] = &[
     &TRUSTED_PROXIES,
     &RATE_LIMITS,
     &RATE_FACTOR,
+    &METRICS_TOKEN,
     &CORS_ORIGINS,
     &ENVIRONMENT,
     &CLIENT_DIR,
@@ -134,6 +143,8 @@ pub struct HttpConfig {
     pub client_connect_origins: Vec<String>,
     /// The factor of all rate limits; `None` if rates are not limited.
     pub rate_factor: Option<u32>,
+    /// The token of `GET /metrics`; `None` if it is not served.
+    pub metrics_token: Option<SecretString>,
     /// Origins whose pages may read responses.
     pub cors_origins: Vec<String>,
     /// Whom to tell about vulnerabilities.
@@ -163,6 +174,7 @@ impl HttpConfig {
             client_dir: reader.value(&CLIENT_DIR),
             client_connect_origins: reader.value(&CLIENT_CONNECT_ORIGINS).unwrap_or_default(),
             rate_factor: limited.then_some(factor),
+            metrics_token: reader.secret(&METRICS_TOKEN),
             cors_origins: reader.value(&CORS_ORIGINS).unwrap_or_default(),
             security_contact: reader.value(&SECURITY_CONTACT),
             trusted_proxies: reader.value(&TRUSTED_PROXIES),

@@ -6,6 +6,7 @@
 
 mod database;
 mod github;
+mod holdings;
 mod http;
 mod limits;
 mod log;
@@ -20,6 +21,7 @@ use thiserror::Error;
 
 pub use database::DatabaseConfig;
 pub use github::GithubConfig;
+pub use holdings::Holdings;
 pub use http::{Environment, HttpConfig};
 pub use limits::ServerLimits;
 pub use log::LogConfig;
@@ -30,13 +32,14 @@ pub use variable::Description;
 use variable::{Describe, VariableReader};
 
 /// The table of all variables, by section.
-const SECTIONS: [(&str, &[&dyn Describe]); 7] = [
+const SECTIONS: [(&str, &[&dyn Describe]); 8] = [
     ("Database", database::VARIABLES),
     ("Secrets", secrets::VARIABLES),
     ("Sign-in through GitHub", github::VARIABLES),
     ("Plans", plans::VARIABLES),
     ("HTTP", http::VARIABLES),
     ("Limits", limits::VARIABLES),
+    ("What clients may hold at once", holdings::VARIABLES),
     ("Log", log::VARIABLES),
 ];
 
@@ -97,6 +100,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// Limits of sizes, counts and times.
     pub limits: ServerLimits,
+    /// What peers may hold at once.
+    pub holdings: Holdings,
     /// Notices for the operator, to be shown once at start.
     pub notices: Vec<String>,
 }
@@ -110,6 +115,7 @@ impl std::fmt::Debug for Config {
             .field("plans", &self.plans)
             .field("http", &self.http)
             .field("limits", &self.limits)
+            .field("holdings", &self.holdings)
             .finish_non_exhaustive()
     }
 }
@@ -147,13 +153,14 @@ impl Config {
         let plans = plans::read(reader);
         let http = HttpConfig::read(reader, sqlite_file.is_some());
         let limits = ServerLimits::read(reader);
+        let holdings = Holdings::read(reader);
         // Used before this, for the log itself; here its values are checked.
         LogConfig::read(reader);
         let mut notices = Vec::new();
         // Last: secrets are generated only for a configuration that is otherwise valid.
         let secrets = Secrets::read(reader, sqlite_file, entropy, &mut notices)?;
         notices.extend(reader.take_notices());
-        Some(Self { database: database?, secrets, github, plans, http, limits, notices })
+        Some(Self { database: database?, secrets, github, plans, http, limits, holdings, notices })
     }
 
     /// The address for links before the server listens.

@@ -93,9 +93,9 @@ impl<'a> Case<'a> {
         let link = login_links::create(&server.db, &target.user_id).await.unwrap();
         let refresh = token_families::begin(&server.db, &target.user_id, "test").await.unwrap();
         let sign_in = sign_ins::live(&server.db, &target.user_id).await.unwrap().remove(0).id;
-        let device = device_logins::begin(&server.db, "test", "-").await.unwrap().unwrap();
+        let device = device_logins::begin(&server.db, "test", [192, 0, 2, 7].into()).await.unwrap().unwrap();
         assert!(device_logins::decide(&server.db, &device.user_code, Some(&target.user_id)).await.unwrap());
-        let waiting = device_logins::begin(&server.db, "test", "-").await.unwrap().unwrap();
+        let waiting = device_logins::begin(&server.db, "test", [192, 0, 2, 7].into()).await.unwrap().unwrap();
         let callers = vec![
             Credentials::None,
             Credentials::Bearer(expired.to_owned()),

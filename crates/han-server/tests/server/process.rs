@@ -38,6 +38,23 @@ async fn without_configuration_secrets_are_generated_and_requests_served() {
     assert!(!output.stderr.iter().any(|line| line.contains("han_login_")), "the log has no token");
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_soft_limit_of_descriptors_is_raised_and_logged() {
+    let dir = tempfile::tempdir().unwrap();
+    let env = [("HAN_DATA_DIR", dir.path().to_str().unwrap()), ("HAN_LISTEN", "127.0.0.1:0")];
+    let limited = ["-c", "ulimit -S -n 256; exec \"$0\" serve", SERVER];
+    let mut server = Program::start("sh", limited, env);
+    let line = server.wait_for_line("file descriptors").await;
+    assert!(line.contains("before=256"), "{line}");
+    server.wait_for_line("listening on http://").await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.id().unwrap())).unwrap();
+    let files: Vec<&str> =
+        limits.lines().find(|line| line.starts_with("Max open files")).unwrap().split_whitespace().collect();
+    assert_eq!(files[3], files[4], "{limits}");
+    assert!(line.contains(&format!("descriptors={}", files[3])), "{line}");
+}
+
 #[tokio::test]
 async fn a_command_with_unusable_arguments_names_the_remedy() {
     let dir = tempfile::tempdir().unwrap();
