@@ -1,6 +1,7 @@
 //! The command line. Each command gets the environment, a clock and output streams. Output for programs goes to standard
 //! output, one line; messages for people go to standard error or the log.
 
+mod health;
 mod jobs;
 mod people;
 mod rebuild;
@@ -36,6 +37,9 @@ enum Command {
     Migrate,
     /// Print the GraphQL schema. Needs neither a database nor configuration.
     Schema,
+    /// Ask the server of this environment, on this machine, whether it is alive. Exits with status 1 if it is not. For
+    /// containers: needs no database, no secret and no other program.
+    Health(Health),
     /// Print a link that signs a browser in once, within 15 minutes. On an empty database, creates the first user and
     /// their team.
     LoginLink(LoginLink),
@@ -52,15 +56,33 @@ enum Command {
     Key(Key),
 }
 
+/// What is asked of the server.
+#[derive(Debug, Args)]
+struct Health {
+    /// Ask whether it is ready: whether its database responds, too.
+    #[arg(long)]
+    ready: bool,
+}
+
+/// A user, and the team to act in.
+#[derive(Debug, Args)]
+struct Person {
+    /// The user's name or id. May be left out where there is only one.
+    #[arg(long)]
+    user: Option<String>,
+    /// The team's slug. May be left out where the user has only one.
+    #[arg(long)]
+    team: Option<String>,
+    /// Create the user, the team and the membership if they are missing.
+    #[arg(long)]
+    create: bool,
+}
+
 /// The user of a login link.
 #[derive(Debug, Args)]
 struct LoginLink {
-    /// The user's name or id. Not needed if there is only one user.
-    #[arg(long)]
-    user: Option<String>,
-    /// On an empty database: the name of the first team.
-    #[arg(long)]
-    team: Option<String>,
+    #[command(flatten)]
+    person: Person,
 }
 
 /// The teams to rebuild.
@@ -104,12 +126,8 @@ enum Key {
 /// What a new key is for.
 #[derive(Debug, Args)]
 struct CreateKey {
-    /// The team's slug. May be left out where the user has only one.
-    #[arg(long)]
-    team: Option<String>,
-    /// The user's name or id. May be left out where there is only one.
-    #[arg(long)]
-    user: Option<String>,
+    #[command(flatten)]
+    person: Person,
     /// The scopes of the key: read, sync:write.
     #[arg(long, default_value = "read sync:write")]
     scopes: String,
@@ -119,9 +137,6 @@ struct CreateKey {
     /// After how many days the key expires; without this, it does not expire.
     #[arg(long, value_parser = clap::value_parser!(i64).range(1..=3650))]
     expires_days: Option<i64>,
-    /// Create the user, the team and the membership if they are missing.
-    #[arg(long)]
-    create: bool,
 }
 
 /// Why a command failed.
@@ -179,6 +194,9 @@ pub async fn run(cli: Cli, mut world: World<'_>) -> Result<(), CommandError> {
         writeln!(world.out, "{}", han_api::schema::team_sdl().trim_end())?;
         return Ok(());
     }
+    if let Some(Command::Health(asked)) = cli.command {
+        return health::run(&asked, &mut world).await;
+    }
     let config = Config::load(world.lookup, &*world.entropy)?;
     for notice in &config.notices {
         writeln!(world.err, "han-server: {notice}")?;
@@ -226,7 +244,7 @@ async fn on_database(
             migrations::prepare(db, config.database.migrate).await?;
             people::create_key(&asked, db, world).await?;
         }
-        Command::Serve | Command::Schema => {}
+        Command::Serve | Command::Schema | Command::Health(_) => {}
     }
     Ok(())
 }

@@ -15,6 +15,8 @@ pub(crate) mod push_memory;
 mod secrets;
 mod variable;
 
+use std::net::SocketAddr;
+
 use han_types::{Entropy, Plans};
 use thiserror::Error;
 
@@ -50,7 +52,7 @@ pub fn variables() -> Vec<Description> {
 #[must_use]
 pub fn help() -> String {
     let mut text =
-        String::from("Environment (a secret X is also accepted from the file that X_FILE names):\n");
+        String::from("Environment (each variable X is also accepted from the file that X_FILE names):\n");
     for (section, variables) in SECTIONS {
         text.push_str(&format!("\n{section}:\n"));
         for variable in variables {
@@ -131,6 +133,17 @@ impl Config {
         // Last: secrets are generated only for a configuration that is otherwise valid.
         let secrets = Secrets::read(reader, sqlite_file, entropy, &mut notices)?;
         Some(Self { database: database?, secrets, github, plans, http, limits, notices })
+    }
+
+    /// Where a server with this environment listens. Unlike [`Config::load`], reads neither secrets nor the database's
+    /// variables.
+    ///
+    /// # Errors
+    /// If the address is not valid.
+    pub fn listen_address(lookup: &dyn Fn(&str) -> Option<String>) -> Result<SocketAddr, ConfigError> {
+        let mut reader = VariableReader::new(lookup);
+        let address = http::read_listen(&mut reader);
+        if reader.has_problems() { Err(ConfigError { problems: reader.into_problems() }) } else { Ok(address) }
     }
 
     /// The address for links before the server listens.
