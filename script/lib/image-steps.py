@@ -55,13 +55,13 @@ class Stage:
         self.upper = directory / "upper"
         for path in (self.root, self.upper, directory / "work", directory / "tmp", directory / "home"):
             path.mkdir(parents=True)
-        self.layers = [*parent.layers, parent.upper] if parent else [base]
         self.env = dict(parent.env) if parent else {"PATH": SYSTEM_PATH}
         self.workdir = parent.workdir if parent else "/"
         self.user = parent.user if parent else None
         self.rust = parent.rust if parent else image.startswith("rust:")
         self.entrypoint, self.command, self.health = [], [], []
-        lower = ":".join(str(layer) for layer in reversed(self.layers))
+        # Linux stacks two overlays, and no more: a stage can be the base of another one, once.
+        lower = parent.root if parent else base
         options = f"lowerdir={lower},upperdir={self.upper},workdir={directory / 'work'}"
         run("mount", "-t", "overlay", "overlay", "-o", options, self.root)
         for source, target in (("/proc", "proc"), ("/dev", "dev"), (directory / "tmp", "tmp"), (directory / "home", "root")):
@@ -285,6 +285,15 @@ def report_sizes(stage):
     say(f"han-server has {program / 1e6:.1f} MB; the last stage adds {total / 1e6:.1f} MB to its base")
 
 
+def remove(directory):
+    """Deletes the stages, unless something of the machine is still mounted there."""
+    for root in sorted(directory.glob("stage-*/root"), reverse=True):
+        subprocess.run(["umount", "--recursive", "--lazy", str(root)], stderr=subprocess.DEVNULL, check=False)
+    if str(directory) in pathlib.Path("/proc/self/mountinfo").read_text(encoding="utf-8"):
+        fail(f"{directory} has mounts: unmount them, then delete it")
+    shutil.rmtree(directory)
+
+
 def main():
     parser = argparse.ArgumentParser(prog="script/image-steps", add_help=False)
     parser.add_argument("--base", type=pathlib.Path, default=pathlib.Path("/"))
@@ -303,9 +312,7 @@ def main():
         if asked.keep:
             say(f"kept: {directory} (stage-N/upper contains what stage N wrote)")
         else:
-            for root in directory.glob("stage-*/root"):
-                run("umount", "--recursive", "--lazy", root)
-            shutil.rmtree(directory)
+            remove(directory)
     say("image-steps: every step passed")
 
 

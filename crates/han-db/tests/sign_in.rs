@@ -11,7 +11,7 @@ use han_db::queries::sign_ins::{self, GithubPerson, Means, SIGN_IN_SECONDS};
 use han_db::queries::token_families::{self, FAMILY_SECONDS, IssuedToken, RETRY_SECONDS, Refreshed};
 use han_db::queries::{credentials, memberships, users};
 use han_testkit::both_databases;
-use han_types::{Actor, Capabilities, Credential, Role, UserId};
+use han_types::{Actor, Capabilities, Clock as _, Credential, Role, UserId};
 use proptest::prelude::*;
 use support::{World, dump, world};
 
