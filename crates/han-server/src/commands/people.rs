@@ -91,13 +91,27 @@ async fn begin_if_empty(
     Ok(Some((user, team)))
 }
 
-/// The user, if there is only one.
-async fn only_user(db: &Db) -> Result<User, CommandError> {
-    let mut users = users::oldest(db, 2).await?;
-    match (users.pop(), users.is_empty()) {
-        (Some(only), true) => Ok(only),
-        _ => Err(CommandError::Refused("there are several users: select one with --user NAME".to_owned())),
+/// The user of that name or id, or the only user.
+async fn existing_user(asked: Option<&str>, db: &Db) -> Result<User, CommandError> {
+    let Some(name) = asked else {
+        let mut users = users::oldest(db, 2).await?;
+        return match (users.pop(), users.is_empty()) {
+            (Some(only), true) => Ok(only),
+            _ => {
+                Err(CommandError::Refused("there are several users: select one with --user NAME".to_owned()))
+            }
+        };
+    };
+    if let Some(user) = find_user(name, db).await? {
+        return Ok(user);
     }
+    let oldest = users::oldest(db, NAMED_USERS).await?;
+    let names: Vec<&str> = oldest.iter().map(|user| user.username.as_str()).collect();
+    Err(CommandError::Refused(format!(
+        "the user {name:?} does not exist: check --user (the oldest users: {}); `login-link` and `key create` make \
+         a user with --create",
+        names.join(", ")
+    )))
 }
 
 /// The user of that name or id; names are not unique.
@@ -118,35 +132,21 @@ async fn find_user(name: &str, db: &Db) -> Result<Option<User>, CommandError> {
 }
 
 async fn user_for(asked: &Person, db: &Db, world: &mut World<'_>) -> Result<User, CommandError> {
-    let Some(name) = asked.user.as_deref() else { return only_user(db).await };
-    match find_user(name, db).await? {
-        Some(user) => Ok(user),
-        None if asked.create && asked.team.is_none() => Err(CommandError::Refused(format!(
-            "the user {name:?} does not exist: name a team for the new user with --team"
-        ))),
-        None if asked.create => {
-            let user = users::create(db, check_name("--user", name)?).await?;
-            writeln!(world.err, "han-server: created the user {}", user.username)?;
-            Ok(user)
-        }
-        None => {
-            let existing = users::oldest(db, NAMED_USERS).await?;
-            let names: Vec<&str> = existing.iter().map(|user| user.username.as_str()).collect();
-            Err(CommandError::Refused(format!(
-                "the user {name:?} does not exist: add --create to create it, or select an existing one with --user \
-                 (the oldest: {})",
-                names.join(", ")
-            )))
-        }
+    let new = match asked.user.as_deref().filter(|_| asked.create) {
+        Some(name) if find_user(name, db).await?.is_none() => name,
+        _ => return existing_user(asked.user.as_deref(), db).await,
+    };
+    if asked.team.is_none() {
+        return Err(CommandError::Refused(format!(
+            "the user {new:?} does not exist: name a team for the new user with --team"
+        )));
     }
+    let user = users::create(db, check_name("--user", new)?).await?;
+    writeln!(world.err, "han-server: created the user {}", user.username)?;
+    Ok(user)
 }
 
-async fn team_for(
-    asked: &Person,
-    user: &User,
-    db: &Db,
-    world: &mut World<'_>,
-) -> Result<Team, CommandError> {
+async fn team_for(asked: &Person, user: &User, db: &Db, world: &mut World<'_>) -> Result<Team, CommandError> {
     let memberships = memberships::list(db, &user.id).await?;
     let Some(name) = asked.team.as_deref() else { return only_team(memberships, user) };
     // A name finds the team that was created with it, so that a repeated `--create` creates nothing.

@@ -144,7 +144,7 @@ impl HttpConfig {
     /// `on_sqlite`: a server on SQLite may run without a `PUBLIC_URL`, as may a development server.
     pub(super) fn read(reader: &mut VariableReader<'_>, on_sqlite: bool) -> Self {
         let environment = reader.value(&ENVIRONMENT);
-        let is_set = [PUBLIC_URL.name, RAILWAY_DOMAIN.name].map(|name| reader.text(name).is_some()).contains(&true);
+        let is_set = reader.text(PUBLIC_URL.name).is_some() || reader.text(RAILWAY_DOMAIN.name).is_some();
         if !is_set && !on_sqlite && environment == Environment::Production {
             reader.problem(
                 "PUBLIC_URL is missing: set it to the address that browsers reach this server at, such as \

@@ -143,7 +143,11 @@ impl Config {
     pub fn listen_address(lookup: &dyn Fn(&str) -> Option<String>) -> Result<SocketAddr, ConfigError> {
         let mut reader = VariableReader::new(lookup);
         let address = http::read_listen(&mut reader);
-        if reader.has_problems() { Err(ConfigError { problems: reader.into_problems() }) } else { Ok(address) }
+        if reader.has_problems() {
+            Err(ConfigError { problems: reader.into_problems() })
+        } else {
+            Ok(address)
+        }
     }
 
     /// The address for links before the server listens.
