@@ -1,9 +1,12 @@
 //! The errors that clients receive. Every error of a response carries one [`Code`] in `extensions.code`; errors of the
 //! database and other internal detail go to the log only.
 
-use async_graphql::{Context, Response, ServerError};
+use std::sync::LazyLock;
+
+use async_graphql::{Context, Response, ServerError, Value};
 use han_db::DbError;
 use han_db::page::PageError;
+use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::limits::LimitError;
@@ -189,6 +192,23 @@ impl From<PageError> for ApiError {
 /// A response that consists of one error.
 pub(crate) fn response(error: &ApiError) -> Response {
     Response::from_errors(vec![with_code(ServerError::new(error.to_string(), None), error.code())])
+}
+
+/// Whether a response of a subscription is the last one because the database could not be reached. Clients do not expect
+/// that: a transport closes the connection instead, so that the client comes back, subscribes and fetches again.
+#[must_use]
+pub fn is_unavailable(response: &RawValue) -> bool {
+    static UNAVAILABLE: LazyLock<Option<String>> =
+        LazyLock::new(|| serde_json::to_string(&self::response(&ApiError::Unavailable)).ok());
+    UNAVAILABLE.as_deref() == Some(response.get())
+}
+
+/// Whether a finished response has an error with this code.
+pub(crate) fn has_code(response: &Response, code: Code) -> bool {
+    response.errors.iter().any(|error| {
+        let value = error.extensions.as_ref().and_then(|values| values.get("code"));
+        matches!(value, Some(Value::String(found)) if found == code.as_str())
+    })
 }
 
 /// Adds an error to the response at the field that is being resolved, which returns a value all the same.

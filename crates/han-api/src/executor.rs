@@ -3,14 +3,14 @@
 
 use std::sync::{Arc, OnceLock};
 
-use async_graphql::parser::types::{ExecutableDocument, OperationDefinition};
+use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, OperationType};
 use async_graphql::{Data, ObjectType, Request, Response, Schema, SubscriptionType, Value};
 use futures_util::future::BoxFuture;
-use futures_util::stream::{self, BoxStream, StreamExt as _};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
 
 use crate::context::OperationCell;
 use crate::drive;
-use crate::error::{self, ApiError};
+use crate::error::{self, ApiError, Code};
 use crate::field_types::FieldTypes;
 use crate::limits::{self, QueryLimits};
 use crate::{nulls, shape};
@@ -84,7 +84,10 @@ impl Executor {
             Ok((request, document)) => {
                 let responses = self.schema.execute_stream(request, session_data.unwrap_or_default());
                 let executor = self.clone();
-                drive::stream(responses).map(move |response| executor.finish(response, &document)).boxed()
+                let is_subscription = document.ty() == Some(OperationType::Subscription);
+                let responses =
+                    drive::stream(responses).map(move |response| executor.finish(response, &document));
+                if is_subscription { until_unavailable(responses).boxed() } else { responses.boxed() }
             }
             Err(refused) => stream::iter([error::response(&refused)]).boxed(),
         }
@@ -149,6 +152,28 @@ struct Document {
     is_marked: bool,
     /// The name of the operation.
     operation: Option<String>,
+}
+
+impl Document {
+    /// The kind of the operation; `None` if the document is malformed.
+    fn ty(&self) -> Option<OperationType> {
+        named(self.parsed.as_ref()?, self.operation.as_deref()).map(|operation| operation.ty)
+    }
+}
+
+/// The responses of a subscription, up to the first one with a field that could not be loaded because the database could
+/// not be reached. In its place comes the response that [`error::is_unavailable`] recognizes, and the subscription ends.
+fn until_unavailable(
+    responses: impl Stream<Item = Response> + Send + Unpin + 'static,
+) -> impl Stream<Item = Response> + Send {
+    stream::unfold(Some(responses), |responses| async move {
+        let mut responses = responses?;
+        let response = responses.next().await?;
+        if error::has_code(&response, Code::Unavailable) {
+            return Some((error::response(&ApiError::Unavailable), None));
+        }
+        Some((response, Some(responses)))
+    })
 }
 
 /// The operation with this name, or the only one.

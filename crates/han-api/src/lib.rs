@@ -41,7 +41,7 @@ mod team;
 pub mod types;
 
 pub use context::{Live, Recheck, RequestContext, request};
-pub use error::{ApiError, Code};
+pub use error::{ApiError, Code, is_unavailable};
 pub use limits::{LimitError, QueryLimits};
 pub use machine::{Machine, NoMachine};
 pub use schema::{HanSchema, too_slow};

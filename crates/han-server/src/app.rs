@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use han_db::changes::Changes;
-use han_db::jobs::{Consolidation, Registry, SearchIndex};
+use han_db::jobs::{Consolidation, GithubAccess, Registry, SearchIndex, Standing};
 use han_db::{Db, DbConfig, DbError, Dialect};
 use han_http::Lifecycle;
 use han_http::client::Client;
@@ -68,6 +68,9 @@ pub async fn connect(
 ) -> Result<Db, AppError> {
     let mut database = DbConfig::new(config.database.url.expose_secret());
     database.max_connections = config.database.max_connections;
+    // Without billing, every team has a plan that seals.
+    let accepts_unsealed = config.database.accepts_unsealed.unwrap_or(config.plans.billing_configured);
+    database.refuses_unsealed = !accepts_unsealed;
     // Any line that was taken can be shown.
     database.read_bytes = database.read_bytes.max(config.limits.line_bytes);
     Ok(Db::connect(&database, config.secrets.kek_ring()?, clock, entropy).await?)
@@ -198,7 +201,26 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
 fn jobs(state: &AppState, changes: &Changes) -> Registry {
     let stores = state.stores.clone();
     let search_index = SearchIndex::new(changes.sender.clone(), move |time| stores.is_quiet_for(time));
-    Registry::new(state.db.clone()).with(search_index).with(Consolidation::default())
+    let jobs = Registry::new(state.db.clone()).with(search_index).with(Consolidation::default());
+    // If every account may sign in, there is nothing to ask.
+    match &state.config.github {
+        Some(app) if !app.is_open() => jobs.with(github_access(state, app.check_every)),
+        _ => jobs,
+    }
+}
+
+/// Asks GitHub again whether users may sign in.
+fn github_access(state: &AppState, every: Duration) -> GithubAccess {
+    let state = state.clone();
+    GithubAccess::new(every, move |user| {
+        let state = state.clone();
+        async move {
+            match &state.github {
+                Some(github) => github.standing(user, state.clock.now()).await,
+                None => Standing::Unknown,
+            }
+        }
+    })
 }
 
 /// What batches are stored through. On PostgreSQL some of the connections, so that reads and authentication keep

@@ -277,6 +277,14 @@ fn add_headers(ticket: &Ticket, headers: &mut HeaderMap) {
     }
 }
 
+/// Records that a credential is known to be valid without a lookup: this server has just issued it, or has verified its
+/// signature. Invalid credentials from its address do not lock it out.
+pub(crate) fn note_valid(state: &AppState, credential: &str) {
+    if let Some(rates) = &state.rates {
+        lock(&rates.valid).put(Sha256::digest(credential).into(), ());
+    }
+}
+
 /// Runs `verify` on the credential of a request and counts the request for its user. If the address has sent too many
 /// invalid credentials, only credentials that were valid before are looked up.
 ///

@@ -393,6 +393,20 @@ async fn pushes_to_one_replica_reach_subscribers_of_another() {
     let samples = fixtures::sample_sessions();
     let session = lines_under(&samples).into_keys().next().unwrap().0;
 
+    let mut added = subscribe(&two.url, &ada, "subscription { sessionAdded { sessionId } }").await;
+    // Only a session that exists can be subscribed to: it begins with a line that no list shows.
+    let unlisted = json!({ "type": "progress", "uuid": "begin", "timestamp": "2026-01-01T00:00:00.000Z" });
+    let begun = json!({ "sessions": [{
+        "session_id": session, "transcript": "agent-begin", "messages": [unlisted],
+    }] });
+    let begun = reqwest::Client::new()
+        .post(format!("{}/api/sync/sessions", one.url))
+        .bearer_auth(&ada)
+        .json(&begun)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(begun.status(), 200);
     let mut messages = subscribe(
         &two.url,
         &ada,
@@ -401,7 +415,6 @@ async fn pushes_to_one_replica_reach_subscribers_of_another() {
         ),
     )
     .await;
-    let mut added = subscribe(&two.url, &ada, "subscription { sessionAdded { sessionId } }").await;
 
     // Pushed in small batches.
     let report = push(&one.url, &ada, &samples, 5).await;
@@ -538,5 +551,114 @@ both_databases!(
         }
         let (status, _) = rebuild(&["--all", "--team", "ada"]).await;
         assert!(!status.success());
+    }
+);
+
+both_databases!(
+    async fn operators_list_and_end_access(db: TestDatabase) {
+        let ada = key(&db, "ada").await;
+        let server = Server::start(&db).await;
+        let run = async |args: &[&str]| {
+            let (status, output) = Program::start(SERVER, args, environment(&db)).wait().await;
+            (status.success(), output)
+        };
+        let listed = async |args: &[&str]| -> Vec<Value> {
+            let (success, output) = run(args).await;
+            assert!(success, "{args:?}: {output:?}");
+            serde_json::from_str(&output.stdout.join("\n")).unwrap()
+        };
+        let (success, output) =
+            run(&["key", "create", "--user", "bob", "--team", "ada", "--name", "laptop", "--create"]).await;
+        assert!(success, "{output:?}");
+        let bob = output.stdout[0].clone();
+        let graphql = async |key: &str| {
+            let request = reqwest::Client::new().post(format!("{}/graphql", server.url)).bearer_auth(key);
+            request.json(&json!({ "query": "{ __typename }" })).send().await.unwrap().status().as_u16()
+        };
+        let closed = async |socket: &mut Socket| loop {
+            match tokio::time::timeout(Duration::from_secs(60), socket.next()).await.expect("an end") {
+                Some(Ok(Message::Close(frame))) => return frame.map(|frame| u16::from(frame.code)),
+                Some(Ok(_)) => {}
+                _ => return None,
+            }
+        };
+
+        let users = listed(&["user", "list", "--json"]).await;
+        let names: Vec<&str> = users.iter().map(|user| user["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["ada", "bob"]);
+        assert_eq!(
+            (&users[1]["teams"], &users[1]["keys"], &users[1]["signIns"]),
+            (&json!(1), &json!(1), &json!(0))
+        );
+        let (_, table) = run(&["user", "list"]).await;
+        assert!(table.line_with("SIGN-INS").is_some() && table.line_with("bob").is_some(), "{table:?}");
+        let members = listed(&["member", "list", "--team", "ada", "--json"]).await;
+        let roles: Vec<&str> = members.iter().map(|member| member["role"].as_str().unwrap()).collect();
+        assert_eq!(roles, ["admin", "member"]);
+
+        // A key is found by its owner, and revoked with its socket.
+        let keys = listed(&["key", "list", "--user", "bob", "--json"]).await;
+        assert_eq!((keys.len(), &keys[0]["name"], &keys[0]["team"]), (1, &json!("laptop"), &json!("ada")));
+        assert!(!keys[0].to_string().contains("han_key_"));
+        assert_eq!(listed(&["key", "list", "--team", "ada", "--json"]).await.len(), 2);
+        let mut socket = subscribe(&server.url, &bob, "subscription { memoryUpdated { action } }").await;
+        assert_eq!(graphql(&bob).await, 200);
+        let (success, output) = run(&["key", "revoke", "--key", keys[0]["id"].as_str().unwrap()]).await;
+        assert!(success, "{output:?}");
+        assert_eq!(graphql(&bob).await, 401);
+        assert_eq!(closed(&mut socket).await, Some(4403));
+        let (success, output) = run(&["key", "revoke", "--key", keys[0]["id"].as_str().unwrap()]).await;
+        assert!(!success && output.line_with("no live API key").is_some(), "{output:?}");
+
+        // A user loses browsers and keys, and stays a member.
+        let (_, output) = run(&["login-link", "--user", "bob"]).await;
+        let link = output.stdout[0].clone();
+        let token = link.split("token=").nth(1).unwrap();
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let redeem =
+            http.post(format!("{}/auth/login-link", server.url)).header("origin", "http://127.0.0.1:8787");
+        let redeem = redeem.header("content-type", "application/x-www-form-urlencoded");
+        let signed_in = redeem.body(format!("token={token}")).send().await.unwrap();
+        assert_eq!(signed_in.status(), 303);
+        let cookies = signed_in.headers().get_all("set-cookie").iter().map(|cookie| cookie.to_str().unwrap());
+        let cookie = cookies.filter(|cookie| cookie.starts_with("han_session=")).next().unwrap();
+        let cookie = cookie.split(';').next().unwrap().to_owned();
+        let by_cookie = async || {
+            let request = http.post(format!("{}/graphql", server.url)).header("cookie", &cookie);
+            let request = request.header("origin", "http://127.0.0.1:8787");
+            request.json(&json!({ "query": "{ __typename }" })).send().await.unwrap().status().as_u16()
+        };
+        assert_eq!(by_cookie().await, 200);
+        let (_, output) = run(&["login-link", "--user", "bob"]).await;
+        let unused = output.stdout[0].split("token=").nth(1).unwrap().to_owned();
+        let (success, output) = run(&["user", "revoke", "--user", "bob"]).await;
+        assert!(success && output.line_with("out of 1 browser(s)").is_some(), "{output:?}");
+        assert_eq!(by_cookie().await, 401);
+        let again =
+            http.post(format!("{}/auth/login-link", server.url)).header("origin", "http://127.0.0.1:8787");
+        let again = again.header("content-type", "application/x-www-form-urlencoded");
+        assert_eq!(
+            again.body(format!("token={unused}")).send().await.unwrap().status(),
+            410,
+            "an unused link ends, too"
+        );
+        assert_eq!(listed(&["member", "list", "--team", "ada", "--json"]).await.len(), 2);
+
+        // A team keeps an admin. A removed member's key ends.
+        let (success, output) = run(&["member", "revoke", "--team", "ada", "--user", "ada"]).await;
+        assert!(!success && output.line_with("member promote").is_some(), "{output:?}");
+        assert!(run(&["member", "promote", "--team", "ada", "--user", "bob"]).await.0);
+        let mut socket = subscribe(&server.url, &ada, "subscription { memoryUpdated { action } }").await;
+        assert!(run(&["member", "revoke", "--team", "ada", "--user", "ada"]).await.0);
+        assert_eq!(closed(&mut socket).await, Some(4403));
+        assert_eq!(graphql(&ada).await, 401);
+        for args in [
+            &["member", "revoke", "--team", "ada", "--user", "ada"][..],
+            &["member", "list", "--team", "other"],
+            &["user", "revoke", "--user", "eve"],
+        ] {
+            let (success, output) = run(args).await;
+            assert!(!success && output.stdout.is_empty(), "{args:?}: {output:?}");
+        }
     }
 );

@@ -10,6 +10,7 @@ mod id;
 pub mod id_parts;
 mod plan;
 pub mod sync;
+mod text;
 
 pub use actor::{Actor, Capabilities, Capability, Credential, Membership, RequestId, Role, Scope};
 pub use clock::{Clock, Timestamp};
@@ -21,3 +22,4 @@ pub use id::{
     TranscriptName, UserId, WebSessionId, new_row_id,
 };
 pub use plan::{PlanTier, Plans};
+pub use text::is_visible;

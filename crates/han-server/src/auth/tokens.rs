@@ -16,6 +16,7 @@ use serde_json::json;
 
 use super::middleware::Caller;
 use super::{cookie, jwt};
+use crate::rates;
 use crate::state::AppState;
 use han_http::Problem;
 
@@ -129,6 +130,7 @@ pub(crate) async fn logout(
 /// Opens a browser session for a user who has just signed in; returns the `Set-Cookie` header.
 pub(crate) async fn open_browser(state: &AppState, user_id: &UserId, label: &str) -> Result<String, Problem> {
     let token = sign_ins::open_web_session(&state.db, user_id, label).await?;
+    rates::note_valid(state, token.expose());
     Ok(cookie::set(&state.public_url, &token))
 }
 

@@ -1,17 +1,19 @@
 //! The command line. Each command gets the environment, a clock and output streams. Output for programs goes to standard
 //! output, one line; messages for people go to standard error or the log.
 
+mod access;
 mod health;
 mod jobs;
 mod people;
 mod rebuild;
 mod reindex;
+mod table;
 
 use std::io::{self, Write};
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
-use han_db::Db;
+use han_db::{Db, DbError};
 use han_types::{Clock, Entropy};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -19,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{self, App, AppError};
 use crate::config::{self, Config, ConfigError, PublicUrl};
-use crate::migrations;
+use crate::{migrations, preflight};
 
 /// The Han Teams server. Without a command, it serves.
 #[derive(Debug, Parser)]
@@ -51,7 +53,13 @@ enum Command {
     Reindex(Reindex),
     /// List the background jobs: the replica that runs each, its progress, and its last error. Servers may run meanwhile.
     Jobs(Jobs),
-    /// Manage API keys.
+    /// List users, or end all access of one.
+    #[command(subcommand)]
+    User(User),
+    /// List the members of a team, end a membership, or make a member an admin.
+    #[command(subcommand)]
+    Member(Member),
+    /// Create, list and revoke API keys.
     #[command(subcommand)]
     Key(Key),
 }
@@ -118,9 +126,92 @@ struct Jobs {
 }
 
 #[derive(Debug, Subcommand)]
+enum User {
+    /// List all users with the number of their teams, sign-ins and API keys.
+    List(Listing),
+    /// Sign a user out of every browser and program, revoke all API keys of the user, and close the open sockets. The
+    /// user stays a member of teams, and can sign in again if GitHub or a sign-in link admits them.
+    Revoke(OneUser),
+}
+
+#[derive(Debug, Subcommand)]
+enum Member {
+    /// List the members of a team.
+    List(ListMembers),
+    /// End a membership. The user's API keys for the team end with it.
+    Revoke(OneMember),
+    /// Make a member an admin.
+    Promote(OneMember),
+}
+
+#[derive(Debug, Subcommand)]
 enum Key {
     /// Create an API key and print it, once. On an empty database, creates the first user and their team.
     Create(CreateKey),
+    /// List live API keys. The keys themselves are not stored.
+    List(ListKeys),
+    /// Revoke an API key.
+    Revoke(OneKey),
+}
+
+/// How something is listed.
+#[derive(Debug, Args)]
+struct Listing {
+    /// As one line of JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A user.
+#[derive(Debug, Args)]
+struct OneUser {
+    /// The user's name or id.
+    #[arg(long)]
+    user: String,
+}
+
+/// Whose members are listed.
+#[derive(Debug, Args)]
+struct ListMembers {
+    /// The team's slug.
+    #[arg(long)]
+    team: String,
+    /// As one line of JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A member of a team.
+#[derive(Debug, Args)]
+struct OneMember {
+    /// The team's slug.
+    #[arg(long)]
+    team: String,
+    /// The user's name or id.
+    #[arg(long)]
+    user: String,
+}
+
+/// Which keys are listed.
+#[derive(Debug, Args)]
+struct ListKeys {
+    /// Only keys for the team with this slug.
+    #[arg(long)]
+    team: Option<String>,
+    /// Only keys of the user with this name or id.
+    #[arg(long)]
+    user: Option<String>,
+    /// As one line of JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A key.
+#[derive(Debug, Args)]
+struct OneKey {
+    /// The key's id, as `han-server key list` shows it.
+    #[arg(long)]
+    key: String,
 }
 
 /// What a new key is for.
@@ -156,8 +247,8 @@ pub enum CommandError {
     Output(#[from] io::Error),
 }
 
-impl From<han_db::DbError> for CommandError {
-    fn from(error: han_db::DbError) -> Self {
+impl From<DbError> for CommandError {
+    fn from(error: DbError) -> Self {
         Self::App(error.into())
     }
 }
@@ -166,6 +257,8 @@ impl From<han_db::DbError> for CommandError {
 pub struct World<'a> {
     /// The environment.
     pub lookup: &'a dyn Fn(&str) -> Option<String>,
+    /// The names of all variables of the environment.
+    pub names: Vec<String>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The source of secrets and ids.
@@ -197,13 +290,16 @@ pub async fn run(cli: Cli, mut world: World<'_>) -> Result<(), CommandError> {
     if let Some(Command::Health(asked)) = cli.command {
         return health::run(&asked, &mut world).await;
     }
-    let config = Config::load(world.lookup, &*world.entropy)?;
+    let (config, unusual) = preflight::load(world.lookup, &world.names, &*world.entropy)?;
     for notice in &config.notices {
         writeln!(world.err, "han-server: {notice}")?;
     }
     let db = app::connect(&config, Arc::clone(&world.clock), Arc::clone(&world.entropy)).await?;
     let command = cli.command.unwrap_or(Command::Serve);
     if let Command::Serve = command {
+        for notice in unusual.into_iter().chain(db.account_notice().await?) {
+            writeln!(world.err, "han-server: notice: {notice}")?;
+        }
         return serve(config, db, world).await;
     }
     let done = on_database(command, &config, &db, &mut world).await;
@@ -220,7 +316,13 @@ async fn on_database(
     match command {
         Command::Migrate => {
             let applied = migrations::apply(db).await?;
-            db.check_ready().await?;
+            match db.check_ready().await {
+                Err(DbError::Unprotected { .. } | DbError::Privileges { .. }) => {
+                    db.repair_access().await?;
+                    db.check_ready().await?;
+                }
+                checked => checked?,
+            }
             writeln!(world.err, "han-server: {applied} migration(s) applied, the schema is up to date")?;
         }
         Command::LoginLink(asked) => {
@@ -243,6 +345,18 @@ async fn on_database(
         Command::Key(Key::Create(asked)) => {
             migrations::prepare(db, config.database.migrate).await?;
             people::create_key(&asked, db, world).await?;
+        }
+        Command::User(asked) => {
+            db.check_ready().await?;
+            access::user(&asked, db, world).await?;
+        }
+        Command::Member(asked) => {
+            db.check_ready().await?;
+            access::member(&asked, db, world).await?;
+        }
+        Command::Key(asked) => {
+            db.check_ready().await?;
+            access::key(&asked, db, world).await?;
         }
         Command::Serve | Command::Schema | Command::Health(_) => {}
     }

@@ -4,7 +4,7 @@ use han_db::Db;
 use han_db::entities::{Team, TeamMembership, User};
 use han_db::queries::api_keys::NewApiKey;
 use han_db::queries::{api_keys, login_links, memberships, teams, users};
-use han_types::Role;
+use han_types::{Role, is_visible};
 
 use super::{CommandError, CreateKey, LoginLink, Person, World};
 use crate::auth::login_link;
@@ -92,7 +92,7 @@ async fn begin_if_empty(
 }
 
 /// The user of that name or id, or the only user.
-async fn existing_user(asked: Option<&str>, db: &Db) -> Result<User, CommandError> {
+pub(super) async fn existing_user(asked: Option<&str>, db: &Db) -> Result<User, CommandError> {
     let Some(name) = asked else {
         let mut users = users::oldest(db, 2).await?;
         return match (users.pop(), users.is_empty()) {
@@ -191,9 +191,9 @@ fn only_team(memberships: Vec<TeamMembership>, user: &User) -> Result<Team, Comm
 
 fn check_name<'a>(flag: &str, name: &'a str) -> Result<&'a str, CommandError> {
     let trimmed = name.trim();
-    if trimmed.is_empty() || trimmed.len() > MAX_NAME || trimmed.chars().any(char::is_control) {
+    if trimmed.is_empty() || trimmed.len() > MAX_NAME || !trimmed.chars().all(is_visible) {
         return Err(CommandError::Refused(format!(
-            "{flag} must have 1 to {MAX_NAME} bytes and no control characters"
+            "{flag} must have 1 to {MAX_NAME} bytes and no control or direction characters"
         )));
     }
     Ok(trimmed)

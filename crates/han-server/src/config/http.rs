@@ -96,6 +96,16 @@ const CLIENT_DIR: Variable<Optional<PathBuf>> = Variable {
     },
 };
 
+const SECURITY_CONTACT: Variable<Optional<String>> = Variable {
+    name: "HAN_SECURITY_CONTACT",
+    about: "whom to tell about vulnerabilities, for /.well-known/security.txt",
+    kind: Optional {
+        unset: "",
+        accepted: "an address such as mailto:security@example.com or https://example.com/security",
+        parse: contact,
+    },
+};
+
 pub(super) const VARIABLES: &[&dyn Describe] = &[
     &PUBLIC_URL,
     &RAILWAY_DOMAIN,
@@ -108,6 +118,7 @@ pub(super) const VARIABLES: &[&dyn Describe] = &[
     &ENVIRONMENT,
     &CLIENT_DIR,
     &CLIENT_CONNECT_ORIGINS,
+    &SECURITY_CONTACT,
 ];
 
 /// What the server is used for.
@@ -136,6 +147,8 @@ pub struct HttpConfig {
     pub rate_factor: Option<u32>,
     /// Origins whose pages may read responses.
     pub cors_origins: Vec<String>,
+    /// Whom to tell about vulnerabilities.
+    pub security_contact: Option<String>,
     /// How many proxies in front of the server add to `X-Forwarded-For`.
     pub trusted_proxies: usize,
 }
@@ -162,6 +175,7 @@ impl HttpConfig {
             client_connect_origins: reader.value(&CLIENT_CONNECT_ORIGINS).unwrap_or_default(),
             rate_factor: limited.then_some(factor),
             cors_origins: reader.value(&CORS_ORIGINS).unwrap_or_default(),
+            security_contact: reader.value(&SECURITY_CONTACT),
             trusted_proxies: reader.value(&TRUSTED_PROXIES),
         }
     }
@@ -184,6 +198,13 @@ pub(super) fn read_listen(reader: &mut VariableReader<'_>) -> SocketAddr {
         Some(port) => SocketAddr::from(([0, 0, 0, 0], port)),
         None => reader.value(&LISTEN),
     }
+}
+
+/// A URI (RFC 9116, section 2.5.3), on one line.
+fn contact(text: &str) -> Option<String> {
+    let text = text.trim();
+    let known = ["mailto:", "https://", "tel:"].iter().any(|scheme| text.starts_with(scheme));
+    (known && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| text.to_owned())
 }
 
 fn origins(text: &str) -> Option<Vec<String>> {

@@ -48,6 +48,15 @@ pub fn variables() -> Vec<Description> {
     SECTIONS.iter().flat_map(|(_, variables)| variables.iter().map(|variable| variable.describe())).collect()
 }
 
+/// Every name that a variable of this program may have: those of [`variables`], and `X_FILE` for each `X` of them.
+#[must_use]
+pub fn names() -> Vec<String> {
+    variables()
+        .into_iter()
+        .flat_map(|found| [found.name.to_owned(), format!("{}_FILE", found.name)])
+        .collect()
+}
+
 /// The reference of all variables, as `--help` and docs/CONFIGURATION.md show it.
 #[must_use]
 pub fn help() -> String {
@@ -113,7 +122,19 @@ impl Config {
     /// # Errors
     /// All problems together.
     pub fn load(lookup: &dyn Fn(&str) -> Option<String>, entropy: &dyn Entropy) -> Result<Self, ConfigError> {
+        Self::load_beside(Vec::new(), lookup, entropy)
+    }
+
+    /// As [`Config::load`], with problems that were found before: they are reported first, and nothing is stored.
+    pub(crate) fn load_beside(
+        problems: Vec<String>,
+        lookup: &dyn Fn(&str) -> Option<String>,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, ConfigError> {
         let mut reader = VariableReader::new(lookup);
+        for problem in problems {
+            reader.problem(problem);
+        }
         match Self::read(&mut reader, entropy) {
             Some(config) if !reader.has_problems() => Ok(config),
             _ => Err(ConfigError { problems: reader.into_problems() }),
@@ -132,6 +153,7 @@ impl Config {
         let mut notices = Vec::new();
         // Last: secrets are generated only for a configuration that is otherwise valid.
         let secrets = Secrets::read(reader, sqlite_file, entropy, &mut notices)?;
+        notices.extend(reader.take_notices());
         Some(Self { database: database?, secrets, github, plans, http, limits, notices })
     }
 

@@ -15,7 +15,8 @@ use crate::support::{JWT_SECRET, Person, TestServer, answer, batch, problem};
 
 /// Routes without authentication; every other route needs a credential. Sign-in routes have their secret in the request
 /// itself, and pages say how to sign in.
-const PUBLIC: [&str; 12] = [
+const PUBLIC: [&str; 13] = [
+    "/.well-known/security.txt",
     "/health",
     "/ready",
     "/auth/login-link",

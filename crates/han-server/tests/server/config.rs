@@ -162,8 +162,8 @@ fn the_defaults_in_the_reference_are_those_that_apply() {
     };
     let mut explicit = with_defaults.clone();
     for variable in variables() {
-        // Defaults that are descriptions: derived addresses, the embedded dashboard, and secrets.
-        let described = ["HAN_GITHUB_API_URL", "PUBLIC_URL", "HAN_CLIENT_DIR"];
+        // Defaults that are descriptions: derived addresses and rules, the embedded dashboard, and secrets.
+        let described = ["HAN_GITHUB_API_URL", "HAN_UNSEALED_CONTENT", "PUBLIC_URL", "HAN_CLIENT_DIR"];
         let is_value = !variable.secret && !described.contains(&variable.name);
         if is_value && !variable.default.is_empty() {
             explicit.insert(variable.name.to_owned(), variable.default);
@@ -227,6 +227,50 @@ fn public_urls_are_normalized_as_in_origin_headers() {
     ] {
         assert!(PublicUrl::parse(given).is_none(), "{given}");
     }
+}
+
+#[test]
+fn the_github_app_has_two_names_for_each_setting() {
+    use secrecy::ExposeSecret as _;
+    let with = |more: &[(&str, &str)]| {
+        let mut environment = environment("sqlite:./x.db");
+        environment.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let lookup = |name: &str| environment.get(name).cloned();
+        Config::load(&lookup, &OsEntropy::new()).map_err(|error| error.to_string())
+    };
+    for (id, secret) in [
+        ("GITHUB_CLIENT_ID", "GITHUB_CLIENT_SECRET"),
+        ("HAN_GITHUB_CLIENT_ID", "HAN_GITHUB_CLIENT_SECRET"),
+        ("GITHUB_CLIENT_ID", "HAN_GITHUB_CLIENT_SECRET"),
+    ] {
+        let app = with(&[(id, "Iv1.1"), (secret, "s1")]).unwrap().github.unwrap();
+        assert_eq!((app.client_id.as_str(), app.client_secret.expose_secret()), ("Iv1.1", "s1"));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("secret");
+    std::fs::write(&file, "s2\n").unwrap();
+    let file = file.to_str().unwrap();
+    let app =
+        with(&[("GITHUB_CLIENT_ID", "Iv1.1"), ("GITHUB_CLIENT_SECRET_FILE", file)]).unwrap().github.unwrap();
+    assert_eq!(app.client_secret.expose_secret(), "s2");
+    let both =
+        [("GITHUB_CLIENT_ID", "Iv1.1"), ("HAN_GITHUB_CLIENT_ID", "Iv1.1"), ("GITHUB_CLIENT_SECRET", "s1")];
+    assert!(with(&both).unwrap().github.is_some(), "the same value twice");
+    for (other, says) in [
+        (
+            ("HAN_GITHUB_CLIENT_ID", "Iv1.2"),
+            "GITHUB_CLIENT_ID and HAN_GITHUB_CLIENT_ID are the same setting and differ",
+        ),
+        (
+            ("HAN_GITHUB_CLIENT_SECRET", "s3"),
+            "GITHUB_CLIENT_SECRET and HAN_GITHUB_CLIENT_SECRET are the same setting",
+        ),
+    ] {
+        let error =
+            with(&[("GITHUB_CLIENT_ID", "Iv1.1"), ("GITHUB_CLIENT_SECRET", "s1"), other]).unwrap_err();
+        assert!(error.contains(says) && !error.contains("s3"), "{error}");
+    }
+    assert!(with(&[("GITHUB_CLIENT_ID", "Iv1.1")]).unwrap_err().contains("belong together"));
 }
 
 #[cfg(unix)]
@@ -308,7 +352,7 @@ fn github_variables_are_validated_together() {
         ("HAN_TRUSTED_PROXIES", "-1"),
     ]);
     for problem in [
-        "HAN_GITHUB_CLIENT_ID and HAN_GITHUB_CLIENT_SECRET belong together",
+        "GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET belong together",
         "HAN_GITHUB_URL is \"github.acme.example\"",
         "HAN_GITHUB_ALLOWED_LOGINS is \"ada,,grace\"",
         "HAN_GITHUB_ALLOWED_ORGS is",

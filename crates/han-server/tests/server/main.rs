@@ -6,6 +6,7 @@ mod clock;
 mod config;
 mod csrf;
 mod graphql;
+mod hardening;
 mod matrix;
 mod memory;
 mod oauth;

@@ -338,9 +338,11 @@ async fn subscription(case: &Case<'_>, who: &Credentials, document: &str) -> Str
         return format!("closed {code}");
     }
     socket.subscribe("s", document).await;
-    // An immediate response of the subscription arrives before the last response of the queries sent after it.
-    for id in ["1", "2", "3"] {
-        socket.subscribe(id, "{ __typename }").await;
+    // An immediate response of the subscription arrives before the last response of the queries sent after it, which look up
+    // a session, as the subscription may do.
+    let look_up = format!("{{ session(id: \"{}\") {{ id }} }}", case.session);
+    for id in ["1", "2", "3", "4", "5"] {
+        socket.subscribe(id, &look_up).await;
         loop {
             let received = match socket.receive().await {
                 Ok(received) => received,
@@ -424,6 +426,7 @@ fn github() -> GithubConfig {
         api_url: "http://127.0.0.1:1".to_owned(),
         allowed_logins: Vec::new(),
         allowed_orgs: Vec::new(),
+        check_every: Duration::from_secs(3600),
         timeout: Duration::from_secs(1),
     }
 }

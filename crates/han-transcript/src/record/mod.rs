@@ -80,7 +80,8 @@ pub struct LineRecord {
     /// The types of the subagents that its tool uses start (`Task`, `Agent`), one per tool use; empty text if the input
     /// names no type.
     pub subagents: Vec<String>,
-    /// The first tool that it uses, the tool of an MCP or exposed call or result, or the name of any other Han event.
+    /// The first tool that it uses, the tool of an MCP or exposed call or result, or the name of any other Han event
+    /// (`other` for one that this version does not know).
     pub tool_name: Option<String>,
     /// The id of the call that it is, if it is an MCP or exposed call.
     pub call_id: Option<String>,

@@ -259,11 +259,13 @@ impl<S: Authenticate> Session<S> {
         let Some(Running { id, .. }) = self.running.get(at) else { return Ok(()) };
         match outgoing {
             Some(Outgoing::Shared(response)) => {
+                reconnect_if_unavailable(&response)?;
                 let text = message::next(id, &response)?;
                 drop(response);
                 self.feed_message(Message::text(text)).await
             }
             Some(Outgoing::Own(response)) => {
+                reconnect_if_unavailable(&response)?;
                 let text = message::next(id, &response)?;
                 drop(response);
                 self.feed_message(Message::text(text)).await
@@ -330,6 +332,12 @@ impl<S: Authenticate> Session<S> {
     async fn feed_message(&mut self, message: Message) -> Result<(), Close> {
         taken(timeout(SEND_TIMEOUT, self.socket.feed(message)).await)
     }
+}
+
+/// A subscription that an outage of the database has ended takes the socket with it: the client comes back, subscribes and
+/// fetches again.
+fn reconnect_if_unavailable(response: &RawValue) -> Result<(), Close> {
+    if han_api::is_unavailable(response) { Err(Close::restart()) } else { Ok(()) }
 }
 
 fn taken<E>(sent: Result<Result<(), E>, Elapsed>) -> Result<(), Close> {
