@@ -11,6 +11,7 @@ use han_db::queries::messages::{self, MessageList};
 use han_db::queries::sessions;
 use han_db::{Db, DbConfig};
 use han_testkit::{SyntheticSession, TestDatabase, both_databases, fixtures};
+use han_types::Clock as _;
 use han_types::sync::BatchErrorCode;
 use sha2::{Digest as _, Sha256};
 use support::corpus::{
@@ -37,8 +38,13 @@ both_databases!(
         let (stored, duplicates) = push_whole(&world, &files).await;
         assert_eq!(stored + duplicates, total);
         let before = contents(&database, &world).await;
+        let synced = dump(&database, "SELECT DISTINCT synced_at FROM sessions").await;
+        let now = world.clock.now().0.to_string();
+        assert!(synced.len() == 1 && synced[0].contains(&now), "{synced:?} {now}");
         let outbox = dump(&database, "SELECT seq FROM changes ORDER BY 1").await;
+        world.clock.advance_seconds(60);
         assert_eq!(push_whole(&world, &files).await, (0, total));
+        assert_eq!(dump(&database, "SELECT DISTINCT synced_at FROM sessions").await, synced);
         assert_eq!(contents(&database, &world).await, before);
         let after = dump(&database, "SELECT seq FROM changes ORDER BY 1").await;
         assert_eq!(after, outbox, "a repeated push is not published");

@@ -49,8 +49,11 @@ both_databases!(
         let db = &world.db;
         let mut octo = person(583_231, "octo");
         octo.email = Some("octo@example.com".to_owned());
+        octo.avatar_url = Some("https://avatars.example/583231".to_owned());
         let first = sign_ins::upsert_github_person(db, &octo).await.unwrap();
         assert!(first.is_new);
+        assert_eq!((&first.user.avatar_url, first.user.created_at), (&octo.avatar_url, world.clock.now()));
+        assert_eq!(users::by_id(db, &first.user.id).await.unwrap().unwrap(), first.user);
         let teams = memberships::list(db, &first.user.id).await.unwrap();
         assert_eq!((teams.len(), teams[0].membership.role), (1, Role::Admin));
         assert!(teams[0].team.slug.starts_with("octo-"), "{}", teams[0].team.slug);

@@ -36,7 +36,11 @@ struct Server {
 
 impl Server {
     async fn start(database: &TestDatabase) -> Self {
-        let mut program = Program::start(SERVER, ["serve"], environment(database));
+        Self::start_with(environment(database)).await
+    }
+
+    async fn start_with(environment: Vec<(String, String)>) -> Self {
+        let mut program = Program::start(SERVER, ["serve"], environment);
         let line = program.wait_for_line("listening on ").await;
         let url = line.split("listening on ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
         Self { program, url }
@@ -221,6 +225,109 @@ both_databases!(
             .map(|edge| edge["node"]["lineCount"].as_i64().unwrap())
             .sum();
         assert_eq!(lines, i64::try_from(total).unwrap(), "every line once");
+    }
+);
+
+/// The variables that the specification names, with values; `PORT` 0 selects a free port.
+fn specified(database: &TestDatabase) -> Vec<(&'static str, String)> {
+    let of_environment = |name: &str| {
+        let found = environment(database).into_iter().find(|(of, _)| of == name);
+        found.unwrap().1
+    };
+    let mut variables: Vec<_> = ["DATABASE_URL", "JWT_SECRET", "KEK_SECRET", "PUBLIC_URL"]
+        .into_iter()
+        .map(|name| (name, of_environment(name)))
+        .collect();
+    for (name, value) in [
+        ("STRIPE_SECRET_KEY", "sk_test_of_the_tests"),
+        ("GITHUB_CLIENT_ID", "Iv1.of-the-tests"),
+        ("GITHUB_CLIENT_SECRET", "a client secret of the tests"),
+        ("PORT", "0"),
+    ] {
+        variables.push((name, value.to_owned()));
+    }
+    variables
+}
+
+/// Starts a server with `environment` and nothing else, and checks that it is ready, knows the GitHub app and enforces
+/// plans.
+async fn serves_with(environment: &[(String, String)]) {
+    let mut program = Program::start(SERVER, ["serve"], environment.iter().cloned());
+    let line = program.wait_for_line("listening on http://0.0.0.0:").await;
+    let url = format!("http://127.0.0.1:{}", line.rsplit(':').next().unwrap());
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    for path in ["health", "ready"] {
+        assert_eq!(http.get(format!("{url}/{path}")).send().await.unwrap().status(), 200);
+    }
+    let response = http.get(format!("{url}/auth/github")).send().await.unwrap();
+    let location = response.headers()["location"].to_str().unwrap();
+    assert!(location.starts_with("https://github.com/login/oauth/authorize?"), "{location}");
+    assert!(location.contains("client_id=Iv1.of-the-tests"), "{location}");
+    assert!(location.contains("127.0.0.1%3A8787%2Fauth%2Fgithub%2Fcallback"), "{location}");
+
+    let (status, output) =
+        Program::start(SERVER, ["key", "create"], environment.iter().cloned()).wait().await;
+    assert!(status.success(), "{output:?}");
+    let seats = ask(&url, &output.stdout[0], "{ myTeams { seats } }", json!({})).await;
+    assert_eq!(seats["myTeams"][0]["seats"], 1, "billing is on, so the plan is Free");
+
+    program.signal(Signal::Terminate).await;
+    let (status, output) = program.wait().await;
+    assert!(status.success(), "{output:?}");
+    assert!(!format!("{output:?}").contains("of the tests"), "no secret is shown: {output:?}");
+}
+
+both_databases!(
+    async fn a_server_runs_with_exactly_the_variables_of_the_specification(db: TestDatabase) {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut plain, mut files) = (Vec::new(), Vec::new());
+        for (name, value) in specified(&db) {
+            let file = directory.path().join(name);
+            std::fs::write(&file, format!("{value}\n")).unwrap();
+            plain.push((name.to_owned(), value));
+            files.push((format!("{name}_FILE"), file.display().to_string()));
+        }
+        serves_with(&plain).await;
+        serves_with(&files).await;
+    }
+);
+
+/// How many sessions are stored, and how many of them with sealed content.
+async fn sealed_sessions(database: &TestDatabase) -> (i64, i64) {
+    use sqlx::Connection as _;
+    let sql = "SELECT count(*), count(CASE WHEN sealed THEN 1 END) FROM sessions";
+    if database.is_postgres() {
+        let mut admin = sqlx::PgConnection::connect(database.url()).await.unwrap();
+        sqlx::query_as(sql).fetch_one(&mut admin).await.unwrap()
+    } else {
+        let mut admin = sqlx::SqliteConnection::connect(database.url()).await.unwrap();
+        sqlx::query_as(sql).fetch_one(&mut admin).await.unwrap()
+    }
+}
+
+both_databases!(
+    async fn content_of_a_free_team_is_stored_unsealed_and_read_back(db: TestDatabase) {
+        let ada = key(&db, "ada").await;
+        let mut billed = environment(&db);
+        billed.push(("STRIPE_SECRET_KEY".to_owned(), "sk_test_of_the_tests".to_owned()));
+        let samples = fixtures::sample_sessions();
+        let server = Server::start_with(billed).await;
+        let report = push(&server.url, &ada, &samples, 50).await;
+        assert!(report.succeeded(), "{report:?}");
+        let read = read_back(&server.url, &ada).await;
+        let sessions = i64::try_from(read.len()).unwrap();
+        assert!(sessions > 0);
+        assert_eq!(sealed_sessions(&db).await, (sessions, 0));
+        // Without billing, every team has the Enterprise plan, which seals; what is stored remains readable.
+        let unbilled = Server::start(&db).await;
+        assert_eq!(read_back(&unbilled.url, &ada).await, read);
+        let directory = tempfile::tempdir().unwrap();
+        let project = directory.path().join("-home-dev-grove");
+        std::fs::create_dir(&project).unwrap();
+        let line = r#"{"type":"user","uuid":"1","timestamp":"2026-11-20T10:00:00.000Z","message":{"role":"user","content":"later"}}"#;
+        std::fs::write(project.join("later.jsonl"), line.to_owned() + "\n").unwrap();
+        assert!(push(&unbilled.url, &ada, directory.path(), 100).await.succeeded());
+        assert_eq!(sealed_sessions(&db).await, (sessions + 1, 1));
     }
 );
 

@@ -215,8 +215,10 @@ pub(super) async fn insert_team(tx: &SystemTx, team: &Team, admin: &UserId) -> R
     Ok(team)
 }
 
-/// The letters and digits of a name in lower case, everything between them a hyphen: `Acme, Inc.` is `acme-inc`.
-fn slug_of(name: &str) -> String {
+/// The letters and digits of a name in lower case, everything between them a hyphen: `Acme, Inc.` is `acme-inc`. The slug
+/// of a slug is itself. If it is taken, a new team gets another one.
+#[must_use]
+pub fn slug_of(name: &str) -> String {
     let mut slug = String::new();
     for c in name.chars().take(60) {
         if c.is_ascii_alphanumeric() {

@@ -2,6 +2,7 @@
 //! output, one line; messages for people go to standard error or the log.
 
 mod access;
+mod health;
 mod jobs;
 mod people;
 mod rebuild;
@@ -38,6 +39,9 @@ enum Command {
     Migrate,
     /// Print the GraphQL schema. Needs neither a database nor configuration.
     Schema,
+    /// Ask the server of this environment, on this machine, whether it is alive. Exits with status 1 if it is not. For
+    /// containers: needs no database, no secret and no other program.
+    Health(Health),
     /// Print a link that signs a browser in once, within 15 minutes. On an empty database, creates the first user and
     /// their team.
     LoginLink(LoginLink),
@@ -60,15 +64,33 @@ enum Command {
     Key(Key),
 }
 
+/// What is asked of the server.
+#[derive(Debug, Args)]
+struct Health {
+    /// Ask whether it is ready: whether its database responds, too.
+    #[arg(long)]
+    ready: bool,
+}
+
+/// A user, and the team to act in.
+#[derive(Debug, Args)]
+struct Person {
+    /// The user's name or id. May be left out where there is only one.
+    #[arg(long)]
+    user: Option<String>,
+    /// The team's slug. May be left out where the user has only one.
+    #[arg(long)]
+    team: Option<String>,
+    /// Create the user, the team and the membership if they are missing.
+    #[arg(long)]
+    create: bool,
+}
+
 /// The user of a login link.
 #[derive(Debug, Args)]
 struct LoginLink {
-    /// The user's name or id. Not needed if there is only one user.
-    #[arg(long)]
-    user: Option<String>,
-    /// On an empty database: the name of the first team.
-    #[arg(long)]
-    team: Option<String>,
+    #[command(flatten)]
+    person: Person,
 }
 
 /// The teams to rebuild.
@@ -195,12 +217,8 @@ struct OneKey {
 /// What a new key is for.
 #[derive(Debug, Args)]
 struct CreateKey {
-    /// The team's slug. May be left out where the user has only one.
-    #[arg(long)]
-    team: Option<String>,
-    /// The user's name or id. May be left out where there is only one.
-    #[arg(long)]
-    user: Option<String>,
+    #[command(flatten)]
+    person: Person,
     /// The scopes of the key: read, sync:write.
     #[arg(long, default_value = "read sync:write")]
     scopes: String,
@@ -210,9 +228,6 @@ struct CreateKey {
     /// After how many days the key expires; without this, it does not expire.
     #[arg(long, value_parser = clap::value_parser!(i64).range(1..=3650))]
     expires_days: Option<i64>,
-    /// Create the user, the team and the membership if they are missing.
-    #[arg(long)]
-    create: bool,
 }
 
 /// Why a command failed.
@@ -271,6 +286,9 @@ pub async fn run(cli: Cli, mut world: World<'_>) -> Result<(), CommandError> {
         // `writeln!` adds the line feed that the schema ends with already.
         writeln!(world.out, "{}", han_api::schema::team_sdl().trim_end())?;
         return Ok(());
+    }
+    if let Some(Command::Health(asked)) = cli.command {
+        return health::run(&asked, &mut world).await;
     }
     let (config, unusual) = preflight::load(world.lookup, &world.names, &*world.entropy)?;
     for notice in &config.notices {
@@ -340,7 +358,7 @@ async fn on_database(
             db.check_ready().await?;
             access::key(&asked, db, world).await?;
         }
-        Command::Serve | Command::Schema => {}
+        Command::Serve | Command::Schema | Command::Health(_) => {}
     }
     Ok(())
 }

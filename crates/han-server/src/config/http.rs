@@ -18,6 +18,16 @@ const PUBLIC_URL: Variable<Optional<PublicUrl>> = Variable {
     },
 };
 
+const RAILWAY_DOMAIN: Variable<Optional<PublicUrl>> = Variable {
+    name: "RAILWAY_PUBLIC_DOMAIN",
+    about: "the domain that Railway sets; PUBLIC_URL takes precedence",
+    kind: Optional {
+        unset: "",
+        accepted: "a domain such as han.up.railway.app",
+        parse: |text| PublicUrl::parse(&format!("https://{}", text.trim())),
+    },
+};
+
 const LISTEN: Variable<Required<SocketAddr>> = Variable {
     name: "HAN_LISTEN",
     about: "the address and port to listen on; port 0 selects a free one",
@@ -106,6 +116,7 @@ const SECURITY_CONTACT: Variable<Optional<String>> = Variable {
 
 pub(super) const VARIABLES: &[&dyn Describe] = &[
     &PUBLIC_URL,
+    &RAILWAY_DOMAIN,
     &LISTEN,
     &PORT,
     &TRUSTED_PROXIES,
@@ -157,7 +168,7 @@ impl HttpConfig {
     /// `on_sqlite`: a server on SQLite may run without a `PUBLIC_URL`, as may a development server.
     pub(super) fn read(reader: &mut VariableReader<'_>, on_sqlite: bool) -> Self {
         let environment = reader.value(&ENVIRONMENT);
-        let is_set = reader.text(PUBLIC_URL.name).is_some();
+        let is_set = reader.text(PUBLIC_URL.name).is_some() || reader.text(RAILWAY_DOMAIN.name).is_some();
         if !is_set && !on_sqlite && environment == Environment::Production {
             reader.problem(
                 "PUBLIC_URL is missing: set it to the address that browsers reach this server at, such as \
@@ -169,7 +180,7 @@ impl HttpConfig {
         let factor = reader.value(&RATE_FACTOR);
         Self {
             listen: read_listen(reader),
-            public_url: reader.value(&PUBLIC_URL),
+            public_url: read_public_url(reader),
             environment,
             client_dir: reader.value(&CLIENT_DIR),
             client_connect_origins: reader.value(&CLIENT_CONNECT_ORIGINS).unwrap_or_default(),
@@ -182,7 +193,15 @@ impl HttpConfig {
     }
 }
 
-fn read_listen(reader: &mut VariableReader<'_>) -> SocketAddr {
+fn read_public_url(reader: &mut VariableReader<'_>) -> Option<PublicUrl> {
+    if reader.text(PUBLIC_URL.name).is_some() {
+        return reader.value(&PUBLIC_URL);
+    }
+    reader.value(&RAILWAY_DOMAIN)
+}
+
+/// Where to listen.
+pub(super) fn read_listen(reader: &mut VariableReader<'_>) -> SocketAddr {
     if reader.text(LISTEN.name).is_some() {
         return reader.value(&LISTEN);
     }

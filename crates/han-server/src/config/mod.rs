@@ -16,6 +16,8 @@ pub(crate) mod push_memory;
 mod secrets;
 mod variable;
 
+use std::net::SocketAddr;
+
 use han_types::{Entropy, Plans};
 use thiserror::Error;
 
@@ -49,21 +51,20 @@ pub fn variables() -> Vec<Description> {
     SECTIONS.iter().flat_map(|(_, variables)| variables.iter().map(|variable| variable.describe())).collect()
 }
 
-/// Every name that a variable of this program may have: those of [`variables`], and `X_FILE` for each secret `X`.
+/// Every name that a variable of this program may have: those of [`variables`], and `X_FILE` for each `X` of them.
 #[must_use]
 pub fn names() -> Vec<String> {
-    let names = |found: Description| {
-        let file = found.secret.then(|| format!("{}_FILE", found.name));
-        std::iter::once(found.name.to_owned()).chain(file)
-    };
-    variables().into_iter().flat_map(names).collect()
+    variables()
+        .into_iter()
+        .flat_map(|found| [found.name.to_owned(), format!("{}_FILE", found.name)])
+        .collect()
 }
 
 /// The reference of all variables, as `--help` and docs/CONFIGURATION.md show it.
 #[must_use]
 pub fn help() -> String {
     let mut text =
-        String::from("Environment (a secret X is also accepted from the file that X_FILE names):\n");
+        String::from("Environment (each variable X is also accepted from the file that X_FILE names):\n");
     for (section, variables) in SECTIONS {
         text.push_str(&format!("\n{section}:\n"));
         for variable in variables {
@@ -161,6 +162,21 @@ impl Config {
         let secrets = Secrets::read(reader, sqlite_file, entropy, &mut notices)?;
         notices.extend(reader.take_notices());
         Some(Self { database: database?, secrets, github, plans, http, limits, holdings, notices })
+    }
+
+    /// Where a server with this environment listens. Unlike [`Config::load`], reads neither secrets nor the database's
+    /// variables.
+    ///
+    /// # Errors
+    /// If the address is not valid.
+    pub fn listen_address(lookup: &dyn Fn(&str) -> Option<String>) -> Result<SocketAddr, ConfigError> {
+        let mut reader = VariableReader::new(lookup);
+        let address = http::read_listen(&mut reader);
+        if reader.has_problems() {
+            Err(ConfigError { problems: reader.into_problems() })
+        } else {
+            Ok(address)
+        }
     }
 
     /// The address for links before the server listens.

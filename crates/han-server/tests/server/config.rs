@@ -80,6 +80,56 @@ fn a_secret_from_a_file_is_read_and_never_shown() {
 }
 
 #[test]
+fn every_variable_can_be_read_from_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let file = dir.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        file.display().to_string()
+    };
+    let mut environment = environment("postgres://han@db/han");
+    for (name, text) in [("PUBLIC_URL", "https://han.example\n"), ("HAN_LISTEN", "127.0.0.1:4711\r\n")] {
+        environment.remove(name);
+        environment.insert(format!("{name}_FILE"), file(name, text));
+    }
+    let config = load(&environment);
+    assert_eq!(config.http.public_url.unwrap().origin(), "https://han.example");
+    assert_eq!(config.http.listen.port(), 4711);
+
+    let (url, port) = (file("url", "https://han.example"), file("port", " \n"));
+    let wrong = problems(&[
+        ("PUBLIC_URL", "https://other.example"),
+        ("PUBLIC_URL_FILE", &url),
+        ("PORT_FILE", &port),
+        ("HAN_ENV_FILE", "/nowhere/env"),
+    ]);
+    for problem in [
+        "PUBLIC_URL and PUBLIC_URL_FILE are both set",
+        "the file is empty, write the value of PORT into it",
+        "HAN_ENV_FILE is \"/nowhere/env\"",
+    ] {
+        assert_eq!(wrong.matches(problem).count(), 1, "{problem}: {wrong}");
+    }
+}
+
+#[test]
+fn the_domain_of_railway_is_the_public_url() {
+    let mut environment = environment("postgres://han@db/han");
+    environment.remove("PUBLIC_URL");
+    environment.remove("HAN_LISTEN");
+    for (name, value) in [("RAILWAY_PUBLIC_DOMAIN", "han.up.railway.app"), ("PORT", "4711")] {
+        environment.insert(name.to_owned(), value.to_owned());
+    }
+    let config = load(&environment);
+    assert_eq!(config.http.public_url.unwrap().origin(), "https://han.up.railway.app");
+    assert_eq!(config.http.listen.to_string(), "0.0.0.0:4711");
+    environment.insert("PUBLIC_URL".to_owned(), "https://han.example".to_owned());
+    assert_eq!(load(&environment).http.public_url.unwrap().origin(), "https://han.example");
+    let wrong = problems(&[("RAILWAY_PUBLIC_DOMAIN", "https://han.up.railway.app/")]);
+    assert!(wrong.contains("RAILWAY_PUBLIC_DOMAIN is \"https://han.up.railway.app/\""), "{wrong}");
+}
+
+#[test]
 fn the_reference_lists_exactly_the_variables_that_are_read() {
     let read = RefCell::new(BTreeSet::new());
     let lookup = |name: &str| {
@@ -92,8 +142,8 @@ fn the_reference_lists_exactly_the_variables_that_are_read() {
     Config::load(&lookup, &OsEntropy::new()).unwrap();
     let _ = LogConfig::load(&lookup);
     let variables = variables();
-    let mut listed: BTreeSet<String> = variables.iter().map(|variable| variable.name.to_owned()).collect();
-    listed.extend(variables.iter().filter(|v| v.secret).map(|v| format!("{}_FILE", v.name)));
+    let mut listed: BTreeSet<String> =
+        variables.iter().flat_map(|v| [v.name.to_owned(), format!("{}_FILE", v.name)]).collect();
     listed.insert("RUST_LOG".to_owned());
     assert_eq!(read.into_inner(), listed);
     let help = help();

@@ -78,6 +78,66 @@ async fn a_command_with_unusable_arguments_names_the_remedy() {
     assert!(success && output.line_with("added bob to the team orchard").is_some(), "{output:?}");
     let (_, output) = run(&["login-link"]).await;
     assert!(output.line_with("there are several users").is_some(), "{output:?}");
+    let (success, output) = run(&["login-link", "--create", "--user", "carl"]).await;
+    assert!(!success && output.line_with("with --team").is_some(), "{output:?}");
+    let (success, output) = run(&["login-link", "--user", "carl"]).await;
+    assert!(!success && output.line_with("(the oldest users: ada, bob)").is_some(), "carl was not created: {output:?}");
+}
+
+/// With `--create`, the first commands work in any order and any number of times.
+#[tokio::test]
+async fn the_first_commands_work_in_any_order() {
+    let link = ["login-link", "--create", "--user", "ada", "--team", "Acme Inc"];
+    let key = ["key", "create", "--create", "--user", "ada", "--team", "Acme Inc"];
+    let bare = ["login-link"];
+    for order in [[&link[..], &key], [&key, &link], [&bare, &key], [&bare, &link]] {
+        let dir = tempfile::tempdir().unwrap();
+        let run = async |args: &[&str]| {
+            let env = [("HAN_DATA_DIR", dir.path().display().to_string())];
+            let (status, output) = Program::start(SERVER, args, env).wait().await;
+            assert!(status.success(), "{order:?}: {output:?}");
+            output
+        };
+        for args in order {
+            run(args).await;
+        }
+        for args in [&link[..], &key] {
+            let output = run(args).await;
+            assert_eq!(output.line_with("created"), None, "{order:?}: {output:?}");
+        }
+        let output = run(&["key", "create", "--user", "ada"]).await;
+        assert!(output.line_with("of ada for the team acme-inc").is_some(), "{order:?}: {output:?}");
+    }
+}
+
+#[tokio::test]
+async fn health_reports_whether_the_server_of_the_environment_responds() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = ("HAN_DATA_DIR".to_owned(), dir.path().display().to_string());
+    let mut server = Program::start(SERVER, ["serve"], [data, ("PORT".to_owned(), "0".to_owned())]);
+    let line = server.wait_for_line("listening on http://0.0.0.0:").await;
+    let port = line.rsplit(':').next().unwrap().to_owned();
+    // Without the rest of the server's environment: a secret that is missing or invalid does not matter.
+    let health = async |args: &[&str], port: &str| {
+        let env = [("PORT", port), ("KEK_SECRET", "invalid"), ("HTTP_PROXY", "http://127.0.0.1:1")];
+        let (status, output) = Program::start(SERVER, ["health"].iter().chain(args), env).wait().await;
+        (status.success(), output)
+    };
+    for (args, path) in [(&[][..], "health"), (&["--ready"], "ready")] {
+        let (success, output) = health(args, &port).await;
+        let expected = format!("http://127.0.0.1:{port}/{path} responds 200 OK");
+        assert!(success && output.stdout == [expected], "{output:?}");
+    }
+    let (success, output) = health(&[], "0").await;
+    assert!(!success && output.line_with("set HAN_LISTEN or PORT").is_some(), "{output:?}");
+    let (success, output) = health(&[], "many").await;
+    assert!(!success && output.line_with("PORT is \"many\"").is_some(), "{output:?}");
+
+    server.signal(Signal::Terminate).await;
+    assert!(server.wait().await.0.success());
+    let (success, output) = health(&[], &port).await;
+    assert!(!success && output.stdout.is_empty(), "{output:?}");
+    assert!(output.line_with("does not respond").is_some(), "{output:?}");
 }
 
 #[tokio::test]
@@ -86,6 +146,8 @@ async fn serve_refuses_an_older_schema_when_migration_is_off() {
     let env = |extra: (&str, &str)| {
         [
             ("HAN_DATA_DIR".to_owned(), dir.path().display().to_string()),
+            // Another server of this machine may use the default port.
+            ("HAN_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
             (extra.0.to_owned(), extra.1.to_owned()),
         ]
     };
