@@ -64,8 +64,20 @@ const NEWEST_FIRST: &str =
     "messages.at DESC, messages.transcript DESC, messages.line DESC, messages.uuid DESC";
 pub(crate) const OLDEST_FIRST: &str = "messages.at, messages.transcript, messages.line, messages.uuid";
 
+/// What is selected of `messages`.
+const COLUMNS: &str = "messages.session, messages.transcript, messages.ordinal, messages.line, messages.at, \
+    messages.place, messages.bytes, messages.uuid, messages.uuid_text, messages.agent_id";
+
+/// The files of the messages in `listed`, with their texts: looked up once for each file, not for each message.
+const FILES: &str = "files AS MATERIALIZED (SELECT s.session_id, f.session, f.number, f.name \
+    FROM (SELECT DISTINCT session, transcript FROM listed) AS of_listed \
+    JOIN sessions s ON s.team = $1 AND s.number = of_listed.session \
+    JOIN transcripts f ON f.team = $1 AND f.session = s.number AND f.number = of_listed.transcript)";
+const LISTED_WITH_FILES: &str =
+    "listed AS messages JOIN files f ON f.session = messages.session AND f.number = messages.transcript";
+
 /// The rows of `messages` that `source` (a `FROM` clause with its condition; the team is `$1`) selects, in `order`.
-/// Their lines are not read. The texts of a file are looked up once, not for each of its messages.
+/// Their lines are not read.
 pub(crate) async fn rows(
     tx: &Tx,
     source: &str,
@@ -75,16 +87,9 @@ pub(crate) async fn rows(
 ) -> Result<Vec<MessageRow>, DbError> {
     let limit = limit.map(|limit| format!(" LIMIT {limit}")).unwrap_or_default();
     let sql = format!(
-        "WITH listed AS MATERIALIZED (SELECT messages.session, messages.transcript, messages.ordinal, messages.line, messages.at, \
-           messages.place, messages.bytes, messages.uuid, messages.uuid_text, messages.agent_id \
-           FROM {source} ORDER BY {order}{limit}), \
-         files AS MATERIALIZED (SELECT s.session_id, f.session, f.number, f.name \
-           FROM (SELECT DISTINCT session, transcript FROM listed) AS of_listed \
-           JOIN sessions s ON s.team = $1 AND s.number = of_listed.session \
-           JOIN transcripts f ON f.team = $1 AND f.session = s.number AND f.number = of_listed.transcript) \
+        "WITH listed AS MATERIALIZED (SELECT {COLUMNS} FROM {source} ORDER BY {order}{limit}), {FILES} \
          SELECT f.session_id, f.name, messages.*, g.first_ordinal, g.last_ordinal, g.bytes AS segment_bytes \
-         FROM listed AS messages JOIN files f ON f.session = messages.session AND f.number = messages.transcript \
-         {} ORDER BY {order}",
+         FROM {LISTED_WITH_FILES} {} ORDER BY {order}",
         tx.dialect().segment_of_message()
     );
     tx.all(&sql, values).await
@@ -333,12 +338,9 @@ pub(crate) async fn unlocated(
     values: impl IntoIterator<Item = Value>,
 ) -> Result<Vec<MessageRow>, DbError> {
     let sql = format!(
-        "SELECT s.session_id, f.name, messages.session, messages.transcript, messages.ordinal, messages.line, messages.at, \
-         messages.place, messages.bytes, messages.uuid, messages.uuid_text, messages.agent_id, \
-         CAST(NULL AS int) AS first_ordinal, CAST(NULL AS int) AS last_ordinal, CAST(NULL AS int) AS segment_bytes \
-         FROM {source} JOIN sessions s ON s.team = $1 AND s.number = messages.session \
-         JOIN transcripts f ON f.team = $1 AND f.session = messages.session AND f.number = messages.transcript \
-         WHERE {condition}"
+        "WITH listed AS MATERIALIZED (SELECT {COLUMNS} FROM {source} WHERE {condition}), {FILES} \
+         SELECT f.session_id, f.name, messages.*, CAST(NULL AS int) AS first_ordinal, \
+           CAST(NULL AS int) AS last_ordinal, CAST(NULL AS int) AS segment_bytes FROM {LISTED_WITH_FILES}"
     );
     tx.all(&sql, values).await
 }

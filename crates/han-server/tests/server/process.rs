@@ -81,7 +81,10 @@ async fn a_command_with_unusable_arguments_names_the_remedy() {
     let (success, output) = run(&["login-link", "--create", "--user", "carl"]).await;
     assert!(!success && output.line_with("with --team").is_some(), "{output:?}");
     let (success, output) = run(&["login-link", "--user", "carl"]).await;
-    assert!(!success && output.line_with("(the oldest users: ada, bob)").is_some(), "carl was not created: {output:?}");
+    assert!(
+        !success && output.line_with("(the oldest users: ada, bob)").is_some(),
+        "carl was not created: {output:?}"
+    );
 }
 
 /// With `--create`, the first commands work in any order and any number of times.
