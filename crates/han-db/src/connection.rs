@@ -30,9 +30,6 @@ use crate::verified_keys::VerifiedKeys;
 /// How many prepared statements SQLite's writer keeps.
 const WRITER_STATEMENTS: usize = 256;
 
-/// The size of its page cache, in KiB as SQLite's `cache_size` counts them (negative).
-const WRITER_CACHE: &str = "-16384";
-
 /// Receives each statement that is run, without its values.
 pub type Observer = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -368,10 +365,8 @@ async fn sqlite_pools(config: &DbConfig) -> Result<(Pool, Pool), DbError> {
                 Ok(sound)
             })
         })
-        // Every statement of a push stays prepared, and the pages that it changes at random in the indexes stay in memory.
-        .connect_with(
-            options.clone().statement_cache_capacity(WRITER_STATEMENTS).pragma("cache_size", WRITER_CACHE),
-        )
+        // Every statement of a push stays prepared.
+        .connect_with(options.clone().statement_cache_capacity(WRITER_STATEMENTS))
         .await?;
     restrict_to_owner(&file).await?;
     let readers = SqlitePoolOptions::new()

@@ -68,11 +68,12 @@ pub(crate) const OLDEST_FIRST: &str = "messages.at, messages.transcript, message
 const COLUMNS: &str = "messages.session, messages.transcript, messages.ordinal, messages.line, messages.at, \
     messages.place, messages.bytes, messages.uuid, messages.uuid_text, messages.agent_id";
 
-/// The files of the messages in `listed`, with their texts: looked up once for each file, not for each message.
-const FILES: &str = "files AS MATERIALIZED (SELECT s.session_id, f.session, f.number, f.name \
-    FROM (SELECT DISTINCT session, transcript FROM listed) AS of_listed \
-    JOIN sessions s ON s.team = $1 AND s.number = of_listed.session \
-    JOIN transcripts f ON f.team = $1 AND f.session = s.number AND f.number = of_listed.transcript)";
+/// The files of the messages in `listed`, with their texts: looked up once for each file, not for each message, and one by
+/// one, whatever the planner expects.
+const FILES: &str = "files AS MATERIALIZED (SELECT d.session, d.transcript AS number, \
+    (SELECT s.session_id FROM sessions s WHERE s.team = $1 AND s.number = d.session) AS session_id, \
+    (SELECT t.name FROM transcripts t WHERE t.team = $1 AND t.session = d.session AND t.number = d.transcript) AS name \
+    FROM (SELECT DISTINCT session, transcript FROM listed) AS d)";
 const LISTED_WITH_FILES: &str =
     "listed AS messages JOIN files f ON f.session = messages.session AND f.number = messages.transcript";
 

@@ -83,7 +83,8 @@ async fn a_flood_of_pings_closes_the_socket() {
         let _ = socket.send_raw(Message::Ping("x".repeat(100).into())).await;
     }
     let closed = tokio::time::timeout(DEADLINE, socket.next()).await.expect("the socket is closed");
-    assert_eq!(closed, Err(1008));
+    // A client that still sends when the server has closed may lose the closing frame.
+    assert!(matches!(closed, Err(1008 | 1006)), "{closed:?}");
     program.stop().await;
 }
 

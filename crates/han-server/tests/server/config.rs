@@ -163,7 +163,13 @@ fn the_defaults_in_the_reference_are_those_that_apply() {
     let mut explicit = with_defaults.clone();
     for variable in variables() {
         // Defaults that are descriptions: derived addresses and rules, the embedded dashboard, and secrets.
-        let described = ["HAN_GITHUB_API_URL", "HAN_UNSEALED_CONTENT", "PUBLIC_URL", "HAN_CLIENT_DIR"];
+        let described = [
+            "HAN_GITHUB_API_URL",
+            "HAN_UNSEALED_CONTENT",
+            "PUBLIC_URL",
+            "HAN_CLIENT_DIR",
+            "HAN_MAX_CONNECTIONS",
+        ];
         let is_value = !variable.secret && !described.contains(&variable.name);
         if is_value && !variable.default.is_empty() {
             explicit.insert(variable.name.to_owned(), variable.default);
