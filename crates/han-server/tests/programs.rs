@@ -339,8 +339,11 @@ both_databases!(
         let sessions = i64::try_from(read.len()).unwrap();
         assert!(sessions > 0);
         assert_eq!(sealed_sessions(&db).await, (sessions, 0));
-        // Without billing, every team has the Enterprise plan, which seals; what is stored remains readable.
-        let unbilled = Server::start(&db).await;
+        // Without billing, every team has the Enterprise plan, which seals. What is stored unsealed is shown only if the
+        // operator accepts it.
+        let mut accepting = environment(&db);
+        accepting.push(("HAN_UNSEALED_CONTENT".to_owned(), "accept".to_owned()));
+        let unbilled = Server::start_with(accepting).await;
         assert_eq!(read_back(&unbilled.url, &ada).await, read);
         let directory = tempfile::tempdir().unwrap();
         let project = directory.path().join("-home-dev-grove");
