@@ -2,8 +2,9 @@
 """Checks that the deployment files agree with the rest of the repository.
 
 The Dockerfile has the toolchain of rust-toolchain.toml; railway.json has known fields of the right types and names an
-existing Dockerfile and route; the variables and secrets that the Dockerfile, the compose files and the unit of systemd
-set exist. Exits 1 and names each difference.
+existing Dockerfile and route; docs/OPERATIONS.md names what railway.json cannot set, and its time for a clean exit; the
+variables and secrets that the Dockerfile, the compose files and the unit of systemd set exist. Exits 1 and names each
+difference.
 """
 
 import json
@@ -27,6 +28,10 @@ RAILWAY = {
 }
 # Set for the C library and for PostgreSQL's image.
 OTHER_VARIABLES = re.compile(r"MALLOC_\w+|POSTGRES_\w+")
+
+
+# What railway.json cannot set: the operator does, as these sentences say.
+SET_BY_OPERATOR = ["name the service `han-server`", "Select the branch `main`"]
 
 
 def read(path):
@@ -68,6 +73,11 @@ def railway():
     for pattern in config["build"]["watchPatterns"]:
         if not pathlib.Path(pattern.lstrip("/").removesuffix("/**")).exists():
             yield f"railway.json: {pattern} matches nothing"
+    operations = " ".join(read("docs/OPERATIONS.md").split())
+    clean_exit = f"{config['deploy']['drainingSeconds']} seconds for a clean exit"
+    for sentence in [*SET_BY_OPERATOR, clean_exit]:
+        if sentence not in operations:
+            yield f"docs/OPERATIONS.md: the section about Railway does not say: {sentence}"
 
 
 def variables():

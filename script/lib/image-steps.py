@@ -240,11 +240,11 @@ def check_server(stage, name, environment):
         key = inside(*stage.entrypoint, "key", "create", *person).strip()
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/graphql",
-            json.dumps({"query": "{ me { username } }"}).encode(),
+            json.dumps({"query": "{ me { name } }"}).encode(),
             {"Content-Type": "application/json", "Authorization": f"Bearer {key}"},
         )
         answer = json.load(without_proxy.open(request, timeout=10))
-        if answer != {"data": {"me": {"username": "ada"}}}:
+        if answer != {"data": {"me": {"name": "ada"}}}:
             fail(f"on {name}: the key of ada gets {answer}")
         server.send_signal(signal.SIGTERM)
         if server.wait(STOPPING_SECONDS) != 0:

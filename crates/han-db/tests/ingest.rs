@@ -52,6 +52,20 @@ both_databases!(
 );
 
 both_databases!(
+    async fn each_session_has_an_id_of_its_own(database: TestDatabase) {
+        let world = world(&database).await;
+        let lines = SyntheticSession::new(3).lines(4);
+        push(&world, "s1", "main", Some(0), &lines[..2]).await;
+        push(&world, "s2", "main", Some(0), &lines[..2]).await;
+        let ids = "SELECT DISTINCT id FROM sessions WHERE id <> '' AND id <> session_id ORDER BY id";
+        let before = dump(&database, ids).await;
+        assert_eq!(before.len(), 2, "{before:?}");
+        push(&world, "s1", "main", Some(2), &lines[2..]).await;
+        assert_eq!(dump(&database, ids).await, before, "it stays the same");
+    }
+);
+
+both_databases!(
     async fn any_batching_stores_the_same(database: TestDatabase) {
         let files = synthetic_files();
         let mut expected = None;

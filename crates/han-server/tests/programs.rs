@@ -228,7 +228,8 @@ both_databases!(
     }
 );
 
-/// The variables that the specification names, with values; `PORT` 0 selects a free port.
+/// The variables that the specification names, and `PUBLIC_URL` and `PORT`, which it does not name; port 0 selects a free
+/// one. The server does not read `STRIPE_WEBHOOK_SECRET` before billing is built: it must start with it all the same.
 fn specified(database: &TestDatabase) -> Vec<(&'static str, String)> {
     let of_environment = |name: &str| {
         let found = environment(database).into_iter().find(|(of, _)| of == name);
@@ -240,6 +241,7 @@ fn specified(database: &TestDatabase) -> Vec<(&'static str, String)> {
         .collect();
     for (name, value) in [
         ("STRIPE_SECRET_KEY", "sk_test_of_the_tests"),
+        ("STRIPE_WEBHOOK_SECRET", "whsec of the tests"),
         ("GITHUB_CLIENT_ID", "Iv1.of-the-tests"),
         ("GITHUB_CLIENT_SECRET", "a client secret of the tests"),
         ("PORT", "0"),
@@ -278,7 +280,7 @@ async fn serves_with(environment: &[(String, String)]) {
 }
 
 both_databases!(
-    async fn a_server_runs_with_exactly_the_variables_of_the_specification(db: TestDatabase) {
+    async fn a_server_runs_with_the_variables_of_the_specification(db: TestDatabase) {
         let directory = tempfile::tempdir().unwrap();
         let (mut plain, mut files) = (Vec::new(), Vec::new());
         for (name, value) in specified(&db) {
@@ -305,13 +307,32 @@ async fn sealed_sessions(database: &TestDatabase) -> (i64, i64) {
     }
 }
 
+/// A server that enforces plans.
+async fn start_billed(database: &TestDatabase) -> Server {
+    let mut billed = environment(database);
+    billed.push(("STRIPE_SECRET_KEY".to_owned(), "sk_test_of_the_tests".to_owned()));
+    Server::start_with(billed).await
+}
+
+both_databases!(
+    async fn content_of_a_pro_team_is_sealed(db: TestDatabase) {
+        let ada = key(&db, "ada").await;
+        db.execute("UPDATE teams SET plan_tier = 'pro'").await;
+        let server = start_billed(&db).await;
+        let samples = fixtures::sample_sessions();
+        let report = push(&server.url, &ada, &samples, 50).await;
+        assert!(report.succeeded(), "{report:?}");
+        let sessions = i64::try_from(report.sessions).unwrap();
+        assert!(sessions > 0);
+        assert_eq!(sealed_sessions(&db).await, (sessions, sessions));
+    }
+);
+
 both_databases!(
     async fn content_of_a_free_team_is_stored_unsealed_and_read_back(db: TestDatabase) {
         let ada = key(&db, "ada").await;
-        let mut billed = environment(&db);
-        billed.push(("STRIPE_SECRET_KEY".to_owned(), "sk_test_of_the_tests".to_owned()));
         let samples = fixtures::sample_sessions();
-        let server = Server::start_with(billed).await;
+        let server = start_billed(&db).await;
         let report = push(&server.url, &ada, &samples, 50).await;
         assert!(report.succeeded(), "{report:?}");
         let read = read_back(&server.url, &ada).await;
@@ -623,8 +644,9 @@ both_databases!(
         let redeem = redeem.header("content-type", "application/x-www-form-urlencoded");
         let signed_in = redeem.body(format!("token={token}")).send().await.unwrap();
         assert_eq!(signed_in.status(), 303);
-        let cookies = signed_in.headers().get_all("set-cookie").iter().map(|cookie| cookie.to_str().unwrap());
-        let cookie = cookies.filter(|cookie| cookie.starts_with("han_session=")).next().unwrap();
+        let mut cookies =
+            signed_in.headers().get_all("set-cookie").iter().map(|value| value.to_str().unwrap());
+        let cookie = cookies.find(|cookie| cookie.starts_with("han_session=")).unwrap();
         let cookie = cookie.split(';').next().unwrap().to_owned();
         let by_cookie = async || {
             let request = http.post(format!("{}/graphql", server.url)).header("cookie", &cookie);

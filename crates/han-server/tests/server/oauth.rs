@@ -113,6 +113,15 @@ async fn who(server: &TestServer, token: &str) -> (StatusCode, Value) {
     (status, body["data"]["me"]["name"].clone())
 }
 
+/// The names of the claims of an access token, sorted.
+fn claims_of(access: &str) -> Vec<String> {
+    use base64::Engine as _;
+    let payload = access.split('.').nth(1).unwrap();
+    let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap();
+    let claims: BTreeMap<String, Value> = serde_json::from_slice(&payload).unwrap();
+    claims.into_keys().collect()
+}
+
 async fn pair_of(world: &World) -> (String, String) {
     let response = Browser::default().sign_in(&world.server, "application/json").await;
     assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
@@ -511,6 +520,7 @@ both_databases!(
         let world = World::start(&db).await;
         let server = &world.server;
         let (access, first) = pair_of(&world).await;
+        assert_eq!(claims_of(&access), ["aud", "exp", "iat", "iss", "jti", "sid", "sub"]);
         assert_eq!(who(server, &access).await, (StatusCode::OK, json!("octocat")));
         server.clock.advance_seconds(900);
         assert_eq!(who(server, &access).await.0, StatusCode::UNAUTHORIZED, "15 minutes are over");
@@ -525,6 +535,7 @@ both_databases!(
         let pair = answer(server.post("/auth/refresh").json(&body).send().await.unwrap()).await.1;
         let (named, third) =
             (pair["access_token"].as_str().unwrap(), pair["refresh_token"].as_str().unwrap());
+        assert_eq!(claims_of(named), ["aud", "exp", "iat", "iss", "jti", "sid", "sub", "team_id"]);
         let push = server.push(named, &crate::support::batch("s", 0, &[])).send().await.unwrap();
         assert_eq!(push.status(), StatusCode::NOT_FOUND);
 
@@ -889,7 +900,7 @@ both_databases!(
 /// The state of the job that asks GitHub again.
 async fn github_job(server: &TestServer) -> han_db::entities::JobStatus {
     let jobs = han_db::queries::jobs::list(&server.db).await.unwrap();
-    jobs.into_iter().find(|job| job.name == "github-access").expect("the job is registered")
+    jobs.into_iter().find(|job| job.name == "github-access").unwrap()
 }
 
 /// Lets the job ask again, and waits until GitHub was asked about the memberships of `users` users.
