@@ -192,5 +192,5 @@ pub(crate) fn to_json(response: &Response, limit: usize) -> Box<RawValue> {
             };
             written(&error::response(&shown), usize::MAX)
         })
-        .unwrap_or_else(|_| Box::<RawValue>::from(RawValue::NULL.to_owned()))
+        .unwrap_or_else(|_| RawValue::NULL.to_owned())
 }

@@ -286,6 +286,17 @@ impl Dialect {
         }
     }
 
+    /// An item of a `FROM` clause: the rows of `table`, named `alias`, that meet `condition` with each row of `items`. As
+    /// [`Dialect::find_each`]; without statistics, SQLite would read the whole team and look for each of its rows in `items`.
+    pub(crate) fn joined_each(self, items: &str, table: &str, alias: &str, condition: &str) -> String {
+        match self {
+            Self::Postgres => format!(
+                "{items} CROSS JOIN LATERAL (SELECT {alias}.* FROM {table} AS {alias} WHERE {condition} OFFSET 0) AS {alias}"
+            ),
+            Self::Sqlite => format!("{items} CROSS JOIN {table} AS {alias} ON {condition}"),
+        }
+    }
+
     /// The table of the keys of segments, if it is one of its own: SQLite writes a row as a whole, so a re-wrapped key in
     /// the same row would rewrite the body.
     pub(crate) fn segment_key_table(self) -> Option<&'static str> {

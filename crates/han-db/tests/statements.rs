@@ -128,9 +128,19 @@ both_databases!(
         let tx = world.db.read(&world.scope, "test.page").await.unwrap();
         let (session, list) = ("s".parse().unwrap(), MessageList::default());
         let first = PageRequest { after: None, first: 10 };
+        seen.lock().unwrap().clear();
         let page = messages::page(&tx, &session, &list, &first).await.unwrap();
         let after = page.rows.last().map(Message::cursor);
-        seen.lock().unwrap().clear();
+        let statements = std::mem::take(&mut *seen.lock().unwrap());
+        let sql = statements.iter().find(|sql| sql.contains("AS wanted")).unwrap();
+        let opens = plan(&database, sql).await;
+        let (list, table) = if database.is_postgres() {
+            ("Function Scan", "segments_pkey")
+        } else {
+            ("json_each", "SEARCH g")
+        };
+        // Each wanted segment is looked for, instead of each segment in the list of the wanted.
+        assert!(opens.find(list).unwrap() < opens.find(table).unwrap() && !opens.contains("Hash"), "{opens}");
         let page = messages::page(&tx, &session, &list, &PageRequest { after, first: 10 }).await.unwrap();
         assert_eq!(page.rows.len(), 10);
         let statements = std::mem::take(&mut *seen.lock().unwrap());
