@@ -61,7 +61,7 @@ const OPERATIONS: Variable<Number<usize>> = Variable {
 const USER_OPERATIONS: Variable<Number<usize>> = Variable {
     name: "HAN_USER_OPERATIONS",
     about: "the most queries and mutations of one user that run or wait for their turn",
-    kind: Number { default: 128, min: 2, max: 1_000_000 },
+    kind: Number { default: 512, min: 2, max: 1_000_000 },
 };
 
 const USER_RUNNING: Variable<Number<usize>> = Variable {
