@@ -134,13 +134,16 @@ both_databases!(
         let statements = std::mem::take(&mut *seen.lock().unwrap());
         let sql = statements.iter().find(|sql| sql.contains("AS wanted")).unwrap();
         let opens = plan(&database, sql).await;
-        let (list, table) = if database.is_postgres() {
+        let (wanted, table) = if database.is_postgres() {
             ("Function Scan", "segments_pkey")
         } else {
             ("json_each", "SEARCH g")
         };
         // Each wanted segment is looked for, instead of each segment in the list of the wanted.
-        assert!(opens.find(list).unwrap() < opens.find(table).unwrap() && !opens.contains("Hash"), "{opens}");
+        assert!(
+            opens.find(wanted).unwrap() < opens.find(table).unwrap() && !opens.contains("Hash"),
+            "{opens}"
+        );
         let page = messages::page(&tx, &session, &list, &PageRequest { after, first: 10 }).await.unwrap();
         assert_eq!(page.rows.len(), 10);
         let statements = std::mem::take(&mut *seen.lock().unwrap());
