@@ -8,14 +8,14 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
-use han_types::{Actor, Credential, UserId};
+use han_types::{Actor, Credential, UserId, network};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -289,8 +289,8 @@ impl From<Refusal> for Problem {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
     Address(IpAddr),
-    Site(Ipv6Addr),
-    Network(Ipv6Addr),
+    Site(IpAddr),
+    Network(IpAddr),
     Credential(Box<str>),
     User(UserId),
 }
@@ -463,13 +463,9 @@ pub enum Holders {
 /// The keys of an address. A site usually has an IPv6 /64, often a /56 (RFC 6177), and hosters give a /48, so one peer
 /// may use any address of it.
 fn networks(address: IpAddr) -> [Option<Key>; 3] {
-    match address.to_canonical() {
-        IpAddr::V4(_) => [Some(Key::Address(address.to_canonical())), None, None],
-        IpAddr::V6(v6) => {
-            let first = |bits: u32| Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << (128 - bits)));
-            [Some(Key::Address(first(64).into())), Some(Key::Site(first(56))), Some(Key::Network(first(48)))]
-        }
-    }
+    let address = address.to_canonical();
+    let wider = |bits| address.is_ipv6().then(|| network(address, 32, bits));
+    [Some(Key::Address(network(address, 32, 64))), wider(56).map(Key::Site), wider(48).map(Key::Network)]
 }
 
 /// The name of a credential among others. The tokens of one sign-in count as one.

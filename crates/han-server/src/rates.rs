@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,7 +14,7 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use han_types::{Actor, Timestamp, UserId};
+use han_types::{Actor, Timestamp, UserId, network};
 use sha2::{Digest as _, Sha256};
 
 use crate::address;
@@ -144,8 +144,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Debug)]
 struct AddressLimits {
     addresses: RateLimit<IpAddr>,
-    sites: RateLimit<Ipv6Addr>,
-    networks: RateLimit<Ipv6Addr>,
+    sites: RateLimit<IpAddr>,
+    networks: RateLimit<IpAddr>,
 }
 
 impl AddressLimits {
@@ -159,15 +159,13 @@ impl AddressLimits {
 
     /// The verdict of the narrowest limit that the request does not pass; if it passes all, that of its address.
     fn check(&self, address: IpAddr, now: Timestamp, count: bool) -> Verdict {
-        let verdict = self.addresses.check(prefix(address, 64), now, count);
-        let IpAddr::V6(_) = address else { return verdict };
-        let mut wider = [(56, &self.sites), (48, &self.networks)].into_iter().filter_map(|(bits, limit)| {
-            let IpAddr::V6(network) = prefix(address, bits) else { return None };
-            Some(limit.check(network, now, count))
-        });
-        if !verdict.passes {
+        let verdict = self.addresses.check(network(address, 32, 64), now, count);
+        if address.is_ipv4() || !verdict.passes {
             return verdict;
         }
+        let mut wider = [(56, &self.sites), (48, &self.networks)]
+            .into_iter()
+            .map(|(bits, limit)| limit.check(network(address, 32, bits), now, count));
         wider.find(|wider| !wider.passes).unwrap_or(verdict)
     }
 }
@@ -294,14 +292,6 @@ fn too_many_requests(seconds: i64) -> Problem {
         format!("too many requests: try again in {seconds} s, and less often"),
     )
     .header(RETRY_AFTER, seconds)
-}
-
-/// The first bits of an IPv6 address, from 1 to 128; an IPv4 address as it is.
-fn prefix(address: IpAddr, bits: u32) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << (128 - bits))).into(),
-    }
 }
 
 /// What the middleware [`limit`] needs: the server, and the class of the route that it is a layer of.

@@ -8,6 +8,7 @@ mod error;
 mod global_id;
 mod id;
 pub mod id_parts;
+mod network;
 mod plan;
 pub mod sync;
 mod text;
@@ -21,5 +22,6 @@ pub use id::{
     ApiKeyId, IdError, InviteId, MessageKey, ProjectId, RepoId, SessionId, TeamId, TokenFamilyId,
     TranscriptName, UserId, WebSessionId, new_row_id,
 };
+pub use network::network;
 pub use plan::{PlanTier, Plans};
 pub use text::is_visible;

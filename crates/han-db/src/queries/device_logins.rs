@@ -2,7 +2,7 @@
 //! codes; the messages of the protocol are in the server.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use han_crypto::{OpaqueToken, TokenHash};
 use han_types::{Timestamp, UserId};
@@ -190,11 +190,7 @@ struct WaitingAddress {
 
 /// The network of an address: an IPv4 /24, or an IPv6 /48.
 fn network(address: &str) -> String {
-    match address.parse() {
-        Ok(IpAddr::V4(v4)) => Ipv4Addr::from_bits(v4.to_bits() & !0xff).to_string(),
-        Ok(IpAddr::V6(v6)) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 80)).to_string(),
-        Err(_) => String::new(),
-    }
+    address.parse().map(|address| han_types::network(address, 24, 48).to_string()).unwrap_or_default()
 }
 
 #[derive(FromQueryResult)]
