@@ -213,7 +213,8 @@ pub fn is_unavailable(response: &RawValue) -> bool {
 }
 
 /// Whether a finished response has an error with this code.
-pub(crate) fn has_code(response: &Response, code: Code) -> bool {
+#[must_use]
+pub fn has_code(response: &Response, code: Code) -> bool {
     response.errors.iter().any(|error| {
         let value = error.extensions.as_ref().and_then(|values| values.get("code"));
         matches!(value, Some(Value::String(found)) if found == code.as_str())

@@ -43,7 +43,7 @@ mod team;
 pub mod types;
 
 pub use context::{Live, Recheck, RequestContext, request};
-pub use error::{ApiError, Code, is_unavailable};
+pub use error::{ApiError, Code, has_code, is_unavailable};
 pub use limits::{LimitError, QueryLimits};
 pub use machine::{Machine, NoMachine};
 pub use meter::AnswerBytes;

@@ -164,6 +164,9 @@ impl BulkInsert<'_> {
                 let mut returned = Vec::new();
                 let mut from = 0;
                 for at_once in SQLITE_ROWS {
+                    if rows - from < at_once {
+                        continue;
+                    }
                     let sql = self.sqlite_sql(at_once);
                     while rows - from >= at_once {
                         let mut values: Vec<Value> = self.constants.iter().map(|(_, v)| v.clone()).collect();

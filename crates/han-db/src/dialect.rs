@@ -275,21 +275,15 @@ impl Dialect {
     /// read of an index for each, whatever the planner expects. It expects few rows of a table that has just begun to
     /// grow, and would read the whole session.
     pub(crate) fn find_each(self, items: &[String], table: &str, columns: &str, condition: &str) -> String {
-        let items = items.join(" CROSS JOIN ");
-        match self {
-            // OFFSET 0 keeps the planner from another order.
-            Self::Postgres => format!(
-                "SELECT found.* FROM {items} CROSS JOIN LATERAL \
-                 (SELECT {columns} FROM {table} WHERE {condition} OFFSET 0) AS found"
-            ),
-            Self::Sqlite => format!("SELECT {columns} FROM {items} CROSS JOIN {table} WHERE {condition}"),
-        }
+        let rows = self.joined_each(&items.join(" CROSS JOIN "), table, table, condition);
+        format!("SELECT {columns} FROM {rows}")
     }
 
     /// An item of a `FROM` clause: the rows of `table`, named `alias`, that meet `condition` with each row of `items`. As
     /// [`Dialect::find_each`]; without statistics, SQLite would read the whole team and look for each of its rows in `items`.
     pub(crate) fn joined_each(self, items: &str, table: &str, alias: &str, condition: &str) -> String {
         match self {
+            // OFFSET 0 keeps the planner from another order.
             Self::Postgres => format!(
                 "{items} CROSS JOIN LATERAL (SELECT {alias}.* FROM {table} AS {alias} WHERE {condition} OFFSET 0) AS {alias}"
             ),

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use async_graphql::{PathSegment, Response as GraphQlResponse, ServerError, Value};
+use async_graphql::{PathSegment, Response as GraphQlResponse, Value};
 use axum::body::Body;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -124,9 +124,7 @@ pub(super) fn text_of(schema: &HanSchema, response: &GraphQlResponse) -> String 
 
 /// Whether a limit refused the operation that its caller, or others, will be below soon.
 fn is_busy(response: &GraphQlResponse) -> bool {
-    let code = |error: &ServerError| error.extensions.as_ref()?.get("code").cloned();
-    let busy = Value::String(Code::RateLimited.as_str().to_owned());
-    was_refused(response) && response.errors.iter().any(|error| code(error).as_ref() == Some(&busy))
+    was_refused(response) && han_api::has_code(response, Code::RateLimited)
 }
 
 /// A body that holds the bytes of its response until they are sent. It goes out in parts, so that it lasts that long.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::people::existing_user;
 use super::table::text_table;
-use super::{CommandError, Key, ListKeys, Member, OneMember, User, World};
+use super::{CommandError, ListKeys, Member, OneKey, OneMember, User, World};
 
 /// How many users one statement reads.
 const PAGE: u32 = 500;
@@ -97,27 +97,24 @@ pub(super) async fn member(asked: &Member, db: &Db, world: &mut World<'_>) -> Re
     }
 }
 
-pub(super) async fn key(asked: &Key, db: &Db, world: &mut World<'_>) -> Result<(), CommandError> {
-    match asked {
-        Key::List(listing) => list_keys(listing, db, world).await,
-        Key::Revoke(one) => {
-            let unknown = || {
-                let id = &one.key;
-                CommandError::Refused(format!("no live API key has the id {id:?}: see `han-server key list`"))
-            };
-            let id = one.key.parse().map_err(|_| unknown())?;
-            if !operators::revoke_key(db, &id).await? {
-                return Err(unknown());
-            }
-            writeln!(world.err, "han-server: the API key {id} is revoked")?;
-            Ok(())
-        }
-        // Creating a key belongs to `people`.
-        Key::Create(_) => Ok(()),
+pub(super) async fn revoke_key(one: &OneKey, db: &Db, world: &mut World<'_>) -> Result<(), CommandError> {
+    let unknown = || {
+        let id = &one.key;
+        CommandError::Refused(format!("no live API key has the id {id:?}: see `han-server key list`"))
+    };
+    let id = one.key.parse().map_err(|_| unknown())?;
+    if !operators::revoke_key(db, &id).await? {
+        return Err(unknown());
     }
+    writeln!(world.err, "han-server: the API key {id} is revoked")?;
+    Ok(())
 }
 
-async fn list_keys(listing: &ListKeys, db: &Db, world: &mut World<'_>) -> Result<(), CommandError> {
+pub(super) async fn list_keys(
+    listing: &ListKeys,
+    db: &Db,
+    world: &mut World<'_>,
+) -> Result<(), CommandError> {
     let team = match &listing.team {
         Some(slug) => Some(team(slug, db).await?),
         None => None,

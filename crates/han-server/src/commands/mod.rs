@@ -354,9 +354,13 @@ async fn on_database(
             db.check_ready().await?;
             access::member(&asked, db, world).await?;
         }
-        Command::Key(asked) => {
+        Command::Key(Key::List(asked)) => {
             db.check_ready().await?;
-            access::key(&asked, db, world).await?;
+            access::list_keys(&asked, db, world).await?;
+        }
+        Command::Key(Key::Revoke(asked)) => {
+            db.check_ready().await?;
+            access::revoke_key(&asked, db, world).await?;
         }
         Command::Serve | Command::Schema | Command::Health(_) => {}
     }
