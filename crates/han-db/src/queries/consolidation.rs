@@ -14,7 +14,7 @@ use std::sync::Arc;
 use han_types::{SessionId, TeamId};
 use sea_orm::{FromQueryResult, Value};
 
-use crate::error::blocking;
+use crate::cpu;
 use crate::keys::SearchKey;
 use crate::queries::search::{self, TermMaker, Terms};
 use crate::queries::segments::{self, File, NewSegment, ReadSegment, Segments, StoredSegment};
@@ -213,5 +213,5 @@ async fn join(
         let terms = terms.unwrap_or_default();
         Ok(Some(Merged { old, new: new.into_iter().collect(), terms }))
     };
-    blocking("merging segments", work).await?
+    cpu::run("merging segments", work).await?
 }
