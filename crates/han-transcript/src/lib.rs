@@ -15,6 +15,8 @@ mod text;
 
 pub mod fold;
 pub mod pricing;
+pub mod project_path;
+pub mod quarters;
 pub mod record;
 pub mod tool;
 pub mod view;
