@@ -107,8 +107,10 @@ fn other_lines_are_classified() {
         ("file-history-snapshot", FileHistorySnapshot),
         ("queue-operation", QueueOperation),
         ("progress", UnknownEvent),
-        ("pr-link", UnknownEvent),
-        ("custom-title", UnknownEvent),
+        ("pr-link", System),
+        ("custom-title", System),
+        ("attachment", System),
+        ("a-type-of-a-later-version", UnknownEvent),
         ("han_event", UnknownEvent),
         ("", UnknownEvent),
     ] {

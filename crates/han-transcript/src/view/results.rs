@@ -1,9 +1,11 @@
 //! Results, nested under the call or hook run that they answer.
 
+use std::ops::ControlFlow;
+
 use super::blocks::{ToolResult, is_tool_result, result_text, tool_result};
-use crate::json;
 use crate::kind::MessageKind;
 use crate::line::ParsedLine;
+use crate::split::each_record;
 use crate::text::without_nul;
 
 /// A result, displayed under the call or hook run that it answers.
@@ -51,20 +53,23 @@ pub struct HookOutcome {
     pub error: Option<String>,
 }
 
-/// The results in a line: its `tool_result` blocks, or the line itself if it is a result event.
+/// The results in a line: the `tool_result` blocks of its records, or a record itself if it is a result event.
 #[must_use]
 pub fn results(line: &str) -> Vec<ResultView> {
-    let text = json::without_lone_surrogates(line);
-    let line = ParsedLine::parse(&text);
-    match line.kind() {
-        MessageKind::McpToolResult => vec![ResultView::Mcp(call_result(&line))],
-        MessageKind::ExposedToolResult => vec![ResultView::Exposed(call_result(&line))],
-        MessageKind::HookResult => vec![ResultView::Hook(hook_outcome(&line))],
-        _ => {
-            let results = line.content.parts().iter().filter(|part| is_tool_result(&part.kind));
-            results.map(|part| ResultView::Tool(tool_result(&part.fields))).collect()
+    let mut found = Vec::new();
+    each_record(line, |_, _, record| {
+        match record.kind() {
+            MessageKind::McpToolResult => found.push(ResultView::Mcp(call_result(record))),
+            MessageKind::ExposedToolResult => found.push(ResultView::Exposed(call_result(record))),
+            MessageKind::HookResult => found.push(ResultView::Hook(hook_outcome(record))),
+            _ => {
+                let results = record.content.parts().iter().filter(|part| is_tool_result(&part.kind));
+                found.extend(results.map(|part| ResultView::Tool(tool_result(&part.fields))));
+            }
         }
-    }
+        ControlFlow::Continue(())
+    });
+    found
 }
 
 pub(super) fn call_result(line: &ParsedLine<'_>) -> CallResult {
