@@ -66,11 +66,20 @@ impl Push<'_> {
             let warning = "the server's address is plain http: others on the network can read the API key and every line";
             self.report.warnings.push(warning.to_owned());
         }
-        self.discover(path)?;
-        if self.uploads.is_empty() {
+        let transcripts = self.discover(path)?;
+        if transcripts.is_empty() {
             return Ok(());
         }
-        self.resume_from(self.client.status().await?.transcripts);
+        // First, copies with lines of their own: the server then continues at the end of the larger file.
+        self.send().await?;
+        let copies = self.uploads.len();
+        self.uploads.extend(transcripts);
+        self.resume_from(copies, self.client.status().await?.transcripts);
+        self.send().await
+    }
+
+    /// Sends the missing lines of all uploads.
+    async fn send(&mut self) -> Result<(), Error> {
         loop {
             let (body, batches) = self.next_request().finish();
             if batches.is_empty() {
@@ -84,33 +93,35 @@ impl Push<'_> {
         }
     }
 
-    fn discover(&mut self, path: &Path) -> Result<(), Error> {
+    /// Finds the transcripts, and adds an upload of each copy that has lines of its own.
+    fn discover(&mut self, path: &Path) -> Result<Vec<Upload>, Error> {
         let found = discover(path)?;
-        self.report.ignored_files = found.ignored;
+        let mut transcripts = Vec::new();
+        self.report.ignored_files = found.skipped.len() as u64;
+        self.report.skipped = found.skipped;
         self.report.warnings.extend(found.warnings);
         for session in found.sessions {
             let index_of_session = self.sessions.len();
             let main = session.files.iter().find(|file| file.transcript.as_str() == TranscriptName::MAIN);
             let metadata = metadata::initial(main.map(|file| file.path.as_path()));
             for (index, file) in session.files.into_iter().enumerate() {
-                self.uploads.push(Upload::new(
-                    file.path,
-                    file.transcript.into(),
-                    index_of_session,
-                    index == 0,
-                ));
+                let transcript = String::from(file.transcript);
+                let upload = |path| Upload::new(path, transcript.clone(), index_of_session, index == 0);
+                self.uploads.extend(file.copies.into_iter().map(upload));
+                transcripts.push(upload(file.path));
             }
             self.sessions.push(Session { id: session.id.into(), metadata });
         }
-        Ok(())
+        Ok(transcripts)
     }
 
-    fn resume_from(&mut self, transcripts: Vec<TranscriptStatus>) {
+    /// Sets the server's status of the uploads from number `first`.
+    fn resume_from(&mut self, first: usize, transcripts: Vec<TranscriptStatus>) {
         let mut known: BTreeMap<(String, String), TranscriptStatus> = transcripts
             .into_iter()
             .map(|status| ((status.session_id.clone(), status.transcript.clone()), status))
             .collect();
-        for upload in &mut self.uploads {
+        for upload in self.uploads.iter_mut().skip(first) {
             let key = (self.sessions[upload.session].id.clone(), upload.transcript.clone());
             if let Some(status) = known.remove(&key) {
                 upload.resume_from(status);

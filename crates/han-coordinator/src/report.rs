@@ -1,14 +1,18 @@
 //! The report of a push: counts, and every line and transcript with a problem. As text for people
 //! ([`PushReport::write`]) and as JSON for programs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use han_types::sync::LineErrorCode;
 use serde::{Serialize, Serializer};
 
+use crate::discover::SkippedFile;
 use crate::error::Error;
+
+/// How many skipped files of one reason the report for people names.
+const NAMED_FILES: usize = 3;
 
 /// The report of a push.
 #[derive(Debug, Default, Serialize)]
@@ -37,8 +41,10 @@ pub struct PushReport {
     pub half_written: u64,
     /// Transcripts that were sent again from the beginning, because the server's last line differs from the file's.
     pub restarted: u64,
-    /// Files that are no transcripts.
+    /// The number of `skipped`.
     pub ignored_files: u64,
+    /// Files that are not pushed, with the reason.
+    pub skipped: Vec<SkippedFile>,
     /// Successful requests with lines.
     pub requests: u64,
     /// Warnings.
@@ -149,12 +155,12 @@ impl PushReport {
                 self.restarted,
                 "transcripts differ from what the server had; they were sent from the beginning",
             ),
-            (self.ignored_files, "other files ignored"),
         ] {
             if count > 0 {
                 writeln!(out, "{count} {what}")?;
             }
         }
+        self.write_skipped(out)?;
         if !self.failed.is_empty() {
             writeln!(out, "incomplete: {} sessions failed", self.failed_sessions())?;
         }
@@ -163,4 +169,27 @@ impl PushReport {
         }
         Ok(())
     }
+
+    /// The skipped files, by reason. Tools write thousands of some kinds, so only the first of each reason are named; the
+    /// JSON report names all.
+    fn write_skipped(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut by_reason = BTreeMap::<&str, Vec<&SkippedFile>>::new();
+        for file in &self.skipped {
+            by_reason.entry(&file.reason).or_default().push(file);
+        }
+        for (reason, files) in by_reason {
+            writeln!(out, "skipped {}: {reason}", plural(files.len()))?;
+            for file in files.iter().take(NAMED_FILES) {
+                writeln!(out, "  {}", file.path.display())?;
+            }
+            if files.len() > NAMED_FILES {
+                writeln!(out, "  and {} more (--json names them)", files.len() - NAMED_FILES)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn plural(files: usize) -> String {
+    if files == 1 { "1 file".to_owned() } else { format!("{files} files") }
 }

@@ -499,3 +499,41 @@ async fn metadata_has_the_main_files_directory_branch_and_remote() {
     let orphan = of("only", "agent-b", 0);
     assert_eq!((orphan.git_branch.as_deref(), orphan.git_remote.as_deref()), (Some("four"), None));
 }
+
+#[tokio::test]
+async fn a_session_in_several_folders_arrives_as_the_union_of_its_lines() {
+    let home = TestDirectory::new();
+    home.write("stub/s.jsonl", "");
+    home.write("older/s.jsonl", lines(0, 2));
+    home.write("diverged/s.jsonl", lines(0, 2) + &lines(10, 1));
+    home.write("newest/s.jsonl", lines(0, 6));
+    home.write("newest/s/subagents/workflows/wf/agent-b.jsonl", lines(20, 2));
+    let server = Server::start().await;
+    let report = server.push(home.path()).await;
+    assert!(report.succeeded(), "{report:?}");
+    assert_eq!((report.stored, report.ignored_files), (7 + 2, 2), "{report:?}");
+    // Seven different lines arrived. The last push decides which line has a number that two of them had.
+    let of_copy = lines(10, 1);
+    let sent = server
+        .model()
+        .requests
+        .iter()
+        .flatten()
+        .any(|batch| batch.wire.iter().any(|line| line == of_copy.trim()));
+    assert!(sent);
+    assert_eq!(server.lines("s", "main").join("\n") + "\n", lines(0, 6));
+    assert_eq!(server.lines("s", "agent-b").join("\n") + "\n", lines(20, 2));
+
+    let mut text = Vec::new();
+    report.write(&mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert!(
+        text.contains("skipped 2 files: it has no line that is not in") && text.contains("older/s.jsonl"),
+        "{text}"
+    );
+
+    // The larger file determines where the next push resumes.
+    let again = server.push(home.path()).await;
+    assert!(again.succeeded());
+    assert_eq!((again.stored, again.restarted), (0, 0), "{again:?}");
+}
