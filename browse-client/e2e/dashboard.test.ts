@@ -3,14 +3,13 @@
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { mkdir, readFile, rm } from "node:fs/promises";
-import { createRequire } from "node:module";
-import { resolve } from "node:path";
+import { rm } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
 
 import type { Browser, BrowserContext, Locator, Page, WebSocketRoute } from "playwright-core";
 
 import { launch, pingOften, Tab } from "./support/browser.ts";
+import { browserTests, inspect, WIDE } from "./support/dashboard.ts";
 import { databases, Server } from "./support/server.ts";
 import {
   GrowingSession,
@@ -20,14 +19,6 @@ import {
   toolResult,
   toolUse,
 } from "./support/transcripts.ts";
-
-/** Where the screenshots go. */
-const artifacts = resolve(process.env.HAN_ARTIFACTS ?? resolve(import.meta.dirname, "../artifacts"));
-
-const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-
-const WIDE = { width: 1440, height: 900 };
-const PHONE = { width: 390, height: 800 };
 
 /** The most bytes of compressed scripts that the first page loads. */
 const SCRIPT_LIMIT = 300 * 1024;
@@ -50,7 +41,6 @@ for (const database of databases) {
       server = await Server.start(database);
       context = await browser.newContext({ viewport: WIDE });
       await pingOften(context);
-      await mkdir(artifacts, { recursive: true });
     });
 
     after(async () => {
@@ -58,31 +48,10 @@ for (const database of databases) {
       await server?.close();
     });
 
-    /** A test with tabs of its own, whose scripts must not fail, and which must stay on the server's own origin. */
-    function browserTest(name: string, body: (open: (path: string) => Promise<Tab>) => Promise<void>): void {
-      test(name, async () => {
-        const tabs: Tab[] = [];
-        const elsewhere: string[] = [];
-        try {
-          await body(async (path) => {
-            const tab = await Tab.open(context, server.url + path);
-            tab.page.on("request", (request) => {
-              const { protocol, origin } = new URL(request.url());
-              if (protocol.startsWith("http") && origin !== server.url) elsewhere.push(request.url());
-            });
-            tabs.push(tab);
-            return tab;
-          });
-          assert.deepEqual(
-            tabs.flatMap((tab) => tab.errors),
-            [],
-          );
-          assert.deepEqual(elsewhere, []);
-        } finally {
-          for (const { page } of tabs) await page.close();
-        }
-      });
-    }
+    const browserTest = browserTests(() => ({ context, server }));
+
+    /** Checks and pictures of this database. */
+    const inspected = (page: Page, name: string) => inspect(page, `${name}-${database}`);
 
     const row = (page: Page, text: string): Locator => page.getByRole("row").filter({ hasText: text });
 
@@ -96,50 +65,12 @@ for (const database of databases) {
       return tab;
     }
 
-    /** The lists of the WCAG 2.2 A and AA rules that the page breaks, and where. */
-    async function violations(page: Page): Promise<string[]> {
-      await page.evaluate(axe);
-      return page.evaluate(async () => {
-        // biome-ignore lint/suspicious/noExplicitAny: axe adds itself to the window
-        const found = await (window as any).axe.run(document, {
-          runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
-        });
-        return found.violations.flatMap((rule: { id: string; nodes: { html: string }[] }) =>
-          rule.nodes.map((node) => `${rule.id}: ${node.html}`),
-        );
-      });
-    }
-
-    /** Checks the rules in both themes, and takes a screenshot in each theme and width. */
-    async function inspect(page: Page, name: string): Promise<void> {
-      const found: string[] = [];
-      // Browsers draw the tab in front only.
-      await page.bringToFront();
-      for (const colorScheme of ["light", "dark"] as const) {
-        await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-        for (const [width, viewport] of Object.entries({ wide: WIDE, phone: PHONE })) {
-          await page.setViewportSize(viewport);
-          // The page is drawn in the new theme and size once a frame has passed.
-          await page.evaluate(
-            () => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))),
-          );
-          const path = resolve(artifacts, `${name}-${colorScheme}-${width}-${database}.png`);
-          await page.screenshot({ path });
-          found.push(
-            ...(await violations(page)).map((violation) => `${colorScheme}, ${width}: ${violation}`),
-          );
-        }
-      }
-      await page.setViewportSize(WIDE);
-      assert.deepEqual(found, [], name);
-    }
-
     browserTest("a browser without a session signs in by link and returns", async (open) => {
       const { page } = await open("/sessions?q=apples");
       await page.waitForURL("**/auth/sign-in?**");
-      await inspect(page, "sign-in");
+      await inspected(page, "sign-in");
       const link = await Tab.open(context, await server.loginLink());
-      await inspect(link.page, "sign-in-link");
+      await inspected(link.page, "sign-in-link");
       await link.page.getByRole("button", { name: "Sign in" }).click();
       await link.page.waitForURL("**/sessions?q=apples");
       assert.deepEqual(link.errors, []);
@@ -152,7 +83,7 @@ for (const database of databases) {
       await page.waitForURL("**/sessions");
       await page.getByText(`han-coordinator login --server ${server.url}`).waitFor();
       await page.getByText("han-coordinator push ~/.claude/projects").waitFor();
-      await inspect(page, "first-session");
+      await inspected(page, "first-session");
       let loads = 0;
       page.on("load", () => {
         loads += 1;
@@ -241,7 +172,7 @@ for (const database of databases) {
       const all = await titles(page);
 
       await page.getByRole("button", { name: "Filter" }).click();
-      await inspect(page, "filters");
+      await inspected(page, "filters");
       await page.getByRole("option", { name: "Project" }).click();
       await page.getByRole("searchbox", { name: "Find: Project" }).fill("cell");
       await page.getByRole("option", { name: "cellar" }).click();
@@ -265,7 +196,7 @@ for (const database of databases) {
       assert.equal(new URL(page.url()).search, "?q=cider");
       await page.getByRole("searchbox", { name: "Filter by" }).fill("no such session");
       await page.getByRole("heading", { name: "No session matches" }).waitFor();
-      await inspect(page, "nothing-matches");
+      await inspected(page, "nothing-matches");
       await page.getByRole("button", { name: "Remove all" }).click();
       await row(page, "Cool the cellar").waitFor();
     });
@@ -298,7 +229,7 @@ for (const database of databases) {
       await button.click();
       await page.locator(".row .badge", { hasText: "Fork" }).waitFor();
       assert.equal(await origin.count(), 2);
-      await inspect(page, "sessions");
+      await inspected(page, "sessions");
       await origin.first().getByRole("link").focus();
       await page.keyboard.press("o");
       await page.locator(".row .badge", { hasText: "Fork" }).waitFor({ state: "detached" });
@@ -325,7 +256,7 @@ for (const database of databases) {
       assert.deepEqual(await titles(page), all);
       await page.keyboard.press("?");
       await page.getByRole("dialog", { name: "Keyboard shortcuts" }).waitFor();
-      await inspect(page, "keys");
+      await inspected(page, "keys");
       await page.keyboard.press("Escape");
       await page.getByRole("dialog").waitFor({ state: "detached" });
       await page.keyboard.press("g");
@@ -355,7 +286,7 @@ for (const database of databases) {
         await ((await again.count()) ? again.click() : page.reload());
       }
       assert.deepEqual(await found.locator("mark").allInnerTexts(), ["Élan", "QUINCES"]);
-      await inspect(page, "search");
+      await inspected(page, "search");
       await page.keyboard.press("j");
       await page.keyboard.press("Enter");
       await page.waitForURL(`**/sessions/${session.id}?**`);
@@ -382,7 +313,7 @@ for (const database of databases) {
       assert.equal(await hits.count(), 5);
       await page.goto(`${server.url}/search`);
       await page.getByRole("heading", { name: "Search the messages" }).waitFor();
-      await inspect(page, "search-help");
+      await inspected(page, "search-help");
     });
 
     browserTest("a message's link leads to its session", async (open) => {
@@ -417,7 +348,7 @@ for (const database of databases) {
       await page.getByRole("heading", { name: "Search the messages" }).waitFor();
       await page.getByRole("link", { name: "Sessions", exact: true }).click();
       await counted.waitFor();
-      await inspect(page, "offline");
+      await inspected(page, "offline");
       await server.serve();
       await session.push(turn("Go on after it"));
       await new GrowingSession(server).push(turn("Begin after it"));
@@ -462,7 +393,7 @@ for (const database of databases) {
       await page.goto(`${server.url}/search?q=anything`);
       await page.getByText("The database cannot be reached.").waitFor();
       await page.getByText("of-the-test").first().waitFor();
-      await inspect(page, "error");
+      await inspected(page, "error");
       await page.unroute("**/graphql");
       await page.getByRole("button", { name: "Try again" }).click();
       await page.locator(".results .summary").waitFor();
@@ -488,11 +419,11 @@ for (const database of databases) {
       const { verification_uri_complete: url } = await response.json();
       const { page } = await open(url.slice(server.url.length));
       await page.getByRole("heading", { name: "Approve this program?" }).waitFor();
-      await inspect(page, "device");
+      await inspected(page, "device");
       await page.getByRole("button", { name: "Approve" }).click();
       await page.getByRole("heading", { name: "Approved" }).waitFor();
       await page.goto(`${server.url}/auth/device`);
-      await inspect(page, "device-code");
+      await inspected(page, "device-code");
     });
 
     browserTest("the theme is chosen in the menu and kept", async (open) => {
@@ -501,11 +432,36 @@ for (const database of databases) {
       await page.emulateMedia({ colorScheme: "light" });
       const light = await background();
       await page.getByRole("button", { name: "Menu of ana" }).click();
-      await inspect(page, "menu");
+      await inspected(page, "menu");
       await page.getByRole("menuitemradio", { name: "Dark" }).click();
       await page.reload();
       await row(page, "Cool the cellar").waitFor();
       assert.notEqual(await background(), light);
+    });
+
+    browserTest("the theme is that of all tabs, and ages follow the server's clock", async (open) => {
+      const other = await openList(open);
+      await row(other.page, "Cool the cellar").waitFor();
+      const { page } = await open("/auth/sign-in");
+      // A machine whose clock is two days ahead.
+      await page.addInitScript(() => {
+        const now = Date.now;
+        Date.now = () => now() + 2 * 86_400_000;
+      });
+      await new GrowingSession(server).push(turn("Wind up the clock"));
+      await page.goto(`${server.url}/sessions`);
+      await row(page, "Wind up the clock").getByTitle("Active now").waitFor();
+      await page.getByRole("button", { name: "Menu of ana" }).click();
+      await page.getByRole("menuitemradio", { name: "Light" }).click();
+      await other.page.waitForFunction(() => document.documentElement.dataset.theme === "light");
+    });
+
+    browserTest("queries and addresses that make no sense are explained", async (open) => {
+      const { page } = await open("/search?q=%22***%22");
+      await page.getByText("It contains no word").waitFor();
+      assert.equal(await page.getByRole("button", { name: "Try again" }).count(), 0);
+      await page.goto(`${server.url}/sessions?since=9999-12-31&until=2026-02-31`);
+      await row(page, "Cool the cellar").waitFor();
     });
 
     browserTest("the menu switches to another team, whose list is its own", async (open) => {
@@ -557,7 +513,7 @@ for (const database of databases) {
       await ask(`mutation { leaveTeam(teamId: "${activeTeam.id}") }`);
       const { page, errors } = await Tab.open(bobs, server.url);
       await page.getByRole("heading", { name: "You are in no team yet" }).waitFor();
-      await inspect(page, "no-team");
+      await inspected(page, "no-team");
       assert.equal(await page.getByText("Offline").count(), 0);
       assert.deepEqual(errors, []);
       await bobs.close();

@@ -2,76 +2,34 @@
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { rm } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
 
-import type { Browser, BrowserContext, Page } from "playwright-core";
+import type { Browser, BrowserContext, Page, WebSocketRoute } from "playwright-core";
 
 import { launch, pingOften, Tab } from "./support/browser.ts";
+import { browserTests, inspect, WIDE } from "./support/dashboard.ts";
+import { MANY, readLongSession } from "./support/longSession.ts";
 import { databases, Server } from "./support/server.ts";
 import {
+  answer,
   GrowingSession,
   hanEvent,
   type Line,
   prompt,
   realTranscripts,
   recentSamples,
+  says,
   toolResult,
   toolUse,
 } from "./support/transcripts.ts";
 
-/** Where the screenshots go. */
-const artifacts = resolve(process.env.HAN_ARTIFACTS ?? resolve(import.meta.dirname, "../artifacts"));
-
-const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-
-const WIDE = { width: 1440, height: 900 };
-const PHONE = { width: 390, height: 800 };
-
 /** A sample session with a subagent, an image or a file change. */
 const SAMPLE = "5b1f0c52-7c1e-4b58-9d0a-3f6f3f1f9a01";
-
-/** The number of messages of the long session, and of those that arrive while it is open. */
-const MANY = 20_000;
-
-/** An answer with any content blocks. */
-function answer(content: object[]): Line {
-  const line = prompt("");
-  const id = randomUUID();
-  const usage = { input_tokens: 10, cache_read_input_tokens: 1_000, output_tokens: 20 };
-  const message = { id: `msg_${id}`, role: "assistant", model: "claude-opus-4-6", content, usage };
-  return { ...line, type: "assistant", requestId: `req_${id}`, message };
-}
-
-const says = (text: string) => answer([{ type: "text", text }]);
 
 /** An image of 32 × 32 pixels. */
 const PNG =
   "iVBORw0KGgoAAAANSUhEUgAAACAAAAAgCAIAAAD8GO2jAAAAKklEQVR42mMwCThCU8QwasGoBaMWjFowasGoBaMWjFowasGoBaMWDBULAJ4fIEzhjOufAAAAAElFTkSuQmCC";
-
-/** The five longest tasks of the main thread of the page that logged `mark`, in milliseconds. */
-function tasksOf(trace: Buffer, mark: string): { wall: number[]; processor: number[] } {
-  const { traceEvents } = JSON.parse(trace.toString()) as {
-    // biome-ignore lint/suspicious/noExplicitAny: the arguments depend on the event
-    traceEvents: { name: string; pid: number; tid: number; dur?: number; tdur?: number; args?: any }[];
-  };
-  const marked = traceEvents.find(({ name, args }) => name === "TimeStamp" && args?.data?.message === mark);
-  assert.ok(marked, "the trace has no mark of the page");
-  const tasks = traceEvents.filter(
-    ({ name, pid, tid, dur }) =>
-      /RunTask/.test(name) && pid === marked.pid && tid === marked.tid && dur !== undefined,
-  );
-  assert.ok(tasks.length > 100, `the trace has ${tasks.length} tasks`);
-  const longest = (times: (number | undefined)[]) =>
-    times
-      .map((time) => Math.round((time ?? 0) / 1_000))
-      .sort((a, b) => b - a)
-      .slice(0, 5);
-  return { wall: longest(tasks.map(({ dur }) => dur)), processor: longest(tasks.map(({ tdur }) => tdur)) };
-}
 
 for (const database of databases) {
   describe(`session page on ${database}`, () => {
@@ -89,7 +47,6 @@ for (const database of databases) {
       context = await browser.newContext({ viewport: WIDE });
       await pingOften(context);
       await Tab.signIn(context, await server.loginLink());
-      await mkdir(artifacts, { recursive: true });
     });
 
     after(async () => {
@@ -97,31 +54,7 @@ for (const database of databases) {
       await server?.close();
     });
 
-    /** A test with tabs of its own, whose scripts must not fail, and which must stay on the server's own origin. */
-    function browserTest(name: string, body: (open: (path: string) => Promise<Tab>) => Promise<void>): void {
-      test(name, { timeout: 180_000 }, async () => {
-        const tabs: Tab[] = [];
-        const elsewhere: string[] = [];
-        try {
-          await body(async (path) => {
-            const tab = await Tab.open(context, server.url + path);
-            tab.page.on("request", (request) => {
-              const { protocol, origin } = new URL(request.url());
-              if (protocol.startsWith("http") && origin !== server.url) elsewhere.push(request.url());
-            });
-            tabs.push(tab);
-            return tab;
-          });
-          assert.deepEqual(
-            tabs.flatMap((tab) => tab.errors),
-            [],
-          );
-          assert.deepEqual(elsewhere, []);
-        } finally {
-          for (const { page } of tabs) await page.close();
-        }
-      });
-    }
+    const browserTest = browserTests(() => ({ context, server }));
 
     async function graphql(query: string, variables: object = {}) {
       const response = await context.request.post(`${server.url}/graphql`, {
@@ -415,9 +348,119 @@ for (const database of databases) {
       await page.locator(".messages-row").getByText("prompt 160", { exact: true }).waitFor();
 
       const other = await open(link(result.uuid));
-      await other.page.locator(".entry[data-selected] [data-call=linked]").waitFor();
+      await other.page
+        .locator(".entry[data-selected] [data-call=linked] .output", { hasText: "a result to link to" })
+        .waitFor();
       const missing = await open(`/sessions/${session.id}?message=Message%3Anone`);
       await missing.page.locator(".messages-row").first().waitFor();
+    });
+
+    browserTest("a link to a nested result, or to a subagent's line, opens what shows it", async (open) => {
+      const session = new GrowingSession(server);
+      const results = [
+        hanEvent("hook_result", {
+          hook_run_id: "nested-run",
+          plugin: "p",
+          hook: "lint",
+          directory: ".",
+          success: false,
+          output: "the hook says no",
+        }),
+        hanEvent("mcp_tool_result", {
+          call_id: "nested-mcp",
+          tool: "find",
+          success: true,
+          result: "it is found",
+        }),
+        hanEvent("exposed_tool_result", {
+          call_id: "nested-exp",
+          tool: "run",
+          success: true,
+          result: "it has run",
+        }),
+      ];
+      await session.push([
+        prompt("Call everything"),
+        ...Array.from({ length: 90 }, (_, n) => says(`before ${n}`)),
+      ]);
+      await session.push(
+        [
+          hanEvent("hook_run", { hook_run_id: "nested-run", plugin: "p", hook: "lint", directory: "." }),
+          hanEvent("mcp_tool_call", { call_id: "nested-mcp", tool: "find", server: "db", input: { q: 1 } }),
+          hanEvent("exposed_tool_call", { call_id: "nested-exp", tool: "run", server: "db", input: {} }),
+        ],
+        "han",
+      );
+      await session.push(Array.from({ length: 90 }, (_, n) => says(`after ${n}`)));
+      await session.push(results, "han");
+      for (const [at, text] of ["the hook says no", "it is found", "it has run"].entries()) {
+        const id = `${session.id}~han~${results[at]?.uuid}`;
+        const { page } = await open(`/messages/${encodeURIComponent(id)}`);
+        await page.locator(".entry[data-selected] .output", { hasText: text }).waitFor();
+      }
+
+      // The sample has a subagent; its own address, and that of a line in the middle of its thread.
+      const { session: sample } = await graphql(
+        `{ session(id: "${SAMPLE}") { messages(first: 200) { edges { node {
+          ... on AssistantMessage { contentBlocks { ... on ToolUseBlock { agentId } } } } } } } }`,
+      );
+      const agent = sample.messages.edges
+        .flatMap(({ node }: { node: { contentBlocks?: { agentId?: string }[] } }) => node.contentBlocks ?? [])
+        .find(({ agentId }: { agentId?: string }) => agentId)?.agentId;
+      const data = await graphql(
+        `{ session(id: "${SAMPLE}") { messages(first: 100, agentId: "${agent}") { edges { node { id } } } } }`,
+      );
+      const lines: { node: { id: string } }[] = data.session.messages.edges;
+      const line = lines[Math.floor(lines.length / 2)]?.node.id ?? "";
+      const { page } = await open(`/messages/${encodeURIComponent(line.slice("Message:".length))}`);
+      const selected = page.locator(
+        `[data-subagent="${agent}"] .entry[data-selected][data-message="${line}"]`,
+      );
+      await selected.waitFor();
+      assert.equal(await page.locator(".entry[data-selected]").count(), 1);
+      await page.waitForFunction((id) => {
+        const place = document.querySelector(`[data-message="${id}"]`)?.getBoundingClientRect();
+        return place && place.top >= 0 && place.bottom <= innerHeight;
+      }, line);
+      const other = await open(`/sessions/agent-${agent}`);
+      await other.page.waitForURL(`**/sessions/${SAMPLE}?message=*`);
+      await other.page.locator(`[data-subagent="${agent}"] .entry[data-selected]`).waitFor();
+    });
+
+    browserTest("an edit has the numbers of the file's lines, as its result reports them", async (open) => {
+      const session = new GrowingSession(server);
+      const edit = { file_path: "/home/dev/orchard/a.rs", old_string: "two", new_string: "three" };
+      const structuredPatch = [
+        { oldStart: 40, oldLines: 3, newStart: 41, newLines: 3, lines: [" one", "-two", "+three", " four"] },
+        { oldStart: 90, oldLines: 1, newStart: 91, newLines: 1, lines: ["-two", "+three"] },
+      ];
+      await session.push([
+        prompt("Change it"),
+        toolUse("reported", "Edit", edit),
+        toolResult("reported", "updated", { structuredPatch }),
+        says("And without a report"),
+        toolUse("silent", "Edit", edit),
+        toolResult("silent", "updated"),
+      ]);
+      const { page } = await open(`/sessions/${session.id}`);
+      const lines = async (call: string) => {
+        await page.locator(`[data-call=${call}] .entry-line`).click();
+        await page.locator(`[data-call=${call}] .diff`).waitFor();
+        const rows = await page.locator(`[data-call=${call}] .diff tr`).allInnerTexts();
+        return rows.map((row) => row.replace(/\s+/g, " ").trim());
+      };
+      assert.deepEqual(await lines("reported"), [
+        "41 one",
+        "41 − two",
+        "42 + three",
+        "43 four",
+        "47 unchanged lines",
+        "90 − two",
+        "91 + three",
+      ]);
+      assert.deepEqual(await lines("silent"), ["− two", "+ three"]);
+      await page.getByRole("tab", { name: "Files" }).click();
+      await page.locator(".edit .diff-number", { hasText: "91" }).waitFor();
     });
 
     browserTest("the search within a session walks through its hits", async (open) => {
@@ -479,6 +522,54 @@ for (const database of databases) {
       await button.waitFor({ state: "detached" });
     });
 
+    browserTest(
+      "a row that is opened at the end keeps its place, and what arrives then is counted",
+      async (open) => {
+        const session = new GrowingSession(server);
+        await session.push([
+          prompt("Open the last row"),
+          ...Array.from({ length: 60 }, (_, n) => says(`leaf ${n}`)),
+          toolUse("last", "Bash", { command: "make" }),
+          toolResult("last", "line\n".repeat(200)),
+        ]);
+        const tab = await open(`/sessions/${session.id}`);
+        const { page } = tab;
+        const line = page.locator("[data-call=last] .entry-line");
+        await line.waitFor();
+        await tab.subscribed(["sessionMessageAdded"]);
+        const place = async () => (await line.boundingBox())?.y;
+        const before = await place();
+        await line.click();
+        await page.locator("[data-call=last] .output", { hasText: "line" }).waitFor();
+        assert.equal(await place(), before);
+        // The conversation stays loaded while another tab of the page is shown.
+        await session.push([says("one more")]);
+        await page.getByRole("button", { name: "1 new" }).waitFor();
+        assert.equal(await place(), before);
+        await page.getByRole("tab", { name: "Cost" }).click();
+        await page.locator(".turns tbody tr").first().waitFor();
+        await page.route("**/graphql", (route) => route.abort());
+        await page.getByRole("tab", { name: "Conversation" }).click();
+        await page.locator("[data-call=last]").waitFor();
+      },
+    );
+
+    browserTest("a list that fits into the window follows when it grows out of it", async (open) => {
+      const session = new GrowingSession(server);
+      const past = new Date(Date.now() - 86_400_000).toISOString();
+      await session.push([{ ...prompt("A short one of yesterday"), timestamp: past }]);
+      const tab = await open(`/sessions/${session.id}`);
+      const { page } = tab;
+      await page.locator(".messages-row").first().waitFor();
+      await tab.subscribed(["sessionMessageAdded"]);
+      for (let n = 0; n < 60; n++) await session.push([says(`leaf ${n}`)]);
+      await page.getByText("leaf 59", { exact: true }).waitFor();
+      await page.waitForFunction(() => {
+        const list = document.querySelector(".messages-scroll");
+        return list !== null && list.scrollHeight - list.scrollTop - list.clientHeight < 60;
+      });
+    });
+
     browserTest("a late result fills its call in place", async (open) => {
       const session = new GrowingSession(server);
       await session.push([prompt("Run it"), toolUse("late", "Bash", { command: "sleep" })]);
@@ -492,6 +583,52 @@ for (const database of databases) {
       await call.and(tab.page.locator("[data-outcome=passed]")).waitFor();
       await call.locator(".output", { hasText: "it is done" }).waitFor();
       assert.equal(await call.count(), 1);
+    });
+
+    test("an open session catches up after RESYNC, and goes on live", async () => {
+      const session = new GrowingSession(server);
+      await session.push([prompt("Before"), says("first")]);
+      const tab = await Tab.open(context, `${server.url}/health`);
+      const { page } = tab;
+      // The server ends the subscriptions of a client that falls behind. Here a proxy does so, as the server would: it
+      // keeps back a message, and then reports the loss.
+      const subscriptions = new Map<string, string>();
+      let toPage: WebSocketRoute | undefined;
+      let isBehind = false;
+      await page.routeWebSocket(/graphql/, (socket) => {
+        toPage = socket;
+        const upstream = socket.connectToServer();
+        socket.onMessage((text) => {
+          const { type, id, payload } = JSON.parse(String(text));
+          if (type === "subscribe") subscriptions.set(id, payload.query);
+          upstream.send(text);
+        });
+        upstream.onMessage((text) => {
+          const { type, id } = JSON.parse(String(text));
+          const isOne = /sessionMessageAdded|nodeUpdated/.test(subscriptions.get(id) ?? "");
+          if (!(isBehind && type === "next" && isOne)) socket.send(text);
+        });
+      });
+      await page.goto(`${server.url}/sessions/${session.id}`);
+      await page.getByText("first", { exact: true }).waitFor();
+      await tab.subscribed(["sessionMessageAdded", "nodeUpdated"]);
+      isBehind = true;
+      await session.push([says("missed")]);
+      const before = tab.frames.length;
+      const errors = [{ message: "some events were lost", extensions: { code: "RESYNC" } }];
+      for (const [id, query] of [...subscriptions]) {
+        if (!/sessionMessageAdded|nodeUpdated/.test(query)) continue;
+        toPage?.send(JSON.stringify({ type: "error", id, payload: errors }));
+      }
+      await page.getByText("missed", { exact: true }).waitFor();
+      await page.waitForFunction(() => document.querySelector("[data-figure=messages]")?.textContent === "3");
+      isBehind = false;
+      await tab.subscribed(["sessionMessageAdded", "nodeUpdated"], before);
+      await session.push([says("live again")]);
+      await page.getByText("live again", { exact: true }).waitFor();
+      await page.waitForFunction(() => document.querySelector("[data-figure=messages]")?.textContent === "4");
+      assert.deepEqual(tab.errors, []);
+      await page.close();
     });
 
     browserTest("an open session catches up after the server was restarted", async (open) => {
@@ -523,6 +660,7 @@ for (const database of databases) {
         `[run](javascript:window.hacked=1) [data](data:text/html,<script>1</script>) [safe](https://example.com/)`,
         `<iframe src="${elsewhere}"></iframe><style>@import "${elsewhere}/d.css"</style>`,
         `\x1b]8;;${elsewhere}\x07link\x1b]8;;\x07`,
+        "rm \u202etxt.exe\u202c",
       ].join("\n\n");
       const svg = Buffer.from(`<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>`).toString(
         "base64",
@@ -578,6 +716,10 @@ for (const database of databases) {
           .map(({ href, rel }) => [href, rel]),
       }));
       assert.deepEqual([found.hacked, found.elements, found.images], [false, 0, []]);
+      // No text changes the direction of another.
+      const text = await page.evaluate(() => document.body.textContent ?? "");
+      assert.match(text, /rm \[U\+202E\]txt\.exe/);
+      assert.doesNotMatch(text, /[\u202a-\u202e\u2066-\u2069]/);
       for (const [href, rel] of found.links) {
         assert.match(href ?? "", /^https?:/);
         assert.match(rel ?? "", /noopener/);
@@ -589,124 +731,36 @@ for (const database of databases) {
       await page.getByRole("heading", { name: "There is no such session" }).waitFor();
     });
 
-    test("a session of 20,000 messages stays fast and small", { timeout: 300_000 }, async () => {
-      const id = randomUUID();
-      const directory = await mkdtemp(join(tmpdir(), "han-long-"));
-      const lines: Line[] = [];
-      for (let n = 0; lines.length < MANY; n++) {
-        lines.push(prompt(`Prompt ${n}: what is left to do in the orchard?`));
-        lines.push(
-          says(`Answer ${n}.\n\n- **one** thing\n- \`two\` things\n\n\`\`\`rust\nfn main() {}\n\`\`\``),
-        );
-        for (let call = 0; call < 6; call++)
-          lines.push(toolUse(`c${n}-${call}`, "Bash", { command: `make part-${call}` }));
-      }
-      const text = lines.slice(0, MANY).map((line) => JSON.stringify({ ...line, sessionId: id }));
-      await mkdir(join(directory, "-home-dev-orchard"), { recursive: true });
-      await writeFile(join(directory, "-home-dev-orchard", `${id}.jsonl`), `${text.join("\n")}\n`);
-      await server.push(directory);
-      await rm(directory, { recursive: true });
-
-      const tab = await Tab.open(context, `${server.url}/health`);
-      const { page } = tab;
-      const responded = page.waitForResponse(
-        (response) => response.request().postData()?.includes("operationsPageQuery") ?? false,
-        { timeout: 60_000 },
-      );
-      await page.goto(`${server.url}/sessions/${id}`);
-      await (await responded).finished();
-      const received = Date.now();
-      await page.locator(".messages-row").first().waitFor();
-      const first = Date.now() - received;
-
-      await page.locator(".outline li").first().waitFor();
-      const run = randomUUID();
-      await browser.startTracing(page, { categories: ["toplevel", "devtools.timeline", "__metadata"] });
-      const { nodes, frames } = await page.evaluate(async (run) => {
-        const scroller = document.querySelector(".messages-scroll");
-        if (!scroller) throw new Error("there is no list");
-        const frame = () => new Promise<number>(requestAnimationFrame);
-        const frames: number[] = [];
-        let nodes = 0;
-        console.timeStamp(run);
-        let last = await frame();
-        for (let step = 0; step < 600; step++) {
-          scroller.scrollTop += step < 450 ? -240 : 240;
-          const now = await frame();
-          frames.push(now - last);
-          last = now;
-          nodes = Math.max(nodes, document.querySelectorAll("*").length);
-        }
-        frames.sort((a, b) => a - b);
-        const at = (share: number) => Math.round(frames[Math.floor(share * (frames.length - 1))] ?? 0);
-        return { nodes, frames: { median: at(0.5), p95: at(0.95), p99: at(0.99), longest: at(1) } };
-      }, run);
-      const { wall, processor } = tasksOf(await browser.stopTracing(), run);
-      console.log(
-        `${database}: first content ${first} ms after the response; scrolling: ${nodes} nodes, ` +
-          `frames ${JSON.stringify(frames)} ms; longest tasks ${wall} ms, of the processor's time ${processor} ms`,
-      );
-      assert.ok(first < 1_000, `first content after ${first} ms`);
-      assert.ok(nodes < 4_000, `${nodes} nodes`);
-      // Other work of the machine interrupts tasks, so that they last longer; their own time is what counts.
-      assert.ok((processor[0] ?? 0) <= 50, `a task of ${processor[0]} ms while scrolling`);
-
-      // As many again arrive while the end is read.
-      await page.keyboard.press("G");
-      await page.waitForFunction(() => {
-        const list = document.querySelector(".messages-scroll");
-        const isEnd = list && list.scrollHeight - list.scrollTop - list.clientHeight < 48;
-        return isEnd && !document.querySelector(".to-end");
-      });
-      await tab.subscribed(["sessionMessageAdded"]);
-      const session = new GrowingSession(server, {}, { id, lines: MANY });
-      const before = await page.evaluate(() => document.querySelectorAll("*").length);
-      for (let n = 0; n < MANY; n += 500) {
-        await session.push(Array.from({ length: 500 }, (_, at) => says(`live ${n + at}`)));
-      }
-      await page.getByText(`live ${MANY - 1}`, { exact: true }).waitFor({ timeout: 60_000 });
-      const after = await page.evaluate(() => document.querySelectorAll("*").length);
-      console.log(`${database}: ${before} nodes before, ${after} after ${MANY} more messages`);
-      assert.ok(after < 4_000, `${after} nodes`);
-      await page.close();
+    test("the page of 20,000 messages keeps its size, also while as many arrive", {
+      timeout: 300_000,
+    }, async () => {
+      const { nodes, heaps, ...times } = await readLongSession(browser, context, server);
+      console.log(`${database}, ${MANY} messages: ${JSON.stringify({ nodes, heaps, ...times })}`);
+      assert.ok(nodes.scrolling < 4_000 && nodes.after < 4_000, JSON.stringify(nodes));
+      const [first = 0, ...later] = heaps;
+      // The page holds 500 of them. All 20,000 as objects would need several times as much.
+      assert.ok(Math.max(...later) < first + 8 * 1_048_576, `bytes of the heap: ${heaps}`);
     });
 
-    for (const theme of ["light", "dark"] as const) {
-      browserTest(`the ${theme} theme has no accessibility violations`, async (open) => {
-        const real = realTranscripts();
-        const session = real ? "258c7280-ae70-4798-800f-63464d01a85d" : SAMPLE;
-        for (const [name, path, ready] of [
-          ["session", `/sessions/${session}`, ".messages-row"],
-          ["session-files", `/sessions/${session}?tab=files`, ".edit .diff"],
-          ["session-cost", `/sessions/${session}?tab=cost`, ".turns"],
-          ["session-tasks", `/sessions/${SAMPLE}?tab=tasks`, ".task, .empty"],
-          ["session-raw", `/sessions/${session}?tab=raw`, ".raw-row"],
-        ] as const) {
-          const { page } = await open(path);
-          await page.emulateMedia({ colorScheme: theme });
-          await page.locator(ready).first().waitFor();
-          if (name === "session") {
-            await page.locator(".entry-group > .entry-line").nth(1).click();
-            await page.locator(".entry[data-kind=call] .entry-line").first().click();
-            await page.locator(".entry-detail .output, .entry-detail .diff, .fields").first().waitFor();
-          }
-          await page.evaluate(axe);
-          const violations = await page.evaluate(async () => {
-            // @ts-expect-error: axe is a global of the page
-            const { violations } = await window.axe.run({
-              runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
-            });
-            return violations.map(({ id, nodes }: { id: string; nodes: { html: string }[] }) => [
-              id,
-              nodes.slice(0, 3).map(({ html }) => html.slice(0, 200)),
-            ]);
-          });
-          assert.deepEqual(violations, [], name);
-          await page.screenshot({ path: join(artifacts, `${name}-${theme}-wide.png`) });
-          await page.setViewportSize(PHONE);
-          await page.screenshot({ path: join(artifacts, `${name}-${theme}-phone.png`) });
+    browserTest("no view of a session has accessibility violations, in either theme", async (open) => {
+      const real = realTranscripts();
+      const session = real ? "258c7280-ae70-4798-800f-63464d01a85d" : SAMPLE;
+      for (const [name, path, ready] of [
+        ["session", `/sessions/${session}`, ".messages-row"],
+        ["session-files", `/sessions/${session}?tab=files`, ".edit .diff"],
+        ["session-cost", `/sessions/${session}?tab=cost`, ".turns"],
+        ["session-tasks", `/sessions/${SAMPLE}?tab=tasks`, ".task, .empty"],
+        ["session-raw", `/sessions/${session}?tab=raw`, ".raw-row"],
+      ] as const) {
+        const { page } = await open(path);
+        await page.locator(ready).first().waitFor();
+        if (name === "session") {
+          await page.locator(".entry-group > .entry-line").nth(1).click();
+          await page.locator(".entry[data-kind=call] .entry-line").first().click();
+          await page.locator(".entry-detail .output, .entry-detail .diff, .fields").first().waitFor();
         }
-      });
-    }
+        await inspect(page, `${name}-${database}`);
+      }
+    });
   });
 }

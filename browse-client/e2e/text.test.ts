@@ -26,6 +26,8 @@ test("filters of a URL that cannot be used are left out", () => {
     new URLSearchParams("person=&since=2026-02-31x&until=2026-11-26&q=%20a%20&other=1"),
   );
   assert.deepEqual(filters, { until: "2026-11-26", q: "a" });
+  for (const day of ["2026-02-31", "2026-13-01", "0000-01-01", "9999-12-31", "2026-1-1"])
+    assert.deepEqual(readFilters(new URLSearchParams({ since: day })), {}, day);
   assert.deepEqual(serverFilter({}), null);
   const filter = serverFilter({ person: "p", repo: "r", model: "m", since: "2026-11-01", branch: "b" });
   assert.deepEqual(filter, {

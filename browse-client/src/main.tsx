@@ -15,9 +15,10 @@ import { createEnvironment } from "./app/environment.ts";
 import { listenToKeyboard } from "./app/keyboard.ts";
 import { loadOtherPages } from "./app/pages.ts";
 import { askServer } from "./app/server.ts";
-import { applyTheme } from "./app/theme.ts";
+import { applyTheme, followOtherTabs } from "./app/theme.ts";
 
 applyTheme();
+followOtherTabs();
 listenToKeyboard();
 void askServer();
 loadOtherPages();

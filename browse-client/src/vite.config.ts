@@ -19,7 +19,9 @@ export default defineConfig({
     // Inlined files would be `data:` URLs, which the policy forbids.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
-    // Bytes before compression. script/lib/drift limits the compressed size of what every page loads.
+    // Says which scripts each page loads. pack.ts reads it.
+    manifest: true,
+    // Bytes before compression. pack.ts limits the compressed size of what each page loads.
     chunkSizeWarningLimit: 1_000,
     rolldownOptions: {
       checks: { pluginTimings: false },

@@ -32,6 +32,13 @@ find_reader_python() {
 On Debian or Ubuntu, as an administrator:  apt-get install python3-cryptography python3-zstandard"
 }
 
+# find_tools_python: sets `python` to the Python of the tools, which has the packages of script/image-steps.
+find_tools_python() {
+    python=$TOOLS/bin/python
+    "$python" -c 'import docker.utils.build, dockerfile_parse' 2>/dev/null ||
+        die "the Python packages docker and dockerfile-parse are missing: run script/bootstrap"
+}
+
 # Prints the comment at the top of the calling script and exits if its first argument asks for help.
 help_if_asked() {
     case ${1:-} in

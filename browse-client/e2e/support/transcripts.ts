@@ -59,6 +59,17 @@ export function prompt(content: string, uuid?: string): Line {
   return { ...common(uuid), type: "user", message: { role: "user", content } };
 }
 
+/** An answer with any content blocks. */
+export function answer(content: object[]): Line {
+  const id = randomUUID();
+  const usage = { input_tokens: 10, cache_read_input_tokens: 1_000, output_tokens: 20 };
+  const message = { id: `msg_${id}`, role: "assistant", model: "claude-opus-4-6", content, usage };
+  return { ...common(), type: "assistant", requestId: `req_${id}`, message };
+}
+
+/** An answer that only says something. */
+export const says = (text: string): Line => answer([{ type: "text", text }]);
+
 /** A tool use that no result answers yet. */
 export function toolUse(id: string, name: string, input: object): Line {
   const usage = { input_tokens: 10, output_tokens: 20 };
@@ -67,10 +78,12 @@ export function toolUse(id: string, name: string, input: object): Line {
   return { ...common(), type: "assistant", requestId: `req_${id}`, message };
 }
 
-export function toolResult(id: string, content: string): Line {
+/** `structured` is what Claude Code writes beside the text of a result. */
+export function toolResult(id: string, content: string, structured?: object): Line {
   return {
     ...common(),
     type: "user",
+    ...(structured && { toolUseResult: structured }),
     message: { role: "user", content: [{ type: "tool_result", tool_use_id: id, content }] },
   };
 }

@@ -149,6 +149,8 @@ function subscribeWith(socket: Client): SubscribeFunction {
 }
 
 export function createEnvironment(): Environment {
+  // The socket may have survived the break, but requests did not.
+  window.addEventListener("online", () => connectionEvents.missed());
   return new Environment({
     network: Network.create(fetchOperation, subscribeWith(openSocket())),
     store: new Store(new RecordSource(), { gcReleaseBufferSize: 20 }),

@@ -2,6 +2,8 @@
 
 import { useSyncExternalStore } from "react";
 
+import { setServerTime } from "../ui/format.ts";
+
 export type Mode = "team" | "local";
 
 let mode: Mode | null = null;
@@ -11,6 +13,8 @@ const listeners = new Set<() => void>();
 export async function askServer(): Promise<void> {
   try {
     const response = await fetch("/health");
+    // The clock of this machine may be wrong, and people see how long ago something was.
+    setServerTime(new Date(response.headers.get("date") ?? Number.NaN));
     const body = await response.json();
     if (body.mode === "team" || body.mode === "local") mode = body.mode;
     for (const listener of listeners) listener();

@@ -36,6 +36,16 @@ export function setTheme(next: Theme): void {
   for (const listener of listeners) listener();
 }
 
+/** Follows a choice that is made in another tab. */
+export function followOtherTabs(): void {
+  window.addEventListener("storage", ({ key }) => {
+    if (key !== KEY && key !== null) return;
+    theme = stored();
+    applyTheme();
+    for (const listener of listeners) listener();
+  });
+}
+
 export function useTheme(): Theme {
   return useSyncExternalStore(
     (listener) => {

@@ -7,6 +7,7 @@ import { Link } from "react-router";
 import { useFetchKey } from "../app/ErrorBoundary.tsx";
 import { useShortcuts } from "../app/keyboard.ts";
 import { Button } from "../ui/Button.tsx";
+import { visible } from "../ui/bidi.ts";
 import { Empty } from "../ui/Empty.tsx";
 import { ago, fullTime, number, useNow } from "../ui/format.ts";
 import { Loading, Skeleton } from "../ui/Skeleton.tsx";
@@ -189,12 +190,12 @@ function SessionHits({ session, hits, text }: { session: Session; hits: readonly
     <section className="session-hits" aria-label={title}>
       <header>
         <h2 className="truncate">
-          <Link to={`/sessions/${encodeURIComponent(session.sessionId)}`}>{title}</Link>
+          <Link to={`/sessions/${encodeURIComponent(session.sessionId)}`}>{visible(title)}</Link>
         </h2>
         <p className="line-2 truncate">
           <span>{session.owner?.name ?? <Unknown reason="the person has left the server" />}</span>
           {session.projectName && <span>{session.projectName}</span>}
-          {session.gitBranch && <code>{session.gitBranch}</code>}
+          {session.gitBranch && <code>{visible(session.gitBranch)}</code>}
         </p>
       </header>
       <ul>
@@ -230,7 +231,7 @@ function HitLink({ hit, session, text }: { hit: Hit; session: Session; text: str
       </span>
       <span className="hit-text">
         {highlight(hit.matchContext, text).map(({ text, isMatch }, part) =>
-          isMatch ? <mark key={part}>{text}</mark> : text,
+          isMatch ? <mark key={part}>{text}</mark> : visible(text),
         )}
       </span>
       <time dateTime={timestamp} title={fullTime(timestamp)}>

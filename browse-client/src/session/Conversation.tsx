@@ -20,21 +20,19 @@ import { Button } from "../ui/Button.tsx";
 import { ErrorState } from "../ui/ErrorState.tsx";
 import { number } from "../ui/format.ts";
 import { Loading, Skeleton } from "../ui/Skeleton.tsx";
-import { ConversationStore, type Target } from "./ConversationStore.ts";
+import type { ConversationStore, Target } from "./ConversationStore.ts";
 import { ConversationContext, type ConversationContextValue } from "./context.ts";
 import { Details, DetailsContext } from "./details.ts";
 import { Find } from "./Find.tsx";
-import { type Group, groupKey, partsCache, type Row, rowsOf } from "./items.ts";
+import { type Group, groupKey, type Part, partsCache, partsOf, type Row, rowsOf } from "./items.ts";
 import { Outline } from "./Outline.tsx";
 import type { OutlineStore } from "./OutlineStore.ts";
 import { entryAt, type OutlineEntry } from "./outline.ts";
+import { isAtEnd, UNPINNED, usePinnedEnd } from "./pinnedEnd.ts";
 import { RowView } from "./Rows.tsx";
 
 /** How near the edge of what is loaded the user must be for more to be loaded. */
 const NEAR_ROWS = 25;
-
-/** How near the end counts as the end. */
-const END_PX = 48;
 
 /** How long the target of a jump keeps its place while messages are loaded around it. */
 const FOLLOW_MS = 1_500;
@@ -61,6 +59,7 @@ function estimate(row: Row | undefined): number {
 
 export type ConversationProps = {
   session: string;
+  store: ConversationStore;
   /** The directory that it worked in; empty if it is not known. */
   folder: string;
   /** The message of the URL. */
@@ -78,9 +77,8 @@ export type ConversationProps = {
 };
 
 export function Conversation(props: ConversationProps) {
-  const { session, message, start, outline, position } = props;
+  const { store, message, start, position } = props;
   const environment = useRelayEnvironment();
-  const [store] = useState(() => new ConversationStore(environment, session, () => outline.changed()));
   const [details] = useState(() => new Details(environment));
   const snapshot = useSyncExternalStore(store.subscribe, store.getSnapshot);
   const first = useEffectEvent(() => {
@@ -89,10 +87,16 @@ export function Conversation(props: ConversationProps) {
     else void store.show(message ? { message } : start);
   });
   useEffect(() => {
-    const stop = store.listen();
+    store.listen();
     first();
-    return stop;
+    // What arrives while another tab is shown is new.
+    return () => store.setAtEnd(false);
   }, [store]);
+
+  // The list catches up itself once it is there.
+  useCatchUp(() => {
+    if (snapshot.phase === "loading") void store.refresh(null);
+  });
 
   if (snapshot.phase === "loading") {
     if (snapshot.error)
@@ -106,7 +110,7 @@ export function Conversation(props: ConversationProps) {
   }
   return (
     <DetailsContext value={details}>
-      <List {...props} store={store} />
+      <List {...props} />
     </DetailsContext>
   );
 }
@@ -122,14 +126,19 @@ function List({
   isOutlineOpen,
   closeOutline,
   store,
-}: ConversationProps & { store: ConversationStore }) {
+}: ConversationProps) {
   const { loaded, error, unseen, target } = useSyncExternalStore(store.subscribe, store.getSnapshot);
   const { entries: turns, isComplete } = useSyncExternalStore(outline.subscribe, outline.getSnapshot);
   const scroller = useRef<HTMLDivElement>(null);
   const [open, setOpen] = useState<ReadonlySet<string>>(() => new Set());
-  const [selected, setSelected] = useState<string | null>(null);
+  // The return from another tab selects what the URL names, and scrolls to where the user was.
+  const [selected, setSelected] = useState<string | null>(() => {
+    const named = loaded.entries.find(({ id }) => id === message);
+    return (named && partsOf(named.message)[0]?.key) ?? null;
+  });
+  const [wanted, setWanted] = useState<ConversationContextValue["wanted"]>(null);
   const [current, setCurrent] = useState(-1);
-  const [isAtEnd, setAtEnd] = useState(false);
+  const [isEndShown, setEndShown] = useState(false);
   const [parts] = useState(() => partsCache());
 
   const rows = useMemo(
@@ -149,11 +158,11 @@ function List({
     overscan: 5,
     // What is read stays where it is when messages are added before it.
     anchorTo: "end",
-    followOnAppend: !loaded.hasNewer,
-    scrollEndThreshold: END_PX,
+    ...UNPINNED,
     paddingStart: 8,
     paddingEnd: 24,
   });
+  const end = usePinnedEnd(scroller, list.getTotalSize(), !loaded.hasNewer, () => look());
   const items = list.getVirtualItems();
   const firstShown = items[0]?.index ?? 0;
   const lastShown = items.at(-1)?.index ?? 0;
@@ -168,41 +177,48 @@ function List({
     return row?.type === "group" ? (row.parts[0]?.message.id ?? null) : (row?.part.message.id ?? null);
   }, []);
 
-  /** The row of a message, opening the group that it is in. */
-  const place = useEffectEvent((id: string): number => {
-    const at = rows.findIndex((row) => row.type === "part" && row.part.message.id === id);
+  /** The row of a message, or of one of its parts; the group that it is in, if that is closed. */
+  const place = useEffectEvent((id: string, part: string | undefined): number => {
+    const isIt = (one: Part) => (part === undefined ? one.message.id === id : one.key === part);
+    const at = rows.findIndex((row) => row.type === "part" && isIt(row.part));
     if (at >= 0) return at;
-    return rows.findIndex((row) => row.type === "group" && row.parts.some((part) => part.message.id === id));
+    return rows.findIndex((row) => row.type === "group" && row.parts.some(isIt));
   });
 
   // Scrolls to where the store says.
   const scrollTo = useEffectEvent(({ at }: Target) => {
     if (at === "end") {
       list.scrollToEnd();
+      end.pin();
       return;
     }
     if (at === "start") {
       list.scrollToOffset(0);
       return;
     }
-    const index = place(at.message);
+    const index = place(at.message, at.nested?.part);
     const row = rows[index];
     if (!row) return;
     if (at.isReturn) {
       list.scrollToIndex(index, { align: "start" });
       return;
     }
-    if (row.type === "group" && !row.isOpen) {
-      const inside = row.parts.find((part) => part.message.id === at.message);
-      followed.current = null;
+    const { nested } = at;
+    if (nested) {
+      setOpen((before) => (before.has(nested.part) ? before : new Set([...before, nested.part])));
+    }
+    setWanted(nested?.agentId ? { agentId: nested.agentId, message: nested.wanted } : null);
+    if (row.type === "group") {
+      const inside = row.parts.find((part) =>
+        nested ? part.key === nested.part : part.message.id === at.message,
+      );
+      // The rows change with that, and the target is followed to its own row.
       setOpen((before) => new Set([...before, row.key, ...(inside?.kind === "call" ? [inside.key] : [])]));
-      setSelected(inside?.key ?? row.key);
-      // The row appears with the next drawing, right after its group.
-      const offset = row.parts.findIndex((part) => part.message.id === at.message);
-      requestAnimationFrame(() => list.scrollToIndex(index + 1 + offset, { align: "center" }));
       return;
     }
-    setSelected(row.key);
+    setSelected(nested?.part ?? row.key);
+    // A thread scrolls to its line itself.
+    if (nested?.agentId) followed.current = null;
     list.scrollToIndex(index, {
       align: row.type === "part" && row.part.kind === "prompt" ? "start" : "center",
     });
@@ -212,6 +228,10 @@ function List({
   const release = useCallback(() => {
     followed.current = null;
   }, []);
+  const act = useCallback(() => {
+    release();
+    end.onAction();
+  }, [release, end.onAction]);
   useLayoutEffect(() => {
     // The list itself follows its end.
     followed.current = target?.at === "end" ? null : target;
@@ -241,9 +261,8 @@ function List({
     position.current = id;
     const index = id === null ? null : (indexes.get(id) ?? null);
     if (index !== null) setCurrent(entryAt(turns, index));
-    const rest = element.scrollHeight - element.scrollTop - element.clientHeight;
-    const atEnd = rest <= END_PX && !loaded.hasNewer;
-    setAtEnd(atEnd);
+    const atEnd = isAtEnd(element) && !loaded.hasNewer;
+    setEndShown(atEnd);
     store.setAtEnd(atEnd);
   });
   // Each of these may change what is in sight.
@@ -258,6 +277,7 @@ function List({
   const select = useCallback(
     (key: string, id: string | null) => {
       setSelected(key);
+      setWanted(null);
       shown.current = id;
       onSelect(id);
     },
@@ -285,12 +305,12 @@ function List({
   }, []);
   const isOpen = useCallback((key: string) => open.has(key), [open]);
   const context = useMemo<ConversationContextValue>(
-    () => ({ session, folder, isOpen, toggle, toggleGroup, selected, select, revision }),
-    [session, folder, isOpen, toggle, toggleGroup, selected, select, revision],
+    () => ({ session, folder, isOpen, toggle, toggleGroup, selected, select, wanted, revision }),
+    [session, folder, isOpen, toggle, toggleGroup, selected, select, wanted, revision],
   );
 
   const move = (by: number) => {
-    release();
+    act();
     const at = rows.findIndex(({ key }) => key === selected);
     const top = list.getVirtualItemForOffset((scroller.current?.scrollTop ?? 0) + 8)?.index ?? 0;
     const next = at < 0 ? top : Math.max(0, Math.min(rows.length - 1, at + by));
@@ -319,6 +339,7 @@ function List({
     closeOutline();
   };
   const openSelected = () => {
+    act();
     const row = rows.find(({ key }) => key === selected);
     if (!row) return false;
     if (row.type === "group") toggleGroup(row);
@@ -354,6 +375,7 @@ function List({
         }
         if (selected === null) return false;
         setSelected(null);
+        setWanted(null);
         shown.current = null;
         onSelect(null);
         return true;
@@ -381,10 +403,13 @@ function List({
         <div
           className="messages-scroll"
           ref={scroller}
-          onScroll={look}
+          onScroll={() => {
+            end.onScroll();
+            look();
+          }}
           onWheel={release}
-          onPointerDown={release}
-          onKeyDown={release}
+          onPointerDown={act}
+          onKeyDown={act}
           // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard must be able to scroll the list
           tabIndex={0}
           aria-label="Messages"
@@ -410,7 +435,7 @@ function List({
             </div>
           </ConversationContext>
         </div>
-        {(unseen > 0 || (!isAtEnd && loaded.hasNewer)) && (
+        {(unseen > 0 || (!isEndShown && loaded.hasNewer)) && (
           <div className="to-end">
             <Button small look={unseen > 0 ? "primary" : "plain"} onPress={() => void store.show("end")}>
               {unseen > 0 ? `${number(unseen)} new` : "To the end"}

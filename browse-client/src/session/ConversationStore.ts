@@ -3,7 +3,14 @@
 
 import { type GraphQLResponse, getRequest, type IEnvironment } from "relay-runtime";
 import type { operationsMessagesSubscription$rawResponse } from "./__generated__/operationsMessagesSubscription.graphql.ts";
-import { askPage, type Message, messagesSubscription, type Place, shownBy } from "./operations.ts";
+import {
+  askPage,
+  type Message,
+  messagesSubscription,
+  type Nesting,
+  type Place,
+  shownBy,
+} from "./operations.ts";
 import {
   addNewer,
   addOlder,
@@ -21,8 +28,13 @@ const PAGE = 60;
 /** Arrived messages are shown together, this often. */
 const FLUSH_MS = 100;
 
-/** Where the list must be scrolled to, once. A return to where the user was selects nothing. */
-export type Target = { at: "start" | "end" | { message: string; isReturn?: boolean } };
+/**
+ * Where the list must be scrolled to, once. A return to where the user was selects nothing. `nested` is the message that
+ * is wanted, if `message` has a call that shows it.
+ */
+export type Target = {
+  at: "start" | "end" | { message: string; isReturn?: boolean; nested?: Nesting & { wanted: string } };
+};
 
 export type Snapshot = {
   loaded: Loaded<Message>;
@@ -43,10 +55,13 @@ export class ConversationStore {
   #place = 0;
   #older: Promise<void> | null = null;
   #newer: Promise<void> | null = null;
+  /** The place that was asked for last. */
+  #wanted: Target["at"] = "end";
   #arrived: Entry<Message>[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isAtEnd = false;
   #onTurn: () => void;
+  #subscription: { unsubscribe: () => void } | null = null;
 
   /** `onTurn` runs when a message arrived that may be in the outline. */
   constructor(environment: IEnvironment, session: string, onTurn: () => void) {
@@ -67,10 +82,11 @@ export class ConversationStore {
     for (const listener of this.#listeners) listener();
   }
 
-  /** Receives messages until the returned function is called. */
-  listen(): () => void {
+  /** Receives messages from now on, until `stop`. */
+  listen(): void {
+    if (this.#subscription) return;
     const { params } = getRequest(messagesSubscription);
-    const subscription = this.#environment
+    this.#subscription = this.#environment
       .getNetwork()
       .execute(params, { id: this.#session }, {})
       .subscribe({
@@ -86,11 +102,13 @@ export class ConversationStore {
         // The connection state says what became of the socket; the catch-up fetches what was missed.
         error: () => {},
       });
-    return () => {
-      subscription.unsubscribe();
-      clearTimeout(this.#timer);
-      this.#timer = undefined;
-    };
+  }
+
+  stop(): void {
+    this.#subscription?.unsubscribe();
+    this.#subscription = null;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   #flush(): void {
@@ -103,12 +121,12 @@ export class ConversationStore {
     const arrived = this.#arrived;
     this.#arrived = [];
     const { loaded, added } = receive(this.#snapshot.loaded, arrived);
-    const unseen = this.#isAtEnd ? 0 : this.#snapshot.unseen + added;
-    this.#set({ loaded, unseen });
+    if (this.#isAtEnd && added > 0) this.#set({ loaded, unseen: 0, target: { at: "end" } });
+    else this.#set({ loaded, unseen: this.#snapshot.unseen + added });
     if (arrived.some(({ message }) => TURNS.has(message.__typename))) this.#onTurn();
   }
 
-  /** Says whether the user sees the end of the list: only then new messages are seen. */
+  /** Says whether the user sees the end of the list: only then new messages are seen, and the list follows them. */
   setAtEnd(isAtEnd: boolean): void {
     this.#isAtEnd = isAtEnd;
     if (isAtEnd && this.#snapshot.unseen > 0) this.#set({ unseen: 0 });
@@ -141,6 +159,7 @@ export class ConversationStore {
       }
     }
     this.#place += 1;
+    this.#wanted = target;
     this.#older = this.#newer = null;
     const place: Place =
       target === "end"
@@ -173,7 +192,8 @@ export class ConversationStore {
     if (typeof target !== "object" || current?.at !== target) return;
     if (loaded.entries.some(({ id }) => id === target.message)) return;
     const shown = await shownBy(this.#environment, target.message, loaded.entries).catch(() => null);
-    if (shown && this.#snapshot.target?.at === target) this.#set({ target: { at: { message: shown } } });
+    if (!shown || this.#snapshot.target?.at !== target) return;
+    this.#set({ target: { at: { message: shown.message, nested: { ...shown, wanted: target.message } } } });
   }
 
   loadOlder(): void {
@@ -203,6 +223,7 @@ export class ConversationStore {
   /** Fetches what is loaded again, after events were missed. `around` is the message that must stay in its place. */
   async refresh(around: string | null): Promise<void> {
     const { loaded, phase } = this.#snapshot;
+    if (phase === "loading") return this.show(this.#wanted);
     if (phase !== "ready") return;
     this.#place += 1;
     this.#older = this.#newer = null;

@@ -1,6 +1,6 @@
 // What each turn cost, and how large the context was.
 
-import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
+import { useMemo, useState, useSyncExternalStore } from "react";
 import { graphql, useRelayEnvironment } from "react-relay";
 import { Link } from "react-router";
 
@@ -13,6 +13,7 @@ import { Loading, Skeleton } from "../ui/Skeleton.tsx";
 import type { CostTabQuery$rawResponse } from "./__generated__/CostTabQuery.graphql.ts";
 import { TurnCost } from "./Outline.tsx";
 import type { OutlineStore } from "./OutlineStore.ts";
+import { useOneAtATime } from "./oneAtATime.ts";
 import { ask } from "./operations.ts";
 import { type OutlineEntry, titleOf, turnsOf } from "./outline.ts";
 
@@ -44,19 +45,17 @@ export default function CostTab({
   const environment = useRelayEnvironment();
   const { entries, isComplete, error } = useSyncExternalStore(outline.subscribe, outline.getSnapshot);
   const [sizes, setSizes] = useState<readonly Size[] | null>(null);
-  // `revision` is a reason to load again.
-  useEffect(() => {
-    let isCurrent = true;
-    ask<CostTabQuery$rawResponse>(environment, query, { id: session }).then(
-      ({ session: found }) => isCurrent && setSizes(found?.contextSizes ?? []),
+  useOneAtATime(async () => {
+    try {
+      const { session: found } = await ask<CostTabQuery$rawResponse>(environment, query, { id: session });
+      setSizes(found?.contextSizes ?? []);
+    } catch {
       // The table has its own data; the chart stays as it was.
-      () => isCurrent && setSizes((before) => before ?? []),
-    );
-    return () => {
-      isCurrent = false;
-    };
-  }, [environment, session, revision]);
+      setSizes((before) => before ?? []);
+    }
+  }, [revision]);
   const turns = useMemo(() => turnsOf(entries).filter(({ entry }) => entry.kind !== "COMPACTION"), [entries]);
+  const largest = useMemo(() => turns.reduce((most, { tokens }) => Math.max(most, tokens), 1), [turns]);
   const [shown, setShown] = useState(SHOWN);
 
   if (error && entries.length === 0)
@@ -129,11 +128,7 @@ export default function CostTab({
             </thead>
             <tbody>
               {turns.slice(0, shown).map((turn) => (
-                <TurnRow
-                  key={turn.entry.messageId}
-                  turn={turn}
-                  largest={Math.max(...turns.map(({ tokens }) => tokens), 1)}
-                />
+                <TurnRow key={turn.entry.messageId} turn={turn} largest={largest} />
               ))}
             </tbody>
           </table>
@@ -150,10 +145,10 @@ export default function CostTab({
 function TurnRow({ turn, largest }: { turn: ReturnType<typeof turnsOf>[number]; largest: number }) {
   const { entry } = turn;
   const parts: [string, number][] = [
-    ["cache-read", entry.cacheReadTokens],
-    ["cache-written", entry.cacheCreationTokens],
-    ["input", entry.inputTokens],
-    ["output", entry.outputTokens],
+    ["cache-read", turn.cacheReadTokens],
+    ["cache-written", turn.cacheCreationTokens],
+    ["input", turn.inputTokens],
+    ["output", turn.outputTokens],
   ];
   return (
     <tr>
@@ -167,10 +162,10 @@ function TurnRow({ turn, largest }: { turn: ReturnType<typeof turnsOf>[number]; 
           {titleOf(entry)}
         </Link>
       </td>
-      <Tokens value={entry.inputTokens} />
-      <Tokens value={entry.outputTokens} />
-      <Tokens value={entry.cacheReadTokens} />
-      <Tokens value={entry.cacheCreationTokens} />
+      <Tokens value={turn.inputTokens} />
+      <Tokens value={turn.outputTokens} />
+      <Tokens value={turn.cacheReadTokens} />
+      <Tokens value={turn.cacheCreationTokens} />
       <td>
         <span className="turn-bar" aria-hidden="true">
           {parts.map(([name, tokens]) => (
@@ -193,50 +188,59 @@ function Tokens({ value }: { value: number }) {
   );
 }
 
-const WIDTH = 960;
-const HEIGHT = 180;
-const LEFT = 48;
-const BOTTOM = 20;
-const TOP = 8;
+/** The units of the drawing, which is stretched to the size of the page. */
+const WIDTH = 1_000;
+const HEIGHT = 100;
 
 /** The context over time. Answers have equal distances: the hours without work are not drawn. */
 function ContextChart({ sizes, cuts }: { sizes: readonly Size[]; cuts: readonly OutlineEntry[] }) {
   const largest = Math.max(...sizes.map(({ tokens }) => tokens), 1);
-  const step = (WIDTH - LEFT) / Math.max(1, sizes.length - 1);
-  const x = (at: number) => LEFT + at * step;
-  const y = (tokens: number) => HEIGHT - BOTTOM - (tokens / largest) * (HEIGHT - BOTTOM - TOP);
+  const step = WIDTH / Math.max(1, sizes.length - 1);
+  const y = (tokens: number) => HEIGHT - (tokens / largest) * HEIGHT;
   const line = sizes.map(
-    ({ tokens }, at) => `${at === 0 ? "M" : "L"}${x(at).toFixed(1)},${y(tokens).toFixed(1)}`,
+    ({ tokens }, at) => `${at === 0 ? "M" : "L"}${(at * step).toFixed(1)},${y(tokens).toFixed(1)}`,
   );
-  const area = `${line.join("")}L${x(sizes.length - 1).toFixed(1)},${y(0)}L${LEFT},${y(0)}Z`;
+  const area = `${line.join("")}L${WIDTH},${HEIGHT}L0,${HEIGHT}Z`;
   const cutsAt = cuts.map(({ messageId, timestamp }) => {
     const next = sizes.findIndex(({ at }) => at >= timestamp);
-    return { messageId, at: (next < 0 ? sizes.length : next) - 0.5 };
+    return { messageId, x: ((next < 0 ? sizes.length : next) - 0.5) * step };
   });
-  const first = sizes[0]?.at ?? "";
-  const last = sizes.at(-1)?.at ?? "";
   const text = `The context over time: at most ${number(largest)} tokens, ${cuts.length} compactions`;
   return (
-    <svg className="context-chart" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={text}>
-      {[0, 0.5, 1].map((share) => (
-        <g key={share}>
-          <line className="chart-grid" x1={LEFT} x2={WIDTH} y1={y(share * largest)} y2={y(share * largest)} />
-          <text className="chart-text" x={LEFT - 6} y={y(share * largest) + 4} textAnchor="end">
-            {compact(share * largest)}
-          </text>
-        </g>
+    <div className="context-chart" role="img" aria-label={text}>
+      {[1, 0.5, 0].map((share) => (
+        <span key={share} className="chart-text chart-tokens" style={{ top: `${100 - 100 * share}%` }}>
+          {compact(share * largest)}
+        </span>
       ))}
-      <path className="chart-area" d={area} />
-      <path className="chart-line" d={line.join("")} />
-      {cutsAt.map(({ messageId, at }) => (
-        <line key={messageId} className="chart-cut" x1={x(at)} x2={x(at)} y1={TOP} y2={HEIGHT - BOTTOM} />
+      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true">
+        {[0, 0.5, 1].map((share) => (
+          <line
+            key={share}
+            className="chart-grid"
+            x1={0}
+            x2={WIDTH}
+            y1={share * HEIGHT}
+            y2={share * HEIGHT}
+          />
+        ))}
+        <path className="chart-area" d={area} />
+        <path className="chart-line" d={line.join("")} />
+        {cutsAt.map(({ messageId, x }) => (
+          <line key={messageId} className="chart-cut" x1={x} x2={x} y1={0} y2={HEIGHT} />
+        ))}
+      </svg>
+      {[sizes[0], sizes.at(-1)].map((size, at) => (
+        <time
+          // The first and the last.
+          key={at}
+          className="chart-text chart-time"
+          dateTime={size?.at}
+          title={size && fullTime(size.at)}
+        >
+          {size && time(size.at)}
+        </time>
       ))}
-      <text className="chart-text" x={LEFT} y={HEIGHT - 4}>
-        {time(first)}
-      </text>
-      <text className="chart-text" x={WIDTH} y={HEIGHT - 4} textAnchor="end">
-        {time(last)}
-      </text>
-    </svg>
+    </div>
   );
 }

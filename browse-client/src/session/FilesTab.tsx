@@ -1,12 +1,13 @@
 // The files that the session changed: a tree with the lines of each, and every edit of a file in its order.
 
-import { useEffect, useMemo, useState } from "react";
+import { useMemo, useState } from "react";
 import { graphql, useRelayEnvironment } from "react-relay";
 import { Link, useSearchParams } from "react-router";
 
 import { messagePath } from "../messages/messageId.ts";
 import { Badge } from "../ui/Badge.tsx";
 import { Button } from "../ui/Button.tsx";
+import { visible } from "../ui/bidi.ts";
 import { Empty } from "../ui/Empty.tsx";
 import { ErrorState } from "../ui/ErrorState.tsx";
 import { fullTime, number, time } from "../ui/format.ts";
@@ -15,9 +16,10 @@ import type { FilesTabQuery$rawResponse } from "./__generated__/FilesTabQuery.gr
 import { useDetail } from "./details.ts";
 import { editsOf } from "./diff.ts";
 import { type Change, type File, type Folder, filesOf, messageOf, treeOf } from "./files.ts";
+import { useOneAtATime } from "./oneAtATime.ts";
 import { ask } from "./operations.ts";
 import { Failed } from "./Rows.tsx";
-import { DiffView } from "./Text.tsx";
+import { Difference } from "./Text.tsx";
 
 const query = graphql`
   query FilesTabQuery($id: String!, $after: String) @raw_response_type {
@@ -77,21 +79,14 @@ export default function FilesTab({ session, revision }: { session: string; revis
   const [found, setFound] = useState<{ changes: readonly Change[]; total: number } | null>(null);
   const [error, setError] = useState<unknown>(null);
   const [attempt, setAttempt] = useState(0);
-  // `revision` and `attempt` are reasons to load again.
-  useEffect(() => {
-    let isCurrent = true;
-    load(environment, session).then(
-      (result) => {
-        if (!isCurrent) return;
-        setFound(result);
-        setError(null);
-      },
-      (failure: unknown) => isCurrent && setError(failure),
-    );
-    return () => {
-      isCurrent = false;
-    };
-  }, [environment, session, revision, attempt]);
+  useOneAtATime(async () => {
+    try {
+      setFound(await load(environment, session));
+      setError(null);
+    } catch (failure) {
+      setError(failure);
+    }
+  }, [revision, attempt]);
   const tree = useMemo(() => treeOf(found?.changes ?? []), [found]);
   const files = useMemo(() => filesOf(tree), [tree]);
 
@@ -180,7 +175,7 @@ function FolderView({
             title={file.path}
             onClick={() => onOpen(file.path)}
           >
-            <span className="truncate">{file.name}</span>
+            <span className="truncate">{visible(file.name)}</span>
             <Lines of={file} />
           </button>
         </li>
@@ -191,7 +186,7 @@ function FolderView({
   return (
     <details open>
       <summary title={folder.path}>
-        <span className="truncate">{folder.name}</span>
+        <span className="truncate">{visible(folder.name)}</span>
       </summary>
       {content}
     </details>
@@ -204,7 +199,7 @@ function FileView({ file }: { file: File }) {
     <section className="file" aria-label={file.path}>
       <header className="file-head">
         <code className="truncate" title={file.path}>
-          {file.path}
+          {visible(file.path)}
         </code>
         <Lines of={file} />
       </header>
@@ -226,11 +221,13 @@ function EditView({ change }: { change: Change }) {
   const place = messageOf(change.id);
   const { value, error, isLoading, retry } = useDetail(place?.message ?? "", change.id, place !== null);
   // The number of a change counts the tool uses of its line that edit a file.
-  const inputs = (value?.contentBlocks ?? []).flatMap(({ input }) => (input === undefined ? [] : [input]));
-  const described = inputs
-    .map((input) => editsOf(change.toolName, input))
-    .filter((edits) => edits.length > 0);
-  const edits = described[place?.at ?? 0] ?? described[0] ?? [];
+  const { edits, parts } = useMemo(() => {
+    const described = (value?.contentBlocks ?? []).flatMap(({ input, hunks: parts }) => {
+      const edits = input === undefined ? [] : editsOf(change.toolName, input);
+      return edits.length > 0 ? [{ edits, parts }] : [];
+    });
+    return described[place?.at ?? 0] ?? described[0] ?? { edits: [], parts: null };
+  }, [value, change.toolName, place?.at]);
   const height = `${Math.min(240, 24 + 20 * (change.linesAdded + change.linesRemoved))}px`;
   return (
     <article className="edit">
@@ -251,10 +248,7 @@ function EditView({ change }: { change: Change }) {
       </header>
       {error ? <Failed what="The edit" error={error} retry={retry} /> : null}
       {isLoading && !error && <Skeleton height={height} />}
-      {edits.map((edit, at) => (
-        // The edits of a call never change their places.
-        <DiffView key={at} edit={edit} />
-      ))}
+      <Difference edits={edits} parts={parts} />
       {value && edits.length === 0 && !EDITS.has(change.toolName) && (
         <p className="empty-result">The line does not contain the text of this change.</p>
       )}

@@ -16,7 +16,6 @@ type Hit = { messageId: string; context: string };
 export function Find({ session, onShow }: { session: string; onShow: (message: string) => void }) {
   const [params, setParams] = useSearchParams();
   const words = params.get("find") ?? "";
-  const hit = Number(params.get("hit") ?? 0);
   const environment = useRelayEnvironment();
   const [typed, setTyped] = useState(words);
   const [found, setFound] = useState<{ words: string; hits: readonly Hit[]; error: string | null } | null>(
@@ -66,7 +65,10 @@ export function Find({ session, onShow }: { session: string; onShow: (message: s
   }, [environment, session, words]);
 
   const hits = found?.words === words ? found.hits : [];
-  const shown = hits[Math.min(hit, hits.length - 1)];
+  // The number may be mistyped, or of a search that had more hits.
+  const wanted = Number(params.get("hit") ?? 0);
+  const hit = Number.isInteger(wanted) && wanted >= 0 ? Math.max(0, Math.min(wanted, hits.length - 1)) : 0;
+  const shown = hits[hit];
   const show = useEffectEvent((message: string) => onShow(message));
   useEffect(() => {
     if (shown) show(shown.messageId);

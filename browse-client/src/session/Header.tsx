@@ -5,11 +5,12 @@ import { graphql, useFragment } from "react-relay";
 
 import { Badge, type Tone } from "../ui/Badge.tsx";
 import { Button } from "../ui/Button.tsx";
+import { visible } from "../ui/bidi.ts";
 import { ago, compact, duration, exactMoney, fullTime, money, number, useNow } from "../ui/format.ts";
 import { BranchIcon, SessionsIcon } from "../ui/icons.tsx";
+import { safeUrl } from "../ui/links.ts";
 import { Unknown } from "../ui/Unknown.tsx";
 import type { Header_session$data, Header_session$key } from "./__generated__/Header_session.graphql.ts";
-import { safeUrl } from "./links.ts";
 
 const STATES: Record<string, { tone: Tone; title: string }> = {
   active: { tone: "green", title: "A line arrived within the last ten minutes" },
@@ -82,7 +83,7 @@ export function Header({
           </span>
         )}
         <h1 className="truncate" title={data.summary ?? data.name}>
-          {data.name}
+          {visible(data.name)}
         </h1>
         <Badge tone={state?.tone ?? "neutral"} {...(state && { title: state.title })}>
           {data.status}
@@ -95,12 +96,16 @@ export function Header({
       </div>
       <div className="session-meta">
         <span className="session-facts">
-          <span>{person ?? <Unknown reason="the person who pushed it has left" />}</span>
-          {data.projectName && <span title={data.projectPath}>{data.projectName}</span>}
+          <span className="truncate">{person ?? <Unknown reason="the person who pushed it has left" />}</span>
+          {data.projectName && (
+            <span className="truncate" title={data.projectPath}>
+              {data.projectName}
+            </span>
+          )}
           {data.gitBranch && (
             <span className="session-branch" title={`Branch ${data.gitBranch}`}>
               <BranchIcon />
-              <code className="truncate">{data.gitBranch}</code>
+              <code className="truncate">{visible(data.gitBranch)}</code>
             </span>
           )}
           {data.prNumber !== null &&

@@ -18,7 +18,7 @@ import { memo, type ReactNode } from "react";
 import ReactMarkdown, { type Components } from "react-markdown";
 import remarkGfm from "remark-gfm";
 
-import { safeUrl } from "./links.ts";
+import { safeUrl } from "../ui/links.ts";
 
 const lowlight = createLowlight({
   bash,

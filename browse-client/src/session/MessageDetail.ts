@@ -79,6 +79,11 @@ export const detailBlock = graphql`
     ... on ToolUseBlock {
       toolCallId
       input
+      hunks {
+        oldStart
+        newStart
+        lines
+      }
       result {
         content
         images {

@@ -67,6 +67,7 @@ export const messageItem = graphql`
       directory
       cached
       hookResult: result {
+        id
         success
         durationMs
         exitCode
@@ -125,6 +126,7 @@ export const messageItem = graphql`
       server
       prefixedName
       mcpResult: result {
+        id
         success
         durationMs
       }
@@ -140,6 +142,7 @@ export const messageItem = graphql`
       server
       prefixedName
       exposedResult: result {
+        id
         success
         durationMs
       }

@@ -10,7 +10,9 @@ import { ErrorState } from "../ui/ErrorState.tsx";
 import { bytes, fullTime, number, time } from "../ui/format.ts";
 import { ChevronIcon } from "../ui/icons.tsx";
 import { Loading, Skeleton } from "../ui/Skeleton.tsx";
+import { withoutAnsi } from "./ansi.ts";
 import { ConversationStore } from "./ConversationStore.ts";
+import { isAtEnd, UNPINNED, usePinnedEnd } from "./pinnedEnd.ts";
 import { RawLine } from "./Rows.tsx";
 
 const NEAR_ROWS = 30;
@@ -31,9 +33,9 @@ export default function RawTab({
   const scroller = useRef<HTMLDivElement>(null);
   const first = useEffectEvent(() => void store.show(message ? { message } : "start"));
   useEffect(() => {
-    const stop = store.listen();
+    store.listen();
     first();
-    return stop;
+    return () => store.stop();
   }, [store]);
   const { entries } = loaded;
   const list = useVirtualizer({
@@ -43,9 +45,12 @@ export default function RawTab({
     getItemKey: (at) => entries[at]?.id ?? at,
     overscan: 10,
     anchorTo: "end",
-    followOnAppend: !loaded.hasNewer,
-    scrollEndThreshold: 40,
+    ...UNPINNED,
   });
+  const look = () => {
+    if (scroller.current) store.setAtEnd(isAtEnd(scroller.current) && !loaded.hasNewer);
+  };
+  const end = usePinnedEnd(scroller, list.getTotalSize(), !loaded.hasNewer, look);
   const items = list.getVirtualItems();
   const firstShown = items[0]?.index ?? 0;
   const lastShown = items.at(-1)?.index ?? 0;
@@ -54,8 +59,10 @@ export default function RawTab({
     if (lastShown > entries.length - NEAR_ROWS) store.loadNewer();
   }, [store, firstShown, lastShown, entries.length]);
   const scrollTo = useEffectEvent((at: NonNullable<typeof target>["at"]) => {
-    if (at === "end") list.scrollToEnd();
-    else if (at === "start") list.scrollToOffset(0);
+    if (at === "end") {
+      list.scrollToEnd();
+      end.pin();
+    } else if (at === "start") list.scrollToOffset(0);
     else
       list.scrollToIndex(
         entries.findIndex(({ id }) => id === at.message),
@@ -83,6 +90,12 @@ export default function RawTab({
       <div
         className="messages-scroll"
         ref={scroller}
+        onScroll={() => {
+          end.onScroll();
+          look();
+        }}
+        onPointerDown={end.onAction}
+        onKeyDown={end.onAction}
         // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard must be able to scroll the list
         tabIndex={0}
         role="log"
@@ -127,7 +140,7 @@ export default function RawTab({
                       {time(line.timestamp)}
                     </time>
                     <span className="entry-name">{line.__typename.replace(/Message$/, "")}</span>
-                    <span className="truncate entry-argument">{line.searchText}</span>
+                    <span className="truncate entry-argument">{withoutAnsi(line.searchText ?? "")}</span>
                     <span className="entry-duration">{bytes(line.rawBytes)}</span>
                   </button>
                   {isOpen && <RawLine id={entry.id} size={line.rawBytes} />}

@@ -1,6 +1,6 @@
 // The rows of a conversation: one component for each kind of part. Everything that a transcript says is shown as text.
 
-import { memo, type ReactNode, useState } from "react";
+import { memo, type ReactNode, useMemo, useState } from "react";
 import { Link } from "react-router";
 
 import { messagePath } from "../messages/messageId.ts";
@@ -14,7 +14,7 @@ import { type BlockDetail, type Detail, type Image, useDetail, useDetails, useLo
 import { editsOf } from "./diff.ts";
 import { type Call, type Group, groupLabel, type Outcome, type Part, type Row, toolsOf } from "./items.ts";
 import { Subagent } from "./Subagent.tsx";
-import { CopyButton, DiffView, OnDemand, Output, Prose, pretty } from "./Text.tsx";
+import { CopyButton, Difference, OnDemand, Output, Prose, pretty } from "./Text.tsx";
 
 /** Contents that are larger are loaded on demand only. */
 const LARGE = 256 * 1_024;
@@ -55,9 +55,11 @@ function GroupRow({ row }: { row: Group }) {
 }
 
 function PartRow({ part, inGroup }: { part: Part; inGroup: boolean }) {
-  const { selected, select } = useConversationContext();
+  const { selected, select, wanted } = useConversationContext();
   const [isRaw, setRaw] = useState(false);
   const { message } = part;
+  // The line of a subagent is selected, and not the call that shows it.
+  const isSelected = wanted ? wanted.message === message.id : selected === part.key;
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: j and k select with the keyboard
     <article
@@ -66,7 +68,7 @@ function PartRow({ part, inGroup }: { part: Part; inGroup: boolean }) {
       data-row={part.key}
       data-message={message.id}
       data-type={message.__typename}
-      data-selected={selected === part.key || undefined}
+      data-selected={isSelected || undefined}
       data-in-group={inGroup || undefined}
       tabIndex={-1}
       aria-label={`${NAMES[part.kind]}, ${time(message.timestamp)}`}
@@ -122,7 +124,7 @@ function PartContent({ part }: { part: Part }) {
     case "notice":
       return <NoticeLine part={part} />;
     case "interrupt":
-      return <p className="interrupt-text">{part.text || "Interrupted by the user"}</p>;
+      return <p className="interrupt-text">{withoutAnsi(part.text) || "Interrupted by the user"}</p>;
     case "compaction":
       return <Compaction part={part} />;
   }
@@ -133,7 +135,7 @@ type Of<Kind extends Part["kind"]> = Extract<Part, { kind: Kind }>;
 function Prompt({ part }: { part: Of<"prompt"> }) {
   return (
     <div className="prompt-body">
-      {part.command && <code className="prompt-command">{part.command}</code>}
+      {part.command && <code className="prompt-command">{withoutAnsi(part.command)}</code>}
       {part.text !== "" && <LongText part={part} plain />}
       {part.images.map((at) => (
         <MessageImage key={at} part={part} at={at} />
@@ -189,13 +191,15 @@ function Thinking({ part }: { part: Of<"thinking"> }) {
       <button type="button" className="entry-line" aria-expanded={open} onClick={() => toggle(part.key)}>
         <Chevron />
         <span className="entry-name">Thinking</span>
-        {!open && <span className="truncate entry-argument">{part.text}</span>}
+        {!open && <span className="truncate entry-argument">{withoutAnsi(part.text)}</span>}
       </button>
       {open && (
         <div className="entry-detail">
           {error ? <Failed what="The thinking" error={error} retry={retry} /> : null}
           {text !== undefined && (
-            <p className="prose-plain thinking-text">{text || "This thinking is encrypted by the model."}</p>
+            <p className="prose-plain thinking-text">
+              {withoutAnsi(text) || "This thinking is encrypted by the model."}
+            </p>
           )}
           {text === undefined && !error && <Skeleton height="48px" />}
         </div>
@@ -229,7 +233,7 @@ function CallLine({ part }: { part: Of<"call"> }) {
     <div className="call-body" data-outcome={call.outcome} data-call={call.callId ?? undefined}>
       <button type="button" className="entry-line" aria-expanded={open} onClick={() => toggle(part.key)}>
         <Chevron />
-        <span className="entry-name">{call.name}</span>
+        <span className="entry-name">{withoutAnsi(call.name)}</span>
         <Argument call={call} />
         {(call.added !== null || call.removed !== null) && (
           <span className="entry-changes">
@@ -266,8 +270,8 @@ function Argument({ call }: { call: Call }) {
   }
   return (
     <span className="entry-argument entry-path" title={argument}>
-      <span className="truncate path-folder">{above}</span>
-      <span className="truncate path-name">{name}</span>
+      <span className="truncate path-folder">{withoutAnsi(above)}</span>
+      <span className="truncate path-name">{withoutAnsi(name ?? "")}</span>
     </span>
   );
 }
@@ -291,15 +295,12 @@ function CallDetail({ part }: { part: Of<"call"> }) {
 
 function ToolDetail({ call, block }: { call: Call; block: BlockDetail | undefined }) {
   const input = block?.input ?? "{}";
-  const edits = editsOf(call.tool, input);
+  const edits = useMemo(() => editsOf(call.tool, input), [call.tool, input]);
   const result = block?.result;
   return (
     <>
       {edits.length > 0 ? (
-        edits.map((edit, at) => (
-          // The edits of a call never change their places.
-          <DiffView key={at} edit={edit} />
-        ))
+        <Difference edits={edits} parts={block?.hunks} />
       ) : (
         <Input tool={call.tool} json={input} />
       )}
@@ -349,9 +350,13 @@ function Input({ tool, json }: { tool: string; json: string }) {
         const shown = text(value);
         return (
           <div key={name}>
-            <dt>{name}</dt>
+            <dt>{withoutAnsi(name)}</dt>
             <dd>
-              {shown.length > 200 || shown.includes("\n") ? <Output text={shown} label={name} /> : shown}
+              {shown.length > 200 || shown.includes("\n") ? (
+                <Output text={shown} label={name} />
+              ) : (
+                withoutAnsi(shown)
+              )}
             </dd>
           </div>
         );

@@ -3,38 +3,91 @@
 
 import "../styles/session.css";
 
-import { lazy, Suspense, useCallback, useEffect, useEffectEvent, useMemo, useRef, useState } from "react";
+import { Suspense, useCallback, useEffect, useEffectEvent, useMemo, useRef, useState } from "react";
 import { graphql, useLazyLoadQuery, useRelayEnvironment, useSubscription } from "react-relay";
-import { useParams, useSearchParams } from "react-router";
+import { Link, Navigate, useParams, useSearchParams } from "react-router";
 import { fetchQuery, type GraphQLSubscriptionConfig } from "relay-runtime";
 
 import { useCatchUp } from "../app/connection.ts";
-import { useFetchKey } from "../app/ErrorBoundary.tsx";
+import { ErrorBoundary, useFetchKey } from "../app/ErrorBoundary.tsx";
+import { loadSoon, part } from "../app/part.ts";
 import { useTitle } from "../app/title.ts";
+import { sessionOf } from "../messages/messageId.ts";
 import { Empty } from "../ui/Empty.tsx";
 import { number } from "../ui/format.ts";
 import { Loading, Skeleton } from "../ui/Skeleton.tsx";
 import { type TabItem, Tabs } from "../ui/Tabs.tsx";
 import SessionPageQueryNode, { type SessionPageQuery } from "./__generated__/SessionPageQuery.graphql.ts";
+import type { SessionPageSubagentQuery } from "./__generated__/SessionPageSubagentQuery.graphql.ts";
 import type { SessionPageSubscription } from "./__generated__/SessionPageSubscription.graphql.ts";
 import { Conversation } from "./Conversation.tsx";
+import { ConversationStore } from "./ConversationStore.ts";
 import { Header } from "./Header.tsx";
 import { OutlineStore } from "./OutlineStore.ts";
 
-const FilesTab = lazy(() => import("./FilesTab.tsx"));
-const TasksTab = lazy(() => import("./TasksTab.tsx"));
-const CostTab = lazy(() => import("./CostTab.tsx"));
-const RawTab = lazy(() => import("./RawTab.tsx"));
+const files = () => import("./FilesTab.tsx");
+const tasks = () => import("./TasksTab.tsx");
+const cost = () => import("./CostTab.tsx");
+const raw = () => import("./RawTab.tsx");
+const FilesTab = part(files);
+const TasksTab = part(tasks);
+const CostTab = part(cost);
+const RawTab = part(raw);
+
+/** What the ids of subagents begin with (docs/CLIENTS.md). */
+const SUBAGENT = "agent-";
 
 const TABS = ["conversation", "files", "tasks", "cost", "raw"] as const;
+/** Changes within this time are one: what is open fetches its data again once. */
+const CHANGED_MS = 1_000;
+
 type TabId = (typeof TABS)[number];
 
 export default function SessionPage() {
   const { id = "" } = useParams();
   return (
     <Suspense fallback={<PageSkeleton />}>
-      <Session key={id} id={id} />
+      {id.startsWith(SUBAGENT) ? <SubagentLink id={id} /> : <Session key={id} id={id} />}
     </Suspense>
+  );
+}
+
+/** A subagent is shown in its session, in the call that started it. Its messages name the session. */
+function SubagentLink({ id }: { id: string }) {
+  const { session } = useLazyLoadQuery<SessionPageSubagentQuery>(
+    graphql`
+      query SessionPageSubagentQuery($id: String!) {
+        session(id: $id) {
+          messages(last: 1) {
+            edges {
+              node {
+                id
+              }
+            }
+          }
+        }
+      }
+    `,
+    { id },
+    { fetchKey: useFetchKey() },
+  );
+  const message = session?.messages.edges[0]?.node.id;
+  const owner = message && sessionOf(message);
+  if (!message || !owner) return <NoSession />;
+  const params = new URLSearchParams({ message });
+  return (
+    <Navigate to={{ pathname: `/sessions/${encodeURIComponent(owner)}`, search: `?${params}` }} replace />
+  );
+}
+
+function NoSession() {
+  return (
+    <Empty title="There is no such session">
+      <p>
+        It may have been deleted, or it belongs to another team. An admin of that team can invite you; you can
+        change the team in the menu at the top right. <Link to="/sessions">All sessions</Link>
+      </p>
+    </Empty>
   );
 }
 
@@ -62,16 +115,7 @@ function Session({ id }: { id: string }) {
   useCatchUp(() => {
     fetchQuery(environment, SessionPageQueryNode, { id }).subscribe({});
   });
-  if (!session) {
-    return (
-      <Empty title="There is no such session">
-        <p>
-          It may have been deleted, or it belongs to another team. An admin of that team can invite you; you
-          can change the team in the menu at the top right.
-        </p>
-      </Empty>
-    );
-  }
+  if (!session) return <NoSession />;
   return <SessionView id={id} session={session} />;
 }
 
@@ -84,6 +128,9 @@ function SessionView({ id, session }: { id: string; session: Found }) {
   const tab: TabId = TABS.find((one) => one === wanted) ?? "conversation";
   const message = params.get("message");
   const [outline] = useState(() => new OutlineStore(environment, id));
+  // The conversation stays loaded while another tab is shown.
+  const [conversation] = useState(() => new ConversationStore(environment, id, () => outline.changed()));
+  useEffect(() => () => conversation.stop(), [conversation]);
   const [revision, setRevision] = useState(0);
   const [isOutlineOpen, setOutlineOpen] = useState(false);
   // Where it opens is decided once: a session that ends while it is read does not move.
@@ -96,10 +143,24 @@ function SessionView({ id, session }: { id: string; session: Found }) {
     void outline.load();
     return () => outline.stop();
   }, [outline]);
+  useEffect(() => loadSoon([files, tasks, cost, raw]), []);
+  // What is open was loaded before the break, or could not be loaded.
+  useCatchUp(() => setRevision((count) => count + 1));
 
+  const changing = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  useEffect(
+    () => () => {
+      clearTimeout(changing.current);
+      changing.current = undefined;
+    },
+    [],
+  );
   const changed = useEffectEvent(() => {
-    setRevision((count) => count + 1);
     outline.changed();
+    changing.current ??= setTimeout(() => {
+      changing.current = undefined;
+      setRevision((count) => count + 1);
+    }, CHANGED_MS);
   });
   useSubscription(
     useMemo<GraphQLSubscriptionConfig<SessionPageSubscription>>(
@@ -167,6 +228,7 @@ function SessionView({ id, session }: { id: string; session: Found }) {
       content: (
         <Conversation
           session={id}
+          store={conversation}
           folder={session.projectPath}
           message={message}
           start={start}
@@ -221,18 +283,20 @@ function SessionView({ id, session }: { id: string; session: Found }) {
 
 function lazily(content: React.ReactNode, what: string) {
   return (
-    <Suspense
-      fallback={
-        <div className="tab-loading">
-          <Loading what={what} />
-          {["a", "b", "c", "d", "e"].map((row) => (
-            <Skeleton key={row} height="28px" />
-          ))}
-        </div>
-      }
-    >
-      {content}
-    </Suspense>
+    <ErrorBoundary key={what} what={what.charAt(0).toUpperCase() + what.slice(1)}>
+      <Suspense
+        fallback={
+          <div className="tab-loading">
+            <Loading what={what} />
+            {["a", "b", "c", "d", "e"].map((row) => (
+              <Skeleton key={row} height="28px" />
+            ))}
+          </div>
+        }
+      >
+        {content}
+      </Suspense>
+    </ErrorBoundary>
   );
 }
 

@@ -4,6 +4,7 @@ import { useEffect } from "react";
 import { graphql, useLazyLoadQuery, useRelayEnvironment } from "react-relay";
 import { fetchQuery } from "relay-runtime";
 
+import { useFetchKey } from "../app/ErrorBoundary.tsx";
 import { Badge, type Tone } from "../ui/Badge.tsx";
 import { Empty } from "../ui/Empty.tsx";
 import { fullTime, time } from "../ui/format.ts";
@@ -66,7 +67,7 @@ export default function TasksTab({ session: id, revision }: { session: string; r
       }
     `,
     { id },
-    { fetchPolicy: "store-and-network" },
+    { fetchKey: useFetchKey(), fetchPolicy: "store-and-network" },
   );
   useEffect(() => {
     // What the query itself fetched is of revision 0.

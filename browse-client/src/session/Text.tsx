@@ -1,24 +1,30 @@
 // Long texts: code, results, lines. The first part is shown, the rest on demand, so that no text makes the page slow.
 
-import { lazy, memo, Suspense, useState } from "react";
-
+import { lazy, memo, Suspense, useMemo, useState } from "react";
 import { Button } from "../ui/Button.tsx";
+import { visible } from "../ui/bidi.ts";
 import { bytes, number } from "../ui/format.ts";
 import { CheckIcon, CopyIcon } from "../ui/icons.tsx";
 import { ansi } from "./ansi.ts";
-import { type DiffLine, diff, type Edit, type Gap, hunks } from "./diff.ts";
+import { type DiffLine, diff, type Edit, type FileHunk, type Gap, hunks, patched } from "./diff.ts";
 
-const Markdown = lazy(() => import("./Markdown.tsx"));
+const Plain = memo(function Plain({ text }: { text: string }) {
+  return <p className="prose-plain">{text}</p>;
+});
+
+/** Without its script, which a break may have kept away, the text is shown as it is. */
+const Markdown = lazy(() => import("./Markdown.tsx").catch(() => ({ default: Plain })));
 
 /** Characters that are shown at first, and with each further step. */
 const PART = 24_000;
 
 /** The text of an answer. Until the Markdown code is loaded it is shown as it is. */
 export const Prose = memo(function Prose({ text }: { text: string }) {
+  const shown = visible(text);
   return (
     <div className="prose">
-      <Suspense fallback={<p className="prose-plain">{text}</p>}>
-        <Markdown text={text} />
+      <Suspense fallback={<Plain text={shown} />}>
+        <Markdown text={shown} />
       </Suspense>
     </div>
   );
@@ -102,11 +108,45 @@ export function CopyButton({ text, what }: { text: string | (() => Promise<strin
 
 const SIGNS = { added: "+", removed: "−", same: " " } as const;
 
-/** An edit as a unified difference. */
-export const DiffView = memo(function DiffView({ edit }: { edit: Edit }) {
+/** What a call changed in a file: as its result reports it, else as its input describes it. */
+export function Difference({
+  edits,
+  parts,
+}: {
+  edits: readonly Edit[];
+  parts: readonly FileHunk[] | null | undefined;
+}) {
+  if (parts && parts.length > 0) return <PatchView parts={parts} />;
+  return edits.map((edit, at) => (
+    // The edits of a call never change their places.
+    <EditView key={at} edit={edit} />
+  ));
+}
+
+/** An edit as a unified difference, computed from the old and the new text. */
+const EditView = memo(function EditView({ edit }: { edit: Edit }) {
   const [isWhole, setWhole] = useState(false);
-  const all = diff(edit.before, edit.after);
-  const shown: (DiffLine | Gap)[] = isWhole ? all : hunks(all);
+  const all = useMemo(() => diff(edit.before, edit.after), [edit]);
+  const shown = useMemo(() => (isWhole ? all : hunks(all)), [all, isWhole]);
+  return <DiffView shown={shown} isNumbered={edit.isWhole} onWhole={() => setWhole(true)} />;
+});
+
+/** What the result of an edit reports, with the numbers of the file's lines. */
+const PatchView = memo(function PatchView({ parts }: { parts: readonly FileHunk[] }) {
+  const shown = useMemo(() => patched(parts), [parts]);
+  return <DiffView shown={shown} isNumbered />;
+});
+
+/** `onWhole` shows the unchanged lines, where they are known. */
+function DiffView({
+  shown,
+  isNumbered,
+  onWhole,
+}: {
+  shown: readonly (DiffLine | Gap)[];
+  isNumbered: boolean;
+  onWhole?: () => void;
+}) {
   const [limit, setLimit] = useState(200);
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard must be able to scroll it
@@ -118,17 +158,21 @@ export const DiffView = memo(function DiffView({ edit }: { edit: Edit }) {
               // The lines of an edit never change their places.
               <tr key={at} className="diff-gap">
                 <td colSpan={3}>
-                  <button type="button" onClick={() => setWhole(true)}>
-                    {number(line.lines)} unchanged {line.lines === 1 ? "line" : "lines"}
-                  </button>
+                  {onWhole ? (
+                    <button type="button" onClick={onWhole}>
+                      {gapLabel(line)}
+                    </button>
+                  ) : (
+                    <span>{gapLabel(line)}</span>
+                  )}
                 </td>
               </tr>
             ) : (
               // The lines of an edit never change their places.
               <tr key={at} data-kind={line.kind}>
-                <td className="diff-number">{line.after ?? line.before}</td>
+                <td className="diff-number">{isNumbered ? (line.after ?? line.before) : null}</td>
                 <td className="diff-sign">{SIGNS[line.kind]}</td>
-                <td className="diff-text">{line.text}</td>
+                <td className="diff-text">{visible(line.text)}</td>
               </tr>
             ),
           )}
@@ -141,7 +185,12 @@ export const DiffView = memo(function DiffView({ edit }: { edit: Edit }) {
       )}
     </div>
   );
-});
+}
+
+function gapLabel({ lines }: Gap): string {
+  if (lines === null) return "Other lines";
+  return `${number(lines)} unchanged ${lines === 1 ? "line" : "lines"}`;
+}
 
 /** JSON with line breaks, if it is JSON and not too long. */
 export function pretty(json: string): string {

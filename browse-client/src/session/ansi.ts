@@ -1,6 +1,8 @@
 // Output of commands with ANSI escape sequences (ECMA-48), as pieces of text with a style. Only colours and weights are
 // shown; sequences that move the cursor, set titles or make links are removed. So output cannot leave its place.
 
+import { visible } from "../ui/bidi.ts";
+
 export type Piece = { text: string; style: string | null };
 
 /** Everything that is no text: CSI, OSC and other string sequences, two-character escapes, and control characters other
@@ -84,7 +86,7 @@ function overwritten(text: string): string {
 
 /** The pieces of a text. Neighbouring pieces have different styles. */
 export function ansi(source: string): Piece[] {
-  const text = overwritten(source);
+  const text = visible(overwritten(source));
   const pieces: Piece[] = [];
   let style = PLAIN;
   let from = 0;

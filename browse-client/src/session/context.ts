@@ -14,6 +14,8 @@ export type ConversationContextValue = {
   toggleGroup: (group: Group) => void;
   selected: string | null;
   select: (key: string, message: string) => void;
+  /** The line of a subagent that the URL names, which its thread shows. */
+  wanted: { agentId: string; message: string } | null;
   /** Grows when something in the session changed: an open subagent fetches its end again. */
   revision: number;
 };

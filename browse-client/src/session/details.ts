@@ -7,6 +7,7 @@ import type { IEnvironment } from "relay-runtime";
 
 import type { MessageDetailQuery$rawResponse } from "./__generated__/MessageDetailQuery.graphql.ts";
 import type { MessageDetailRawQuery$rawResponse } from "./__generated__/MessageDetailRawQuery.graphql.ts";
+import type { FileHunk } from "./diff.ts";
 import { messageDetailQuery, rawLineQuery } from "./MessageDetail.ts";
 import { ask } from "./operations.ts";
 
@@ -25,6 +26,8 @@ export type BlockDetail = {
   text?: string;
   thinking?: string;
   input?: string;
+  /** The parts of a file that the call changed; null if its result cannot be read. */
+  hunks?: readonly FileHunk[] | null;
   content?: string;
   result?: { content: string; images: readonly Image[] } | null;
   images?: readonly Image[];

@@ -10,8 +10,8 @@ export type DiffLine = {
   after: number | null;
 };
 
-/** Unchanged lines that are left out. */
-export type Gap = { kind: "gap"; lines: number };
+/** Unchanged lines that are left out; `lines` is null if it is not known how many. */
+export type Gap = { kind: "gap"; lines: number | null };
 
 /** How many unchanged lines are shown beside a change. */
 const CONTEXT = 3;
@@ -61,13 +61,51 @@ export function hunks(all: readonly DiffLine[]): (DiffLine | Gap)[] {
   for (const [at, line] of all.entries()) {
     const last = shown.at(-1);
     if (near.has(at)) shown.push(line);
-    else if (last?.kind === "gap") last.lines += 1;
+    else if (last?.kind === "gap" && last.lines !== null) last.lines += 1;
     else shown.push({ kind: "gap", lines: 1 });
   }
   return shown;
 }
 
-export type Edit = { path: string | null; before: string; after: string };
+/** A part of a file that a tool changed, as its result reports it. The first character of a line says what became of it. */
+export type FileHunk = {
+  readonly oldStart: number;
+  readonly newStart: number;
+  readonly lines: readonly string[];
+};
+
+const KINDS: Record<string, DiffLine["kind"]> = { " ": "same", "+": "added", "-": "removed" };
+
+/** What a result reports, with the numbers of the file's lines. Between its parts are lines that it does not have. */
+export function patched(parts: readonly FileHunk[]): (DiffLine | Gap)[] {
+  const shown: (DiffLine | Gap)[] = [];
+  let end: number | null = null;
+  for (const { oldStart, newStart, lines } of parts) {
+    if (end !== null) shown.push({ kind: "gap", lines: oldStart > end ? oldStart - end : null });
+    let [old, now] = [oldStart, newStart];
+    for (const line of lines) {
+      const kind = KINDS[line.charAt(0)];
+      // `\\ No newline at end of file` is no line of it.
+      if (!kind) continue;
+      shown.push({
+        kind,
+        text: line.slice(1),
+        before: kind === "added" ? null : old++,
+        after: kind === "removed" ? null : now++,
+      });
+    }
+    end = old;
+  }
+  return shown;
+}
+
+export type Edit = {
+  path: string | null;
+  before: string;
+  after: string;
+  /** Whether `after` is all of the file, so that its lines have the file's numbers. */
+  isWhole: boolean;
+};
 
 const text = (value: unknown) => (typeof value === "string" ? value : "");
 
@@ -84,16 +122,17 @@ export function editsOf(tool: string, json: string): Edit[] {
   const path = text(input.file_path ?? input.notebook_path) || null;
   switch (tool) {
     case "Write":
-      return [{ path, before: "", after: text(input.content) }];
+      return [{ path, before: "", after: text(input.content), isWhole: true }];
     case "Edit":
-      return [{ path, before: text(input.old_string), after: text(input.new_string) }];
+      return [{ path, before: text(input.old_string), after: text(input.new_string), isWhole: false }];
     case "NotebookEdit":
-      return [{ path, before: text(input.old_source), after: text(input.new_source) }];
+      return [{ path, before: text(input.old_source), after: text(input.new_source), isWhole: false }];
     case "MultiEdit":
       return (Array.isArray(input.edits) ? input.edits : []).map((edit: Record<string, unknown> | null) => ({
         path,
         before: text(edit?.old_string),
         after: text(edit?.new_string),
+        isWhole: false,
       }));
     default:
       return [];

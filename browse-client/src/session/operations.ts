@@ -154,29 +154,50 @@ export async function ask<Response>(
   return data as Response;
 }
 
-/**
- * The loaded message that shows another one: its call, or the tool use that started its subagent; null if none of them
- * does.
- */
+/** The call that shows a message: the key of its part, and the subagent that has the message in its thread. */
+export type Nesting = { message: string; part: string; agentId: string | null };
+
+/** The loaded call that shows a message: that of a result, or the tool use that started a subagent; null if none does. */
 export async function shownBy(
   environment: IEnvironment,
   id: string,
   entries: readonly Entry<Message>[],
-): Promise<string | null> {
+): Promise<Nesting | null> {
+  // Runs of hooks, and calls that are messages, name the message of their result.
+  for (const { message: other } of entries) {
+    if (resultOf(other) === id) return { message: other.id, part: other.id, agentId: null };
+  }
   const { message } = await ask<operationsNestingQuery$rawResponse>(environment, nestingQuery, { id });
   if (!message) return null;
   const calls = new Set<string>();
   if ("contentBlocks" in message) {
     for (const block of message.contentBlocks) if ("toolCallId" in block) calls.add(block.toolCallId);
   }
-  const shows = ({ message: other }: Entry<Message>) =>
-    other.__typename === "AssistantMessage" &&
-    other.contentBlocks.some(
-      (block) =>
-        block.__typename === "ToolUseBlock" &&
-        (calls.has(block.toolCallId) || (message.agentId != null && block.startedAgent === message.agentId)),
-    );
-  return entries.find(shows)?.id ?? null;
+  for (const { message: other } of entries) {
+    if (other.__typename !== "AssistantMessage") continue;
+    for (const [at, block] of other.contentBlocks.entries()) {
+      if (block.__typename !== "ToolUseBlock") continue;
+      const part = `${other.id}/${at}`;
+      if (calls.has(block.toolCallId)) return { message: other.id, part, agentId: null };
+      if (message.agentId != null && block.startedAgent === message.agentId)
+        return { message: other.id, part, agentId: message.agentId };
+    }
+  }
+  return null;
+}
+
+/** The message of the result that is nested in a run or call. */
+function resultOf(message: Message): string | undefined {
+  switch (message.__typename) {
+    case "HookRunMessage":
+      return message.hookResult?.id;
+    case "McpToolCallMessage":
+      return message.mcpResult?.id;
+    case "ExposedToolCallMessage":
+      return message.exposedResult?.id;
+    default:
+      return undefined;
+  }
 }
 
 export type Place =

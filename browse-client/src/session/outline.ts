@@ -1,5 +1,6 @@
 // The outline of a session: its turns and compactions, and their figures. Pure.
 
+import { visible } from "../ui/bidi.ts";
 import type { operationsOutlineQuery$rawResponse } from "./__generated__/operationsOutlineQuery.graphql.ts";
 
 type RawPage = NonNullable<operationsOutlineQuery$rawResponse["session"]>["outline"];
@@ -10,7 +11,7 @@ export function titleOf(entry: OutlineEntry): string {
   if (entry.kind === "COMPACTION") return "Context compacted";
   const { message } = entry;
   const command = "commandName" in message ? message.commandName : null;
-  const text = (message.searchText ?? "").replace(/<[^>]*>/g, " ");
+  const text = visible(message.searchText ?? "").replace(/<[^>]*>/g, " ");
   const words = text.replace(/\s+/g, " ").trim();
   if (command) {
     const rest = words.replace(command, "").replace(command.replace(/^\//, ""), "").trim();
@@ -26,7 +27,12 @@ export function entryAt(entries: readonly OutlineEntry[], index: number): number
 
 export type Turn = {
   entry: OutlineEntry;
+  /** All of the following together. */
   tokens: number;
+  inputTokens: number;
+  outputTokens: number;
+  cacheReadTokens: number;
+  cacheCreationTokens: number;
   costUsd: number | null;
   unpricedTokens: number;
 };
@@ -42,6 +48,10 @@ export function turnsOf(entries: readonly OutlineEntry[]): Turn[] {
     const turn: Turn = {
       entry,
       tokens: tokensOf(entry),
+      inputTokens: entry.inputTokens,
+      outputTokens: entry.outputTokens,
+      cacheReadTokens: entry.cacheReadTokens,
+      cacheCreationTokens: entry.cacheCreationTokens,
       costUsd: entry.costUsd ?? null,
       unpricedTokens: entry.unpricedTokens,
     };
@@ -49,6 +59,10 @@ export function turnsOf(entries: readonly OutlineEntry[]): Turn[] {
     if (entry.kind !== "COMPACTION") owner = turn;
     if (owner === undefined || owner === turn) continue;
     owner.tokens += turn.tokens;
+    owner.inputTokens += turn.inputTokens;
+    owner.outputTokens += turn.outputTokens;
+    owner.cacheReadTokens += turn.cacheReadTokens;
+    owner.cacheCreationTokens += turn.cacheCreationTokens;
     owner.unpricedTokens += turn.unpricedTokens;
     if (turn.costUsd !== null) owner.costUsd = (owner.costUsd ?? 0) + turn.costUsd;
   }

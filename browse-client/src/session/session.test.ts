@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
+import { safeUrl } from "../ui/links.ts";
 import { ansi, withoutAnsi } from "./ansi.ts";
-import { diff, editsOf, hunks } from "./diff.ts";
+import { diff, editsOf, hunks, patched } from "./diff.ts";
 import { type Change, filesOf, messageOf, treeOf } from "./files.ts";
 import { groupLabel, type Part, partsOf, type Row, rowsOf, toolsOf } from "./items.ts";
-import { safeUrl } from "./links.ts";
 import type { Message } from "./operations.ts";
 import { entryAt, type OutlineEntry, titleOf, turnsOf } from "./outline.ts";
 import { addNewer, addOlder, EMPTY, type Entry, type Loaded, receive } from "./window.ts";
@@ -28,6 +28,10 @@ describe("ANSI", () => {
     assert.equal(withoutAnsi(hostile), "ablinkcdef");
     assert.equal(withoutAnsi("an unfinished \x1b[3"), "an unfinished ");
     assert.equal(withoutAnsi("an unfinished \x1b]8;;https://evil.example"), "an unfinished ");
+  });
+
+  test("characters that change the direction of text are labels", () => {
+    assert.equal(withoutAnsi("rm \u202etxt.exe\u2069"), "rm [U+202E]txt.exe[U+2069]");
   });
 
   test("a line that was written over shows what was written last", () => {
@@ -55,11 +59,30 @@ describe("differences", () => {
     assert.equal(shown.length, 10);
   });
 
+  test("what a result reports has the numbers of the file's lines", () => {
+    assert.deepEqual(
+      patched([
+        { oldStart: 5, newStart: 6, lines: [" a", "-b", "+c", "\\ No newline at end of file"] },
+        { oldStart: 9, newStart: 9, lines: ["+d"] },
+        { oldStart: 2, newStart: 2, lines: ["", "x"] },
+      ]),
+      [
+        { kind: "same", text: "a", before: 5, after: 6 },
+        { kind: "removed", text: "b", before: 6, after: null },
+        { kind: "added", text: "c", before: null, after: 7 },
+        { kind: "gap", lines: 2 },
+        { kind: "added", text: "d", before: null, after: 9 },
+        { kind: "gap", lines: null },
+      ],
+    );
+    assert.deepEqual(patched([]), []);
+  });
+
   test("the edits of a tool come from its input", () => {
     const input = JSON.stringify({ file_path: "/a", edits: [{ old_string: "x", new_string: "y" }, null] });
     assert.deepEqual(editsOf("MultiEdit", input), [
-      { path: "/a", before: "x", after: "y" },
-      { path: "/a", before: "", after: "" },
+      { path: "/a", before: "x", after: "y", isWhole: false },
+      { path: "/a", before: "", after: "", isWhole: false },
     ]);
     for (const input of ["", "[]", "null", '"text"', "{"])
       assert.deepEqual(editsOf("Edit", input).slice(1), []);
@@ -257,6 +280,8 @@ describe("the outline", () => {
       entryOf("COMPACTION", 2, null),
     ]);
     assert.deepEqual([turn?.tokens, turn?.costUsd], [30, 3]);
+    const { inputTokens, outputTokens, cacheReadTokens, cacheCreationTokens } = turn ?? {};
+    assert.deepEqual([inputTokens, outputTokens, cacheReadTokens, cacheCreationTokens], [3, 6, 9, 12]);
     const [unknown] = turnsOf([entryOf("PROMPT", 0, null)]);
     assert.equal(unknown?.costUsd, null);
   });

@@ -6,7 +6,7 @@ import { graphql, useLazyLoadQuery } from "react-relay";
 
 import { ErrorBoundary } from "../app/ErrorBoundary.tsx";
 import { Button } from "../ui/Button.tsx";
-import { dayKey } from "../ui/format.ts";
+import { dayKey, serverNow } from "../ui/format.ts";
 import { ChevronIcon } from "../ui/icons.tsx";
 import { Loading, Skeleton } from "../ui/Skeleton.tsx";
 import type { FilterMenuMembersQuery } from "./__generated__/FilterMenuMembersQuery.graphql.ts";
@@ -76,7 +76,7 @@ function Day({ name, onChoose }: { name: "since" | "until"; onChoose: (day: stri
           aria-label="Period"
           autoFocus
           onAction={(key) => {
-            const from = new Date();
+            const from = serverNow();
             from.setDate(from.getDate() - Number(key));
             onChoose(dayKey(from));
           }}

@@ -6,8 +6,10 @@ import { Link } from "react-router";
 import type { GraphQLSubscriptionConfig } from "relay-runtime";
 
 import { Badge } from "../ui/Badge.tsx";
+import { visible } from "../ui/bidi.ts";
 import { ago, compact, duration, exactMoney, fullTime, money, number, useNow } from "../ui/format.ts";
 import { ChevronIcon } from "../ui/icons.tsx";
+import { safeUrl } from "../ui/links.ts";
 import { Loading, Skeleton } from "../ui/Skeleton.tsx";
 import { Unknown } from "../ui/Unknown.tsx";
 import type {
@@ -85,6 +87,8 @@ export function SessionRow({
   // The agent's short name is two or three random words.
   const title = data.summary || data.name;
   const path = `/sessions/${encodeURIComponent(data.sessionId)}`;
+  // The address is from the transcript.
+  const pullRequest = safeUrl(data.prUrl ?? undefined);
   const isLive = now.getTime() - new Date(data.updatedAt).getTime() < LIVE_MS;
   // A click anywhere in the row opens it, as the link does. Text that is being selected, and controls, are left alone.
   const open = (event: MouseEvent) => {
@@ -104,7 +108,7 @@ export function SessionRow({
         <div className="lines">
           <div className="line-1">
             <Link to={path} className="truncate" title={title}>
-              {title}
+              {visible(title)}
             </Link>
             {forks > 0 && (
               <button type="button" className="forks" aria-expanded={isOpen} onClick={onToggle}>
@@ -113,9 +117,9 @@ export function SessionRow({
               </button>
             )}
             {isFork && <Badge title="It repeats the beginning of another session">Fork</Badge>}
-            {data.prUrl && (
-              <a className="pr" href={data.prUrl} target="_blank" rel="noreferrer">
-                <Badge tone="violet" title={data.prUrl}>
+            {pullRequest && (
+              <a className="pr" href={pullRequest} target="_blank" rel="noopener noreferrer">
+                <Badge tone="violet" title={pullRequest}>
                   PR{data.prNumber != null && ` #${data.prNumber}`}
                 </Badge>
               </a>
@@ -129,7 +133,7 @@ export function SessionRow({
           <div className="line-2 truncate">
             <span>{data.owner?.name ?? <Unknown reason="the person has left the server" />}</span>
             {data.projectName && <span title={data.projectPath}>{data.projectName}</span>}
-            {data.gitBranch && <code title="Branch">{data.gitBranch}</code>}
+            {data.gitBranch && <code title="Branch">{visible(data.gitBranch)}</code>}
             {data.models[0] && (
               <span title={data.models.join(", ")}>
                 {modelName(data.models[0])}

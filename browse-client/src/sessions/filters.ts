@@ -37,12 +37,19 @@ export function hasFilters(filters: Filters): boolean {
   return Object.keys(filters).length > 0;
 }
 
-/** The beginning of a day `2026-11-26` in the browser's time zone, `days` later. */
+/** The years of which the server accepts times, with a year's distance. */
+const FIRST_YEAR = 1971;
+const LAST_YEAR = 9998;
+
+/** The beginning of a day `2026-11-26` in the browser's time zone, `days` later; null if there is no such day. */
 export function startOf(day: string, days = 0): Date | null {
-  const [, year, month, date] = /^(\d{4})-(\d\d)-(\d\d)$/.exec(day) ?? [];
-  if (!year || !month || !date) return null;
-  const start = new Date(Number(year), Number(month) - 1, Number(date) + days);
-  return Number.isNaN(start.getTime()) ? null : start;
+  const [, year, month, date] = (/^(\d{4})-(\d\d)-(\d\d)$/.exec(day) ?? []).map(Number);
+  if (!year || !month || !date || year < FIRST_YEAR || year > LAST_YEAR) return null;
+  const start = new Date(year, month - 1, date);
+  // `Date` takes the 31st of February for a day in March.
+  if (start.getMonth() !== month - 1 || start.getDate() !== date) return null;
+  start.setDate(date + days);
+  return start;
 }
 
 /** What the server filters by. */

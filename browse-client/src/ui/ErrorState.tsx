@@ -14,6 +14,16 @@ export function ErrorState({ what, error, onRetry }: { what: string; error: unkn
       </Empty>
     );
   }
+  if (error instanceof RequestError && error.code === "BAD_USER_INPUT") {
+    // To try the same again is of no use.
+    return (
+      <div role="alert">
+        <Empty title={`${what} cannot be shown`}>
+          <p>{sentence(error.message)}</p>
+        </Empty>
+      </div>
+    );
+  }
   if (error instanceof PageLoadError) {
     return (
       <div role="alert">

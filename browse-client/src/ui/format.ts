@@ -126,18 +126,39 @@ export function ago(at: Date | string, now: Date): string {
 }
 
 const TICK_MS = 15_000;
+
+/** Smaller differences between the clocks are left alone: the server's time is only known to the second. */
+const CLOCK_TOLERANCE_MS = 5_000;
+
+/** How far this machine's clock is behind the server's, in milliseconds. */
+let behind = 0;
 let now = new Date();
 let ticking: ReturnType<typeof setInterval> | undefined;
 const watchers = new Set<() => void>();
 
+function tick(): void {
+  now = serverNow();
+  for (const one of watchers) one();
+}
+
+/** The server's time. */
+export function serverNow(): Date {
+  return new Date(Date.now() + behind);
+}
+
+/** Takes over the server's time, with which the times of sessions are compared. */
+export function setServerTime(time: Date): void {
+  const difference = time.getTime() - Date.now();
+  if (Number.isNaN(difference) || Math.abs(difference) < CLOCK_TOLERANCE_MS) return;
+  behind = difference;
+  tick();
+}
+
 function watch(watcher: () => void): () => void {
   watchers.add(watcher);
   if (ticking === undefined) {
-    now = new Date();
-    ticking = setInterval(() => {
-      now = new Date();
-      for (const one of watchers) one();
-    }, TICK_MS);
+    tick();
+    ticking = setInterval(tick, TICK_MS);
   }
   return () => {
     watchers.delete(watcher);
@@ -148,7 +169,7 @@ function watch(watcher: () => void): () => void {
   };
 }
 
-/** The current time, which grows every 15 seconds: for texts such as `5 min`. */
+/** The server's current time, which grows every 15 seconds: for texts such as `5 min`. */
 export function useNow(): Date {
   return useSyncExternalStore(watch, () => now);
 }

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::error::{ApiError, Result};
 use crate::loaders::Loaders;
 use crate::memo::Memo;
+use crate::meter::AnswerBytes;
 use crate::reads::Reads;
 use crate::shared::queue::Publisher;
 
@@ -57,6 +58,7 @@ pub struct RequestContext {
     scope: Option<Scope>,
     live: Option<Live>,
     auth_mode: AuthMode,
+    answers: Option<Arc<dyn AnswerBytes>>,
 }
 
 /// Who checks the rights to a subscription.
@@ -75,7 +77,7 @@ impl RequestContext {
     /// An actor without a team: lists are empty.
     #[must_use]
     pub fn new(actor: Actor) -> Self {
-        Self { actor, scope: None, live: None, auth_mode: AuthMode::Own }
+        Self { actor, scope: None, live: None, auth_mode: AuthMode::Own, answers: None }
     }
 
     /// With access to a team's data.
@@ -90,6 +92,17 @@ impl RequestContext {
     pub fn with_live(mut self, live: Live) -> Self {
         self.live = Some(live);
         self
+    }
+
+    /// With what the bytes of the operation's response are charged to. Without it, they are limited, but not charged.
+    #[must_use]
+    pub fn with_answers(mut self, answers: Arc<dyn AnswerBytes>) -> Self {
+        self.answers = Some(answers);
+        self
+    }
+
+    pub(crate) fn answers(&self) -> Option<&Arc<dyn AnswerBytes>> {
+        self.answers.as_ref()
     }
 
     /// The verified credential.
@@ -114,7 +127,7 @@ impl RequestContext {
 
     /// For a subscription that many callers share. It outlives this caller, so this caller's transport does not end it.
     pub(crate) fn shared(&self, publisher: Publisher) -> Self {
-        Self { auth_mode: AuthMode::Shared(publisher), live: None, ..self.clone() }
+        Self { auth_mode: AuthMode::Shared(publisher), live: None, answers: None, ..self.clone() }
     }
 
     /// For a subscription of this caller, who has just missed events.

@@ -1,9 +1,12 @@
 //! The errors that clients receive. Every error of a response carries one [`Code`] in `extensions.code`; errors of the
 //! database and other internal detail go to the log only.
 
-use async_graphql::{Context, Response, ServerError};
+use std::sync::LazyLock;
+
+use async_graphql::{Context, Response, ServerError, Value};
 use han_db::DbError;
 use han_db::page::PageError;
+use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::limits::LimitError;
@@ -119,6 +122,15 @@ pub enum ApiError {
          for fewer results"
     )]
     TooMuch(usize),
+    /// A response is too large.
+    #[error(
+        "the response would have more than {0} bytes (HAN_MAX_RESPONSE_BYTES): ask for fewer objects at once (`first`, \
+         then `after`), select each large field once, or ask in several requests"
+    )]
+    ResponseTooLarge(usize),
+    /// The caller, or everyone, has too much in progress.
+    #[error("{0}")]
+    Busy(String),
     /// The operation took too long.
     #[error("the operation took too long: ask for less, or try again")]
     TooSlow,
@@ -139,10 +151,10 @@ impl ApiError {
             Self::Forbidden(_) => Code::Forbidden,
             Self::NotFound(_) => Code::NotFound,
             Self::BadInput { .. } => Code::BadUserInput,
-            Self::Limit(_) | Self::TooMuch(_) => Code::LimitExceeded,
+            Self::Limit(_) | Self::TooMuch(_) | Self::ResponseTooLarge(_) => Code::LimitExceeded,
             Self::Conflict(_) => Code::Conflict,
             Self::PlanLimit(_) => Code::PlanLimit,
-            Self::RateLimited { .. } => Code::RateLimited,
+            Self::RateLimited { .. } | Self::Busy(_) => Code::RateLimited,
             Self::Unsupported(_) => Code::Unsupported,
             Self::ContentUnreadable => Code::ContentUnreadable,
             Self::Resync => Code::Resync,
@@ -191,6 +203,24 @@ pub(crate) fn response(error: &ApiError) -> Response {
     Response::from_errors(vec![with_code(ServerError::new(error.to_string(), None), error.code())])
 }
 
+/// Whether a response of a subscription is the last one because the database could not be reached. Clients do not expect
+/// that: a transport closes the connection instead, so that the client comes back, subscribes and fetches again.
+#[must_use]
+pub fn is_unavailable(response: &RawValue) -> bool {
+    static UNAVAILABLE: LazyLock<Option<String>> =
+        LazyLock::new(|| serde_json::to_string(&self::response(&ApiError::Unavailable)).ok());
+    UNAVAILABLE.as_deref() == Some(response.get())
+}
+
+/// Whether a finished response has an error with this code.
+#[must_use]
+pub fn has_code(response: &Response, code: Code) -> bool {
+    response.errors.iter().any(|error| {
+        let value = error.extensions.as_ref().and_then(|values| values.get("code"));
+        matches!(value, Some(Value::String(found)) if found == code.as_str())
+    })
+}
+
 /// Adds an error to the response at the field that is being resolved, which returns a value all the same.
 pub(crate) fn report(ctx: &Context<'_>, error: &ApiError) {
     let text = ServerError::new(error.to_string(), Some(ctx.item.pos));
@@ -209,8 +239,15 @@ pub(crate) fn or_null<T>(ctx: &Context<'_>, found: Result<Option<T>>) -> Result<
     }
 }
 
-/// Gives each error of a response its code, and removes every message that was not written for clients.
-pub(crate) fn finish(mut response: Response) -> Response {
+/// Gives each error of a response its code, and removes every message that was not written for clients. Keeps at most
+/// `most` errors.
+pub(crate) fn finish(mut response: Response, most: usize) -> Response {
+    let left_out = (response.errors.len() + 1).saturating_sub(most);
+    if response.errors.len() > most {
+        response.errors.truncate(most - 1);
+        let text = format!("{left_out} more errors were left out: a response has at most {most}");
+        response.errors.push(with_code(ServerError::new(text, None), Code::LimitExceeded));
+    }
     response.errors = response.errors.into_iter().map(finish_error).collect();
     response
 }

@@ -2,18 +2,20 @@
 //! gives each error of the response a code, makes failed fields null, and puts fields into the order of the query.
 
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 
-use async_graphql::parser::types::{ExecutableDocument, OperationDefinition};
-use async_graphql::{Data, ObjectType, Request, Response, Schema, SubscriptionType, Value};
+use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, OperationType};
+use async_graphql::{Data, ObjectType, Request, Response, Schema, ServerError, SubscriptionType, Value};
 use futures_util::future::BoxFuture;
-use futures_util::stream::{self, BoxStream, StreamExt as _};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
 
-use crate::context::OperationCell;
+use crate::context::{OperationCell, RequestContext};
 use crate::drive;
-use crate::error::{self, ApiError};
+use crate::error::{self, ApiError, Code};
 use crate::field_types::FieldTypes;
 use crate::limits::{self, QueryLimits};
-use crate::{nulls, shape};
+use crate::meter::{self, Meter};
+use crate::{nulls, one_field, shape};
 
 /// A schema of any roots, with its limits.
 #[derive(Clone)]
@@ -69,7 +71,12 @@ impl Executor {
     /// Runs a query or a mutation.
     pub(crate) async fn execute(&self, request: Request) -> Response {
         match self.admit(request) {
-            Ok((request, document)) => self.finish(drive::run(self.schema.execute(request)).await, &document),
+            Ok((request, document, meter)) => {
+                match meter.limit(drive::run(self.schema.execute(request))).await {
+                    Ok(response) => self.finish(response, &document),
+                    Err(stopped) => error::response(&stopped),
+                }
+            }
             Err(refused) => error::response(&refused),
         }
     }
@@ -81,10 +88,26 @@ impl Executor {
         session_data: Option<Arc<Data>>,
     ) -> BoxStream<'static, Response> {
         match self.admit(request) {
-            Ok((request, document)) => {
+            Ok((request, document, meter)) => {
                 let responses = self.schema.execute_stream(request, session_data.unwrap_or_default());
-                let executor = self.clone();
-                drive::stream(responses).map(move |response| executor.finish(response, &document)).boxed()
+                let is_subscription = document.ty() == Some(OperationType::Subscription);
+                let mut responses = drive::stream(responses);
+                let (executor, mut has_stopped) = (self.clone(), false);
+                let responses = stream::poll_fn(move |cx| {
+                    if has_stopped {
+                        return Poll::Ready(None);
+                    }
+                    let polled = responses.poll_next_unpin(cx);
+                    if let Some(stopped) = meter.stopped() {
+                        has_stopped = true;
+                        return Poll::Ready(Some(error::response(stopped)));
+                    }
+                    polled.map(|response| {
+                        meter.restart();
+                        Some(executor.finish(response?, &document))
+                    })
+                });
+                if is_subscription { until_unavailable(responses).boxed() } else { responses.boxed() }
             }
             Err(refused) => stream::iter([error::response(&refused)]).boxed(),
         }
@@ -101,11 +124,33 @@ impl Executor {
     ) -> Result<&'r OperationDefinition, Response> {
         limits::check(&request.query, &self.limits).map_err(|error| error::response(&error.into()))?;
         let name = request.operation_name.clone();
-        let document =
-            request.parsed_query().map_err(|error| error::finish(Response::from_errors(vec![error])))?;
+        let document = request.parsed_query().map_err(|error| self.refused(error))?;
         named(document, name.as_deref()).ok_or_else(|| {
             error::response(&ApiError::bad("operationName", "name one of the document's operations"))
         })
+    }
+
+    fn refused(&self, error: ServerError) -> Response {
+        error::finish(Response::from_errors(vec![error]), self.limits.errors)
+    }
+
+    /// Checks the selection of a subscription. Returns whether the operation is one.
+    ///
+    /// # Errors
+    /// If it does not select exactly one field.
+    pub(crate) fn is_subscription(&self, request: &mut Request) -> Result<bool, ApiError> {
+        let name = request.operation_name.clone();
+        // Running a malformed document reports the error.
+        if limits::check(&request.query, &self.limits).is_err() {
+            return Ok(false);
+        }
+        let Ok(document) = request.parsed_query() else { return Ok(false) };
+        let is_one =
+            named(document, name.as_deref()).is_some_and(|found| found.ty == OperationType::Subscription);
+        if is_one {
+            one_field::check(&mut document.clone(), name.as_deref())?;
+        }
+        Ok(is_one)
     }
 
     fn finish(&self, mut response: Response, document: &Document) -> Response {
@@ -116,7 +161,7 @@ impl Executor {
             nulls::fill(&mut response, types, parsed, operation);
             shape::arrange(&mut response, types, parsed, operation, document.is_marked);
         }
-        error::finish(response)
+        error::finish(response, self.limits.errors)
     }
 
     fn types(&self) -> &FieldTypes {
@@ -124,7 +169,7 @@ impl Executor {
     }
 
     /// Counts a request before it is parsed, gives it its own operation, and marks its document.
-    fn admit(&self, mut request: Request) -> Result<(Request, Document), ApiError> {
+    fn admit(&self, mut request: Request) -> Result<(Request, Document, Arc<Meter>), ApiError> {
         limits::check(&request.query, &self.limits)?;
         check_variables(&mut request)?;
         let operation = request.operation_name.clone();
@@ -132,12 +177,17 @@ impl Executor {
         let mut parsed = request.parsed_query().ok().cloned();
         let mut is_marked = false;
         if let Some(parsed) = &mut parsed {
+            let is_merged = one_field::check(parsed, operation.as_deref())?;
             is_marked = shape::mark(parsed, &request.query, self.types(), operation.as_deref());
-            if is_marked {
+            if is_marked || is_merged {
                 request.set_parsed_query(parsed.clone());
             }
         }
-        Ok((request.data(OperationCell::default()), Document { parsed, is_marked, operation }))
+        let payer =
+            meter::of_request::<RequestContext>(&request).and_then(|context| context.answers().cloned());
+        let meter = Meter::new(self.limits.response_bytes, payer);
+        let request = request.data(OperationCell::default()).data(Arc::clone(&meter));
+        Ok((request, Document { parsed, is_marked, operation }, meter))
     }
 }
 
@@ -149,6 +199,28 @@ struct Document {
     is_marked: bool,
     /// The name of the operation.
     operation: Option<String>,
+}
+
+impl Document {
+    /// The kind of the operation; `None` if the document is malformed.
+    fn ty(&self) -> Option<OperationType> {
+        named(self.parsed.as_ref()?, self.operation.as_deref()).map(|operation| operation.ty)
+    }
+}
+
+/// The responses of a subscription, up to the first one with a field that could not be loaded because the database could
+/// not be reached. In its place comes the response that [`error::is_unavailable`] recognizes, and the subscription ends.
+fn until_unavailable(
+    responses: impl Stream<Item = Response> + Send + Unpin + 'static,
+) -> impl Stream<Item = Response> + Send {
+    stream::unfold(Some(responses), |responses| async move {
+        let mut responses = responses?;
+        let response = responses.next().await?;
+        if error::has_code(&response, Code::Unavailable) {
+            return Some((error::response(&ApiError::Unavailable), None));
+        }
+        Some((response, Some(responses)))
+    })
 }
 
 /// The operation with this name, or the only one.

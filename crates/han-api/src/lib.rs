@@ -8,7 +8,7 @@
 //! * `types`, `query`, `mutation`, `subscription`: the schema, one file per noun.
 //! * `machine`: what only a developer's machine knows; `team`: what the fields about teams have in common.
 //! * `connection`, `filters`: pages and conditions, the same for every list; `optional_id`: arguments that may name nothing.
-//! * `limits`: the limits of a document; `error`: the errors that clients receive.
+//! * `limits`: the limits of a document; `meter`: the size of responses; `one_field`: what a subscription selects; `error`: the errors that clients receive.
 //! * `nulls`: failed fields in `data`; `shape`: the order of fields, and objects without fields; `field_types`: the types
 //!   that both need to know.
 //!
@@ -27,8 +27,10 @@ pub mod limits;
 mod loaders;
 pub mod machine;
 mod memo;
+mod meter;
 mod mutation;
 mod nulls;
+mod one_field;
 mod optional_id;
 mod query;
 mod reads;
@@ -41,10 +43,11 @@ mod team;
 pub mod types;
 
 pub use context::{Live, Recheck, RequestContext, request};
-pub use error::{ApiError, Code};
+pub use error::{ApiError, Code, has_code, is_unavailable};
 pub use limits::{LimitError, QueryLimits};
 pub use machine::{Machine, NoMachine};
-pub use schema::{HanSchema, too_slow};
+pub use meter::AnswerBytes;
+pub use schema::{HanSchema, busy, too_large, too_slow};
 pub use shared::StartedOperation;
 pub use shared::queue::SharedAnswer;
 #[cfg(feature = "team")]

@@ -30,6 +30,10 @@ pub struct QueryLimits {
     pub introspection: usize,
     /// Operations in one batch.
     pub batch: usize,
+    /// Bytes of a response, counted while it is made and while it is written.
+    pub response_bytes: usize,
+    /// Errors in a response.
+    pub errors: usize,
 }
 
 /// The introspection fields that list parts of the schema. Nesting one in another multiplies the response by the size of
@@ -51,6 +55,8 @@ impl Default for QueryLimits {
             complexity: 500_000,
             introspection: 12,
             batch: 10,
+            response_bytes: 32 << 20,
+            errors: 100,
         }
     }
 }

@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
-use async_graphql::parser::types::{OperationType, Selection};
+use async_graphql::parser::types::OperationType;
 use async_graphql::{
-    BatchRequest, BatchResponse, Data, ObjectType, Positioned, Request, Response, Schema, SchemaBuilder,
+    BatchRequest, BatchResponse, Data, ObjectType, Request, Response, Schema, SchemaBuilder,
 };
 use futures_util::FutureExt as _;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use han_db::Db;
 use han_db::changes::DbChangeEvent;
+use serde_json::value::RawValue;
 use tokio::sync::broadcast;
 
 use crate::context::RequestContext;
@@ -22,6 +23,7 @@ use crate::limits::{LimitError, QueryLimits};
 use crate::machine::Machine;
 #[cfg(feature = "team")]
 use crate::machine::NoMachine;
+use crate::meter::{self, Metering};
 use crate::mutation::LocalMutation;
 #[cfg(feature = "team")]
 use crate::mutation::TeamMutation;
@@ -107,6 +109,18 @@ pub fn too_slow() -> Response {
     error::response(&ApiError::TooSlow)
 }
 
+/// The response to an operation that a limit of the transport refuses; `refusal` names it.
+#[must_use]
+pub fn busy(refusal: String) -> Response {
+    error::response(&ApiError::Busy(refusal))
+}
+
+/// The response to an operation whose response has more than so many bytes.
+#[must_use]
+pub fn too_large(bytes: usize) -> Response {
+    error::response(&ApiError::ResponseTooLarge(bytes))
+}
+
 impl HanSchema {
     fn new<Q: ObjectType + 'static, M: ObjectType + 'static>(
         builder: SchemaBuilder<Q, M, SubscriptionRoot>,
@@ -119,6 +133,7 @@ impl HanSchema {
             .limit_recursive_depth(limits.nesting)
             .limit_complexity(limits.complexity)
             .limit_directives(limits.directives)
+            .extension(Metering)
             .data(db.clone())
             .finish();
         let executor = Executor::new(schema, limits);
@@ -156,13 +171,16 @@ impl HanSchema {
         if let Some(answers) = open {
             return StartedOperation::Shared(answers);
         }
-        let Some(fields) = self.subscribes_to(&mut request) else {
-            return StartedOperation::Query(Box::new(request.data(RequestContext::clone(caller))));
-        };
+        match self.executor.is_subscription(&mut request) {
+            Ok(true) => {}
+            Ok(false) => {
+                return StartedOperation::Query(Box::new(request.data(RequestContext::clone(caller))));
+            }
+            Err(refused) => return StartedOperation::Refused(Box::new(error::response(&refused))),
+        }
         match key {
-            Some(key) if fields == 1 => StartedOperation::Shared(self.shared.open(key, request, caller)),
-            // A caller that falls behind on several fields gets one error per field, so these are not shared.
-            _ => {
+            Some(key) => StartedOperation::Shared(self.shared.open(key, request, caller)),
+            None => {
                 let mut answers = self.execute_stream(request.data(RequestContext::clone(caller)), None);
                 match answers.next().now_or_never() {
                     None => StartedOperation::Own(answers),
@@ -172,6 +190,12 @@ impl HanSchema {
         }
     }
 
+    /// A response as JSON. One that is larger than the limit becomes an error.
+    #[must_use]
+    pub fn to_json(&self, response: &Response) -> Box<RawValue> {
+        meter::to_json(response, self.limits().response_bytes)
+    }
+
     /// Whether the operation that a request would run is a query, as HTTP GET demands.
     ///
     /// # Errors
@@ -179,18 +203,6 @@ impl HanSchema {
     #[expect(clippy::result_large_err, reason = "a response is what every caller makes of the error")]
     pub fn is_query(&self, request: &mut Request) -> Result<bool, Response> {
         self.executor.operation(request).map(|operation| operation.ty == OperationType::Query)
-    }
-
-    /// How many fields a subscription selects; a fragment counts as several. `None` for other operations and for
-    /// malformed ones, which report their error when they run.
-    fn subscribes_to(&self, request: &mut Request) -> Option<usize> {
-        let operation = self.executor.operation(request).ok()?;
-        let fields = |selection: &Positioned<Selection>| match selection.node {
-            Selection::Field(_) => 1,
-            Selection::FragmentSpread(_) | Selection::InlineFragment(_) => 2,
-        };
-        let selected = &operation.selection_set.node.items;
-        (operation.ty == OperationType::Subscription).then(|| selected.iter().map(fields).sum())
     }
 }
 

@@ -7,7 +7,7 @@ use han_db::entities::TeamMembership;
 use han_db::queries::memberships;
 use han_db::queries::memberships::Resolved;
 use han_db::queries::teams::TeamChange;
-use han_types::{Actor, Capability, Credential, GlobalId, Membership, Plans, Scope};
+use han_types::{Actor, Capability, Credential, GlobalId, Membership, Plans, Scope, is_visible};
 
 use crate::context::{caller, database};
 use crate::error::{ApiError, Result};
@@ -112,8 +112,8 @@ pub(crate) fn conflict(problem: impl ToString) -> ApiError {
 /// A valid name, trimmed.
 pub(crate) fn name<'a>(argument: &'static str, name: &'a str) -> Result<&'a str> {
     let trimmed = name.trim();
-    if trimmed.is_empty() || trimmed.len() > MAX_NAME || trimmed.chars().any(char::is_control) {
-        let problem = format!("it must have 1 to {MAX_NAME} bytes and no control character");
+    if trimmed.is_empty() || trimmed.len() > MAX_NAME || !trimmed.chars().all(is_visible) {
+        let problem = format!("it must have 1 to {MAX_NAME} bytes and no control or direction character");
         return Err(ApiError::bad(argument, problem));
     }
     Ok(trimmed)
@@ -123,7 +123,7 @@ pub(crate) fn name<'a>(argument: &'static str, name: &'a str) -> Result<&'a str>
 pub(crate) fn email(email: &str) -> Result<&str> {
     let trimmed = email.trim();
     let has_parts = trimmed.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
-    if !has_parts || trimmed.len() > MAX_EMAIL || trimmed.chars().any(|c| c.is_control() || c.is_whitespace())
+    if !has_parts || trimmed.len() > MAX_EMAIL || trimmed.chars().any(|c| !is_visible(c) || c.is_whitespace())
     {
         return Err(ApiError::bad("email", "it must be an address such as ada@example.com"));
     }

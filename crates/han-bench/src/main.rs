@@ -10,6 +10,7 @@
     reason = "a benchmark prints its table, and aborts if it cannot measure"
 )]
 
+mod abuse;
 mod copy;
 mod cpu;
 mod disk;
@@ -73,6 +74,17 @@ enum Name {
     Faults(faults::Options),
     /// Search over sealed lines, compared with ILIKE on their plaintext.
     Search(search::Options),
+    /// Attacks from outside and by a user: memory, and the response time of an honest client.
+    Abuse(abuse::Options),
+    /// The attacker of `abuse`.
+    #[command(hide = true)]
+    Attacker(abuse::AttackerOptions),
+    /// Uses a share of one core, in percent.
+    #[command(hide = true)]
+    Burner {
+        #[arg(long)]
+        percent: u64,
+    },
     /// Subscribers for the other benchmarks.
     #[command(hide = true)]
     Watch(watch::Options),
@@ -94,6 +106,15 @@ async fn main() -> ExitCode {
         Name::Lists(options) => lists::run(options).await,
         Name::Search(options) => search::run(options).await,
         Name::Faults(options) => faults::run(options).await,
+        Name::Abuse(options) => abuse::run(options).await,
+        Name::Attacker(options) => {
+            abuse::attacker(options).await;
+            return ExitCode::SUCCESS;
+        }
+        Name::Burner { percent } => {
+            abuse::burn(percent);
+            return ExitCode::SUCCESS;
+        }
         Name::Watch(options) => {
             watch::run(options).await;
             return ExitCode::SUCCESS;

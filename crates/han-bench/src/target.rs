@@ -20,7 +20,26 @@ pub(crate) struct Target {
     pub key: String,
     /// Its process.
     pub server: Program,
+    environment: Environment,
 }
+
+/// A server's environment.
+type Environment = Vec<(&'static str, String)>;
+
+/// The limits of a server whose only clients are benchmarks: one user has thousands of sockets, at one address.
+const NO_LIMITS: [(&str, &str); 11] = [
+    ("HAN_RATE_LIMITS", "off"),
+    ("HAN_UNAUTHENTICATED_PERCENT", "100"),
+    ("HAN_ADDRESS_CONNECTIONS", "1000000"),
+    ("HAN_USER_CONNECTIONS", "1000000"),
+    ("HAN_USER_SOCKETS", "1000000"),
+    ("HAN_USER_SUBSCRIPTIONS", "1000000"),
+    ("HAN_MAX_SUBSCRIPTIONS", "1000000"),
+    ("HAN_USER_OPERATIONS", "1000000"),
+    ("HAN_MAX_OPERATIONS", "1000000"),
+    ("HAN_USER_RUNNING", "1000000"),
+    ("HAN_USER_BUFFER_BYTES", "1073741824"),
+];
 
 /// A running server on SQLite, and an API key.
 pub(crate) struct Embedded {
@@ -60,35 +79,59 @@ fn secret(bytes: [u8; 32]) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
-/// Starts a server with this environment besides what every server has; returns it, its URL and an API key.
-async fn serve(more: &[(&str, String)]) -> (Program, String, String) {
+/// Starts a server with this environment besides what every server has; returns it, its URL and its environment.
+async fn serve(more: Environment) -> (Program, String, Environment) {
     let common = [
         ("KEK_SECRET", kek_secret()),
         ("JWT_SECRET", secret([2; 32])),
         ("PUBLIC_URL", "http://127.0.0.1".to_owned()),
         ("HAN_LISTEN", "127.0.0.1:0".to_owned()),
-        ("HAN_RATE_LIMITS", "off".to_owned()),
         ("HAN_LOG", "warn".to_owned()),
     ];
-    let env: Vec<(&str, &str)> =
-        common.iter().chain(more).map(|(name, value)| (*name, value.as_str())).collect();
-    let path = server_path();
-    let mut server = Program::start(&path, ["serve"], env.clone());
+    let environment: Environment = common.into_iter().chain(more).collect();
+    let mut server = Program::start(server_path(), ["serve"], borrowed(&environment));
     let line = server.wait_for_line("listening on ").await;
     let url = line.split("listening on ").nth(1).and_then(|rest| rest.split_whitespace().next());
     let url = url.expect("an address").to_owned();
 
-    let args = ["key", "create", "--user", "bench", "--team", "bench", "--scopes", "read sync:write"];
-    let (status, output) = Program::start(&path, args, env).wait().await;
+    (server, url, environment)
+}
+
+fn borrowed(environment: &Environment) -> Vec<(&'static str, &str)> {
+    environment.iter().map(|(name, value)| (*name, value.as_str())).collect()
+}
+
+fn without_limits(environment: Environment) -> Environment {
+    let no_limits = NO_LIMITS.map(|(name, value)| (name, value.to_owned()));
+    environment.into_iter().chain(no_limits).collect()
+}
+
+/// Makes an API key of a user, who has a team of the same name.
+async fn key_of(user: &str, environment: &Environment) -> String {
+    let args = ["key", "create", "--user", user, "--team", user, "--scopes", "read sync:write"];
+    let (status, output) = Program::start(server_path(), args, borrowed(environment)).wait().await;
     assert!(status.success(), "no key: {:?}", output.stderr);
     let words = output.stdout.iter().flat_map(|line| line.split_whitespace());
-    let key = words.clone().find(|word| word.starts_with("han_key_")).expect("a key").to_owned();
-    (server, url, key)
+    words.clone().find(|word| word.starts_with("han_key_")).expect("a key").to_owned()
 }
 
 impl Target {
-    /// Starts a server on a new database with this name.
+    /// Starts a server on a new database with this name, which limits nothing.
     pub(crate) async fn start(name: &str) -> Self {
+        Self::start_with(name, without_limits(Vec::new())).await
+    }
+
+    /// Starts a server on a new database with this name, with the limits that a server has by default.
+    pub(crate) async fn start_with_default_limits(name: &str) -> Self {
+        Self::start_with(name, Vec::new()).await
+    }
+
+    /// A key of another user, who has a team of the same name.
+    pub(crate) async fn key_of(&self, user: &str) -> String {
+        key_of(user, &self.environment).await
+    }
+
+    async fn start_with(name: &str, more: Environment) -> Self {
         let cluster = std::env::var(pg::BENCH_VARIABLE)
             .unwrap_or_else(|_| panic!("{} is not set: run this through script/bench", pg::BENCH_VARIABLE));
         let cluster: PgConnectOptions = cluster.parse().expect("a PostgreSQL URL");
@@ -98,12 +141,13 @@ impl Target {
             sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut admin).await.expect("a fresh database");
         }
         let database = cluster.database(name);
-        let (server, url, key) = serve(&[
+        let own = [
             ("DATABASE_URL", database.to_url_lossy().to_string()),
             ("HAN_DATABASE_CONNECTIONS", "40".to_owned()),
-        ])
-        .await;
-        Self { url, database, key, server }
+        ];
+        let (server, url, environment) = serve(own.into_iter().chain(more).collect()).await;
+        let key = key_of("bench", &environment).await;
+        Self { url, database, key, server, environment }
     }
 
     /// The CPU seconds that the server has used.
@@ -156,7 +200,9 @@ impl Target {
 impl Embedded {
     /// Starts a server whose database is in this directory, which is created.
     pub(crate) async fn start(directory: &Path) -> Self {
-        let (server, url, key) = serve(&[("HAN_DATA_DIR", directory.to_string_lossy().into_owned())]).await;
+        let own = vec![("HAN_DATA_DIR", directory.to_string_lossy().into_owned())];
+        let (server, url, environment) = serve(without_limits(own)).await;
+        let key = key_of("bench", &environment).await;
         Self { url, key, server, file: directory.join("han.db") }
     }
 

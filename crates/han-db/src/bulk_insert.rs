@@ -126,7 +126,7 @@ impl Column<'_> {
 }
 
 /// A multi-row `INSERT … ON CONFLICT … RETURNING …`: one statement over arrays on PostgreSQL (the same text for
-/// any number of rows, so it is prepared once), few statements of many rows on SQLite.
+/// any number of rows, so it is prepared once), statements of [`SQLITE_ROWS`] rows on SQLite.
 pub(crate) struct BulkInsert<'a> {
     /// The table.
     pub table: &'static str,
@@ -141,8 +141,9 @@ pub(crate) struct BulkInsert<'a> {
     pub returning: &'static str,
 }
 
-/// SQLite's limit on bound parameters of a statement (SQLITE_MAX_VARIABLE_NUMBER since 3.32).
-const SQLITE_MAX_PARAMETERS: usize = 32_766;
+/// How many rows one statement inserts on SQLite. Few sizes, so that each table has few statements, which stay prepared:
+/// preparing one takes longer than running it.
+const SQLITE_ROWS: [usize; 4] = [64, 16, 4, 1];
 
 impl BulkInsert<'_> {
     pub(crate) async fn run(mut self, tx: &Tx) -> Result<Vec<sea_orm::QueryResult>, DbError> {
@@ -160,19 +161,21 @@ impl BulkInsert<'_> {
                 tx.rows_of_columns(&sql, values, &self.columns).await
             }
             Dialect::Sqlite => {
-                let width = self.columns.len().max(1);
-                let at_once = (SQLITE_MAX_PARAMETERS - self.constants.len()) / width;
                 let mut returned = Vec::new();
                 let mut from = 0;
-                while from < rows {
-                    let to = rows.min(from + at_once);
-                    let sql = self.sqlite_sql(to - from);
-                    let mut values: Vec<Value> = self.constants.iter().map(|(_, v)| v.clone()).collect();
-                    for row in from..to {
-                        values.extend(self.columns.iter_mut().map(|column| column.take(row)));
+                for at_once in SQLITE_ROWS {
+                    if rows - from < at_once {
+                        continue;
                     }
-                    returned.extend(tx.rows(&sql, values).await?);
-                    from = to;
+                    let sql = self.sqlite_sql(at_once);
+                    while rows - from >= at_once {
+                        let mut values: Vec<Value> = self.constants.iter().map(|(_, v)| v.clone()).collect();
+                        for row in from..from + at_once {
+                            values.extend(self.columns.iter_mut().map(|column| column.take(row)));
+                        }
+                        returned.extend(tx.rows(&sql, values).await?);
+                        from += at_once;
+                    }
                 }
                 Ok(returned)
             }
@@ -227,15 +230,17 @@ impl BulkInsert<'_> {
         )
     }
 
+    /// Its parameters are numbered (`?1`). SQLite takes `$1` for a name, which it looks up among all names before it: the
+    /// time to prepare a statement of thousands of them is quadratic (sqlite.org/lang_expr.html#varparam).
     fn sqlite_sql(&self, rows: usize) -> String {
-        let constants: Vec<String> = (1..=self.constants.len()).map(|n| format!("${n}")).collect();
+        let constants: Vec<String> = (1..=self.constants.len()).map(|n| format!("?{n}")).collect();
         let mut next = self.constants.len();
         let mut tuples = Vec::with_capacity(rows);
         for _ in 0..rows {
             let mut tuple = constants.clone();
             for _ in &self.columns {
                 next += 1;
-                tuple.push(format!("${next}"));
+                tuple.push(format!("?{next}"));
             }
             tuples.push(format!("({})", tuple.join(", ")));
         }

@@ -9,6 +9,8 @@ use std::time::Duration;
 use han_crypto::KekRing;
 use han_types::{Clock, Entropy, IdError, new_row_id};
 use sea_orm::DatabaseConnection;
+#[cfg(feature = "postgres")]
+use sqlx::ConnectOptions as _;
 use sqlx::Connection as _;
 #[cfg(feature = "postgres")]
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -24,6 +26,9 @@ use crate::keys::KeyStore;
 use crate::stats::TransactionCounters;
 use crate::team_numbers::TeamNumbers;
 use crate::verified_keys::VerifiedKeys;
+
+/// How many prepared statements SQLite's writer keeps.
+const WRITER_STATEMENTS: usize = 256;
 
 /// Receives each statement that is run, without its values.
 pub type Observer = Arc<dyn Fn(&str) + Send + Sync>;
@@ -41,6 +46,9 @@ pub struct DbConfig {
     pub read_bytes: usize,
     /// The bytes of segments that a page of search looks through, before it ends without being full.
     pub search_bytes: usize,
+    /// Whether rows are refused that are marked as not sealed: on a server that seals everything, the marker must not be a
+    /// way around the encryption.
+    pub refuses_unsealed: bool,
     /// Receives each statement that clients' reads and writes run.
     pub observer: Option<Observer>,
 }
@@ -63,6 +71,7 @@ impl DbConfig {
             acquire_timeout: Duration::from_secs(10),
             read_bytes: 32 << 20,
             search_bytes: 48 << 20,
+            refuses_unsealed: false,
             observer: None,
         }
     }
@@ -107,7 +116,7 @@ impl Db {
     ///
     /// # Errors
     /// [`DbError::Url`] if the URL is of no known kind, [`DbError::WithoutPostgres`] if it names PostgreSQL and the crate
-    /// was built without its feature `postgres`.
+    /// was built without its feature `postgres`, [`DbError::Unreachable`] at once if PostgreSQL refuses the connection.
     pub async fn connect(
         config: &DbConfig,
         keks: KekRing,
@@ -138,7 +147,7 @@ impl Db {
                 observer: config.observer.clone(),
                 clock,
                 entropy,
-                keys: KeyStore::new(keks),
+                keys: KeyStore::new(keks, config.refuses_unsealed),
                 team_numbers: TeamNumbers::default(),
                 verified_keys: VerifiedKeys::default(),
                 commits: Commits::default(),
@@ -288,11 +297,45 @@ async fn postgres_pool(config: &DbConfig) -> Result<sqlx::PgPool, DbError> {
         // A transaction that a stuck client leaves open holds up vacuum and the outbox's horizon.
         ("idle_in_transaction_session_timeout", "60000"),
     ]);
-    Ok(PgPoolOptions::new()
+    // The pool would try a refused connection again and again, and then report only that time is over.
+    let once = tokio::time::timeout(config.acquire_timeout, options.connect());
+    match once.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+        Ok(connection) => connection.close().await?,
+        // It is about to be ready: the pool waits for it.
+        Err(error) if is_starting(&error) => {}
+        Err(error) => return Err(unreachable(&options, error)),
+    }
+    let pool = PgPoolOptions::new()
         .max_connections(config.max_connections)
         .acquire_timeout(config.acquire_timeout)
-        .connect_with(options)
-        .await?)
+        .connect_with(options.clone());
+    pool.await.map_err(|error| unreachable(&options, error))
+}
+
+/// Whether PostgreSQL starts or recovers (`cannot_connect_now`).
+#[cfg(feature = "postgres")]
+fn is_starting(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "57P03")
+}
+
+/// Names the address, never the password.
+#[cfg(feature = "postgres")]
+fn unreachable(options: &PgConnectOptions, error: sqlx::Error) -> DbError {
+    let address = match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    };
+    let remedy = match &error {
+        sqlx::Error::Database(_) => "Check the account, its password and the database in DATABASE_URL",
+        sqlx::Error::Tls(_) => "Check its certificate, and sslmode in DATABASE_URL",
+        _ => "Check that it runs, and the host and port in DATABASE_URL",
+    };
+    let reason = match error {
+        sqlx::Error::Io(error) => error.to_string(),
+        sqlx::Error::PoolTimedOut => "there was no answer in time".to_owned(),
+        error => DbError::Driver(error).said(),
+    };
+    DbError::Unreachable { address, reason, remedy }
 }
 
 async fn sqlite_pools(config: &DbConfig) -> Result<(Pool, Pool), DbError> {
@@ -322,7 +365,8 @@ async fn sqlite_pools(config: &DbConfig) -> Result<(Pool, Pool), DbError> {
                 Ok(sound)
             })
         })
-        .connect_with(options.clone())
+        // Every statement of a push stays prepared.
+        .connect_with(options.clone().statement_cache_capacity(WRITER_STATEMENTS))
         .await?;
     restrict_to_owner(&file).await?;
     let readers = SqlitePoolOptions::new()

@@ -51,7 +51,8 @@ impl Dialect {
     /// The statements that begin a transaction. On PostgreSQL they take on `role` and name the team, for this transaction
     /// only. Ingest sends its own coalesced NOTIFY after the commit, so writing transactions keep the triggers quiet. A
     /// read that takes too long is cut off, and a write does not wait for a lock for ever: each holds one of few
-    /// connections.
+    /// connections. Statements are planned once for each connection, not for the values of each execution
+    /// (docs/adr/0021).
     pub(crate) fn begin(self, mode: Mode, role: Role, team: TeamNumber) -> String {
         let begin = match (self, mode) {
             (Self::Postgres, Mode::Snapshot) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
@@ -70,7 +71,8 @@ impl Dialect {
         // Neither comes from outside: a constant, and a number.
         let (role, team) = (role.name(), team.setting());
         format!(
-            "{begin}; SELECT set_config('role', '{role}', true), set_config('han.team', '{team}', true), {limits}"
+            "{begin}; SELECT set_config('role', '{role}', true), set_config('han.team', '{team}', true), \
+             set_config('plan_cache_mode', 'force_generic_plan', true), {limits}"
         )
     }
 
@@ -203,6 +205,24 @@ impl Dialect {
         }
     }
 
+    /// Joins the segment `g` of each row of `messages` (the team is `$1`): the one with the greatest first ordinal not above
+    /// the message's, if there is one. One read of an index for each row, whatever the planner expects.
+    pub(crate) fn segment_of_message(self) -> &'static str {
+        match self {
+            Self::Postgres => {
+                "LEFT JOIN LATERAL (SELECT first_ordinal, last_ordinal, bytes FROM segments WHERE team = $1 \
+                   AND session = messages.session AND transcript = messages.transcript \
+                   AND first_ordinal <= messages.ordinal ORDER BY first_ordinal DESC LIMIT 1) AS g ON true"
+            }
+            Self::Sqlite => {
+                "LEFT JOIN segments g ON g.team = $1 AND g.session = messages.session \
+                   AND g.transcript = messages.transcript AND g.first_ordinal = (SELECT MAX(h.first_ordinal) \
+                   FROM segments h WHERE h.team = $1 AND h.session = messages.session \
+                   AND h.transcript = messages.transcript AND h.first_ordinal <= messages.ordinal)"
+            }
+        }
+    }
+
     /// Rows of numbers as an item of a `FROM` clause, named `wanted` with these columns, and its parameters from `$n` on.
     pub(crate) fn number_rows<const N: usize>(
         self,
@@ -240,6 +260,34 @@ impl Dialect {
         match self {
             Self::Postgres => format!("UNNEST(${n}::bigint[]) AS {name}(n)"),
             Self::Sqlite => format!("(SELECT value AS n FROM json_each(${n})) AS {name}"),
+        }
+    }
+
+    /// The values of parameter `$n` (made by [`Dialect::byte_list`]) as an item of a `FROM` clause with the column `key`.
+    pub(crate) fn bytes_from(self, name: &str, n: usize) -> String {
+        match self {
+            Self::Postgres => format!("UNNEST(${n}::bytea[]) AS {name}(key)"),
+            Self::Sqlite => format!("(SELECT unhex(value) AS key FROM json_each(${n})) AS {name}"),
+        }
+    }
+
+    /// The columns of the rows of `table` that meet `condition` with each combination of `items` (of a `FROM` clause): one
+    /// read of an index for each, whatever the planner expects. It expects few rows of a table that has just begun to
+    /// grow, and would read the whole session.
+    pub(crate) fn find_each(self, items: &[String], table: &str, columns: &str, condition: &str) -> String {
+        let rows = self.joined_each(&items.join(" CROSS JOIN "), table, table, condition);
+        format!("SELECT {columns} FROM {rows}")
+    }
+
+    /// An item of a `FROM` clause: the rows of `table`, named `alias`, that meet `condition` with each row of `items`. As
+    /// [`Dialect::find_each`]; without statistics, SQLite would read the whole team and look for each of its rows in `items`.
+    pub(crate) fn joined_each(self, items: &str, table: &str, alias: &str, condition: &str) -> String {
+        match self {
+            // OFFSET 0 keeps the planner from another order.
+            Self::Postgres => format!(
+                "{items} CROSS JOIN LATERAL (SELECT {alias}.* FROM {table} AS {alias} WHERE {condition} OFFSET 0) AS {alias}"
+            ),
+            Self::Sqlite => format!("{items} CROSS JOIN {table} AS {alias} ON {condition}"),
         }
     }
 

@@ -97,6 +97,34 @@ pub enum DbError {
         /// The SQL that an administrator must run once.
         sql: String,
     },
+    /// PostgreSQL could not be reached, or refused the connection.
+    #[error("PostgreSQL at {address} cannot be used: {reason}. {remedy}")]
+    Unreachable {
+        /// Host and port, or the socket.
+        address: String,
+        /// What the system or PostgreSQL said.
+        reason: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The schema could not be migrated. It is as it was.
+    #[error("the schema could not be migrated, and nothing was changed: {reason}. {remedy}")]
+    Migration {
+        /// What PostgreSQL or SQLite said.
+        reason: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// Row-level security does not protect the data of every team.
+    #[error(
+        "row-level security does not separate the teams:{}\nRun `han-server migrate` with the account that owns the \
+         tables: it puts this right",
+        .problems.iter().map(|problem| format!("\n  - {problem}")).collect::<String>()
+    )]
+    Unprotected {
+        /// What is wrong with which table.
+        problems: Vec<String>,
+    },
     /// Team keys are wrapped with a KEK that this process does not hold.
     #[error(
         "KEK {missing} is missing: {what}. Add it to KEK_SECRET_PREVIOUS, from the copy of the secrets (this process \
@@ -127,6 +155,9 @@ pub enum DbError {
         /// Their ids. Empty if copies of the answers were written in the meantime.
         sessions: BTreeSet<String>,
     },
+    /// A job could not do its work for a reason outside of the database.
+    #[error("{0}")]
+    Job(String),
     /// A response would contain more bytes of lines than the limit.
     #[error("more than {limit} bytes of lines in one answer")]
     TooMuch {
@@ -155,7 +186,9 @@ impl DbError {
             // out of resources, such as a full disk. SQLite's result codes: 13: the disk is full; 778, 1034, 1546,
             // 4874: a file, or the shared memory of readers and writer, could not be written, flushed or resized, as
             // when a disk quota is exceeded.
+            // Class 08: the connection failed.
             return code.starts_with("57P")
+                || code.starts_with("08")
                 || code.starts_with("53")
                 || matches!(code.as_str(), "57014" | "13" | "778" | "1034" | "1546" | "4874")
                 || self.is_retryable();
@@ -165,7 +198,7 @@ impl DbError {
             Self::Database(DbErr::ConnectionAcquire(_) | DbErr::Conn(_)) => true,
             Self::Database(err) => runtime(err).is_some_and(is_io),
             Self::Driver(err) => is_io(err),
-            Self::Busy | Self::LocksNeeded { .. } => true,
+            Self::Busy | Self::LocksNeeded { .. } | Self::Unreachable { .. } => true,
             _ => false,
         }
     }
@@ -205,12 +238,29 @@ impl DbError {
         matches!(self.code().as_deref(), Some("23505" | "1555" | "2067"))
     }
 
+    /// What the database said, with its code, without the statement.
+    pub(crate) fn said(&self) -> String {
+        let err = match self {
+            Self::Database(err) => runtime(err),
+            Self::Driver(err) => Some(err),
+            _ => None,
+        };
+        match err.and_then(sqlx::Error::as_database_error) {
+            Some(said) => match said.code() {
+                Some(code) => format!("{} ({code})", said.message()),
+                None => said.message().to_owned(),
+            },
+            None => self.to_string(),
+        }
+    }
+
     /// Whether the account lacks a privilege (PostgreSQL's SQLSTATE 42501).
     pub(crate) fn is_denied(&self) -> bool {
         self.code().as_deref() == Some("42501")
     }
 
-    fn code(&self) -> Option<String> {
+    /// The database's code for the error, if the database returned it.
+    pub(crate) fn code(&self) -> Option<String> {
         let err = match self {
             Self::Database(err) => runtime(err)?,
             Self::Driver(err) => err,
@@ -245,7 +295,12 @@ where
 fn is_io(err: &sqlx::Error) -> bool {
     matches!(
         err,
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed
+        sqlx::Error::Io(_)
+            // A connection that broke in the middle of a message.
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
     )
 }
 

@@ -44,7 +44,15 @@ pub struct TeamKeys {
     content: TeamKeyRing,
     versions: Vec<u32>,
     blind: BlindKey,
+    /// Whether a row that is marked as not sealed is refused.
+    refuses_unsealed: bool,
 }
+
+/// A row is marked as not sealed, on a server that seals everything: somebody else has written it.
+const UNSEALED: CryptoError = CryptoError::Malformed {
+    what: "row",
+    reason: "it is marked as not sealed, and this server seals all content (see HAN_UNSEALED_CONTENT)",
+};
 
 impl fmt::Debug for TeamKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,7 +82,8 @@ impl TeamKeys {
     /// The text behind a stored column.
     ///
     /// # Errors
-    /// Where it was sealed for another place, with a key that is not held, or changed since.
+    /// Where it was sealed for another place, with a key that is not held, or changed since; where it is not sealed, if
+    /// such rows are refused.
     pub fn open(
         &self,
         sealed: bool,
@@ -82,7 +91,7 @@ impl TeamKeys {
         stored: String,
     ) -> Result<String, CryptoError> {
         if !sealed {
-            return Ok(stored);
+            return if self.refuses_unsealed { Err(UNSEALED) } else { Ok(stored) };
         }
         let bytes = self.content.field(context).decrypt(&stored)?;
         String::from_utf8(bytes)
@@ -121,7 +130,7 @@ impl TeamKeys {
     ) -> Result<Vec<u8>, CryptoError> {
         let SegmentColumns { nonce, wrapped_dek, body } = columns;
         if !sealed {
-            return Packed::open(body, bytes);
+            return if self.refuses_unsealed { Err(UNSEALED) } else { Packed::open(body, bytes) };
         }
         let field = BinaryField::from_columns(
             nonce.as_deref().unwrap_or_default(),
@@ -163,6 +172,7 @@ impl TeamKeys {
 /// Every team's keys, opened on first use.
 pub struct KeyStore {
     keks: KekRing,
+    refuses_unsealed: bool,
     open: RwLock<HashMap<TeamId, Arc<TeamKeys>>>,
 }
 
@@ -215,8 +225,8 @@ impl Db {
 }
 
 impl KeyStore {
-    pub(crate) fn new(keks: KekRing) -> Self {
-        Self { keks, open: RwLock::default() }
+    pub(crate) fn new(keks: KekRing, refuses_unsealed: bool) -> Self {
+        Self { keks, refuses_unsealed, open: RwLock::default() }
     }
 
     /// The keys of a team.
@@ -285,6 +295,7 @@ impl KeyStore {
             versions: content.iter().map(|(version, _)| *version).collect(),
             content: TeamKeyRing::new(team_id.clone(), active, content)?,
             blind: blind.ok_or_else(|| missing("blind"))?,
+            refuses_unsealed: self.refuses_unsealed,
         })
     }
 
@@ -378,6 +389,27 @@ impl KeyStore {
             Some(id) => Ok(self.keks.with_active(id)?),
             None => Err(self.missing(active, "new team keys are wrapped with it")),
         }
+    }
+
+    /// A secret of the server that belongs to no team, sealed under the KEK that writes.
+    pub(crate) async fn seal_system(
+        &self,
+        tx: &SystemTx,
+        context: FieldContext<'_>,
+        secret: &str,
+    ) -> Result<String, DbError> {
+        let ring = self.ring(tx).await?;
+        Ok(ring.field(context).encrypt(secret.as_bytes(), tx.entropy())?)
+    }
+
+    /// The secret behind a column that [`KeyStore::seal_system`] sealed.
+    ///
+    /// # Errors
+    /// If it was sealed for another place or under a KEK that is not held, or was changed.
+    pub(crate) fn open_system(&self, context: FieldContext<'_>, stored: &str) -> Result<String, CryptoError> {
+        let bytes = self.keks.field(context).decrypt(stored)?;
+        String::from_utf8(bytes)
+            .map_err(|_| CryptoError::Malformed { what: "sealed text", reason: "it is not UTF-8" })
     }
 
     fn missing(&self, missing: String, what: &'static str) -> DbError {

@@ -59,6 +59,7 @@ pub(crate) const TABLES: &[Table] = &[
     table("token_families", System, Other),
     table("refresh_tokens", System, Other),
     table("device_logins", System, Other),
+    table("github_accounts", System, Other),
     table("team_keys", System, Other),
     table("kek_state", System, Other),
     table("changes", System, Other),

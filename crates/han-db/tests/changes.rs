@@ -111,6 +111,35 @@ both_databases!(
     }
 );
 
+/// The reader polls, too, so that a change is delivered without a notification. This test listens itself.
+#[tokio::test]
+async fn a_push_notifies_the_channel_with_its_number() {
+    let database = TestDatabase::postgres().await;
+    let world = world(&database).await;
+    let mut listener = sqlx::postgres::PgListener::connect(database.url()).await.unwrap();
+    listener.listen("db_changes").await.unwrap();
+    let _changes = world.db.start_changes(CancellationToken::new()).await.unwrap();
+    let mut admin = sqlx::PgConnection::connect(database.url()).await.unwrap();
+    // A notification of an earlier commit may come late and count for one push, but not for each.
+    for n in 0..3 {
+        push(&world, &format!("s{n}"), "main", Some(0), &SyntheticSession::new(n).lines(2)).await;
+        let last: i64 =
+            sqlx::query_scalar("SELECT max(seq) FROM changes").fetch_one(&mut admin).await.unwrap();
+        let notified = async {
+            loop {
+                let notice = listener.recv().await.unwrap();
+                let payload: serde_json::Value = serde_json::from_str(notice.payload()).unwrap();
+                let fields: Vec<_> = payload.as_object().unwrap().keys().collect();
+                assert_eq!(fields, ["seq"], "{payload}");
+                if payload["seq"].as_i64().unwrap() >= last {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), notified).await.expect("a notification arrives");
+    }
+}
+
 both_databases!(
     async fn a_change_can_only_be_opened_by_its_team(database: TestDatabase) {
         let world = world(&database).await;

@@ -8,7 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use han_db::page::PageRequest;
 use han_db::queries::ingest::{self, Outcome};
 use han_db::queries::messages::{self, MessageList};
+use han_db::queries::sessions;
+use han_db::{Db, DbConfig};
 use han_testkit::{SyntheticSession, TestDatabase, both_databases, fixtures};
+use han_types::Clock as _;
 use han_types::sync::BatchErrorCode;
 use sha2::{Digest as _, Sha256};
 use support::corpus::{
@@ -35,11 +38,30 @@ both_databases!(
         let (stored, duplicates) = push_whole(&world, &files).await;
         assert_eq!(stored + duplicates, total);
         let before = contents(&database, &world).await;
+        let synced = dump(&database, "SELECT DISTINCT synced_at FROM sessions").await;
+        let now = world.clock.now().0.to_string();
+        assert!(synced.len() == 1 && synced[0].contains(&now), "{synced:?} {now}");
         let outbox = dump(&database, "SELECT seq FROM changes ORDER BY 1").await;
+        world.clock.advance_seconds(60);
         assert_eq!(push_whole(&world, &files).await, (0, total));
+        assert_eq!(dump(&database, "SELECT DISTINCT synced_at FROM sessions").await, synced);
         assert_eq!(contents(&database, &world).await, before);
         let after = dump(&database, "SELECT seq FROM changes ORDER BY 1").await;
         assert_eq!(after, outbox, "a repeated push is not published");
+    }
+);
+
+both_databases!(
+    async fn each_session_has_an_id_of_its_own(database: TestDatabase) {
+        let world = world(&database).await;
+        let lines = SyntheticSession::new(3).lines(4);
+        push(&world, "s1", "main", Some(0), &lines[..2]).await;
+        push(&world, "s2", "main", Some(0), &lines[..2]).await;
+        let ids = "SELECT DISTINCT id FROM sessions WHERE id <> '' AND id <> session_id ORDER BY id";
+        let before = dump(&database, ids).await;
+        assert_eq!(before.len(), 2, "{before:?}");
+        push(&world, "s1", "main", Some(2), &lines[2..]).await;
+        assert_eq!(dump(&database, ids).await, before, "it stays the same");
     }
 );
 
@@ -514,3 +536,41 @@ async fn page(
         after = all.last().cloned();
     }
 }
+
+both_databases!(
+    async fn a_row_marked_as_not_sealed_is_refused_if_everything_is_sealed(db: TestDatabase) {
+        let world = world(&db).await;
+        push(&world, "s1", "main", Some(0), &SyntheticSession::new(7).lines(20)).await;
+        let config = DbConfig { refuses_unsealed: true, ..DbConfig::new(db.url()) };
+        let strict = support::connect_as(&config, &world.clock).await;
+        let read = async |db: &Db| {
+            let tx = db.read(&world.scope, "test.read").await.unwrap();
+            let found = sessions::by_ids(&tx, &["s1".parse().unwrap()]).await.unwrap().remove(0);
+            (found.readable, found.details.project_path.clone())
+        };
+        let project = Some("/home/dev/orchard".to_owned());
+        assert_eq!(read(&strict).await, (true, project), "sealed rows are read");
+        // Someone who can write to the database replaces the content and its marker.
+        db.execute("UPDATE sessions SET sealed = false, metadata = '{\"project_path\":\"/forged\"}'").await;
+        assert_eq!(read(&strict).await, (false, None), "and forged ones are not");
+        assert!(read(&world.db).await.0, "a server with plans that do not seal cannot tell");
+    }
+);
+
+both_databases!(
+    async fn words_that_this_version_does_not_know_are_not_stored_in_plaintext(db: TestDatabase) {
+        let world = world(&db).await;
+        let line = |name: &str| {
+            let time = "2026-11-02T09:00:00.000Z";
+            format!(
+                r#"{{"type":"han_event","eventType":"{name}","uuid":"{name}","timestamp":"{time}","data":{{}}}}"#
+            )
+        };
+        let lines = ["hook_run", "merger_with_initech"].map(line);
+        push(&world, "s1", "han", Some(0), &lines).await;
+        let stored = "SELECT COALESCE(string_agg(tool_name, ' '), '') FROM \
+             (SELECT COALESCE(tool_name, '-') AS tool_name FROM messages ORDER BY ordinal) m";
+        let stored = db.text(stored).await;
+        assert_eq!(stored, "hook_run other");
+    }
+);

@@ -59,7 +59,8 @@ async fn every_table_has_a_policy_or_no_grant() {
            EXISTS (SELECT 1 FROM pg_policy p WHERE p.polrelid = c.oid AND p.polroles @> ARRAY[(SELECT oid FROM pg_roles \
              WHERE rolname = 'han_app')] AND pg_get_expr(p.polqual, c.oid) = \
              '(team = (NULLIF(current_setting(''han.team''::text, true), ''''::text))::integer)' \
-             AND pg_get_expr(p.polwithcheck, c.oid) = pg_get_expr(p.polqual, c.oid)), \
+             AND pg_get_expr(p.polwithcheck, c.oid) = '(team = ( SELECT \
+             (NULLIF(current_setting(''han.team''::text, true), ''''::text))::integer AS \"nullif\"))'), \
            has_table_privilege('han_app', c.oid, 'SELECT') OR has_table_privilege('han_app', c.oid, 'INSERT') \
              OR has_table_privilege('han_app', c.oid, 'UPDATE') OR has_table_privilege('han_app', c.oid, 'DELETE'), \
            (SELECT string_agg(a.attname::text, ',') FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid \
@@ -295,3 +296,141 @@ both_databases!(
         world.db.check_keks().await.unwrap();
     }
 );
+
+/// The URL of the database for another account, which has been created with `rights`.
+async fn account(database: &TestDatabase, prefix: &str, rights: &str) -> (String, String) {
+    let name = database.url().rsplit('/').next().unwrap().split('?').next().unwrap().to_owned();
+    let role = format!("{prefix}_{name}");
+    database
+        .execute(&format!(
+            "CREATE ROLE {role} LOGIN NOSUPERUSER PASSWORD 'x'; {}",
+            rights.replace("$role", &role)
+        ))
+        .await;
+    let url: sqlx::postgres::PgConnectOptions = database.url().parse().unwrap();
+    let url = sqlx::ConnectOptions::to_url_lossy(&url.username(&role).password("x"));
+    (role, url.to_string())
+}
+
+async fn drop_account(database: &TestDatabase, role: &str) {
+    database.execute(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role};")).await;
+}
+
+/// An account that only serves needs the two roles, and no right of its own on the migrator's table.
+#[tokio::test]
+async fn an_account_that_does_not_migrate_needs_the_roles_only() {
+    let database = TestDatabase::postgres().await;
+    let owner = support::connect(database.url(), &TestClock::default()).await;
+    owner.migrate().await.unwrap();
+    let (role, url) = account(&database, "serves", "GRANT han_app, han_system TO $role;").await;
+    let db = support::connect(&url, &TestClock::default()).await;
+    db.check_ready().await.unwrap();
+    let scope = support::team(&db, "ada").await;
+    let tx = db.read(&scope, "test.read").await.unwrap();
+    assert_eq!(han_db::queries::sessions::count(&tx, None).await.unwrap(), 0);
+    drop(tx);
+    assert_eq!(db.account_notice().await.unwrap(), None);
+    let notice = owner.account_notice().await.unwrap().expect("the tests' account is a superuser");
+    assert!(notice.contains("superuser"), "{notice}");
+
+    // A grant that is missing is named, for the account that lacks it.
+    for (revoke, says) in [
+        (
+            "REVOKE SELECT ON seaql_migrations FROM han_system",
+            "GRANT SELECT ON seaql_migrations TO han_system;",
+        ),
+        (
+            "REVOKE INSERT ON messages FROM han_app",
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON messages TO han_app;",
+        ),
+        (
+            "REVOKE DELETE ON jobs FROM han_system",
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON jobs TO han_system;",
+        ),
+    ] {
+        database.execute(revoke).await;
+        let error = db.check_ready().await.unwrap_err().to_string();
+        assert!(error.contains(says), "{revoke}: {error}");
+        owner.repair_access().await.unwrap();
+        db.check_ready().await.unwrap();
+    }
+    database.execute(&format!("REVOKE han_system FROM {role}")).await;
+    let error = db.check_ready().await.unwrap_err().to_string();
+    assert!(error.contains(&format!("GRANT han_app, han_system TO {role};")), "{error}");
+    db.close().await;
+    drop_account(&database, &role).await;
+}
+
+#[tokio::test]
+async fn a_table_without_its_protection_is_named_and_repaired() {
+    let database = TestDatabase::postgres().await;
+    let db = support::connect(database.url(), &TestClock::default()).await;
+    db.migrate().await.unwrap();
+    for table in TENANT_TABLES {
+        database.execute(&format!("ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")).await;
+        let error = db.check_ready().await.unwrap_err().to_string();
+        assert!(error.contains(&format!("it is disabled on {table}\n")), "{error}");
+        database.execute(&format!("ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")).await;
+        database.execute(&format!("DROP POLICY team ON {table}")).await;
+        let error = db.check_ready().await.unwrap_err().to_string();
+        assert!(error.contains(&format!("the policy team of {table} is missing")), "{error}");
+        database
+            .execute(&format!("CREATE POLICY team ON {table} TO han_app USING (true) WITH CHECK (true)"))
+            .await;
+        let error = db.check_ready().await.unwrap_err().to_string();
+        assert!(error.contains(&format!("the policy team of {table} is missing or was changed")), "{error}");
+        db.repair_access().await.unwrap();
+        db.check_ready().await.unwrap();
+    }
+    for (change, says) in [
+        ("DROP POLICY system ON sessions", "the policy system of sessions"),
+        (
+            "CREATE POLICY debug ON messages TO PUBLIC USING (true)",
+            "the policy debug of messages gives han_app more",
+        ),
+    ] {
+        database.execute(change).await;
+        let error = db.check_ready().await.unwrap_err().to_string();
+        assert!(error.contains(says) && error.contains("han-server migrate"), "{error}");
+        database.execute("DROP POLICY IF EXISTS debug ON messages").await;
+        db.repair_access().await.unwrap();
+        db.check_ready().await.unwrap();
+    }
+}
+
+/// A migration that the account may not run says what is missing, and not where PostgreSQL noticed it.
+#[tokio::test]
+async fn a_migration_without_privileges_names_the_grant() {
+    let database = TestDatabase::postgres().await;
+    // The roles exist, as on a cluster with another database of the program.
+    support::connect(database.url(), &TestClock::default()).await.migrate().await.unwrap();
+    let other = TestDatabase::postgres().await;
+    other.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC").await;
+    let (role, url) = account(&other, "creates", "GRANT han_app, han_system TO $role;").await;
+    let db = support::connect(&url, &TestClock::default()).await;
+    let error = db.migrate().await.unwrap_err().to_string();
+    assert!(error.contains("permission denied for schema public"), "{error}");
+    assert!(error.contains(&format!("GRANT USAGE, CREATE ON SCHEMA public TO {role};")), "{error}");
+    assert!(!error.contains("at line"), "{error}");
+    db.close().await;
+    drop_account(&other, &role).await;
+}
+
+/// A port where nothing listens is reported at once, with its address and without the password.
+#[tokio::test]
+async fn a_refused_port_is_named_at_once() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let start = std::time::Instant::now();
+    let url = format!("postgres://han:hunter2@127.0.0.1:{free}/han");
+    let error = support::try_connect(&url, &TestClock::default()).await.unwrap_err();
+    assert!(matches!(error, DbError::Unreachable { .. }), "{error:?}");
+    let text = format!("{error} {error:?}");
+    assert!(text.contains(&format!("127.0.0.1:{free}")) && text.contains("DATABASE_URL"), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+    assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
+    // A database that does not exist is a different mistake.
+    let database = TestDatabase::postgres().await;
+    let missing = format!("{}_missing", database.url().split('?').next().unwrap());
+    let error = support::try_connect(&missing, &TestClock::default()).await.unwrap_err().to_string();
+    assert!(error.contains("does not exist") && error.contains("DATABASE_URL"), "{error}");
+}

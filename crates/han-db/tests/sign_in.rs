@@ -11,7 +11,7 @@ use han_db::queries::sign_ins::{self, GithubPerson, Means, SIGN_IN_SECONDS};
 use han_db::queries::token_families::{self, FAMILY_SECONDS, IssuedToken, RETRY_SECONDS, Refreshed};
 use han_db::queries::{credentials, memberships, users};
 use han_testkit::both_databases;
-use han_types::{Actor, Capabilities, Credential, Role, UserId};
+use han_types::{Actor, Capabilities, Clock as _, Credential, Role, UserId};
 use proptest::prelude::*;
 use support::{World, dump, world};
 
@@ -49,11 +49,14 @@ both_databases!(
         let db = &world.db;
         let mut octo = person(583_231, "octo");
         octo.email = Some("octo@example.com".to_owned());
+        octo.avatar_url = Some("https://avatars.example/583231".to_owned());
         let first = sign_ins::upsert_github_person(db, &octo).await.unwrap();
         assert!(first.is_new);
+        assert_eq!((&first.user.avatar_url, first.user.created_at), (&octo.avatar_url, world.clock.now()));
+        assert_eq!(users::by_id(db, &first.user.id).await.unwrap().unwrap(), first.user);
         let teams = memberships::list(db, &first.user.id).await.unwrap();
         assert_eq!((teams.len(), teams[0].membership.role), (1, Role::Admin));
-        assert_eq!(teams[0].team.slug, "octo");
+        assert!(teams[0].team.slug.starts_with("octo-"), "{}", teams[0].team.slug);
 
         // Renamed at GitHub, and without an address this time: the same user, and the address stays.
         let renamed = sign_ins::upsert_github_person(db, &person(583_231, "octocat")).await.unwrap();
@@ -67,7 +70,8 @@ both_databases!(
         heir.email = Some("octo@example.com".to_owned());
         let heir = sign_ins::upsert_github_person(db, &heir).await.unwrap();
         assert!(heir.is_new && heir.user.id != first.user.id);
-        assert_eq!(memberships::list(db, &heir.user.id).await.unwrap()[0].team.slug, "octocat");
+        let slug = &memberships::list(db, &heir.user.id).await.unwrap()[0].team.slug;
+        assert!(slug.starts_with("octocat-"), "{slug}");
         // A user who signed in by link is not taken over by name either.
         let local = users::create(db, "linus").await.unwrap();
         let linus = sign_ins::upsert_github_person(db, &person(1, "linus")).await.unwrap();
@@ -240,7 +244,8 @@ both_databases!(
     async fn a_device_login_is_approved_once_and_fetched_once(db: TestDatabase) {
         let world = world(&db).await;
         let user = some_user(&world).await;
-        let login = device_logins::begin(&world.db, "han-coordinator", "192.0.2.7").await.unwrap().unwrap();
+        let login =
+            device_logins::begin(&world.db, "han-coordinator", [192, 0, 2, 7].into()).await.unwrap().unwrap();
         assert!(!dump(&db, "SELECT * FROM device_logins").await[0].contains(login.device_code.expose()));
         assert!(matches!(poll(&world, &login.device_code).await, Polled::Pending));
         let typed = device_logins::show_user_code(&login.user_code).to_lowercase();
@@ -263,9 +268,35 @@ both_databases!(
 );
 
 both_databases!(
+    async fn a_flood_of_device_logins_evicts_its_own_network(db: TestDatabase) {
+        let world = world(&db).await;
+        let begin = async |address: [u8; 4]| {
+            device_logins::begin(&world.db, "cli", address.into()).await.unwrap().unwrap()
+        };
+        let early = begin([192, 0, 2, 7]).await;
+        let end = world.clock.now().plus_seconds(DEVICE_SECONDS).0;
+        db.execute(&format!(
+            "INSERT INTO device_logins \
+             (device_hash, user_code, client, asked_from, created_at, expires_at, interval_seconds) \
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9999) \
+             SELECT 'h' || CAST(i AS TEXT), CAST(10000000 + i AS TEXT), 'flood', \
+             '203.0.113.' || CAST(i % 256 AS TEXT), i, {end}, 5 FROM n"
+        ))
+        .await;
+        let late = begin([198, 51, 100, 7]).await;
+        for login in [&early, &late] {
+            assert!(device_logins::waiting(&world.db, &login.user_code).await.unwrap().is_some());
+        }
+        let waiting = dump(&db, "SELECT device_hash FROM device_logins").await;
+        assert!(waiting.len() > 9000 && waiting.len() < 10_000, "{}", waiting.len());
+        assert!(!waiting.iter().any(|row| row.contains("\"h1\"") || row == "h1"), "the oldest were evicted");
+    }
+);
+
+both_databases!(
     async fn frequent_polling_must_slow_down(db: TestDatabase) {
         let world = world(&db).await;
-        let login = device_logins::begin(&world.db, "cli", "-").await.unwrap().unwrap();
+        let login = device_logins::begin(&world.db, "cli", [192, 0, 2, 7].into()).await.unwrap().unwrap();
         let ask = async || poll(&world, &login.device_code).await;
         assert!(matches!(ask().await, Polled::Pending));
         assert!(matches!(ask().await, Polled::SlowDown));
@@ -277,7 +308,7 @@ both_databases!(
         assert!(device_logins::decide(&world.db, &login.user_code, None).await.unwrap());
         assert!(matches!(ask().await, Polled::Denied), "a decision is returned at once");
 
-        let stale = device_logins::begin(&world.db, "cli", "-").await.unwrap().unwrap();
+        let stale = device_logins::begin(&world.db, "cli", [192, 0, 2, 7].into()).await.unwrap().unwrap();
         world.clock.advance_seconds(DEVICE_SECONDS);
         assert!(matches!(poll(&world, &stale.device_code).await, Polled::Expired));
         let user = some_user(&world).await;

@@ -6,7 +6,10 @@ mod support;
 use std::sync::{Arc, Mutex};
 
 use han_crypto::{ApiKeyToken, OsEntropy};
+use han_db::entities::Message;
+use han_db::page::PageRequest;
 use han_db::queries::api_keys;
+use han_db::queries::messages::{self, MessageList};
 use han_db::{Db, DbConfig};
 use han_testkit::{SyntheticSession, TestClock, TestDatabase, both_databases};
 use support::{World, push};
@@ -26,7 +29,8 @@ async fn observed_world(database: &TestDatabase) -> (World, Seen) {
     (World { db, clock, scope }, seen)
 }
 
-/// What each statement does to which table, in order: `SELECT sessions`.
+/// What each statement does to which table, in order: `SELECT sessions`. An insert of many rows counts once: on SQLite it
+/// is several statements.
 fn summary(seen: &Seen) -> Vec<String> {
     let statements = std::mem::take(&mut *seen.lock().unwrap());
     let summary = statements.iter().map(|sql| {
@@ -40,7 +44,9 @@ fn summary(seen: &Seen) -> Vec<String> {
         let table = words.iter().position(|word| *word == before).map_or("", |at| words[at + 1]);
         format!("{verb} {table}")
     });
-    summary.collect()
+    let mut summary: Vec<String> = summary.collect();
+    summary.dedup_by(|later, earlier| later == earlier && later.starts_with("INSERT"));
+    summary
 }
 
 async fn of_push(world: &World, seen: &Seen, lines: &[String], offset: u64) -> Vec<String> {
@@ -91,5 +97,65 @@ both_databases!(
         seen.lock().unwrap().clear();
         assert!(api_keys::for_push(&world.db, &hash).await.unwrap().is_none());
         assert_eq!(summary(&seen), ["SELECT api_keys"]);
+    }
+);
+
+/// How the database would run a statement, without values: the plan as text.
+async fn plan(database: &TestDatabase, sql: &str) -> String {
+    use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+    if database.is_postgres() {
+        let mut conn = sqlx::PgConnection::connect(database.url()).await.unwrap();
+        let parameters = (1..).take_while(|n| sql.contains(&format!("${n}"))).map(|_| "NULL");
+        let parameters = parameters.collect::<Vec<_>>().join(", ");
+        // The tables are small: without these settings, PostgreSQL reads them whole.
+        let prepare = format!(
+            "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off; \
+             PREPARE statement AS {sql}"
+        );
+        sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut conn).await.unwrap();
+        let explain = format!("EXPLAIN EXECUTE statement({parameters})");
+        let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut conn).await.unwrap();
+        rows.iter().map(|row| row.get::<String, _>(0)).collect::<Vec<_>>().join("\n")
+    } else {
+        support::dump(database, &format!("EXPLAIN QUERY PLAN {sql}")).await.join("\n")
+    }
+}
+
+both_databases!(
+    async fn a_page_of_messages_begins_at_its_cursor_in_the_index(database: TestDatabase) {
+        let (world, seen) = observed_world(&database).await;
+        push(&world, "s", "main", Some(0), &(0..30).map(prompt).collect::<Vec<_>>()).await;
+        let tx = world.db.read(&world.scope, "test.page").await.unwrap();
+        let (session, list) = ("s".parse().unwrap(), MessageList::default());
+        let first = PageRequest { after: None, first: 10 };
+        seen.lock().unwrap().clear();
+        let page = messages::page(&tx, &session, &list, &first).await.unwrap();
+        let after = page.rows.last().map(Message::cursor);
+        let statements = std::mem::take(&mut *seen.lock().unwrap());
+        let sql = statements.iter().find(|sql| sql.contains("AS wanted")).unwrap();
+        let opens = plan(&database, sql).await;
+        let (wanted, table) = if database.is_postgres() {
+            ("Function Scan", "segments_pkey")
+        } else {
+            ("json_each", "SEARCH g")
+        };
+        // Each wanted segment is looked for, instead of each segment in the list of the wanted.
+        assert!(
+            opens.find(wanted).unwrap() < opens.find(table).unwrap() && !opens.contains("Hash"),
+            "{opens}"
+        );
+        let page = messages::page(&tx, &session, &list, &PageRequest { after, first: 10 }).await.unwrap();
+        assert_eq!(page.rows.len(), 10);
+        let statements = std::mem::take(&mut *seen.lock().unwrap());
+        let sql = statements.iter().find(|sql| sql.contains("FROM messages")).unwrap();
+        let plan = plan(&database, sql).await;
+        let begins = if database.is_postgres() {
+            plan.lines().any(|line| line.contains("Index Cond") && line.contains("ROW(at, transcript, line"))
+        } else {
+            plan.contains("messages_listed (team=? AND session=? AND at<?)")
+        };
+        assert!(begins, "{plan}");
+        // And only the segments of its messages are looked at.
+        assert!(!plan.contains("Hash Join") && !plan.contains("SCAN g"), "{plan}");
     }
 );

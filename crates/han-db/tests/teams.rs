@@ -153,6 +153,8 @@ both_databases!(
         assert!(matches!(ada, Accepted::AlreadyMember(_)), "{ada:?}");
         let joined = accept(&world, &bob, code.expose()).await;
         assert!(matches!(&joined, Accepted::Done(team) if team.id == *world.scope.team_id()), "{joined:?}");
+        let used = dump(&db, "SELECT used_by FROM team_invites").await;
+        assert!(used.len() == 1 && used[0].contains(bob.as_str()), "{used:?}");
         assert!(matches!(accept(&world, &cy, code.expose()).await, Accepted::Ended), "once");
 
         let late = invite(&world, SELF_HOSTED, "cy@example.com").await;

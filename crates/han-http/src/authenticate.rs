@@ -2,6 +2,7 @@
 //! authenticated with it. What a credential looks like and how it is verified is the program's business.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -11,6 +12,7 @@ use han_api::RequestContext;
 use han_types::{Actor, RequestId, UserId};
 use serde_json::{Map, Value};
 
+use crate::listener::Connection;
 use crate::problem::Problem;
 
 /// Authentication of HTTP requests and WebSockets.
@@ -59,6 +61,12 @@ pub trait Authenticate: Clone + Send + Sync + 'static {
     /// The id of the request or of the handshake. [`observe`](crate::observe::observe) has put it into the headers.
     fn request_id(&self, headers: &HeaderMap) -> RequestId;
 
+    /// The address of the client behind a request or a handshake. Behind a proxy, that is not the connection's peer.
+    fn client(&self, headers: &HeaderMap, connection: Option<&Connection>) -> IpAddr {
+        let _ = headers;
+        connection.map_or(IpAddr::from([0, 0, 0, 0]), |connection| connection.peer().ip())
+    }
+
     /// The actor behind a credential. The request or the handshake has been approved; `request_id` is its id, which the
     /// actor carries.
     ///
@@ -69,6 +77,29 @@ pub trait Authenticate: Clone + Send + Sync + 'static {
         presented: &Self::Presented,
         request_id: &RequestId,
     ) -> impl Future<Output = Result<Actor, Problem>> + Send;
+
+    /// As [`verify`](Self::verify), for a credential in a message of a socket, whose client has this address.
+    ///
+    /// # Errors
+    /// As there, and if the client makes too many attempts.
+    fn verify_on_socket(
+        &self,
+        presented: &Self::Presented,
+        request_id: &RequestId,
+        client: IpAddr,
+    ) -> impl Future<Output = Result<Actor, Problem>> + Send {
+        let _ = client;
+        self.verify(presented, request_id)
+    }
+
+    /// Counts an operation of a socket like a request.
+    ///
+    /// # Errors
+    /// If the client or the actor has made too many.
+    fn count_operation(&self, client: IpAddr, actor: &Actor) -> Result<(), Problem> {
+        let _ = (client, actor);
+        Ok(())
+    }
 
     /// What the actor's operations run with: the scope of the one team that the credential leads to, if any.
     ///

@@ -144,6 +144,15 @@ pub async fn fallback(client: &Client, request: Request) -> Response {
 
 /// The file of a directory that the request names, or 404.
 async fn read(dir: &Path, path: &str, request: Request) -> Response {
+    match is_within(dir, path).await {
+        Ok(true) => {}
+        Ok(false) => return StatusCode::NOT_FOUND.into_response(),
+        Err(error) if is_missing(&error) => return StatusCode::NOT_FOUND.into_response(),
+        Err(error) => {
+            tracing::error!(%error, path, "a file of the dashboard cannot be read");
+            return Problem::internal().into_response();
+        }
+    }
     let mut files = ServeDir::new(dir).append_index_html_on_directories(false);
     match files.try_call(request).await {
         Ok(response) => response.map(Body::new),
@@ -153,6 +162,17 @@ async fn read(dir: &Path, path: &str, request: Request) -> Response {
             Problem::internal().into_response()
         }
     }
+}
+
+/// Whether a path leads to a file inside of `dir`, through whatever symbolic links, and names no hidden file or directory:
+/// these hold settings and histories that were never meant to be served. `.well-known` is not hidden (RFC 8615).
+async fn is_within(dir: &Path, path: &str) -> io::Result<bool> {
+    let is_hidden = |segment: &str| segment.starts_with('.') && segment != ".well-known";
+    if path.split('/').any(is_hidden) {
+        return Ok(false);
+    }
+    let dir = tokio::fs::canonicalize(dir).await?;
+    Ok(tokio::fs::canonicalize(dir.join(path.trim_start_matches('/'))).await?.starts_with(dir))
 }
 
 fn not_found() -> Response {

@@ -4,13 +4,16 @@
 //! han-db.
 //!
 //! * `authenticate`: the trait; `graphql`: the two transports of GraphQL.
+//! * `budget`: what a peer may hold; `descriptors`: how many connections the system allows.
 //! * `listener`, `serve`: connections, and how serving ends.
 //! * `observe`, `layers`: what every request passes through; `problem`: errors as clients see them.
 //! * `client`: the dashboard's files; `headers`: reading request headers.
 //! * `system`, `secrets_file`: what `main` needs from the operating system.
 
 pub mod authenticate;
+pub mod budget;
 pub mod client;
+pub mod descriptors;
 mod embedded;
 pub mod graphql;
 pub mod headers;
@@ -23,6 +26,7 @@ pub mod serve;
 pub mod system;
 
 pub use authenticate::Authenticate;
+pub use budget::Budget;
 pub use listener::Connection;
 pub use problem::Problem;
 pub use serve::{Lifecycle, serve};

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use han_db::changes::Changes;
-use han_db::jobs::{Consolidation, Registry, SearchIndex};
+use han_db::jobs::{Consolidation, GithubAccess, Registry, SearchIndex, Standing};
 use han_db::{Db, DbConfig, DbError, Dialect};
-use han_http::Lifecycle;
 use han_http::client::Client;
 use han_http::graphql::{Endpoint, TransportLimits};
 use han_http::observe::RequestIds;
 use han_http::serve::Timeouts;
+use han_http::{Budget, Lifecycle, descriptors};
 use han_types::{Clock, Entropy};
 use secrecy::ExposeSecret as _;
 use thiserror::Error;
@@ -57,6 +57,9 @@ pub enum AppError {
 /// How long a shutdown waits for the database's connections to end.
 const CLOSING: Duration = Duration::from_secs(5);
 
+/// The file descriptors that are kept for files, the log, the runtime and requests to GitHub.
+const OTHER_DESCRIPTORS: usize = 64;
+
 /// Connects to the configured database; neither migrates nor checks it.
 ///
 /// # Errors
@@ -68,6 +71,9 @@ pub async fn connect(
 ) -> Result<Db, AppError> {
     let mut database = DbConfig::new(config.database.url.expose_secret());
     database.max_connections = config.database.max_connections;
+    // Without billing, every team has a plan that seals.
+    let accepts_unsealed = config.database.accepts_unsealed.unwrap_or(config.plans.billing_configured);
+    database.refuses_unsealed = !accepts_unsealed;
     // Any line that was taken can be shown.
     database.read_bytes = database.read_bytes.max(config.limits.line_bytes);
     Ok(Db::connect(&database, config.secrets.kek_ring()?, clock, entropy).await?)
@@ -126,13 +132,23 @@ impl App {
             },
             db.clone(),
             changes.sender.clone(),
-            han_api::QueryLimits::default(),
+            han_api::QueryLimits {
+                response_bytes: config.holdings.response_bytes,
+                ..han_api::QueryLimits::default()
+            },
         );
         let limits = TransportLimits {
             request_bytes: config.limits.graphql_bytes,
             socket_init: config.limits.socket_init,
             socket_recheck: config.limits.socket_recheck,
         };
+        // Each database connection is one descriptor on PostgreSQL and three files on SQLite.
+        let reserved = config.database.max_connections as usize * 3 + OTHER_DESCRIPTORS;
+        let budget = Budget::new(config.holdings.quotas(
+            descriptors::for_connections(reserved),
+            config.http.rate_factor.unwrap_or(1) as usize,
+            config.http.trusted_proxies > 0,
+        ));
         let secrets = &config.secrets;
         let state = AppState::new(Inner {
             jwt: JwtKeys::new(
@@ -143,7 +159,7 @@ impl App {
             ),
             github,
             rates: config.http.rate_factor.map(Rates::new),
-            graphql: Endpoint::new(schema, limits, Arc::clone(&clock), lifecycle.clone()),
+            graphql: Endpoint::new(schema, limits, Arc::clone(&clock), lifecycle.clone(), budget),
             access: changes.access.clone(),
             memory: {
                 let limits = &config.limits;
@@ -182,7 +198,9 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
     lifecycle.tasks.spawn(jobs(&state, &changes).run(lifecycle.stopping.clone()));
     let limits = &state.config.limits;
     let timeouts = Timeouts { idle: limits.read_timeout, grace: limits.shutdown_grace };
-    let result = han_http::serve(listener, server::router(&state), timeouts, lifecycle, shutdown).await;
+    let budget = state.graphql.budget().clone();
+    let result =
+        han_http::serve(listener, server::router(&state), budget, timeouts, lifecycle, shutdown).await;
     feed.cancel();
     let close = async {
         changes.stopped().await;
@@ -198,7 +216,26 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
 fn jobs(state: &AppState, changes: &Changes) -> Registry {
     let stores = state.stores.clone();
     let search_index = SearchIndex::new(changes.sender.clone(), move |time| stores.is_quiet_for(time));
-    Registry::new(state.db.clone()).with(search_index).with(Consolidation::default())
+    let jobs = Registry::new(state.db.clone()).with(search_index).with(Consolidation::default());
+    // If every account may sign in, there is nothing to ask.
+    match &state.config.github {
+        Some(app) if !app.is_open() => jobs.with(github_access(state, app.check_every)),
+        _ => jobs,
+    }
+}
+
+/// Asks GitHub again whether users may sign in.
+fn github_access(state: &AppState, every: Duration) -> GithubAccess {
+    let state = state.clone();
+    GithubAccess::new(every, move |user| {
+        let state = state.clone();
+        async move {
+            match &state.github {
+                Some(github) => github.standing(user, state.clock.now()).await,
+                None => Standing::Unknown,
+            }
+        }
+    })
 }
 
 /// What batches are stored through. On PostgreSQL some of the connections, so that reads and authentication keep

@@ -1,13 +1,13 @@
 //! The team server as a library: the binary stays thin, and tests start the server in-process. Queries belong to
 //! han-db, the GraphQL schema to han-api; here are configuration, routes, authentication, sync and sockets.
 //!
-//! * `config`: environment variables; `commands`: the command line.
+//! * `config`: environment variables; `preflight`: what is checked before the start; `commands`: the command line.
 //! * `app`: building and serving; `server`: the routes page; `state`: what handlers share.
 //! * `auth`: authentication; `rates`, `admission`: limits per client, and on concurrent work.
 //! * `sync`: receiving sessions; `subscriptions`: how GraphQL requests and sockets authenticate; `blocking`: CPU-bound
 //!   work.
-//! * `client`: what is shown at the dashboard's paths; `page`: the server's own HTML pages; `health`; `migrations`. The
-//!   transports are han-http's.
+//! * `client`: what is shown at the dashboard's paths; `page`: the server's own HTML pages; `health`, `metrics`,
+//!   `security_txt`; `migrations`. The transports are han-http's.
 
 mod address;
 mod admission;
@@ -18,9 +18,12 @@ mod client;
 pub mod commands;
 pub mod config;
 mod health;
+mod metrics;
 mod migrations;
 mod page;
+mod preflight;
 mod rates;
+mod security_txt;
 mod server;
 mod state;
 mod subscriptions;

@@ -28,6 +28,7 @@ async fn main() -> ExitCode {
     });
     let world = World {
         lookup: &lookup,
+        names: std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect(),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(OsEntropy::new()),
         out: &mut io::stdout(),

@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::{Request, State};
@@ -13,7 +14,7 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use han_types::{Actor, Timestamp, UserId};
+use han_types::{Actor, Timestamp, UserId, network};
 use sha2::{Digest as _, Sha256};
 
 use crate::address;
@@ -34,6 +35,10 @@ const REMEMBERED: usize = 50_000;
 
 /// Invalid credentials per address and window. After that, only credentials that were valid before are looked up.
 const INVALID_CREDENTIALS: u32 = 30;
+
+/// The places in `Rates::refused`.
+const ADDRESS: usize = 0;
+const USER: usize = 1;
 
 /// What a route is for, which decides how often it may be called. Each class counts separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,10 +139,41 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Limits by address: of an IPv4 address or an IPv6 /64, which is one site (RFC 4291, section 2.5.1); of a /56, which a
+/// site often has (RFC 6177), with four times the quota; and of a /48, with sixteen times.
+#[derive(Debug)]
+struct AddressLimits {
+    addresses: RateLimit<IpAddr>,
+    sites: RateLimit<IpAddr>,
+    networks: RateLimit<IpAddr>,
+}
+
+impl AddressLimits {
+    fn new(quota: u32) -> Self {
+        Self {
+            addresses: RateLimit::new(quota, REMEMBERED),
+            sites: RateLimit::new(quota.saturating_mul(4), REMEMBERED),
+            networks: RateLimit::new(quota.saturating_mul(16), REMEMBERED),
+        }
+    }
+
+    /// The verdict of the narrowest limit that the request does not pass; if it passes all, that of its address.
+    fn check(&self, address: IpAddr, now: Timestamp, count: bool) -> Verdict {
+        let verdict = self.addresses.check(network(address, 32, 64), now, count);
+        if address.is_ipv4() || !verdict.passes {
+            return verdict;
+        }
+        let mut wider = [(56, &self.sites), (48, &self.networks)]
+            .into_iter()
+            .map(|(bits, limit)| limit.check(network(address, 32, bits), now, count));
+        wider.find(|wider| !wider.passes).unwrap_or(verdict)
+    }
+}
+
 /// The limits of one class.
 #[derive(Debug)]
 struct ClassLimits {
-    addresses: RateLimit<IpAddr>,
+    addresses: AddressLimits,
     users: RateLimit<UserId>,
 }
 
@@ -150,7 +186,9 @@ pub(crate) struct Rates {
     api: ClassLimits,
     sync: ClassLimits,
     page: ClassLimits,
-    invalid: RateLimit<IpAddr>,
+    invalid: AddressLimits,
+    /// Requests and operations of sockets that were refused: for their address, and for their user.
+    refused: [AtomicU64; 2],
     /// Hashes of credentials that were valid: these are looked up even after many invalid ones from their address.
     valid: Mutex<KeyCache<[u8; 32], ()>>,
 }
@@ -160,7 +198,7 @@ impl Rates {
     pub(crate) fn new(factor: u32) -> Self {
         let quota = |quota: u32| quota.saturating_mul(factor.max(1));
         let limits = |address: u32, user: u32| ClassLimits {
-            addresses: RateLimit::new(quota(address), REMEMBERED),
+            addresses: AddressLimits::new(quota(address)),
             users: RateLimit::new(quota(user), REMEMBERED),
         };
         Self {
@@ -170,9 +208,41 @@ impl Rates {
             api: limits(3000, 1200),
             sync: limits(3000, 1200),
             page: limits(6000, 6000),
-            invalid: RateLimit::new(quota(INVALID_CREDENTIALS), REMEMBERED),
+            invalid: AddressLimits::new(quota(INVALID_CREDENTIALS)),
+            refused: Default::default(),
             valid: Mutex::new(KeyCache::new(REMEMBERED)),
         }
+    }
+
+    /// How many requests and operations were refused, by level.
+    pub(crate) fn refused(&self) -> [(&'static str, u64); 2] {
+        let [address, user] = self.refused.each_ref().map(|refused| refused.load(Ordering::Relaxed));
+        [("address", address), ("user", user)]
+    }
+
+    fn note(&self, level: usize, verdict: Verdict) -> Verdict {
+        if !verdict.passes {
+            self.refused[level].fetch_add(1, Ordering::Relaxed);
+        }
+        verdict
+    }
+
+    /// Counts an operation of a socket like a request.
+    ///
+    /// # Errors
+    /// 429 if it does not pass.
+    pub(crate) fn count_operation(
+        &self,
+        address: IpAddr,
+        user_id: &UserId,
+        now: Timestamp,
+    ) -> Result<(), Problem> {
+        let verdict = self.note(ADDRESS, self.api.addresses.check(address, now, true));
+        let verdict = match verdict.passes {
+            true => self.note(USER, self.api.users.check(user_id.clone(), now, true)),
+            false => verdict,
+        };
+        if verdict.passes { Ok(()) } else { Err(too_many_requests(verdict.seconds)) }
     }
 
     /// The limits of a class; `None` for the class without limits.
@@ -198,6 +268,8 @@ tokio::task_local! {
 struct Ticket {
     class: RateClass,
     address: IpAddr,
+    /// That of the request; a socket's operations have none here.
+    connection: Option<Connection>,
     verdicts: Mutex<Vec<(&'static str, Verdict)>>,
 }
 
@@ -222,18 +294,6 @@ fn too_many_requests(seconds: i64) -> Problem {
     .header(RETRY_AFTER, seconds)
 }
 
-/// The address that a request is counted for. All addresses of an IPv6 /64 belong to one site (RFC 4291, section
-/// 2.5.1), so they count as one.
-fn counted_address(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-    }
-}
-
 /// What the middleware [`limit`] needs: the server, and the class of the route that it is a layer of.
 #[derive(Clone)]
 pub(crate) struct RouteLimit {
@@ -244,13 +304,13 @@ pub(crate) struct RouteLimit {
 /// Middleware: counts a request against its address, and adds the state of its limits to the response.
 pub(crate) async fn limit(State(route): State<RouteLimit>, request: Request, next: Next) -> Response {
     let RouteLimit { state, class } = route;
-    let Some(limits) = state.rates.as_ref().and_then(|rates| rates.of(class)) else {
-        return next.run(request).await;
+    let connection = request.extensions().get::<Connection>().cloned();
+    let address = address::of_request(&state, request.headers(), connection.as_ref());
+    let ticket = Arc::new(Ticket { class, address, connection, verdicts: Mutex::default() });
+    let Some((rates, limits)) = state.rates.as_ref().and_then(|rates| Some((rates, rates.of(class)?))) else {
+        return TICKET.scope(ticket, next.run(request)).await;
     };
-    let connection = request.extensions().get::<Connection>();
-    let address = counted_address(address::of_request(&state, request.headers(), connection));
-    let ticket = Arc::new(Ticket { class, address, verdicts: Mutex::default() });
-    let verdict = limits.addresses.check(address, state.clock.now(), true);
+    let verdict = rates.note(ADDRESS, limits.addresses.check(address, state.clock.now(), true));
     let mut response = match ticket.record("address", verdict) {
         // A push is read to its end before it is refused: otherwise its client would not see the response.
         Err(_) if class == RateClass::Sync => TICKET.scope(Arc::clone(&ticket), next.run(request)).await,
@@ -277,8 +337,22 @@ fn add_headers(ticket: &Ticket, headers: &mut HeaderMap) {
     }
 }
 
-/// Runs `verify` on the credential of a request and counts the request for its user. If the address has sent too many
-/// invalid credentials, only credentials that were valid before are looked up.
+/// Records that a credential is known to be valid without a lookup: this server has just issued it, or has verified its
+/// signature. Invalid credentials from its address do not lock it out.
+pub(crate) fn note_valid(state: &AppState, credential: &str) {
+    if let Some(rates) = &state.rates {
+        lock(&rates.valid).put(Sha256::digest(credential).into(), ());
+    }
+}
+
+/// Runs `verify`, which verifies the credential of a message of a socket, as for a request from this address.
+pub(crate) async fn on_socket<T>(address: IpAddr, verify: impl Future<Output = T>) -> T {
+    let ticket = Ticket { class: RateClass::Api, address, connection: None, verdicts: Mutex::default() };
+    TICKET.scope(Arc::new(ticket), verify).await
+}
+
+/// Runs `verify` on the credential of a request and counts the request, and its connection, for its user. If the address
+/// has sent too many invalid credentials, only credentials that were valid before are looked up.
 ///
 /// # Errors
 /// Those of `verify`, and 429.
@@ -287,7 +361,22 @@ pub(crate) async fn checked(
     credential: &str,
     verify: impl Future<Output = Result<Actor, Problem>>,
 ) -> Result<Actor, Problem> {
-    let (Some(rates), Ok(ticket)) = (&state.rates, TICKET.try_with(Arc::clone)) else { return verify.await };
+    let Ok(ticket) = TICKET.try_with(Arc::clone) else { return verify.await };
+    let actor = counted(state, &ticket, credential, verify).await?;
+    if let Some(connection) = &ticket.connection {
+        let budget = state.graphql.budget();
+        connection.belongs_to(&budget.caller(ticket.address, &actor), budget)?;
+    }
+    Ok(actor)
+}
+
+async fn counted(
+    state: &AppState,
+    ticket: &Ticket,
+    credential: &str,
+    verify: impl Future<Output = Result<Actor, Problem>>,
+) -> Result<Actor, Problem> {
+    let Some(rates) = &state.rates else { return verify.await };
     if let Some((_, verdict)) = lock(&ticket.verdicts).iter().find(|(_, verdict)| !verdict.passes) {
         return Err(too_many_requests(verdict.seconds));
     }
@@ -304,7 +393,8 @@ pub(crate) async fn checked(
         Ok(actor) => {
             lock(&rates.valid).put(hash, ());
             if let Some(limits) = rates.of(ticket.class) {
-                ticket.record("person", limits.users.check(actor.user_id.clone(), now, true))?;
+                let verdict = rates.note(USER, limits.users.check(actor.user_id.clone(), now, true));
+                ticket.record("person", verdict)?;
             }
             Ok(actor)
         }
@@ -323,7 +413,7 @@ mod tests {
     use han_types::Timestamp;
     use proptest::prelude::*;
 
-    use super::{KeyCache, RateLimit, WINDOW_SECONDS, counted_address};
+    use super::{AddressLimits, KeyCache, RateLimit, WINDOW_SECONDS};
 
     const MS: i64 = WINDOW_SECONDS * 1000;
 
@@ -367,11 +457,17 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_network_counts_as_one_address() {
-        let of = |text: &str| counted_address(text.parse().unwrap());
-        assert_eq!(of("2001:db8:1:2:3:4:5:6"), of("2001:db8:1:2:ffff::1"));
-        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
-        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+    fn ipv6_networks_have_growing_quotas() {
+        let limits = AddressLimits::new(2);
+        let now = Timestamp(MS);
+        let passes = |text: &str| limits.check(text.parse().unwrap(), now, true).passes;
+        assert!(passes("2001:db8:1:2:3:4:5:6") && passes("2001:db8:1:2:ffff::1"));
+        assert!(!passes("2001:db8:1:2::1"), "a /64 is one address");
+        let of_site = (0x10..0x40).filter(|n| passes(&format!("2001:db8:1:{n:x}::1"))).count();
+        assert_eq!(of_site, 8 - 2, "the /56 has four times the quota");
+        let of_network = (1..0x40).filter(|n| passes(&format!("2001:db8:1:{n:x}00::1"))).count();
+        assert_eq!(of_network, 32 - 8, "the /48 has sixteen times the quota");
+        assert!(passes("192.0.2.1") && passes("192.0.2.1") && !passes("192.0.2.1") && passes("192.0.2.2"));
     }
 
     proptest! {

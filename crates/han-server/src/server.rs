@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
+};
 use axum::http::{HeaderValue, Method};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, get, post};
@@ -15,16 +17,20 @@ use tower::ServiceBuilder;
 use tower::util::option_layer;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::auth::{device, invite, login_link, oauth, sign_in, tokens};
 use crate::config::Environment;
 use crate::rates::{RateClass, RouteLimit};
 use crate::state::AppState;
 use crate::sync::receiver;
-use crate::{client, health, rates};
+use crate::{client, health, metrics, rates, security_txt};
 
 /// How long a browser may cache the answer to a CORS preflight request.
 const CORS_MAX_AGE: Duration = Duration::from_secs(600);
+
+/// The most bytes of a form or of another small body. GraphQL reads its bodies itself, once the caller is known.
+const SMALL_BODY_BYTES: usize = 4 << 10;
 
 /// A path with its methods, its rate class and its handler. The authorization matrix in the tests has a row for each.
 struct Route {
@@ -54,6 +60,8 @@ fn routes(environment: Environment) -> Vec<Route> {
         // Health checks of platforms, without a credential.
         route("/health",            GET,      Probe,  get(health::health)),
         route("/ready",             GET,      Probe,  get(health::ready)),
+        route(security_txt::PATH,   GET,      Page,   get(security_txt::show)),
+        route(metrics::PATH,        GET,      Probe,  get(metrics::show)),
         // Signing in and out.
         route(sign_in::PATH,        GET,      Page,   get(sign_in::page)),
         route(login_link::PATH,     GET_POST, SignIn, get(login_link::page).post(login_link::redeem)),
@@ -93,16 +101,14 @@ pub fn all_routes(environment: Environment) -> Vec<(Method, &'static str)> {
 
 pub(crate) fn router(state: &AppState) -> Router {
     let add = |router: Router<AppState>, Route { path, class, handler, .. }: Route| {
-        router.merge(shared_layers(
-            Router::new().route(path, handler.fallback(method_not_allowed)),
-            state,
-            class,
-        ))
+        let no_store = HeaderValue::from_static("no-store");
+        let route = Router::new()
+            .route(path, handler.fallback(method_not_allowed))
+            .layer(SetResponseHeaderLayer::if_not_present(CACHE_CONTROL, no_store));
+        router.merge(shared_layers(route, state, class))
     };
     let quick = routes(state.config.http.environment).into_iter().map(|route| Route {
-        handler: route
-            .handler
-            .layer((DefaultBodyLimit::max(state.config.limits.graphql_bytes), from_fn(within_deadline))),
+        handler: route.handler.layer((DefaultBodyLimit::max(SMALL_BODY_BYTES), from_fn(within_deadline))),
         ..route
     });
     let streaming = streaming_routes()
@@ -117,11 +123,23 @@ fn shared_layers(router: Router<AppState>, state: &AppState, class: RateClass) -
     router.layer(
         ServiceBuilder::new()
             .layer(from_fn_with_state(state.request_ids.clone(), observe))
+            .layer(option_layer(strict_transport(state)))
             .layer(option_layer(cors(&state.config.http.cors_origins)))
             .layer(from_fn_with_state(RouteLimit { state: state.clone(), class }, rates::limit))
             .layer(CompressionLayer::new())
             .layer(catch_panic()),
     )
+}
+
+/// How long browsers use https only, once they have reached the server by https: a year.
+const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
+/// Where browsers reach the server by https, they use nothing else from then on (RFC 6797).
+fn strict_transport(state: &AppState) -> Option<SetResponseHeaderLayer<HeaderValue>> {
+    state
+        .public_url
+        .is_https()
+        .then(|| SetResponseHeaderLayer::overriding(STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT))
 }
 
 /// Pages of these origins may read responses, with a credential in `Authorization`. Cookies are for the server's own

@@ -1,21 +1,25 @@
 //! How this server authenticates requests and sockets for han-http's transports, and how a socket learns that its
 //! caller's rights have changed: from the broadcast channel that LISTEN/NOTIFY feeds.
 
+use std::net::IpAddr;
+
 use axum::extract::FromRef;
 use axum::http::{HeaderMap, Method};
 use han_api::RequestContext;
 use han_db::DbError;
 use han_db::changes::DbChangeEvent;
 use han_db::queries::{credentials, memberships};
-use han_http::Problem;
 use han_http::authenticate::{AccessChanges, Affected, Authenticate};
 use han_http::graphql::Endpoint;
+use han_http::{Connection, Problem};
 use han_types::{Actor, RequestId};
 use serde_json::{Map, Value};
 use tokio::sync::broadcast;
 
+use crate::address;
 use crate::auth::csrf;
 use crate::auth::middleware::{Presented, bearer_token};
+use crate::rates;
 use crate::state::AppState;
 
 /// A socket's receiver of the changes that `han_db::changes` reports about rights.
@@ -80,6 +84,26 @@ impl Authenticate for AppState {
 
     async fn verify(&self, presented: &Presented, request_id: &RequestId) -> Result<Actor, Problem> {
         presented.verify(self, request_id).await
+    }
+
+    async fn verify_on_socket(
+        &self,
+        presented: &Presented,
+        request_id: &RequestId,
+        client: IpAddr,
+    ) -> Result<Actor, Problem> {
+        rates::on_socket(client, presented.verify(self, request_id)).await
+    }
+
+    fn client(&self, headers: &HeaderMap, connection: Option<&Connection>) -> IpAddr {
+        address::of_request(self, headers, connection)
+    }
+
+    fn count_operation(&self, client: IpAddr, actor: &Actor) -> Result<(), Problem> {
+        match &self.rates {
+            Some(rates) => rates.count_operation(client, &actor.user_id, self.clock.now()),
+            None => Ok(()),
+        }
     }
 
     async fn context(&self, actor: Actor) -> Result<RequestContext, Problem> {

@@ -36,7 +36,11 @@ struct Server {
 
 impl Server {
     async fn start(database: &TestDatabase) -> Self {
-        let mut program = Program::start(SERVER, ["serve"], environment(database));
+        Self::start_with(environment(database)).await
+    }
+
+    async fn start_with(environment: Vec<(String, String)>) -> Self {
+        let mut program = Program::start(SERVER, ["serve"], environment);
         let line = program.wait_for_line("listening on ").await;
         let url = line.split("listening on ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
         Self { program, url }
@@ -224,6 +228,133 @@ both_databases!(
     }
 );
 
+/// The variables that the specification names, and `PUBLIC_URL` and `PORT`, which it does not name; port 0 selects a free
+/// one. The server does not read `STRIPE_WEBHOOK_SECRET` before billing is built: it must start with it all the same.
+fn specified(database: &TestDatabase) -> Vec<(&'static str, String)> {
+    let of_environment = |name: &str| {
+        let found = environment(database).into_iter().find(|(of, _)| of == name);
+        found.unwrap().1
+    };
+    let mut variables: Vec<_> = ["DATABASE_URL", "JWT_SECRET", "KEK_SECRET", "PUBLIC_URL"]
+        .into_iter()
+        .map(|name| (name, of_environment(name)))
+        .collect();
+    for (name, value) in [
+        ("STRIPE_SECRET_KEY", "sk_test_of_the_tests"),
+        ("STRIPE_WEBHOOK_SECRET", "whsec of the tests"),
+        ("GITHUB_CLIENT_ID", "Iv1.of-the-tests"),
+        ("GITHUB_CLIENT_SECRET", "a client secret of the tests"),
+        ("PORT", "0"),
+    ] {
+        variables.push((name, value.to_owned()));
+    }
+    variables
+}
+
+/// Starts a server with `environment` and nothing else, and checks that it is ready, knows the GitHub app and enforces
+/// plans.
+async fn serves_with(environment: &[(String, String)]) {
+    let mut program = Program::start(SERVER, ["serve"], environment.iter().cloned());
+    let line = program.wait_for_line("listening on http://0.0.0.0:").await;
+    let url = format!("http://127.0.0.1:{}", line.rsplit(':').next().unwrap());
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    for path in ["health", "ready"] {
+        assert_eq!(http.get(format!("{url}/{path}")).send().await.unwrap().status(), 200);
+    }
+    let response = http.get(format!("{url}/auth/github")).send().await.unwrap();
+    let location = response.headers()["location"].to_str().unwrap();
+    assert!(location.starts_with("https://github.com/login/oauth/authorize?"), "{location}");
+    assert!(location.contains("client_id=Iv1.of-the-tests"), "{location}");
+    assert!(location.contains("127.0.0.1%3A8787%2Fauth%2Fgithub%2Fcallback"), "{location}");
+
+    let (status, output) =
+        Program::start(SERVER, ["key", "create"], environment.iter().cloned()).wait().await;
+    assert!(status.success(), "{output:?}");
+    let seats = ask(&url, &output.stdout[0], "{ myTeams { seats } }", json!({})).await;
+    assert_eq!(seats["myTeams"][0]["seats"], 1, "billing is on, so the plan is Free");
+
+    program.signal(Signal::Terminate).await;
+    let (status, output) = program.wait().await;
+    assert!(status.success(), "{output:?}");
+    assert!(!format!("{output:?}").contains("of the tests"), "no secret is shown: {output:?}");
+}
+
+both_databases!(
+    async fn a_server_runs_with_the_variables_of_the_specification(db: TestDatabase) {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut plain, mut files) = (Vec::new(), Vec::new());
+        for (name, value) in specified(&db) {
+            let file = directory.path().join(name);
+            std::fs::write(&file, format!("{value}\n")).unwrap();
+            plain.push((name.to_owned(), value));
+            files.push((format!("{name}_FILE"), file.display().to_string()));
+        }
+        serves_with(&plain).await;
+        serves_with(&files).await;
+    }
+);
+
+/// How many sessions are stored, and how many of them with sealed content.
+async fn sealed_sessions(database: &TestDatabase) -> (i64, i64) {
+    use sqlx::Connection as _;
+    let sql = "SELECT count(*), count(CASE WHEN sealed THEN 1 END) FROM sessions";
+    if database.is_postgres() {
+        let mut admin = sqlx::PgConnection::connect(database.url()).await.unwrap();
+        sqlx::query_as(sql).fetch_one(&mut admin).await.unwrap()
+    } else {
+        let mut admin = sqlx::SqliteConnection::connect(database.url()).await.unwrap();
+        sqlx::query_as(sql).fetch_one(&mut admin).await.unwrap()
+    }
+}
+
+/// A server that enforces plans.
+async fn start_billed(database: &TestDatabase) -> Server {
+    let mut billed = environment(database);
+    billed.push(("STRIPE_SECRET_KEY".to_owned(), "sk_test_of_the_tests".to_owned()));
+    Server::start_with(billed).await
+}
+
+both_databases!(
+    async fn content_of_a_pro_team_is_sealed(db: TestDatabase) {
+        let ada = key(&db, "ada").await;
+        db.execute("UPDATE teams SET plan_tier = 'pro'").await;
+        let server = start_billed(&db).await;
+        let samples = fixtures::sample_sessions();
+        let report = push(&server.url, &ada, &samples, 50).await;
+        assert!(report.succeeded(), "{report:?}");
+        let sessions = i64::try_from(report.sessions).unwrap();
+        assert!(sessions > 0);
+        assert_eq!(sealed_sessions(&db).await, (sessions, sessions));
+    }
+);
+
+both_databases!(
+    async fn content_of_a_free_team_is_stored_unsealed_and_read_back(db: TestDatabase) {
+        let ada = key(&db, "ada").await;
+        let samples = fixtures::sample_sessions();
+        let server = start_billed(&db).await;
+        let report = push(&server.url, &ada, &samples, 50).await;
+        assert!(report.succeeded(), "{report:?}");
+        let read = read_back(&server.url, &ada).await;
+        let sessions = i64::try_from(read.len()).unwrap();
+        assert!(sessions > 0);
+        assert_eq!(sealed_sessions(&db).await, (sessions, 0));
+        // Without billing, every team has the Enterprise plan, which seals; an operator decides that what is stored remains
+        // readable.
+        let mut unbilled = environment(&db);
+        unbilled.push(("HAN_UNSEALED_CONTENT".to_owned(), "accept".to_owned()));
+        let unbilled = Server::start_with(unbilled).await;
+        assert_eq!(read_back(&unbilled.url, &ada).await, read);
+        let directory = tempfile::tempdir().unwrap();
+        let project = directory.path().join("-home-dev-grove");
+        std::fs::create_dir(&project).unwrap();
+        let line = r#"{"type":"user","uuid":"1","timestamp":"2026-11-20T10:00:00.000Z","message":{"role":"user","content":"later"}}"#;
+        std::fs::write(project.join("later.jsonl"), line.to_owned() + "\n").unwrap();
+        assert!(push(&unbilled.url, &ada, directory.path(), 100).await.succeeded());
+        assert_eq!(sealed_sessions(&db).await, (sessions + 1, 1));
+    }
+);
+
 /// Retries without a pause: the server is dead.
 struct NoPause;
 
@@ -286,6 +417,20 @@ async fn pushes_to_one_replica_reach_subscribers_of_another() {
     let samples = fixtures::sample_sessions();
     let session = lines_under(&samples).into_keys().next().unwrap().0;
 
+    let mut added = subscribe(&two.url, &ada, "subscription { sessionAdded { sessionId } }").await;
+    // Only a session that exists can be subscribed to: it begins with a line that no list shows.
+    let unlisted = json!({ "type": "progress", "uuid": "begin", "timestamp": "2026-01-01T00:00:00.000Z" });
+    let begun = json!({ "sessions": [{
+        "session_id": session, "transcript": "agent-begin", "messages": [unlisted],
+    }] });
+    let begun = reqwest::Client::new()
+        .post(format!("{}/api/sync/sessions", one.url))
+        .bearer_auth(&ada)
+        .json(&begun)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(begun.status(), 200);
     let mut messages = subscribe(
         &two.url,
         &ada,
@@ -294,7 +439,6 @@ async fn pushes_to_one_replica_reach_subscribers_of_another() {
         ),
     )
     .await;
-    let mut added = subscribe(&two.url, &ada, "subscription { sessionAdded { sessionId } }").await;
 
     // Pushed in small batches.
     let report = push(&one.url, &ada, &samples, 5).await;
@@ -431,5 +575,115 @@ both_databases!(
         }
         let (status, _) = rebuild(&["--all", "--team", "ada"]).await;
         assert!(!status.success());
+    }
+);
+
+both_databases!(
+    async fn operators_list_and_end_access(db: TestDatabase) {
+        let ada = key(&db, "ada").await;
+        let server = Server::start(&db).await;
+        let run = async |args: &[&str]| {
+            let (status, output) = Program::start(SERVER, args, environment(&db)).wait().await;
+            (status.success(), output)
+        };
+        let listed = async |args: &[&str]| -> Vec<Value> {
+            let (success, output) = run(args).await;
+            assert!(success, "{args:?}: {output:?}");
+            serde_json::from_str(&output.stdout.join("\n")).unwrap()
+        };
+        let (success, output) =
+            run(&["key", "create", "--user", "bob", "--team", "ada", "--name", "laptop", "--create"]).await;
+        assert!(success, "{output:?}");
+        let bob = output.stdout[0].clone();
+        let graphql = async |key: &str| {
+            let request = reqwest::Client::new().post(format!("{}/graphql", server.url)).bearer_auth(key);
+            request.json(&json!({ "query": "{ __typename }" })).send().await.unwrap().status().as_u16()
+        };
+        let closed = async |socket: &mut Socket| loop {
+            match tokio::time::timeout(Duration::from_secs(60), socket.next()).await.expect("an end") {
+                Some(Ok(Message::Close(frame))) => return frame.map(|frame| u16::from(frame.code)),
+                Some(Ok(_)) => {}
+                _ => return None,
+            }
+        };
+
+        let users = listed(&["user", "list", "--json"]).await;
+        let names: Vec<&str> = users.iter().map(|user| user["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["ada", "bob"]);
+        assert_eq!(
+            (&users[1]["teams"], &users[1]["keys"], &users[1]["signIns"]),
+            (&json!(1), &json!(1), &json!(0))
+        );
+        let (_, table) = run(&["user", "list"]).await;
+        assert!(table.line_with("SIGN-INS").is_some() && table.line_with("bob").is_some(), "{table:?}");
+        let members = listed(&["member", "list", "--team", "ada", "--json"]).await;
+        let roles: Vec<&str> = members.iter().map(|member| member["role"].as_str().unwrap()).collect();
+        assert_eq!(roles, ["admin", "member"]);
+
+        // A key is found by its owner, and revoked with its socket.
+        let keys = listed(&["key", "list", "--user", "bob", "--json"]).await;
+        assert_eq!((keys.len(), &keys[0]["name"], &keys[0]["team"]), (1, &json!("laptop"), &json!("ada")));
+        assert!(!keys[0].to_string().contains("han_key_"));
+        assert_eq!(listed(&["key", "list", "--team", "ada", "--json"]).await.len(), 2);
+        let mut socket = subscribe(&server.url, &bob, "subscription { memoryUpdated { action } }").await;
+        assert_eq!(graphql(&bob).await, 200);
+        let (success, output) = run(&["key", "revoke", "--key", keys[0]["id"].as_str().unwrap()]).await;
+        assert!(success, "{output:?}");
+        assert_eq!(graphql(&bob).await, 401);
+        assert_eq!(closed(&mut socket).await, Some(4403));
+        let (success, output) = run(&["key", "revoke", "--key", keys[0]["id"].as_str().unwrap()]).await;
+        assert!(!success && output.line_with("no live API key").is_some(), "{output:?}");
+
+        // A user loses browsers and keys, and stays a member.
+        let (_, output) = run(&["login-link", "--user", "bob"]).await;
+        let link = output.stdout[0].clone();
+        let token = link.split("token=").nth(1).unwrap();
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let redeem =
+            http.post(format!("{}/auth/login-link", server.url)).header("origin", "http://127.0.0.1:8787");
+        let redeem = redeem.header("content-type", "application/x-www-form-urlencoded");
+        let signed_in = redeem.body(format!("token={token}")).send().await.unwrap();
+        assert_eq!(signed_in.status(), 303);
+        let mut cookies =
+            signed_in.headers().get_all("set-cookie").iter().map(|value| value.to_str().unwrap());
+        let cookie = cookies.find(|cookie| cookie.starts_with("han_session=")).unwrap();
+        let cookie = cookie.split(';').next().unwrap().to_owned();
+        let by_cookie = async || {
+            let request = http.post(format!("{}/graphql", server.url)).header("cookie", &cookie);
+            let request = request.header("origin", "http://127.0.0.1:8787");
+            request.json(&json!({ "query": "{ __typename }" })).send().await.unwrap().status().as_u16()
+        };
+        assert_eq!(by_cookie().await, 200);
+        let (_, output) = run(&["login-link", "--user", "bob"]).await;
+        let unused = output.stdout[0].split("token=").nth(1).unwrap().to_owned();
+        let (success, output) = run(&["user", "revoke", "--user", "bob"]).await;
+        assert!(success && output.line_with("out of 1 browser(s)").is_some(), "{output:?}");
+        assert_eq!(by_cookie().await, 401);
+        let again =
+            http.post(format!("{}/auth/login-link", server.url)).header("origin", "http://127.0.0.1:8787");
+        let again = again.header("content-type", "application/x-www-form-urlencoded");
+        assert_eq!(
+            again.body(format!("token={unused}")).send().await.unwrap().status(),
+            410,
+            "an unused link ends, too"
+        );
+        assert_eq!(listed(&["member", "list", "--team", "ada", "--json"]).await.len(), 2);
+
+        // A team keeps an admin. A removed member's key ends.
+        let (success, output) = run(&["member", "revoke", "--team", "ada", "--user", "ada"]).await;
+        assert!(!success && output.line_with("member promote").is_some(), "{output:?}");
+        assert!(run(&["member", "promote", "--team", "ada", "--user", "bob"]).await.0);
+        let mut socket = subscribe(&server.url, &ada, "subscription { memoryUpdated { action } }").await;
+        assert!(run(&["member", "revoke", "--team", "ada", "--user", "ada"]).await.0);
+        assert_eq!(closed(&mut socket).await, Some(4403));
+        assert_eq!(graphql(&ada).await, 401);
+        for args in [
+            &["member", "revoke", "--team", "ada", "--user", "ada"][..],
+            &["member", "list", "--team", "other"],
+            &["user", "revoke", "--user", "eve"],
+        ] {
+            let (success, output) = run(args).await;
+            assert!(!success && output.stdout.is_empty(), "{args:?}: {output:?}");
+        }
     }
 );

@@ -79,6 +79,21 @@ impl TestDatabase {
         }
     }
 
+    /// The one text that a query returns, read with all permissions.
+    ///
+    /// # Panics
+    /// If the query fails, or returns no row.
+    pub async fn text(&self, sql: &str) -> String {
+        let sql = AssertSqlSafe(sql.to_owned());
+        if self.is_postgres() {
+            let mut connection = PgConnection::connect(self.url()).await.expect("the database answers");
+            sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect("a row")
+        } else {
+            let mut connection = SqliteConnection::connect(self.url()).await.expect("the database opens");
+            sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect("a row")
+        }
+    }
+
     /// Blocks writes to sessions until [`WriteBlock::release`].
     ///
     /// # Panics

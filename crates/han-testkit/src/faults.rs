@@ -228,6 +228,12 @@ impl Deployment {
         &self.key
     }
 
+    /// The URL of the database.
+    #[must_use]
+    pub fn database_url(&self) -> &str {
+        &self.environment[0].1
+    }
+
     /// Starts a server and returns its port.
     async fn serve(&self) -> (Program, u16) {
         let mut program = Program::start(&self.server, ["serve"], self.environment.clone());

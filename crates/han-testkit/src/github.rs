@@ -64,6 +64,8 @@ pub enum GithubFault {
     Redirects,
     /// The API does not return email addresses.
     NoEmails,
+    /// The organizations block the app.
+    BlockedApp,
 }
 
 /// The fake server. Dropping it stops it.
@@ -158,6 +160,24 @@ impl FakeGithub {
     /// Sets whether the user at the browser denies the app access.
     pub fn set_denies(&self, denies: bool) {
         lock(&self.shared).denies = denies;
+    }
+
+    /// Changes the organizations of an account that has signed in before.
+    pub fn set_orgs(&self, id: i64, orgs: &[&str]) {
+        let orgs: Vec<String> = orgs.iter().map(|org| (*org).to_owned()).collect();
+        let mut github = lock(&self.shared);
+        let github = &mut *github;
+        for grant in github.tokens.values_mut().filter(|grant| grant.account.id == id) {
+            grant.account.orgs.clone_from(&orgs);
+        }
+        if let Some(account) = github.signed_in.as_mut().filter(|account| account.id == id) {
+            account.orgs = orgs;
+        }
+    }
+
+    /// Revokes every token of an account, as its owner can in GitHub's settings.
+    pub fn revoke_tokens(&self, id: i64) {
+        lock(&self.shared).tokens.retain(|_, grant| grant.account.id != id);
     }
 
     /// Sets the fault of all further requests.
@@ -352,8 +372,13 @@ async fn emails(State(shared): State<Shared>, request: Request) -> Response {
     Json(emails.collect::<Value>()).into_response()
 }
 
-async fn membership(Path(org): Path<String>, request: Request) -> Response {
+async fn membership(State(shared): State<Shared>, Path(org): Path<String>, request: Request) -> Response {
     let grant = granted(&request);
+    if lock(&shared).fault == Some(GithubFault::BlockedApp) {
+        let message = "Although you appear to have the correct authorization credentials, the organization has enabled \
+                       OAuth App access restrictions";
+        return (StatusCode::FORBIDDEN, Json(json!({ "message": message }))).into_response();
+    }
     if !grant.scopes.iter().any(|scope| scope == "read:org") {
         let message = "You need at least read:org scope";
         return (StatusCode::FORBIDDEN, Json(json!({ "message": message }))).into_response();

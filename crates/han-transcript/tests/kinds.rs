@@ -10,7 +10,7 @@ use std::fmt::Debug;
 use han_transcript::MessageKind;
 use han_transcript::fold::{LinePosition, pair_hooks};
 use han_transcript::record::{CompactionTrigger, HookRecord, LineRecord, TimeSource, project};
-use han_transcript::view::{Block, MessageView, results, view};
+use han_transcript::view::{Block, Hunk, MessageView, hunks, results, view};
 use han_types::Timestamp;
 use invariants::{AT, check};
 use serde_json::{Value, json};
@@ -228,6 +228,35 @@ fn tool_result_views() {
     assert_eq!(record.results.len(), 2);
     // A result that names no call cannot be paired.
     assert!(read(&user(&json!([{"type": "tool_result", "content": "x"}]))).results.is_empty());
+}
+
+#[test]
+fn hunks_say_where_a_tool_changed_a_file() {
+    let result = |id: &str| json!({"type": "tool_result", "tool_use_id": id, "content": "updated"});
+    let patch = json!({"toolUseResult": {"structuredPatch": [
+        {"oldStart": 10, "oldLines": 2, "newStart": 12, "newLines": 2, "lines": [" a", "-b", "+c\u{0}"]},
+        {"oldStart": -4, "newStart": 1e300, "lines": ["+d", 5]},
+        {"oldStart": 1, "lines": ["+no new number"]},
+        "no hunk",
+    ]}});
+    let of = |results: Value| hunks(&with(user(&results), &patch).to_string());
+    let hunk = |old_start, new_start, lines: &[&str]| Hunk {
+        old_start,
+        new_start,
+        lines: lines.iter().map(|line| (*line).to_owned()).collect(),
+    };
+    assert_eq!(
+        of(json!([result("t1")])),
+        [hunk(10, 12, &[" a", "-b", "+c"]), hunk(0, 1_000_000_000, &["+d"])]
+    );
+    // With several results, it is ambiguous which one the structured result belongs to.
+    assert_eq!(of(json!([result("t1"), result("t2")])), []);
+    assert_eq!(of(json!("no result")), []);
+    let shapes = [json!("Error: not found"), json!({"structuredPatch": {}}), json!(null)];
+    for shape in shapes {
+        let line = with(user(&json!([result("t1")])), &json!({"toolUseResult": shape}));
+        assert_eq!(hunks(&line.to_string()), []);
+    }
 }
 
 #[test]

@@ -8,8 +8,10 @@ mod error;
 mod global_id;
 mod id;
 pub mod id_parts;
+mod network;
 mod plan;
 pub mod sync;
+mod text;
 
 pub use actor::{Actor, Capabilities, Capability, Credential, Membership, RequestId, Role, Scope};
 pub use clock::{Clock, Timestamp};
@@ -20,4 +22,6 @@ pub use id::{
     ApiKeyId, IdError, InviteId, MessageKey, ProjectId, RepoId, SessionId, TeamId, TokenFamilyId,
     TranscriptName, UserId, WebSessionId, new_row_id,
 };
+pub use network::network;
 pub use plan::{PlanTier, Plans};
+pub use text::is_visible;

@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<cec13ea38af5331d67f758f031094893>>
+ * @generated SignedSource<<061a1d10aa949cb690e788c29e3dff31>>
  * @lightSyntaxTransform
  */
 
@@ -41,6 +41,11 @@ export type MessageDetailQuery$data = {
       }>;
     } | {
       readonly __typename: "ToolUseBlock";
+      readonly hunks: ReadonlyArray<{
+        readonly lines: ReadonlyArray<string>;
+        readonly newStart: number;
+        readonly oldStart: number;
+      }> | null | undefined;
       readonly input: string;
       readonly result: {
         readonly content: string;
@@ -108,6 +113,11 @@ export type MessageDetailQuery$rawResponse = {
     } | {
       readonly __typename: "ToolUseBlock";
       readonly __isContentBlock: "ToolUseBlock";
+      readonly hunks: ReadonlyArray<{
+        readonly lines: ReadonlyArray<string>;
+        readonly newStart: number;
+        readonly oldStart: number;
+      }> | null | undefined;
       readonly input: string;
       readonly result: {
         readonly content: string;
@@ -213,6 +223,11 @@ export type MessageDetailQuery$rawResponse = {
     } | {
       readonly __typename: "ToolUseBlock";
       readonly __isContentBlock: "ToolUseBlock";
+      readonly hunks: ReadonlyArray<{
+        readonly lines: ReadonlyArray<string>;
+        readonly newStart: number;
+        readonly oldStart: number;
+      }> | null | undefined;
       readonly input: string;
       readonly result: {
         readonly content: string;
@@ -367,6 +382,38 @@ v9 = {
       "args": null,
       "kind": "ScalarField",
       "name": "input",
+      "storageKey": null
+    },
+    {
+      "alias": null,
+      "args": null,
+      "concreteType": "FileHunk",
+      "kind": "LinkedField",
+      "name": "hunks",
+      "plural": true,
+      "selections": [
+        {
+          "alias": null,
+          "args": null,
+          "kind": "ScalarField",
+          "name": "oldStart",
+          "storageKey": null
+        },
+        {
+          "alias": null,
+          "args": null,
+          "kind": "ScalarField",
+          "name": "newStart",
+          "storageKey": null
+        },
+        {
+          "alias": null,
+          "args": null,
+          "kind": "ScalarField",
+          "name": "lines",
+          "storageKey": null
+        }
+      ],
       "storageKey": null
     },
     {
@@ -662,12 +709,12 @@ return {
     ]
   },
   "params": {
-    "cacheID": "31a7c729f314aa52a7384d0e66284e32",
+    "cacheID": "906900ddf9a058ee2553a216fe0544b0",
     "id": null,
     "metadata": {},
     "name": "MessageDetailQuery",
     "operationKind": "query",
-    "text": "query MessageDetailQuery(\n  $id: String!\n) {\n  message(id: $id) {\n    __typename\n    id\n    ... on AssistantMessage {\n      contentBlocks {\n        __typename\n        __isContentBlock: __typename\n        ... on TextBlock {\n          text\n        }\n        ... on ThinkingBlock {\n          thinking\n        }\n        ... on ToolUseBlock {\n          toolCallId\n          input\n          result {\n            content\n            images {\n              mediaType\n              dataUrl\n              bytes\n              width\n              height\n            }\n          }\n        }\n        ... on ToolResultBlock {\n          content\n          images {\n            mediaType\n            dataUrl\n            bytes\n            width\n            height\n          }\n        }\n        ... on ImageBlock {\n          mediaType\n          dataUrl\n          bytes\n          width\n          height\n        }\n      }\n    }\n    ... on UserMessage {\n      __isUserMessage: __typename\n      contentBlocks {\n        __typename\n        __isContentBlock: __typename\n        ... on TextBlock {\n          text\n        }\n        ... on ThinkingBlock {\n          thinking\n        }\n        ... on ToolUseBlock {\n          toolCallId\n          input\n          result {\n            content\n            images {\n              mediaType\n              dataUrl\n              bytes\n              width\n              height\n            }\n          }\n        }\n        ... on ToolResultBlock {\n          content\n          images {\n            mediaType\n            dataUrl\n            bytes\n            width\n            height\n          }\n        }\n        ... on ImageBlock {\n          mediaType\n          dataUrl\n          bytes\n          width\n          height\n        }\n      }\n    }\n    ... on SummaryMessage {\n      content\n    }\n    ... on SystemMessage {\n      content\n    }\n    ... on HookRunMessage {\n      hookResult: result {\n        output\n        error\n      }\n    }\n    ... on HookResultMessage {\n      output\n      error\n    }\n    ... on HookValidationMessage {\n      output\n      error\n    }\n    ... on HookScriptMessage {\n      output\n    }\n    ... on McpToolCallMessage {\n      callInput: input\n      mcpResult: result {\n        result\n        error\n      }\n    }\n    ... on McpToolResultMessage {\n      output\n      error\n    }\n    ... on ExposedToolCallMessage {\n      callInput: input\n      exposedResult: result {\n        result\n        error\n      }\n    }\n    ... on ExposedToolResultMessage {\n      output\n      error\n    }\n  }\n}\n"
+    "text": "query MessageDetailQuery(\n  $id: String!\n) {\n  message(id: $id) {\n    __typename\n    id\n    ... on AssistantMessage {\n      contentBlocks {\n        __typename\n        __isContentBlock: __typename\n        ... on TextBlock {\n          text\n        }\n        ... on ThinkingBlock {\n          thinking\n        }\n        ... on ToolUseBlock {\n          toolCallId\n          input\n          hunks {\n            oldStart\n            newStart\n            lines\n          }\n          result {\n            content\n            images {\n              mediaType\n              dataUrl\n              bytes\n              width\n              height\n            }\n          }\n        }\n        ... on ToolResultBlock {\n          content\n          images {\n            mediaType\n            dataUrl\n            bytes\n            width\n            height\n          }\n        }\n        ... on ImageBlock {\n          mediaType\n          dataUrl\n          bytes\n          width\n          height\n        }\n      }\n    }\n    ... on UserMessage {\n      __isUserMessage: __typename\n      contentBlocks {\n        __typename\n        __isContentBlock: __typename\n        ... on TextBlock {\n          text\n        }\n        ... on ThinkingBlock {\n          thinking\n        }\n        ... on ToolUseBlock {\n          toolCallId\n          input\n          hunks {\n            oldStart\n            newStart\n            lines\n          }\n          result {\n            content\n            images {\n              mediaType\n              dataUrl\n              bytes\n              width\n              height\n            }\n          }\n        }\n        ... on ToolResultBlock {\n          content\n          images {\n            mediaType\n            dataUrl\n            bytes\n            width\n            height\n          }\n        }\n        ... on ImageBlock {\n          mediaType\n          dataUrl\n          bytes\n          width\n          height\n        }\n      }\n    }\n    ... on SummaryMessage {\n      content\n    }\n    ... on SystemMessage {\n      content\n    }\n    ... on HookRunMessage {\n      hookResult: result {\n        output\n        error\n      }\n    }\n    ... on HookResultMessage {\n      output\n      error\n    }\n    ... on HookValidationMessage {\n      output\n      error\n    }\n    ... on HookScriptMessage {\n      output\n    }\n    ... on McpToolCallMessage {\n      callInput: input\n      mcpResult: result {\n        result\n        error\n      }\n    }\n    ... on McpToolResultMessage {\n      output\n      error\n    }\n    ... on ExposedToolCallMessage {\n      callInput: input\n      exposedResult: result {\n        result\n        error\n      }\n    }\n    ... on ExposedToolResultMessage {\n      output\n      error\n    }\n  }\n}\n"
   }
 };
 })();

@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<ff1b780d9e8f9b48a1a6a89a96efa6f2>>
+ * @generated SignedSource<<e01ba3e82e0c460e89ab2ba22160a7f7>>
  * @lightSyntaxTransform
  */
 
@@ -34,6 +34,11 @@ export type MessageDetail_block$data = {
   }>;
 } | {
   readonly __typename: "ToolUseBlock";
+  readonly hunks: ReadonlyArray<{
+    readonly lines: ReadonlyArray<string>;
+    readonly newStart: number;
+    readonly oldStart: number;
+  }> | null | undefined;
   readonly input: string;
   readonly result: {
     readonly content: string;
@@ -176,6 +181,38 @@ return {
         {
           "alias": null,
           "args": null,
+          "concreteType": "FileHunk",
+          "kind": "LinkedField",
+          "name": "hunks",
+          "plural": true,
+          "selections": [
+            {
+              "alias": null,
+              "args": null,
+              "kind": "ScalarField",
+              "name": "oldStart",
+              "storageKey": null
+            },
+            {
+              "alias": null,
+              "args": null,
+              "kind": "ScalarField",
+              "name": "newStart",
+              "storageKey": null
+            },
+            {
+              "alias": null,
+              "args": null,
+              "kind": "ScalarField",
+              "name": "lines",
+              "storageKey": null
+            }
+          ],
+          "storageKey": null
+        },
+        {
+          "alias": null,
+          "args": null,
           "concreteType": "ToolResultBlock",
           "kind": "LinkedField",
           "name": "result",
@@ -205,6 +242,6 @@ return {
 };
 })();
 
-(node as any).hash = "641d2f0b237cab44993f8d991f40ff19";
+(node as any).hash = "8cf0392cd9e0f64445d3589b511b5789";
 
 export default node;

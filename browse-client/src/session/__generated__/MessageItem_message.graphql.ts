@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<dbaee19e79d4102c267d0aff8d77963e>>
+ * @generated SignedSource<<3386a8ff2c51a6f4a6e9b76cef504253>>
  * @lightSyntaxTransform
  */
 
@@ -72,6 +72,7 @@ export type MessageItem_message$data = {
   readonly exitCode?: number | null | undefined;
   readonly exposedResult?: {
     readonly durationMs: number | null | undefined;
+    readonly id: string;
     readonly success: boolean | null | undefined;
   } | null | undefined;
   readonly fileCount?: number;
@@ -82,6 +83,7 @@ export type MessageItem_message$data = {
   readonly hookResult?: {
     readonly durationMs: number | null | undefined;
     readonly exitCode: number | null | undefined;
+    readonly id: string;
     readonly success: boolean | null | undefined;
   } | null | undefined;
   readonly hookType?: string | null | undefined;
@@ -93,6 +95,7 @@ export type MessageItem_message$data = {
   readonly level?: string | null | undefined;
   readonly mcpResult?: {
     readonly durationMs: number | null | undefined;
+    readonly id: string;
     readonly success: boolean | null | undefined;
   } | null | undefined;
   readonly messageType?: string | null | undefined;
@@ -135,52 +138,59 @@ v1 = {
   "alias": null,
   "args": null,
   "kind": "ScalarField",
-  "name": "bytes",
+  "name": "id",
   "storageKey": null
 },
 v2 = {
   "alias": null,
   "args": null,
   "kind": "ScalarField",
-  "name": "preview",
+  "name": "bytes",
   "storageKey": null
 },
 v3 = {
   "alias": null,
   "args": null,
   "kind": "ScalarField",
-  "name": "toolCallId",
+  "name": "preview",
   "storageKey": null
 },
 v4 = {
   "alias": null,
   "args": null,
   "kind": "ScalarField",
-  "name": "isError",
+  "name": "toolCallId",
   "storageKey": null
 },
 v5 = {
   "alias": null,
   "args": null,
   "kind": "ScalarField",
-  "name": "isLong",
+  "name": "isError",
   "storageKey": null
 },
 v6 = {
   "alias": null,
   "args": null,
   "kind": "ScalarField",
-  "name": "hasImage",
+  "name": "isLong",
   "storageKey": null
 },
 v7 = {
   "alias": null,
   "args": null,
   "kind": "ScalarField",
-  "name": "durationMs",
+  "name": "hasImage",
   "storageKey": null
 },
 v8 = {
+  "alias": null,
+  "args": null,
+  "kind": "ScalarField",
+  "name": "durationMs",
+  "storageKey": null
+},
+v9 = {
   "alias": null,
   "args": null,
   "concreteType": null,
@@ -212,7 +222,7 @@ v8 = {
           "name": "length",
           "storageKey": null
         },
-        (v1/*:: as any*/)
+        (v2/*:: as any*/)
       ],
       "type": "TextBlock",
       "abstractKey": null
@@ -220,7 +230,7 @@ v8 = {
     {
       "kind": "InlineFragment",
       "selections": [
-        (v2/*:: as any*/)
+        (v3/*:: as any*/)
       ],
       "type": "ThinkingBlock",
       "abstractKey": null
@@ -228,7 +238,7 @@ v8 = {
     {
       "kind": "InlineFragment",
       "selections": [
-        (v3/*:: as any*/),
+        (v4/*:: as any*/),
         {
           "alias": null,
           "args": null,
@@ -293,12 +303,12 @@ v8 = {
           "name": "result",
           "plural": false,
           "selections": [
-            (v4/*:: as any*/),
-            (v2/*:: as any*/),
             (v5/*:: as any*/),
-            (v1/*:: as any*/),
+            (v3/*:: as any*/),
             (v6/*:: as any*/),
-            (v7/*:: as any*/)
+            (v2/*:: as any*/),
+            (v7/*:: as any*/),
+            (v8/*:: as any*/)
           ],
           "storageKey": null
         }
@@ -309,12 +319,12 @@ v8 = {
     {
       "kind": "InlineFragment",
       "selections": [
-        (v3/*:: as any*/),
-        (v2/*:: as any*/),
         (v4/*:: as any*/),
+        (v3/*:: as any*/),
         (v5/*:: as any*/),
-        (v1/*:: as any*/),
-        (v6/*:: as any*/)
+        (v6/*:: as any*/),
+        (v2/*:: as any*/),
+        (v7/*:: as any*/)
       ],
       "type": "ToolResultBlock",
       "abstractKey": null
@@ -329,7 +339,7 @@ v8 = {
           "name": "mediaType",
           "storageKey": null
         },
-        (v1/*:: as any*/),
+        (v2/*:: as any*/),
         {
           "alias": null,
           "args": null,
@@ -351,95 +361,96 @@ v8 = {
   ],
   "storageKey": null
 },
-v9 = [
-  (v8/*:: as any*/)
+v10 = [
+  (v9/*:: as any*/)
 ],
-v10 = {
+v11 = {
   "alias": null,
   "args": null,
   "kind": "ScalarField",
   "name": "fileCount",
   "storageKey": null
 },
-v11 = {
+v12 = {
   "alias": null,
   "args": null,
   "kind": "ScalarField",
   "name": "hook",
   "storageKey": null
 },
-v12 = {
+v13 = {
   "alias": null,
   "args": null,
   "kind": "ScalarField",
   "name": "plugin",
   "storageKey": null
 },
-v13 = {
+v14 = {
   "alias": null,
   "args": null,
   "kind": "ScalarField",
   "name": "directory",
   "storageKey": null
 },
-v14 = {
+v15 = {
   "alias": null,
   "args": null,
   "kind": "ScalarField",
   "name": "cached",
   "storageKey": null
 },
-v15 = {
+v16 = {
   "alias": null,
   "args": null,
   "kind": "ScalarField",
   "name": "success",
   "storageKey": null
 },
-v16 = {
+v17 = {
   "alias": null,
   "args": null,
   "kind": "ScalarField",
   "name": "exitCode",
   "storageKey": null
 },
-v17 = {
+v18 = {
   "alias": null,
   "args": null,
   "kind": "ScalarField",
   "name": "filePath",
   "storageKey": null
 },
-v18 = {
+v19 = {
   "alias": null,
   "args": null,
   "kind": "ScalarField",
   "name": "tool",
   "storageKey": null
 },
-v19 = {
+v20 = {
   "alias": null,
   "args": null,
   "kind": "ScalarField",
   "name": "server",
   "storageKey": null
 },
-v20 = {
+v21 = {
   "alias": null,
   "args": null,
   "kind": "ScalarField",
   "name": "prefixedName",
   "storageKey": null
 },
-v21 = [
-  (v15/*:: as any*/),
-  (v7/*:: as any*/)
-],
 v22 = [
-  (v18/*:: as any*/),
+  (v1/*:: as any*/),
+  (v16/*:: as any*/),
+  (v8/*:: as any*/)
+],
+v23 = [
   (v19/*:: as any*/),
-  (v15/*:: as any*/),
-  (v7/*:: as any*/)
+  (v20/*:: as any*/),
+  (v16/*:: as any*/),
+  (v8/*:: as any*/)
 ];
 return {
   "argumentDefinitions": [],
@@ -450,13 +461,7 @@ return {
   "name": "MessageItem_message",
   "selections": [
     (v0/*:: as any*/),
-    {
-      "alias": null,
-      "args": null,
-      "kind": "ScalarField",
-      "name": "id",
-      "storageKey": null
-    },
+    (v1/*:: as any*/),
     {
       "alias": null,
       "args": null,
@@ -516,14 +521,14 @@ return {
           "name": "cachedTokens",
           "storageKey": null
         },
-        (v8/*:: as any*/)
+        (v9/*:: as any*/)
       ],
       "type": "AssistantMessage",
       "abstractKey": null
     },
     {
       "kind": "InlineFragment",
-      "selections": (v9/*:: as any*/),
+      "selections": (v10/*:: as any*/),
       "type": "RegularUserMessage",
       "abstractKey": null
     },
@@ -537,26 +542,26 @@ return {
           "name": "commandName",
           "storageKey": null
         },
-        (v8/*:: as any*/)
+        (v9/*:: as any*/)
       ],
       "type": "CommandUserMessage",
       "abstractKey": null
     },
     {
       "kind": "InlineFragment",
-      "selections": (v9/*:: as any*/),
+      "selections": (v10/*:: as any*/),
       "type": "InterruptUserMessage",
       "abstractKey": null
     },
     {
       "kind": "InlineFragment",
-      "selections": (v9/*:: as any*/),
+      "selections": (v10/*:: as any*/),
       "type": "MetaUserMessage",
       "abstractKey": null
     },
     {
       "kind": "InlineFragment",
-      "selections": (v9/*:: as any*/),
+      "selections": (v10/*:: as any*/),
       "type": "ToolResultUserMessage",
       "abstractKey": null
     },
@@ -598,7 +603,7 @@ return {
     {
       "kind": "InlineFragment",
       "selections": [
-        (v10/*:: as any*/),
+        (v11/*:: as any*/),
         {
           "alias": null,
           "args": null,
@@ -627,10 +632,10 @@ return {
     {
       "kind": "InlineFragment",
       "selections": [
-        (v11/*:: as any*/),
         (v12/*:: as any*/),
         (v13/*:: as any*/),
         (v14/*:: as any*/),
+        (v15/*:: as any*/),
         {
           "alias": "hookResult",
           "args": null,
@@ -639,9 +644,10 @@ return {
           "name": "result",
           "plural": false,
           "selections": [
-            (v15/*:: as any*/),
-            (v7/*:: as any*/),
-            (v16/*:: as any*/)
+            (v1/*:: as any*/),
+            (v16/*:: as any*/),
+            (v8/*:: as any*/),
+            (v17/*:: as any*/)
           ],
           "storageKey": null
         }
@@ -652,11 +658,11 @@ return {
     {
       "kind": "InlineFragment",
       "selections": [
-        (v11/*:: as any*/),
         (v12/*:: as any*/),
-        (v15/*:: as any*/),
-        (v7/*:: as any*/),
-        (v16/*:: as any*/)
+        (v13/*:: as any*/),
+        (v16/*:: as any*/),
+        (v8/*:: as any*/),
+        (v17/*:: as any*/)
       ],
       "type": "HookResultMessage",
       "abstractKey": null
@@ -685,8 +691,8 @@ return {
     {
       "kind": "InlineFragment",
       "selections": [
-        (v12/*:: as any*/),
-        (v17/*:: as any*/),
+        (v13/*:: as any*/),
+        (v18/*:: as any*/),
         {
           "alias": null,
           "args": null,
@@ -694,8 +700,8 @@ return {
           "name": "reason",
           "storageKey": null
         },
-        (v15/*:: as any*/),
-        (v7/*:: as any*/)
+        (v16/*:: as any*/),
+        (v8/*:: as any*/)
       ],
       "type": "HookReferenceMessage",
       "abstractKey": null
@@ -703,13 +709,13 @@ return {
     {
       "kind": "InlineFragment",
       "selections": [
-        (v11/*:: as any*/),
         (v12/*:: as any*/),
         (v13/*:: as any*/),
         (v14/*:: as any*/),
         (v15/*:: as any*/),
-        (v7/*:: as any*/),
-        (v16/*:: as any*/)
+        (v16/*:: as any*/),
+        (v8/*:: as any*/),
+        (v17/*:: as any*/)
       ],
       "type": "HookValidationMessage",
       "abstractKey": null
@@ -717,9 +723,9 @@ return {
     {
       "kind": "InlineFragment",
       "selections": [
-        (v11/*:: as any*/),
         (v12/*:: as any*/),
-        (v10/*:: as any*/)
+        (v13/*:: as any*/),
+        (v11/*:: as any*/)
       ],
       "type": "HookValidationCacheMessage",
       "abstractKey": null
@@ -727,7 +733,7 @@ return {
     {
       "kind": "InlineFragment",
       "selections": [
-        (v12/*:: as any*/),
+        (v13/*:: as any*/),
         {
           "alias": null,
           "args": null,
@@ -735,9 +741,9 @@ return {
           "name": "command",
           "storageKey": null
         },
-        (v15/*:: as any*/),
-        (v7/*:: as any*/),
-        (v16/*:: as any*/)
+        (v16/*:: as any*/),
+        (v8/*:: as any*/),
+        (v17/*:: as any*/)
       ],
       "type": "HookScriptMessage",
       "abstractKey": null
@@ -745,7 +751,7 @@ return {
     {
       "kind": "InlineFragment",
       "selections": [
-        (v12/*:: as any*/),
+        (v13/*:: as any*/),
         {
           "alias": null,
           "args": null,
@@ -753,7 +759,7 @@ return {
           "name": "datetime",
           "storageKey": null
         },
-        (v7/*:: as any*/)
+        (v8/*:: as any*/)
       ],
       "type": "HookDatetimeMessage",
       "abstractKey": null
@@ -768,7 +774,7 @@ return {
           "name": "changeToolName",
           "storageKey": null
         },
-        (v17/*:: as any*/)
+        (v18/*:: as any*/)
       ],
       "type": "HookFileChangeMessage",
       "abstractKey": null
@@ -776,9 +782,9 @@ return {
     {
       "kind": "InlineFragment",
       "selections": [
-        (v18/*:: as any*/),
         (v19/*:: as any*/),
         (v20/*:: as any*/),
+        (v21/*:: as any*/),
         {
           "alias": "mcpResult",
           "args": null,
@@ -786,7 +792,7 @@ return {
           "kind": "LinkedField",
           "name": "result",
           "plural": false,
-          "selections": (v21/*:: as any*/),
+          "selections": (v22/*:: as any*/),
           "storageKey": null
         }
       ],
@@ -795,16 +801,16 @@ return {
     },
     {
       "kind": "InlineFragment",
-      "selections": (v22/*:: as any*/),
+      "selections": (v23/*:: as any*/),
       "type": "McpToolResultMessage",
       "abstractKey": null
     },
     {
       "kind": "InlineFragment",
       "selections": [
-        (v18/*:: as any*/),
         (v19/*:: as any*/),
         (v20/*:: as any*/),
+        (v21/*:: as any*/),
         {
           "alias": "exposedResult",
           "args": null,
@@ -812,7 +818,7 @@ return {
           "kind": "LinkedField",
           "name": "result",
           "plural": false,
-          "selections": (v21/*:: as any*/),
+          "selections": (v22/*:: as any*/),
           "storageKey": null
         }
       ],
@@ -821,7 +827,7 @@ return {
     },
     {
       "kind": "InlineFragment",
-      "selections": (v22/*:: as any*/),
+      "selections": (v23/*:: as any*/),
       "type": "ExposedToolResultMessage",
       "abstractKey": null
     },
@@ -849,7 +855,7 @@ return {
           "name": "resultCount",
           "storageKey": null
         },
-        (v7/*:: as any*/)
+        (v8/*:: as any*/)
       ],
       "type": "MemoryQueryMessage",
       "abstractKey": null
@@ -951,6 +957,6 @@ return {
 };
 })();
 
-(node as any).hash = "e23d25f29b58899a8b78c00bac8810df";
+(node as any).hash = "7a5e562484d85188e9761c7b38ce9e8b";
 
 export default node;

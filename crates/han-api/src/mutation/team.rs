@@ -37,7 +37,7 @@ impl TeamsMutation {
         if memberships::list(db, &actor.user_id).await?.len() >= MAX_TEAMS {
             return Err(team::conflict(format!("you are in {MAX_TEAMS} teams: leave one first")));
         }
-        let made = teams::create(db, name, &actor.user_id).await?;
+        let made = teams::create_for_user(db, name, &actor.user_id).await?;
         let resolved = memberships::scope_in(db, actor, &made.id).await?.ok_or(ApiError::Internal)?;
         Ok(Some(team::of_scope(resolved, team::site(ctx).plans)))
     }

@@ -28,6 +28,8 @@ pub enum StartedOperation {
     /// A subscription that is not shared. Polling it loads data, so poll it in its own task, which must not wait for a
     /// slow client while it holds what others may need.
     Own(BoxStream<'static, Response>),
+    /// A subscription that does not select exactly one field: the response says so.
+    Refused(Box<Response>),
     /// The responses of a shared subscription as JSON. Polling it loads nothing.
     Shared(BoxStream<'static, SharedAnswer>),
 }
@@ -37,6 +39,7 @@ impl fmt::Debug for StartedOperation {
         f.write_str(match self {
             Self::Query(_) => "Query",
             Self::Own(_) => "Own",
+            Self::Refused(_) => "Refused",
             Self::Shared(_) => "Shared",
         })
     }
@@ -125,7 +128,8 @@ impl Shared {
             // It belongs to no request.
             let span = tracing::info_span!(parent: None, "subscription", team = %key.team_id);
             let publisher = EndsLost(publisher.clone());
-            async move { publish_all(responses, &publisher.0).await }.instrument(span)
+            let limit = self.0.executor.limits().response_bytes;
+            async move { publish_all(responses, &publisher.0, limit).await }.instrument(span)
         });
         let (registry, key) = (Arc::clone(&self.0), Arc::new(key));
         let hub = Arc::new(Hub { key: Arc::clone(&key), registry, publisher, task });
@@ -143,11 +147,11 @@ impl Drop for EndsLost {
     }
 }
 
-async fn publish_all(mut responses: BoxStream<'static, Response>, publisher: &Publisher) {
+async fn publish_all(mut responses: BoxStream<'static, Response>, publisher: &Publisher, limit: usize) {
     let mut ending = Ending::Stopped;
     while let Some(response) = responses.next().await {
         let failed = !response.errors.is_empty();
-        let Some(text) = to_json(&response) else { return };
+        let text = to_json(&response, limit);
         drop(response);
         publisher.publish_response(text, failed);
         ending = if failed { Ending::Failed } else { Ending::Stopped };
@@ -267,7 +271,10 @@ impl Listener {
             .in_current_span(),
         );
         match response.await {
-            Ok(Some(response)) => Some((to_json(&response)?, response.errors.is_empty())),
+            Ok(Some(response)) => {
+                let limit = self.hub.registry.executor.limits().response_bytes;
+                Some((to_json(&response, limit), response.errors.is_empty()))
+            }
             Ok(None) => None,
             Err(_) => last(&ApiError::Resync),
         }
@@ -276,5 +283,5 @@ impl Listener {
 
 /// An error as the last response.
 fn last(error: &ApiError) -> Option<(SharedAnswer, bool)> {
-    Some((to_json(&error::response(error))?, false))
+    Some((to_json(&error::response(error), usize::MAX), false))
 }

@@ -12,9 +12,11 @@ use std::time::Duration;
 
 use async_graphql::Response;
 use han_types::{TeamId, UserId};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
+
+use crate::meter;
 
 /// A response as JSON, shared by every listener.
 pub type SharedAnswer = Arc<Box<RawValue>>;
@@ -31,15 +33,9 @@ const ALL_BYTES: usize = 16 << 20;
 /// How long a subscription with a full queue waits for its listeners: long enough for one that is only busy.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// A response as JSON; `None`, with an error in the log, where it cannot be serialized.
-pub(super) fn to_json(response: &Response) -> Option<SharedAnswer> {
-    match to_raw_value(response) {
-        Ok(text) => Some(Arc::new(text)),
-        Err(error) => {
-            tracing::error!(%error, "a response cannot be serialized");
-            None
-        }
-    }
+/// A response as JSON of at most `limit` bytes.
+pub(super) fn to_json(response: &Response, limit: usize) -> SharedAnswer {
+    Arc::new(meter::to_json(response, limit))
 }
 
 /// An entry of the queue.

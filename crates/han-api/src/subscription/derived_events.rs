@@ -113,7 +113,9 @@ impl<T: Select> Events<T> {
         if self.selection.session().is_some_and(|wanted| wanted != session_id) {
             return Ok(());
         }
-        let Some(events) = change.derived_events(self.feed.scope()?, self.feed.db()).await? else {
+        let (scope, db) = (self.feed.scope()?, self.feed.db());
+        let load = || async { Ok(change.derived_events(scope, db).await?) };
+        let Some(events) = self.feed.until_available(load).await? else {
             // Too many events in one change: clients had better fetch the data again.
             return Err(ApiError::Resync);
         };

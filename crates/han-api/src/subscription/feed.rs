@@ -2,11 +2,13 @@
 //! subscriber's access ends.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::{self, Stream};
 use han_db::Db;
 use han_db::changes::{Change, DbChangeEvent};
-use han_types::Scope;
+use han_db::queries::sessions;
+use han_types::{Scope, SessionId};
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::context::{AuthMode, Op, RequestContext};
@@ -14,6 +16,9 @@ use crate::error::{ApiError, Result};
 
 /// The table whose changes clients receive.
 const SESSIONS: &str = "sessions";
+
+/// How long after a load that could not reach the database it is tried again, at first and at most.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 /// An event of the feed.
 #[derive(Clone, Debug)]
@@ -104,6 +109,50 @@ impl Feed {
         }
     }
 
+    /// Runs `load` until the database can be reached. Later events wait meanwhile; if too many come, the subscriber learns
+    /// that it missed some. So an outage of the database delays a subscription, and never ends it.
+    ///
+    /// # Errors
+    /// Those of `load`, except `UNAVAILABLE`; `UNAUTHENTICATED` once the access has ended.
+    pub(crate) async fn until_available<T, F>(&self, load: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let mut pause = BACKOFF.0;
+        loop {
+            match load().await {
+                Err(ApiError::Unavailable) => {}
+                done => return done,
+            }
+            match self.caller.live().cloned() {
+                None => tokio::time::sleep(pause).await,
+                Some(mut live) => tokio::select! {
+                    biased;
+                    () = live.ended() => return Err(ApiError::Unauthenticated),
+                    () = tokio::time::sleep(pause) => {}
+                },
+            }
+            self.check_expiry()?;
+            pause = (pause * 2).min(BACKOFF.1);
+        }
+    }
+
+    /// Checks that the subscriber's team has a session.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if it has no such session.
+    pub(crate) async fn check_session(&self, id: &SessionId) -> Result<()> {
+        let unknown = || ApiError::NotFound("session");
+        let scope = self.caller.scope().ok_or_else(unknown)?;
+        let found = self
+            .until_available(|| async {
+                let tx = self.db.read(scope, "sessions.exists").await?;
+                Ok(sessions::exists(&tx, id).await?)
+            })
+            .await?;
+        found.then_some(()).ok_or_else(unknown)
+    }
+
     fn is_own(&self, change: &Change) -> bool {
         self.caller.scope().is_some_and(|scope| *scope.team_id() == change.team_id)
     }
@@ -130,13 +179,17 @@ pub(crate) trait Source: Send {
     fn next(&mut self) -> impl Future<Output = Result<Option<Self::Item>>> + Send;
 }
 
-/// The payloads of a source as a stream, which ends after the first error.
+/// The payloads of a source as a stream, which ends after the first error. An event that could not be loaded, for whatever
+/// reason, is an event that the subscriber missed.
 pub(crate) fn until_error<S: Source>(source: S) -> impl Stream<Item = Result<S::Item>> + Send + use<S> {
     stream::unfold(Some(source), |source| async move {
         let mut source = source?;
         match source.next().await {
             Ok(Some(item)) => Some((Ok(item), Some(source))),
             Ok(None) => None,
+            Err(ApiError::Internal | ApiError::ContentUnreadable | ApiError::TooMuch(_)) => {
+                Some((Err(ApiError::Resync), None))
+            }
             Err(error) => Some((Err(error), None)),
         }
     })

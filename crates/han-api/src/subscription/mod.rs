@@ -3,7 +3,8 @@
 //!
 //! A subscriber that falls behind learns of it: `memoryUpdated` sends `action: "resync"` and goes on; every other
 //! subscription ends with the error code `RESYNC`, and the client fetches its data again and subscribes again. When the
-//! caller's access ends, so does the stream, with `UNAUTHENTICATED`.
+//! caller's access ends, so does the stream, with `UNAUTHENTICATED`. While the database cannot be reached, subscriptions
+//! wait for it. A response whose fields could not be loaded then ends the subscription, and its socket (`executor`).
 //!
 //! Both schemas have these subscriptions. One that only a team server has belongs in a separate part, merged into a
 //! root of the team schema as in `query`.
@@ -16,7 +17,7 @@ mod session;
 use async_graphql::{Context, ID, Subscription};
 use futures_util::stream::{BoxStream, Stream};
 use han_db::changes::DbChangeEvent;
-use han_types::ProjectId;
+use han_types::{GlobalId, ProjectId, SessionId};
 use tokio::sync::broadcast;
 
 use crate::context::{caller, database};
@@ -55,6 +56,19 @@ impl SubscriptionRoot {
     }
 }
 
+impl SubscriptionRoot {
+    /// The events that the caller receives from now on, for a subscription to one session.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if the team has no such session.
+    async fn feed_of(&self, ctx: &Context<'_>, id: &SessionId) -> Result<Feed> {
+        // Subscribed first: what happens to the session while it is looked up is not missed.
+        let feed = self.feed(ctx)?;
+        feed.check_session(id).await?;
+        Ok(feed)
+    }
+}
+
 /// What clients can subscribe to.
 #[Subscription]
 impl SubscriptionRoot {
@@ -79,7 +93,7 @@ impl SubscriptionRoot {
         #[graphql(desc = "The id, global or raw.")] session_id: ID,
     ) -> Result<impl Stream<Item = Result<SessionMessageAddedPayload>> + use<>> {
         let id = self::session_id("sessionId", &session_id)?;
-        Ok(until_error(session::MessageAdded::new(self.feed(ctx)?, id)))
+        Ok(until_error(session::MessageAdded::new(self.feed_of(ctx, &id).await?, id)))
     }
 
     /// The object with this global id, whenever it changes. Only sessions change.
@@ -88,7 +102,12 @@ impl SubscriptionRoot {
         ctx: &Context<'_>,
         #[graphql(desc = "The global id, `Type:id`; a raw id is the id of a session.")] id: ID,
     ) -> Result<impl Stream<Item = Result<NodeUpdatedPayload>> + use<>> {
-        Ok(until_error(session::NodeUpdated::new(self.feed(ctx)?, global_id(&id)?)))
+        let id = global_id(&id)?;
+        let feed = match &id {
+            GlobalId::Session(session) => self.feed_of(ctx, session).await?,
+            _ => self.feed(ctx)?,
+        };
+        Ok(until_error(session::NodeUpdated::new(feed, id)))
     }
 
     /// New results of one tool call, MCP call or exposed call.
@@ -116,7 +135,7 @@ impl SubscriptionRoot {
         #[graphql(desc = "The id, global or raw.")] session_id: ID,
     ) -> Result<impl Stream<Item = Result<SessionFilesChangedPayload>> + use<>> {
         let id = self::session_id("sessionId", &session_id)?;
-        Ok(until_error(Events::new(self.feed(ctx)?, derived_events::FilesOf(id))))
+        Ok(until_error(Events::new(self.feed_of(ctx, &id).await?, derived_events::FilesOf(id))))
     }
 
     /// Changes of a session's to-do list: one event for all lists that arrive together.
@@ -126,7 +145,7 @@ impl SubscriptionRoot {
         #[graphql(desc = "The id, global or raw.")] session_id: ID,
     ) -> Result<impl Stream<Item = Result<SessionTodosChangedPayload>> + use<>> {
         let id = self::session_id("sessionId", &session_id)?;
-        Ok(until_error(Events::new(self.feed(ctx)?, derived_events::TodosOf(id))))
+        Ok(until_error(Events::new(self.feed_of(ctx, &id).await?, derived_events::TodosOf(id))))
     }
 
     /// Hooks of a session that start or end, in the order of their lines.
@@ -136,7 +155,7 @@ impl SubscriptionRoot {
         #[graphql(desc = "The id, global or raw.")] session_id: ID,
     ) -> Result<impl Stream<Item = Result<SessionHooksChangedPayload>> + use<>> {
         let id = self::session_id("sessionId", &session_id)?;
-        Ok(until_error(Events::new(self.feed(ctx)?, derived_events::HooksOf(id))))
+        Ok(until_error(Events::new(self.feed_of(ctx, &id).await?, derived_events::HooksOf(id))))
     }
 
     /// Changes of anything that dashboards show. On a team server, these are sessions: `type` is `SESSION`.

@@ -101,7 +101,7 @@ impl Source for Added {
     async fn next(&mut self) -> Result<Option<SessionAddedPayload>> {
         while let Some(change) = next_change(&mut self.feed).await? {
             if change.action == Action::Insert
-                && let Some(payload) = self.payload(&change).await?
+                && let Some(payload) = self.feed.until_available(|| self.payload(&change)).await?
             {
                 return Ok(Some(payload));
             }
@@ -123,8 +123,8 @@ impl MessageAdded {
 
     async fn take_in(&mut self, change: &Change) -> Result<()> {
         let (scope, db) = (self.feed.scope()?, self.feed.db());
-        let (new, late) = (change.messages(scope, db).await?, change.late_calls(scope, db).await?);
-        let (Some(new), Some(late)) = (new, late) else {
+        let load = || async { Ok((change.messages(scope, db).await?, change.late_calls(scope, db).await?)) };
+        let (Some(new), Some(late)) = self.feed.until_available(load).await? else {
             // Too much to buffer for every subscriber: clients had better read it in pages.
             return Err(ApiError::Resync);
         };
@@ -178,7 +178,9 @@ impl Source for NodeUpdated {
     async fn next(&mut self) -> Result<Option<NodeUpdatedPayload>> {
         while let Some(change) = next_change(&mut self.feed).await? {
             if self.is_about(&change) {
-                let row = change.session(self.feed.scope()?, self.feed.db()).await?;
+                let (scope, db) = (self.feed.scope()?, self.feed.db());
+                let load = || async { Ok(change.session(scope, db).await?) };
+                let row = self.feed.until_available(load).await?;
                 let op = self.feed.operation()?;
                 return Ok(Some(NodeUpdatedPayload { node: row.map(|row| Session::new(&op, row).into()) }));
             }

@@ -169,6 +169,17 @@ pub struct ToolResultBlock {
     duration_ms: Option<i64>,
 }
 
+/// A part of a file that a tool changed.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct FileHunk {
+    /// The number of its first line before the change. The file's first line is 1.
+    old_start: i64,
+    /// The number of its first line after the change.
+    new_start: i64,
+    /// Its lines. The first character says what became of a line: a space unchanged, `-` removed, `+` added.
+    lines: Vec<String>,
+}
+
 /// A tool use.
 #[derive(Clone, Debug, SimpleObject)]
 #[graphql(complex)]
@@ -225,6 +236,15 @@ impl ToolUseBlock {
         error::or_null(ctx, result::views(&found.message).map(|views| views.into_iter().find_map(shown)))
     }
 
+    /// The parts of a file that it changed, as its result reports them; empty without such a
+    /// report.
+    async fn hunks(&self, ctx: &Context<'_>) -> Result<Option<Vec<FileHunk>>> {
+        let kind = ResultKind::Tool;
+        let found = result::of_call(&self.op, &self.session_id, kind, &self.tool_call_id).await?;
+        let Some(found) = found.first() else { return Ok(Some(Vec::new())) };
+        error::or_null(ctx, result::hunks(&found.message).map(Some))
+    }
+
     /// The id of the subagent that it started, for `Session.messages(agentId:)`.
     async fn agent_id(&self) -> Result<Option<String>> {
         let key = AgentOf { session_id: self.session_id.clone(), call_id: self.tool_call_id.clone() };
@@ -246,6 +266,12 @@ impl From<view::ToolResult> for ToolResultBlock {
             images: result.images.into_iter().map(ImageBlock::from).collect(),
             duration_ms: None,
         }
+    }
+}
+
+impl From<view::Hunk> for FileHunk {
+    fn from(hunk: view::Hunk) -> Self {
+        Self { old_start: hunk.old_start, new_start: hunk.new_start, lines: hunk.lines }
     }
 }
 

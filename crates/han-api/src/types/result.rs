@@ -12,6 +12,7 @@ use han_types::{GlobalId, SessionId};
 
 use crate::context::Op;
 use crate::error::{ApiError, Result};
+use crate::types::content::FileHunk;
 
 macro_rules! call_result {
     ($(#[$doc:meta])* $name:ident) => {
@@ -104,4 +105,13 @@ pub(crate) async fn of_call(
 pub(crate) fn views(line: &Message) -> Result<Vec<ResultView>> {
     let body = line.body.as_deref().ok_or(ApiError::ContentUnreadable)?;
     Ok(view::results(&line_text(body)))
+}
+
+/// What a line says that a tool changed in a file.
+///
+/// # Errors
+/// `CONTENT_UNREADABLE`.
+pub(crate) fn hunks(line: &Message) -> Result<Vec<FileHunk>> {
+    let body = line.body.as_deref().ok_or(ApiError::ContentUnreadable)?;
+    Ok(view::hunks(&line_text(body)).into_iter().map(FileHunk::from).collect())
 }

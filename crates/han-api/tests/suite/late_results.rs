@@ -16,8 +16,15 @@ const MESSAGES: &str = "subscription($id: ID!) { sessionMessageAdded(sessionId: 
     ... on ExposedToolCallMessage { exposed: result { success } }
     ... on HookRunMessage { hook: result { success } } } } } }";
 
+/// Subscribes to the session `s1`, which has no listed message yet.
+async fn watch_with(world: &World, query: &str) -> Watch {
+    let unlisted = json!({ "type": "progress", "uuid": "begin", "timestamp": "2026-11-02T09:00:00.000Z" });
+    world.push("s1", "main", &[unlisted.to_string()]).await;
+    Watch::start(world, world.ada.context(), query, json!({ "id": "s1" })).await
+}
+
 async fn watch(world: &World) -> Watch {
-    Watch::start(world, world.ada.context(), MESSAGES, json!({ "id": "s1" })).await
+    watch_with(world, MESSAGES).await
 }
 
 /// An event: the line's uuid, its index, and whether it shows a result.
@@ -237,7 +244,7 @@ fn runs(pairs: &[(&str, Option<&str>)]) -> Runs {
 both_databases!(
     async fn a_hook_result_that_names_no_run_fills_one_run(db: TestDatabase) {
         let world = World::new(&db).await;
-        let mut live = Watch::start(&world, world.ada.context(), RUNS, json!({ "id": "s1" })).await;
+        let mut live = watch_with(&world, RUNS).await;
         let mut shown = Runs::new();
         // The directories tell the runs apart.
         let (api, web) = (Some("api"), Some("web"));
@@ -297,7 +304,7 @@ both_databases!(
             }
             // The session has to be there first.
             world.push("s1", "main", &[call(49, "first")]).await;
-            let mut live = Watch::start(&world, world.ada.context(), RUNS, json!({ "id": "s1" })).await;
+            let mut live = watch_with(&world, RUNS).await;
             let mut shown = Runs::new();
             let mut rest = lines.as_slice();
             while !rest.is_empty() {

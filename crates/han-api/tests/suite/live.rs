@@ -35,21 +35,29 @@ fn request(query: &str, variables: Value) -> Request {
 impl Watch {
     /// Subscribes, shared if possible.
     pub async fn start(world: &World, context: RequestContext, query: &str, variables: Value) -> Self {
-        let answers = match world.schema.begin(request(query, variables), &Arc::new(context)) {
+        Self::begin(world, context, query, variables).started().await
+    }
+
+    /// As [`Watch::start`]; the subscription may end at once.
+    fn begin(world: &World, context: RequestContext, query: &str, variables: Value) -> Self {
+        Self(match world.schema.begin(request(query, variables), &Arc::new(context)) {
             StartedOperation::Shared(answers) => {
                 answers.map(|answer| serde_json::from_str(answer.get()).unwrap()).boxed()
             }
             StartedOperation::Own(answers) => Self::of_responses(answers),
-            StartedOperation::Query(_) => panic!("not a subscription: {query}"),
-        };
-        Self(answers).started().await
+            other => panic!("not a subscription that runs: {query}: {other:?}"),
+        })
     }
 
     /// Subscribes unshared.
     async fn alone(world: &World, context: RequestContext, query: &str, variables: Value) -> Self {
-        let request = han_api::request(request(query, variables), context);
         // The first poll subscribes.
-        Self(Self::of_responses(world.schema.execute_stream(request, None))).started().await
+        Self::begin_alone(world, context, query, variables).started().await
+    }
+
+    fn begin_alone(world: &World, context: RequestContext, query: &str, variables: Value) -> Self {
+        let request = han_api::request(request(query, variables), context);
+        Self(Self::of_responses(world.schema.execute_stream(request, None)))
     }
 
     fn of_responses(answers: BoxStream<'static, Response>) -> BoxStream<'static, Value> {
@@ -141,16 +149,11 @@ both_databases!(
         let elsewhere = json!({ "project": "Project:elsewhere" });
         let mut added_elsewhere = Watch::start(&world, ada.clone(), ADDED, elsewhere).await;
         let mut memory = Watch::start(&world, ada.clone(), MEMORY, json!({})).await;
-        let mut node = Watch::start(&world, ada.clone(), NODE, json!({ "id": id })).await;
         let mut strange = [
             Watch::start(&world, eve.clone(), ADDED, json!({})).await,
             Watch::start(&world, eve.clone(), MEMORY, json!({})).await,
-            Watch::start(&world, eve.clone(), NODE, json!({ "id": format!("Session:{id}") })).await,
-            Watch::start(&world, eve.clone(), MESSAGES, json!({ "id": id })).await,
             Watch::alone(&world, eve.clone(), ADDED, json!({})).await,
             Watch::alone(&world, eve.clone(), MEMORY, json!({})).await,
-            Watch::alone(&world, eve.clone(), NODE, json!({ "id": format!("Session:{id}") })).await,
-            Watch::alone(&world, eve.clone(), MESSAGES, json!({ "id": id })).await,
         ];
 
         world.push(&id, "main", &made.lines(10)).await;
@@ -160,6 +163,7 @@ both_databases!(
         let update = memory.next("memoryUpdated").await;
         assert_eq!((&update["type"], &update["action"]), (&json!("SESSION"), &json!("created")));
         assert_eq!(update["timestamp"], "2026-11-02T09:00:00.000Z");
+        let mut node = Watch::start(&world, ada.clone(), NODE, json!({ "id": id })).await;
 
         world.push(&id, "main", &made.lines(10)).await;
         let count = "query($id: String!) { session(id: $id) { messageCount } }";
@@ -175,6 +179,30 @@ both_databases!(
 );
 
 both_databases!(
+    async fn a_subscription_to_an_unknown_session_is_an_error(db: TestDatabase) {
+        let world = World::new(&db).await;
+        world.push("s1", "main", &SyntheticSession::new(1).lines(1)).await;
+        let eve = world.stranger().await.context();
+        let by_session =
+            |field: &str| format!("subscription($id: ID!) {{ {field}(sessionId: $id) {{ sessionId }} }}");
+        let fields =
+            ["sessionMessageAdded", "sessionFilesChanged", "sessionTodosChanged", "sessionHooksChanged"];
+        for query in fields.map(by_session).into_iter().chain([NODE.to_owned()]) {
+            // Another team's session is as unknown as one that does not exist.
+            for (context, id) in [(world.ada.context(), "s2"), (eve.clone(), "s1"), (eve.clone(), "s2")] {
+                let variables = json!({ "id": format!("Session:{id}") });
+                for mut watch in [
+                    Watch::begin(&world, context.clone(), &query, variables.clone()),
+                    Watch::begin_alone(&world, context, &query, variables),
+                ] {
+                    watch.ends_with("NOT_FOUND").await;
+                }
+            }
+        }
+    }
+);
+
+both_databases!(
     async fn a_subscriber_that_falls_behind_is_resynced(db: TestDatabase) {
         let mut world = World::new(&db).await;
         let (changes, _) = broadcast::channel(4);
@@ -183,6 +211,7 @@ both_databases!(
         let context = world.ada.context();
         let mut added = Watch::start(&world, context.clone(), ADDED, json!({})).await;
         let mut memory = Watch::start(&world, context.clone(), MEMORY, json!({})).await;
+        world.push("a", "main", &SyntheticSession::new(1).lines(1)).await;
         let mut node = Watch::start(&world, context, NODE, json!({ "id": "Session:a" })).await;
         changes.send(DbChangeEvent::Resync).unwrap();
         assert_eq!(memory.next("memoryUpdated").await["action"], "resync");
@@ -214,6 +243,7 @@ both_databases!(
         };
         let context = world.ada.context().with_live(Live::new(receiver, recheck));
         let mut first = Watch::start(&world, context.clone(), MEMORY, json!({})).await;
+        world.push("a", "main", &SyntheticSession::new(1).lines(1)).await;
         let mut second = Watch::start(&world, context, NODE, json!({ "id": "Session:a" })).await;
         changes.send(DbChangeEvent::Resync).unwrap();
         assert_eq!(first.next("memoryUpdated").await["action"], "resync");
@@ -359,6 +389,7 @@ both_databases!(
         let (changes, _) = broadcast::channel(16);
         world.schema =
             han_api::schema::team(Site::default(), world.db.clone(), changes.clone(), QueryLimits::default());
+        world.push("a", "main", &SyntheticSession::new(1).lines(1)).await;
         let node =
             async || Watch::start(&world, world.ada.context(), NODE, json!({ "id": "Session:a" })).await;
         let (mut first, mut slow) = (node().await, node().await);
@@ -374,7 +405,7 @@ both_databases!(
 );
 
 both_databases!(
-    async fn subscriptions_with_several_fields_are_not_shared(db: TestDatabase) {
+    async fn subscriptions_with_several_fields_are_refused(db: TestDatabase) {
         let mut world = World::new(&db).await;
         let (changes, _) = broadcast::channel(16);
         world.schema =
@@ -385,8 +416,15 @@ both_databases!(
                nodeUpdated(id: \"Session:a\") { node { id } } }",
         ];
         for query in queries {
-            let started = world.schema.begin(Request::new(query), &Arc::new(world.ada.context()));
-            assert!(matches!(started, StartedOperation::Own(_)), "{query}: {started:?}");
+            match world.schema.begin(Request::new(query), &Arc::new(world.ada.context())) {
+                StartedOperation::Refused(response) => {
+                    assert!(response.errors[0].message.contains("exactly one field"), "{response:?}");
+                }
+                other => panic!("{query}: {other:?}"),
+            }
+            let request = han_api::request(Request::new(query), world.ada.context());
+            let responses: Vec<_> = world.schema.execute_stream(request, None).collect().await;
+            assert!(responses.len() == 1 && responses[0].is_err(), "{query}: {responses:?}");
         }
     }
 );

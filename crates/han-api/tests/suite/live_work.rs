@@ -140,13 +140,12 @@ both_databases!(
         let world = World::new(&db).await;
         let (ada, eve) = (world.ada.context(), world.stranger().await.context());
         let (id, global) = (json!({ "id": "s1" }), json!({ "id": "Session:s1" }));
+        world.push("s1", "main", &[tool_use(0, "call-0", "Bash", &json!({"command": "ls"}))]).await;
         let mut files = Watch::start(&world, ada.clone(), FILES, id.clone()).await;
         let mut lists = Watch::start(&world, ada.clone(), TODOS, global.clone()).await;
         let mut hooks = Watch::start(&world, ada.clone(), HOOKS, global).await;
         let mut strange = Vec::new();
-        for (query, call) in
-            [(RESULT, "call-1"), (HOOK_RESULT, "run-1"), (FILES, "s1"), (TODOS, "s1"), (HOOKS, "s1")]
-        {
+        for (query, call) in [(RESULT, "call-1"), (HOOK_RESULT, "run-1")] {
             strange.push(Watch::start(&world, eve.clone(), query, json!({ "id": call })).await);
         }
 

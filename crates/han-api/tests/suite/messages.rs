@@ -213,6 +213,41 @@ both_databases!(
 );
 
 both_databases!(
+    async fn an_edit_says_where_it_changed_the_file(db: TestDatabase) {
+        let world = World::new(&db).await;
+        let use_of = |id: &str| {
+            json!({"type": "assistant", "uuid": id, "timestamp": "2026-11-02T09:00:00.000Z", "message": {"role": "assistant",
+                "content": [{"type": "tool_use", "id": format!("call-{id}"), "name": "Edit", "input": {}}]}})
+        };
+        let result_of = |id: &str, structured: Value| {
+            json!({"type": "user", "uuid": format!("result-{id}"), "timestamp": "2026-11-02T09:00:01.000Z",
+                "toolUseResult": structured, "message": {"role": "user", "content":
+                    [{"type": "tool_result", "tool_use_id": format!("call-{id}"), "content": "updated"}]}})
+        };
+        let patch = json!({"structuredPatch":
+            [{"oldStart": 41, "oldLines": 1, "newStart": 43, "newLines": 1, "lines": ["-old", "+new"]}]});
+        let lines = [
+            use_of("edit"),
+            result_of("edit", patch),
+            use_of("failed"),
+            result_of("failed", json!("Error: not found")),
+            use_of("running"),
+        ];
+        world.push("edits", "main", &lines.map(|line| line.to_string())).await;
+        let query = "query($id: String!) { message(id: $id) { ... on AssistantMessage { contentBlocks {
+            ... on ToolUseBlock { hunks { oldStart newStart lines } } } } } }";
+        for (id, hunks) in [
+            ("edit", json!([{"oldStart": 41, "newStart": 43, "lines": ["-old", "+new"]}])),
+            ("failed", json!([])),
+            ("running", json!([])),
+        ] {
+            let found = world.ask(query, json!({ "id": format!("Message:edits~main~{id}") })).await;
+            assert_eq!(found["message"]["contentBlocks"][0]["hunks"], hunks, "{id}");
+        }
+    }
+);
+
+both_databases!(
     async fn unreadable_content_is_an_error_that_hides_nothing_else(db: TestDatabase) {
         let world = World::new(&db).await;
         let mut sessions = world.push_samples().await;

@@ -184,8 +184,14 @@ impl OutboxReader {
             for row in rows {
                 from = row.seq;
                 self.read_to = self.read_to.max(row.seq);
-                if self.seen.insert(row.seq) {
-                    self.deliver(row)?;
+                let seq = row.seq;
+                if self.seen.insert(seq)
+                    && let Err(error) = self.deliver(row)
+                {
+                    tracing::error!(%error, seq, "a row of the outbox cannot be read: subscribers must fetch again");
+                    self.db.verified_keys().rights_changed();
+                    let _ = self.sender.send(DbChangeEvent::Resync);
+                    let _ = self.access.send(DbChangeEvent::Resync);
                 }
             }
             if !more {

@@ -32,6 +32,12 @@ impl MessagePosition {
         }
     }
 
+    /// The SQL condition that `column` has this place. The number is a literal, because a partial index is used only for
+    /// a condition that is known before the values of parameters.
+    pub(crate) fn is(self, column: &str) -> String {
+        format!("{column} = {}", self.code())
+    }
+
     /// The place that a stored number means.
     pub(crate) fn of_code(code: i64) -> Self {
         match code {

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::{Instant, sleep};
 
 use super::{Job, JobContext, Outcome, Schedule};
 use crate::DbError;
@@ -18,6 +19,12 @@ const IDLE_MS: i64 = 30_000;
 
 /// How many sessions are listed at once.
 const LISTED: usize = 200;
+
+/// How long the job rests after each session: this many times as long as the session took, and at most [`LONGEST_REST`].
+/// Sessions that are pushed to alike need a merge at the same time; without a rest, the merges of all of them would take a
+/// processor from pushes for seconds.
+const REST: u32 = 3;
+const LONGEST_REST: Duration = Duration::from_millis(250);
 
 /// The job. Its first run looks at all sessions, later ones at those that became idle since.
 #[derive(Debug)]
@@ -59,6 +66,7 @@ impl Job for Consolidation {
                 if context.should_stop() {
                     return Ok(Outcome::Stopped);
                 }
+                let began = Instant::now();
                 // One session that cannot be opened must not keep the others from being merged.
                 if let Err(error) = consolidate(db, session).await {
                     tracing::warn!(%error, team = %session.team_id, session = %session.session_id,
@@ -68,6 +76,7 @@ impl Job for Consolidation {
                 done += 1;
                 let unit = "sessions".to_owned();
                 context.progress(Progress { done, total: None, unit, cursor: None });
+                sleep((began.elapsed() * REST).min(LONGEST_REST)).await;
             }
         }
     }

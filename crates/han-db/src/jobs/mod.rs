@@ -7,6 +7,7 @@
 //! again at any point (docs/adr/0012).
 
 mod consolidation;
+mod github_access;
 mod runner;
 mod search_index;
 
@@ -23,6 +24,7 @@ use crate::queries::jobs::Report;
 use crate::{Db, DbError};
 
 pub use consolidation::Consolidation;
+pub use github_access::{GithubAccess, Standing};
 pub use search_index::SearchIndex;
 
 /// How long a lease lasts. It is renewed three times in this time; a replica that dies delays its jobs by at most this

@@ -457,8 +457,12 @@ const INDEXES: &[&str] = &[
     "CREATE INDEX segments_small ON segments (team, session, transcript, first_ordinal) WHERE bytes < 131072",
     // Messages by key; detects lines that are known.
     "CREATE UNIQUE INDEX messages_key ON messages (team, session, transcript, uuid)",
-    // Pages of a session's messages.
-    "CREATE INDEX messages_order ON messages (team, session, place, at, transcript, line)",
+    // Pages of a session's messages: an index for each `MessagePosition` that is listed. Nested lines are in none, which
+    // spares their writes. A query must name the place as a literal (`MessagePosition::is`).
+    "CREATE INDEX messages_listed ON messages (team, session, at, transcript, line) WHERE place = 1",
+    "CREATE INDEX messages_progress ON messages (team, session, at, transcript, line) WHERE place = 2",
+    "CREATE INDEX messages_subagent ON messages (team, session, at, transcript, line) WHERE place = 3",
+    "CREATE INDEX messages_subagent_progress ON messages (team, session, at, transcript, line) WHERE place = 4",
     // The result of a call that arrives after it.
     "CREATE INDEX file_changes_call ON file_changes (team, session, call)",
     "CREATE INDEX task_events_call ON task_events (team, session, call)",

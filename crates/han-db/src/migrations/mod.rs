@@ -8,6 +8,7 @@ mod m0001_teams;
 mod m0002_sessions;
 mod m0003_search;
 mod m0004_jobs;
+mod m0005_github;
 mod tables;
 
 use sea_orm::{DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_sessions::Migration),
             Box::new(m0003_search::Migration),
             Box::new(m0004_jobs::Migration),
+            Box::new(m0005_github::Migration),
         ]
     }
 }
@@ -40,6 +42,39 @@ impl Db {
     /// Where the schema is newer than this program, the account lacks a privilege, or a statement fails; the
     /// schema is then as it was.
     pub async fn migrate(&self) -> Result<usize, DbError> {
+        match self.apply().await {
+            Err(error @ (DbError::Database(_) | DbError::Driver(_))) if !error.is_unavailable() => {
+                Err(access::migration_error(self, &error).await)
+            }
+            done => done,
+        }
+    }
+
+    /// Puts roles, grants and row-level security of an up-to-date schema back as the migrations made them. Needs the
+    /// account that owns the tables. Does nothing on SQLite.
+    ///
+    /// # Errors
+    /// As [`Db::migrate`].
+    pub async fn repair_access(&self) -> Result<(), DbError> {
+        if self.dialect() == Dialect::Sqlite {
+            return Ok(());
+        }
+        let repaired = async {
+            access::ensure_roles(&self.writer()).await?;
+            let tx = self.writer().begin().await?;
+            access::lock(&tx, ADVISORY_LOCK).await?;
+            access::grant(&tx).await?;
+            Ok(tx.commit().await?)
+        };
+        match repaired.await {
+            Err(error @ (DbError::Database(_) | DbError::Driver(_))) if !error.is_unavailable() => {
+                Err(access::migration_error(self, &error).await)
+            }
+            done => done,
+        }
+    }
+
+    async fn apply(&self) -> Result<usize, DbError> {
         if self.dialect() == Dialect::Postgres {
             access::ensure_roles(&self.writer()).await?;
         }
@@ -63,20 +98,41 @@ impl Db {
         Ok(pending)
     }
 
-    /// Whether the schema is the one this program was written for and the transactions it opens are bound by
-    /// row-level security. A server that is not ready refuses to serve.
+    /// Whether the schema is the one this program was written for, the transactions it opens are bound by row-level
+    /// security, and row-level security separates the teams in every table. A server that is not ready refuses to serve.
+    /// The account needs no right of its own: what is checked is read in the program's roles.
     ///
     /// # Errors
     /// What is wrong, and what to do.
     pub async fn check_ready(&self) -> Result<(), DbError> {
-        let pending = Migrator::get_pending_migrations_read_only(&self.reader()).await.map_err(newer)?.len();
+        let pending = match self.dialect() {
+            Dialect::Postgres => {
+                let known: Vec<String> =
+                    Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
+                access::pending(self, &known).await?
+            }
+            Dialect::Sqlite => {
+                Migrator::get_pending_migrations_read_only(&self.reader()).await.map_err(newer)?.len()
+            }
+        };
         if pending > 0 {
             return Err(DbError::SchemaOlder(pending));
         }
         if self.dialect() == Dialect::Postgres {
             access::check_bound(self).await?;
+            access::check_grants(self).await?;
+            access::check_policies(self).await?;
         }
         Ok(())
+    }
+
+    /// What an operator should know about the account in the database's URL: `None` for nothing. That it is a superuser
+    /// is no reason to refuse, since transactions take on roles that are not.
+    pub async fn account_notice(&self) -> Result<Option<String>, DbError> {
+        match self.dialect() {
+            Dialect::Postgres => access::account_notice(self).await,
+            Dialect::Sqlite => Ok(None),
+        }
     }
 }
 

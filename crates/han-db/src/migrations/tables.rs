@@ -1,6 +1,8 @@
 //! The few words in which tables are defined. Every column is NOT NULL unless it says otherwise.
 
-use sea_orm_migration::prelude::{Alias, ColumnDef, Index, Table, TableCreateStatement};
+use std::cmp::Reverse;
+
+use sea_orm_migration::prelude::{Alias, ColumnDef, ColumnType, Index, Table, TableCreateStatement};
 
 pub(super) fn text(name: &str) -> ColumnDef {
     ColumnDef::new(Alias::new(name)).text().not_null().take()
@@ -60,7 +62,19 @@ pub(super) fn boolean(name: &str) -> ColumnDef {
     ColumnDef::new(Alias::new(name)).boolean().not_null().take()
 }
 
-/// A table with its primary key.
+/// The size of a column's values on PostgreSQL, in bytes; 0 for those of any length, which need no alignment.
+fn width(column: &ColumnDef) -> u8 {
+    match column.get_column_type() {
+        Some(ColumnType::BigInteger) => 8,
+        Some(ColumnType::Integer) => 4,
+        Some(ColumnType::SmallInteger) => 2,
+        Some(ColumnType::Boolean) => 1,
+        _ => 0,
+    }
+}
+
+/// A table with its primary key. The widest columns are stored first: PostgreSQL pads a row before a wider column, in the
+/// table and in the WAL (postgresql.org/docs/current/storage-page-layout.html).
 pub(super) fn table(
     name: &str,
     key: &[&str],
@@ -68,6 +82,8 @@ pub(super) fn table(
 ) -> TableCreateStatement {
     let mut table = Table::create();
     table.table(Alias::new(name));
+    let mut columns: Vec<ColumnDef> = columns.into_iter().collect();
+    columns.sort_by_key(|column| Reverse(width(column)));
     for column in columns {
         table.col(column);
     }

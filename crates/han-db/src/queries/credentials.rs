@@ -1,8 +1,9 @@
 //! Whether a credential may still be used, whatever its kind.
 
-use han_types::{Actor, Credential, TeamId};
+use han_types::{Actor, Credential, TeamId, UserId};
 use sea_orm::FromQueryResult;
 
+use crate::tx::SystemTx;
 use crate::{Db, DbError};
 
 /// How coarsely `last_used_at` and `last_seen_at` are kept: five minutes. Reads in between write nothing.
@@ -38,6 +39,43 @@ pub async fn is_live(db: &Db, actor: &Actor) -> Result<bool, DbError> {
     let tx = db.read_system("credentials.check").await?;
     let found: Option<Lifetime> = tx.one(sql, values).await?;
     Ok(found.is_some_and(|row| row.expires_at.is_none_or(|end| now.0 < end)))
+}
+
+/// How many credentials of a user were ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndedCredentials {
+    /// Browsers that were signed in.
+    pub browsers: u64,
+    /// Programs that were signed in.
+    pub programs: u64,
+    /// API keys, in all teams.
+    pub keys: u64,
+}
+
+/// Ends every credential of a user: cookies, tokens and keys, and thereby the open sockets; sign-in links and approved
+/// programs that were not used yet. Memberships stay.
+pub async fn end_all(db: &Db, user_id: &UserId) -> Result<EndedCredentials, DbError> {
+    let ended =
+        db.write_system("credentials.end_all", |tx| async move { end_all_in(&tx, user_id).await }).await?;
+    db.rights_changed();
+    Ok(ended)
+}
+
+/// As [`end_all`], in the caller's transaction. The caller reports the change of rights after its commit.
+pub(crate) async fn end_all_in(tx: &SystemTx, user_id: &UserId) -> Result<EndedCredentials, DbError> {
+    let now = tx.clock().now();
+    let revoke =
+        |table: &str| format!("UPDATE {table} SET revoked_at = $1 WHERE user_id = $2 AND revoked_at IS NULL");
+    let values = || [now.0.into(), user_id.as_str().into()];
+    for sql in ["DELETE FROM login_links WHERE user_id = $1", "DELETE FROM device_logins WHERE user_id = $1"]
+    {
+        tx.execute(sql, [user_id.as_str().into()]).await?;
+    }
+    Ok(EndedCredentials {
+        browsers: tx.execute(&revoke("web_sessions"), values()).await?,
+        programs: tx.execute(&revoke("token_families"), values()).await?,
+        keys: tx.execute(&revoke("api_keys"), values()).await?,
+    })
 }
 
 #[derive(FromQueryResult)]

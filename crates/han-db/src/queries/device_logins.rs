@@ -1,6 +1,9 @@
 //! Logins of command-line programs that a user approves in a browser: the device flow of RFC 8628. Creates and checks the
 //! codes; the messages of the protocol are in the server.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
+
 use han_crypto::{OpaqueToken, TokenHash};
 use han_types::{Timestamp, UserId};
 use sea_orm::FromQueryResult;
@@ -8,6 +11,7 @@ use sea_orm::FromQueryResult;
 use super::sign_ins::clip;
 use super::token_families::{IssuedToken, NewFamily};
 use crate::stored::{CountRow, stored_id};
+use crate::tx::SystemTx;
 use crate::{Db, DbError};
 
 /// The prefix of a device code.
@@ -26,8 +30,10 @@ pub const USER_CODE_LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 /// The length of a user code. 20⁸ codes are 34.6 bits, and a client can try only few of them.
 pub const USER_CODE_LENGTH: usize = 8;
 
-/// The maximum number of waiting logins. At this number, one guess in 2.5 million matches one of them.
+/// The maximum number of waiting logins. At this number, one guess in 2.5 million matches one of them. Beyond it, the
+/// network with the most of them loses its oldest ones, at most so many at once.
 const MOST_WAITING: i64 = 10_000;
+const EVICTED: usize = 500;
 
 /// How much earlier than the interval a poll may arrive, in milliseconds, because network delays vary.
 const LEEWAY_MS: i64 = 1000;
@@ -106,12 +112,14 @@ fn mint_user_code(db: &Db) -> String {
     code
 }
 
-/// Starts a login. `None` if too many are waiting. Deletes logins that ended a while ago.
-pub async fn begin(db: &Db, client: &str, asked_from: &str) -> Result<Option<NewDeviceLogin>, DbError> {
+/// Starts a login for a program at this address. `None` if no code is free, which is improbable. Deletes logins that
+/// ended a while ago; if too many are waiting, also the oldest of the network that has the most.
+pub async fn begin(db: &Db, client: &str, asked_from: IpAddr) -> Result<Option<NewDeviceLogin>, DbError> {
     let device_code = OpaqueToken::mint(DEVICE_PREFIX, db.entropy());
     // One of three random codes is unused, except with negligible probability.
     let codes = [mint_user_code(db), mint_user_code(db), mint_user_code(db)];
     let (hash, codes, now) = (&device_code.hash().to_hex(), &codes, db.clock().now());
+    let asked_from = &asked_from.to_string();
     let user_code = db
         .write_system("device_logins.begin", |tx| async move {
             tx.execute("DELETE FROM device_logins WHERE expires_at < $1", [now.plus_seconds(-600).0.into()])
@@ -123,7 +131,7 @@ pub async fn begin(db: &Db, client: &str, asked_from: &str) -> Result<Option<New
                 )
                 .await?;
             if waiting.is_some_and(|count| count.n >= MOST_WAITING) {
-                return Ok(None);
+                evict(&tx, now).await?;
             }
             for code in codes {
                 let inserted = tx
@@ -150,6 +158,39 @@ pub async fn begin(db: &Db, client: &str, asked_from: &str) -> Result<Option<New
         })
         .await?;
     Ok(user_code.map(|user_code| NewDeviceLogin { device_code, user_code }))
+}
+
+/// Deletes waiting logins of the network that has the most: one that floods, or else the busiest.
+async fn evict(tx: &SystemTx, now: Timestamp) -> Result<(), DbError> {
+    let waiting: Vec<WaitingAddress> = tx
+        .all(
+            "SELECT device_hash, asked_from FROM device_logins WHERE expires_at > $1 AND decided_at IS NULL \
+             ORDER BY created_at",
+            [now.0.into()],
+        )
+        .await?;
+    let mut networks: HashMap<String, Vec<String>> = HashMap::new();
+    for login in waiting {
+        networks.entry(network(&login.asked_from)).or_default().push(login.device_hash);
+    }
+    let Some(most) = networks.into_values().max_by_key(Vec::len) else { return Ok(()) };
+    let evicted = most.len().div_ceil(2).min(EVICTED);
+    let places: Vec<String> = (1..=evicted).map(|place| format!("${place}")).collect();
+    let delete = format!("DELETE FROM device_logins WHERE device_hash IN ({})", places.join(", "));
+    tx.execute(&delete, most.into_iter().take(evicted).map(Into::into)).await?;
+    tracing::warn!(evicted, "too many programs waited for approval: the oldest of one network were removed");
+    Ok(())
+}
+
+#[derive(FromQueryResult)]
+struct WaitingAddress {
+    device_hash: String,
+    asked_from: String,
+}
+
+/// The network of an address: an IPv4 /24, or an IPv6 /48.
+fn network(address: &str) -> String {
+    address.parse().map(|address| han_types::network(address, 24, 48).to_string()).unwrap_or_default()
 }
 
 #[derive(FromQueryResult)]

@@ -202,6 +202,27 @@ pub async fn revoke(scope: &Scope, db: &Db, id: &InviteId) -> Result<TeamChange,
     .await
 }
 
+/// What the page of an open invite shows.
+#[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
+pub struct InvitePage {
+    /// The name of the team.
+    pub team: String,
+    /// The name of the member who invites.
+    pub inviter: String,
+}
+
+/// The team and the inviter of an open invite, for who has its code. `None` if no open invite has this code.
+pub async fn page(db: &Db, code: &OpaqueToken) -> Result<Option<InvitePage>, DbError> {
+    let tx = db.read_system("invites.page").await?;
+    tx.one(
+        "SELECT t.name AS team, u.username AS inviter FROM team_invites i JOIN teams t ON t.number = i.team \
+         JOIN users u ON u.id = i.invited_by \
+         WHERE i.code_hash = $1 AND i.used_at IS NULL AND i.revoked_at IS NULL AND i.expires_at > $2",
+        [code.hash().to_hex().into(), db.clock().now().0.into()],
+    )
+    .await
+}
+
 #[derive(FromQueryResult)]
 struct Code {
     team: i32,

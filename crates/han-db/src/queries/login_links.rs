@@ -43,6 +43,24 @@ struct LinkOwner {
     user_id: String,
 }
 
+#[derive(FromQueryResult)]
+struct AccountName {
+    username: String,
+}
+
+/// The name of the user whom a link signs in. `None` where there is no such link, it has ended, or it was used.
+pub async fn account(db: &Db, hash: &TokenHash) -> Result<Option<String>, DbError> {
+    let tx = db.read_system("login_links.account").await?;
+    let found: Option<AccountName> = tx
+        .one(
+            "SELECT u.username FROM login_links l JOIN users u ON u.id = l.user_id \
+             WHERE l.token_hash = $1 AND l.used_at IS NULL AND l.expires_at > $2",
+            [hash.to_hex().into(), db.clock().now().0.into()],
+        )
+        .await?;
+    Ok(found.map(|found| found.username))
+}
+
 /// Uses a login link up and opens a browser session for whom it was made. `None` where there is no such link, it
 /// has ended, or it was used: of two who try at once, one gets in.
 pub async fn redeem(db: &Db, hash: &TokenHash) -> Result<Option<OpenedWebSession>, DbError> {

@@ -132,8 +132,9 @@ fn condition(
     list: &MessageList,
     place: MessagePosition,
 ) -> (String, Vec<Value>) {
-    let mut values: Vec<Value> = vec![tx.team(), tx.dialect().list(sessions), place.code().into()];
-    let mut sql = format!("messages.team = $1 AND messages.session {is_wanted} AND messages.place = $3");
+    let mut values: Vec<Value> = vec![tx.team(), tx.dialect().list(sessions)];
+    let mut sql =
+        format!("messages.team = $1 AND messages.session {is_wanted} AND {}", place.is("messages.place"));
     messages::narrow(tx, list, &mut sql, &mut values);
     (sql, values)
 }

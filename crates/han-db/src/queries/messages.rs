@@ -64,6 +64,19 @@ const NEWEST_FIRST: &str =
     "messages.at DESC, messages.transcript DESC, messages.line DESC, messages.uuid DESC";
 pub(crate) const OLDEST_FIRST: &str = "messages.at, messages.transcript, messages.line, messages.uuid";
 
+/// What is selected of `messages`.
+const COLUMNS: &str = "messages.session, messages.transcript, messages.ordinal, messages.line, messages.at, \
+    messages.place, messages.bytes, messages.uuid, messages.uuid_text, messages.agent_id";
+
+/// The files of the messages in `listed`, with their texts: looked up once for each file, not for each message, and one by
+/// one, whatever the planner expects.
+const FILES: &str = "files AS MATERIALIZED (SELECT d.session, d.transcript AS number, \
+    (SELECT s.session_id FROM sessions s WHERE s.team = $1 AND s.number = d.session) AS session_id, \
+    (SELECT t.name FROM transcripts t WHERE t.team = $1 AND t.session = d.session AND t.number = d.transcript) AS name \
+    FROM (SELECT DISTINCT session, transcript FROM listed) AS d)";
+const LISTED_WITH_FILES: &str =
+    "listed AS messages JOIN files f ON f.session = messages.session AND f.number = messages.transcript";
+
 /// The rows of `messages` that `source` (a `FROM` clause with its condition; the team is `$1`) selects, in `order`.
 /// Their lines are not read.
 pub(crate) async fn rows(
@@ -75,18 +88,10 @@ pub(crate) async fn rows(
 ) -> Result<Vec<MessageRow>, DbError> {
     let limit = limit.map(|limit| format!(" LIMIT {limit}")).unwrap_or_default();
     let sql = format!(
-        "WITH listed AS (SELECT messages.session, messages.transcript, messages.ordinal, messages.line, messages.at, \
-           messages.place, messages.bytes, messages.uuid, messages.uuid_text, messages.agent_id \
-           FROM {source} ORDER BY {order}{limit}), \
-         located AS (SELECT listed.*, (SELECT MAX(g.first_ordinal) FROM segments g WHERE g.team = $1 \
-           AND g.session = listed.session AND g.transcript = listed.transcript \
-           AND g.first_ordinal <= listed.ordinal) AS first_ordinal FROM listed) \
-         SELECT s.session_id, f.name, messages.*, g.last_ordinal, g.bytes AS segment_bytes \
-         FROM located AS messages JOIN sessions s ON s.team = $1 AND s.number = messages.session \
-         JOIN transcripts f ON f.team = $1 AND f.session = messages.session AND f.number = messages.transcript \
-         LEFT JOIN segments g ON g.team = $1 AND g.session = messages.session \
-           AND g.transcript = messages.transcript AND g.first_ordinal = messages.first_ordinal \
-         ORDER BY {order}"
+        "WITH listed AS MATERIALIZED (SELECT {COLUMNS} FROM {source} ORDER BY {order}{limit}), {FILES} \
+         SELECT f.session_id, f.name, messages.*, g.first_ordinal, g.last_ordinal, g.bytes AS segment_bytes \
+         FROM {LISTED_WITH_FILES} {} ORDER BY {order}",
+        tx.dialect().segment_of_message()
     );
     tx.all(&sql, values).await
 }
@@ -174,7 +179,7 @@ pub async fn newer(
     for place in list.places() {
         let (mut source, mut values) = source(tx, session_id, list, place);
         if let Some(before) = before {
-            source.push_str(&beside_cursor(">", before, "messages.session", &mut values));
+            source.push_str(&beside_cursor(">", before, &session_number(2), &mut values));
         }
         found.extend(rows(tx, &source, values, OLDEST_FIRST, Some(last + 1)).await?);
     }
@@ -201,17 +206,19 @@ async fn rows_of(
 ) -> Result<Vec<MessageRow>, DbError> {
     let (mut source, mut values) = source(tx, session_id, list, place);
     if let Some(after) = &request.after {
-        source.push_str(&after_cursor(after, "messages.session", &mut values));
+        source.push_str(&after_cursor(after, &session_number(2), &mut values));
     }
     rows(tx, &source, values, NEWEST_FIRST, Some(request.first + 1)).await
 }
 
 /// The condition that a message comes after the cursor in the order of lists. `session` is the SQL of the session's number.
+/// It must not depend on the message: otherwise the database cannot look for the position in an index, and reads the whole
+/// session.
 pub(crate) fn after_cursor(after: &MessageCursor, session: &str, values: &mut Vec<Value>) -> String {
     beside_cursor("<", after, session, values)
 }
 
-/// The condition that a message is older (`<`) or newer (`>`) than the cursor.
+/// As [`after_cursor`], for older (`<`) or newer (`>`) messages.
 pub(crate) fn beside_cursor(
     order: &str,
     after: &MessageCursor,
@@ -246,10 +253,11 @@ pub(crate) fn source(
     list: &MessageList,
     place: MessagePosition,
 ) -> (String, Vec<Value>) {
-    let mut values: Vec<Value> = vec![tx.team(), session_id.as_str().into(), place.code().into()];
+    let mut values: Vec<Value> = vec![tx.team(), session_id.as_str().into()];
     let mut sql = format!(
-        "messages WHERE messages.team = $1 AND messages.session = {} AND messages.place = $3",
-        session_number(2)
+        "messages WHERE messages.team = $1 AND messages.session = {} AND {}",
+        session_number(2),
+        place.is("messages.place")
     );
     narrow(tx, list, &mut sql, &mut values);
     (sql, values)
@@ -331,12 +339,9 @@ pub(crate) async fn unlocated(
     values: impl IntoIterator<Item = Value>,
 ) -> Result<Vec<MessageRow>, DbError> {
     let sql = format!(
-        "SELECT s.session_id, f.name, messages.session, messages.transcript, messages.ordinal, messages.line, messages.at, \
-         messages.place, messages.bytes, messages.uuid, messages.uuid_text, messages.agent_id, \
-         CAST(NULL AS int) AS first_ordinal, CAST(NULL AS int) AS last_ordinal, CAST(NULL AS int) AS segment_bytes \
-         FROM {source} JOIN sessions s ON s.team = $1 AND s.number = messages.session \
-         JOIN transcripts f ON f.team = $1 AND f.session = messages.session AND f.number = messages.transcript \
-         WHERE {condition}"
+        "WITH listed AS MATERIALIZED (SELECT {COLUMNS} FROM {source} WHERE {condition}), {FILES} \
+         SELECT f.session_id, f.name, messages.*, CAST(NULL AS int) AS first_ordinal, \
+           CAST(NULL AS int) AS last_ordinal, CAST(NULL AS int) AS segment_bytes FROM {LISTED_WITH_FILES}"
     );
     tx.all(&sql, values).await
 }
@@ -373,17 +378,12 @@ pub async fn taken_in(
     from: i64,
     to: i64,
 ) -> Result<Vec<IndexedMessage>, DbError> {
-    let values = vec![
-        tx.team(),
-        session_id.as_str().into(),
-        from.into(),
-        to.into(),
-        MessagePosition::List.code().into(),
-    ];
+    let values = vec![tx.team(), session_id.as_str().into(), from.into(), to.into()];
     let condition = format!(
         "messages.team = $1 AND messages.session = {} AND messages.ordinal >= $3 AND messages.ordinal < $4 \
-         AND messages.place = $5",
-        session_number(2)
+         AND {}",
+        session_number(2),
+        MessagePosition::List.is("messages.place")
     );
     let messages = whole(tx, &condition, values).await?;
     let Some(first) = messages.first().map(Message::cursor) else {
@@ -425,12 +425,12 @@ async fn behind(
     let sql = format!(
         "SELECT messages.at, f.name, messages.line, messages.uuid, messages.uuid_text FROM messages \
          JOIN transcripts f ON f.team = $1 AND f.session = messages.session AND f.number = messages.transcript \
-         WHERE messages.team = $1 AND messages.session = {} AND messages.place = $3 AND messages.at >= $4 \
+         WHERE messages.team = $1 AND messages.session = {} AND {} AND messages.at >= $3 \
          ORDER BY {OLDEST_FIRST}",
-        session_number(2)
+        session_number(2),
+        MessagePosition::List.is("messages.place")
     );
-    let values =
-        [tx.team(), session_id.as_str().into(), MessagePosition::List.code().into(), first.at.into()];
+    let values = [tx.team(), session_id.as_str().into(), first.at.into()];
     let rows: Vec<CursorRow> = tx.all(&sql, values).await?;
     let cursors = rows.into_iter().map(|row| MessageCursor {
         at: row.at,
@@ -642,17 +642,17 @@ pub async fn list_indexes(tx: &ScopedTx, keys: &[MessageKey]) -> Result<HashMap<
     let sql = format!(
         "SELECT s.session_id, f.name AS transcript, list.uuid, list.uuid_text, list.n FROM (SELECT session, transcript, \
          uuid, uuid_text, row_number() OVER (PARTITION BY session ORDER BY at, transcript, line, uuid) - 1 AS n \
-         FROM messages WHERE team = $1 AND place = $2 \
+         FROM messages WHERE team = $1 AND {} \
          AND session IN (SELECT number FROM sessions WHERE team = $1 AND {})) AS list \
          JOIN sessions s ON s.team = $1 AND s.number = list.session \
          JOIN transcripts f ON f.team = $1 AND f.session = list.session AND f.number = list.transcript WHERE {}",
-        dialect.is_any("session_id", 3),
-        dialect.is_any_bytes("list.uuid", 4),
+        MessagePosition::List.is("place"),
+        dialect.is_any("session_id", 2),
+        dialect.is_any_bytes("list.uuid", 3),
     );
     let uuids: BTreeSet<[u8; 16]> = keys.iter().map(|key| LineId::of(&key.uuid).bytes).collect();
     let values = [
         tx.team(),
-        MessagePosition::List.code().into(),
         dialect.list(unique(keys.iter().map(|key| key.session_id.as_str()))),
         dialect.byte_list(uuids),
     ];

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use han_transcript::MessageKind;
 use han_transcript::fold::TokenTotals;
 use han_types::SessionId;
-use sea_orm::{FromQueryResult, Value};
+use sea_orm::FromQueryResult;
 
 use crate::entities::{Message, MessagePosition};
 use crate::page::{MessageCursor, Page, PageRequest};
@@ -90,7 +90,7 @@ async fn entries(
         let kinds = KINDS.map(|kind| kind.code().to_string()).join(", ");
         source.push_str(&format!(" AND messages.kind IN ({kinds})"));
         if let Some(after) = &after {
-            source.push_str(&messages::beside_cursor(">", after, "messages.session", &mut values));
+            source.push_str(&messages::beside_cursor(">", after, &session_number(2), &mut values));
         }
         let rows = messages::rows(tx, &source, values, messages::OLDEST_FIRST, Some(READ)).await?;
         let is_last = rows.len() < READ;
@@ -189,12 +189,12 @@ pub async fn context_sizes(
         "SELECT c.at, c.input_tokens + c.cache_read_tokens + c.cache_creation_5m_tokens + c.cache_creation_1h_tokens \
            AS tokens FROM answer_copies c \
          WHERE c.team = $1 AND c.session = {} AND EXISTS (SELECT 1 FROM messages m WHERE m.team = $1 \
-           AND m.session = c.session AND m.place = $3 AND m.at = c.at AND m.line = c.line) \
+           AND m.session = c.session AND {} AND m.at = c.at AND m.line = c.line) \
          ORDER BY c.at, c.line",
-        session_number(2)
+        session_number(2),
+        MessagePosition::List.is("m.place")
     );
-    let values: [Value; 3] = [tx.team(), session_id.as_str().into(), MessagePosition::List.code().into()];
-    let sizes: Vec<ContextSize> = tx.all(&sql, values).await?;
+    let sizes: Vec<ContextSize> = tx.all(&sql, [tx.team(), session_id.as_str().into()]).await?;
     let width = sizes.len().div_ceil(points.max(1)).max(1);
     let largest = sizes.chunks(width).filter_map(|sizes| sizes.iter().max_by_key(|size| size.tokens));
     Ok(largest.copied().collect())

@@ -349,10 +349,14 @@ impl Segments<'_> {
             ["session", "transcript", "first_ordinal"],
             keys.iter().map(|key| [key.session.into(), key.transcript.into(), key.first_ordinal.into()]),
         );
-        let sql = format!(
-            "SELECT {columns} FROM {wanted} JOIN segments g ON g.team = $1 AND g.session = wanted.session \
-             AND g.transcript = wanted.transcript AND g.first_ordinal = wanted.first_ordinal {joins}"
+        let found = self.tx.dialect().joined_each(
+            &wanted,
+            "segments",
+            "g",
+            "g.team = $1 AND g.session = wanted.session AND g.transcript = wanted.transcript \
+             AND g.first_ordinal = wanted.first_ordinal",
         );
+        let sql = format!("SELECT {columns} FROM {found} {joins}");
         self.tx.all(&sql, std::iter::once(self.team.into()).chain(values)).await
     }
 

@@ -85,6 +85,13 @@ pub async fn count(tx: &ScopedTx, filter: Option<&Filter>) -> Result<i64, DbErro
     Ok(tx.one::<CountRow, _>(&sql, values).await?.map_or(0, |row| row.n))
 }
 
+/// Whether the team has a session with this id.
+pub async fn exists(tx: &ScopedTx, id: &SessionId) -> Result<bool, DbError> {
+    let sql = "SELECT count(*) AS n FROM sessions WHERE team = $1 AND session_id = $2";
+    let found: Option<CountRow> = tx.one(sql, [tx.team(), id.as_str().into()]).await?;
+    Ok(found.is_some_and(|row| row.n > 0))
+}
+
 /// Sessions by id; omits ids that are not the team's.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 //! that a sign-in opened. Refresh tokens are in `token_families`.
 
 use han_crypto::{OpaqueToken, TokenHash};
-use han_types::{Credential, Timestamp, TokenFamilyId, UserId, WebSessionId};
+use han_types::{Credential, Timestamp, TokenFamilyId, UserId, WebSessionId, is_visible};
 use sea_orm::FromQueryResult;
 
 use crate::entities::User;
@@ -125,7 +125,7 @@ struct KnownId {
 /// never looked up by name or address, because another person may get these.
 pub async fn upsert_github_person(db: &Db, person: &GithubPerson) -> Result<SignedIn, DbError> {
     let new_id: UserId = db.new_id()?;
-    let team = teams::new_team(db, &person.login)?;
+    let team = teams::new_team_of_user(db, &person.login)?;
     let (id, team, now) = (&new_id, &team, db.clock().now());
     let user = db
         .write_system("users.upsert_github", |tx| async move {
@@ -187,7 +187,7 @@ pub async fn open_web_session(db: &Db, user_id: &UserId, label: &str) -> Result<
 
 /// A name for display: one line of limited length.
 pub(super) fn clip(label: &str) -> String {
-    label.chars().filter(|c| !c.is_control()).take(MAX_LABEL).collect()
+    label.chars().filter(|c| is_visible(*c)).take(MAX_LABEL).collect()
 }
 
 // ---- lists of sign-ins ----------------------------------------------------------------------------

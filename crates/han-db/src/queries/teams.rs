@@ -11,11 +11,14 @@ use crate::queries::memberships::insert_member;
 use crate::queries::users::{self, UserRecord};
 use crate::stored::{CountRow, stored, stored_id};
 use crate::team_numbers::TeamNumber;
-use crate::tx::{ActingTx, SystemTx, Tx};
+use crate::tx::{SystemTx, Tx};
 use crate::{Db, DbError};
 
 /// How many numbered slugs are tried for a team whose name others have, before a random one is taken.
 const NUMBERED_SLUGS: u32 = 9;
+
+/// The random characters in the slug of a user's team.
+const RANDOM_SLUG_LENGTH: usize = 6;
 
 /// What became of a change that somebody asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +57,7 @@ impl TryFrom<TeamRecord> for Team {
 }
 
 #[derive(FromQueryResult)]
-struct MemberRecord {
+pub(crate) struct MemberRecord {
     #[sea_orm(nested)]
     user: UserRecord,
     role: String,
@@ -74,7 +77,7 @@ impl TryFrom<MemberRecord> for TeamMember {
     }
 }
 
-const MEMBER: &str = "SELECT u.id, u.username, u.avatar_url, u.email, u.created_at, m.role, m.joined_at \
+pub(super) const MEMBER: &str = "SELECT u.id, u.username, u.avatar_url, u.email, u.created_at, m.role, m.joined_at \
      FROM team_members m JOIN users u ON u.id = m.user_id \
      WHERE m.team = (SELECT number FROM teams WHERE id = $1)";
 
@@ -120,10 +123,19 @@ pub async fn by_slug(db: &Db, slug: &str) -> Result<Option<Team>, DbError> {
     row.map(TryInto::try_into).transpose()
 }
 
-/// Makes a team with its keys and its first admin. The slug comes from the name; where another team has it, a
-/// number follows.
+/// Makes a team with its keys and its first admin, for an operator. The slug comes from the name; where another team has
+/// it, a number follows.
 pub async fn create(db: &Db, name: &str, admin: &UserId) -> Result<Team, DbError> {
-    let team = new_team(db, name)?;
+    create_as(db, new_team(db, name)?, admin).await
+}
+
+/// As [`create`], for a user. Random characters follow the name in the slug, always: a user does not learn from it whether
+/// another team has the name.
+pub async fn create_for_user(db: &Db, name: &str, admin: &UserId) -> Result<Team, DbError> {
+    create_as(db, new_team_of_user(db, name)?, admin).await
+}
+
+async fn create_as(db: &Db, team: Team, admin: &UserId) -> Result<Team, DbError> {
     let row = &team;
     db.write_system("teams.create", |tx| async move { insert_team(&tx, row, admin).await }).await
 }
@@ -140,6 +152,18 @@ pub async fn create_with_user(db: &Db, username: &str, team: &str) -> Result<(Us
         })
         .await?;
     Ok((user, team))
+}
+
+/// A team that a user makes: see [`create_for_user`].
+pub(super) fn new_team_of_user(db: &Db, name: &str) -> Result<Team, DbError> {
+    // Letters and digits that are not mistaken for each other, 5 bits each.
+    const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let mut team = new_team(db, name)?;
+    let mut random = [0u8; RANDOM_SLUG_LENGTH];
+    db.entropy().fill(&mut random);
+    team.slug.push('-');
+    team.slug.extend(random.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])));
+    Ok(team)
 }
 
 pub(super) fn new_team(db: &Db, name: &str) -> Result<Team, DbError> {
@@ -191,8 +215,10 @@ pub(super) async fn insert_team(tx: &SystemTx, team: &Team, admin: &UserId) -> R
     Ok(team)
 }
 
-/// The letters and digits of a name in lower case, everything between them a hyphen: `Acme, Inc.` is `acme-inc`.
-fn slug_of(name: &str) -> String {
+/// The letters and digits of a name in lower case, everything between them a hyphen: `Acme, Inc.` is `acme-inc`. The slug
+/// of a slug is itself. If it is taken, a new team gets another one.
+#[must_use]
+pub fn slug_of(name: &str) -> String {
     let mut slug = String::new();
     for c in name.chars().take(60) {
         if c.is_ascii_alphanumeric() {
@@ -227,19 +253,7 @@ pub async fn set_role(scope: &Scope, db: &Db, user_id: &UserId, role: Role) -> R
             if !is_admin(&tx, team, scope.user_id()).await? {
                 return Ok(TeamChange::NotAllowed);
             }
-            match role_of(&tx, team, user_id).await? {
-                None => return Ok(TeamChange::NotFound),
-                Some(Role::Admin) if role == Role::Member && admins(&tx, team).await? < 2 => {
-                    return Ok(TeamChange::LastAdmin);
-                }
-                Some(_) => {}
-            }
-            tx.execute(
-                "UPDATE team_members SET role = $1 WHERE team = $2 AND user_id = $3",
-                [role.as_str().into(), team.into(), user_id.as_str().into()],
-            )
-            .await?;
-            Ok(TeamChange::Done)
+            change_role(&tx, team, user_id, role).await
         })
         .await?;
     db.rights_changed();
@@ -254,7 +268,7 @@ pub async fn remove(scope: &Scope, db: &Db, user_id: &UserId) -> Result<TeamChan
             if !is_admin(&tx, tx.team_number(), scope.user_id()).await? {
                 return Ok(TeamChange::NotAllowed);
             }
-            end_membership(&tx, user_id).await
+            end_membership(&tx, tx.team_id(), tx.team_number(), user_id).await
         })
         .await?;
     db.rights_changed();
@@ -266,7 +280,7 @@ pub async fn leave(scope: &Scope, db: &Db) -> Result<TeamChange, DbError> {
     let change = db
         .write_system_for(scope, "memberships.leave", |tx| async move {
             lock(&tx, tx.team_id()).await?;
-            end_membership(&tx, scope.user_id()).await
+            end_membership(&tx, tx.team_id(), tx.team_number(), scope.user_id()).await
         })
         .await?;
     db.rights_changed();
@@ -292,8 +306,35 @@ pub async fn switch(scope: &Scope, db: &Db, session: &WebSessionId) -> Result<bo
     Ok(switched > 0)
 }
 
-async fn end_membership(tx: &ActingTx, user_id: &UserId) -> Result<TeamChange, DbError> {
-    let team = tx.team_number();
+/// Gives a member another role. The caller has locked the team.
+pub(super) async fn change_role(
+    tx: &SystemTx,
+    team: TeamNumber,
+    user_id: &UserId,
+    role: Role,
+) -> Result<TeamChange, DbError> {
+    match role_of(tx, team, user_id).await? {
+        None => return Ok(TeamChange::NotFound),
+        Some(Role::Admin) if role == Role::Member && admins(tx, team).await? < 2 => {
+            return Ok(TeamChange::LastAdmin);
+        }
+        Some(_) => {}
+    }
+    tx.execute(
+        "UPDATE team_members SET role = $1 WHERE team = $2 AND user_id = $3",
+        [role.as_str().into(), team.into(), user_id.as_str().into()],
+    )
+    .await?;
+    Ok(TeamChange::Done)
+}
+
+/// Ends a membership and the keys that go with it. The caller has locked the team.
+pub(super) async fn end_membership(
+    tx: &SystemTx,
+    team_id: &TeamId,
+    team: TeamNumber,
+    user_id: &UserId,
+) -> Result<TeamChange, DbError> {
     match role_of(tx, team, user_id).await? {
         None => return Ok(TeamChange::NotFound),
         Some(Role::Admin) if admins(tx, team).await? < 2 => return Ok(TeamChange::LastAdmin),
@@ -307,7 +348,7 @@ async fn end_membership(tx: &ActingTx, user_id: &UserId) -> Result<TeamChange, D
     // Otherwise they would live again should the person come back.
     tx.execute(
         "UPDATE api_keys SET revoked_at = $1 WHERE team_id = $2 AND user_id = $3 AND revoked_at IS NULL",
-        [tx.clock().now().0.into(), tx.team_id().as_str().into(), user_id.as_str().into()],
+        [tx.clock().now().0.into(), team_id.as_str().into(), user_id.as_str().into()],
     )
     .await?;
     Ok(TeamChange::Done)

@@ -50,6 +50,11 @@ pub async fn connect_as(config: &DbConfig, clock: &TestClock) -> Db {
     Db::connect(config, keks(), Arc::new(clock.clone()), Arc::new(OsEntropy::new())).await.unwrap()
 }
 
+pub async fn try_connect(url: &str, clock: &TestClock) -> Result<Db, han_db::DbError> {
+    let entropy = Arc::new(OsEntropy::new());
+    Db::connect(&DbConfig::new(url), keks(), Arc::new(clock.clone()), entropy).await
+}
+
 pub async fn connect_with(url: &str, clock: &TestClock, keks: KekRing) -> Db {
     Db::connect(&DbConfig::new(url), keks, Arc::new(clock.clone()), Arc::new(OsEntropy::new())).await.unwrap()
 }

@@ -6,12 +6,9 @@ use std::time::Duration;
 
 use han_api::HanSchema;
 use han_types::Clock;
-use tokio::sync::Semaphore;
 
+use crate::budget::Budget;
 use crate::serve::Lifecycle;
-
-/// The most sockets that are open without having authenticated.
-const MAX_UNAUTHENTICATED_SOCKETS: usize = 1_000;
 
 /// What a caller may take of the transports.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +31,7 @@ struct Inner {
     limits: TransportLimits,
     clock: Arc<dyn Clock>,
     lifecycle: Lifecycle,
-    unauthenticated_sockets: Arc<Semaphore>,
+    budget: Budget,
 }
 
 impl fmt::Debug for Endpoint {
@@ -44,16 +41,17 @@ impl fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
-    /// Serves `schema`. `lifecycle` is the one that the program is served with: its end closes sockets.
+    /// Serves `schema`. `lifecycle` and `budget` are those that the program is served with: the end of the first closes
+    /// sockets, and the second is charged with what callers hold.
     #[must_use]
     pub fn new(
         schema: HanSchema,
         limits: TransportLimits,
         clock: Arc<dyn Clock>,
         lifecycle: Lifecycle,
+        budget: Budget,
     ) -> Self {
-        let unauthenticated_sockets = Arc::new(Semaphore::new(MAX_UNAUTHENTICATED_SOCKETS));
-        Self(Arc::new(Inner { schema, limits, clock, lifecycle, unauthenticated_sockets }))
+        Self(Arc::new(Inner { schema, limits, clock, lifecycle, budget }))
     }
 
     pub(super) fn schema(&self) -> &HanSchema {
@@ -72,7 +70,9 @@ impl Endpoint {
         &self.0.lifecycle
     }
 
-    pub(super) fn unauthenticated_sockets(&self) -> &Arc<Semaphore> {
-        &self.0.unauthenticated_sockets
+    /// What callers hold.
+    #[must_use]
+    pub fn budget(&self) -> &Budget {
+        &self.0.budget
     }
 }

@@ -22,8 +22,7 @@ use crate::authenticate::Authenticate;
 /// The path that GraphQL is served at.
 pub const PATH: &str = "/graphql";
 
-/// The handlers of [`PATH`]: POST for any operation, GET for queries and for the handshake of a WebSocket. The router
-/// bounds the size of bodies, with `DefaultBodyLimit`.
+/// The handlers of [`PATH`]: POST for any operation, GET for queries and for the handshake of a WebSocket.
 pub fn methods<S>() -> MethodRouter<S>
 where
     S: Authenticate,

@@ -1,6 +1,7 @@
 //! A GraphQL request as clients write it, in the body of a POST or in the payload of a `subscribe` message.
 
 use async_graphql::{Request, Variables};
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -52,14 +53,39 @@ impl Operation {
     }
 }
 
-/// Reads the query string of a GET.
+/// Reads the query string of a GET: `query`, `operationName`, `variables` and `extensions`, the last two as JSON
+/// (graphql.github.io/graphql-over-http, section "GET").
 ///
 /// # Errors
 /// What is wrong with it.
 pub(super) fn parse_query_string(query: &str) -> Result<Request, String> {
-    async_graphql::http::parse_query_string(query)
-        .map_err(|err| format!("the query string is malformed: {err}"))
-        .and_then(with_document)
+    let malformed = |what: &str| format!("the query string is malformed: {what}");
+    let decoded = |text: &str| {
+        let spaced = text.replace('+', " ");
+        percent_decode_str(&spaced).decode_utf8().map(|text| text.into_owned())
+    };
+    let mut operation = Operation { query: None, operation_name: None, variables: None, _extensions: None };
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let (Ok(name), Ok(value)) = (decoded(name), decoded(value)) else {
+            return Err(malformed("it is not UTF-8"));
+        };
+        match name.as_str() {
+            "query" => operation.query = Some(value),
+            "operationName" => operation.operation_name = Some(value).filter(|name| !name.is_empty()),
+            "variables" if !value.is_empty() => {
+                let variables = RawValue::from_string(value);
+                operation.variables =
+                    Some(variables.map_err(|err| malformed(&format!("`variables` is not JSON: {err}")))?);
+            }
+            "extensions" if !value.is_empty() => {
+                operation._extensions = serde_json::from_str(&value)
+                    .map_err(|err| malformed(&format!("`extensions` must be an object: {err}")))?;
+            }
+            _ => {}
+        }
+    }
+    operation.into_request()
 }
 
 /// What is wrong with a body that is no request.

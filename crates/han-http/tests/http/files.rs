@@ -189,3 +189,37 @@ async fn an_embedded_file_that_the_client_has_is_not_sent_again() {
         assert_eq!(headers[header::ETAG], tag);
     }
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn hidden_files_and_links_out_of_the_directory_are_not_served() {
+    let outside = tempfile::tempdir().unwrap();
+    write(outside.path(), "secret.txt", "secret");
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "index.html", "the dashboard");
+    write(dir.path(), "app.js", "run()");
+    write(dir.path(), ".env", "secret");
+    write(dir.path(), ".git/config.txt", "secret");
+    write(dir.path(), "assets/.map.js", "secret");
+    write(dir.path(), ".well-known/change-password.txt", "public");
+    std::os::unix::fs::symlink(outside.path().join("secret.txt"), dir.path().join("linked.txt")).unwrap();
+    std::os::unix::fs::symlink(outside.path(), dir.path().join("assets/linked")).unwrap();
+    std::os::unix::fs::symlink("app.js", dir.path().join("own.js")).unwrap();
+    let client = Client::load(dir.path(), [], &["/local"]).unwrap();
+    for path in [
+        "/.env",
+        "/%2eenv",
+        "/.git/config.txt",
+        "/assets/.map.js",
+        "/linked.txt",
+        "/assets/linked/secret.txt",
+    ] {
+        let (status, _, text) = ask(&client, Method::GET, path).await;
+        assert!(status == StatusCode::NOT_FOUND && !text.contains("secret"), "{path}: {status} {text}");
+    }
+    for (path, content) in
+        [("/app.js", "run()"), ("/own.js", "run()"), ("/.well-known/change-password.txt", "public")]
+    {
+        assert_eq!(ask(&client, Method::GET, path).await.2, content, "{path}");
+    }
+}

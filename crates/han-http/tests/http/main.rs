@@ -5,5 +5,6 @@
 mod files;
 mod graphql;
 mod layers;
+mod limits;
 mod shutdown;
 mod support;

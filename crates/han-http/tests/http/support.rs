@@ -15,12 +15,13 @@ use han_crypto::{KekRing, OsEntropy};
 use han_db::queries::{memberships, teams};
 use han_db::{Db, DbConfig};
 use han_http::authenticate::{Authenticate, NoAccessChanges};
+use han_http::budget::Quotas;
 use han_http::graphql::{self, Endpoint, TransportLimits};
 use han_http::headers::single;
 use han_http::layers::{catch_panic, method_not_allowed};
 use han_http::observe::{RequestIds, observe};
 use han_http::serve::Timeouts;
-use han_http::{Lifecycle, Problem, serve};
+use han_http::{Budget, Lifecycle, Problem, serve};
 use han_testkit::{SeededEntropy, TestClock, TestDatabase};
 use han_types::{Actor, Capabilities, Credential, RequestId, UserId};
 use secrecy::SecretString;
@@ -118,6 +119,7 @@ pub(crate) struct Program {
     pub(crate) address: String,
     pub(crate) http: reqwest::Client,
     pub(crate) shutdown: CancellationToken,
+    pub(crate) budget: Budget,
     served: JoinHandle<io::Result<()>>,
     _database: Option<(TestDatabase, DropGuard)>,
 }
@@ -125,6 +127,12 @@ pub(crate) struct Program {
 impl Program {
     /// Serves the schema to the local user.
     pub(crate) async fn local() -> Self {
+        Self::local_with(Quotas::unlimited(), LONG).await
+    }
+
+    /// The same, with limits.
+    pub(crate) async fn local_with(quotas: Quotas, timeouts: Timeouts) -> Self {
+        let budget = Budget::new(quotas);
         let database = TestDatabase::sqlite().await;
         let clock = Arc::new(TestClock::default());
         let secret = base64::engine::general_purpose::STANDARD.encode([7u8; 32]);
@@ -144,24 +152,35 @@ impl Program {
             socket_init: Duration::from_secs(60),
             socket_recheck: Duration::from_secs(60),
         };
-        let endpoint = Endpoint::new(schema, limits, clock, lifecycle.clone());
+        let endpoint = Endpoint::new(schema, limits, clock, lifecycle.clone(), budget.clone());
         let router = Router::new()
             .route(graphql::PATH, graphql::methods::<Local>().fallback(method_not_allowed))
             .with_state(Local { endpoint, db, user_id: user.id, request_ids: request_ids() });
-        let mut program = Self::serve(router, LONG, lifecycle).await;
+        let mut program = Self::serve_with(router, budget, timeouts, lifecycle).await;
         program._database = Some((database, feed.drop_guard()));
         program
     }
 
     /// Serves `router` inside the layers that every program has.
     pub(crate) async fn serve(router: Router, timeouts: Timeouts, lifecycle: Lifecycle) -> Self {
+        Self::serve_with(router, Budget::new(Quotas::unlimited()), timeouts, lifecycle).await
+    }
+
+    /// The same, with an accounting.
+    pub(crate) async fn serve_with(
+        router: Router,
+        budget: Budget,
+        timeouts: Timeouts,
+        lifecycle: Lifecycle,
+    ) -> Self {
         let observed = from_fn_with_state(request_ids(), observe);
         let router = router.layer(ServiceBuilder::new().layer(observed).layer(catch_panic()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let shutdown = CancellationToken::new();
-        let served = tokio::spawn(serve(listener, router, timeouts, lifecycle, shutdown.clone()));
-        Self { address, http: reqwest::Client::new(), shutdown, served, _database: None }
+        let served =
+            tokio::spawn(serve(listener, router, budget.clone(), timeouts, lifecycle, shutdown.clone()));
+        Self { address, http: reqwest::Client::new(), shutdown, budget, served, _database: None }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -199,6 +218,10 @@ impl Program {
 pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
+    pub(crate) async fn send_raw(&mut self, message: Message) -> Result<(), Error> {
+        self.0.send(message).await
+    }
+
     pub(crate) async fn send(&mut self, message: Value) {
         self.0.send(Message::text(message.to_string())).await.unwrap();
     }

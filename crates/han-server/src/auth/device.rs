@@ -51,9 +51,9 @@ pub(crate) async fn code(
              letters, digits, . _ -",
         ));
     };
-    let begun = device_logins::begin(&state.db, &client, &address.to_string()).await?;
+    let begun = device_logins::begin(&state.db, &client, address).await?;
     let Some(login) = begun else {
-        return Err(Problem::unavailable("too many programs wait for approval: try again in a few minutes"));
+        return Err(Problem::unavailable("no code could be made: try again"));
     };
     let user_code = show_user_code(&login.user_code);
     let page = format!("{}{PATH}", state.public_url.origin());

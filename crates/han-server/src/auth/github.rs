@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, StatusCode};
+use han_db::jobs::Standing;
+use han_db::queries::github_accounts::GithubUser;
 use han_db::queries::sign_ins::GithubPerson;
 use han_http::Problem;
-use han_types::Timestamp;
+use han_types::{Timestamp, is_visible};
 use oauth2::basic::{BasicClient, BasicErrorResponseType};
 use oauth2::{
     AsyncHttpClient, AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, HttpRequest,
@@ -98,6 +100,12 @@ struct Membership {
     state: String,
 }
 
+/// An error of GitHub's API.
+#[derive(Deserialize)]
+struct ErrorMessage {
+    message: String,
+}
+
 impl Github {
     pub(crate) fn new(config: GithubConfig, redirect_uri: String) -> Result<Self, GithubError> {
         let bad = |err: oauth2::url::ParseError| GithubError::Address(err.to_string());
@@ -139,7 +147,7 @@ impl Github {
         request.url().0.into()
     }
 
-    /// The user who gave consent.
+    /// The user who gave consent, and the token to ask again with, if GitHub has to be asked again.
     ///
     /// # Errors
     /// A problem to show in the browser.
@@ -148,9 +156,13 @@ impl Github {
         code: String,
         verifier: String,
         now: Timestamp,
-    ) -> Result<GithubPerson, Problem> {
+    ) -> Result<(GithubPerson, Option<SecretString>), Problem> {
         let token = self.exchange(code, verifier, now).await?;
         let user: User = self.get(&token, &["user"], now).await.map_err(|error| unavailable(&error))?;
+        // GitHub numbers accounts from 1.
+        if user.id <= 0 {
+            return Err(unavailable(&CallError::Unreadable));
+        }
         self.check_allowed(&token, &user.login, now).await?;
         let email = match self.get::<Vec<Email>>(&token, &["user", "emails"], now).await {
             Ok(emails) => {
@@ -161,16 +173,68 @@ impl Github {
             Err(error) => return Err(unavailable(&error)),
         };
         let plain =
-            |text: String| -> String { text.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect() };
-        Ok(GithubPerson {
+            |text: String| -> String { text.chars().filter(|c| is_visible(*c)).take(MAX_NAME).collect() };
+        let person = GithubPerson {
             github_id: user.id,
             login: plain(user.login),
             avatar_url: user.avatar_url.filter(|url| url.starts_with("https://") && url.len() <= 1000),
-            email: email.filter(|email| email.len() <= 320 && !email.contains(char::is_control)),
-        })
+            email: email.filter(|email| email.len() <= 320 && email.chars().all(is_visible)),
+        };
+        Ok((person, (!self.config.allowed_orgs.is_empty()).then_some(token)))
     }
 
-    /// Exchanges the code for a token, which is used for this sign-in only.
+    /// Whether a user who signed in through GitHub may still do so. Only a clear answer counts as a no; a user about whom
+    /// GitHub cannot be asked, because it has no valid token any more, has to sign in again.
+    pub(crate) async fn standing(&self, user: GithubUser, now: Timestamp) -> Standing {
+        let (logins, orgs) = (&self.config.allowed_logins, &self.config.allowed_orgs);
+        if self.config.is_open() || logins.iter().any(|name| name.eq_ignore_ascii_case(&user.login)) {
+            return Standing::Admitted;
+        }
+        let Some(token) = user.token else { return Standing::Left };
+        let token = SecretString::from(token.expose());
+        let mut standing = Standing::Left;
+        for org in orgs {
+            match self.membership(&token, org, now).await {
+                Standing::Admitted => return Standing::Admitted,
+                Standing::Left => {}
+                Standing::Unknown => standing = Standing::Unknown,
+            }
+        }
+        standing
+    }
+
+    /// Whether the token's user is an active member of an organization
+    /// (docs.github.com/en/rest/orgs/members#get-an-organization-membership-for-the-authenticated-user): 404 means that
+    /// the user is not affiliated with it, 403 that the organization blocks the app. 401 with `Bad credentials` means that
+    /// the token was revoked or has expired
+    /// (docs.github.com/en/rest/authentication/authenticating-to-the-rest-api#failed-login-limit).
+    async fn membership(&self, token: &SecretString, org: &str, now: Timestamp) -> Standing {
+        let asked = self.request(token, &["user", "memberships", "orgs", org], now).await;
+        let (status, body) = match asked {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), org, "GitHub could not be asked for a membership");
+                return Standing::Unknown;
+            }
+        };
+        // A page of a proxy or of an outage is no answer of the API.
+        let message = || serde_json::from_slice::<ErrorMessage>(&body).ok().map(|found| found.message);
+        match status {
+            StatusCode::OK => match serde_json::from_slice::<Membership>(&body) {
+                Ok(membership) if membership.state == "active" => Standing::Admitted,
+                Ok(_) => Standing::Left,
+                Err(_) => Standing::Unknown,
+            },
+            StatusCode::NOT_FOUND if message().is_some() => Standing::Left,
+            StatusCode::UNAUTHORIZED if message().as_deref() == Some("Bad credentials") => Standing::Left,
+            _ => {
+                tracing::warn!(%status, org, "GitHub did not say whether a user is a member");
+                Standing::Unknown
+            }
+        }
+    }
+
+    /// Exchanges the code for a token.
     async fn exchange(
         &self,
         code: String,
@@ -205,6 +269,19 @@ impl Github {
         path: &[&str],
         now: Timestamp,
     ) -> Result<T, CallError> {
+        let (status, body) = self.request(token, path, now).await?;
+        if status != StatusCode::OK {
+            return Err(CallError::Status(status));
+        }
+        serde_json::from_slice(&body).map_err(|_| CallError::Unreadable)
+    }
+
+    async fn request(
+        &self,
+        token: &SecretString,
+        path: &[&str],
+        now: Timestamp,
+    ) -> Result<(StatusCode, Vec<u8>), CallError> {
         let mut url = self.api.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
@@ -215,11 +292,7 @@ impl Github {
             .bearer_auth(token.expose_secret())
             .header(ACCEPT, "application/vnd.github+json")
             .header("x-github-api-version", "2022-11-28");
-        let (status, body) = read(call.send().await?, now).await?;
-        if status != StatusCode::OK {
-            return Err(CallError::Status(status));
-        }
-        serde_json::from_slice(&body).map_err(|_| CallError::Unreadable)
+        read(call.send().await?, now).await
     }
 
     /// Checks that this account may sign in: by its name, or as an active member of an organization. If neither list is
@@ -290,7 +363,7 @@ impl Github {
         tracing::error!(
             code,
             callback = self.redirect_uri.as_str(),
-            "GitHub refuses this app: check HAN_GITHUB_CLIENT_ID, HAN_GITHUB_CLIENT_SECRET and the app's callback URL"
+            "GitHub refuses this app: check GITHUB_CLIENT_ID, GITHUB_CLIENT_SECRET and the app's callback URL"
         );
         Problem::new(
             StatusCode::BAD_GATEWAY,

@@ -16,7 +16,7 @@ use super::form::SmallForm;
 use super::login_link::MAX_FORM_BYTES;
 use super::middleware::Presented;
 use super::{csrf, oauth};
-use crate::page::html;
+use crate::page::{self, html};
 use crate::state::AppState;
 use han_http::Problem;
 
@@ -31,22 +31,34 @@ pub(crate) struct CodeField {
     code: String,
 }
 
-/// `GET /invite?code=…`: shows the button, whether or not the invite is still valid.
-pub(crate) async fn show(query: Result<Query<CodeField>, QueryRejection>) -> Response {
+/// `GET /invite?code=…`: shows the team, who invites, and the button. An invite that is no longer valid has the button, too:
+/// it says why when it is pressed.
+pub(crate) async fn show(
+    State(state): State<AppState>,
+    query: Result<Query<CodeField>, QueryRejection>,
+) -> Result<Response, Problem> {
     let code = query.map(|Query(query)| query.code).unwrap_or_default();
     // Only text in the format of a code goes into the page.
-    if OpaqueToken::parse(INVITE_PREFIX, &code).is_err() {
-        return html(StatusCode::BAD_REQUEST, INCOMPLETE.0, INCOMPLETE.1);
-    }
-    html(
+    let Ok(parsed) = OpaqueToken::parse(INVITE_PREFIX, &code) else {
+        return Ok(html(StatusCode::BAD_REQUEST, INCOMPLETE.0, INCOMPLETE.1));
+    };
+    let invitation = match invites::page(&state.db, &parsed).await? {
+        Some(invite) => format!(
+            "<p><strong>{}</strong> invites you to the team <strong>{}</strong>.</p>",
+            page::escape(&invite.inviter),
+            page::escape(&invite.team)
+        ),
+        None => String::new(),
+    };
+    Ok(html(
         StatusCode::OK,
         "You are invited to a team",
         &format!(
-            "<p>As a member you see the sessions of the team, and may push your own.</p>\
+            "{invitation}<p>As a member you see the sessions of the team, and may push your own.</p>\
              <form method=\"post\" action=\"{PATH}\"><input type=\"hidden\" name=\"code\" value=\"{code}\">\
              <button>Join the team</button></form>"
         ),
-    )
+    ))
 }
 
 /// `POST /invite`: adds the signed-in user to the team, makes it the active team, and redirects to the dashboard.

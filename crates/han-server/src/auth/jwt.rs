@@ -4,6 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use han_types::{
     Actor, Capabilities, Clock, Credential, Entropy, RequestId, TeamId, Timestamp, TokenFamilyId, UserId,
 };
@@ -137,6 +139,9 @@ impl JwtKeys {
         if token.len() > MAX_BYTES {
             return None;
         }
+        if has_critical_extension(token) {
+            return None;
+        }
         let claims = self.claims(token)?;
         let now = self.clock.now().seconds();
         let valid_from = claims.nbf.unwrap_or(claims.iat).max(claims.iat);
@@ -162,4 +167,13 @@ impl JwtKeys {
         }
         None
     }
+}
+
+/// Whether the header of a token names extensions that must be understood (`crit`). We understand none, and such a token
+/// must be refused (RFC 7515, section 4.1.11).
+fn has_critical_extension(token: &str) -> bool {
+    let header = token.split('.').next().unwrap_or_default();
+    let header = URL_SAFE_NO_PAD.decode(header).ok();
+    let header = header.and_then(|json| serde_json::from_slice::<serde_json::Value>(&json).ok());
+    header.is_some_and(|header| header.get("crit").is_some())
 }

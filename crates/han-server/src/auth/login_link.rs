@@ -14,7 +14,8 @@ use serde::Deserialize;
 use super::form::SmallForm;
 use super::{cookie, csrf, return_to};
 use crate::config::PublicUrl;
-use crate::page::html;
+use crate::page::{self, html};
+use crate::rates;
 use crate::state::AppState;
 use han_http::Problem;
 
@@ -35,26 +36,34 @@ pub(crate) struct TokenField {
     token: String,
 }
 
-/// `GET /auth/login-link?token=…`: shows the button, whether or not the link is still valid.
-pub(crate) async fn page(query: Result<Query<TokenField>, QueryRejection>) -> Response {
+/// `GET /auth/login-link?token=…`: shows the account and the button. A link that is no longer valid has the button, too: it
+/// says so when it is pressed.
+pub(crate) async fn page(
+    State(state): State<AppState>,
+    query: Result<Query<TokenField>, QueryRejection>,
+) -> Result<Response, Problem> {
     let token = query.map(|Query(query)| query.token).unwrap_or_default();
     // Only text in the format of a token goes into the page.
-    if OpaqueToken::parse(LOGIN_LINK_PREFIX, &token).is_err() {
-        return html(
+    let Ok(parsed) = OpaqueToken::parse(LOGIN_LINK_PREFIX, &token) else {
+        return Ok(html(
             StatusCode::BAD_REQUEST,
             "This link is incomplete",
             "<p>Copy the whole sign-in link.</p>",
-        );
-    }
-    html(
+        ));
+    };
+    let account = match login_links::account(&state.db, &parsed.hash()).await? {
+        Some(name) => format!("<p>You will be signed in as <strong>{}</strong>.</p>", page::escape(&name)),
+        None => String::new(),
+    };
+    Ok(html(
         StatusCode::OK,
         "Sign in on this computer?",
         &format!(
-            "<p>The link signs in this browser. It can be used once.</p>\
+            "{account}<p>The link signs in this browser. It can be used once.</p>\
              <form method=\"post\" action=\"{PATH}\"><input type=\"hidden\" name=\"token\" value=\"{token}\">\
              <button>Sign in</button></form>"
         ),
-    )
+    ))
 }
 
 /// `POST /auth/login-link`: uses the link, opens a session and redirects to where the browser was going, else to the
@@ -80,6 +89,7 @@ pub(crate) async fn redeem(
         ));
     };
     tracing::info!(user = %opened.user_id, "a user signed in by link");
+    rates::note_valid(&state, opened.token.expose());
     let target = return_to::kept(&state.public_url, &headers);
     let cookies = [cookie::set(&state.public_url, &opened.token), return_to::forget(&state.public_url)];
     let cookies = AppendHeaders(cookies.map(|cookie| (SET_COOKIE, cookie)));

@@ -55,6 +55,9 @@ impl Presented {
     /// [`csrf`](super::csrf) before.
     pub(crate) async fn verify(&self, state: &AppState, request_id: &RequestId) -> Result<Actor, Problem> {
         let (Self::Bearer(text) | Self::Cookie(text)) = self;
+        if matches!(self, Self::Bearer(_)) && state.jwt.verify(text.expose_secret(), request_id).is_some() {
+            rates::note_valid(state, text.expose_secret());
+        }
         rates::checked(state, text.expose_secret(), self.look_up(state, request_id)).await
     }
 

@@ -14,8 +14,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use han_crypto::OpaqueToken;
 use han_db::queries::sign_ins::{self, SIGN_IN_PREFIX, SIGN_IN_SECONDS};
-use han_db::queries::token_families;
+use han_db::queries::{github_accounts, token_families};
 use reqwest::Url;
+use secrecy::ExposeSecret;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -110,9 +111,12 @@ async fn finish(state: &AppState, headers: &HeaderMap, query: CallbackQuery) -> 
         return Err(github.refusal(&error));
     }
     let code = query.code.ok_or_else(sign_in_over)?;
-    let person = github.person(code, attempt.verifier, state.clock.now()).await?;
+    let (person, token) = github.person(code, attempt.verifier, state.clock.now()).await?;
     let signed_in = sign_ins::upsert_github_person(&state.db, &person).await?;
     let user = &signed_in.user;
+    // Before the credentials are issued: what ends credentials compares with this sign-in.
+    let token = token.as_ref().map(ExposeSecret::expose_secret);
+    github_accounts::signed_in(&state.db, &user.id, token).await?;
     tracing::info!(user = %user.id, github_id = person.github_id, is_new = signed_in.is_new, "a user signed in by GitHub");
     let label = tokens::label(headers);
     if page::wants_json(headers) {
@@ -131,8 +135,8 @@ fn configured(state: &AppState) -> Result<&Github, Problem> {
             StatusCode::NOT_FOUND,
             "not_configured",
             "This server has no GitHub sign-in",
-            "this server has no GitHub sign-in: its operator must set HAN_GITHUB_CLIENT_ID and \
-             HAN_GITHUB_CLIENT_SECRET, or create a link with `han-server login-link`",
+            "this server has no GitHub sign-in: its operator must set GITHUB_CLIENT_ID and \
+             GITHUB_CLIENT_SECRET, or create a link with `han-server login-link`",
         )
     })
 }

@@ -3,6 +3,7 @@
 
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, SET_COOKIE, USER_AGENT};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
@@ -16,11 +17,9 @@ use serde_json::json;
 
 use super::middleware::Caller;
 use super::{cookie, jwt};
+use crate::rates;
 use crate::state::AppState;
 use han_http::Problem;
-
-/// The longest body that is accepted, in bytes.
-const MAX_BODY_BYTES: usize = 4096;
 
 const EXPIRED: &str = "the access token is malformed or expired: get a new one";
 
@@ -63,22 +62,28 @@ struct RefreshBody {
     team_id: Option<TeamId>,
 }
 
+const REMEDY: &str = "send {\"refresh_token\": \"…\"} as Content-Type: application/json";
+
+/// A body that was read no further than a small body may be long.
+fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Problem> {
+    body.map_err(|_| Problem::bad_request(REMEDY))
+}
+
 fn body_of(headers: &HeaderMap, body: &[u8]) -> Result<RefreshBody, Problem> {
-    let remedy = "send {\"refresh_token\": \"…\"} as Content-Type: application/json";
-    if !is_json(headers) || body.len() > MAX_BODY_BYTES {
-        return Err(Problem::bad_request(remedy));
+    if !is_json(headers) {
+        return Err(Problem::bad_request(REMEDY));
     }
     // The parse error is omitted: it may quote the token.
-    serde_json::from_slice(body).map_err(|_| Problem::bad_request(remedy))
+    serde_json::from_slice(body).map_err(|_| Problem::bad_request(REMEDY))
 }
 
 /// `POST /auth/refresh`: uses a refresh token and returns the next pair.
 pub(crate) async fn refresh(
     State(state): State<AppState>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let request = body_of(&headers, &body)?;
+    let request = body_of(&headers, &read(body)?)?;
     let refused =
         || Problem::bad_credential("the refresh token is unknown or its sign-in has ended: sign in again");
     let token = OpaqueToken::parse(REFRESH_PREFIX, &request.refresh_token).map_err(|_| refused())?;
@@ -101,8 +106,9 @@ pub(crate) async fn logout(
     State(state): State<AppState>,
     method: Method,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
+    let body = read(body)?;
     let named = if body.is_empty() { None } else { body_of(&headers, &body).ok() };
     let has_cookie = cookie::read(&headers, &state.public_url)?.is_some();
     if has_cookie || headers.contains_key(AUTHORIZATION) || named.is_none() {
@@ -129,6 +135,7 @@ pub(crate) async fn logout(
 /// Opens a browser session for a user who has just signed in; returns the `Set-Cookie` header.
 pub(crate) async fn open_browser(state: &AppState, user_id: &UserId, label: &str) -> Result<String, Problem> {
     let token = sign_ins::open_web_session(&state.db, user_id, label).await?;
+    rates::note_valid(state, token.expose());
     Ok(cookie::set(&state.public_url, &token))
 }
 

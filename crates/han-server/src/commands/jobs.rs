@@ -8,6 +8,7 @@ use han_db::queries::jobs;
 use han_types::Timestamp;
 use serde_json::{Value, json};
 
+use super::table::text_table;
 use super::{CommandError, Jobs, World};
 
 pub(super) async fn run(asked: &Jobs, db: &Db, world: &mut World<'_>) -> Result<(), CommandError> {
@@ -47,20 +48,8 @@ fn json(job: &JobStatus) -> Value {
 const HEAD: [&str; 8] =
     ["JOB", "SCHEDULE", "STATE", "HOLDER", "LAST START", "DURATION", "PROGRESS", "LAST ERROR"];
 
-/// Columns as wide as their widest cell.
 fn table(jobs: &[JobStatus]) -> String {
-    let mut rows = vec![HEAD.map(str::to_owned)];
-    rows.extend(jobs.iter().map(cells));
-    let widths: Vec<usize> = (0..HEAD.len())
-        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default())
-        .collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
-        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        text.push('\n');
-    }
-    text
+    text_table(HEAD, jobs.iter().map(cells))
 }
 
 fn cells(job: &JobStatus) -> [String; 8] {

@@ -1,16 +1,19 @@
 //! The command line. Each command gets the environment, a clock and output streams. Output for programs goes to standard
 //! output, one line; messages for people go to standard error or the log.
 
+mod access;
+mod health;
 mod jobs;
 mod people;
 mod rebuild;
 mod reindex;
+mod table;
 
 use std::io::{self, Write};
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
-use han_db::Db;
+use han_db::{Db, DbError};
 use han_types::{Clock, Entropy};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -18,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{self, App, AppError};
 use crate::config::{self, Config, ConfigError, PublicUrl};
-use crate::migrations;
+use crate::{migrations, preflight};
 
 /// The Han Teams server. Without a command, it serves.
 #[derive(Debug, Parser)]
@@ -36,6 +39,9 @@ enum Command {
     Migrate,
     /// Print the GraphQL schema. Needs neither a database nor configuration.
     Schema,
+    /// Ask the server of this environment, on this machine, whether it is alive. Exits with status 1 if it is not. For
+    /// containers: needs no database, no secret and no other program.
+    Health(Health),
     /// Print a link that signs a browser in once, within 15 minutes. On an empty database, creates the first user and
     /// their team.
     LoginLink(LoginLink),
@@ -47,20 +53,44 @@ enum Command {
     Reindex(Reindex),
     /// List the background jobs: the replica that runs each, its progress, and its last error. Servers may run meanwhile.
     Jobs(Jobs),
-    /// Manage API keys.
+    /// List users, or end all access of one.
+    #[command(subcommand)]
+    User(User),
+    /// List the members of a team, end a membership, or make a member an admin.
+    #[command(subcommand)]
+    Member(Member),
+    /// Create, list and revoke API keys.
     #[command(subcommand)]
     Key(Key),
+}
+
+/// What is asked of the server.
+#[derive(Debug, Args)]
+struct Health {
+    /// Ask whether it is ready: whether its database responds, too.
+    #[arg(long)]
+    ready: bool,
+}
+
+/// A user, and the team to act in.
+#[derive(Debug, Args)]
+struct Person {
+    /// The user's name or id. May be left out where there is only one.
+    #[arg(long)]
+    user: Option<String>,
+    /// The team's slug. May be left out where the user has only one.
+    #[arg(long)]
+    team: Option<String>,
+    /// Create the user, the team and the membership if they are missing.
+    #[arg(long)]
+    create: bool,
 }
 
 /// The user of a login link.
 #[derive(Debug, Args)]
 struct LoginLink {
-    /// The user's name or id. Not needed if there is only one user.
-    #[arg(long)]
-    user: Option<String>,
-    /// On an empty database: the name of the first team.
-    #[arg(long)]
-    team: Option<String>,
+    #[command(flatten)]
+    person: Person,
 }
 
 /// The teams to rebuild.
@@ -96,20 +126,99 @@ struct Jobs {
 }
 
 #[derive(Debug, Subcommand)]
+enum User {
+    /// List all users with the number of their teams, sign-ins and API keys.
+    List(Listing),
+    /// Sign a user out of every browser and program, revoke all API keys of the user, and close the open sockets. The
+    /// user stays a member of teams, and can sign in again if GitHub or a sign-in link admits them.
+    Revoke(OneUser),
+}
+
+#[derive(Debug, Subcommand)]
+enum Member {
+    /// List the members of a team.
+    List(ListMembers),
+    /// End a membership. The user's API keys for the team end with it.
+    Revoke(OneMember),
+    /// Make a member an admin.
+    Promote(OneMember),
+}
+
+#[derive(Debug, Subcommand)]
 enum Key {
     /// Create an API key and print it, once. On an empty database, creates the first user and their team.
     Create(CreateKey),
+    /// List live API keys. The keys themselves are not stored.
+    List(ListKeys),
+    /// Revoke an API key.
+    Revoke(OneKey),
+}
+
+/// How something is listed.
+#[derive(Debug, Args)]
+struct Listing {
+    /// As one line of JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A user.
+#[derive(Debug, Args)]
+struct OneUser {
+    /// The user's name or id.
+    #[arg(long)]
+    user: String,
+}
+
+/// Whose members are listed.
+#[derive(Debug, Args)]
+struct ListMembers {
+    /// The team's slug.
+    #[arg(long)]
+    team: String,
+    /// As one line of JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A member of a team.
+#[derive(Debug, Args)]
+struct OneMember {
+    /// The team's slug.
+    #[arg(long)]
+    team: String,
+    /// The user's name or id.
+    #[arg(long)]
+    user: String,
+}
+
+/// Which keys are listed.
+#[derive(Debug, Args)]
+struct ListKeys {
+    /// Only keys for the team with this slug.
+    #[arg(long)]
+    team: Option<String>,
+    /// Only keys of the user with this name or id.
+    #[arg(long)]
+    user: Option<String>,
+    /// As one line of JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A key.
+#[derive(Debug, Args)]
+struct OneKey {
+    /// The key's id, as `han-server key list` shows it.
+    #[arg(long)]
+    key: String,
 }
 
 /// What a new key is for.
 #[derive(Debug, Args)]
 struct CreateKey {
-    /// The team's slug. May be left out where the user has only one.
-    #[arg(long)]
-    team: Option<String>,
-    /// The user's name or id. May be left out where there is only one.
-    #[arg(long)]
-    user: Option<String>,
+    #[command(flatten)]
+    person: Person,
     /// The scopes of the key: read, sync:write.
     #[arg(long, default_value = "read sync:write")]
     scopes: String,
@@ -119,9 +228,6 @@ struct CreateKey {
     /// After how many days the key expires; without this, it does not expire.
     #[arg(long, value_parser = clap::value_parser!(i64).range(1..=3650))]
     expires_days: Option<i64>,
-    /// Create the user, the team and the membership if they are missing.
-    #[arg(long)]
-    create: bool,
 }
 
 /// Why a command failed.
@@ -141,8 +247,8 @@ pub enum CommandError {
     Output(#[from] io::Error),
 }
 
-impl From<han_db::DbError> for CommandError {
-    fn from(error: han_db::DbError) -> Self {
+impl From<DbError> for CommandError {
+    fn from(error: DbError) -> Self {
         Self::App(error.into())
     }
 }
@@ -151,6 +257,8 @@ impl From<han_db::DbError> for CommandError {
 pub struct World<'a> {
     /// The environment.
     pub lookup: &'a dyn Fn(&str) -> Option<String>,
+    /// The names of all variables of the environment.
+    pub names: Vec<String>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The source of secrets and ids.
@@ -179,13 +287,19 @@ pub async fn run(cli: Cli, mut world: World<'_>) -> Result<(), CommandError> {
         writeln!(world.out, "{}", han_api::schema::team_sdl().trim_end())?;
         return Ok(());
     }
-    let config = Config::load(world.lookup, &*world.entropy)?;
+    if let Some(Command::Health(asked)) = cli.command {
+        return health::run(&asked, &mut world).await;
+    }
+    let (config, unusual) = preflight::load(world.lookup, &world.names, &*world.entropy)?;
     for notice in &config.notices {
         writeln!(world.err, "han-server: {notice}")?;
     }
     let db = app::connect(&config, Arc::clone(&world.clock), Arc::clone(&world.entropy)).await?;
     let command = cli.command.unwrap_or(Command::Serve);
     if let Command::Serve = command {
+        for notice in unusual.into_iter().chain(db.account_notice().await?) {
+            writeln!(world.err, "han-server: notice: {notice}")?;
+        }
         return serve(config, db, world).await;
     }
     let done = on_database(command, &config, &db, &mut world).await;
@@ -202,7 +316,13 @@ async fn on_database(
     match command {
         Command::Migrate => {
             let applied = migrations::apply(db).await?;
-            db.check_ready().await?;
+            match db.check_ready().await {
+                Err(DbError::Unprotected { .. } | DbError::Privileges { .. }) => {
+                    db.repair_access().await?;
+                    db.check_ready().await?;
+                }
+                checked => checked?,
+            }
             writeln!(world.err, "han-server: {applied} migration(s) applied, the schema is up to date")?;
         }
         Command::LoginLink(asked) => {
@@ -226,7 +346,23 @@ async fn on_database(
             migrations::prepare(db, config.database.migrate).await?;
             people::create_key(&asked, db, world).await?;
         }
-        Command::Serve | Command::Schema => {}
+        Command::User(asked) => {
+            db.check_ready().await?;
+            access::user(&asked, db, world).await?;
+        }
+        Command::Member(asked) => {
+            db.check_ready().await?;
+            access::member(&asked, db, world).await?;
+        }
+        Command::Key(Key::List(asked)) => {
+            db.check_ready().await?;
+            access::list_keys(&asked, db, world).await?;
+        }
+        Command::Key(Key::Revoke(asked)) => {
+            db.check_ready().await?;
+            access::revoke_key(&asked, db, world).await?;
+        }
+        Command::Serve | Command::Schema | Command::Health(_) => {}
     }
     Ok(())
 }

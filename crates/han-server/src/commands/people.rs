@@ -4,9 +4,9 @@ use han_db::Db;
 use han_db::entities::{Team, TeamMembership, User};
 use han_db::queries::api_keys::NewApiKey;
 use han_db::queries::{api_keys, login_links, memberships, teams, users};
-use han_types::Role;
+use han_types::{Role, is_visible};
 
-use super::{CommandError, CreateKey, LoginLink, World};
+use super::{CommandError, CreateKey, LoginLink, Person, World};
 use crate::auth::login_link;
 use crate::config::Config;
 
@@ -20,15 +20,24 @@ const SCOPES: [&str; 2] = ["read", "sync:write"];
 /// The longest name, in bytes.
 const MAX_NAME: usize = 100;
 
+/// The most users that a message names.
+const NAMED_USERS: u32 = 5;
+
 pub(super) async fn login_link(
     asked: &LoginLink,
     config: &Config,
     db: &Db,
     world: &mut World<'_>,
 ) -> Result<(), CommandError> {
-    let user = match begin_if_empty(asked.user.as_deref(), asked.team.as_deref(), db, world).await? {
+    let user = match begin_if_empty(&asked.person, db, world).await? {
         Some((user, _)) => user,
-        None => existing_user(asked.user.as_deref(), db).await?,
+        None => {
+            let user = user_for(&asked.person, db, world).await?;
+            if asked.person.team.is_some() {
+                team_for(&asked.person, &user, db, world).await?;
+            }
+            user
+        }
     };
     let token = login_links::create(db, &user.id).await?;
     writeln!(world.out, "{}", login_link::url(&config.link_base(), &token))?;
@@ -42,11 +51,11 @@ pub(super) async fn create_key(
 ) -> Result<(), CommandError> {
     let scopes = check_scopes(&asked.scopes)?;
     let name = check_name("--name", &asked.name)?;
-    let (user, team) = match begin_if_empty(asked.user.as_deref(), asked.team.as_deref(), db, world).await? {
+    let (user, team) = match begin_if_empty(&asked.person, db, world).await? {
         Some(made) => made,
         None => {
-            let user = user_for(asked, db, world).await?;
-            let team = team_for(asked, &user, db, world).await?;
+            let user = user_for(&asked.person, db, world).await?;
+            let team = team_for(&asked.person, &user, db, world).await?;
             (user, team)
         }
     };
@@ -64,16 +73,15 @@ pub(super) async fn create_key(
 
 /// On an empty database, creates the first user and team.
 async fn begin_if_empty(
-    user: Option<&str>,
-    team: Option<&str>,
+    asked: &Person,
     db: &Db,
     world: &mut World<'_>,
 ) -> Result<Option<(User, Team)>, CommandError> {
     if !users::oldest(db, 1).await?.is_empty() {
         return Ok(None);
     }
-    let user = check_name("--user", user.unwrap_or(FIRST_USER))?;
-    let team = check_name("--team", team.unwrap_or(FIRST_TEAM))?;
+    let user = check_name("--user", asked.user.as_deref().unwrap_or(FIRST_USER))?;
+    let team = check_name("--team", asked.team.as_deref().unwrap_or(FIRST_TEAM))?;
     let (user, team) = teams::create_with_user(db, user, team).await?;
     writeln!(
         world.err,
@@ -83,21 +91,27 @@ async fn begin_if_empty(
     Ok(Some((user, team)))
 }
 
-async fn existing_user(asked: Option<&str>, db: &Db) -> Result<User, CommandError> {
-    match asked {
-        Some(name) => find_user(name, db)
-            .await?
-            .ok_or_else(|| CommandError::Refused(format!("the user {name:?} does not exist: check --user"))),
-        None => {
-            let mut users = users::oldest(db, 2).await?;
-            match (users.pop(), users.is_empty()) {
-                (Some(only), true) => Ok(only),
-                _ => Err(CommandError::Refused(
-                    "there are several users: select one with --user NAME".to_owned(),
-                )),
+/// The user of that name or id, or the only user.
+pub(super) async fn existing_user(asked: Option<&str>, db: &Db) -> Result<User, CommandError> {
+    let Some(name) = asked else {
+        let mut users = users::oldest(db, 2).await?;
+        return match (users.pop(), users.is_empty()) {
+            (Some(only), true) => Ok(only),
+            _ => {
+                Err(CommandError::Refused("there are several users: select one with --user NAME".to_owned()))
             }
-        }
+        };
+    };
+    if let Some(user) = find_user(name, db).await? {
+        return Ok(user);
     }
+    let oldest = users::oldest(db, NAMED_USERS).await?;
+    let names: Vec<&str> = oldest.iter().map(|user| user.username.as_str()).collect();
+    Err(CommandError::Refused(format!(
+        "the user {name:?} does not exist: check --user (the oldest users: {}); `login-link` and `key create` make \
+         a user with --create",
+        names.join(", ")
+    )))
 }
 
 /// The user of that name or id; names are not unique.
@@ -117,34 +131,31 @@ async fn find_user(name: &str, db: &Db) -> Result<Option<User>, CommandError> {
     }
 }
 
-async fn user_for(asked: &CreateKey, db: &Db, world: &mut World<'_>) -> Result<User, CommandError> {
-    let Some(name) = asked.user.as_deref() else { return existing_user(None, db).await };
-    match find_user(name, db).await? {
-        Some(user) => Ok(user),
-        None if asked.create => {
-            let user = users::create(db, check_name("--user", name)?).await?;
-            writeln!(world.err, "han-server: created the user {}", user.username)?;
-            Ok(user)
-        }
-        None => {
-            Err(CommandError::Refused(format!("the user {name:?} does not exist: add --create to create it")))
-        }
+async fn user_for(asked: &Person, db: &Db, world: &mut World<'_>) -> Result<User, CommandError> {
+    let new = match asked.user.as_deref().filter(|_| asked.create) {
+        Some(name) if find_user(name, db).await?.is_none() => name,
+        _ => return existing_user(asked.user.as_deref(), db).await,
+    };
+    if asked.team.is_none() {
+        return Err(CommandError::Refused(format!(
+            "the user {new:?} does not exist: name a team for the new user with --team"
+        )));
     }
+    let user = users::create(db, check_name("--user", new)?).await?;
+    writeln!(world.err, "han-server: created the user {}", user.username)?;
+    Ok(user)
 }
 
-async fn team_for(
-    asked: &CreateKey,
-    user: &User,
-    db: &Db,
-    world: &mut World<'_>,
-) -> Result<Team, CommandError> {
+async fn team_for(asked: &Person, user: &User, db: &Db, world: &mut World<'_>) -> Result<Team, CommandError> {
     let memberships = memberships::list(db, &user.id).await?;
-    let Some(slug) = asked.team.as_deref() else { return only_team(memberships, user) };
+    let Some(name) = asked.team.as_deref() else { return only_team(memberships, user) };
+    // A name finds the team that was created with it, so that a repeated `--create` creates nothing.
+    let slug = teams::slug_of(name);
     if let Some(found) = memberships.into_iter().find(|found| found.team.slug == slug) {
         return Ok(found.team);
     }
     let refused = |why: &str| CommandError::Refused(format!("{why}: add --create to create it"));
-    match teams::by_slug(db, slug).await? {
+    match teams::by_slug(db, &slug).await? {
         Some(team) if asked.create => {
             memberships::put(db, &team.id, &user.id, Role::Member).await?;
             writeln!(world.err, "han-server: added {} to the team {}", user.username, team.slug)?;
@@ -154,11 +165,11 @@ async fn team_for(
             Err(refused(&format!("the membership of {} in the team {slug} does not exist", user.username)))
         }
         None if asked.create => {
-            let team = teams::create(db, check_name("--team", slug)?, &user.id).await?;
+            let team = teams::create(db, check_name("--team", name)?, &user.id).await?;
             writeln!(world.err, "han-server: created the team {}", team.slug)?;
             Ok(team)
         }
-        None => Err(refused(&format!("the team {slug:?} does not exist"))),
+        None => Err(refused(&format!("the team {name:?} does not exist"))),
     }
 }
 
@@ -180,9 +191,9 @@ fn only_team(memberships: Vec<TeamMembership>, user: &User) -> Result<Team, Comm
 
 fn check_name<'a>(flag: &str, name: &'a str) -> Result<&'a str, CommandError> {
     let trimmed = name.trim();
-    if trimmed.is_empty() || trimmed.len() > MAX_NAME || trimmed.chars().any(char::is_control) {
+    if trimmed.is_empty() || trimmed.len() > MAX_NAME || !trimmed.chars().all(is_visible) {
         return Err(CommandError::Refused(format!(
-            "{flag} must have 1 to {MAX_NAME} bytes and no control characters"
+            "{flag} must have 1 to {MAX_NAME} bytes and no control or direction characters"
         )));
     }
     Ok(trimmed)

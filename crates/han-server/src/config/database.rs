@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::variable::{Choice, Describe, Number, Required, Secret, Variable, VariableReader};
+use super::variable::{Choice, Describe, Number, Optional, Required, Secret, Variable, VariableReader};
 
 const URL: Variable<Secret> = Variable {
     name: "DATABASE_URL",
@@ -34,7 +34,21 @@ const MIGRATE: Variable<Choice<bool>> = Variable {
     kind: Choice::ON,
 };
 
-pub(super) const VARIABLES: &[&dyn Describe] = &[&URL, &DATA_DIR, &CONNECTIONS, &MIGRATE];
+const UNSEALED: Variable<Optional<bool>> = Variable {
+    name: "HAN_UNSEALED_CONTENT",
+    about: "whether stored content that is not sealed is shown: accept or refuse",
+    kind: Optional {
+        unset: "refuse; accept with STRIPE_SECRET_KEY, since teams with the Free plan are not sealed",
+        accepted: "accept or refuse",
+        parse: |text| match text.trim() {
+            "accept" => Some(true),
+            "refuse" => Some(false),
+            _ => None,
+        },
+    },
+};
+
+pub(super) const VARIABLES: &[&dyn Describe] = &[&URL, &DATA_DIR, &CONNECTIONS, &MIGRATE, &UNSEALED];
 
 /// The database.
 #[derive(Clone)]
@@ -47,14 +61,17 @@ pub struct DatabaseConfig {
     pub max_connections: u32,
     /// Whether `serve` migrates the schema.
     pub migrate: bool,
+    /// Whether content that is not sealed is shown; `None` for what the plans imply.
+    pub accepts_unsealed: Option<bool>,
 }
 
 impl DatabaseConfig {
     pub(super) fn read(reader: &mut VariableReader<'_>) -> Option<Self> {
         let url = read_url(reader);
         let (max_connections, migrate) = (reader.value(&CONNECTIONS), reader.value(&MIGRATE));
+        let accepts_unsealed = reader.value(&UNSEALED);
         let (url, sqlite_file) = url?;
-        Some(Self { url, sqlite_file, max_connections, migrate })
+        Some(Self { url, sqlite_file, max_connections, migrate, accepts_unsealed })
     }
 }
 

@@ -4,9 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use axum::http::Uri;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
-use super::variable::{Describe, Optional, Required, Secret, Variable, VariableReader};
+use super::variable::{Describe, Number, Optional, Required, Secret, Variable, VariableReader};
 
 /// GitHub itself, and its API; an Enterprise Server has its API under its own address.
 const GITHUB: &str = "https://github.com";
@@ -16,14 +16,26 @@ const GITHUB_API: &str = "https://api.github.com";
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 const CLIENT_ID: Variable<Optional<String>> = Variable {
-    name: "HAN_GITHUB_CLIENT_ID",
+    name: "GITHUB_CLIENT_ID",
     about: "the client id of the GitHub app that users sign in through; without it they sign in by link",
     kind: Optional { unset: "", accepted: "a client id", parse: |text| Some(text.trim().to_owned()) },
 };
 
+const HAN_CLIENT_ID: Variable<Optional<String>> = Variable {
+    name: "HAN_GITHUB_CLIENT_ID",
+    about: "the same as GITHUB_CLIENT_ID",
+    kind: Optional { unset: "", accepted: "a client id", parse: |text| Some(text.trim().to_owned()) },
+};
+
 const CLIENT_SECRET: Variable<Secret> = Variable {
-    name: "HAN_GITHUB_CLIENT_SECRET",
+    name: "GITHUB_CLIENT_SECRET",
     about: "the client secret of the GitHub app",
+    kind: Secret { unset: "" },
+};
+
+const HAN_CLIENT_SECRET: Variable<Secret> = Variable {
+    name: "HAN_GITHUB_CLIENT_SECRET",
+    about: "the same as GITHUB_CLIENT_SECRET",
     kind: Secret { unset: "" },
 };
 
@@ -63,15 +75,30 @@ const ALLOWED_ORGS: Variable<Optional<Vec<String>>> = Variable {
     },
 };
 
-pub(super) const VARIABLES: &[&dyn Describe] =
-    &[&CLIENT_ID, &CLIENT_SECRET, &URL, &API_URL, &ALLOWED_LOGINS, &ALLOWED_ORGS];
+const CHECK_SECONDS: Variable<Number<u64>> = Variable {
+    name: "HAN_GITHUB_CHECK_SECONDS",
+    about: "after how many seconds GitHub is asked again whether a user may still sign in",
+    kind: Number { default: 3600, min: 1, max: 7 * 86_400 },
+};
+
+pub(super) const VARIABLES: &[&dyn Describe] = &[
+    &CLIENT_ID,
+    &CLIENT_SECRET,
+    &HAN_CLIENT_ID,
+    &HAN_CLIENT_SECRET,
+    &URL,
+    &API_URL,
+    &ALLOWED_LOGINS,
+    &ALLOWED_ORGS,
+    &CHECK_SECONDS,
+];
 
 /// An OAuth app at GitHub.
 #[derive(Clone)]
 pub struct GithubConfig {
-    /// `HAN_GITHUB_CLIENT_ID`.
+    /// `GITHUB_CLIENT_ID`.
     pub client_id: String,
-    /// `HAN_GITHUB_CLIENT_SECRET`.
+    /// `GITHUB_CLIENT_SECRET`.
     pub client_secret: SecretString,
     /// Where users sign in: github.com, or an Enterprise Server.
     pub url: String,
@@ -81,6 +108,8 @@ pub struct GithubConfig {
     pub allowed_logins: Vec<String>,
     /// The organizations whose active members may sign in. If both lists are empty, every account may.
     pub allowed_orgs: Vec<String>,
+    /// After how much time GitHub is asked again whether a user may still sign in.
+    pub check_every: Duration,
     /// The longest time of one request.
     pub timeout: Duration,
 }
@@ -93,15 +122,31 @@ impl fmt::Debug for GithubConfig {
             .field("api_url", &self.api_url)
             .field("allowed_logins", &self.allowed_logins)
             .field("allowed_orgs", &self.allowed_orgs)
+            .field("check_every", &self.check_every)
             .finish_non_exhaustive()
     }
 }
 
 impl GithubConfig {
+    /// Whether every GitHub account may sign in.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.allowed_logins.is_empty() && self.allowed_orgs.is_empty()
+    }
+
     /// The app; `None` if none is configured.
     pub(super) fn read(reader: &mut VariableReader<'_>) -> Option<Self> {
-        let client_id = reader.value(&CLIENT_ID);
-        let client_secret = reader.secret(&CLIENT_SECRET);
+        let (id, secret) = (reader.value(&CLIENT_ID), reader.secret(&CLIENT_SECRET));
+        let (han_id, han_secret) = (reader.value(&HAN_CLIENT_ID), reader.secret(&HAN_CLIENT_SECRET));
+        let differ = |one: &SecretString, other: &SecretString| one.expose_secret() != other.expose_secret();
+        if matches!((&id, &han_id), (Some(one), Some(other)) if one != other) {
+            reader.problem(both_set(CLIENT_ID.name, HAN_CLIENT_ID.name));
+        }
+        if matches!((&secret, &han_secret), (Some(one), Some(other)) if differ(one, other)) {
+            reader.problem(both_set(CLIENT_SECRET.name, HAN_CLIENT_SECRET.name));
+        }
+        let (client_id, client_secret) = (id.or(han_id), secret.or(han_secret));
+        let check_every = Duration::from_secs(reader.value(&CHECK_SECONDS));
         let url = reader.value(&URL);
         let api_url = reader
             .value(&API_URL)
@@ -116,12 +161,13 @@ impl GithubConfig {
                 api_url,
                 allowed_logins,
                 allowed_orgs,
+                check_every,
                 timeout: TIMEOUT,
             }),
             (None, None) => None,
             _ => {
                 reader.problem(
-                    "HAN_GITHUB_CLIENT_ID and HAN_GITHUB_CLIENT_SECRET belong together: set both, or neither to \
+                    "GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET belong together: set both, or neither to \
                      sign users in by link only"
                         .to_owned(),
                 );
@@ -129,6 +175,11 @@ impl GithubConfig {
             }
         }
     }
+}
+
+/// The problem of one setting with two names.
+fn both_set(name: &str, other: &str) -> String {
+    format!("{name} and {other} are the same setting and differ: set one of them")
 }
 
 /// An http or https address, without a slash at its end.

@@ -39,7 +39,8 @@ impl LogConfig {
     }
 
     pub(super) fn read(reader: &mut VariableReader<'_>) -> Self {
-        let rust_log = reader.text("RUST_LOG").filter(|_| reader.text(FILTER.name).is_none());
+        let is_set = reader.text(FILTER.name).is_some();
+        let rust_log = reader.own_text("RUST_LOG").filter(|_| !is_set);
         let filter = reader.value(&FILTER);
         Self { filter: rust_log.unwrap_or(filter), format: reader.value(&FORMAT) }
     }

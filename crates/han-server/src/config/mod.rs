@@ -6,6 +6,7 @@
 
 mod database;
 mod github;
+mod holdings;
 mod http;
 mod limits;
 mod log;
@@ -15,11 +16,14 @@ pub(crate) mod push_memory;
 mod secrets;
 mod variable;
 
+use std::net::SocketAddr;
+
 use han_types::{Entropy, Plans};
 use thiserror::Error;
 
 pub use database::DatabaseConfig;
 pub use github::GithubConfig;
+pub use holdings::Holdings;
 pub use http::{Environment, HttpConfig};
 pub use limits::ServerLimits;
 pub use log::LogConfig;
@@ -30,13 +34,14 @@ pub use variable::Description;
 use variable::{Describe, VariableReader};
 
 /// The table of all variables, by section.
-const SECTIONS: [(&str, &[&dyn Describe]); 7] = [
+const SECTIONS: [(&str, &[&dyn Describe]); 8] = [
     ("Database", database::VARIABLES),
     ("Secrets", secrets::VARIABLES),
     ("Sign-in through GitHub", github::VARIABLES),
     ("Plans", plans::VARIABLES),
     ("HTTP", http::VARIABLES),
     ("Limits", limits::VARIABLES),
+    ("What clients may hold at once", holdings::VARIABLES),
     ("Log", log::VARIABLES),
 ];
 
@@ -46,11 +51,20 @@ pub fn variables() -> Vec<Description> {
     SECTIONS.iter().flat_map(|(_, variables)| variables.iter().map(|variable| variable.describe())).collect()
 }
 
+/// Every name that a variable of this program may have: those of [`variables`], and `X_FILE` for each `X` of them.
+#[must_use]
+pub fn names() -> Vec<String> {
+    variables()
+        .into_iter()
+        .flat_map(|found| [found.name.to_owned(), format!("{}_FILE", found.name)])
+        .collect()
+}
+
 /// The reference of all variables, as `--help` and docs/CONFIGURATION.md show it.
 #[must_use]
 pub fn help() -> String {
     let mut text =
-        String::from("Environment (a secret X is also accepted from the file that X_FILE names):\n");
+        String::from("Environment (each variable X is also accepted from the file that X_FILE names):\n");
     for (section, variables) in SECTIONS {
         text.push_str(&format!("\n{section}:\n"));
         for variable in variables {
@@ -87,6 +101,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// Limits of sizes, counts and times.
     pub limits: ServerLimits,
+    /// What peers may hold at once.
+    pub holdings: Holdings,
     /// Notices for the operator, to be shown once at start.
     pub notices: Vec<String>,
 }
@@ -100,6 +116,7 @@ impl std::fmt::Debug for Config {
             .field("plans", &self.plans)
             .field("http", &self.http)
             .field("limits", &self.limits)
+            .field("holdings", &self.holdings)
             .finish_non_exhaustive()
     }
 }
@@ -111,7 +128,19 @@ impl Config {
     /// # Errors
     /// All problems together.
     pub fn load(lookup: &dyn Fn(&str) -> Option<String>, entropy: &dyn Entropy) -> Result<Self, ConfigError> {
+        Self::load_beside(Vec::new(), lookup, entropy)
+    }
+
+    /// As [`Config::load`], with problems that were found before: they are reported first, and nothing is stored.
+    pub(crate) fn load_beside(
+        problems: Vec<String>,
+        lookup: &dyn Fn(&str) -> Option<String>,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, ConfigError> {
         let mut reader = VariableReader::new(lookup);
+        for problem in problems {
+            reader.problem(problem);
+        }
         match Self::read(&mut reader, entropy) {
             Some(config) if !reader.has_problems() => Ok(config),
             _ => Err(ConfigError { problems: reader.into_problems() }),
@@ -125,12 +154,29 @@ impl Config {
         let plans = plans::read(reader);
         let http = HttpConfig::read(reader, sqlite_file.is_some());
         let limits = ServerLimits::read(reader);
+        let holdings = Holdings::read(reader);
         // Used before this, for the log itself; here its values are checked.
         LogConfig::read(reader);
         let mut notices = Vec::new();
         // Last: secrets are generated only for a configuration that is otherwise valid.
         let secrets = Secrets::read(reader, sqlite_file, entropy, &mut notices)?;
-        Some(Self { database: database?, secrets, github, plans, http, limits, notices })
+        notices.extend(reader.take_notices());
+        Some(Self { database: database?, secrets, github, plans, http, limits, holdings, notices })
+    }
+
+    /// Where a server with this environment listens. Unlike [`Config::load`], reads neither secrets nor the database's
+    /// variables.
+    ///
+    /// # Errors
+    /// If the address is not valid.
+    pub fn listen_address(lookup: &dyn Fn(&str) -> Option<String>) -> Result<SocketAddr, ConfigError> {
+        let mut reader = VariableReader::new(lookup);
+        let address = http::read_listen(&mut reader);
+        if reader.has_problems() {
+            Err(ConfigError { problems: reader.into_problems() })
+        } else {
+            Ok(address)
+        }
     }
 
     /// The address for links before the server listens.

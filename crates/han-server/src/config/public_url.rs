@@ -1,6 +1,6 @@
 //! The address of this server as browsers spell it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use reqwest::Url;
 
@@ -42,6 +42,18 @@ impl PublicUrl {
     #[must_use]
     pub fn origin(&self) -> &str {
         &self.0
+    }
+
+    /// Whether only this machine reaches it: `localhost`, or a loopback address.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        let url = Url::parse(&self.0).ok();
+        let Some(host) = url.as_ref().and_then(Url::host_str) else { return false };
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        match address {
+            Ok(address) => address.is_loopback(),
+            Err(_) => host == "localhost" || host.ends_with(".localhost"),
+        }
     }
 
     /// Whether browsers reach it over TLS.

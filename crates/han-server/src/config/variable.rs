@@ -130,7 +130,7 @@ impl<T> Kind for Optional<T> {
     }
 }
 
-/// A secret: never shown, and also accepted from the file that the variable with the suffix `_FILE` names.
+/// A secret: never shown.
 pub(super) struct Secret {
     pub(super) unset: &'static str,
 }
@@ -203,7 +203,7 @@ pub struct Description {
     pub values: String,
     /// What applies while it is not set; empty for nothing.
     pub default: String,
-    /// Whether it is a secret; a secret `X` is also accepted from the file that `X_FILE` names.
+    /// Whether it is a secret.
     pub secret: bool,
 }
 
@@ -228,12 +228,13 @@ impl<K: Documented> Describe for Variable<K> {
 pub(super) struct VariableReader<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     problems: Vec<String>,
+    notices: Vec<String>,
 }
 
 impl<'a> VariableReader<'a> {
     /// `lookup` is the environment.
     pub(super) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { lookup, problems: Vec::new() }
+        Self { lookup, problems: Vec::new(), notices: Vec::new() }
     }
 
     /// The value of a variable. If its text is not accepted, that is a problem, and the value is that of an unset one.
@@ -245,25 +246,33 @@ impl<'a> VariableReader<'a> {
         })
     }
 
-    /// A secret from its variable, or from the file that its `_FILE` variable names.
+    /// A secret.
     pub(super) fn secret(&mut self, variable: &Variable<Secret>) -> Option<SecretString> {
-        let name = variable.name;
+        self.read_text(variable.name, true).map(SecretString::from)
+    }
+
+    /// The text of a variable, or of the file that the variable with the suffix `_FILE` names.
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+        self.read_text(name, false)
+    }
+
+    fn read_text(&mut self, name: &str, is_secret: bool) -> Option<String> {
         let file_variable = format!("{name}_FILE");
-        match (self.text(name), self.text(&file_variable)) {
+        match (self.own_text(name), self.own_text(&file_variable)) {
             (Some(_), Some(_)) => {
                 self.problem(format!("{name} and {file_variable} are both set: set one of them"));
                 None
             }
-            (Some(text), None) => Some(SecretString::from(text)),
-            (None, Some(path)) => match std::fs::read_to_string(&path) {
+            (Some(text), None) => Some(text),
+            (None, Some(path)) => match self.read_file(&file_variable, &path, is_secret) {
                 Ok(text) if text.trim().is_empty() => {
                     self.problem(format!(
-                        "{file_variable} is {path:?}: the file is empty, write the secret into it"
+                        "{file_variable} is {path:?}: the file is empty, write the value of {name} into it"
                     ));
                     None
                 }
                 // Files end with a newline.
-                Ok(text) => Some(SecretString::from(text.trim_end_matches(['\r', '\n']).to_owned())),
+                Ok(text) => Some(text.trim_end_matches(['\r', '\n']).to_owned()),
                 Err(error) => {
                     self.problem(format!(
                         "{file_variable} is {path:?}: the file cannot be read ({error}), name one that can"
@@ -275,14 +284,50 @@ impl<'a> VariableReader<'a> {
         }
     }
 
-    /// The text of a variable; an empty one counts as not set.
-    pub(super) fn text(&self, name: &str) -> Option<String> {
+    /// Reads the file of a variable. The file of a secret that others may write is a problem; one that every account of the
+    /// machine may read is mentioned, because platforms mount secrets like that.
+    fn read_file(&mut self, variable: &str, path: &str, is_secret: bool) -> std::io::Result<String> {
+        let text = std::fs::read_to_string(path)?;
+        #[cfg(unix)]
+        if is_secret {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = std::fs::metadata(path)?.permissions().mode() & 0o777;
+            if mode & 0o022 != 0 {
+                self.problem(format!(
+                    "{variable} is {path:?}, and others may write the file (mode {mode:04o}): run `chmod 600 {path}`, \
+                     and make a new secret if others have written it"
+                ));
+            } else if mode & 0o004 != 0 {
+                self.notice(format!(
+                    "{variable} is {path:?}, which every account of this machine may read (mode {mode:04o}): run \
+                     `chmod 600 {path}` unless the machine has no other accounts"
+                ));
+            }
+        }
+        Ok(text)
+    }
+
+    /// The text of the variable itself; an empty one counts as not set.
+    pub(super) fn own_text(&self, name: &str) -> Option<String> {
         (self.lookup)(name).filter(|text| !text.trim().is_empty())
     }
 
-    /// Adds a problem: one sentence with the variable, what is wrong and the remedy, but never a secret.
+    /// Adds a problem: one sentence with the variable, what is wrong and the remedy, but never a secret. A variable that
+    /// is read twice has its problem once.
     pub(super) fn problem(&mut self, problem: String) {
-        self.problems.push(problem);
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+
+    /// Adds a notice: one sentence about something that works, but that an operator may not have intended.
+    pub(super) fn notice(&mut self, notice: String) {
+        self.notices.push(notice);
+    }
+
+    /// Takes the notices so far.
+    pub(super) fn take_notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notices)
     }
 
     /// Whether there is any problem so far.
@@ -304,7 +349,7 @@ mod tests {
         Variable { name: "LIMIT", about: "", kind: Number { default: 5, min: 1, max: 9 } };
 
     fn read(text: Option<&str>) -> (u32, Vec<String>) {
-        let lookup = |_: &str| text.map(str::to_owned);
+        let lookup = |name: &str| text.filter(|_| name == LIMIT.name).map(str::to_owned);
         let mut reader = VariableReader::new(&lookup);
         (reader.value(&LIMIT), reader.into_problems())
     }

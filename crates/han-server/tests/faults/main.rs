@@ -7,6 +7,7 @@
 
 mod clients;
 mod disk;
+mod subscriptions;
 
 use han_testkit::TestDatabase;
 use han_testkit::faults::{Deployment, Fault};

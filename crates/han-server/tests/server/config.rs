@@ -80,6 +80,56 @@ fn a_secret_from_a_file_is_read_and_never_shown() {
 }
 
 #[test]
+fn every_variable_can_be_read_from_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let file = dir.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        file.display().to_string()
+    };
+    let mut environment = environment("postgres://han@db/han");
+    for (name, text) in [("PUBLIC_URL", "https://han.example\n"), ("HAN_LISTEN", "127.0.0.1:4711\r\n")] {
+        environment.remove(name);
+        environment.insert(format!("{name}_FILE"), file(name, text));
+    }
+    let config = load(&environment);
+    assert_eq!(config.http.public_url.unwrap().origin(), "https://han.example");
+    assert_eq!(config.http.listen.port(), 4711);
+
+    let (url, port) = (file("url", "https://han.example"), file("port", " \n"));
+    let wrong = problems(&[
+        ("PUBLIC_URL", "https://other.example"),
+        ("PUBLIC_URL_FILE", &url),
+        ("PORT_FILE", &port),
+        ("HAN_ENV_FILE", "/nowhere/env"),
+    ]);
+    for problem in [
+        "PUBLIC_URL and PUBLIC_URL_FILE are both set",
+        "the file is empty, write the value of PORT into it",
+        "HAN_ENV_FILE is \"/nowhere/env\"",
+    ] {
+        assert_eq!(wrong.matches(problem).count(), 1, "{problem}: {wrong}");
+    }
+}
+
+#[test]
+fn the_domain_of_railway_is_the_public_url() {
+    let mut environment = environment("postgres://han@db/han");
+    environment.remove("PUBLIC_URL");
+    environment.remove("HAN_LISTEN");
+    for (name, value) in [("RAILWAY_PUBLIC_DOMAIN", "han.up.railway.app"), ("PORT", "4711")] {
+        environment.insert(name.to_owned(), value.to_owned());
+    }
+    let config = load(&environment);
+    assert_eq!(config.http.public_url.unwrap().origin(), "https://han.up.railway.app");
+    assert_eq!(config.http.listen.to_string(), "0.0.0.0:4711");
+    environment.insert("PUBLIC_URL".to_owned(), "https://han.example".to_owned());
+    assert_eq!(load(&environment).http.public_url.unwrap().origin(), "https://han.example");
+    let wrong = problems(&[("RAILWAY_PUBLIC_DOMAIN", "https://han.up.railway.app/")]);
+    assert!(wrong.contains("RAILWAY_PUBLIC_DOMAIN is \"https://han.up.railway.app/\""), "{wrong}");
+}
+
+#[test]
 fn the_reference_lists_exactly_the_variables_that_are_read() {
     let read = RefCell::new(BTreeSet::new());
     let lookup = |name: &str| {
@@ -92,8 +142,8 @@ fn the_reference_lists_exactly_the_variables_that_are_read() {
     Config::load(&lookup, &OsEntropy::new()).unwrap();
     let _ = LogConfig::load(&lookup);
     let variables = variables();
-    let mut listed: BTreeSet<String> = variables.iter().map(|variable| variable.name.to_owned()).collect();
-    listed.extend(variables.iter().filter(|v| v.secret).map(|v| format!("{}_FILE", v.name)));
+    let mut listed: BTreeSet<String> =
+        variables.iter().flat_map(|v| [v.name.to_owned(), format!("{}_FILE", v.name)]).collect();
     listed.insert("RUST_LOG".to_owned());
     assert_eq!(read.into_inner(), listed);
     let help = help();
@@ -112,8 +162,14 @@ fn the_defaults_in_the_reference_are_those_that_apply() {
     };
     let mut explicit = with_defaults.clone();
     for variable in variables() {
-        // Defaults that are descriptions: derived addresses, the embedded dashboard, and secrets.
-        let described = ["HAN_GITHUB_API_URL", "PUBLIC_URL", "HAN_CLIENT_DIR"];
+        // Defaults that are descriptions: derived addresses and rules, the embedded dashboard, and secrets.
+        let described = [
+            "HAN_GITHUB_API_URL",
+            "HAN_UNSEALED_CONTENT",
+            "PUBLIC_URL",
+            "HAN_CLIENT_DIR",
+            "HAN_MAX_CONNECTIONS",
+        ];
         let is_value = !variable.secret && !described.contains(&variable.name);
         if is_value && !variable.default.is_empty() {
             explicit.insert(variable.name.to_owned(), variable.default);
@@ -177,6 +233,50 @@ fn public_urls_are_normalized_as_in_origin_headers() {
     ] {
         assert!(PublicUrl::parse(given).is_none(), "{given}");
     }
+}
+
+#[test]
+fn the_github_app_has_two_names_for_each_setting() {
+    use secrecy::ExposeSecret as _;
+    let with = |more: &[(&str, &str)]| {
+        let mut environment = environment("sqlite:./x.db");
+        environment.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let lookup = |name: &str| environment.get(name).cloned();
+        Config::load(&lookup, &OsEntropy::new()).map_err(|error| error.to_string())
+    };
+    for (id, secret) in [
+        ("GITHUB_CLIENT_ID", "GITHUB_CLIENT_SECRET"),
+        ("HAN_GITHUB_CLIENT_ID", "HAN_GITHUB_CLIENT_SECRET"),
+        ("GITHUB_CLIENT_ID", "HAN_GITHUB_CLIENT_SECRET"),
+    ] {
+        let app = with(&[(id, "Iv1.1"), (secret, "s1")]).unwrap().github.unwrap();
+        assert_eq!((app.client_id.as_str(), app.client_secret.expose_secret()), ("Iv1.1", "s1"));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("secret");
+    std::fs::write(&file, "s2\n").unwrap();
+    let file = file.to_str().unwrap();
+    let app =
+        with(&[("GITHUB_CLIENT_ID", "Iv1.1"), ("GITHUB_CLIENT_SECRET_FILE", file)]).unwrap().github.unwrap();
+    assert_eq!(app.client_secret.expose_secret(), "s2");
+    let both =
+        [("GITHUB_CLIENT_ID", "Iv1.1"), ("HAN_GITHUB_CLIENT_ID", "Iv1.1"), ("GITHUB_CLIENT_SECRET", "s1")];
+    assert!(with(&both).unwrap().github.is_some(), "the same value twice");
+    for (other, says) in [
+        (
+            ("HAN_GITHUB_CLIENT_ID", "Iv1.2"),
+            "GITHUB_CLIENT_ID and HAN_GITHUB_CLIENT_ID are the same setting and differ",
+        ),
+        (
+            ("HAN_GITHUB_CLIENT_SECRET", "s3"),
+            "GITHUB_CLIENT_SECRET and HAN_GITHUB_CLIENT_SECRET are the same setting",
+        ),
+    ] {
+        let error =
+            with(&[("GITHUB_CLIENT_ID", "Iv1.1"), ("GITHUB_CLIENT_SECRET", "s1"), other]).unwrap_err();
+        assert!(error.contains(says) && !error.contains("s3"), "{error}");
+    }
+    assert!(with(&[("GITHUB_CLIENT_ID", "Iv1.1")]).unwrap_err().contains("belong together"));
 }
 
 #[cfg(unix)]
@@ -258,7 +358,7 @@ fn github_variables_are_validated_together() {
         ("HAN_TRUSTED_PROXIES", "-1"),
     ]);
     for problem in [
-        "HAN_GITHUB_CLIENT_ID and HAN_GITHUB_CLIENT_SECRET belong together",
+        "GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET belong together",
         "HAN_GITHUB_URL is \"github.acme.example\"",
         "HAN_GITHUB_ALLOWED_LOGINS is \"ada,,grace\"",
         "HAN_GITHUB_ALLOWED_ORGS is",

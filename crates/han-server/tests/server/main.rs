@@ -1,11 +1,13 @@
 //! The server as its clients meet it: real HTTP, real sockets, both databases, a clock that the test owns.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helper fails its test by panicking")]
 
+mod abuse;
 mod auth;
 mod clock;
 mod config;
 mod csrf;
 mod graphql;
+mod hardening;
 mod matrix;
 mod memory;
 mod oauth;

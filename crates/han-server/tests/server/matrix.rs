@@ -93,9 +93,9 @@ impl<'a> Case<'a> {
         let link = login_links::create(&server.db, &target.user_id).await.unwrap();
         let refresh = token_families::begin(&server.db, &target.user_id, "test").await.unwrap();
         let sign_in = sign_ins::live(&server.db, &target.user_id).await.unwrap().remove(0).id;
-        let device = device_logins::begin(&server.db, "test", "-").await.unwrap().unwrap();
+        let device = device_logins::begin(&server.db, "test", [192, 0, 2, 7].into()).await.unwrap().unwrap();
         assert!(device_logins::decide(&server.db, &device.user_code, Some(&target.user_id)).await.unwrap());
-        let waiting = device_logins::begin(&server.db, "test", "-").await.unwrap().unwrap();
+        let waiting = device_logins::begin(&server.db, "test", [192, 0, 2, 7].into()).await.unwrap().unwrap();
         let callers = vec![
             Credentials::None,
             Credentials::Bearer(expired.to_owned()),
@@ -338,9 +338,11 @@ async fn subscription(case: &Case<'_>, who: &Credentials, document: &str) -> Str
         return format!("closed {code}");
     }
     socket.subscribe("s", document).await;
-    // An immediate response of the subscription arrives before the last response of the queries sent after it.
-    for id in ["1", "2", "3"] {
-        socket.subscribe(id, "{ __typename }").await;
+    // An immediate response of the subscription arrives before the last response of the queries sent after it, which look up
+    // a session, as the subscription may do.
+    let look_up = format!("{{ session(id: \"{}\") {{ id }} }}", case.session);
+    for id in ["1", "2", "3", "4", "5"] {
+        socket.subscribe(id, &look_up).await;
         loop {
             let received = match socket.receive().await {
                 Ok(received) => received,
@@ -424,6 +426,7 @@ fn github() -> GithubConfig {
         api_url: "http://127.0.0.1:1".to_owned(),
         allowed_logins: Vec::new(),
         allowed_orgs: Vec::new(),
+        check_every: Duration::from_secs(3600),
         timeout: Duration::from_secs(1),
     }
 }

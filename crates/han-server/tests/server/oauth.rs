@@ -41,6 +41,7 @@ impl World {
             api_url: format!("{}/api/v3", github.url()),
             allowed_logins: Vec::new(),
             allowed_orgs: Vec::new(),
+            check_every: Duration::from_secs(3600),
             timeout: Duration::from_secs(10),
         };
         change(&mut app);
@@ -110,6 +111,15 @@ fn query(url: &str) -> BTreeMap<String, String> {
 async fn who(server: &TestServer, token: &str) -> (StatusCode, Value) {
     let (status, body) = answer(server.graphql(token, "{ me { name } }").send().await.unwrap()).await;
     (status, body["data"]["me"]["name"].clone())
+}
+
+/// The names of the claims of an access token, sorted.
+fn claims_of(access: &str) -> Vec<String> {
+    use base64::Engine as _;
+    let payload = access.split('.').nth(1).unwrap();
+    let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap();
+    let claims: BTreeMap<String, Value> = serde_json::from_slice(&payload).unwrap();
+    claims.into_keys().collect()
 }
 
 async fn pair_of(world: &World) -> (String, String) {
@@ -215,7 +225,7 @@ both_databases!(
         let invited = asked(server, &ada, invite, json!({ "team": team["id"] })).await;
         let accept = "mutation($code: String!) { acceptInvite(code: $code) { slug } }";
         let joined = asked(server, &bob, accept, json!({ "code": invited["inviteToTeam"]["code"] })).await;
-        assert_eq!(joined["acceptInvite"]["slug"], "orchard");
+        assert_eq!(joined["acceptInvite"]["slug"], team["slug"]);
 
         let team_id = team["teamId"].as_str().unwrap();
         // Each user also has their own team; a token names the one to use.
@@ -510,6 +520,7 @@ both_databases!(
         let world = World::start(&db).await;
         let server = &world.server;
         let (access, first) = pair_of(&world).await;
+        assert_eq!(claims_of(&access), ["aud", "exp", "iat", "iss", "jti", "sid", "sub"]);
         assert_eq!(who(server, &access).await, (StatusCode::OK, json!("octocat")));
         server.clock.advance_seconds(900);
         assert_eq!(who(server, &access).await.0, StatusCode::UNAUTHORIZED, "15 minutes are over");
@@ -524,6 +535,7 @@ both_databases!(
         let pair = answer(server.post("/auth/refresh").json(&body).send().await.unwrap()).await.1;
         let (named, third) =
             (pair["access_token"].as_str().unwrap(), pair["refresh_token"].as_str().unwrap());
+        assert_eq!(claims_of(named), ["aud", "exp", "iat", "iss", "jti", "sid", "sub", "team_id"]);
         let push = server.push(named, &crate::support::batch("s", 0, &[])).send().await.unwrap();
         assert_eq!(push.status(), StatusCode::NOT_FOUND);
 
@@ -884,3 +896,183 @@ both_databases!(
         server.stop().await;
     }
 );
+
+/// The state of the job that asks GitHub again.
+async fn github_job(server: &TestServer) -> han_db::entities::JobStatus {
+    let jobs = han_db::queries::jobs::list(&server.db).await.unwrap();
+    jobs.into_iter().find(|job| job.name == "github-access").unwrap()
+}
+
+/// Lets the job ask again, and waits until GitHub was asked about the memberships of `users` users.
+async fn asked_about(world: &World, users: usize) {
+    let asked = || world.github.requests().iter().filter(|request| request.ends_with("/orgs/acme")).count();
+    let before = asked();
+    world.server.clock.advance_seconds(3);
+    while asked() < before + users {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Lets the job ask again, and waits until a run of it has failed.
+async fn fails(world: &World) {
+    let before = github_job(&world.server).await.failures;
+    world.server.clock.advance_seconds(3);
+    while github_job(&world.server).await.failures == before {}
+}
+
+/// Everything that gives a user access: a cookie, a pair of tokens, a key, an open socket.
+struct Access {
+    cookie: String,
+    access: String,
+    refresh: String,
+    key: String,
+    socket: crate::support::Socket,
+}
+
+impl Access {
+    async fn of(world: &World, login: &str) -> Self {
+        let server = &world.server;
+        let mut browser = Browser::default();
+        assert_eq!(browser.sign_in(server, "text/html").await.status(), StatusCode::SEE_OTHER);
+        let (access, refresh) = pair_of(world).await;
+        let user = users::by_name(&server.db, login).await.unwrap().remove(0);
+        let team = memberships::list(&server.db, &user.id).await.unwrap().remove(0).team;
+        let (_, key) = server.key(&user.id, &team.id, "read sync:write", None).await;
+        let mut socket = server.socket_as(&key).await;
+        socket.subscribe("s", "subscription { memoryUpdated { action } }").await;
+        Self { cookie: browser.header(), access, refresh, key, socket }
+    }
+
+    /// The statuses of requests with the cookie, the access token and the key.
+    async fn statuses(&self, server: &TestServer) -> [u16; 3] {
+        let body = json!({ "query": "{ __typename }" });
+        let with_cookie =
+            server.post("/graphql").header(header::COOKIE, &self.cookie).header("origin", &server.url);
+        let mut statuses = [with_cookie.json(&body).send().await.unwrap().status().as_u16(), 0, 0];
+        for (at, token) in [(1, &self.access), (2, &self.key)] {
+            statuses[at] = server.graphql(token, "{ __typename }").send().await.unwrap().status().as_u16();
+        }
+        statuses
+    }
+
+    async fn refreshes(&self, server: &TestServer) -> u16 {
+        let asked = json!({ "refresh_token": self.refresh });
+        server.post("/auth/refresh").json(&asked).send().await.unwrap().status().as_u16()
+    }
+}
+
+fn acme(app: &mut GithubConfig) {
+    app.allowed_orgs = vec!["acme".to_owned()];
+    app.allowed_logins = vec!["listed".to_owned()];
+    app.check_every = Duration::from_secs(1);
+}
+
+both_databases!(
+    async fn a_user_who_leaves_the_organization_loses_all_access(db: TestDatabase) {
+        let world = World::start_with(&db, acme).await;
+        let server = &world.server;
+        let member = |id, login: &str| GithubAccount {
+            orgs: vec!["acme".to_owned()],
+            ..GithubAccount::new(id, login)
+        };
+        world.github.sign_in(GithubAccount::new(3, "listed"));
+        let listed = Access::of(&world, "listed").await;
+        world.github.sign_in(member(1, "stays"));
+        let stays = Access::of(&world, "stays").await;
+        world.github.sign_in(member(2, "leaves"));
+        let mut leaves = Access::of(&world, "leaves").await;
+        asked_about(&world, 2).await;
+        for access in [&listed, &stays, &leaves] {
+            assert_eq!(access.statuses(server).await, [200, 200, 200], "nothing has changed");
+        }
+
+        world.github.set_orgs(2, &[]);
+        server.clock.advance_seconds(3);
+        loop {
+            match leaves.socket.receive().await {
+                Ok(_) => {}
+                Err(code) => break assert_eq!(code, 4403),
+            }
+        }
+        assert_eq!(leaves.statuses(server).await, [401, 401, 401]);
+        assert_eq!(leaves.refreshes(server).await, 401);
+        for access in [&listed, &stays] {
+            assert_eq!(access.statuses(server).await, [200, 200, 200]);
+        }
+        assert_eq!(stays.refreshes(server).await, 200);
+        // Signing in again is refused, and works again once the user is back.
+        let refused = Browser::default().sign_in(server, "text/html").await;
+        assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+        world.github.set_orgs(2, &["acme"]);
+        assert_eq!(Browser::default().sign_in(server, "text/html").await.status(), StatusCode::SEE_OTHER);
+        assert_eq!(leaves.statuses(server).await, [401, 401, 401], "what was ended stays ended");
+
+        // A user who revokes the app's token has to sign in again.
+        world.github.revoke_tokens(1);
+        server.clock.advance_seconds(3);
+        while stays.statuses(server).await != [401, 401, 401] {}
+        world.server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn a_github_that_does_not_answer_ends_no_access(db: TestDatabase) {
+        for fault in [
+            GithubFault::Down,
+            GithubFault::Pages,
+            GithubFault::Redirects,
+            GithubFault::SecondaryLimit(60),
+            GithubFault::BlockedApp,
+        ] {
+            let database =
+                if db.is_postgres() { TestDatabase::postgres().await } else { TestDatabase::sqlite().await };
+            let world = World::start_with(&database, acme).await;
+            let account = GithubAccount { orgs: vec!["acme".to_owned()], ..GithubAccount::new(1, "ada") };
+            world.github.sign_in(account);
+            let access = Access::of(&world, "ada").await;
+            world.github.set_fault(Some(fault));
+            fails(&world).await;
+            let error = github_job(&world.server).await.last_error.unwrap();
+            assert!(error.contains("GitHub gave no answer about 1 user"), "{error}");
+            assert_eq!(access.statuses(&world.server).await, [200, 200, 200], "{fault:?}");
+            world.server.stop().await;
+        }
+    }
+);
+
+both_databases!(
+    async fn tokens_of_github_are_stored_sealed_and_only_if_needed(db: TestDatabase) {
+        let world = World::start_with(&db, acme).await;
+        let account = GithubAccount { orgs: vec!["acme".to_owned()], ..GithubAccount::new(1, "ada") };
+        world.github.sign_in(account);
+        pair_of(&world).await;
+        let due =
+            han_db::queries::github_accounts::due(&world.server.db, Duration::ZERO, None, 10).await.unwrap();
+        assert_eq!(due.len(), 1);
+        let token = due[0].token.as_ref().unwrap().expose();
+        assert!(token.starts_with("gho_") && !format!("{due:?}").contains("gho_"));
+        let stored: String = db.text("SELECT token FROM github_accounts").await;
+        assert!(stored.starts_with("v1:") && !stored.contains("gho_"), "{stored}");
+        world.server.stop().await;
+        // Where everyone may sign in, there is nothing to ask later.
+        let database =
+            if db.is_postgres() { TestDatabase::postgres().await } else { TestDatabase::sqlite().await };
+        let open = World::start(&database).await;
+        pair_of(&open).await;
+        assert_eq!(database.text("SELECT COALESCE(token, 'none') FROM github_accounts").await, "none");
+        open.server.stop().await;
+    }
+);
+
+#[tokio::test]
+async fn github_accounts_without_a_positive_number_are_refused() {
+    let database = TestDatabase::sqlite().await;
+    let world = World::start(&database).await;
+    for id in [0, -1] {
+        world.github.sign_in(GithubAccount::new(id, "octocat"));
+        let response = Browser::default().sign_in(&world.server, "application/json").await;
+        assert_eq!(problem(response).await.0, 503, "{id}");
+    }
+    assert!(users::by_name(&world.server.db, "octocat").await.unwrap().is_empty());
+    world.server.stop().await;
+}

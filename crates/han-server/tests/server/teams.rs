@@ -98,7 +98,8 @@ both_databases!(
         assert_eq!(empty, json!({ "totalCount": 0, "edges": [] }), "a user without a team");
 
         let team = ada.found("Orchard & Co").await;
-        assert_eq!((&team["slug"], &team["role"]), (&json!("orchard-co"), &json!("ADMIN")));
+        assert!(team["slug"].as_str().unwrap().starts_with("orchard-co-"), "{team}");
+        assert_eq!(team["role"], "ADMIN");
         assert_eq!(
             (&team["plan"], &team["seats"]),
             (&json!("ENTERPRISE"), &Value::Null),
@@ -216,8 +217,9 @@ both_databases!(
             assert_eq!(foreign, none, "{operation}");
         }
         let slug = "query($slug: String!) { team(slug: $slug) { id } }";
-        assert_eq!(eve.ask("team", slug, json!({ "slug": "orchard" })).await, Value::Null);
-        assert_eq!(ada.ask("team", slug, json!({ "slug": "orchard" })).await["id"], team["id"]);
+        let named = json!({ "slug": team["slug"] });
+        assert_eq!(eve.ask("team", slug, named.clone()).await, Value::Null);
+        assert_eq!(ada.ask("team", slug, named).await["id"], team["id"]);
         server.stop().await;
     }
 );

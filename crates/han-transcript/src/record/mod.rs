@@ -89,7 +89,8 @@ pub struct LineRecord {
     pub subagent_calls: Vec<SubagentCall>,
     /// Identifies the prompt of a subagent that it is ([`SubagentCall::prompt`]).
     pub prompt: Option<[u8; 16]>,
-    /// The first tool that it uses, the tool of an MCP or exposed call or result, or the name of any other Han event.
+    /// The first tool that it uses, the tool of an MCP or exposed call or result, or the name of any other Han event
+    /// (`other` for one that this version does not know).
     pub tool_name: Option<String>,
     /// The id of the call that it is, if it is an MCP or exposed call.
     pub call_id: Option<String>,

@@ -288,6 +288,9 @@ impl ResultProjection {
     }
 }
 
+/// Replaces a word that this version does not know, in columns that are not sealed.
+const OTHER: &str = "other";
+
 fn tool_name(line: &ParsedLine<'_>, tools: &[ToolUse]) -> Option<String> {
     match line.kind() {
         MessageKind::Assistant => tools.first().map(|tool| tool.name.clone()),
@@ -295,7 +298,11 @@ fn tool_name(line: &ParsedLine<'_>, tools: &[ToolUse]) -> Option<String> {
         | MessageKind::McpToolResult
         | MessageKind::ExposedToolCall
         | MessageKind::ExposedToolResult => line.event_text("tool").and_then(|tool| label(&tool, MAX_NAME)),
-        _ => line.event.as_deref().and_then(|name| label(name, MAX_NAME)),
+        // The name of an event that this version does not know is a word of another program.
+        _ => line.event.as_deref().map(|name| match MessageKind::of_event(name) {
+            Some(_) => name.to_owned(),
+            None => OTHER.to_owned(),
+        }),
     }
 }
 

@@ -16,7 +16,7 @@ pub use blocks::{
 };
 pub use image::Image;
 pub use read::{view, view_all, view_at};
-pub use results::{CallResult, HookOutcome, ResultView, results};
+pub use results::{CallResult, HookOutcome, Hunk, ResultView, hunks, results};
 pub use search::{HEAD_SEARCH_CHARS, search_text};
 
 /// The fields that every message has.

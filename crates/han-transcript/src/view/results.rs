@@ -3,10 +3,14 @@
 use std::ops::ControlFlow;
 
 use super::blocks::{ToolResult, is_tool_result, result_text, tool_result};
+use crate::json::{self, Object};
 use crate::kind::MessageKind;
 use crate::line::ParsedLine;
 use crate::split::each_record;
 use crate::text::without_nul;
+
+/// Larger numbers of lines are cut to this one.
+const MAX_LINE_NUMBER: i64 = 1_000_000_000;
 
 /// A result, displayed under the call or hook run that it answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +55,39 @@ pub struct HookOutcome {
     pub output: Option<String>,
     /// The error message.
     pub error: Option<String>,
+}
+
+/// A part of a file that a tool changed, as the tool's result reports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hunk {
+    /// The number of its first line before the change. The file's first line is 1.
+    pub old_start: i64,
+    /// The number of its first line after the change.
+    pub new_start: i64,
+    /// Its lines. The first character says what became of a line: ` ` unchanged, `-` removed, `+` added.
+    pub lines: Vec<String>,
+}
+
+/// The parts of a file that the tool changed whose result is this line; none if the line does not report them, or has
+/// several results: it does not say which of them changed the file.
+#[must_use]
+pub fn hunks(line: &str) -> Vec<Hunk> {
+    let mut results = 0;
+    let mut found = Vec::new();
+    each_record(line, |_, _, record| {
+        results += record.content.parts().iter().filter(|part| is_tool_result(&part.kind)).count();
+        let patch = record.fields.object("toolUseResult").and_then(|result| result.list("structuredPatch"));
+        let parts = patch.unwrap_or_default().into_iter().filter_map(json::object);
+        found.extend(parts.filter_map(|part| hunk(&part)));
+        ControlFlow::Continue(())
+    });
+    if results == 1 { found } else { Vec::new() }
+}
+
+fn hunk(part: &Object<'_>) -> Option<Hunk> {
+    let number = |name| json::whole(part.raw(name)?, 0, MAX_LINE_NUMBER);
+    let lines = part.list("lines")?.into_iter().filter_map(json::text).map(without_nul).collect();
+    Some(Hunk { old_start: number("oldStart")?, new_start: number("newStart")?, lines })
 }
 
 /// The results in a line: the `tool_result` blocks of its records, or a record itself if it is a result event.

@@ -252,11 +252,12 @@ impl Derive<'_> {
         }
         let dialect = self.tx.dialect();
         let kinds = [ResultKind::Tool, ResultKind::Mcp, ResultKind::Exposed];
-        let sql = format!(
-            "SELECT call, success, file_action FROM tool_results WHERE team = $1 AND session = $2 AND {} AND {} \
-               AND (success = 0 OR file_action IS NOT NULL)",
-            dialect.is_any("kind", 3),
-            dialect.is_any_bytes("call", 4)
+        let sql = dialect.find_each(
+            &[dialect.numbers_from("kinds", 3), dialect.bytes_from("calls", 4)],
+            "tool_results",
+            "call, success, file_action",
+            "team = $1 AND session = $2 AND kind = kinds.n AND call = calls.key \
+             AND (success = 0 OR file_action IS NOT NULL)",
         );
         let values = [
             self.tx.team(),

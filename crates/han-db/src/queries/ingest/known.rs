@@ -321,10 +321,11 @@ impl Comparison<'_> {
 
     async fn messages(&self, uuids: &BTreeSet<[u8; 16]>) -> Result<HashMap<[u8; 16], Known>, DbError> {
         let dialect = self.tx.dialect();
-        let sql = format!(
-            "SELECT uuid, ordinal, line, bytes FROM messages WHERE team = $1 AND session = $2 AND transcript = $3 \
-             AND {}",
-            dialect.is_any_bytes("uuid", 4)
+        let sql = dialect.find_each(
+            &[dialect.bytes_from("wanted", 4)],
+            "messages",
+            "uuid, ordinal, line, bytes",
+            "team = $1 AND session = $2 AND transcript = $3 AND uuid = wanted.key",
         );
         let values = [
             self.tx.team(),
@@ -356,9 +357,11 @@ impl Comparison<'_> {
             return Ok(HashMap::new());
         }
         let dialect = self.tx.dialect();
-        let sql = format!(
-            "SELECT uuid, ordinal, line, bytes FROM messages WHERE team = $1 AND session = $2 AND {}",
-            dialect.is_any("ordinal", 3)
+        let sql = dialect.find_each(
+            &[dialect.numbers_from("wanted", 3)],
+            "messages",
+            "uuid, ordinal, line, bytes",
+            "team = $1 AND session = $2 AND ordinal = wanted.n",
         );
         let values =
             [self.tx.team(), i64::from(self.file.session).into(), dialect.number_list(lines.keys().copied())];

@@ -300,9 +300,11 @@ async fn open(
     let lines = blocking("looking through segments", move || possible_lines(&filter, opened)).await?;
     let entries = lines.keys().map(|(session, ordinal)| [i64::from(*session), *ordinal]);
     let (wanted, values) = tx.dialect().number_rows(4, ["session", "ordinal"], entries);
-    let source = format!(
-        "{wanted} JOIN messages ON messages.team = $1 AND messages.session = wanted.session \
-         AND messages.ordinal = wanted.ordinal"
+    let source = tx.dialect().joined_each(
+        &wanted,
+        "messages",
+        "messages",
+        "messages.team = $1 AND messages.session = wanted.session AND messages.ordinal = wanted.ordinal",
     );
     let mut messages = on_page(&source, "", values).await?;
     messages.sort_unstable_by(|(one, _), (other, _)| other.cmp(one));

@@ -1,9 +1,12 @@
 //! The messages of `graphql-transport-ws`, and why a socket is closed.
 
+use async_graphql::Response;
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::budget::Refusal;
 use crate::problem::Problem;
 
 /// A client's message. The payload is parsed once its type is known.
@@ -59,6 +62,21 @@ pub(super) fn error(id: &str, message: &str) -> Value {
     json!({ "type": "error", "id": id, "payload": [error] })
 }
 
+/// `error`: a limit does not allow the operation now.
+pub(super) fn busy(id: &str, refusal: &str) -> Value {
+    let extensions = json!({ "code": "RATE_LIMITED" });
+    json!({ "type": "error", "id": id, "payload": [{ "message": refusal, "extensions": extensions }] })
+}
+
+/// `error`: the schema does not run the operation. The response has errors only.
+///
+/// # Errors
+/// If it cannot be serialized.
+pub(super) fn refused(id: &str, response: &Response) -> Result<Value, Close> {
+    let errors = serde_json::to_value(&response.errors).map_err(|_| Close::new(1011, "Internal error"))?;
+    Ok(json!({ "type": "error", "id": id, "payload": errors }))
+}
+
 /// `pong`, with the payload of the ping.
 pub(super) fn pong(payload: Option<&RawValue>) -> Value {
     match payload {
@@ -91,8 +109,17 @@ impl Close {
 
     /// The credential was refused, or could not be verified now.
     pub(super) fn refused(problem: Problem) -> Self {
-        let code = if problem.status().is_server_error() { 1013 } else { 4403 };
-        Self::new(code, format!("Forbidden: {}", problem.detail()))
+        let is_temporary =
+            problem.status().is_server_error() || problem.status() == StatusCode::TOO_MANY_REQUESTS;
+        match is_temporary {
+            true => Self::new(1013, format!("Try again later: {}", problem.detail())),
+            false => Self::new(4403, format!("Forbidden: {}", problem.detail())),
+        }
+    }
+
+    /// A limit does not allow what the socket needs.
+    pub(super) fn busy(refusal: Refusal) -> Self {
+        Self::new(1013, format!("Try again later: {refusal}"))
     }
 
     /// A message that is not the protocol's.

@@ -2,6 +2,7 @@
 //! when the client has taken the last. So a slow client costs little memory; its subscriptions fall behind and report
 //! that it must fetch again.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,15 +14,17 @@ use han_api::{Live, RequestContext};
 use han_types::RequestId;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
 
 use super::message::{self, ClientMessage, Close, Kind};
-use super::source::{Outgoing, QueryResponse, Running, next_response};
+use super::source::{NotStarted, Outgoing, QueryResponse, Running, next_response};
 use crate::authenticate::{AccessChanges as _, Affected, Authenticate, two_credentials};
+use crate::budget::{Hold, Resource};
 use crate::graphql::endpoint::Endpoint;
 use crate::graphql::operation::Operation;
+use crate::listener::Connection;
 
 /// The most operations that one socket may have running.
 const MAX_OPERATIONS: usize = 100;
@@ -48,6 +51,23 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the client may take to answer a closing frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How many messages other than operations a client may send at once (pings, pongs, `complete`, operations that a limit
+/// refused), and after how long it may send another one. A message costs little, but its answer may wait in a buffer.
+const OTHER_MESSAGES: u32 = 200;
+const OTHER_MESSAGE_EVERY: Duration = Duration::from_millis(50);
+
+/// What is known of a socket from its handshake.
+pub(super) struct Handshake<P> {
+    pub(super) request_id: RequestId,
+    /// Its credential, if it has one.
+    pub(super) presented: Option<P>,
+    /// The address of the client.
+    pub(super) client: IpAddr,
+    pub(super) connection: Option<Connection>,
+    /// The socket itself.
+    pub(super) hold: Hold,
+}
+
 /// A caller whose socket is authenticated.
 struct Caller {
     context: Arc<RequestContext>,
@@ -66,8 +86,14 @@ pub(super) struct Session<S: Authenticate> {
     caller: Option<Caller>,
     /// Opened before the credential is verified, so that no change is missed.
     access: S::AccessChanges,
-    /// Given back once the socket is authenticated.
-    unauthenticated: Option<OwnedSemaphorePermit>,
+    client: IpAddr,
+    connection: Option<Connection>,
+    /// The socket itself, which is charged to the caller once the socket is authenticated.
+    hold: Hold,
+    /// What was sent and may wait in the buffer.
+    unflushed: Hold,
+    /// Until when the messages other than operations are paid for.
+    paid_until: Instant,
     queries: Arc<Semaphore>,
     running: Vec<Running>,
     /// Which operation is polled first for a response, so that each has its turn.
@@ -82,10 +108,9 @@ impl<S: Authenticate> Session<S> {
         state: S,
         endpoint: Endpoint,
         socket: WebSocket,
-        request_id: RequestId,
-        presented: Option<S::Presented>,
-        unauthenticated: OwnedSemaphorePermit,
+        handshake: Handshake<S::Presented>,
     ) -> Self {
+        let Handshake { request_id, presented, client, connection, hold } = handshake;
         Self {
             access: state.access_changes(),
             state,
@@ -94,7 +119,11 @@ impl<S: Authenticate> Session<S> {
             request_id,
             presented,
             caller: None,
-            unauthenticated: Some(unauthenticated),
+            client,
+            connection,
+            unflushed: hold.account().nothing(Resource::BytesOut),
+            hold,
+            paid_until: Instant::now(),
             queries: Arc::new(Semaphore::new(MAX_QUERIES)),
             running: Vec::new(),
             first: 0,
@@ -119,7 +148,7 @@ impl<S: Authenticate> Session<S> {
                 () = stopping.cancelled() => return Some(Close::restart()),
                 message = socket.recv() => match message {
                     Some(Ok(message)) => Step::Message(message),
-                    Some(Err(_)) | None => return None,
+                    Some(Err(_)) | None => return self.broken(),
                 },
                 (at, outgoing) = next_response(running, *first, quiet.is_none()), if !running.is_empty() => {
                     Step::Response(at, outgoing)
@@ -147,13 +176,31 @@ impl<S: Authenticate> Session<S> {
         }
     }
 
-    /// Sends the closing frame, and waits a short while for the client's.
+    /// Why to close a socket that cannot be read any longer: `None` if its client has gone.
+    fn broken(&self) -> Option<Close> {
+        let is_over = self.connection.as_ref().is_some_and(Connection::is_over_limit);
+        (is_over && self.caller.is_none())
+            .then(|| Close::new(1009, "Message too big: authenticate first, with a short connection_init"))
+    }
+
+    /// Counts a message other than an operation.
+    fn count_message(&mut self) -> Result<(), Close> {
+        let now = Instant::now();
+        self.paid_until = self.paid_until.max(now) + OTHER_MESSAGE_EVERY;
+        if self.paid_until - now > OTHER_MESSAGE_EVERY * OTHER_MESSAGES {
+            return Err(Close::new(1008, "Too many messages: send pings and others less often"));
+        }
+        Ok(())
+    }
+
+    /// Gives back what the socket holds, sends the closing frame, and waits a short while for the client's.
     pub(super) async fn finish(mut self, close: Option<Close>) {
         self.running.clear();
+        self.hold.clear();
         let Some(Close { code, reason }) = close else { return };
         tracing::debug!(code, reason, "closing a socket");
         let frame = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
-        if timeout(SEND_TIMEOUT, self.socket.send(frame)).await.is_ok_and(|sent| sent.is_ok()) {
+        if timeout(CLOSE_TIMEOUT, self.socket.send(frame)).await.is_ok_and(|sent| sent.is_ok()) {
             let _ =
                 timeout(CLOSE_TIMEOUT, async { while let Some(Ok(_)) = self.socket.recv().await {} }).await;
         }
@@ -161,14 +208,21 @@ impl<S: Authenticate> Session<S> {
 
     async fn handle_message(&mut self, message: Message) -> Result<(), Close> {
         self.silent_pings = 0;
+        if let Some(connection) = &self.connection {
+            connection.message_is_complete();
+        }
         let text = match message {
             Message::Text(text) => text,
             Message::Binary(_) => return Err(Close::new(4400, "Invalid message: binary")),
             // The library answers pings and closing frames; the latter end the stream.
-            Message::Ping(_) | Message::Pong(_) | Message::Close(_) => return Ok(()),
+            Message::Ping(_) | Message::Pong(_) => return self.count_message(),
+            Message::Close(_) => return Ok(()),
         };
         let ClientMessage { kind, id, payload } =
             serde_json::from_str(text.as_str()).map_err(Close::invalid)?;
+        if !matches!(kind, Kind::Subscribe) {
+            self.count_message()?;
+        }
         let id = || id.ok_or_else(|| Close::new(4400, "Invalid message: it has no id"));
         match kind {
             Kind::ConnectionInit => {
@@ -201,10 +255,17 @@ impl<S: Authenticate> Session<S> {
         }
         let presented = given.or_else(|| self.presented.take());
         let presented = presented.ok_or_else(|| Close::new(4401, "Unauthorized: no credential"))?;
-        let actor = self.state.verify(&presented, &self.request_id).await.map_err(Close::refused)?;
+        let verified = self.state.verify_on_socket(&presented, &self.request_id, self.client).await;
+        let actor = verified.map_err(Close::refused)?;
+        let account = self.endpoint.budget().caller(self.client, &actor);
+        self.hold.move_to(&account).map_err(Close::busy)?;
+        self.unflushed.move_to(&account).map_err(Close::busy)?;
+        if let Some(connection) = &self.connection {
+            connection.belongs_to(&account, self.endpoint.budget()).map_err(Close::busy)?;
+            connection.limit_unfinished(usize::MAX);
+        }
         let context = self.state.context(actor).await.map_err(Close::refused)?;
         self.caller = Some(caller(&self.state, context));
-        self.unauthenticated = None;
         self.send(message::connection_ack()).await
     }
 
@@ -220,6 +281,10 @@ impl<S: Authenticate> Session<S> {
         if self.running.iter().any(|running| running.id == id) {
             return Err(Close::new(4409, format!("Subscriber for {id} already exists")));
         }
+        if let Err(problem) = self.state.count_operation(self.client, caller.context.actor()) {
+            self.count_message()?;
+            return self.send(message::busy(&id, problem.detail())).await;
+        }
         let request = match operation.into_request() {
             Ok(request) => request,
             Err(message) => return self.send(message::error(&id, &message)).await,
@@ -227,8 +292,18 @@ impl<S: Authenticate> Session<S> {
         // Started before the next message is read: a client that subscribes and then queries receives every change to
         // what the query returned.
         let schema = self.endpoint.schema();
-        self.running.push(Running::start(id, request, schema, &caller.context, &self.queries));
-        Ok(())
+        let account = self.hold.account();
+        match Running::start(id.clone(), request, schema, &caller.context, &self.queries, account) {
+            Ok(running) => {
+                self.running.push(running);
+                Ok(())
+            }
+            Err(NotStarted::Busy(refusal)) => {
+                self.count_message()?;
+                self.send(message::busy(&id, &refusal.to_string())).await
+            }
+            Err(NotStarted::Refused(response)) => self.send(message::refused(&id, &response)?).await,
+        }
     }
 
     /// Sends a response, and whatever else is ready, in one go.
@@ -250,7 +325,9 @@ impl<S: Authenticate> Session<S> {
         if was_shared && left > 0 {
             self.quiet = Some(Instant::now() + QUIET);
         }
-        taken(timeout(SEND_TIMEOUT, self.socket.flush()).await)
+        taken(timeout(SEND_TIMEOUT, self.socket.flush()).await)?;
+        self.unflushed.clear();
+        Ok(())
     }
 
     /// Sends an operation's response, or that it has ended. It may wait in the buffer to be flushed.
@@ -259,20 +336,25 @@ impl<S: Authenticate> Session<S> {
         let Some(Running { id, .. }) = self.running.get(at) else { return Ok(()) };
         match outgoing {
             Some(Outgoing::Shared(response)) => {
+                reconnect_if_unavailable(&response)?;
+                self.unflushed.grow(response.get().len()).map_err(Close::busy)?;
                 let text = message::next(id, &response)?;
                 drop(response);
                 self.feed_message(Message::text(text)).await
             }
             Some(Outgoing::Own(response)) => {
+                reconnect_if_unavailable(&response)?;
+                self.unflushed.grow(response.get().len()).map_err(Close::busy)?;
                 let text = message::next(id, &response)?;
                 drop(response);
                 self.feed_message(Message::text(text)).await
             }
-            Some(Outgoing::Query(QueryResponse { response, permit })) => {
+            Some(Outgoing::Query(QueryResponse { response, permit, held })) => {
+                self.unflushed.grow(response.get().len()).map_err(Close::busy)?;
                 let text = message::next(id, &response)?;
                 drop(response);
                 self.send_message(Message::text(text)).await?;
-                drop(permit);
+                drop((permit, held));
                 Ok(())
             }
             None => {
@@ -323,13 +405,21 @@ impl<S: Authenticate> Session<S> {
     }
 
     async fn send_message(&mut self, message: Message) -> Result<(), Close> {
-        taken(timeout(SEND_TIMEOUT, self.socket.send(message)).await)
+        taken(timeout(SEND_TIMEOUT, self.socket.send(message)).await)?;
+        self.unflushed.clear();
+        Ok(())
     }
 
     /// As [`Session::send_message`], but it may wait for the next flush.
     async fn feed_message(&mut self, message: Message) -> Result<(), Close> {
         taken(timeout(SEND_TIMEOUT, self.socket.feed(message)).await)
     }
+}
+
+/// A subscription that an outage of the database has ended takes the socket with it: the client comes back, subscribes and
+/// fetches again.
+fn reconnect_if_unavailable(response: &RawValue) -> Result<(), Close> {
+    if han_api::is_unavailable(response) { Err(Close::restart()) } else { Ok(()) }
 }
 
 fn taken<E>(sent: Result<Result<(), E>, Elapsed>) -> Result<(), Close> {

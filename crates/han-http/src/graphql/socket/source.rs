@@ -16,12 +16,15 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
+use crate::budget::{Account, Answer, Hold, Refusal, Resource};
 use crate::layers::REQUEST_DEADLINE;
 
 /// An operation, which ends when this is dropped.
 pub(super) struct Running {
     pub(super) id: String,
     source: ResponseSource,
+    /// A query's is held by its task.
+    _hold: Option<Hold>,
 }
 
 /// Where an operation's responses come from.
@@ -41,6 +44,21 @@ enum ResponseSource {
 pub(super) struct QueryResponse {
     pub(super) response: Box<RawValue>,
     pub(super) permit: OwnedSemaphorePermit,
+    pub(super) held: (Hold, Arc<Answer>),
+}
+
+/// Why an operation was not started.
+pub(super) enum NotStarted {
+    /// A limit does not allow it now.
+    Busy(Refusal),
+    /// The schema does not run it.
+    Refused(Box<GraphQlResponse>),
+}
+
+impl From<Refusal> for NotStarted {
+    fn from(refusal: Refusal) -> Self {
+        Self::Busy(refusal)
+    }
 }
 
 /// A response on its way to the client.
@@ -51,27 +69,41 @@ pub(super) enum Outgoing {
 }
 
 impl Running {
-    /// Starts an operation. `queries` bounds how many queries run at once.
+    /// Starts an operation, which is charged to `account`. `queries` bounds how many queries of the socket run at once.
+    ///
+    /// # Errors
+    /// If a limit does not allow it, or the schema refuses it.
     pub(super) fn start(
         id: String,
         request: Request,
         schema: &HanSchema,
         context: &Arc<RequestContext>,
         queries: &Arc<Semaphore>,
-    ) -> Self {
+        account: &Account,
+    ) -> Result<Self, NotStarted> {
+        let mut hold = None;
         let source = match schema.begin(request, context) {
-            StartedOperation::Shared(responses) => ResponseSource::Shared(responses),
+            StartedOperation::Refused(response) => return Err(NotStarted::Refused(response)),
+            StartedOperation::Shared(responses) => {
+                hold = Some(account.take(Resource::Subscriptions, 1)?);
+                ResponseSource::Shared(responses)
+            }
             StartedOperation::Own(responses) => {
+                hold = Some(account.take(Resource::Subscriptions, 1)?);
                 let (sender, receiver) = mpsc::channel(1);
-                let task = tokio::spawn(forward(responses, sender).in_current_span());
+                let task = tokio::spawn(forward(schema.clone(), responses, sender).in_current_span());
                 ResponseSource::Own { responses: receiver, _task: AbortOnDropHandle::new(task) }
             }
             StartedOperation::Query(request) => {
-                let run = run_query(schema.clone(), *request, Arc::clone(queries));
+                let answer = Answer::of(account);
+                let held = (account.take(Resource::Operations, 1)?, Arc::clone(&answer));
+                let context = RequestContext::clone(context).with_answers(answer);
+                let request = request.data(context);
+                let run = run_query(schema.clone(), request, Arc::clone(queries), account.clone(), held);
                 ResponseSource::Query(AbortOnDropHandle::new(tokio::spawn(run.in_current_span())))
             }
         };
-        Self { id, source }
+        Ok(Self { id, source, _hold: hold })
     }
 }
 
@@ -115,26 +147,33 @@ pub(super) async fn next_response(
 }
 
 /// Forwards a subscription's responses, until it ends or the task is aborted.
-async fn forward(mut responses: BoxStream<'static, GraphQlResponse>, to: mpsc::Sender<Box<RawValue>>) {
+async fn forward(
+    schema: HanSchema,
+    mut responses: BoxStream<'static, GraphQlResponse>,
+    to: mpsc::Sender<Box<RawValue>>,
+) {
     while let Some(response) = responses.next().await {
-        let Some(response) = serialized(&response) else { return };
-        if to.send(response).await.is_err() {
+        if to.send(schema.to_json(&response)).await.is_err() {
             return;
         }
     }
 }
 
 /// Runs a query or a mutation.
-async fn run_query(schema: HanSchema, request: Request, queries: Arc<Semaphore>) -> Option<QueryResponse> {
+async fn run_query(
+    schema: HanSchema,
+    request: Request,
+    queries: Arc<Semaphore>,
+    account: Account,
+    held: (Hold, Arc<Answer>),
+) -> Option<QueryResponse> {
     let permit = queries.acquire_owned().await.ok()?;
-    let response = match timeout(REQUEST_DEADLINE, schema.execute(request)).await {
-        Ok(response) => response,
-        Err(_) => han_api::too_slow(),
+    let response = match account.turn().await {
+        Ok(_turn) => match timeout(REQUEST_DEADLINE, schema.execute(request)).await {
+            Ok(response) => response,
+            Err(_) => han_api::too_slow(),
+        },
+        Err(refusal) => han_api::busy(refusal.to_string()),
     };
-    Some(QueryResponse { response: serialized(&response)?, permit })
-}
-
-fn serialized(response: &GraphQlResponse) -> Option<Box<RawValue>> {
-    let serialized = serde_json::value::to_raw_value(response);
-    serialized.inspect_err(|error| tracing::error!(%error, "a response could not be serialized")).ok()
+    Some(QueryResponse { response: schema.to_json(&response), permit, held })
 }
