@@ -266,13 +266,18 @@ async fn everything(database: &TestDatabase, world: &World, files: &[File]) -> V
         .map(|(key, by)| (key.row_id(), by.row_id()))
         .collect();
     rows.push(format!("{shown:?}"));
-    let started: Vec<_> = ["a1", "a2", "w1"].map(|call| (session.clone(), call.to_owned())).into();
-    rows.push(format!("{:?}", tool_results::agents_by_calls(&tx, &started).await.unwrap()));
-    let call = |call_id: &str| Call {
-        session_id: session.clone(),
-        kind: ResultKind::Tool,
-        call_id: call_id.to_owned(),
+    let call = |call_id: &str| {
+        let makes_call = |line: &&String| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            let blocks = line["message"]["content"].as_array().into_iter().flatten();
+            blocks.clone().any(|block| block["type"] == "tool_use" && block["id"] == call_id)
+        };
+        let mut made = files.iter().flat_map(|(_, name, lines)| lines.iter().map(move |line| (name, line)));
+        let (name, line) = made.find(|(_, line)| makes_call(line)).unwrap_or((&files[0].1, &files[0].2[0]));
+        Call { message: key(name, line), kind: ResultKind::Tool, call_id: call_id.to_owned() }
     };
+    let started = ["a1", "a2", "w1"].map(call);
+    rows.push(format!("{:?}", tool_results::agents_by_calls(&tx, &started).await.unwrap()));
     let results = tool_results::by_calls(&tx, &["a1", "a2", "w1", "t1", "h1"].map(call)).await.unwrap();
     let results =
         results.iter().map(|(call, result)| (&call.call_id, result.success, result.message.cursor()));

@@ -105,6 +105,18 @@ pub fn split(line: &str) -> Pieces {
     splitter.pieces
 }
 
+/// The text of each record of a line, in the order of their positions
+/// ([`LineRecord::position`](crate::record::LineRecord::position)). A line without a record is its only text.
+#[must_use]
+pub fn record_texts(line: &str) -> Vec<&str> {
+    let mut texts = Vec::with_capacity(1);
+    each_record(line, |_, text, _| {
+        texts.push(text);
+        ControlFlow::Continue(())
+    });
+    texts
+}
+
 /// Calls `visit` with each record of a line: its position among the records, its text, and the text parsed. A line
 /// without a record is one record of unknown kind, whose text is the line.
 pub(crate) fn each_record<'a>(

@@ -48,6 +48,9 @@ pub struct SessionMetadata {
     /// The directory the agent worked in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project_path: Option<String>,
+    /// If that directory is in a linked worktree of a repository: the repository's main worktree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub main_worktree: Option<String>,
     /// The URL of the repository's remote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git_remote: Option<String>,

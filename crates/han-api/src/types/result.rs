@@ -8,7 +8,7 @@ use han_db::queries::tool_results::Call;
 use han_transcript::line_text;
 use han_transcript::record::ResultKind;
 use han_transcript::view::{self, CallResult, HookOutcome, ResultView};
-use han_types::{GlobalId, SessionId};
+use han_types::{GlobalId, MessageKey};
 
 use crate::context::Op;
 use crate::error::{ApiError, Result};
@@ -84,17 +84,17 @@ impl HookResult {
     }
 }
 
-/// The stored results of a call, in the order of their lines; none for a call without an id.
+/// The stored results of a call that a message makes, in the order of their lines; none for a call without an id.
 pub(crate) async fn of_call(
     op: &Op,
-    session_id: &SessionId,
+    message: &MessageKey,
     kind: ResultKind,
     call_id: &str,
 ) -> Result<Arc<Vec<ToolResult>>> {
     if call_id.is_empty() {
         return Ok(Arc::default());
     }
-    let call = Call { session_id: session_id.clone(), kind, call_id: call_id.to_owned() };
+    let call = Call { message: message.clone(), kind, call_id: call_id.to_owned() };
     Ok(op.loader().load_one(call).await?.unwrap_or_default())
 }
 

@@ -17,7 +17,7 @@ pub use blocks::{
 pub use image::Image;
 pub use read::{view, view_all, view_at};
 pub use results::{CallResult, HookOutcome, Hunk, ResultView, hunks, results};
-pub use search::{HEAD_SEARCH_CHARS, search_text};
+pub use search::{HEAD_SEARCH_CHARS, search_text, search_text_at};
 
 /// The fields that every message has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

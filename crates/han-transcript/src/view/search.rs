@@ -56,6 +56,20 @@ pub fn search_text(line: &str, max: usize) -> String {
     collector.out
 }
 
+/// As [`search_text`], for the record at a position of a line.
+#[must_use]
+pub fn search_text_at(line: &str, position: usize, max: usize) -> String {
+    let mut collector = TextCollector { out: String::new(), left: max };
+    each_record(line, |found, text, read| {
+        if found < position {
+            return ControlFlow::Continue(());
+        }
+        collector.record(read, text);
+        ControlFlow::Break(())
+    });
+    collector.out
+}
+
 /// The searchable text of one record.
 pub(super) fn collect_text(record: &ParsedLine<'_>, text: &str, max: usize) -> String {
     let mut collector = TextCollector { out: String::new(), left: max };
