@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use han_types::sync::LineErrorCode;
+use han_types::sync::{LineErrorCode, SyncTeam};
 use serde::{Serialize, Serializer};
 
 use crate::discover::SkippedFile;
@@ -17,6 +17,8 @@ const NAMED_FILES: usize = 3;
 /// The report of a push.
 #[derive(Debug, Default, Serialize)]
 pub struct PushReport {
+    /// The team that was pushed to; `None` if the push ended before it was known.
+    pub team: Option<SyncTeam>,
     /// Sessions found.
     pub sessions: u64,
     /// Transcripts found.
@@ -76,6 +78,8 @@ pub struct OmittedLine {
     pub line: u64,
     /// Its length in bytes.
     pub bytes: u64,
+    /// Whether it exceeds a limit of the server; else, `--max-line-bytes`.
+    pub by_server: bool,
 }
 
 /// A transcript that could not be pushed completely.
@@ -98,10 +102,10 @@ fn as_text<S: Serializer>(stopped: &Option<Error>, serializer: S) -> Result<S::O
 }
 
 impl PushReport {
-    /// Whether the server has every line, except for those reported as rejected or omitted.
+    /// Whether the server has every line, except for those that it rejected and those over the client's own limit.
     #[must_use]
     pub fn succeeded(&self) -> bool {
-        self.failed.is_empty() && self.stopped.is_none()
+        self.failed.is_empty() && self.stopped.is_none() && !self.omitted.iter().any(|line| line.by_server)
     }
 
     /// The number of sessions with failed transcripts.
@@ -115,6 +119,10 @@ impl PushReport {
     /// # Errors
     /// If writing fails.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        if let Some(SyncTeam { slug, name, .. }) = &self.team {
+            let name = if name == slug { String::new() } else { format!(" ({name})") };
+            writeln!(out, "team: {slug}{name}")?;
+        }
         for warning in &self.warnings {
             writeln!(out, "warning: {warning}")?;
         }
@@ -124,10 +132,12 @@ impl PushReport {
         for line in &self.omitted {
             writeln!(
                 out,
-                "omitted: {}:{}: {} bytes exceed the limit for a line; its length and hash were stored instead",
+                "omitted: {}:{}: {} bytes exceed {}; its length and hash were stored instead, and a push sends it once it \
+                 fits",
                 line.path.display(),
                 line.line + 1,
-                line.bytes
+                line.bytes,
+                if line.by_server { "a limit of the server" } else { "--max-line-bytes" },
             )?;
         }
         for failed in &self.failed {

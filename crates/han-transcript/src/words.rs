@@ -23,6 +23,10 @@ pub const MAX_QUERY_CHARS: usize = 500;
 /// The maximum number of distinct words in a query.
 pub const MAX_QUERY_WORDS: usize = 16;
 
+/// The version of these rules. An index that was made by other rules must be made again; so every change of the words of a
+/// text needs a new number.
+pub const VERSION: i16 = 2;
+
 /// Passes each word of a text and its byte range in it to `visit`, in order of their beginnings.
 pub fn each_word(text: &str, mut visit: impl FnMut(&str, Range<usize>)) {
     each_token(text, |token| visit(token.text, token.at));

@@ -119,7 +119,7 @@ fn every_record_of_a_line_is_projected_displayed_and_searchable() {
     assert_eq!(project(&line, &AT), projected.records[0]);
     assert_eq!(view_all(&line), [view(&a), view(&b), view(&result)]);
     assert_eq!((view_at(&line, 1), view_at(&line, 9)), (view(&b), view(&a)));
-    assert_eq!(results(&line), results(&result));
+    assert_eq!(results(&line, 2), results(&result, 0));
     for word in ["apricot", "blueberry", "cherry"] {
         assert!(search_text(&line, usize::MAX).contains(word), "{word}");
     }

@@ -98,20 +98,25 @@ pub(crate) async fn of_call(
     Ok(op.loader().load_one(call).await?.unwrap_or_default())
 }
 
-/// The results in a line.
+/// A message's position among the records of its line.
+fn part(message: &Message) -> usize {
+    usize::try_from(message.part).unwrap_or_default()
+}
+
+/// The results in a message.
 ///
 /// # Errors
 /// `CONTENT_UNREADABLE`.
 pub(crate) fn views(line: &Message) -> Result<Vec<ResultView>> {
     let body = line.body.as_deref().ok_or(ApiError::ContentUnreadable)?;
-    Ok(view::results(&line_text(body)))
+    Ok(view::results(&line_text(body), part(line)))
 }
 
-/// What a line says that a tool changed in a file.
+/// What a message says that a tool changed in a file.
 ///
 /// # Errors
 /// `CONTENT_UNREADABLE`.
 pub(crate) fn hunks(line: &Message) -> Result<Vec<FileHunk>> {
     let body = line.body.as_deref().ok_or(ApiError::ContentUnreadable)?;
-    Ok(view::hunks(&line_text(body)).into_iter().map(FileHunk::from).collect())
+    Ok(view::hunks(&line_text(body), part(line)).into_iter().map(FileHunk::from).collect())
 }

@@ -183,7 +183,11 @@ impl Session {
         }
         let details = &self.row.details;
         let slug = || details.slug.as_ref().map(|slug| slug.value.clone());
-        details.title().and_then(first_line).or_else(slug).or_else(|| details.summary().and_then(first_line))
+        details
+            .title()
+            .and_then(first_line)
+            .or_else(slug)
+            .or_else(|| details.summary().and_then(first_line))
             .unwrap_or_else(|| self.row.session_id.chars().take(SHORT_ID_CHARS).collect())
     }
 

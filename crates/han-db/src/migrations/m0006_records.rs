@@ -42,4 +42,8 @@ const STATEMENTS: &[&str] = &[
     // The position among the records of the line. A record's ordinal is that of its entry plus this.
     "ALTER TABLE messages ADD COLUMN part smallint NOT NULL DEFAULT 0",
     "ALTER TABLE sessions ADD COLUMN damaged_line_count bigint NOT NULL DEFAULT 0",
+    // The markers of omitted lines, for the status of transcripts.
+    "CREATE INDEX messages_omitted ON messages (team, session, transcript, line) WHERE tool_name = 'han_omitted_line'",
+    // `han_transcript::words::VERSION` of the index.
+    "ALTER TABLE search_state ADD COLUMN words smallint NOT NULL DEFAULT 1",
 ];

@@ -16,12 +16,15 @@ pub(crate) struct Place<File> {
 pub(crate) fn call_of<File: PartialEq>(result: &Place<File>, calls: &[Place<File>]) -> Option<usize> {
     let indexes = || 0..calls.len();
     let in_file = indexes().filter(|index| calls[*index].file == result.file);
-    let nearest = in_file.filter(|index| calls[*index].line < result.line).max_by_key(|index| calls[*index].line);
+    let nearest =
+        in_file.filter(|index| calls[*index].line < result.line).max_by_key(|index| calls[*index].line);
     let elsewhere = || {
         let others = indexes().filter(|index| calls[*index].file != result.file);
         others.filter(|index| calls[*index].at <= result.at).max_by_key(|index| calls[*index].at)
     };
-    nearest.or_else(elsewhere).or_else(|| indexes().min_by_key(|index| (calls[*index].at, calls[*index].line)))
+    nearest
+        .or_else(elsewhere)
+        .or_else(|| indexes().min_by_key(|index| (calls[*index].at, calls[*index].line)))
 }
 
 #[cfg(test)]

@@ -63,14 +63,7 @@ pub(crate) async fn of_session(
     tx.execute(
         "INSERT INTO projects (team, id, repo_id, details, sealed, created_at) \
          VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (team, id) DO NOTHING",
-        [
-            tx.team(),
-            id.as_str().into(),
-            repo_id.clone().into(),
-            stored.into(),
-            sealed.into(),
-            now.into(),
-        ],
+        [tx.team(), id.as_str().into(), repo_id.clone().into(), stored.into(), sealed.into(), now.into()],
     )
     .await?;
     // A separate statement: an upsert would lock the project's row even without a change, and the first batches of

@@ -143,7 +143,8 @@ async fn renew(tx: &ScopedTx, row: &mut SessionRow) -> Result<(), DbError> {
         last_activity_at.into(),
     ];
     tx.execute(sql, values).await?;
-    (row.metadata, row.sealed, row.project_id, row.next_ordinal) = (metadata, sealed, project_id, next_ordinal);
+    (row.metadata, row.sealed, row.project_id, row.next_ordinal) =
+        (metadata, sealed, project_id, next_ordinal);
     Ok(())
 }
 

@@ -90,7 +90,7 @@ pub struct LineRecord {
     /// Identifies the prompt of a subagent that it is ([`SubagentCall::prompt`]).
     pub prompt: Option<[u8; 16]>,
     /// The first tool that it uses, the tool of an MCP or exposed call or result, or the name of any other Han event
-    /// (`other` for one that this version does not know).
+    /// (`other` for one that this version does not know), and [`OMITTED_LINE`] for such a marker.
     pub tool_name: Option<String>,
     /// The id of the call that it is, if it is an MCP or exposed call.
     pub call_id: Option<String>,

@@ -298,6 +298,7 @@ fn tool_name(line: &ParsedLine<'_>, tools: &[ToolUse]) -> Option<String> {
         | MessageKind::McpToolResult
         | MessageKind::ExposedToolCall
         | MessageKind::ExposedToolResult => line.event_text("tool").and_then(|tool| label(&tool, MAX_NAME)),
+        _ if line.line_type == OMITTED_LINE => Some(OMITTED_LINE.to_owned()),
         // The name of an event that this version does not know is a word of another program.
         _ => line.event.as_deref().map(|name| match MessageKind::of_event(name) {
             Some(_) => name.to_owned(),

@@ -68,18 +68,21 @@ pub struct Hunk {
     pub lines: Vec<String>,
 }
 
-/// The parts of a file that the tool changed whose result is this line; none if the line does not report them, or has
-/// several results: it does not say which of them changed the file.
+/// The parts of a file that the tool changed whose result is the record at a position of this line; none if the record does
+/// not report them, or has several results: it does not say which of them changed the file.
 #[must_use]
-pub fn hunks(line: &str) -> Vec<Hunk> {
+pub fn hunks(line: &str, position: usize) -> Vec<Hunk> {
     let mut results = 0;
     let mut found = Vec::new();
-    each_record(line, |_, _, record| {
+    each_record(line, |at, _, record| {
+        if at < position {
+            return ControlFlow::Continue(());
+        }
         results += record.content.parts().iter().filter(|part| is_tool_result(&part.kind)).count();
         let patch = record.fields.object("toolUseResult").and_then(|result| result.list("structuredPatch"));
         let parts = patch.unwrap_or_default().into_iter().filter_map(json::object);
         found.extend(parts.filter_map(|part| hunk(&part)));
-        ControlFlow::Continue(())
+        ControlFlow::Break(())
     });
     if results == 1 { found } else { Vec::new() }
 }
@@ -90,11 +93,15 @@ fn hunk(part: &Object<'_>) -> Option<Hunk> {
     Some(Hunk { old_start: number("oldStart")?, new_start: number("newStart")?, lines })
 }
 
-/// The results in a line: the `tool_result` blocks of its records, or a record itself if it is a result event.
+/// The results in the record at a position of a line: its `tool_result` blocks, or the record itself if it is a result
+/// event.
 #[must_use]
-pub fn results(line: &str) -> Vec<ResultView> {
+pub fn results(line: &str, position: usize) -> Vec<ResultView> {
     let mut found = Vec::new();
-    each_record(line, |_, _, record| {
+    each_record(line, |at, _, record| {
+        if at < position {
+            return ControlFlow::Continue(());
+        }
         match record.kind() {
             MessageKind::McpToolResult => found.push(ResultView::Mcp(call_result(record))),
             MessageKind::ExposedToolResult => found.push(ResultView::Exposed(call_result(record))),
@@ -104,7 +111,7 @@ pub fn results(line: &str) -> Vec<ResultView> {
                 found.extend(results.map(|part| ResultView::Tool(tool_result(&part.fields))));
             }
         }
-        ControlFlow::Continue(())
+        ControlFlow::Break(())
     });
     found
 }

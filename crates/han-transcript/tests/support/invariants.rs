@@ -74,7 +74,7 @@ pub(crate) fn check(line: &str) {
     if all.records.len() == 1 {
         assert_eq!(head.search_text.clone().unwrap_or_default(), head_words);
         if let MessageView::ToolResultUser(user) = &shown {
-            assert_eq!(results(line).len(), user.content_blocks.len());
+            assert_eq!(results(line, 0).len(), user.content_blocks.len());
         }
     }
 

@@ -309,7 +309,8 @@ impl Derive<'_> {
         }
         // Only where several calls have one id, their places matter.
         made.retain(|_, ordinals| ordinals.len() > 1);
-        let of_answers = answers.iter().filter(|row| made.contains_key(&row.call)).map(|row| row.ordinal.into());
+        let of_answers =
+            answers.iter().filter(|row| made.contains_key(&row.call)).map(|row| row.ordinal.into());
         let places = self.places(of_answers.chain(made.values().flatten().copied()).collect()).await?;
         for (call, ordinals) in &made {
             let own = ordinals.iter().map(|ordinal| (*ordinal, *ordinal));

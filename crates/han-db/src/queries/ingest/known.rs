@@ -52,7 +52,8 @@ pub(super) struct Plan {
 impl Plan {
     /// The records of all `lines` lines are new messages.
     pub(super) fn all_new(lines: usize, placed: &[Placed<'_>]) -> Self {
-        let messages = placed.iter().enumerate().map(|(position, placed)| (position, placed.record.id.clone()));
+        let messages =
+            placed.iter().enumerate().map(|(position, placed)| (position, placed.record.id.clone()));
         Self { entries: (0..lines).collect(), messages: messages.collect(), ..Self::default() }
     }
 
@@ -310,8 +311,7 @@ impl Comparison<'_> {
                 }
                 let Some(message) = known.get_mut(&id.bytes) else {
                     let at = Position::New(plan.messages.len());
-                    let message =
-                        Known { at, line: line.physical, bytes: own.len, hash: Some(own.hash) };
+                    let message = Known { at, line: line.physical, bytes: own.len, hash: Some(own.hash) };
                     known.insert(id.bytes, message);
                     plan.messages.push((position, id));
                     is_stored = true;

@@ -25,7 +25,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use han_crypto::FieldContext;
-use han_transcript::record::{LineRecord, TimeSource};
+use han_transcript::record::{LineRecord, OMITTED_LINE, TimeSource};
 use han_types::sync::{BatchError, BatchErrorCode, TranscriptStatus};
 use han_types::{Scope, Timestamp, TranscriptName, new_row_id};
 use sea_orm::{FromQueryResult, Value};
@@ -952,13 +952,7 @@ fn place(transcript: &TranscriptName, record: &LineRecord) -> MessagePosition {
 }
 
 /// Repeats of a line count, too: a title that is set, replaced, and set again is the last one.
-fn merge_lines(
-    details: &mut SessionDetails,
-    transcript: &str,
-    placed: &[Placed<'_>],
-    plan: &Plan,
-    now: i64,
-) {
+fn merge_lines(details: &mut SessionDetails, transcript: &str, placed: &[Placed<'_>], plan: &Plan, now: i64) {
     let stored: HashSet<usize> = plan.entries.iter().copied().collect();
     for placed in placed.iter().filter(|placed| stored.contains(&placed.index)) {
         let record = &placed.record.record;
@@ -1025,7 +1019,7 @@ struct StatusRow {
     sealed: bool,
 }
 
-/// The next offset and the last line of each transcript that the user pushed.
+/// The next offset, the last line, and the omitted lines of each transcript that the user pushed.
 ///
 /// # Errors
 /// If a hash cannot be opened.
@@ -1041,11 +1035,15 @@ pub async fn status(scope: &Scope, db: &Db) -> Result<Vec<TranscriptStatus>, DbE
         .await?;
     let stored = rows.iter().map(|row| (row.sealed, row.last_line_hash.as_deref().unwrap_or_default()));
     let keys = tx.keys_for(stored).await?;
+    let mut omitted = omitted(&tx, scope).await?;
     rows.into_iter()
         .map(|row| {
             let row_id = format!("{}/{}", row.session_id, row.transcript);
             let hash = row.last_line_hash.map(|hash| keys.open(row.sealed, hash_context(&row_id), hash));
             Ok(TranscriptStatus {
+                omitted: omitted
+                    .remove(&(row.session_id.clone(), row.transcript.clone()))
+                    .unwrap_or_default(),
                 session_id: row.session_id,
                 transcript: row.transcript,
                 offset: u64::try_from(row.next_offset).unwrap_or_default(),
@@ -1053,4 +1051,30 @@ pub async fn status(scope: &Scope, db: &Db) -> Result<Vec<TranscriptStatus>, DbE
             })
         })
         .collect()
+}
+
+#[derive(FromQueryResult)]
+struct OmittedRow {
+    session_id: String,
+    transcript: String,
+    line: i32,
+}
+
+/// The lines that the user omitted, in order, by session and transcript.
+async fn omitted(tx: &ScopedTx, scope: &Scope) -> Result<HashMap<(String, String), Vec<u64>>, DbError> {
+    // A literal, because a partial index is used only for a condition that is known before the values of parameters.
+    let sql = format!(
+        "SELECT s.session_id, t.name AS transcript, m.line FROM messages m \
+         JOIN sessions s ON s.team = m.team AND s.number = m.session \
+         JOIN transcripts t ON t.team = m.team AND t.session = m.session AND t.number = m.transcript \
+         WHERE m.team = $1 AND m.tool_name = '{OMITTED_LINE}' AND s.user_id = $2 \
+         ORDER BY m.session, m.transcript, m.line"
+    );
+    let rows: Vec<OmittedRow> = tx.all(&sql, [tx.team(), scope.user_id().as_str().into()]).await?;
+    let mut omitted: HashMap<(String, String), Vec<u64>> = HashMap::new();
+    for row in rows {
+        let lines = omitted.entry((row.session_id, row.transcript)).or_default();
+        lines.push(u64::try_from(row.line).unwrap_or_default());
+    }
+    Ok(omitted)
 }

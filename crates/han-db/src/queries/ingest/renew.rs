@@ -118,8 +118,11 @@ impl Renew<'_> {
             .all("SELECT number, name FROM transcripts WHERE team = $1 AND session = $2", session.clone())
             .await?;
         let files: HashMap<i16, String> = files.into_iter().map(|row| (row.number, row.name)).collect();
-        let mut renewed =
-            Renewed { details: details.without_lines(), next_ordinal: self.next_ordinal, last_activity_at: None };
+        let mut renewed = Renewed {
+            details: details.without_lines(),
+            next_ordinal: self.next_ordinal,
+            last_activity_at: None,
+        };
         let mut regrown: BTreeMap<i16, Vec<Regrown>> = BTreeMap::new();
         let (mut after, mut before) = (None, None);
         loop {
@@ -216,7 +219,10 @@ impl Renew<'_> {
                     self.row(row, entry, record, place, at, key.transcript, name).await?;
                 }
             }
-            if let ([row], true) = (&known[..], entry.records.len() > 1 && known[0].part == 0) {
+            if let [row] = &known[..]
+                && row.part == 0
+                && entry.records.len() > 1
+            {
                 let text = segment.get(entry.ordinal).map(|entry| entry.text.to_vec()).unwrap_or_default();
                 regrown.push(Regrown {
                     line: entry.line,
@@ -361,8 +367,7 @@ impl Renew<'_> {
             });
             let sealed = segments::seal(self.keys, self.tx.entropy(), self.seals, &file, segment.collect())?;
             self.tx.segments()?.insert(&file, sealed).await?;
-            let sql =
-                "UPDATE messages SET ordinal = $4 WHERE team = $1 AND session = $2 AND ordinal = $3";
+            let sql = "UPDATE messages SET ordinal = $4 WHERE team = $1 AND session = $2 AND ordinal = $3";
             let values = [
                 self.tx.team(),
                 i64::from(self.number).into(),
@@ -417,7 +422,10 @@ impl Renew<'_> {
                     "tool_name",
                     new.iter().map(|(_, record, _)| record.tool_name.as_deref()).collect(),
                 ),
-                Column::NullableStr("model", new.iter().map(|(_, record, _)| record.model.as_deref()).collect()),
+                Column::NullableStr(
+                    "model",
+                    new.iter().map(|(_, record, _)| record.model.as_deref()).collect(),
+                ),
             ],
             on_conflict: "",
             returning: "",

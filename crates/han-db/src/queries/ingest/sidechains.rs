@@ -52,7 +52,8 @@ impl Derive<'_> {
     pub(super) async fn sidechains(&self, new: &[NewLine<'_>]) -> Result<(), DbError> {
         let own: Vec<&NewLine<'_>> =
             new.iter().filter(|line| line.transcript == TranscriptName::MAIN).collect();
-        let makes_call = |line: &&&NewLine<'_>| !is_inline(line.record) && !line.record.subagent_calls.is_empty();
+        let makes_call =
+            |line: &&&NewLine<'_>| !is_inline(line.record) && !line.record.subagent_calls.is_empty();
         let calls: Vec<(&NewLine<'_>, usize)> = own
             .iter()
             .filter(makes_call)
@@ -117,8 +118,7 @@ impl Derive<'_> {
                 "UPDATE messages SET agent_id = $3 WHERE team = $1 AND session = $2 AND {}",
                 dialect.is_any("ordinal", 4)
             );
-            let values =
-                [self.tx.team(), self.number.into(), agent_id.into(), dialect.number_list(ordinals)];
+            let values = [self.tx.team(), self.number.into(), agent_id.into(), dialect.number_list(ordinals)];
             self.tx.execute(&sql, values).await?;
         }
         for (call, agent_id) in &started {
