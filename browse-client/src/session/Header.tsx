@@ -106,7 +106,7 @@ export function Header({
         {data.clockAheadSeconds != null && (
           <Badge
             tone="amber"
-            title="Lines were dated ahead of the server's clock. They are shown at the time of their neighbours or of their arrival."
+            title="Lines were dated ahead of the server's clock. They are shown at the time of the next line, or of arrival."
           >
             clock {duration(data.clockAheadSeconds)} ahead
           </Badge>

@@ -52,8 +52,8 @@ pub struct LoginArgs {
 #[command(
     after_help = "The API key is read from HAN_API_KEY, or from the file named by HAN_API_KEY_FILE. Without a key, the \
                         login of `han-coordinator login` is used.\n\
-                        Exit status: 0 if every line was stored, or reported as rejected or as longer than --max-line-bytes; 1 if \
-                        something failed or the server refused a line as too large; 2 for invalid arguments."
+                        Exit status: 0 if every line was stored, or reported as rejected or as longer than --max-line-bytes; \
+                        1 if something failed or the server refused a line as too large; 2 for invalid arguments."
 )]
 pub struct PushArgs {
     /// The folder of all projects (~/.claude/projects), one project's folder, or one session's file.

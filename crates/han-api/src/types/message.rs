@@ -137,11 +137,11 @@ macro_rules! messages {
             uuid: String,
             /// The global id of the line that it follows, in the same file.
             parent_id: Option<String>,
-            /// When the line was written, RFC 3339 in UTC. A line without a time has the time of the previous line. A line
-            /// that is dated in the future has the time of the next line, or of its arrival.
+            /// When the line was written, RFC 3339 in UTC. A line without a time has the time of the previous line. A
+            /// line that is dated in the future has the time of the next line, or of its arrival.
             timestamp: String,
-            /// How many seconds the line is dated ahead of `timestamp`, because the clock of its machine was wrong; null for a
-            /// line whose time was believed.
+            /// How many seconds the line is dated ahead of `timestamp`, because the clock of its machine was wrong; null
+            /// for a line whose time was believed.
             clock_ahead_seconds: Option<i64>,
             /// The beginning of the message's text, for searches within a loaded list.
             search_text: Option<String>,
@@ -608,7 +608,7 @@ macro_rules! message {
             field(
                 name = "clock_ahead_seconds",
                 ty = "&Option<i64>",
-                desc = "How many seconds the line is dated ahead of its timestamp; null for a line whose time was believed."
+                desc = "How many seconds the line is dated ahead of its timestamp; null if its time was believed."
             ),
             field(
                 name = "damage",

@@ -268,7 +268,7 @@ impl Session {
         self.row.totals.lines
     }
 
-    /// The number of stored lines that have anything but complete records: cut records, several records, padding.
+    /// The number of stored lines that are anything but one complete record: cut records, several records, padding.
     /// `Message.damage` has what a line has.
     async fn damaged_line_count(&self) -> i64 {
         self.row.totals.damaged_lines

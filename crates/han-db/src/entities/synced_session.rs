@@ -45,7 +45,7 @@ impl Session {
 pub struct Totals {
     /// Stored lines.
     pub lines: i64,
-    /// Of these, lines that have anything but complete records.
+    /// Of these, lines that are anything but one complete record.
     pub damaged_lines: i64,
     /// Lines in the message list.
     pub messages: i64,

@@ -47,6 +47,14 @@ pub struct LineProjection {
     pub rest: Rest,
 }
 
+impl LineProjection {
+    /// Whether the line is anything but one complete record and white space.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.records.len() > 1 || self.rest.is_damaged()
+    }
+}
+
 /// Projects every record of a line, given without its line feed. Never fails: a line without a record becomes one
 /// [`MessageKind::UnknownEvent`] without fields.
 #[must_use]

@@ -64,7 +64,7 @@ pub(super) struct BatchLine {
     pub index: u64,
     /// The records projected from it, at least one; several only if it is damaged.
     pub records: Vec<BatchRecord>,
-    /// Whether it has anything but complete records and white space.
+    /// Whether it is anything but one complete record and white space.
     pub damaged: bool,
     /// The line as it was received. Only a batch with lines that are known, or may be, reads it.
     pub text: Box<str>,
@@ -125,13 +125,13 @@ impl Preparer {
     pub fn prepare(&self, received: ReceivedBatch<'_>) -> Result<Batch, DbError> {
         let ReceivedBatch { session_id, transcript, offset, consumed, metadata, lines: received } = received;
         let line = |line: &ReceivedLine<'_>| {
-            let LineProjection { records, rest } =
-                project_line(session_id.as_str(), transcript.as_str(), line.text);
+            let projected = project_line(session_id.as_str(), transcript.as_str(), line.text);
+            let damaged = projected.is_damaged();
             let record = |record: LineRecord| BatchRecord { id: LineId::of(&record.uuid), record };
             BatchLine {
                 index: line.index,
-                records: records.into_iter().map(record).collect(),
-                damaged: rest.is_damaged(),
+                records: projected.records.into_iter().map(record).collect(),
+                damaged,
                 text: line.text.into(),
             }
         };

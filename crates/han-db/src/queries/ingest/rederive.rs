@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use han_transcript::record::{LineProjection, LineRecord};
+use han_transcript::record::LineRecord;
 use han_transcript::split::MAX_RECORDS;
 use sea_orm::{FromQueryResult, Value};
 
@@ -160,10 +160,12 @@ impl Derive<'_> {
                 let body = std::str::from_utf8(entry.text)
                     .map_err(|_| DbError::malformed("segments", "body", row()))?;
                 let uuid = LineId::to_text(&line.uuid, line.uuid_text.clone());
-                let LineProjection { mut records, rest } = project_line(&session, &transcript, body);
+                let projected = project_line(&session, &transcript, body);
+                let damaged = projected.is_damaged();
+                let mut records = projected.records;
                 let part = usize::try_from(line.part).ok().filter(|part| *part < records.len());
                 let record = records.swap_remove(part.ok_or_else(missing)?);
-                Ok(Projected { record: LineRecord { uuid, ..record }, damaged: rest.is_damaged() })
+                Ok(Projected { record: LineRecord { uuid, ..record }, damaged })
             };
             let records = lines.iter().map(record).collect::<Result<_, DbError>>()?;
             Ok((lines, records))

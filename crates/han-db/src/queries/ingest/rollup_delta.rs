@@ -17,7 +17,7 @@ const SHARDS: u64 = 8;
 pub(crate) enum Kind {
     /// Compactions, by trigger; key `continuation`: summaries that continue a conversation.
     Compaction,
-    /// Lines that have anything but complete records.
+    /// Lines that are anything but one complete record.
     Damage,
     /// Changes of files.
     File,
