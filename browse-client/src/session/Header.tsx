@@ -50,6 +50,8 @@ export function Header({
         turnCount
         messageCount
         lineCount
+        damagedLineCount
+        clockAheadSeconds
         compactionCount
         inputTokens
         outputTokens
@@ -91,6 +93,22 @@ export function Header({
         {data.teamName && (
           <Badge tone="accent" title="The agent team that it works in">
             {data.teamName}
+          </Badge>
+        )}
+        {data.damagedLineCount > 0 && (
+          <Badge
+            tone="amber"
+            title="Lines with records that are cut off, several records, or padding. Every complete record is shown."
+          >
+            {number(data.damagedLineCount)} damaged {data.damagedLineCount === 1 ? "line" : "lines"}
+          </Badge>
+        )}
+        {data.clockAheadSeconds != null && (
+          <Badge
+            tone="amber"
+            title="Lines were dated ahead of the server's clock. They are shown at the time of the next line, or of arrival."
+          >
+            clock {duration(data.clockAheadSeconds)} ahead
           </Badge>
         )}
       </div>

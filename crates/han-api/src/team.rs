@@ -7,7 +7,7 @@ use han_db::entities::TeamMembership;
 use han_db::queries::memberships;
 use han_db::queries::memberships::Resolved;
 use han_db::queries::teams::TeamChange;
-use han_types::{Actor, Capability, Credential, GlobalId, Membership, Plans, Scope, is_visible};
+use han_types::{Actor, Capability, GlobalId, Membership, Plans, Scope, is_visible};
 
 use crate::context::{caller, database};
 use crate::error::{ApiError, Result};
@@ -73,16 +73,7 @@ pub(crate) async fn manage<'a>(ctx: &Context<'a>, team_id: &str) -> Result<(&'a 
 /// The teams that a credential gives access to, oldest membership first: all teams of a user, or the one that the
 /// credential is bound to.
 pub(crate) async fn teams_of(db: &Db, actor: &Actor) -> Result<Vec<TeamMembership>> {
-    let mut teams = memberships::list(db, &actor.user_id).await?;
-    let bound = match &actor.credential {
-        Credential::ApiKey { team_id, .. } => Some(team_id),
-        Credential::Jwt { team_id, .. } => team_id.as_ref(),
-        Credential::WebSession { .. } | Credential::Local | Credential::Operator => None,
-    };
-    if let Some(bound) = bound {
-        teams.retain(|found| found.team.id == *bound);
-    }
-    Ok(teams)
+    Ok(memberships::of_actor(db, actor).await?)
 }
 
 /// A team as the member of a resolved scope sees it.

@@ -189,8 +189,13 @@ impl History {
         let row = sqlx::query(AssertSqlSafe(last)).fetch_one(&mut self.target.connect().await).await;
         let row = row.expect("a message");
         let line: i32 = row.get(2);
-        let cursor =
-            MessageCursor { at: row.get(0), transcript: row.get(1), line: line.into(), uuid: row.get(3) };
+        let cursor = MessageCursor {
+            at: row.get(0),
+            transcript: row.get(1),
+            line: line.into(),
+            part: 0,
+            uuid: row.get(3),
+        };
         (id, cursor.encode())
     }
 

@@ -4,17 +4,20 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, BufRead, IsTerminal as _, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
+use han_types::sync::SyncTeam;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::batch::BatchLimits;
-use crate::client::{Client, ClientConfig, TokioSleeper};
+use crate::client::{ChooseTeam, Client, ClientConfig, TokioSleeper};
+use crate::copies::PushedCopies;
 use crate::error::Error;
 use crate::login::login;
-use crate::push::{PushOptions, push};
+use crate::push::{PushOptions, push_remembering};
 use crate::report::PushReport;
 use crate::store::LoginStore;
 
@@ -49,8 +52,8 @@ pub struct LoginArgs {
 #[command(
     after_help = "The API key is read from HAN_API_KEY, or from the file named by HAN_API_KEY_FILE. Without a key, the \
                         login of `han-coordinator login` is used.\n\
-                        Exit status: 0 if every line was stored or reported as rejected, 1 if something failed, \
-                        2 for invalid arguments."
+                        Exit status: 0 if every line was stored, or reported as rejected or as longer than --max-line-bytes; \
+                        1 if something failed or the server refused a line as too large; 2 for invalid arguments."
 )]
 pub struct PushArgs {
     /// The folder of all projects (~/.claude/projects), one project's folder, or one session's file.
@@ -58,7 +61,7 @@ pub struct PushArgs {
     /// The team server's address.
     #[arg(long, env = "HAN_URL", hide_env_values = true)]
     pub url: Option<String>,
-    /// The team to push to; by default, the API key's team.
+    /// The team to push to, by its slug or id; by default, the team of the API key, or the only one of the login.
     #[arg(long, env = "HAN_TEAM")]
     pub team: Option<String>,
     /// Print the report as JSON.
@@ -137,7 +140,11 @@ pub async fn run(cli: Cli, environment: &Environment, out: &mut dyn Write, err: 
     };
     let json = args.json;
     let report = match build_client(&args, environment) {
-        Ok(client) => push(&args.dir, &client, &args.options()).await,
+        Ok(client) => {
+            let client = client.with_chooser(Arc::new(Terminal));
+            let mut copies = environment.config_dir.as_deref().map(PushedCopies::of).unwrap_or_default();
+            push_remembering(&args.dir, &client, &args.options(), &mut copies).await
+        }
         Err(error) => PushReport { stopped: Some(error), ..PushReport::default() },
     };
     let written = if json { write_json(&report, out) } else { report.write(out) };
@@ -147,6 +154,46 @@ pub async fn run(cli: Cli, environment: &Environment, out: &mut dyn Write, err: 
         return 1;
     }
     u8::from(!report.succeeded())
+}
+
+/// Asks the person at the terminal, if there is one.
+struct Terminal;
+
+impl ChooseTeam for Terminal {
+    fn choose(&self, teams: &[SyncTeam]) -> Option<usize> {
+        let (input, mut output) = (io::stdin(), io::stderr());
+        if !input.is_terminal() || !output.is_terminal() {
+            return None;
+        }
+        ask(teams, &mut input.lock(), &mut output).ok().flatten()
+    }
+}
+
+/// Asks for one of several teams, by its number or slug, until the answer names one or the input ends.
+fn ask(teams: &[SyncTeam], input: &mut dyn BufRead, output: &mut dyn Write) -> io::Result<Option<usize>> {
+    writeln!(output, "This login may push to several teams:")?;
+    for (number, team) in (1..).zip(teams) {
+        writeln!(output, "  {number}  {} ({})", printable(&team.slug), printable(&team.name))?;
+    }
+    loop {
+        write!(output, "Which one? (--team names it without this question) ")?;
+        output.flush()?;
+        let mut answer = String::new();
+        if input.read_line(&mut answer)? == 0 {
+            return Ok(None);
+        }
+        let answer = answer.trim();
+        let by_number = answer.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+        let by_name = || teams.iter().position(|team| team.slug == answer || team.id == answer);
+        if let Some(index) = by_number.filter(|index| *index < teams.len()).or_else(by_name) {
+            return Ok(Some(index));
+        }
+    }
+}
+
+/// Text of the server, without what controls a terminal.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 async fn sign_in(
@@ -207,6 +254,36 @@ impl PushArgs {
                 batch_lines: self.batch_lines as usize,
             },
             max_line_bytes: self.max_line_bytes.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use han_types::sync::SyncTeam;
+
+    use super::ask;
+
+    #[test]
+    fn a_team_is_chosen_by_its_number_or_its_slug() {
+        let team = |slug: &str| SyncTeam {
+            id: format!("id-{slug}"),
+            slug: slug.to_owned(),
+            name: slug.to_uppercase(),
+        };
+        let teams = [team("ana"), team("shop")];
+        for (answers, chosen) in [
+            ("2\n", Some(1)),
+            ("shop\n", Some(1)),
+            ("id-ana", Some(0)),
+            ("0\n3\nx\n\n1\n", Some(0)),
+            ("x\n", None),
+            ("", None),
+        ] {
+            let mut shown = Vec::new();
+            assert_eq!(ask(&teams, &mut answers.as_bytes(), &mut shown).unwrap(), chosen, "{answers:?}");
+            let shown = String::from_utf8(shown).unwrap();
+            assert!(shown.contains("1  ana (ANA)") && shown.contains("2  shop (SHOP)"), "{shown}");
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use han_types::sync::{PushResponse, SyncStatus};
+use han_types::sync::{PushResponse, SyncLimits, SyncStatus, SyncTeam};
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -29,6 +29,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 /// The maximum size of a response: the status of about 300,000 transcripts.
 const MAX_RESPONSE_BYTES: usize = 64 << 20;
+/// What a request has beside a single line, at most: names, metadata and syntax.
+const AROUND_LINE: u64 = 64 << 10;
 /// zstd's default: compresses transcripts about fivefold, faster than any uplink.
 const ZSTD_LEVEL: i32 = 3;
 
@@ -48,6 +50,22 @@ impl Sleeper for TokioSleeper {
     }
 }
 
+/// Chooses one of several teams.
+pub trait ChooseTeam: Send + Sync {
+    /// The index of a team; `None` if there is no one to ask.
+    fn choose(&self, teams: &[SyncTeam]) -> Option<usize>;
+}
+
+/// Chooses no team.
+#[derive(Clone, Copy, Debug, Default)]
+struct NoChoice;
+
+impl ChooseTeam for NoChoice {
+    fn choose(&self, _: &[SyncTeam]) -> Option<usize> {
+        None
+    }
+}
+
 /// The server and the credential.
 #[derive(Debug)]
 pub struct ClientConfig {
@@ -55,7 +73,7 @@ pub struct ClientConfig {
     pub url: String,
     /// The API key or access token.
     pub api_key: SecretString,
-    /// The team to push to; by default, the credential's team.
+    /// The team to push to, by its id, global id or slug; by default, the credential's team.
     pub team: Option<String>,
 }
 
@@ -67,6 +85,7 @@ pub struct Client {
     credential: Credential,
     team: Option<String>,
     sleeper: Arc<dyn Sleeper>,
+    chooser: Arc<dyn ChooseTeam>,
 }
 
 /// The credential of requests.
@@ -92,8 +111,29 @@ impl fmt::Debug for Client {
 pub(crate) enum PushOutcome {
     /// The results of the batches.
     Answered(PushResponse),
-    /// 413: the body exceeds the server's limit. Contains the server's message.
-    TooLarge(String),
+    /// 413: the body exceeds a limit.
+    TooLarge {
+        /// The message of the response.
+        detail: String,
+        /// Whether the server refused it, and not a proxy before the server.
+        by_server: bool,
+    },
+}
+
+/// The part of a Han server's error that programs read: `application/problem+json` (RFC 9457).
+#[derive(Deserialize)]
+struct Problem {
+    #[serde(rename = "type")]
+    kind: String,
+    limit: Option<u64>,
+}
+
+impl Problem {
+    /// The problem in a body; `None` if no Han server wrote it.
+    fn of(body: &[u8]) -> Option<Self> {
+        let problem = serde_json::from_slice::<Self>(body).ok()?;
+        problem.kind.starts_with("urn:han:problem:").then_some(problem)
+    }
 }
 
 impl Client {
@@ -111,6 +151,7 @@ impl Client {
             credential,
             team: config.team,
             sleeper: Arc::new(TokioSleeper),
+            chooser: Arc::new(NoChoice),
         })
     }
 
@@ -124,7 +165,14 @@ impl Client {
             return Err(Error::MissingKey);
         }
         let credential = Credential::Login(Login::new(store, base.clone()));
-        Ok(Self { http: http_client(&base)?, base, credential, team, sleeper: Arc::new(TokioSleeper) })
+        Ok(Self {
+            http: http_client(&base)?,
+            base,
+            credential,
+            team,
+            sleeper: Arc::new(TokioSleeper),
+            chooser: Arc::new(NoChoice),
+        })
     }
 
     /// The same client with another sleeper.
@@ -132,6 +180,41 @@ impl Client {
     pub fn with_sleeper(mut self, sleeper: Arc<dyn Sleeper>) -> Self {
         self.sleeper = sleeper;
         self
+    }
+
+    /// The same client, which asks `chooser` for the team if there are several and none was given.
+    #[must_use]
+    pub fn with_chooser(mut self, chooser: Arc<dyn ChooseTeam>) -> Self {
+        self.chooser = chooser;
+        self
+    }
+
+    /// Determines the team to push to, and gets its status. Later requests name that team. A credential for several teams
+    /// does not determine one: the first of them may be the wrong one.
+    ///
+    /// # Errors
+    /// [`Error::SeveralTeams`] if no team was given and none is chosen, [`Error::UnknownTeam`], and any [`Error`] of a
+    /// request.
+    pub(crate) async fn enter_team(&mut self) -> Result<SyncStatus, Error> {
+        let mut status = self.status().await?;
+        if self.team.is_none() && status.teams.len() > 1 {
+            let chosen = self.chooser.choose(&status.teams).and_then(|index| status.teams.get(index));
+            let Some(chosen) = chosen else {
+                let teams = status.teams.into_iter().map(|team| team.slug).collect();
+                return Err(Error::SeveralTeams { teams });
+            };
+            if chosen.id != status.team_id {
+                self.team = Some(chosen.id.clone());
+                status = self.status().await?;
+            }
+        }
+        self.team = Some(status.team_id.clone());
+        Ok(status)
+    }
+
+    /// The server's address.
+    pub(crate) fn server(&self) -> &str {
+        self.base.as_str()
     }
 
     /// The team to push to, if one was given.
@@ -157,6 +240,11 @@ impl Client {
             url.query_pairs_mut().append_pair("team_id", team);
         }
         let (status, body) = self.send(&Method::GET, &url, None).await?;
+        if let (StatusCode::NOT_FOUND, Some(team)) = (status, &self.team)
+            && Problem::of(&body).is_some()
+        {
+            return Err(Error::UnknownTeam { team: team.clone(), detail: detail_of(&body) });
+        }
         parse_response(&url, status, &body)
     }
 
@@ -167,7 +255,10 @@ impl Client {
             .map_err(|error| Error::Protocol { detail: format!("zstd: {error}") })?;
         let (status, response) = self.send(&Method::POST, &url, Some(compressed.into())).await?;
         if status == StatusCode::PAYLOAD_TOO_LARGE {
-            return Ok(PushOutcome::TooLarge(detail_of(&response)));
+            let detail = detail_of(&response);
+            // A proxy before the server may refuse the request, too. Its limit says nothing about the server's.
+            let by_server = Problem::of(&response).is_some_and(|problem| problem.limit.is_some());
+            return Ok(PushOutcome::TooLarge { detail, by_server });
         }
         parse_response(&url, status, &response).map(PushOutcome::Answered)
     }
@@ -288,6 +379,17 @@ struct HttpResponse {
     body: Bytes,
 }
 
+/// Whether the server accepts a request with this line alone. `wire` is its JSON.
+pub(crate) fn fits(limits: &SyncLimits, wire: &str) -> bool {
+    let bytes = wire.len() as u64;
+    if bytes > limits.line_bytes || bytes + AROUND_LINE > limits.decompressed_bytes {
+        return false;
+    }
+    let as_sent =
+        || zstd::bulk::compress(wire.as_bytes(), ZSTD_LEVEL).map_or(bytes, |body| body.len() as u64);
+    bytes + AROUND_LINE <= limits.body_bytes || as_sent() + AROUND_LINE <= limits.body_bytes
+}
+
 /// Whether the status reports a temporary condition of the server.
 fn is_retryable(status: StatusCode) -> bool {
     status == StatusCode::TOO_MANY_REQUESTS
@@ -312,12 +414,12 @@ fn parse_response<T: DeserializeOwned>(url: &Url, status: StatusCode, body: &[u8
 /// The message in an error's body: `detail` or `title` of problem+json (RFC 9457), else the start of its text.
 pub(crate) fn detail_of(body: &[u8]) -> String {
     #[derive(Deserialize)]
-    struct Problem {
+    struct Words {
         title: Option<String>,
         detail: Option<String>,
     }
     let text =
-        serde_json::from_slice::<Problem>(body).ok().and_then(|problem| problem.detail.or(problem.title));
+        serde_json::from_slice::<Words>(body).ok().and_then(|problem| problem.detail.or(problem.title));
     let text = text.unwrap_or_else(|| String::from_utf8_lossy(&body[..body.len().min(800)]).into_owned());
     // For the terminal: one line, no control sequences.
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect();

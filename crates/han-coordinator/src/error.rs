@@ -112,6 +112,22 @@ pub enum Error {
         /// The HTTP status.
         status: u16,
     },
+    /// 404 for a team: it does not exist, or the credential gives no access to it.
+    #[error(
+        "the server has no team {team} for this credential: {detail}; give the slug or the id of one of your teams"
+    )]
+    UnknownTeam {
+        /// The team as it was given.
+        team: String,
+        /// The server's own words.
+        detail: String,
+    },
+    /// The login gives access to several teams, and none was chosen.
+    #[error("this login may push to several teams: choose one with --team (HAN_TEAM): {}", teams.join(", "))]
+    SeveralTeams {
+        /// Their slugs.
+        teams: Vec<String>,
+    },
     /// Any other error status.
     #[error("the server refused the request ({status}): {detail}")]
     Refused {

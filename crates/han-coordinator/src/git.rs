@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// The maximum size of a configuration file that is read.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
@@ -18,6 +18,39 @@ pub(crate) fn remote_of(directory: &str) -> Option<String> {
     let dot_git = directory.ancestors().map(|at| at.join(".git")).find(|at| at.exists())?;
     let config = read_small(&common_directory(&dot_git)?.join("config"))?;
     without_credentials(&origin_url(&config)?)
+}
+
+/// The main worktree of the repository, if `directory` is in a linked one (git-worktree(1)).
+pub(crate) fn main_worktree_of(directory: &str) -> Option<String> {
+    let directory = Path::new(directory);
+    if !directory.is_absolute() {
+        return None;
+    }
+    let dot_git = directory.ancestors().map(|at| at.join(".git")).find(|at| at.exists())?;
+    if dot_git.is_dir() {
+        return None;
+    }
+    let link = read_small(&dot_git)?;
+    let git_dir = dot_git.parent()?.join(link.strip_prefix("gitdir:")?.trim());
+    // A submodule has no `commondir`.
+    let common = git_dir.join(read_small(&git_dir.join("commondir"))?.trim());
+    let common = without_dots(&common);
+    // A bare repository has no main worktree.
+    let main = if common.file_name()? == ".git" { common.parent()? } else { return None };
+    main.to_str().map(str::to_owned)
+}
+
+/// The path without `.` and `..`, by its text: its links must not be resolved, because transcripts name them.
+fn without_dots(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(plain.pop()),
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// The directory of the configuration: `.git`; for a worktree or submodule, the directory that its `gitdir:` line
@@ -111,8 +144,39 @@ fn without_credentials(remote: &str) -> Option<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a broken helper should fail the test")]
 mod tests {
-    use super::{origin_url, without_credentials};
+    use std::fs;
+
+    use super::{main_worktree_of, origin_url, without_credentials};
+
+    #[test]
+    fn the_main_worktree_of_a_linked_one_is_found_in_its_files() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |path: &str| home.path().join(path);
+        for directory in [
+            "shop/.git/worktrees/try",
+            "shop/.git/modules/lib",
+            "shop/lib",
+            "try/src",
+            "bare.git/worktrees/b",
+            "b",
+        ] {
+            fs::create_dir_all(at(directory)).unwrap();
+        }
+        let git_dir = |path: &str| format!("gitdir: {}\n", at(path).display());
+        fs::write(at("try/.git"), git_dir("shop/.git/worktrees/try")).unwrap();
+        fs::write(at("shop/.git/worktrees/try/commondir"), "../..\n").unwrap();
+        fs::write(at("shop/lib/.git"), "gitdir: ../.git/modules/lib\n").unwrap();
+        fs::write(at("b/.git"), git_dir("bare.git/worktrees/b")).unwrap();
+        fs::write(at("bare.git/worktrees/b/commondir"), "../..\n").unwrap();
+        let main = |path: &str| main_worktree_of(at(path).to_str().unwrap());
+        assert_eq!(main("try/src"), Some(at("shop").to_str().unwrap().to_owned()));
+        for other in ["shop", "shop/lib", "b", "nowhere"] {
+            assert_eq!(main(other), None, "{other}");
+        }
+        assert_eq!(main_worktree_of("relative"), None);
+    }
 
     #[test]
     fn without_credentials_removes_only_credentials() {

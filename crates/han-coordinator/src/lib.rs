@@ -5,6 +5,7 @@
 pub mod batch;
 pub mod cli;
 pub mod client;
+mod copies;
 pub mod discover;
 mod error;
 mod git;
@@ -16,9 +17,10 @@ mod report;
 mod store;
 mod upload;
 
-pub use client::{Client, ClientConfig, Sleeper, TokioSleeper};
+pub use client::{ChooseTeam, Client, ClientConfig, Sleeper, TokioSleeper};
+pub use copies::PushedCopies;
 pub use error::Error;
 pub use login::login;
-pub use push::{PushOptions, push};
+pub use push::{PushOptions, push, push_remembering};
 pub use report::{FailedTranscript, OmittedLine, PushReport, RejectedLineReport};
 pub use store::LoginStore;

@@ -41,7 +41,8 @@ pub(crate) fn initial(main: Option<&Path>) -> SessionMetadata {
     }
 }
 
-/// Updates the metadata from a line: the first working directory (and its remote) and the latest branch.
+/// Updates the metadata from a line: the first working directory (with its remote and main worktree) and
+/// the latest branch.
 pub(crate) fn update_from(metadata: &mut SessionMetadata, line: &FileLine) {
     let Content::Object(text) = &line.content else { return };
     // Most bytes of a transcript are in lines without news; searching is faster than parsing.
@@ -56,6 +57,7 @@ pub(crate) fn update_from(metadata: &mut SessionMetadata, line: &FileLine) {
         && let Some(cwd) = short_text(fields.cwd)
     {
         metadata.git_remote = git::remote_of(&cwd);
+        metadata.main_worktree = git::main_worktree_of(&cwd);
         metadata.project_path = Some(cwd);
     }
 }

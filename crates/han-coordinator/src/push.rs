@@ -5,15 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use han_types::TranscriptName;
-use han_types::sync::{BatchError, BatchErrorCode, PushResponse, PushResult, RejectedLine, TranscriptStatus};
+use han_types::sync::{
+    BatchError, BatchErrorCode, PushResponse, PushResult, RejectedLine, SyncLimits, SyncTeam,
+    TranscriptStatus,
+};
 
 use crate::batch::{Batch, BatchLimits, RequestBuilder};
 use crate::client::{Client, MAX_ATTEMPTS, PushOutcome};
+use crate::copies::PushedCopies;
 use crate::discover::discover;
 use crate::error::Error;
 use crate::metadata;
 use crate::report::{FailedTranscript, OmittedLine, PushReport, RejectedLineReport};
-use crate::upload::{FillState, Session, Upload};
+use crate::upload::{FillState, Omission, Session, Upload};
 
 /// The maximum number of gaps per transcript. A server that reports more contradicts itself.
 const MAX_GAPS: u32 = 8;
@@ -37,21 +41,37 @@ impl Default for PushOptions {
 /// Pushes every transcript under `path` and returns a report. An error that ends the push early is in the report's
 /// `stopped`.
 pub async fn push(path: &Path, client: &Client, options: &PushOptions) -> PushReport {
+    push_remembering(path, client, options, &mut PushedCopies::default()).await
+}
+
+/// As [`push`], but does not send copies of transcripts again that are in `copies`, and adds those that it pushed.
+pub async fn push_remembering(
+    path: &Path,
+    client: &Client,
+    options: &PushOptions,
+    copies: &mut PushedCopies,
+) -> PushReport {
     let limits = BatchLimits { batch_lines: options.limits.batch_lines.max(1), ..options.limits };
     let mut push = Push {
-        client,
+        client: client.clone(),
+        server_limits: None,
         limits,
         max_line_bytes: options.max_line_bytes,
         sessions: Vec::new(),
         uploads: Vec::new(),
         report: PushReport::default(),
     };
-    push.report.stopped = push.run(path).await.err();
+    push.report.stopped = push.run(path, copies).await.err();
+    if let Err(error) = copies.save() {
+        tracing::warn!("the pushed copies cannot be remembered, and are sent again: {error}");
+    }
     push.into_report()
 }
 
-struct Push<'a> {
-    client: &'a Client,
+struct Push {
+    client: Client,
+    /// The server's limits, if it states them.
+    server_limits: Option<SyncLimits>,
     limits: BatchLimits,
     max_line_bytes: u64,
     sessions: Vec<Session>,
@@ -60,17 +80,53 @@ struct Push<'a> {
     report: PushReport,
 }
 
-impl Push<'_> {
-    async fn run(&mut self, path: &Path) -> Result<(), Error> {
+impl Push {
+    async fn run(&mut self, path: &Path, pushed: &mut PushedCopies) -> Result<(), Error> {
         if self.client.is_exposed() {
             let warning = "the server's address is plain http: others on the network can read the API key and every line";
             self.report.warnings.push(warning.to_owned());
         }
-        self.discover(path)?;
-        if self.uploads.is_empty() {
+        let transcripts = self.discover(path)?;
+        if transcripts.is_empty() {
             return Ok(());
         }
-        self.resume_from(self.client.status().await?.transcripts);
+        let mut status = self.client.enter_team().await?;
+        self.report.team = Some(status.team.take().unwrap_or_else(|| SyncTeam {
+            id: status.team_id.clone(),
+            slug: status.team_id.clone(),
+            name: status.team_id.clone(),
+        }));
+        self.server_limits = status.limits;
+        // First, copies with lines of their own: the server then continues at the end of the larger file.
+        let copies = self.uploads.len();
+        let mut new = Vec::new();
+        for index in 0..copies {
+            let upload = &self.uploads[index];
+            let session = &self.sessions[upload.session].id;
+            let names = [self.client.server(), &status.team_id, session, &upload.transcript];
+            match PushedCopies::copy(names, &upload.path) {
+                Ok(copy) if pushed.knows(&copy) => self.uploads[index].skip(),
+                Ok(copy) => new.push((index, Some(copy))),
+                // Sending it fails, too, and is reported.
+                Err(_) => new.push((index, None)),
+            }
+        }
+        if !new.is_empty() {
+            self.send().await?;
+            for (index, copy) in new {
+                copy.filter(|_| !self.uploads[index].failed)
+                    .into_iter()
+                    .for_each(|copy| pushed.remember(copy));
+            }
+            status = self.client.status().await?;
+        }
+        self.uploads.extend(transcripts);
+        self.resume_from(copies, status.transcripts);
+        self.send().await
+    }
+
+    /// Sends the missing lines of all uploads.
+    async fn send(&mut self) -> Result<(), Error> {
         loop {
             let (body, batches) = self.next_request().finish();
             if batches.is_empty() {
@@ -79,38 +135,42 @@ impl Push<'_> {
             tracing::info!("pushing {} batches in {} bytes", batches.len(), body.len());
             match self.client.push(&body).await? {
                 PushOutcome::Answered(response) => self.handle_response(&batches, response).await?,
-                PushOutcome::TooLarge(detail) => self.shrink_requests(&batches, body.len(), detail)?,
+                PushOutcome::TooLarge { detail, by_server } => {
+                    self.shrink_requests(&batches, body.len(), detail, by_server)?;
+                }
             }
         }
     }
 
-    fn discover(&mut self, path: &Path) -> Result<(), Error> {
+    /// Finds the transcripts, and adds an upload of each copy that has lines of its own.
+    fn discover(&mut self, path: &Path) -> Result<Vec<Upload>, Error> {
         let found = discover(path)?;
-        self.report.ignored_files = found.ignored;
+        let mut transcripts = Vec::new();
+        self.report.ignored_files = found.skipped.len() as u64;
+        self.report.skipped = found.skipped;
         self.report.warnings.extend(found.warnings);
         for session in found.sessions {
             let index_of_session = self.sessions.len();
             let main = session.files.iter().find(|file| file.transcript.as_str() == TranscriptName::MAIN);
             let metadata = metadata::initial(main.map(|file| file.path.as_path()));
             for (index, file) in session.files.into_iter().enumerate() {
-                self.uploads.push(Upload::new(
-                    file.path,
-                    file.transcript.into(),
-                    index_of_session,
-                    index == 0,
-                ));
+                let transcript = String::from(file.transcript);
+                let upload = |path| Upload::new(path, transcript.clone(), index_of_session, index == 0);
+                self.uploads.extend(file.copies.into_iter().map(upload));
+                transcripts.push(upload(file.path));
             }
             self.sessions.push(Session { id: session.id.into(), metadata });
         }
-        Ok(())
+        Ok(transcripts)
     }
 
-    fn resume_from(&mut self, transcripts: Vec<TranscriptStatus>) {
+    /// Sets the server's status of the uploads from number `first`.
+    fn resume_from(&mut self, first: usize, transcripts: Vec<TranscriptStatus>) {
         let mut known: BTreeMap<(String, String), TranscriptStatus> = transcripts
             .into_iter()
             .map(|status| ((status.session_id.clone(), status.transcript.clone()), status))
             .collect();
-        for upload in &mut self.uploads {
+        for upload in self.uploads.iter_mut().skip(first) {
             let key = (self.sessions[upload.session].id.clone(), upload.transcript.clone());
             if let Some(status) = known.remove(&key) {
                 upload.resume_from(status);
@@ -124,7 +184,8 @@ impl Push<'_> {
         for owner in 0..self.uploads.len() {
             let upload = &mut self.uploads[owner];
             let session = &mut self.sessions[upload.session];
-            match upload.fill(owner, session, self.max_line_bytes, &mut request) {
+            match upload.fill(owner, session, self.max_line_bytes, self.server_limits.as_ref(), &mut request)
+            {
                 Ok(FillState::HasRoom) => {}
                 Ok(FillState::Full) => break,
                 // The lines that were read before the error are in the request and are sent.
@@ -211,15 +272,26 @@ impl Push<'_> {
         }
     }
 
-    /// Handles 413: sends the same lines in smaller requests, and a single line that is too large as a placeholder.
+    /// Handles 413: sends the same lines in smaller requests, and a single line that is too large for the server as a
+    /// placeholder. A line that is too large for a proxy before the server is not omitted: its transcript fails there.
     fn shrink_requests(
         &mut self,
         batches: &[Batch<usize>],
         body: usize,
         detail: String,
+        by_server: bool,
     ) -> Result<(), Error> {
         if let [Batch { owner, first, lines: 1 }] = *batches {
-            if self.uploads[owner].omit(first) {
+            if !by_server {
+                let message = format!(
+                    "line {}: a request of {body} bytes was refused (413), but not by the Han server: {detail}; raise the \
+                     limit for bodies of the proxy before the server, then push again",
+                    first + 1
+                );
+                self.fail_transcript(owner, "refused_by_proxy", message);
+                return Ok(());
+            }
+            if self.uploads[owner].omit(first, body as u64) {
                 return Ok(());
             }
             return Err(Error::Refused { status: 413, detail });
@@ -276,10 +348,8 @@ impl Push<'_> {
             report.rejected.extend(rejected.into_values().map(|RejectedLine { line, code, message }| {
                 RejectedLineReport { path: path.clone(), line, code, message }
             }));
-            report.omitted.extend(omitted.into_iter().map(|(line, bytes)| OmittedLine {
-                path: path.clone(),
-                line,
-                bytes,
+            report.omitted.extend(omitted.into_iter().map(|(line, Omission { bytes, by_server })| {
+                OmittedLine { path: path.clone(), line, bytes, by_server }
             }));
         }
         report

@@ -1,18 +1,24 @@
 //! The report of a push: counts, and every line and transcript with a problem. As text for people
 //! ([`PushReport::write`]) and as JSON for programs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use han_types::sync::LineErrorCode;
+use han_types::sync::{LineErrorCode, SyncTeam};
 use serde::{Serialize, Serializer};
 
+use crate::discover::SkippedFile;
 use crate::error::Error;
+
+/// How many skipped files of one reason the report for people names.
+const NAMED_FILES: usize = 3;
 
 /// The report of a push.
 #[derive(Debug, Default, Serialize)]
 pub struct PushReport {
+    /// The team that was pushed to; `None` if the push ended before it was known.
+    pub team: Option<SyncTeam>,
     /// Sessions found.
     pub sessions: u64,
     /// Transcripts found.
@@ -37,8 +43,10 @@ pub struct PushReport {
     pub half_written: u64,
     /// Transcripts that were sent again from the beginning, because the server's last line differs from the file's.
     pub restarted: u64,
-    /// Files that are no transcripts.
+    /// The number of `skipped`.
     pub ignored_files: u64,
+    /// Files that are not pushed, with the reason.
+    pub skipped: Vec<SkippedFile>,
     /// Successful requests with lines.
     pub requests: u64,
     /// Warnings.
@@ -70,6 +78,8 @@ pub struct OmittedLine {
     pub line: u64,
     /// Its length in bytes.
     pub bytes: u64,
+    /// Whether it exceeds a limit of the server; else, `--max-line-bytes`.
+    pub by_server: bool,
 }
 
 /// A transcript that could not be pushed completely.
@@ -92,10 +102,10 @@ fn as_text<S: Serializer>(stopped: &Option<Error>, serializer: S) -> Result<S::O
 }
 
 impl PushReport {
-    /// Whether the server has every line, except for those reported as rejected or omitted.
+    /// Whether the server has every line, except for those that it rejected and those over the client's own limit.
     #[must_use]
     pub fn succeeded(&self) -> bool {
-        self.failed.is_empty() && self.stopped.is_none()
+        self.failed.is_empty() && self.stopped.is_none() && !self.omitted.iter().any(|line| line.by_server)
     }
 
     /// The number of sessions with failed transcripts.
@@ -109,6 +119,10 @@ impl PushReport {
     /// # Errors
     /// If writing fails.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        if let Some(SyncTeam { slug, name, .. }) = &self.team {
+            let name = if name == slug { String::new() } else { format!(" ({name})") };
+            writeln!(out, "team: {slug}{name}")?;
+        }
         for warning in &self.warnings {
             writeln!(out, "warning: {warning}")?;
         }
@@ -118,10 +132,12 @@ impl PushReport {
         for line in &self.omitted {
             writeln!(
                 out,
-                "omitted: {}:{}: {} bytes exceed the limit for a line; its length and hash were stored instead",
+                "omitted: {}:{}: {} bytes exceed {}; its length and hash were stored instead, and a push sends it once it \
+                 fits",
                 line.path.display(),
                 line.line + 1,
-                line.bytes
+                line.bytes,
+                if line.by_server { "a limit of the server" } else { "--max-line-bytes" },
             )?;
         }
         for failed in &self.failed {
@@ -149,12 +165,12 @@ impl PushReport {
                 self.restarted,
                 "transcripts differ from what the server had; they were sent from the beginning",
             ),
-            (self.ignored_files, "other files ignored"),
         ] {
             if count > 0 {
                 writeln!(out, "{count} {what}")?;
             }
         }
+        self.write_skipped(out)?;
         if !self.failed.is_empty() {
             writeln!(out, "incomplete: {} sessions failed", self.failed_sessions())?;
         }
@@ -163,4 +179,27 @@ impl PushReport {
         }
         Ok(())
     }
+
+    /// The skipped files, by reason. Tools write thousands of some kinds, so only the first of each reason are named; the
+    /// JSON report names all.
+    fn write_skipped(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut by_reason = BTreeMap::<&str, Vec<&SkippedFile>>::new();
+        for file in &self.skipped {
+            by_reason.entry(&file.reason).or_default().push(file);
+        }
+        for (reason, files) in by_reason {
+            writeln!(out, "skipped {}: {reason}", plural(files.len()))?;
+            for file in files.iter().take(NAMED_FILES) {
+                writeln!(out, "  {}", file.path.display())?;
+            }
+            if files.len() > NAMED_FILES {
+                writeln!(out, "  and {} more (--json names them)", files.len() - NAMED_FILES)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn plural(files: usize) -> String {
+    if files == 1 { "1 file".to_owned() } else { format!("{files} files") }
 }

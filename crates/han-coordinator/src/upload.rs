@@ -7,9 +7,10 @@ use std::io::{self, BufReader};
 use std::mem;
 use std::path::PathBuf;
 
-use han_types::sync::{RejectedLine, SessionMetadata, TranscriptStatus};
+use han_types::sync::{RejectedLine, SessionMetadata, SyncLimits, TranscriptStatus};
 
 use crate::batch::{RequestBuilder, Source};
+use crate::client::fits;
 use crate::lines::{Content, FileLine, LineReader};
 use crate::metadata;
 
@@ -28,6 +29,15 @@ pub(crate) struct Session {
     pub(crate) metadata: SessionMetadata,
 }
 
+/// A line that was not sent because it is too large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Omission {
+    /// Its length in bytes.
+    pub(crate) bytes: u64,
+    /// Whether it exceeds a limit of the server; else, the client's own limit.
+    pub(crate) by_server: bool,
+}
+
 /// The upload of one transcript.
 pub(crate) struct Upload {
     pub(crate) path: PathBuf,
@@ -40,9 +50,13 @@ pub(crate) struct Upload {
     state: State,
     /// Lines that the server refused in a request of their own.
     too_large: BTreeSet<u64>,
+    /// Lines that were omitted by an earlier push and are tried again after the end of the file.
+    refills: Vec<u64>,
+    /// Whether the lines that are sent now are such lines.
+    refilling: bool,
     /// Lines with problems, by number, so that a line that is sent twice is reported once.
     pub(crate) rejected: BTreeMap<u64, RejectedLine>,
-    pub(crate) omitted: BTreeMap<u64, u64>,
+    pub(crate) omitted: BTreeMap<u64, Omission>,
     pub(crate) not_utf8: BTreeSet<u64>,
     /// The last line is incomplete.
     pub(crate) half_written: bool,
@@ -87,6 +101,8 @@ impl Upload {
             describes_session,
             state: State::Unopened(None),
             too_large: BTreeSet::new(),
+            refills: Vec::new(),
+            refilling: false,
             rejected: BTreeMap::new(),
             omitted: BTreeMap::new(),
             not_utf8: BTreeSet::new(),
@@ -100,22 +116,35 @@ impl Upload {
     }
 
     /// Sets the server's status, from which the upload resumes. Must be called before the first read.
-    pub(crate) fn resume_from(&mut self, status: TranscriptStatus) {
+    pub(crate) fn resume_from(&mut self, mut status: TranscriptStatus) {
+        self.refills = std::mem::take(&mut status.omitted);
+        self.refills.reverse();
         self.state = State::Unopened(Some(status));
     }
 
     /// Continues from this line.
     pub(crate) fn rewind_to(&mut self, number: u64) {
         if !self.failed {
+            self.refilling = false;
             self.state = State::Reopen(number);
         }
     }
 
     /// Sends a placeholder for this line, which the server refuses even in a request of its own. Returns false if that
     /// was the placeholder.
-    pub(crate) fn omit(&mut self, number: u64) -> bool {
+    pub(crate) fn omit(&mut self, number: u64, bytes: u64) -> bool {
+        if self.refilling {
+            // The server has its placeholder.
+            self.omitted.insert(number, Omission { bytes, by_server: true });
+            return true;
+        }
         self.rewind_to(number);
         !self.omitted.contains_key(&number) && self.too_large.insert(number)
+    }
+
+    /// Sends no line: the server has them all.
+    pub(crate) fn skip(&mut self) {
+        self.state = State::Done;
     }
 
     /// Marks the upload as failed; no more lines are sent.
@@ -124,16 +153,18 @@ impl Upload {
         self.state = State::Done;
     }
 
-    /// Adds lines to the request until it is full or the file is at its end.
+    /// Adds lines to the request until it is full or the file is at its end; then the lines that an earlier push omitted
+    /// and that fit now.
     pub(crate) fn fill(
         &mut self,
         owner: usize,
         session: &mut Session,
         max_line_bytes: u64,
+        limits: Option<&SyncLimits>,
         request: &mut RequestBuilder<usize>,
     ) -> io::Result<FillState> {
         let (mut reader, mut waiting) = match mem::replace(&mut self.state, State::Done) {
-            State::Done => return Ok(FillState::HasRoom),
+            State::Done => return self.refill(owner, session, max_line_bytes, limits, request),
             State::Reading(reader, waiting) => (reader, waiting),
             State::Reopen(number) => (self.reopen(number)?, None),
             State::Unopened(status) => (self.open(status, session, max_line_bytes)?, None),
@@ -143,7 +174,7 @@ impl Upload {
                 Some(line) => line,
                 None => match self.read(&mut reader, session, max_line_bytes)? {
                     Some(line) => line,
-                    None => return Ok(FillState::HasRoom),
+                    None => return self.refill(owner, session, max_line_bytes, limits, request),
                 },
             };
             let source = Source { owner, session_id: &session.id, transcript: &self.transcript };
@@ -152,11 +183,58 @@ impl Upload {
                 return Ok(FillState::Full);
             }
             match line.content {
-                Content::TooLong { bytes, .. } => drop(self.omitted.insert(line.number, bytes)),
+                Content::TooLong { bytes, .. } => {
+                    let by_server = self.too_large.contains(&line.number);
+                    self.omitted.insert(line.number, Omission { bytes, by_server });
+                }
                 Content::Lossy(_) => drop(self.not_utf8.insert(line.number)),
                 Content::Object(_) | Content::Text(_) => {}
             }
         }
+    }
+
+    /// Adds the lines that an earlier push omitted, if they fit now. Lines of a file that was sent from the beginning are
+    /// among those that were sent.
+    fn refill(
+        &mut self,
+        owner: usize,
+        session: &Session,
+        max_line_bytes: u64,
+        limits: Option<&SyncLimits>,
+        request: &mut RequestBuilder<usize>,
+    ) -> io::Result<FillState> {
+        if self.failed || self.restarted {
+            self.refills.clear();
+        }
+        while let Some(&number) = self.refills.last() {
+            let Some(line) = self.reopen(number)?.next_line(max_line_bytes)? else {
+                self.refills.pop();
+                continue;
+            };
+            let wire = line.content.wire();
+            let omission = match &line.content {
+                Content::TooLong { bytes, .. } => Some(Omission { bytes: *bytes, by_server: false }),
+                _ if limits.is_some_and(|limits| !fits(limits, &wire)) => {
+                    Some(Omission { bytes: wire.len() as u64, by_server: true })
+                }
+                _ => None,
+            };
+            if let Some(omission) = omission {
+                self.omitted.insert(number, omission);
+                self.refills.pop();
+                continue;
+            }
+            // In a request of its own: if that is refused, no other line must be sent again.
+            if !request.is_empty() {
+                return Ok(FillState::Full);
+            }
+            let source = Source { owner, session_id: &session.id, transcript: &self.transcript };
+            request.add(source, &session.metadata, number, &wire);
+            self.refilling = true;
+            self.refills.pop();
+            return Ok(FillState::Full);
+        }
+        Ok(FillState::HasRoom)
     }
 
     fn read(

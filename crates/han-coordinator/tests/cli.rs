@@ -41,7 +41,8 @@ async fn a_push_prints_its_report_and_exits_with_0() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(
         text(&output.stdout),
-        "1 sessions, 1 transcripts (0 up to date): 20 lines sent, 20 stored, 0 duplicates, 0 rejected, 0 omitted\n"
+        "team: shop (SHOP)\n\
+         1 sessions, 1 transcripts (0 up to date): 20 lines sent, 20 stored, 0 duplicates, 0 rejected, 0 omitted\n"
     );
     assert_eq!(
         server.model().requests[0].iter().map(|batch| batch.wire.len()).collect::<Vec<_>>(),

@@ -24,6 +24,12 @@ fn names(home: &TestDirectory, found: &Discovery) -> Vec<String> {
         .collect()
 }
 
+/// `path: reason`, in the order found.
+fn skipped(home: &TestDirectory, found: &Discovery) -> Vec<String> {
+    let relative = |path: &Path| path.strip_prefix(home.path()).unwrap().display().to_string();
+    found.skipped.iter().map(|file| format!("{}: {}", relative(&file.path), file.reason)).collect()
+}
+
 fn home() -> TestDirectory {
     let home = TestDirectory::new();
     home.write("p1/b.jsonl", "{}\n");
@@ -59,8 +65,18 @@ fn the_folder_of_all_projects_is_searched() {
     expected.extend(B);
     expected.push("orphan/agent-3 <- p2/orphan/subagents/agent-3.jsonl");
     assert_eq!(names(&home, &found), expected);
-    // other.jsonl, agent-1.meta.json, agent-lost, "not an id", notes.md, stray.txt; tool-results is not searched.
-    assert_eq!(found.ignored, 6);
+    let mut skipped = skipped(&home, &found);
+    skipped.sort();
+    let expected = [
+        "p1/agent-lost.jsonl: its first line does not name the session of this subagent (sessionId)",
+        "p1/b/subagents/agent-1.meta.json: it describes a subagent",
+        "p1/b/subagents/other.jsonl: it is among subagents but is not named agent-<id>.jsonl",
+        "p1/b/tool-results/x.jsonl: it is an output of a tool, to which a line refers",
+        "p1/notes.md: it is no transcript: its name does not end in .jsonl",
+        "stray.txt: it is no transcript: its name does not end in .jsonl",
+    ];
+    let (of_id, others): (Vec<_>, Vec<_>) = skipped.into_iter().partition(|file| file.contains("not an id"));
+    assert_eq!((others, of_id.len()), (expected.map(str::to_owned).to_vec(), 1));
     let warnings = found.warnings.join("\n");
     assert_eq!(found.warnings.len(), 3, "{warnings}");
     assert!(warnings.contains("agent-lost.jsonl: not pushed: its first line"), "{warnings}");
@@ -88,15 +104,67 @@ fn a_project_a_session_or_a_file_can_be_given() {
 }
 
 #[test]
-fn of_two_files_of_one_transcript_the_larger_is_used() {
+fn agents_of_workflows_are_found_at_any_depth() {
     let home = TestDirectory::new();
-    home.write("p1/s.jsonl", "{}\n");
-    home.write("p2/s.jsonl", "{}\n{}\n");
-    home.write("p3/s.jsonl", "{}\n");
+    home.write("p/s.jsonl", "{}\n");
+    home.write("p/s/subagents/agent-a.jsonl", "{}\n");
+    home.write("p/s/subagents/workflows/wf_1/agent-b.jsonl", "{}\n");
+    home.write("p/s/subagents/workflows/wf_1/journal.jsonl", "{}\n");
+    home.write("p/s/subagents/workflows/wf_1/deeper/agent-c.jsonl", "{}\n");
+    home.write("p/s/subagents/workflows/wf_1/agent-b.meta.json", "{}");
+    home.write("p/s/notes.jsonl", "{}\n");
+    home.write("p/s/memory/x.jsonl", "{}\n");
+    let all = [
+        "s/main <- p/s.jsonl",
+        "s/agent-a <- p/s/subagents/agent-a.jsonl",
+        "s/agent-b <- p/s/subagents/workflows/wf_1/agent-b.jsonl",
+        "s/agent-c <- p/s/subagents/workflows/wf_1/deeper/agent-c.jsonl",
+    ];
+    for (path, expected) in [
+        ("", &all[..]),
+        ("p", &all[..]),
+        ("p/s.jsonl", &all[..]),
+        ("p/s", &all[..]),
+        ("p/s/subagents", &all[1..]),
+        ("p/s/subagents/workflows", &all[2..]),
+        ("p/s/subagents/workflows/wf_1/agent-b.jsonl", &all[2..3]),
+    ] {
+        let found = discover(&home.path().join(path)).unwrap();
+        assert_eq!(names(&home, &found), expected, "{path}");
+        assert_eq!(found.warnings, Vec::<String>::new(), "{path}");
+    }
     let found = discover(home.path()).unwrap();
-    assert_eq!(names(&home, &found), ["s/main <- p2/s.jsonl"]);
-    assert_eq!((found.ignored, found.warnings.len()), (2, 2));
-    assert!(found.warnings[0].contains("p1/s.jsonl") && found.warnings[1].contains("p3/s.jsonl"));
+    let expected = [
+        "p/s/notes.jsonl: it is in a session's folder, but not among its subagents",
+        "p/s/memory/x.jsonl: it is in a session's folder, but not among its subagents",
+        "p/s/subagents/workflows/wf_1/agent-b.meta.json: it describes a subagent",
+        "p/s/subagents/workflows/wf_1/journal.jsonl: it is the bookkeeping of a workflow",
+    ];
+    assert_eq!(skipped(&home, &found), expected);
+}
+
+#[test]
+fn copies_of_a_transcript_are_pushed_if_they_have_lines_of_their_own() {
+    let home = TestDirectory::new();
+    let line = |n: u32| format!("{{\"uuid\":\"{n}\"}}\n");
+    let lines = |numbers: &[u32]| numbers.iter().map(|n| line(*n)).collect::<String>();
+    home.write("older/s.jsonl", lines(&[1, 2]));
+    home.write("newest/s.jsonl", lines(&[1, 2, 3, 4]));
+    home.write("stub/s.jsonl", "");
+    home.write("diverged/s.jsonl", lines(&[1, 2, 9]));
+    home.write("same/s.jsonl", lines(&[1, 2, 3, 4]));
+    // A last line without a line feed is complete if it is an object.
+    home.write("unended/s.jsonl", lines(&[1, 8]).trim_end());
+    let found = discover(home.path()).unwrap();
+    let [session] = found.sessions.as_slice() else { unreachable!("{:?}", found.sessions) };
+    let [file] = session.files.as_slice() else { unreachable!("{:?}", session.files) };
+    assert_eq!(file.path, home.path().join("newest/s.jsonl"));
+    assert_eq!(file.copies, ["unended/s.jsonl", "diverged/s.jsonl"].map(|path| home.path().join(path)));
+    let newest = file.path.display();
+    let expected = ["stub", "older", "same"]
+        .map(|copy| format!("{copy}/s.jsonl: it has no line that is not in {newest}"));
+    assert_eq!(skipped(&home, &found), expected);
+    assert_eq!(found.warnings, Vec::<String>::new());
 }
 
 #[cfg(unix)]
@@ -111,5 +179,16 @@ fn symbolic_links_are_followed_and_pipes_are_ignored() {
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let found = discover(&home.path().join("projects")).unwrap();
     assert_eq!(names(&home, &found), ["s/main <- projects/p/s.jsonl"]);
-    assert_eq!(found.ignored, 2);
+    assert_eq!(found.skipped.len(), 2);
+}
+
+#[cfg(unix)]
+#[test]
+fn links_that_lead_back_are_searched_once() {
+    let home = TestDirectory::new();
+    home.write("p/s.jsonl", "{}\n");
+    std::os::unix::fs::symlink(home.path(), home.path().join("p/back")).unwrap();
+    let found = discover(home.path()).unwrap();
+    assert_eq!(names(&home, &found), ["s/main <- p/s.jsonl"]);
+    assert_eq!(skipped(&home, &found), ["p/back: it is another link to a folder that was searched"]);
 }

@@ -6,11 +6,23 @@ mod support;
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
+use std::sync::Arc;
 
 use han_coordinator::batch::BatchLimits;
-use han_coordinator::{Error, PushOptions, push};
-use han_types::sync::BatchErrorCode;
+use han_coordinator::{
+    ChooseTeam, Client, ClientConfig, Error, PushOptions, PushedCopies, push, push_remembering,
+};
+use han_types::sync::{BatchErrorCode, SyncTeam};
 use support::{Fault, KEY, READ_ONLY_KEY, RecordingSleeper, Server, TestDirectory, client, lines, sha256};
+
+/// Chooses the team `shop`.
+struct Shop;
+
+impl ChooseTeam for Shop {
+    fn choose(&self, teams: &[SyncTeam]) -> Option<usize> {
+        teams.iter().position(|team| team.slug == "shop")
+    }
+}
 
 fn small(body_bytes: usize, batch_lines: usize) -> PushOptions {
     PushOptions { limits: BatchLimits { body_bytes, batch_lines }, ..PushOptions::default() }
@@ -253,7 +265,8 @@ async fn a_body_over_the_servers_limit_is_halved_and_a_line_over_it_is_omitted()
     let server = Server::start().await;
     server.model().body_limit = 1000;
     let report = push(home.path(), &server.client(&RecordingSleeper::default()), &small(4 << 20, 3)).await;
-    assert!(report.succeeded(), "{report:?}");
+    assert!(!report.succeeded(), "{report:?}");
+    assert!(report.failed.is_empty() && report.stopped.is_none(), "{report:?}");
     assert_eq!(server.model().gaps, 0, "the smaller requests start at the first line of the refused one");
     let arrived = server.lines("s", "main");
     assert_eq!(arrived.len(), 122);
@@ -267,8 +280,90 @@ async fn a_body_over_the_servers_limit_is_halved_and_a_line_over_it_is_omitted()
         report.omitted.iter().map(|line| (line.path.clone(), line.line, line.bytes)).collect();
     assert_eq!(omitted, [(path.clone(), 100, giant.len() as u64), (path, 121, giant.len() as u64 + 1)]);
 
+    // The server states its limit, so that the lines are not tried in vain. They are reported again.
+    server.model().stated_limit = Some(1000);
+    let requests = server.model().requests.len();
     let again = server.push(home.path()).await;
     assert_eq!((again.lines_sent, again.restarted), (0, 0), "the placeholder's hash is recognised");
+    assert_eq!((again.omitted.len(), again.succeeded()), (2, false));
+    assert_eq!(server.model().requests.len(), requests);
+    // A limit that the server does not state.
+    server.model().stated_limit = None;
+    let again = server.push(home.path()).await;
+    assert_eq!((again.lines_sent, again.omitted.len(), again.succeeded()), (0, 2, false));
+    assert_eq!(server.lines("s", "main"), arrived);
+
+    // Once they fit, they are sent, and nothing else.
+    server.model().body_limit = usize::MAX;
+    server.model().stated_limit = Some(10 << 20);
+    let again = server.push(home.path()).await;
+    assert_eq!((again.lines_sent, again.omitted.len(), again.succeeded()), (2, 0, true), "{again:?}");
+    let filled = server.lines("s", "main");
+    assert_eq!((&filled[100], &filled[121]), (&giant, &(giant.clone() + "!")));
+    assert_eq!(filled.len(), 122);
+}
+
+#[tokio::test]
+async fn a_line_that_a_proxy_refuses_is_not_omitted() {
+    let home = TestDirectory::new();
+    let giant = format!("{{\"giant\":\"{}\"}}", "x".repeat(5000));
+    let path = home.write("p/s.jsonl", lines(0, 10) + &giant + "\n" + &lines(10, 5));
+    home.write("p/t.jsonl", lines(20, 5));
+    let server = Server::start().await;
+    server.model().proxy_limit = 1000;
+    let report = server.push(home.path()).await;
+    assert!(!report.succeeded());
+    assert_eq!((report.omitted.len(), report.failed.len()), (0, 1), "{report:?}");
+    let failed = &report.failed[0];
+    assert_eq!((&failed.path, failed.code.as_str()), (&path, "refused_by_proxy"));
+    assert!(failed.message.contains("line 11") && failed.message.contains("proxy"), "{}", failed.message);
+    assert_eq!(server.lines("s", "main").join("\n") + "\n", lines(0, 10), "the lines before it arrive");
+    assert_eq!(server.lines("t", "main").len(), 5, "and the other transcripts");
+
+    server.model().proxy_limit = usize::MAX;
+    let report = server.push(home.path()).await;
+    assert!(report.succeeded());
+    assert_eq!(server.lines("s", "main")[10], giant);
+    assert_eq!(server.lines("s", "main").len(), 16);
+}
+
+#[tokio::test]
+async fn the_team_is_reported_and_may_be_named_by_its_slug() {
+    let home = TestDirectory::new();
+    home.write("p/s.jsonl", lines(0, 2));
+    let server = Server::start().await;
+    server.model().teams = vec![support::team("team-1", "ana"), support::team("team-2", "shop")];
+    let client = |team: Option<&str>| {
+        let config =
+            ClientConfig { url: server.url.clone(), api_key: KEY.into(), team: team.map(str::to_owned) };
+        Client::new(config).unwrap().with_sleeper(Arc::new(RecordingSleeper::default()))
+    };
+    let to = async |client: Client| push(home.path(), &client, &PushOptions::default()).await;
+    let report = to(client(Some("shop"))).await;
+    assert!(report.succeeded(), "{report:?}");
+    assert_eq!(report.team, Some(support::team("team-2", "shop")));
+    let mut text = Vec::new();
+    report.write(&mut text).unwrap();
+    assert!(String::from_utf8(text).unwrap().starts_with("team: shop (SHOP)\n"));
+    assert_eq!(server.model().pushed_to, ["team-2"]);
+
+    // Without a team, nothing is pushed to the first one by mistake.
+    let report = to(client(None)).await;
+    assert!(matches!(report.stopped, Some(Error::SeveralTeams { .. })), "{report:?}");
+    let message = report.stopped.unwrap().to_string();
+    assert!(message.contains("--team") && message.contains("ana, shop"), "{message}");
+    assert_eq!(server.model().pushed_to.len(), 1);
+
+    home.write("p/t.jsonl", lines(5, 2));
+    let report = to(client(None).with_chooser(Arc::new(Shop))).await;
+    assert_eq!(report.team, Some(support::team("team-2", "shop")), "{report:?}");
+    assert_eq!(server.model().pushed_to, ["team-2", "team-2"]);
+
+    let report = to(client(Some("unknown"))).await;
+    assert!(matches!(report.stopped, Some(Error::UnknownTeam { .. })), "{report:?}");
+    // One team needs no choice.
+    server.model().teams.truncate(1);
+    assert_eq!(to(client(None)).await.team, Some(support::team("team-1", "ana")));
 }
 
 #[tokio::test]
@@ -299,7 +394,10 @@ async fn a_sent_line_is_recognised_after_the_line_limit_changed() {
         let server = Server::start().await;
         assert!(push(home.path(), &server.client(&RecordingSleeper::default()), &first).await.succeeded());
         let report = push(home.path(), &server.client(&RecordingSleeper::default()), &second).await;
-        assert_eq!((report.lines_sent, report.restarted), (0, 0));
+        // A line that was omitted and fits now is sent.
+        let sent = u64::from(first.max_line_bytes < second.max_line_bytes);
+        assert_eq!((report.lines_sent, report.restarted), (sent, 0));
+        assert_eq!(server.lines("s", "main").join("\n") + "\n", lines(0, 1) + &long);
     }
 }
 
@@ -498,4 +596,59 @@ async fn metadata_has_the_main_files_directory_branch_and_remote() {
     assert_eq!(subagent.git_branch.as_deref(), Some("three"));
     let orphan = of("only", "agent-b", 0);
     assert_eq!((orphan.git_branch.as_deref(), orphan.git_remote.as_deref()), (Some("four"), None));
+}
+
+#[tokio::test]
+async fn a_session_in_several_folders_arrives_as_the_union_of_its_lines() {
+    let home = TestDirectory::new();
+    home.write("stub/s.jsonl", "");
+    home.write("older/s.jsonl", lines(0, 2));
+    home.write("diverged/s.jsonl", lines(0, 2) + &lines(10, 1));
+    home.write("newest/s.jsonl", lines(0, 6));
+    home.write("newest/s/subagents/workflows/wf/agent-b.jsonl", lines(20, 2));
+    let server = Server::start().await;
+    let report = server.push(home.path()).await;
+    assert!(report.succeeded(), "{report:?}");
+    assert_eq!((report.stored, report.ignored_files), (7 + 2, 2), "{report:?}");
+    // Seven different lines arrived. The last push decides which line has a number that two of them had.
+    let of_copy = lines(10, 1);
+    let sent = server
+        .model()
+        .requests
+        .iter()
+        .flatten()
+        .any(|batch| batch.wire.iter().any(|line| line == of_copy.trim()));
+    assert!(sent);
+    assert_eq!(server.lines("s", "main").join("\n") + "\n", lines(0, 6));
+    assert_eq!(server.lines("s", "agent-b").join("\n") + "\n", lines(20, 2));
+
+    let mut text = Vec::new();
+    report.write(&mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert!(
+        text.contains("skipped 2 files: it has no line that is not in") && text.contains("older/s.jsonl"),
+        "{text}"
+    );
+
+    // A copy that was pushed is not sent by every push, but once more when it has changed.
+    let memory = home.path().join("config");
+    let requests = || server.model().requests.len();
+    for sent in [1, 0, 0] {
+        let before = requests();
+        let mut copies = PushedCopies::of(&memory);
+        let client = server.client(&RecordingSleeper::default());
+        let again = push_remembering(home.path(), &client, &PushOptions::default(), &mut copies).await;
+        assert!(again.succeeded(), "{again:?}");
+        assert_eq!(requests() - before, sent);
+    }
+    home.write("diverged/s.jsonl", lines(0, 2) + &lines(10, 2));
+    let mut copies = PushedCopies::of(&memory);
+    let client = server.client(&RecordingSleeper::default());
+    let again = push_remembering(home.path(), &client, &PushOptions::default(), &mut copies).await;
+    assert_eq!(again.stored, 1, "{again:?}");
+
+    // The larger file determines where the next push resumes.
+    let again = server.push(home.path()).await;
+    assert!(again.succeeded());
+    assert_eq!((again.stored, again.restarted), (0, 0), "{again:?}");
 }

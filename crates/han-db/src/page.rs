@@ -5,6 +5,8 @@ use std::collections::HashMap;
 
 use thiserror::Error;
 
+use crate::queries::call_pairs::Place;
+
 /// The largest page that a client may request.
 pub const MAX_PAGE: usize = 500;
 
@@ -86,8 +88,8 @@ impl<T> Page<T> {
     }
 }
 
-/// A position in a list of messages: (time, transcript, line, uuid). A rewritten file may have two messages on one
-/// line.
+/// A position in a list of messages: (time, transcript, line, record of the line, uuid). A damaged line has several
+/// records, and a rewritten file may have two messages on one line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageCursor {
     /// Milliseconds since the epoch.
@@ -96,14 +98,24 @@ pub struct MessageCursor {
     pub transcript: String,
     /// The physical line.
     pub line: i64,
+    /// The position among the records of the line; 0 unless the line is damaged.
+    pub part: i64,
     /// The message's uuid.
     pub uuid: String,
 }
 
+impl MessageCursor {
+    /// The place of the message's line.
+    pub(crate) fn place(&self) -> Place<&str> {
+        Place { at: self.at, file: self.transcript.as_str(), line: (self.line, self.part) }
+    }
+}
+
 impl Cursor for MessageCursor {
     fn encode(&self) -> String {
-        let Self { at, transcript, line, uuid } = self;
-        format!("{at}_{line}_{}_{transcript}{uuid}", transcript.len())
+        let Self { at, transcript, line, part, uuid } = self;
+        let part = if *part == 0 { String::new() } else { format!(".{part}") };
+        format!("{at}_{line}{part}_{}_{transcript}{uuid}", transcript.len())
     }
 
     fn decode(text: &str) -> Option<Self> {
@@ -113,9 +125,11 @@ impl Cursor for MessageCursor {
             return None;
         }
         let (transcript, uuid) = names.split_at_checked(length.parse().ok()?)?;
+        let (line, part) = line.split_once('.').unwrap_or((line, "0"));
         Some(Self {
             at: at.parse().ok()?,
             line: line.parse().ok()?,
+            part: part.parse().ok()?,
             transcript: transcript.to_owned(),
             uuid: uuid.to_owned(),
         })

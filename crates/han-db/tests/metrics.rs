@@ -170,6 +170,8 @@ both_databases!(
 both_databases!(
     async fn tasks_are_counted_by_outcome(database: TestDatabase) {
         let world = world(&database).await;
+        // After the times of the lines.
+        world.clock.advance_seconds(86_400);
         push_whole(&world, &eventful()).await;
         let (scope, db) = (&world.scope, &world.db);
         let tx = db.read(scope, "test.read").await.unwrap();

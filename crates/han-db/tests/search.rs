@@ -375,3 +375,40 @@ both_databases!(
         assert!(found(&world, &eve, "red", &everywhere, 10).await.is_empty());
     }
 );
+
+both_databases!(
+    async fn an_index_by_other_rules_for_words_is_made_again(database: TestDatabase) {
+        let world = world(&database).await;
+        push(&world, "s1", "main", Some(0), &[line("u1", 1, "全文搜索引擎"), line("u2", 2, "서버가 느리다")])
+            .await;
+        index(&world).await;
+        let everything = async |query: &str| found(&world, &world.scope, query, &Within::default(), 10).await;
+        assert_eq!(
+            (everything("搜索").await, everything("서버").await),
+            (vec!["u1".to_owned()], vec!["u2".to_owned()])
+        );
+        assert_eq!(lag(&world).await, 0);
+        // As an earlier version left it: with other terms.
+        database.execute("UPDATE search_state SET words = words - 1").await;
+        database.execute("DELETE FROM search_terms").await;
+        assert_eq!((everything("搜索").await, lag(&world).await), (vec![], 2));
+        index(&world).await;
+        assert_eq!((everything("搜索").await, lag(&world).await), (vec!["u1".to_owned()], 0));
+    }
+);
+
+both_databases!(
+    async fn each_record_of_a_damaged_line_is_found_by_its_own_words(database: TestDatabase) {
+        let world = world(&database).await;
+        let glued = format!("{}{}", line("u1", 1, "a zebra"), line("u2", 1, "a quagga"));
+        push(&world, "s1", "main", Some(0), &[serde_json::json!(glued).to_string()]).await;
+        index(&world).await;
+        let everything = async |query: &str| found(&world, &world.scope, query, &Within::default(), 10).await;
+        assert_eq!(everything("zebra").await, ["u1"]);
+        assert_eq!(everything("quagga").await, ["u2"]);
+        let mut both = everything("a").await;
+        both.sort();
+        assert_eq!(both, ["u1", "u2"]);
+        assert_eq!(everything("zebra quagga").await, Vec::<String>::new());
+    }
+);

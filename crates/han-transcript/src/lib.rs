@@ -7,15 +7,23 @@
 //! Agents change their format often, and a transcript may be hostile. Therefore nothing here fails: a field of the
 //! wrong type counts as absent, and an unknown line becomes a [`MessageKind::UnknownEvent`]. The caller keeps the
 //! line itself, byte for byte.
+//!
+//! A line has one record. Only a damaged line has several, or a record beside other text: [`split`] finds them, and
+//! functions whose names have `all` return one item per record.
 
 mod json;
 mod kind;
 mod line;
+mod notice;
 mod text;
 
 pub mod fold;
 pub mod pricing;
+pub mod project_path;
+pub mod quarters;
+pub mod rates;
 pub mod record;
+pub mod split;
 pub mod tool;
 pub mod view;
 pub mod words;

@@ -8,10 +8,13 @@ use serde_json::value::RawValue;
 
 use crate::json::{self, Object};
 use crate::kind::MessageKind;
+use crate::notice;
 use crate::text;
 
 /// The first words of the text that replaces the conversation before a compaction.
 const CONTINUATION: &str = "This session is being continued from a previous conversation";
+/// The beginning of a shell command that a person typed after `!`.
+pub(crate) const BASH_INPUT: &str = "<bash-input>";
 /// The first words of the agent's notice that a person stopped it (`…by user]`, `…by user for tool use]`).
 const INTERRUPTION: &str = "[Request interrupted by user";
 /// The first words of `user` lines that the harness writes, not a person.
@@ -115,10 +118,9 @@ pub(crate) struct ParsedLine<'a> {
 }
 
 impl<'a> ParsedLine<'a> {
-    /// Parses a line whose lone surrogates have been replaced. Any text that is no JSON object gives an empty line of
-    /// unknown kind.
-    pub(crate) fn parse(line: &'a str) -> Self {
-        let Some(fields) = Object::parse(line) else { return Self::default() };
+    /// Parses a line whose lone surrogates have been replaced. Returns `None` for any text that is no JSON object.
+    pub(crate) fn parse(line: &'a str) -> Option<Self> {
+        let fields = Object::parse(line)?;
         let line_type = fields.text("type").unwrap_or_default();
         let mut read = Self { line_type, fields, ..Self::default() };
         read.kind = match &*read.line_type {
@@ -131,16 +133,18 @@ impl<'a> ParsedLine<'a> {
                 Some(MessageKind::Assistant)
             }
             "summary" => Some(MessageKind::Summary),
-            "system" => Some(MessageKind::System),
+            "system" => Some(read.system_kind()),
+            "attachment" => Some(read.attachment_kind()),
             "file-history-snapshot" => Some(MessageKind::FileHistorySnapshot),
             "queue-operation" => Some(MessageKind::QueueOperation),
             "progress" => {
                 read.data = read.fields.object("data").unwrap_or_default();
                 None
             }
+            other if notice::is_notice(other) => Some(MessageKind::System),
             _ => read.read_event(),
         };
-        read
+        Some(read)
     }
 
     pub(crate) fn kind(&self) -> MessageKind {
@@ -174,6 +178,48 @@ impl<'a> ParsedLine<'a> {
         } else {
             MessageKind::RegularUser
         }
+    }
+
+    /// A slash command that the agent runs itself is a `system` line of subtype `local_command`, and so is its output.
+    fn system_kind(&mut self) -> MessageKind {
+        if self.fields.text("subtype").as_deref() != Some("local_command") {
+            return MessageKind::System;
+        }
+        let content = Content::read(self.fields.raw("content"));
+        let is_typed = content.text().is_some_and(|text| {
+            let text = text.trim_start();
+            text.starts_with(BASH_INPUT) || (text.starts_with("<command-") && text.contains("<command-name>"))
+        });
+        if !is_typed {
+            return MessageKind::System;
+        }
+        self.content = content;
+        self.user_kind()
+    }
+
+    /// An attachment is a notice, except for `queued_command`: what was sent to the agent while it worked, by a person
+    /// or by another part of the harness.
+    fn attachment_kind(&mut self) -> MessageKind {
+        let attachment = self.fields.object("attachment").unwrap_or_default();
+        if attachment.text("type").as_deref() != Some("queued_command") {
+            return MessageKind::System;
+        }
+        let mode = attachment.text("commandMode");
+        let mode = mode.as_deref().unwrap_or("prompt");
+        self.content = Content::read(attachment.raw("prompt"));
+        // A shell command is written as in a `user` line.
+        if let Content::Text(command) = &self.content
+            && mode == "bash"
+            && !command.trim_start().starts_with(BASH_INPUT)
+        {
+            self.content = Content::Text(format!("{BASH_INPUT}{command}</bash-input>").into());
+        }
+        // Versions without an origin queued only what a person typed.
+        let origin = attachment.object("origin").and_then(|origin| origin.text("kind"));
+        let is_meta = attachment.flag("isMeta").unwrap_or(false);
+        let by_person =
+            !is_meta && matches!(mode, "prompt" | "bash") && origin.is_none_or(|kind| kind == "human");
+        if by_person { self.user_kind() } else { MessageKind::MetaUser }
     }
 
     /// Reads an event of Han. Its name is in its data, beside its data, or in `type`.
@@ -279,6 +325,21 @@ impl<'a> ParsedLine<'a> {
             }
             _ => false,
         }
+    }
+
+    /// Whether this is an answer that consists of thinking whose text is not recorded, such as `{"thinking": "",
+    /// "signature": "…"}`. It displays nothing; its tokens count.
+    pub(crate) fn is_blank(&self) -> bool {
+        let parts = self.content.parts();
+        self.kind() == MessageKind::Assistant
+            && !parts.is_empty()
+            && parts.iter().all(|part| {
+                part.kind == "thinking"
+                    && part
+                        .fields
+                        .text("thinking")
+                        .is_some_and(|text| text.chars().all(|c| c.is_whitespace() || c == '\0'))
+            })
     }
 
     pub(crate) fn is_subagent(&self) -> bool {

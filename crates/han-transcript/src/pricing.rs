@@ -1,11 +1,15 @@
-//! Prices of tokens: one dated table by model id, which configuration can override. A model outside the table has no
+//! Prices of sums of tokens: one table by model id, which configuration can override. A model outside the table has no
 //! price; prices are never guessed.
+//!
+//! Sums do not determine what an answer costs in fast mode, in a region or with a long prompt, nor before a price
+//! changed. [`rates`](crate::rates) prices single answers.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::fold::TokenTotals;
+use crate::rates::Rates;
 
 /// US dollars per million tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,10 +28,6 @@ pub struct Price {
 }
 
 impl Price {
-    const fn new(input: f64, cache_write_5m: f64, cache_write_1h: f64, cache_read: f64, output: f64) -> Self {
-        Self { input, output, cache_read, cache_write_5m, cache_write_1h }
-    }
-
     /// The cost of these tokens in US dollars.
     #[must_use]
     pub fn cost(&self, tokens: &TokenTotals) -> f64 {
@@ -41,43 +41,6 @@ impl Price {
     }
 }
 
-/// The day the built-in table was last checked against the vendor's pages, ISO 8601.
-pub const PRICES_AS_OF: &str = "2026-10-24";
-
-/// The vendor's list prices (<https://platform.claude.com/docs/en/about-claude/pricing>): model id without its
-/// date, then input, cache write 5 m and 1 h, cache read, output.
-///
-/// They are list prices at standard speed, because a transcript does not record batch, fast and long-context rates or
-/// discounts. A model whose rate depends on the length of each prompt (Haiku 5.5) is omitted, because sums of tokens do
-/// not determine its cost.
-const PRICES: [(&str, Price); 24] = [
-    ("claude-fable-5-1", Price::new(10.0, 12.5, 20.0, 0.25, 50.0)),
-    ("claude-fable-5", Price::new(10.0, 12.5, 20.0, 1.0, 50.0)),
-    ("claude-mythos-5-1", Price::new(10.0, 12.5, 20.0, 0.25, 50.0)),
-    ("claude-mythos-5", Price::new(10.0, 12.5, 20.0, 1.0, 50.0)),
-    ("claude-opus-5-5", Price::new(4.0, 5.0, 8.0, 0.2, 20.0)),
-    ("claude-opus-5", Price::new(5.0, 6.25, 10.0, 0.5, 25.0)),
-    ("claude-opus-4-8", Price::new(5.0, 6.25, 10.0, 0.5, 25.0)),
-    ("claude-opus-4-7", Price::new(5.0, 6.25, 10.0, 0.5, 25.0)),
-    ("claude-opus-4-6", Price::new(5.0, 6.25, 10.0, 0.5, 25.0)),
-    ("claude-opus-4-5", Price::new(5.0, 6.25, 10.0, 0.5, 25.0)),
-    ("claude-opus-4-1", Price::new(15.0, 18.75, 30.0, 1.5, 75.0)),
-    ("claude-opus-4", Price::new(15.0, 18.75, 30.0, 1.5, 75.0)),
-    ("claude-sonnet-5-5", Price::new(2.0, 2.5, 4.0, 0.1, 10.0)),
-    ("claude-sonnet-5", Price::new(2.0, 2.5, 4.0, 0.2, 10.0)),
-    ("claude-sonnet-4-6", Price::new(3.0, 3.75, 6.0, 0.3, 15.0)),
-    ("claude-sonnet-4-5", Price::new(3.0, 3.75, 6.0, 0.3, 15.0)),
-    ("claude-sonnet-4", Price::new(3.0, 3.75, 6.0, 0.3, 15.0)),
-    ("claude-3-7-sonnet", Price::new(3.0, 3.75, 6.0, 0.3, 15.0)),
-    ("claude-3-5-sonnet", Price::new(3.0, 3.75, 6.0, 0.3, 15.0)),
-    ("claude-haiku-4-5", Price::new(1.0, 1.25, 2.0, 0.1, 5.0)),
-    ("claude-3-5-haiku", Price::new(0.8, 1.0, 1.6, 0.08, 4.0)),
-    ("claude-3-opus", Price::new(15.0, 18.75, 30.0, 1.5, 75.0)),
-    ("claude-3-haiku", Price::new(0.25, 0.3, 0.5, 0.03, 1.25)),
-    // The agent's model name for answers that it generates itself (errors, interruptions): they cost nothing.
-    ("<synthetic>", Price::new(0.0, 0.0, 0.0, 0.0, 0.0)),
-];
-
 /// Prices by model id, as in the configuration:
 /// `{"as_of": "2026-10-24", "models": {"claude-opus-4-6": {"input": 5, …}}}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,11 +53,9 @@ pub struct PriceTable {
 }
 
 impl Default for PriceTable {
+    /// The latest built-in prices at standard speed, tier and geography ([`Rates::default`]).
     fn default() -> Self {
-        Self {
-            as_of: PRICES_AS_OF.to_owned(),
-            models: PRICES.into_iter().map(|(model, price)| (model.to_owned(), price)).collect(),
-        }
+        Rates::default().table()
     }
 }
 
@@ -113,14 +74,7 @@ impl PriceTable {
     /// `claude-opus-4` does not match `claude-opus-4-9`.
     #[must_use]
     pub fn price(&self, model: &str) -> Option<&Price> {
-        let exact = self.models.get(model);
-        let short =
-            model.rfind("anthropic").and_then(|at| model.get(at + "anthropic".len() + 1..)).unwrap_or(model);
-        exact.or_else(|| {
-            let known =
-                self.models.iter().filter(|(id, _)| short.strip_prefix(id.as_str()).is_some_and(is_release));
-            known.max_by_key(|(id, _)| id.len()).map(|(_, price)| price)
-        })
+        self.models.get(id_of(model, self.models.keys().map(String::as_str))?)
     }
 
     /// The cost of these tokens with that model in US dollars; `None` if the model has no price.
@@ -128,6 +82,14 @@ impl PriceTable {
     pub fn cost(&self, model: &str, tokens: &TokenTotals) -> Option<f64> {
         Some(self.price(model)?.cost(tokens))
     }
+}
+
+/// Which of these ids names the model, as [`PriceTable::price`] describes.
+pub(crate) fn id_of<'a>(model: &str, ids: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let short =
+        model.rfind("anthropic").and_then(|at| model.get(at + "anthropic".len() + 1..)).unwrap_or(model);
+    let matching = ids.filter(|id| *id == model || short.strip_prefix(*id).is_some_and(is_release));
+    matching.max_by_key(|id| (*id == model, id.len()))
 }
 
 /// Whether the rest of a model id only names a release of the same model.
@@ -145,7 +107,7 @@ fn is_release(rest: &str) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{PRICES, PriceTable};
+    use super::PriceTable;
     use crate::fold::TokenTotals;
 
     #[test]
@@ -205,7 +167,7 @@ mod tests {
 
     #[test]
     fn prices_are_plausible() {
-        for (model, price) in PRICES {
+        for (model, price) in PriceTable::default().models {
             assert!(price.cache_read <= price.input && price.input <= price.output, "{model}");
             assert!(
                 price.input <= price.cache_write_5m && price.cache_write_5m <= price.cache_write_1h,

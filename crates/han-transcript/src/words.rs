@@ -4,7 +4,10 @@
 //! * Normalization: each character is decomposed (Unicode Standard Annex #15, NFKD), loses its combining marks and
 //!   becomes lower case; `ς` becomes `σ`. So case, accents and compatibility forms make no difference.
 //! * A word is a run of letters and digits; every other character, including `_`, separates words.
-//! * Each Chinese or Japanese character is a word, because these scripts have no separators.
+//! * Scripts without spaces between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese), and Korean, whose particles are
+//!   attached to words, are split into characters: in a run of such characters, each character is a word, and so are each
+//!   two adjacent ones. A query uses the pairs, or the character if it is the only one of its run. So a query finds its
+//!   text inside a longer run, too, and rarely anything else.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -20,66 +23,147 @@ pub const MAX_QUERY_CHARS: usize = 500;
 /// The maximum number of distinct words in a query.
 pub const MAX_QUERY_WORDS: usize = 16;
 
-/// Passes each word of a text and its byte range in it to `visit`, in order.
+/// The version of these rules. An index that was made by other rules must be made again; so every change of the words of a
+/// text needs a new number.
+pub const VERSION: i16 = 2;
+
+/// Passes each word of a text and its byte range in it to `visit`, in order of their beginnings.
 pub fn each_word(text: &str, mut visit: impl FnMut(&str, Range<usize>)) {
-    let mut word = Word { text: String::new(), at: 0..0 };
+    each_token(text, |token| visit(token.text, token.at));
+}
+
+/// A word of a text, with its place.
+struct Token<'a> {
+    text: &'a str,
+    at: Range<usize>,
+    /// Its number among the words of the text, where each character of a script without spaces counts as one.
+    position: usize,
+    /// Whether a query uses it: it is not a single character of a longer run.
+    is_queried: bool,
+}
+
+fn each_token(text: &str, visit: impl FnMut(Token<'_>)) {
+    let mut tokens = Tokens { visit, word: String::new(), word_at: 0..0, run: Vec::new(), position: 0 };
     for (start, c) in text.char_indices() {
         let end = start + c.len_utf8();
         // Most text is ASCII, which decomposes to itself.
         if c.is_ascii_alphanumeric() {
-            word.push(c.to_ascii_lowercase(), start..end);
+            tokens.letter(c.to_ascii_lowercase(), start..end);
         } else if c.is_ascii() {
-            word.finish(&mut visit);
+            tokens.finish();
         } else {
             for c in folded(c) {
                 match c {
-                    _ if is_unsegmented(c) => {
-                        word.finish(&mut visit);
-                        word.push(c, start..end);
-                        word.finish(&mut visit);
-                    }
-                    _ if c.is_alphanumeric() => word.push(c, start..end),
-                    _ => word.finish(&mut visit),
+                    _ if !c.is_alphanumeric() => tokens.finish(),
+                    _ if is_unsegmented(c) => tokens.character(c, start..end),
+                    _ => tokens.letter(c, start..end),
                 }
             }
         }
     }
-    word.finish(&mut visit);
+    tokens.finish();
 }
 
-/// The normalized characters of a character, without combining marks.
+/// The normalized characters of a character, without combining marks. Hangul syllables are decomposed: see [`composed`].
 fn folded(c: char) -> impl Iterator<Item = char> {
     let lowercase = std::iter::once(c).nfkd().flat_map(char::to_lowercase);
     lowercase.filter(|c| !is_combining_mark(*c)).map(|c| if c == 'ς' { 'σ' } else { c })
 }
 
-/// The word that is being read, and its byte range.
-struct Word {
-    text: String,
-    at: Range<usize>,
+/// The Hangul syllable of two parts of one (The Unicode Standard, section 3.12).
+fn composed(first: char, second: char) -> Option<char> {
+    let (first, second) = (u32::from(first), u32::from(second));
+    let code = match (first, second) {
+        (0x1100..=0x1112, 0x1161..=0x1175) => 0xac00 + ((first - 0x1100) * 21 + (second - 0x1161)) * 28,
+        (0xac00..=0xd7a3, 0x11a8..=0x11c2) if (first - 0xac00).is_multiple_of(28) => {
+            first + (second - 0x11a7)
+        }
+        _ => return None,
+    };
+    char::from_u32(code)
 }
 
-impl Word {
-    fn push(&mut self, c: char, at: Range<usize>) {
-        if self.text.is_empty() {
-            self.at.start = at.start;
+/// The word or run that is being read.
+struct Tokens<F> {
+    visit: F,
+    word: String,
+    word_at: Range<usize>,
+    run: Vec<(char, Range<usize>)>,
+    position: usize,
+}
+
+impl<F: FnMut(Token<'_>)> Tokens<F> {
+    /// Adds a letter of a script with spaces.
+    fn letter(&mut self, c: char, at: Range<usize>) {
+        self.finish_run();
+        if self.word.is_empty() {
+            self.word_at.start = at.start;
         }
-        self.text.push(c);
-        self.at.end = at.end;
+        self.word.push(c);
+        self.word_at.end = at.end;
     }
 
-    fn finish(&mut self, visit: &mut impl FnMut(&str, Range<usize>)) {
-        if !self.text.is_empty() {
-            visit(&self.text, self.at.clone());
-            self.text.clear();
+    /// Adds a character of a script without spaces.
+    fn character(&mut self, c: char, at: Range<usize>) {
+        self.finish_word();
+        if let Some((last, last_at)) = self.run.last_mut()
+            && let Some(syllable) = composed(*last, c)
+        {
+            (*last, last_at.end) = (syllable, at.end);
+        } else {
+            self.run.push((c, at));
         }
+    }
+
+    fn finish(&mut self) {
+        self.finish_word();
+        self.finish_run();
+    }
+
+    fn finish_word(&mut self) {
+        if self.word.is_empty() {
+            return;
+        }
+        (self.visit)(Token {
+            text: &self.word,
+            at: self.word_at.clone(),
+            position: self.position,
+            is_queried: true,
+        });
+        self.word.clear();
+        self.position += 1;
+    }
+
+    fn finish_run(&mut self) {
+        let is_single = self.run.len() == 1;
+        let mut following = self.run.iter().skip(1);
+        let mut text = String::new();
+        for (c, at) in &self.run {
+            text.clear();
+            text.push(*c);
+            let position = self.position;
+            (self.visit)(Token { text: &text, at: at.clone(), position, is_queried: is_single });
+            if let Some((next, next_at)) = following.next() {
+                text.push(*next);
+                (self.visit)(Token { text: &text, at: at.start..next_at.end, position, is_queried: true });
+            }
+            self.position += 1;
+        }
+        self.run.clear();
     }
 }
 
-/// Whether the character belongs to a script without spaces between words: the Unicode blocks of Han, Hiragana and
-/// Katakana.
+/// Whether the character belongs to a script without spaces between words, or to Hangul, by its Unicode block.
 fn is_unsegmented(c: char) -> bool {
-    matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
+    matches!(c,
+        '\u{e00}'..='\u{eff}' // Thai, Lao
+        | '\u{1000}'..='\u{109f}' // Myanmar
+        | '\u{1100}'..='\u{11ff}' // parts of Hangul syllables
+        | '\u{1780}'..='\u{17ff}' // Khmer
+        | '\u{3005}'..='\u{3007}' | '\u{3040}'..='\u{30ff}' // Japanese
+        | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}' // Han
+        | '\u{a960}'..='\u{a97f}' | '\u{ac00}'..='\u{d7ff}' // Hangul
+    )
 }
 
 /// Why a search query is invalid.
@@ -101,15 +185,14 @@ pub enum QueryError {
 pub struct Query {
     /// Sorted, each once.
     words: Vec<String>,
-    /// The words of each phrase, as indexes of `words`.
-    phrases: Vec<Vec<usize>>,
+    /// The words of each phrase: their positions in it, and their indexes in `words`.
+    phrases: Vec<Vec<(usize, usize)>>,
 }
 
 /// A word of a text that is also one of the query's.
 struct Found {
-    /// Which word of the text, and which of the query.
-    position: usize,
-    word: usize,
+    /// Its position in the text, and its index in the query's words.
+    place: (usize, usize),
     at: Range<usize>,
 }
 
@@ -126,13 +209,17 @@ impl Query {
         let quoted = text.split('"').enumerate();
         let parts = quoted
             .flat_map(|(n, part)| if n % 2 == 1 { vec![part] } else { part.split_whitespace().collect() });
-        let mut phrases: Vec<Vec<String>> = Vec::new();
+        let mut phrases: Vec<Vec<(usize, String)>> = Vec::new();
         for part in parts {
             let mut phrase = Vec::new();
-            each_word(part, |word, _| phrase.push(word.to_owned()));
+            each_token(part, |token| {
+                if token.is_queried {
+                    phrase.push((token.position, token.text.to_owned()));
+                }
+            });
             phrases.push(phrase);
         }
-        let mut words: Vec<String> = phrases.iter().flatten().cloned().collect();
+        let mut words: Vec<String> = phrases.iter().flatten().map(|(_, word)| word.clone()).collect();
         words.sort_unstable();
         words.dedup();
         match words.len() {
@@ -141,7 +228,7 @@ impl Query {
             _ => {}
         }
         phrases.retain(|phrase| phrase.len() > 1);
-        let index = |word: &String| words.binary_search(word).ok();
+        let index = |(position, word): &(usize, String)| Some((*position, words.binary_search(word).ok()?));
         let phrases = phrases.iter().map(|phrase| phrase.iter().filter_map(index).collect()).collect();
         Ok(Self { words, phrases })
     }
@@ -155,31 +242,37 @@ impl Query {
     /// the first word.
     #[must_use]
     pub fn find(&self, text: &str) -> Option<Range<usize>> {
-        let (mut found, mut position) = (Vec::new(), 0);
+        let mut found = Vec::new();
         let mut missing: BTreeSet<usize> = (0..self.words.len()).collect();
-        each_word(text, |word, at| {
-            if let Ok(word) = self.words.binary_search_by(|wanted| wanted.as_str().cmp(word)) {
+        each_token(text, |token| {
+            if let Ok(word) = self.words.binary_search_by(|wanted| wanted.as_str().cmp(token.text)) {
                 missing.remove(&word);
-                found.push(Found { position, word, at });
+                found.push(Found { place: (token.position, word), at: token.at });
             }
-            position += 1;
         });
         if !missing.is_empty() {
             return None;
         }
+        let first_word = found.first().map(|found: &Found| found.at.clone());
+        found.sort_by_key(|found| found.place);
         let mut first = None;
         for phrase in &self.phrases {
-            let is_match =
-                |window: &&[Found]| {
-                    let begin = window.first().map_or(0, |found| found.position);
-                    window.iter().zip(phrase).zip(begin..).all(|((found, wanted), position)| {
-                        found.word == *wanted && found.position == position
-                    })
-                };
-            let at = found.windows(phrase.len()).find(is_match)?;
-            first = first.or(Some(at.first()?.at.start..at.last()?.at.end));
+            let place = |place| {
+                let at = found.binary_search_by_key(&place, |found| found.place).ok()?;
+                found.get(at)
+            };
+            let (begin, wanted) = *phrase.first()?;
+            let starts = found.iter().filter(|found| found.place.1 == wanted);
+            let at = starts.clone().find_map(|start| {
+                let mut end = start.at.end;
+                for (position, word) in phrase {
+                    end = end.max(place((start.place.0 + position - begin, *word))?.at.end);
+                }
+                Some(start.at.start..end)
+            })?;
+            first = first.or(Some(at));
         }
-        first.or_else(|| Some(found.first()?.at.clone()))
+        first.or(first_word)
     }
 }
 
@@ -206,10 +299,20 @@ impl LineFilter {
             self.folded.push_str(line);
             self.folded.make_ascii_lowercase();
         } else {
+            let mut last = '\0';
             for c in line.chars() {
-                match c {
-                    _ if c.is_ascii() => self.folded.push(c.to_ascii_lowercase()),
-                    _ => self.folded.extend(folded(c)),
+                if c.is_ascii() {
+                    last = c.to_ascii_lowercase();
+                    self.folded.push(last);
+                    continue;
+                }
+                for c in folded(c) {
+                    let syllable = composed(last, c);
+                    if syllable.is_some() {
+                        self.folded.pop();
+                    }
+                    last = syllable.unwrap_or(c);
+                    self.folded.push(last);
                 }
             }
         }
@@ -226,6 +329,7 @@ fn has_escaped_letters(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use unicode_normalization::UnicodeNormalization as _;
 
     use super::{LineFilter, Query, QueryError, each_word};
     use crate::line_text;
@@ -248,7 +352,11 @@ mod tests {
             texts("Élan ELAN e\u{301}lan ﬁne Straße ΣΑΣ"),
             ["elan", "elan", "elan", "fine", "straße", "σασ"]
         );
-        assert_eq!(texts("検索test東京"), ["検", "索", "test", "東", "京"]);
+        assert_eq!(texts("検索test東京"), ["検", "検索", "索", "test", "東", "東京", "京"]);
+        assert_eq!(texts("検 ソフト・ア"), ["検", "ソ", "ソフ", "フ", "フト", "ト", "ア"]);
+        assert_eq!(texts("서버가"), ["서", "서버", "버", "버가", "가"]);
+        assert_eq!(texts("\u{1112}\u{1161}\u{11ab}글"), texts("한글"), "decomposed syllables");
+        assert_eq!(texts("ภาษา"), ["ภ", "ภา", "า", "าษ", "ษ", "ษา", "า"]);
         assert_eq!(texts("½ x² İ"), ["1", "2", "x2", "i"]);
         assert_eq!(texts(" \u{301}--\"' "), Vec::<String>::new());
     }
@@ -269,6 +377,39 @@ mod tests {
         assert_eq!(Query::parse(&"a".repeat(501)), Err(QueryError::TooLong));
         let many: String = (0..17).map(|n| format!("w{n} ")).collect();
         assert_eq!(Query::parse(&many), Err(QueryError::TooManyWords));
+    }
+
+    #[test]
+    fn text_in_scripts_without_spaces_is_found_inside_longer_runs() {
+        let found =
+            |query: &str, text: &str| Query::parse(query).unwrap().find(text).map(|at| text[at].to_owned());
+        for (query, text) in [
+            ("搜索", "全文搜索引擎"),
+            ("索", "全文搜索引擎"),
+            ("検索エンジン", "この検索エンジンは速い"),
+            ("서버", "서버가 멈췄다"),
+            ("서버", "새서버에서"),
+            ("값", "값이"),
+            ("ค้นหา", "การค้นหาข้อความ"),
+            ("Redis", "Redisを使う"),
+            ("Redisを", "Redisを使う"),
+            ("を使", "Redisを使う"),
+            ("使うtest", "を使うtest"),
+            ("うtest2", "を使うtest2"),
+            ("ガイド", "ｶﾞｲﾄﾞ"),
+        ] {
+            assert!(found(query, text).is_some(), "{query} in {text}");
+            let mut filter = LineFilter::new(&Query::parse(query).unwrap());
+            assert!(filter.may_match(&line(text, false, false)), "{query} in {text}");
+        }
+        assert_eq!(found("搜索", "全文搜索引擎").as_deref(), Some("搜索"));
+        assert_eq!(found("Redisを", "Redisを使う").as_deref(), Some("Redisを"));
+        // The characters in another order, or apart, are another text.
+        for (query, text) in
+            [("搜索", "索搜"), ("搜索", "搜 索"), ("검색기", "검색 색기"), ("一二三", "一二 二三")]
+        {
+            assert_eq!(found(query, text), None, "{query} in {text}");
+        }
     }
 
     /// A line of JSON with this content, in one of the spellings that JSON has for it.
@@ -300,8 +441,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_line_that_matches_is_excluded(
-            text in "[aeF1 é\u{301}ﬁ½²検ς\u{1b}\"\\\\_\n-]{0,30}|\\PC{0,20}",
-            query in "[aeF1f éﬁ½²検ς_\"-]{1,6}",
+            text in "[aeF1 é\u{301}ﬁ½²検索한ᄒ\u{1161}ไทยς\u{1b}\"\\\\_\n-]{0,30}|\\PC{0,20}",
+            query in "[aeF1f éﬁ½²検索한하ไทς_\"-]{1,6}",
             escapes: bool,
             is_nested: bool,
         ) {
@@ -311,6 +452,23 @@ mod tests {
             {
                 prop_assert!(LineFilter::new(&query).may_match(&line), "{query:?} in {line}");
             }
+        }
+
+        #[test]
+        fn a_part_of_a_run_is_found_in_it(run in "[検索東京한글서버ไทย]{1,20}", from in 0usize..20, length in 1usize..8) {
+            let part: String = run.chars().skip(from).take(length).collect();
+            if let Ok(query) = Query::parse(&part) {
+                let text = format!("before {run}after");
+                let at = query.find(&text);
+                prop_assert!(at.is_some(), "{part} in {text}");
+                prop_assert!(Query::parse(&part).unwrap().find(&text[at.unwrap()]).is_some());
+            }
+        }
+
+        #[test]
+        fn composed_and_decomposed_text_has_the_same_words(text in "[가-힣a-z é]{0,20}") {
+            let decomposed: String = text.nfd().collect();
+            prop_assert_eq!(texts(&decomposed), texts(&text));
         }
 
         #[test]

@@ -59,7 +59,7 @@ macro_rules! snapshot {
     ($name:literal, $line:expr) => {{
         let line = $line;
         let text = line.to_string();
-        let shown = (read(&line), view(&text), results(&text));
+        let shown = (read(&line), view(&text), results(&text, 0));
         insta::assert_snapshot!($name, present(&shown));
     }};
 }
@@ -107,8 +107,10 @@ fn other_lines_are_classified() {
         ("file-history-snapshot", FileHistorySnapshot),
         ("queue-operation", QueueOperation),
         ("progress", UnknownEvent),
-        ("pr-link", UnknownEvent),
-        ("custom-title", UnknownEvent),
+        ("pr-link", System),
+        ("custom-title", System),
+        ("attachment", System),
+        ("a-type-of-a-later-version", UnknownEvent),
         ("han_event", UnknownEvent),
         ("", UnknownEvent),
     ] {
@@ -237,7 +239,7 @@ fn hunks_say_where_a_tool_changed_a_file() {
         {"oldStart": 1, "lines": ["+no new number"]},
         "no hunk",
     ]}});
-    let of = |results: Value| hunks(&with(user(&results), &patch).to_string());
+    let of = |results: Value| hunks(&with(user(&results), &patch).to_string(), 0);
     let hunk = |old_start, new_start, lines: &[&str]| Hunk {
         old_start,
         new_start,
@@ -253,7 +255,7 @@ fn hunks_say_where_a_tool_changed_a_file() {
     let shapes = [json!("Error: not found"), json!({"structuredPatch": {}}), json!(null)];
     for shape in shapes {
         let line = with(user(&json!([result("t1")])), &json!({"toolUseResult": shape}));
-        assert_eq!(hunks(&line.to_string()), []);
+        assert_eq!(hunks(&line.to_string(), 0), []);
     }
 }
 
@@ -282,7 +284,7 @@ fn harness_line_views() {
     );
     let half = "{\"type\":\"user\",\"mess";
     check(half);
-    insta::assert_snapshot!("half_a_line", present(&(project(half, &AT), view(half), results(half))));
+    insta::assert_snapshot!("half_a_line", present(&(project(half, &AT), view(half), results(half, 0))));
 }
 
 #[test]

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use han_transcript::MessageKind;
 use han_transcript::fold::{LinePosition, SessionTotals, TokenTotals};
 use han_transcript::pricing::PriceTable;
-use han_transcript::record::{LineRecord, ResultKind};
+use han_transcript::rates::Rates;
+use han_transcript::record::{LineContext, LineRecord, ResultKind, project_all};
 use invariants::check;
 use support::{Random, RealLine, real_lines, records};
 
@@ -82,6 +83,21 @@ fn every_model_has_a_price() {
 }
 
 #[test]
+fn single_answers_cost_as_much_as_their_sum() {
+    let Some(lines) = real_lines("projects") else { return };
+    let (rates, table) = (Rates::default(), PriceTable::default());
+    for records in by_session(&lines).values() {
+        let totals = fold(records);
+        let end = records.iter().map(|(position, _)| position.time).max().unwrap();
+        let single: f64 = totals.answers().map(|usage| rates.cost(usage, end).known().unwrap()).sum();
+        let by_model = totals.tokens_by_model();
+        let sum: f64 =
+            by_model.iter().map(|(model, tokens)| table.cost(model.unwrap(), tokens).unwrap()).sum();
+        assert!((single - sum).abs() < 1e-6, "{single} {sum}");
+    }
+}
+
+#[test]
 fn kinds_of_real_lines_have_the_expected_counts() {
     let Some(lines) = real_lines("") else { return };
     lines.iter().for_each(|line| check(&line.text));
@@ -90,9 +106,9 @@ fn kinds_of_real_lines_have_the_expected_counts() {
     assert_eq!(count(MessageKind::Assistant), 658);
     assert_eq!(count(MessageKind::ToolResultUser), 408);
     assert_eq!(count(MessageKind::Summary), 2);
-    assert_eq!(count(MessageKind::CommandUser), 2);
+    assert_eq!(count(MessageKind::CommandUser), 4);
     assert_eq!(count(MessageKind::InterruptUser), 5);
-    assert_eq!(count(MessageKind::System), 14);
+    assert_eq!(count(MessageKind::System), 12);
     assert_eq!(count(MessageKind::FileHistorySnapshot), 48);
     assert_eq!(count(MessageKind::QueueOperation), 9);
     let users = [MessageKind::RegularUser, MessageKind::MetaUser].map(count);
@@ -101,6 +117,24 @@ fn kinds_of_real_lines_have_the_expected_counts() {
     assert_eq!(count(MessageKind::UnknownEvent), 2588);
     assert_eq!(all.iter().filter(|(_, record)| record.is_progress).count(), 2588);
     assert!(all.iter().all(|(_, record)| record.own_uuid || record.kind != MessageKind::Assistant));
+}
+
+#[test]
+fn at_most_one_percent_of_the_listed_lines_of_a_file_are_unknown() {
+    let Some(lines) = real_lines("") else { return };
+    let mut files = BTreeMap::<_, (usize, usize)>::new();
+    for line in &lines {
+        let at = LineContext { session_id: &line.session, transcript: &line.transcript };
+        for record in project_all(&line.text, &at).records {
+            let is_listed = !record.nests && !record.is_progress;
+            let (listed, unknown) = files.entry((&line.session, &line.transcript)).or_default();
+            *listed += usize::from(is_listed);
+            *unknown += usize::from(is_listed && record.kind == MessageKind::UnknownEvent);
+        }
+    }
+    for (file, (listed, unknown)) in files {
+        assert!(unknown * 100 <= listed, "{unknown} of {listed} listed lines of {file:?} are unknown");
+    }
 }
 
 #[test]

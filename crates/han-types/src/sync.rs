@@ -48,6 +48,9 @@ pub struct SessionMetadata {
     /// The directory the agent worked in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project_path: Option<String>,
+    /// If that directory is in a linked worktree of a repository: the repository's main worktree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub main_worktree: Option<String>,
     /// The URL of the repository's remote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git_remote: Option<String>,
@@ -152,8 +155,39 @@ pub enum BatchErrorCode {
 pub struct SyncStatus {
     /// The team.
     pub team_id: String,
+    /// The team, as people name it. Earlier servers send neither this nor the next two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<SyncTeam>,
+    /// The teams that the credential may push to, oldest membership first.
+    #[serde(default)]
+    pub teams: Vec<SyncTeam>,
+    /// The server's limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<SyncLimits>,
     /// Every transcript of the sessions that the caller has pushed.
     pub transcripts: Vec<TranscriptStatus>,
+}
+
+/// A team that a credential may push to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncTeam {
+    /// Its id.
+    pub id: String,
+    /// Its short name in addresses.
+    pub slug: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// The server's limits, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncLimits {
+    /// Of a line.
+    pub line_bytes: u64,
+    /// Of a request as sent.
+    pub body_bytes: u64,
+    /// Of a request, decompressed.
+    pub decompressed_bytes: u64,
 }
 
 /// How far one transcript file has been stored.
@@ -168,4 +202,8 @@ pub struct TranscriptStatus {
     /// SHA-256 of the bytes of the line before `offset`, in lowercase hexadecimal, if that line was stored. If the
     /// client's line differs (the file was rewritten or truncated), the client starts again at 0.
     pub last_line_hash: Option<String>,
+    /// The lines that were too large, and in whose place a marker is stored, in order. A client sends such a line again once
+    /// it fits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub omitted: Vec<u64>,
 }

@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<06fa0722597326471cdcb5a234556b56>>
+ * @generated SignedSource<<c81b5750d41d3ea745df1598373a334b>>
  * @lightSyntaxTransform
  */
 
@@ -12,7 +12,9 @@ import type { FragmentRefs } from "relay-runtime";
 export type Header_session$data = {
   readonly cacheCreationTokens: number;
   readonly cacheReadTokens: number;
+  readonly clockAheadSeconds: number | null | undefined;
   readonly compactionCount: number;
+  readonly damagedLineCount: number;
   readonly duration: number | null | undefined;
   readonly estimatedCostUsd: number | null | undefined;
   readonly gitBranch: string | null | undefined;
@@ -194,6 +196,20 @@ return {
       "alias": null,
       "args": null,
       "kind": "ScalarField",
+      "name": "damagedLineCount",
+      "storageKey": null
+    },
+    {
+      "alias": null,
+      "args": null,
+      "kind": "ScalarField",
+      "name": "clockAheadSeconds",
+      "storageKey": null
+    },
+    {
+      "alias": null,
+      "args": null,
+      "kind": "ScalarField",
       "name": "compactionCount",
       "storageKey": null
     },
@@ -278,6 +294,6 @@ return {
 };
 })();
 
-(node as any).hash = "caf02c93d78b1954042da2b9cc027f29";
+(node as any).hash = "2a7736aaefb4224974048c7b1555ee51";
 
 export default node;

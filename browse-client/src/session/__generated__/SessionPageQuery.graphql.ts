@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<90c68bf8fdaa59366b6aa4588ba5eceb>>
+ * @generated SignedSource<<8450f9cfcbcf96632a4c760ab9f410b5>>
  * @lightSyntaxTransform
  */
 
@@ -250,6 +250,20 @@ return {
             "alias": null,
             "args": null,
             "kind": "ScalarField",
+            "name": "damagedLineCount",
+            "storageKey": null
+          },
+          {
+            "alias": null,
+            "args": null,
+            "kind": "ScalarField",
+            "name": "clockAheadSeconds",
+            "storageKey": null
+          },
+          {
+            "alias": null,
+            "args": null,
+            "kind": "ScalarField",
             "name": "compactionCount",
             "storageKey": null
           },
@@ -328,12 +342,12 @@ return {
     ]
   },
   "params": {
-    "cacheID": "3e751c36f80f0e7d45890f3fe68a1dbb",
+    "cacheID": "5868fc5d4897aeeab56d080255444611",
     "id": null,
     "metadata": {},
     "name": "SessionPageQuery",
     "operationKind": "query",
-    "text": "query SessionPageQuery(\n  $id: String!\n) {\n  session(id: $id) {\n    id\n    sessionId\n    name\n    status\n    projectPath\n    fileChangeCount\n    messageCount\n    ...Header_session\n  }\n}\n\nfragment Header_session on Session {\n  sessionId\n  name\n  summary\n  status\n  projectName\n  projectPath\n  gitBranch\n  prNumber\n  prUrl\n  harness\n  version\n  worktreeName\n  teamName\n  startedAt\n  updatedAt\n  duration\n  turnCount\n  messageCount\n  lineCount\n  compactionCount\n  inputTokens\n  outputTokens\n  cacheReadTokens\n  cacheCreationTokens\n  estimatedCostUsd\n  unpricedTokens\n  models\n  owner {\n    id\n    name\n    email\n  }\n}\n"
+    "text": "query SessionPageQuery(\n  $id: String!\n) {\n  session(id: $id) {\n    id\n    sessionId\n    name\n    status\n    projectPath\n    fileChangeCount\n    messageCount\n    ...Header_session\n  }\n}\n\nfragment Header_session on Session {\n  sessionId\n  name\n  summary\n  status\n  projectName\n  projectPath\n  gitBranch\n  prNumber\n  prUrl\n  harness\n  version\n  worktreeName\n  teamName\n  startedAt\n  updatedAt\n  duration\n  turnCount\n  messageCount\n  lineCount\n  damagedLineCount\n  clockAheadSeconds\n  compactionCount\n  inputTokens\n  outputTokens\n  cacheReadTokens\n  cacheCreationTokens\n  estimatedCostUsd\n  unpricedTokens\n  models\n  owner {\n    id\n    name\n    email\n  }\n}\n"
   }
 };
 })();

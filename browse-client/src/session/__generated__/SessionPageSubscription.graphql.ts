@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<636cbb3c0d2398a7cb8048b9b37f11f2>>
+ * @generated SignedSource<<2f92a5c0e63281027f05e6dbe5092b24>>
  * @lightSyntaxTransform
  */
 
@@ -288,6 +288,20 @@ return {
                     "alias": null,
                     "args": null,
                     "kind": "ScalarField",
+                    "name": "damagedLineCount",
+                    "storageKey": null
+                  },
+                  {
+                    "alias": null,
+                    "args": null,
+                    "kind": "ScalarField",
+                    "name": "clockAheadSeconds",
+                    "storageKey": null
+                  },
+                  {
+                    "alias": null,
+                    "args": null,
+                    "kind": "ScalarField",
                     "name": "compactionCount",
                     "storageKey": null
                   },
@@ -373,12 +387,12 @@ return {
     ]
   },
   "params": {
-    "cacheID": "ddaf9624b2fc0b33e8b6ba4817ad2e50",
+    "cacheID": "ce46c57d1bf221e8500dad650322b264",
     "id": null,
     "metadata": {},
     "name": "SessionPageSubscription",
     "operationKind": "subscription",
-    "text": "subscription SessionPageSubscription(\n  $id: ID!\n) {\n  nodeUpdated(id: $id) {\n    node {\n      __typename\n      id\n      ... on Session {\n        name\n        status\n        fileChangeCount\n        messageCount\n        ...Header_session\n      }\n    }\n  }\n}\n\nfragment Header_session on Session {\n  sessionId\n  name\n  summary\n  status\n  projectName\n  projectPath\n  gitBranch\n  prNumber\n  prUrl\n  harness\n  version\n  worktreeName\n  teamName\n  startedAt\n  updatedAt\n  duration\n  turnCount\n  messageCount\n  lineCount\n  compactionCount\n  inputTokens\n  outputTokens\n  cacheReadTokens\n  cacheCreationTokens\n  estimatedCostUsd\n  unpricedTokens\n  models\n  owner {\n    id\n    name\n    email\n  }\n}\n"
+    "text": "subscription SessionPageSubscription(\n  $id: ID!\n) {\n  nodeUpdated(id: $id) {\n    node {\n      __typename\n      id\n      ... on Session {\n        name\n        status\n        fileChangeCount\n        messageCount\n        ...Header_session\n      }\n    }\n  }\n}\n\nfragment Header_session on Session {\n  sessionId\n  name\n  summary\n  status\n  projectName\n  projectPath\n  gitBranch\n  prNumber\n  prUrl\n  harness\n  version\n  worktreeName\n  teamName\n  startedAt\n  updatedAt\n  duration\n  turnCount\n  messageCount\n  lineCount\n  damagedLineCount\n  clockAheadSeconds\n  compactionCount\n  inputTokens\n  outputTokens\n  cacheReadTokens\n  cacheCreationTokens\n  estimatedCostUsd\n  unpricedTokens\n  models\n  owner {\n    id\n    name\n    email\n  }\n}\n"
   }
 };
 })();

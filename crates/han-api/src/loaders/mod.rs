@@ -34,10 +34,7 @@ impl Loaders {
 
 /// A tool use that may have started a subagent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct AgentOf {
-    pub(crate) session_id: SessionId,
-    pub(crate) call_id: String,
-}
+pub(crate) struct AgentOf(pub(crate) Call);
 
 impl Loader<SessionId> for Loaders {
     type Value = Arc<Session>;
@@ -120,11 +117,8 @@ impl Loader<AgentOf> for Loaders {
     type Error = ApiError;
 
     async fn load(&self, keys: &[AgentOf]) -> Result<HashMap<AgentOf, String>> {
-        let calls: Vec<_> = keys.iter().map(|key| (key.session_id.clone(), key.call_id.clone())).collect();
+        let calls: Vec<_> = keys.iter().map(|key| key.0.clone()).collect();
         let found = tool_results::agents_by_calls(self.0.tx().await?, &calls).await?;
-        Ok(found
-            .into_iter()
-            .map(|(session_id, call_id, agent)| (AgentOf { session_id, call_id }, agent))
-            .collect())
+        Ok(found.into_iter().map(|(call, agent)| (AgentOf(call), agent)).collect())
     }
 }

@@ -4,10 +4,11 @@ use std::sync::{Arc, OnceLock};
 
 use async_graphql::{ComplexObject, Context, Enum, Interface, SimpleObject};
 use han_db::entities::Message;
+use han_db::queries::tool_results::Call;
 use han_transcript::ToolCategory as Category;
 use han_transcript::record::ResultKind;
 use han_transcript::view::{self, Block, ResultView};
-use han_types::SessionId;
+use han_types::MessageKey;
 
 use crate::context::Op;
 use crate::error::{self, Result};
@@ -192,7 +193,7 @@ pub struct ToolUseBlock {
     /// The kind of block.
     #[graphql(name = "type")]
     kind: ContentBlockType,
-    /// The id that its result refers to; unique within a session.
+    /// The id that its result refers to. Some providers use an id again in the same session.
     tool_call_id: String,
     /// The tool's name.
     name: String,
@@ -217,7 +218,7 @@ pub struct ToolUseBlock {
     #[graphql(skip)]
     op: Op,
     #[graphql(skip)]
-    session_id: SessionId,
+    message: MessageKey,
     /// The time of its line.
     #[graphql(skip)]
     at: i64,
@@ -228,7 +229,7 @@ impl ToolUseBlock {
     /// Its result; null until it arrives.
     async fn result(&self, ctx: &Context<'_>) -> Result<Option<ToolResultBlock>> {
         let kind = ResultKind::Tool;
-        let found = result::of_call(&self.op, &self.session_id, kind, &self.tool_call_id).await?;
+        let found = result::of_call(&self.op, &self.message, kind, &self.tool_call_id).await?;
         let Some(found) = found.first() else { return Ok(None) };
         let passed = Some(found.message.at - self.at).filter(|passed| *passed >= 0);
         let duration_ms = found.duration_ms.or(passed);
@@ -246,15 +247,19 @@ impl ToolUseBlock {
     /// report.
     async fn hunks(&self, ctx: &Context<'_>) -> Result<Option<Arc<Vec<FileHunk>>>> {
         let kind = ResultKind::Tool;
-        let found = result::of_call(&self.op, &self.session_id, kind, &self.tool_call_id).await?;
+        let found = result::of_call(&self.op, &self.message, kind, &self.tool_call_id).await?;
         let Some(found) = found.first() else { return Ok(Some(Arc::default())) };
         error::or_null(ctx, result::hunks(&self.op, &found.message).await.map(Some))
     }
 
     /// The id of the subagent that it started, for `Session.messages(agentId:)`.
     async fn agent_id(&self) -> Result<Option<String>> {
-        let key = AgentOf { session_id: self.session_id.clone(), call_id: self.tool_call_id.clone() };
-        self.op.loader().load_one(key).await
+        let call = Call {
+            message: self.message.clone(),
+            kind: ResultKind::Tool,
+            call_id: self.tool_call_id.clone(),
+        };
+        self.op.loader().load_one(AgentOf(call)).await
     }
 }
 
@@ -326,7 +331,7 @@ fn block(op: &Op, row: &Message, block: Block) -> ContentBlock {
             icon: tool.icon.to_owned(),
             color: tool.color.to_owned(),
             op: Op::clone(op),
-            session_id: row.key.session_id.clone(),
+            message: row.key.clone(),
             at: row.at,
         }),
         Block::ToolResult(result) => ContentBlock::ToolResult(result.into()),

@@ -10,6 +10,7 @@ use han_db::entities;
 use han_db::page::Cursor as _;
 use han_transcript::line_text;
 use han_transcript::record::ResultKind;
+use han_transcript::split::{Rest, split};
 use han_transcript::view::{self, MessageView, ResultView, UnknownEventView};
 use han_types::{GlobalId, MessageKey, Timestamp};
 
@@ -61,12 +62,45 @@ impl MessageEdge {
     }
 }
 
+/// What a damaged line has beside complete records.
+#[derive(Clone, Copy, Debug, SimpleObject)]
+pub struct LineDamage {
+    /// The number of complete records on the line. Each is a message.
+    records: usize,
+    /// The number of records that are cut off.
+    cut_records: u64,
+    /// The bytes of cut records, and of other text that belongs to no record.
+    lost_bytes: u64,
+    /// The bytes of padding: NUL and byte order marks.
+    padding_bytes: u64,
+}
+
+impl LineDamage {
+    /// Reads the line of a stored body; `None` if it is not damaged.
+    fn of(body: &str, line: &str) -> Option<Self> {
+        // An object is one complete record.
+        if body.starts_with('{') {
+            return None;
+        }
+        let pieces = split(line);
+        let Rest { nul, byte_order_marks, cut_records, text, beyond_limit, .. } = pieces.rest;
+        let is_damaged = pieces.rest.is_damaged() || pieces.records.len() > 1;
+        is_damaged.then(|| Self {
+            records: pieces.records.len(),
+            cut_records: cut_records.pieces,
+            lost_bytes: cut_records.bytes + text.bytes + beyond_limit.bytes,
+            padding_bytes: nul.bytes + byte_order_marks.bytes,
+        })
+    }
+}
+
 /// The inputs of every message type.
 struct Common<'a> {
     row: &'a entities::Message,
     op: &'a Op,
     head: view::Head,
     line: Option<String>,
+    damage: Option<LineDamage>,
 }
 
 /// The keys of a message's results and sentiment.
@@ -103,8 +137,12 @@ macro_rules! messages {
             uuid: String,
             /// The global id of the line that it follows, in the same file.
             parent_id: Option<String>,
-            /// When the line was written, RFC 3339 in UTC. A line without a time has the time of the previous line.
+            /// When the line was written, RFC 3339 in UTC. A line without a time has the time of the previous line. A
+            /// line that is dated in the future has the time of the next line, or of its arrival.
             timestamp: String,
+            /// How many seconds the line is dated ahead of `timestamp`, because the clock of its machine was wrong; null
+            /// for a line whose time was believed.
+            clock_ahead_seconds: Option<i64>,
             /// The beginning of the message's text, for searches within a loaded list.
             search_text: Option<String>,
             /// The line exactly as in its file; null if it cannot be decrypted.
@@ -113,6 +151,8 @@ macro_rules! messages {
             raw_bytes: usize,
             /// The id of the subagent that wrote it.
             agent_id: Option<String>,
+            /// What its line has beside complete records; null if the line is one complete record.
+            damage: Option<LineDamage>,
             $($(#[$field_doc])* $field: $ty,)*
             $(#[graphql(skip)] $complex: Origin,)?
         }
@@ -124,6 +164,8 @@ macro_rules! messages {
                     id: ID(GlobalId::Message($common.row.key.clone()).to_string()),
                     uuid: $common.row.key.uuid.clone(),
                     timestamp: Timestamp($common.row.at).to_rfc3339(),
+                    clock_ahead_seconds: clock_ahead($common.row, &$common.head),
+                    damage: $common.damage,
                     agent_id: $common.row.agent_id.clone(),
                     $($complex: $common.origin(),)?
                     parent_id: $common.head.parent_id.map(|uuid| {
@@ -139,6 +181,12 @@ macro_rules! messages {
     )*};
     (@value $view:ident $field:ident) => { $view.$field };
     (@value $view:ident $field:ident $value:expr) => { $value };
+}
+
+/// How many seconds a line is dated ahead of the time that it was given.
+fn clock_ahead(row: &entities::Message, head: &view::Head) -> Option<i64> {
+    let ahead = head.timestamp.map(|own| own.0.saturating_sub(row.at) / 1000);
+    ahead.filter(|seconds| *seconds > 0)
 }
 
 impl Common<'_> {
@@ -556,7 +604,17 @@ macro_rules! message {
             field(name = "search_text", ty = "&Option<String>", desc = "The beginning of the message's text."),
             field(name = "raw_json", ty = "&Option<String>", desc = "The line exactly as in its file."),
             field(name = "raw_bytes", ty = "&usize", desc = "The size of the line in bytes."),
-            field(name = "agent_id", ty = "&Option<String>", desc = "The id of the subagent that wrote it.")
+            field(name = "agent_id", ty = "&Option<String>", desc = "The id of the subagent that wrote it."),
+            field(
+                name = "clock_ahead_seconds",
+                ty = "&Option<i64>",
+                desc = "How many seconds the line is dated ahead of its timestamp; null if its time was believed."
+            ),
+            field(
+                name = "damage",
+                ty = "&Option<LineDamage>",
+                desc = "What its line has beside complete records; null if the line is one complete record."
+            )
         )]
         pub enum Message {
             $(
@@ -582,18 +640,21 @@ macro_rules! message {
                 let stored = Arc::clone(row);
                 let read = move || {
                     let line = stored.body.as_deref().map(|body| line_text(body).into_owned());
+                    let part = usize::try_from(stored.part).unwrap_or_default();
                     let view = match &line {
-                        Some(line) => view::view(line),
+                        Some(line) => view::view_at(line, part),
                         None => MessageView::UnknownEvent(UnknownEventView {
                             event_type: Some("unreadable".to_owned()),
                             ..UnknownEventView::default()
                         }),
                     };
-                    (line, view)
+                    let damage = stored.body.as_deref().zip(line.as_deref());
+                    let damage = damage.and_then(|(body, line)| LineDamage::of(body, line));
+                    (line, view, damage)
                 };
                 let bytes = row.body.as_ref().map_or(0, String::len);
-                let (line, view) = op.read_line(bytes, read).await?;
-                let common = Common { row, op, head: view.head().clone(), line };
+                let (line, view, damage) = op.read_line(bytes, read).await?;
+                let common = Common { row, op, head: view.head().clone(), line, damage };
                 Ok(match view {
                     $(MessageView::$variant(view) => Self::$variant($ty::new(common, view)),)*
                 })
@@ -656,7 +717,7 @@ impl McpToolCallMessage {
     async fn result(&self, ctx: &Context<'_>) -> Result<Option<McpToolResult>> {
         let kind = ResultKind::Mcp;
         let call_id = self.call_id.as_deref().unwrap_or_default();
-        let found = result::of_call(&self.complex.op, &self.complex.key.session_id, kind, call_id).await?;
+        let found = result::of_call(&self.complex.op, &self.complex.key, kind, call_id).await?;
         let Some(found) = found.first() else { return Ok(None) };
         let shown = |view: &ResultView| match view {
             ResultView::Mcp(result) => Some(McpToolResult::new(&found.message, result.clone())),
@@ -673,7 +734,7 @@ impl ExposedToolCallMessage {
     async fn result(&self, ctx: &Context<'_>) -> Result<Option<ExposedToolResult>> {
         let kind = ResultKind::Exposed;
         let call_id = self.call_id.as_deref().unwrap_or_default();
-        let found = result::of_call(&self.complex.op, &self.complex.key.session_id, kind, call_id).await?;
+        let found = result::of_call(&self.complex.op, &self.complex.key, kind, call_id).await?;
         let Some(found) = found.first() else { return Ok(None) };
         let shown = |view: &ResultView| match view {
             ResultView::Exposed(result) => Some(ExposedToolResult::new(&found.message, result.clone())),

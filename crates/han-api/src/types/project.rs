@@ -73,14 +73,15 @@ impl Project {
     }
 
     /// The last part of the path.
-    async fn name(&self, ctx: &Context<'_>) -> &str {
+    async fn name(&self, ctx: &Context<'_>) -> String {
         if !self.row.readable {
             error::report(ctx, &ApiError::ContentUnreadable);
         }
         self.row.details.name()
     }
 
-    /// The directory on its developer's machine.
+    /// The directory on its developer's machine, normalized: the repository's for a worktree, and with the letter of a
+    /// Windows drive in upper case.
     async fn path(&self) -> &str {
         &self.row.details.path
     }

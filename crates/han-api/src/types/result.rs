@@ -9,7 +9,7 @@ use han_db::queries::tool_results::Call;
 use han_transcript::line_text;
 use han_transcript::record::ResultKind;
 use han_transcript::view::{self, CallResult, HookOutcome, ResultView};
-use han_types::{GlobalId, MessageKey, SessionId};
+use han_types::{GlobalId, MessageKey};
 use tokio::sync::OnceCell;
 
 use crate::context::Op;
@@ -86,17 +86,17 @@ impl HookResult {
     }
 }
 
-/// The stored results of a call, in the order of their lines; none for a call without an id.
+/// The stored results of a call that a message makes, in the order of their lines; none for a call without an id.
 pub(crate) async fn of_call(
     op: &Op,
-    session_id: &SessionId,
+    message: &MessageKey,
     kind: ResultKind,
     call_id: &str,
 ) -> Result<Arc<Vec<ToolResult>>> {
     if call_id.is_empty() {
         return Ok(Arc::default());
     }
-    let call = Call { session_id: session_id.clone(), kind, call_id: call_id.to_owned() };
+    let call = Call { message: message.clone(), kind, call_id: call_id.to_owned() };
     Ok(op.loader().load_one(call).await?.unwrap_or_default())
 }
 
@@ -134,19 +134,26 @@ impl<T: Send + Sync + 'static> OfLines<T> {
     }
 }
 
-/// The results in a line.
+/// A message's position among the records of its line.
+fn part(message: &Message) -> usize {
+    usize::try_from(message.part).unwrap_or_default()
+}
+
+/// The results in a message.
 ///
 /// # Errors
 /// `CONTENT_UNREADABLE`.
 pub(crate) async fn views(op: &Op, line: &Arc<Message>) -> Result<Arc<Vec<ResultView>>> {
-    op.results().views.read(op, line, view::results).await
+    let part = part(line);
+    op.results().views.read(op, line, move |line| view::results(line, part)).await
 }
 
-/// What a line says that a tool changed in a file.
+/// What a message says that a tool changed in a file.
 ///
 /// # Errors
 /// `CONTENT_UNREADABLE`.
 pub(crate) async fn hunks(op: &Op, line: &Arc<Message>) -> Result<Arc<Vec<FileHunk>>> {
-    let read = |line: &str| view::hunks(line).into_iter().map(FileHunk::from).collect();
+    let part = part(line);
+    let read = move |line: &str| view::hunks(line, part).into_iter().map(FileHunk::from).collect();
     op.results().hunks.read(op, line, read).await
 }

@@ -170,14 +170,24 @@ impl Session {
         Timestamp(self.row.last_activity_at).to_rfc3339()
     }
 
-    /// The agent's short name for it, else the beginning of its summary, else the beginning of its id.
+    /// The title that a person gave it, else the name of the agent that works in it, else the title that the agent gave
+    /// it; null if it has none.
+    async fn title(&self) -> Option<&str> {
+        self.row.details.title()
+    }
+
+    /// Its title, else the agent's short name for it, else the beginning of its summary, else the beginning of its id.
     async fn name(&self, ctx: &Context<'_>) -> String {
         if !self.row.readable {
             error::report(ctx, &ApiError::ContentUnreadable);
         }
         let details = &self.row.details;
-        let slug = details.slug.as_ref().map(|slug| slug.value.clone());
-        slug.or_else(|| details.summary().and_then(first_line))
+        let slug = || details.slug.as_ref().map(|slug| slug.value.clone());
+        details
+            .title()
+            .and_then(first_line)
+            .or_else(slug)
+            .or_else(|| details.summary().and_then(first_line))
             .unwrap_or_else(|| self.row.session_id.chars().take(SHORT_ID_CHARS).collect())
     }
 
@@ -193,8 +203,8 @@ impl Session {
 
     /// The last part of the project's path; empty if it is not known.
     async fn project_name(&self) -> String {
-        let details = entities::ProjectDetails { path: self.path().unwrap_or_default().to_owned() };
-        details.name().to_owned()
+        let path = self.row.details.main_worktree.as_deref().or(self.path()).unwrap_or_default();
+        entities::ProjectDetails { path: path.to_owned() }.name()
     }
 
     /// The directory it worked in on its developer's machine; empty if it is not known.
@@ -256,6 +266,18 @@ impl Session {
     /// The number of stored lines in all of its files.
     async fn line_count(&self) -> i64 {
         self.row.totals.lines
+    }
+
+    /// The number of stored lines that are anything but one complete record: cut records, several records, padding.
+    /// `Message.damage` has what a line has.
+    async fn damaged_line_count(&self) -> i64 {
+        self.row.totals.damaged_lines
+    }
+
+    /// How many seconds lines were dated ahead of the server's clock when they arrived: the most of all lines whose time
+    /// was not believed. Null if the clock of its machine was never more than five minutes ahead.
+    async fn clock_ahead_seconds(&self) -> Option<i64> {
+        self.row.details.clock_ahead_ms.map(|ms| ms / 1000)
     }
 
     /// The number of prompts and commands that a person typed.

@@ -371,6 +371,11 @@ fn reason(field: &str) -> Option<&'static str> {
         ("Team", "seats") => "without billing, the number of members is unlimited",
         ("User", "avatarUrl" | "email") => "the users of these tests do not come from GitHub",
         ("FileHistorySnapshotMessage", "searchText") => "it has no text",
+        ("UnknownEventMessage", "searchText") => "progress lines repeat other lines",
+        ("Project", "worktrees") => "the worktrees of a repository are one project with it",
+        ("LineDamage", _) | (_, "damage" | "damagedLineCount" | "clockAheadSeconds" | "title") => {
+            "no line of these sessions is damaged, from the future or a title: see `cases`"
+        }
         ("ToolResultBlock", "images") => "no result of these sessions has one: see `window`",
         ("ToolResultUserMessage", "content") => "it has only results, which are its blocks",
         _ => return None,

@@ -12,7 +12,7 @@ use han_db::queries::{memberships, teams, users};
 use han_db::{Db, DbConfig};
 use han_testkit::{SeededEntropy, TestClock, TestDatabase, fixtures};
 use han_types::sync::SessionMetadata;
-use han_types::{Actor, Capabilities, Credential, Entropy, Role, Scope, UserId};
+use han_types::{Actor, Capabilities, Credential, Entropy, Role, Scope, Timestamp, UserId};
 use secrecy::SecretString;
 use serde_json::Value;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -67,7 +67,8 @@ impl World {
         entropy: Arc<dyn Entropy>,
         change: impl FnOnce(&mut DbConfig),
     ) -> Self {
-        let clock = TestClock::default();
+        // After the times of all lines: 2026-12-01T09:00:00Z.
+        let clock = TestClock::at(Timestamp(1_796_115_600_000));
         let secret = base64::engine::general_purpose::STANDARD.encode([7u8; 32]);
         let keks = KekRing::from_secrets(&SecretString::from(secret), None).unwrap();
         let mut config = DbConfig::new(database.url());

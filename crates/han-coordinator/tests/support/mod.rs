@@ -24,7 +24,7 @@ use axum::routing::{get, post};
 use han_coordinator::{Client, ClientConfig, PushOptions, PushReport, Sleeper, push};
 use han_types::sync::{
     BatchError, BatchErrorCode, LineErrorCode, PushBatch, PushRequest, PushResponse, PushResult,
-    RejectedLine, SessionMetadata, SyncStatus, TranscriptStatus,
+    RejectedLine, SessionMetadata, SyncLimits, SyncStatus, SyncTeam, TranscriptStatus,
 };
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -79,6 +79,14 @@ pub struct Model {
     pub transcripts: BTreeMap<(String, String), Stored>,
     pub faults: VecDeque<Fault>,
     pub body_limit: usize,
+    /// The limit of a proxy before the server.
+    pub proxy_limit: usize,
+    /// The limit in the status.
+    pub stated_limit: Option<u64>,
+    /// The teams of the credential.
+    pub teams: Vec<SyncTeam>,
+    /// The team of each request.
+    pub pushed_to: Vec<String>,
     pub line_limit: usize,
     pub batch_lines: usize,
     pub refused: HashMap<String, BatchErrorCode>,
@@ -105,6 +113,10 @@ impl Server {
             transcripts: BTreeMap::new(),
             faults: VecDeque::new(),
             body_limit: usize::MAX,
+            proxy_limit: usize::MAX,
+            stated_limit: None,
+            teams: vec![team(TEAM, "shop")],
+            pushed_to: Vec::new(),
             line_limit: usize::MAX,
             batch_lines: usize::MAX,
             refused: HashMap::new(),
@@ -190,6 +202,25 @@ fn problem(status: u16, detail: &str) -> Response<Body> {
         .unwrap()
 }
 
+/// A problem of the server itself.
+fn own_problem(status: u16, kind: &str, detail: &str, limit: Option<usize>) -> Response<Body> {
+    let kind = format!("urn:han:problem:{kind}");
+    Response::builder()
+        .status(status)
+        .header("content-type", "application/problem+json")
+        .body(
+            serde_json::json!({"type": kind, "title": "no", "detail": detail, "limit": limit})
+                .to_string()
+                .into(),
+        )
+        .unwrap()
+}
+
+/// A team that the key may push to.
+pub fn team(id: &str, slug: &str) -> SyncTeam {
+    SyncTeam { id: id.to_owned(), slug: slug.to_owned(), name: slug.to_uppercase() }
+}
+
 fn refuse_credential(headers: &HeaderMap) -> Option<Response<Body>> {
     let given = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
     if given == format!("Bearer {KEY}") {
@@ -205,8 +236,12 @@ async fn status(State(model): State<Arc<Mutex<Model>>>, uri: Uri, headers: Heade
     if let Some(refusal) = refuse_credential(&headers) {
         return refusal;
     }
-    assert_eq!(uri.query(), Some("team_id=team-1"));
     let model = model.lock().unwrap();
+    let wanted = uri.query().and_then(|query| query.strip_prefix("team_id="));
+    let named = |team: &SyncTeam| wanted.is_none_or(|wanted| team.id == wanted || team.slug == wanted);
+    let Some(team) = model.teams.iter().find(|team| named(team)).cloned() else {
+        return own_problem(404, "not_found", "the team does not exist", None);
+    };
     let transcripts = model
         .transcripts
         .iter()
@@ -215,9 +250,25 @@ async fn status(State(model): State<Arc<Mutex<Model>>>, uri: Uri, headers: Heade
             transcript: transcript.clone(),
             offset: stored.offset,
             last_line_hash: stored.last_line_hash.clone().filter(|_| model.status_hashes),
+            omitted: stored
+                .lines
+                .iter()
+                .filter(|(_, line)| line.contains("han_omitted_line"))
+                .map(|(number, _)| *number)
+                .collect(),
         })
         .collect();
-    let status = SyncStatus { team_id: TEAM.to_owned(), transcripts };
+    let status = SyncStatus {
+        team_id: team.id.clone(),
+        team: Some(team),
+        teams: model.teams.clone(),
+        limits: model.stated_limit.map(|bytes| SyncLimits {
+            line_bytes: bytes,
+            body_bytes: bytes,
+            decompressed_bytes: bytes,
+        }),
+        transcripts,
+    };
     Response::new(serde_json::to_string(&status).unwrap().into())
 }
 
@@ -248,11 +299,16 @@ async fn receive(State(model): State<Arc<Mutex<Model>>>, headers: HeaderMap, bod
         }
     }
     let body = zstd::decode_all(body.as_ref()).unwrap();
+    if body.len() > model.proxy_limit {
+        return Response::builder().status(413).body("<h1>Request Entity Too Large</h1>".into()).unwrap();
+    }
     if body.len() > model.body_limit {
-        return problem(413, "the body is over the limit");
+        return own_problem(413, "too_large", "the body is over the limit", Some(model.body_limit));
     }
     let request: PushRequest<'_> = serde_json::from_slice(&body).unwrap();
-    assert_eq!(request.team_id.as_deref(), Some(TEAM));
+    let team = request.team_id.as_deref().unwrap();
+    assert!(model.teams.iter().any(|known| known.id == team), "{team}");
+    model.pushed_to.push(team.to_owned());
     let seen = request.sessions.iter().map(RecordedBatch::of).collect();
     model.requests.push(seen);
     if unavailable {
@@ -331,6 +387,8 @@ impl Model {
             return result;
         }
         let mut last = None;
+        // Whether it only replaces the markers of omitted lines.
+        let mut only_fills = true;
         for (line, raw) in (offset..).zip(&batch.messages) {
             if raw.get().len() > self.line_limit {
                 let message = "the line is over the limit".to_owned();
@@ -349,10 +407,11 @@ impl Model {
             } else {
                 result.duplicates += 1;
             }
-            stored.lines.insert(line, text);
+            let before = stored.lines.insert(line, text);
+            only_fills &= before.is_some_and(|before| before.contains("han_omitted_line"));
         }
         // A batch with new lines below the offset means that the file was rewritten: the offset follows it.
-        if result.stored > 0 || end >= stored.offset {
+        if (result.stored > 0 && !only_fills) || end >= stored.offset {
             stored.offset = end;
             stored.last_line_hash = last;
         }

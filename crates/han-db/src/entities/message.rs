@@ -61,6 +61,8 @@ pub struct Message {
     pub ordinal: i64,
     /// Its 0-based physical line.
     pub line: i64,
+    /// Its position among the records of the line; 0 unless the line is damaged.
+    pub part: i64,
     /// Its time, in milliseconds since the epoch.
     pub at: i64,
     /// The subagent that wrote it.
@@ -80,6 +82,7 @@ impl Message {
             at: self.at,
             transcript: self.key.transcript.to_string(),
             line: self.line,
+            part: self.part,
             uuid: self.key.uuid.clone(),
         }
     }

@@ -1,5 +1,6 @@
 //! Projects (a directory agents worked in) and repositories (a git remote).
 
+use han_transcript::project_path::ProjectPath;
 use serde::{Deserialize, Serialize};
 
 /// A project of a team.
@@ -20,15 +21,15 @@ pub struct Project {
 /// What is sealed of a project.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProjectDetails {
-    /// The directory, as the developer's machine names it.
+    /// The directory, normalized ([`ProjectPath::key`]).
     pub path: String,
 }
 
 impl ProjectDetails {
     /// The last part of the path.
     #[must_use]
-    pub fn name(&self) -> &str {
-        self.path.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or(&self.path)
+    pub fn name(&self) -> String {
+        ProjectPath::of(&self.path).map_or_else(|| self.path.clone(), |path| path.name)
     }
 }
 

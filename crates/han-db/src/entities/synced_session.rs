@@ -1,6 +1,6 @@
 //! Sessions (the `SyncedSession` of the specification) and their running totals.
 
-use han_transcript::record::{SummaryRecord, SummarySource};
+use han_transcript::record::{SummaryRecord, SummarySource, TitleRecord, TitleSource};
 use serde::{Deserialize, Serialize};
 
 use crate::page::{MessageCursor, SessionCursor};
@@ -45,6 +45,8 @@ impl Session {
 pub struct Totals {
     /// Stored lines.
     pub lines: i64,
+    /// Of these, lines that are anything but one complete record.
+    pub damaged_lines: i64,
     /// Lines in the message list.
     pub messages: i64,
     /// Prompts and commands that a person typed.
@@ -114,6 +116,8 @@ pub struct SessionDetails {
     pub agent: Option<String>,
     /// The directory the agent worked in.
     pub project_path: Option<String>,
+    /// If that is in a worktree that git keeps for another directory: that directory.
+    pub main_worktree: Option<String>,
     /// The repository's remote.
     pub git_remote: Option<String>,
     /// When it ended, in milliseconds since the epoch, if it was said to have.
@@ -140,11 +144,55 @@ pub struct SessionDetails {
     pub last_summary: Option<Stamped<String>>,
     /// The last pull request: its number and URL.
     pub pull_request: Option<Stamped<(Option<i64>, String)>>,
+    /// The last title that a person gave it.
+    pub custom_title: Option<Stamped<String>>,
+    /// The last name of the agent that works in it.
+    pub agent_name: Option<Stamped<String>>,
+    /// The last title that the agent gave it.
+    pub ai_title: Option<Stamped<String>>,
+    /// How far lines were dated ahead of the server's clock when they arrived, in milliseconds: the most of all lines
+    /// whose time was not believed.
+    pub clock_ahead_ms: Option<i64>,
 }
 
 impl SessionDetails {
     pub(crate) fn origin(&self) -> Origin {
         Origin { fork_depth: self.fork_depth.unwrap_or_default(), file_created_at: self.file_created_at }
+    }
+
+    /// The same without anything that lines say, to be filled from all lines again.
+    pub(crate) fn without_lines(self) -> Self {
+        let Self {
+            agent,
+            project_path,
+            main_worktree,
+            git_remote,
+            ended_at,
+            file_created_at,
+            fork_depth,
+            pushed_branch,
+            clock_ahead_ms,
+            ..
+        } = self;
+        Self {
+            agent,
+            project_path,
+            main_worktree,
+            git_remote,
+            ended_at,
+            file_created_at,
+            fork_depth,
+            pushed_branch,
+            clock_ahead_ms,
+            ..Self::default()
+        }
+    }
+
+    /// The session's title: the last one that a person gave it, else the name of its agent, else the agent's title.
+    #[must_use]
+    pub fn title(&self) -> Option<&str> {
+        let titles = [&self.custom_title, &self.agent_name, &self.ai_title];
+        titles.into_iter().flatten().map(|stamped| stamped.value.as_str()).next()
     }
 
     /// The session's summary: the last summary line, else the first prompt.
@@ -157,6 +205,15 @@ impl SessionDetails {
     #[must_use]
     pub fn branch(&self) -> Option<&str> {
         self.git_branch.as_ref().map(|stamped| stamped.value.as_str()).or(self.pushed_branch.as_deref())
+    }
+
+    pub(crate) fn offer_title(&mut self, at: &MessageCursor, title: TitleRecord) {
+        let slot = match title.source {
+            TitleSource::Person => &mut self.custom_title,
+            TitleSource::AgentName => &mut self.agent_name,
+            TitleSource::Agent => &mut self.ai_title,
+        };
+        Stamped::keep_last(slot, Stamped::new(at, title.text));
     }
 
     pub(crate) fn offer_summary(&mut self, at: &MessageCursor, summary: SummaryRecord) {

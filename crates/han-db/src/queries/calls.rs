@@ -11,6 +11,7 @@ use sea_orm::{FromQueryResult, Value};
 use crate::entities::MessagePosition;
 use crate::line_id::{LineId, call_key};
 use crate::page::MessageCursor;
+use crate::queries::call_pairs::call_of;
 use crate::queries::hooks;
 use crate::queries::messages::{self, IndexedMessage, unique};
 use crate::queries::tool_results::RowKind;
@@ -27,6 +28,8 @@ pub struct AnsweredCall {
     pub kind: ResultKind,
     /// The call's id, or the run's.
     pub call_id: String,
+    /// The line of the result, if there is one: of several calls with this id, the nearest one before it is answered.
+    pub result: Option<MessageCursor>,
 }
 
 /// A call as rows name it.
@@ -54,13 +57,14 @@ struct LineRow {
     uuid: Vec<u8>,
     uuid_text: Option<String>,
     line: i32,
+    part: i16,
     at: i64,
     place: i16,
     agent_id: Option<String>,
 }
 
 const COLUMNS: &str =
-    "m.ordinal, f.name AS transcript, m.uuid, m.uuid_text, m.line, m.at, m.place, m.agent_id";
+    "m.ordinal, f.name AS transcript, m.uuid, m.uuid_text, m.line, m.part, m.at, m.place, m.agent_id";
 
 /// Joins the file of the message `m`.
 const FILE: &str =
@@ -82,7 +86,13 @@ impl LineRow {
         Ok(Line {
             ordinal: self.ordinal.into(),
             key: message_key("messages", session_id.as_str(), &self.transcript, &uuid)?,
-            cursor: MessageCursor { at: self.at, transcript: self.transcript, line: self.line.into(), uuid },
+            cursor: MessageCursor {
+                at: self.at,
+                transcript: self.transcript,
+                line: self.line.into(),
+                part: self.part.into(),
+                uuid,
+            },
             place: MessagePosition::of_code(self.place.into()),
             agent_id: self.agent_id,
         })
@@ -105,7 +115,14 @@ pub async fn late(
     let lines = read.lines_of_calls(&calls.iter().cloned().collect()).await?;
     let mut seen = HashSet::new();
     let shows = |line: &&Line| line.place == MessagePosition::List && line.ordinal < from;
-    let lines = calls.iter().filter_map(|call| lines.get(call)).flatten().filter(shows);
+    let lines = calls.iter().zip(answered).flat_map(|(call, answered)| {
+        let lines = lines.get(call).map(Vec::as_slice).unwrap_or_default();
+        match &answered.result {
+            Some(result) => nearest(result, lines).into_iter().collect::<Vec<_>>(),
+            None => lines.iter().collect(),
+        }
+    });
+    let lines = lines.filter(shows);
     let keys: Vec<MessageKey> =
         lines.filter(|line| seen.insert(&line.key)).map(|line| line.key.clone()).collect();
     let found = messages::by_keys(tx, &keys).await?;
@@ -121,10 +138,16 @@ pub async fn late(
         .collect())
 }
 
+/// The line of the call that the result at this place answers, of the lines of the calls with its id.
+fn nearest<'l>(result: &MessageCursor, calls: &'l [Line]) -> Option<&'l Line> {
+    let places: Vec<_> = calls.iter().map(|line| line.cursor.place()).collect();
+    call_of(&result.place(), &places).map(|index| &calls[index])
+}
+
 /// For messages of one session, the listed messages that show them: a listed message shows itself, a result is shown by
 /// its call, and a subagent's line by the tool use that started the subagent. Messages that no listed one shows are left
-/// out. If several lines make the call, or several calls started the subagent, listed lines count before others, then
-/// earlier ones.
+/// out. If several lines make the call, the nearest one before the result counts. If several calls started the subagent,
+/// listed lines count before others, then earlier ones.
 pub async fn shown_by(
     tx: &ScopedTx,
     session_id: &SessionId,
@@ -151,7 +174,12 @@ pub async fn shown_by(
         open = nested
             .into_iter()
             .filter_map(|(key, at)| {
-                let candidates = above.of(&at).filter_map(|call| lines.get(call)).flatten();
+                let calls = above.of(&at).filter_map(|call| lines.get(call));
+                let candidates: Vec<&Line> = match at.place {
+                    MessagePosition::Nested => calls.filter_map(|lines| nearest(&at.cursor, lines)).collect(),
+                    _ => calls.flatten().collect(),
+                };
+                let candidates = candidates.into_iter();
                 let is_nested = |line: &Line| line.place != MessagePosition::List;
                 Some((key, candidates.min_by_key(|line| (is_nested(line), &line.cursor))?.clone()))
             })

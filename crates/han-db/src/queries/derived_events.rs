@@ -11,7 +11,7 @@ use sea_orm::FromQueryResult;
 use crate::entities::{HookEvent, Message, SessionCounts, TodoCounts};
 use crate::line_id::call_key;
 use crate::queries::calls::AnsweredCall;
-use crate::queries::ingest::prepare::project_line;
+use crate::queries::ingest::prepare::project_record;
 use crate::queries::tool_results::RowKind;
 use crate::queries::{hooks, messages, todos, usage};
 use crate::{DbError, ScopedTx};
@@ -118,7 +118,8 @@ async fn lines(tx: &ScopedTx, session_id: &SessionId, from: i64, to: i64) -> Res
 fn record(message: &Message) -> LineRecord {
     // A line whose content is not available has no events.
     let body = message.body.as_deref().unwrap_or_default();
-    project_line(message.key.session_id.as_str(), message.key.transcript.as_str(), body)
+    let (session_id, transcript) = (message.key.session_id.as_str(), message.key.transcript.as_str());
+    project_record(session_id, transcript, body, message.part)
 }
 
 /// The ordinal of the result of each run that has one, in the order of the runs.
@@ -146,19 +147,18 @@ fn results(records: &[(&Message, LineRecord)]) -> Vec<DerivedResult> {
 fn answered(records: &[(&Message, LineRecord)], hooks: &[DerivedHook]) -> Vec<AnsweredCall> {
     let mut hooks = hooks.iter();
     let mut answered = Vec::new();
-    for (_, record) in records {
+    for (message, record) in records {
         let of_calls = record.results.iter().filter(|result| result.kind != ResultKind::Hook);
-        answered.extend(
-            of_calls.filter_map(|result| {
-                Some(AnsweredCall { kind: result.kind, call_id: result.call_id.clone()? })
-            }),
-        );
+        answered.extend(of_calls.filter_map(|result| {
+            let call_id = result.call_id.clone()?;
+            Some(AnsweredCall { kind: result.kind, call_id, result: Some(message.cursor()) })
+        }));
         if record.hook.is_some()
             && let Some(hook) = hooks.next()
             && !hook.is_run
             && let Some(run_id) = &hook.run_id
         {
-            answered.push(AnsweredCall { kind: ResultKind::Hook, call_id: run_id.clone() });
+            answered.push(AnsweredCall { kind: ResultKind::Hook, call_id: run_id.clone(), result: None });
         }
     }
     answered
@@ -215,7 +215,7 @@ impl Read<'_> {
                 hook.run_id = by_result.get(&message.ordinal).map(|run_id| (*run_id).to_owned());
             }
         }
-        let run = |call_id| AnsweredCall { kind: ResultKind::Hook, call_id };
+        let run = |call_id| AnsweredCall { kind: ResultKind::Hook, call_id, result: None };
         Ok((hooks.into_iter().map(|(_, hook)| hook).collect(), moved.into_iter().map(run).collect()))
     }
 

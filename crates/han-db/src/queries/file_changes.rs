@@ -31,6 +31,7 @@ struct ChangeRow {
     at: i64,
     transcript: String,
     line: i32,
+    part: i16,
     uuid: Vec<u8>,
     uuid_text: Option<String>,
     n: i16,
@@ -67,6 +68,8 @@ const COLUMNS: &str = concat!(
     "wanted.id AS session_id, file_changes.ordinal, file_changes.at, ",
     name!(),
     " AS transcript, file_changes.line, ",
+    of_message!("part"),
+    " AS part, ",
     of_message!("uuid"),
     " AS uuid, ",
     of_message!("uuid_text"),
@@ -79,17 +82,21 @@ const NEWEST_FIRST: &str = concat!(
     "file_changes.at DESC, ",
     name!(),
     " DESC, file_changes.line DESC, ",
+    of_message!("part"),
+    " DESC, ",
     of_message!("uuid"),
     " DESC, file_changes.n DESC"
 );
 
-/// Among the changes of the time `$3`, only those before `$4` to `$7`.
+/// Among the changes of the time `$3`, only those before `$4` to `$8`.
 const AFTER: &str = concat!(
     " AND (file_changes.at < $3 OR (",
     name!(),
     ", file_changes.line, ",
+    of_message!("part"),
+    ", ",
     of_message!("uuid"),
-    ", file_changes.n) < ($4, $5, $6, $7))"
+    ", file_changes.n) < ($4, $5, $6, $7, $8))"
 );
 
 /// A page of a session's file changes, newest first, without those whose calls failed. Their number is among the
@@ -127,6 +134,7 @@ pub async fn pages(
         values.extend([
             line.transcript.as_str().into(),
             line.line.into(),
+            line.part.into(),
             LineId::value(&line.uuid),
             key.n.into(),
         ]);
@@ -152,8 +160,8 @@ pub async fn pages(
 }
 
 impl ChangeRow {
-    fn place(&self) -> (i64, &str, i32, &[u8], i16) {
-        (self.at, &self.transcript, self.line, &self.uuid, self.n)
+    fn place(&self) -> (i64, &str, i32, i16, &[u8], i16) {
+        (self.at, &self.transcript, self.line, self.part, &self.uuid, self.n)
     }
 }
 
@@ -171,6 +179,7 @@ async fn open(tx: &ScopedTx, rows: Vec<ChangeRow>) -> Result<Vec<FileChange>, Db
                         at: row.at,
                         transcript: row.transcript,
                         line: row.line.into(),
+                        part: row.part.into(),
                         uuid: uuid.clone(),
                     },
                     n: row.n.into(),

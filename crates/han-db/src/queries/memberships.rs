@@ -124,6 +124,21 @@ pub async fn list(db: &Db, user_id: &UserId) -> Result<Vec<TeamMembership>, DbEr
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
+/// The teams that a credential gives access to, oldest membership first: all teams of a user, or the one that the
+/// credential is bound to.
+pub async fn of_actor(db: &Db, actor: &Actor) -> Result<Vec<TeamMembership>, DbError> {
+    let mut teams = list(db, &actor.user_id).await?;
+    let bound = match &actor.credential {
+        Credential::ApiKey { team_id, .. } => Some(team_id),
+        Credential::Jwt { team_id, .. } => team_id.as_ref(),
+        Credential::WebSession { .. } | Credential::Local | Credential::Operator => None,
+    };
+    if let Some(bound) = bound {
+        teams.retain(|found| found.team.id == *bound);
+    }
+    Ok(teams)
+}
+
 /// Teams as their longest-standing admin may touch them, by slug: for the operator's own commands, which run where the
 /// database is and for no one who signed in. `request_id` names the command. `team`, an id or a slug, leaves all
 /// others out. A team without any admin is left out.

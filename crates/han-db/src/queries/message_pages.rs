@@ -21,6 +21,7 @@ struct KeyRow {
     uuid: Vec<u8>,
     uuid_text: Option<String>,
     line: i32,
+    part: i16,
     at: i64,
 }
 
@@ -42,7 +43,8 @@ pub async fn pages(
         rows.extend(rows_of(tx, sessions, list, place, request).await?);
     }
     rows.sort_by(|a: &KeyRow, b| {
-        (b.at, b.transcript, b.line, &b.uuid).cmp(&(a.at, a.transcript, a.line, &a.uuid))
+        let place = |row: &'_ KeyRow| (row.at, row.transcript, row.line, row.part);
+        (place(b), &b.uuid).cmp(&(place(a), &a.uuid))
     });
     let pages = Page::cut_each(rows, |row| &row.session_id, request.first);
     // Only the messages of the pages are opened, all of them at once.
@@ -79,10 +81,10 @@ async fn rows_of(
     let rows = FirstOfEach {
         table: "messages",
         columns: "wanted.id AS session_id, messages.session, messages.transcript, messages.uuid, messages.uuid_text, \
-                  messages.line, messages.at, (SELECT f.name FROM transcripts f WHERE f.team = messages.team \
+                  messages.line, messages.part, messages.at, (SELECT f.name FROM transcripts f WHERE f.team = messages.team \
                   AND f.session = messages.session AND f.number = messages.transcript) AS name",
         condition: &condition,
-        order: "messages.at DESC, messages.transcript DESC, messages.line DESC, messages.uuid DESC",
+        order: messages::NEWEST_FIRST,
         limit: request.first + 1,
     };
     tx.all(&tx.dialect().first_of_each(2, &rows), values).await

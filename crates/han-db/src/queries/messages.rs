@@ -47,6 +47,7 @@ pub(crate) struct MessageRow {
     transcript: i16,
     ordinal: i32,
     line: i32,
+    part: i16,
     at: i64,
     place: i16,
     bytes: i32,
@@ -60,13 +61,14 @@ pub(crate) struct MessageRow {
 }
 
 /// Newest first, the order of lists.
-const NEWEST_FIRST: &str =
-    "messages.at DESC, messages.transcript DESC, messages.line DESC, messages.uuid DESC";
-pub(crate) const OLDEST_FIRST: &str = "messages.at, messages.transcript, messages.line, messages.uuid";
+pub(crate) const NEWEST_FIRST: &str =
+    "messages.at DESC, messages.transcript DESC, messages.line DESC, messages.part DESC, messages.uuid DESC";
+pub(crate) const OLDEST_FIRST: &str =
+    "messages.at, messages.transcript, messages.line, messages.part, messages.uuid";
 
 /// What is selected of `messages`.
-const COLUMNS: &str = "messages.session, messages.transcript, messages.ordinal, messages.line, messages.at, \
-    messages.place, messages.bytes, messages.uuid, messages.uuid_text, messages.agent_id";
+const COLUMNS: &str = "messages.session, messages.transcript, messages.ordinal, messages.line, messages.part, \
+    messages.at, messages.place, messages.bytes, messages.uuid, messages.uuid_text, messages.agent_id";
 
 /// The files of the messages in `listed`, with their texts: looked up once for each file, not for each message, and one by
 /// one, whatever the planner expects.
@@ -230,15 +232,17 @@ pub(crate) fn beside_cursor(
         after.at.into(),
         after.transcript.as_str().into(),
         after.line.into(),
+        after.part.into(),
         LineId::value(&after.uuid),
     ]);
     format!(
-        " AND (messages.at, messages.transcript, messages.line, messages.uuid) {order} (${}, \
-         (SELECT number FROM transcripts WHERE team = $1 AND session = {session} AND name = ${}), ${}, ${})",
+        " AND (messages.at, messages.transcript, messages.line, messages.part, messages.uuid) {order} (${}, \
+         (SELECT number FROM transcripts WHERE team = $1 AND session = {session} AND name = ${}), ${}, ${}, ${})",
         n + 1,
         n + 2,
         n + 3,
-        n + 4
+        n + 4,
+        n + 5
     )
 }
 
@@ -412,6 +416,7 @@ struct CursorRow {
     at: i64,
     name: String,
     line: i32,
+    part: i16,
     uuid: Vec<u8>,
     uuid_text: Option<String>,
 }
@@ -423,7 +428,7 @@ async fn behind(
     first: &MessageCursor,
 ) -> Result<Vec<MessageCursor>, DbError> {
     let sql = format!(
-        "SELECT messages.at, f.name, messages.line, messages.uuid, messages.uuid_text FROM messages \
+        "SELECT messages.at, f.name, messages.line, messages.part, messages.uuid, messages.uuid_text FROM messages \
          JOIN transcripts f ON f.team = $1 AND f.session = messages.session AND f.number = messages.transcript \
          WHERE messages.team = $1 AND messages.session = {} AND {} AND messages.at >= $3 \
          ORDER BY {OLDEST_FIRST}",
@@ -436,6 +441,7 @@ async fn behind(
         at: row.at,
         transcript: row.name,
         line: row.line.into(),
+        part: row.part.into(),
         uuid: LineId::to_text(&row.uuid, row.uuid_text),
     });
     Ok(cursors.filter(|cursor| cursor > first).collect())
@@ -550,17 +556,22 @@ pub(crate) async fn open(tx: &ScopedTx, rows: Vec<MessageRow>) -> Result<Vec<Mes
 }
 
 impl MessageRow {
-    fn place_in_list(&self) -> (i64, i16, i32, &[u8]) {
-        (self.at, self.transcript, self.line, &self.uuid)
+    fn place_in_list(&self) -> (i64, i16, i32, i16, &[u8]) {
+        (self.at, self.transcript, self.line, self.part, &self.uuid)
     }
 
     pub(crate) fn at(&self) -> i64 {
         self.at
     }
 
-    /// Its session's number and its ordinal.
+    /// Its session's number, and the ordinal of the entry that holds it.
     pub(crate) fn entry(&self) -> (i32, i64) {
-        (self.session, self.ordinal.into())
+        (self.session, i64::from(self.ordinal) - i64::from(self.part))
+    }
+
+    /// Its position among the records of its line.
+    pub(crate) fn part(&self) -> usize {
+        usize::try_from(self.part).unwrap_or_default()
     }
 
     /// Its text ids.
@@ -575,7 +586,7 @@ impl MessageRow {
     /// The segment that holds its line, unless the log has none.
     pub(crate) fn segment(&self) -> Option<SegmentKey> {
         let first_ordinal = self.first_ordinal?;
-        self.last_ordinal.filter(|last| self.ordinal <= *last)?;
+        self.last_ordinal.filter(|last| self.entry().1 <= i64::from(*last))?;
         Some(SegmentKey { session: self.session, transcript: self.transcript, first_ordinal })
     }
 
@@ -592,7 +603,7 @@ impl MessageRow {
             row: format!("{}/{}/{}", self.session_id, self.name, self.ordinal),
         };
         match opened.get(&self.segment().ok_or_else(missing)?).ok_or_else(missing)? {
-            Ok(segment) => Ok(Some(segment.get(self.ordinal.into()).ok_or_else(missing)?.text)),
+            Ok(segment) => Ok(Some(segment.get(self.entry().1).ok_or_else(missing)?.text)),
             // Logged when it was opened.
             Err(_) => Ok(None),
         }
@@ -614,6 +625,7 @@ impl MessageRow {
             key,
             ordinal: self.ordinal.into(),
             line: self.line.into(),
+            part: self.part.into(),
             at: self.at,
             agent_id: self.agent_id,
             listed: i64::from(self.place) == MessagePosition::List.code(),
@@ -641,7 +653,7 @@ pub async fn list_indexes(tx: &ScopedTx, keys: &[MessageKey]) -> Result<HashMap<
     // One pass over each session's list, regardless of its number of hits.
     let sql = format!(
         "SELECT s.session_id, f.name AS transcript, list.uuid, list.uuid_text, list.n FROM (SELECT session, transcript, \
-         uuid, uuid_text, row_number() OVER (PARTITION BY session ORDER BY at, transcript, line, uuid) - 1 AS n \
+         uuid, uuid_text, row_number() OVER (PARTITION BY session ORDER BY at, transcript, line, part, uuid) - 1 AS n \
          FROM messages WHERE team = $1 AND {} \
          AND session IN (SELECT number FROM sessions WHERE team = $1 AND {})) AS list \
          JOIN sessions s ON s.team = $1 AND s.number = list.session \

@@ -11,7 +11,7 @@ use sea_orm::FromQueryResult;
 
 use crate::entities::{Message, MessagePosition};
 use crate::page::{MessageCursor, Page, PageRequest};
-use crate::queries::ingest::prepare::project_line;
+use crate::queries::ingest::prepare::project_record;
 use crate::queries::messages::{self, MessageList, session_number};
 use crate::{DbError, ScopedTx};
 
@@ -118,7 +118,8 @@ async fn entries(
 /// What a line is in the outline. A line that cannot be opened is nothing.
 fn kind(message: &Message) -> Option<OutlineKind> {
     let body = message.body.as_deref()?;
-    let record = project_line(message.key.session_id.as_str(), message.key.transcript.as_str(), body);
+    let (session_id, transcript) = (message.key.session_id.as_str(), message.key.transcript.as_str());
+    let record = project_record(session_id, transcript, body, message.part);
     match record.kind {
         // The summary after a compaction belongs to it.
         _ if record.compaction.is_some_and(|compaction| !compaction.continuation) => {

@@ -10,8 +10,10 @@ use sea_orm::{FromQueryResult, Value};
 use crate::queries::ingest::answers::{self, Answers};
 use crate::queries::ingest::derive::Derive;
 use crate::queries::ingest::rederive::Rederived;
+use crate::queries::ingest::renew::{Renew, Renewed};
 use crate::queries::ingest::rollup_delta::{RollupDelta, RollupPart, SessionDelta, add_rollups};
-use crate::queries::sessions::open_details;
+use crate::queries::projects;
+use crate::queries::sessions::{details_context, open_details};
 use crate::tables::{self, Kind};
 use crate::{Db, DbError, ScopedTx};
 
@@ -40,6 +42,8 @@ struct SessionRow {
     metadata: String,
     sealed: bool,
     revision: i64,
+    created_at: i64,
+    next_ordinal: i64,
 }
 
 /// A session that was derived again, and its revision at that time.
@@ -49,7 +53,8 @@ struct Made {
     rederived: Rederived,
 }
 
-const SESSIONS: &str = "SELECT number, session_id, user_id, project_id, metadata, sealed, revision FROM sessions WHERE team = $1";
+const SESSIONS: &str = "SELECT number, session_id, user_id, project_id, metadata, sealed, revision, created_at, next_ordinal \
+                        FROM sessions WHERE team = $1";
 
 /// Derives all of the team's lines again, and replaces all data derived from them, including rollups. It may run during
 /// pushes: it derives one session at a time, under the lock of its row. Other writers wait only at the end, while the
@@ -91,10 +96,11 @@ async fn session(tx: &ScopedTx, locks: &BTreeSet<String>, session_id: &str) -> R
     let mut answers = Answers::lock(tx, locks, session_id).await?;
     let lock = tx.dialect().for_update();
     let sql = format!("{SESSIONS} AND session_id = $2{lock}");
-    let Some(row) = tx.one::<SessionRow, _>(&sql, [tx.team(), session_id.into()]).await? else {
+    let Some(mut row) = tx.one::<SessionRow, _>(&sql, [tx.team(), session_id.into()]).await? else {
         return Ok(None);
     };
     answers.lock_rest(tx, locks, session_id).await?;
+    renew(tx, &mut row).await?;
     let rederived = derive(tx, &row, &answers).await?;
     let delta = SessionDelta { lines: rederived.lines, ..rederived.delta.session_delta() };
     let sql = format!(
@@ -106,6 +112,40 @@ async fn session(tx: &ScopedTx, locks: &BTreeSet<String>, session_id: &str) -> R
     // Where answers passed to other sessions, or from them, these have another revision now.
     add_rollups(tx, &answers.write_others(tx).await?).await?;
     Ok(Some(Made { revision: row.revision, project_id: row.project_id, rederived }))
+}
+
+/// Projects the session's messages again, and what they say about the session.
+async fn renew(tx: &ScopedTx, row: &mut SessionRow) -> Result<(), DbError> {
+    let keys = tx.keys()?;
+    let renew = Renew {
+        tx,
+        keys,
+        seals: row.sealed,
+        session_id: &row.session_id,
+        number: row.number,
+        arrived_at: row.created_at,
+        next_ordinal: row.next_ordinal,
+    };
+    let details = open_details(keys, &row.session_id, row.sealed, row.metadata.clone())?;
+    let Renewed { details, next_ordinal, last_activity_at } = renew.run(details).await?;
+    let project_id = projects::of_session(tx, keys, row.sealed, &details).await?;
+    let json = serde_json::json!(details).to_string();
+    let (metadata, sealed) = keys.seal(row.sealed, details_context(&row.session_id), &json, tx.entropy())?;
+    let sql = "UPDATE sessions SET metadata = $3, sealed = $4, project_id = $5, next_ordinal = $6, \
+               last_activity_at = COALESCE($7, last_activity_at) WHERE team = $1 AND number = $2";
+    let values = [
+        tx.team(),
+        i64::from(row.number).into(),
+        metadata.clone().into(),
+        sealed.into(),
+        project_id.clone().into(),
+        next_ordinal.into(),
+        last_activity_at.into(),
+    ];
+    tx.execute(sql, values).await?;
+    (row.metadata, row.sealed, row.project_id, row.next_ordinal) =
+        (metadata, sealed, project_id, next_ordinal);
+    Ok(())
 }
 
 async fn derive(tx: &ScopedTx, row: &SessionRow, answers: &Answers) -> Result<Rederived, DbError> {
@@ -173,6 +213,7 @@ async fn replace(tx: &ScopedTx, made: &BTreeMap<String, Made>, waits: bool) -> R
         }
     }
     add_rollups(tx, &parts).await?;
+    projects::delete_replaced(tx).await?;
     Ok(Replaced::Done(rebuilt))
 }
 

@@ -22,6 +22,7 @@ struct SessionRow {
     started_at: Option<i64>,
     last_activity_at: i64,
     line_count: i64,
+    damaged_line_count: i64,
     message_count: i64,
     turn_count: i64,
     compaction_count: i64,
@@ -36,7 +37,7 @@ struct SessionRow {
 
 const COLUMNS: &str = "sessions.id, sessions.session_id, sessions.user_id, sessions.project_id, sessions.metadata, \
      sessions.sealed, sessions.started_at, COALESCE(sessions.last_activity_at, sessions.created_at) AS last_activity_at, \
-     sessions.line_count, sessions.message_count, sessions.turn_count, sessions.compaction_count, \
+     sessions.line_count, sessions.damaged_line_count, sessions.message_count, sessions.turn_count, sessions.compaction_count, \
      sessions.input_tokens, sessions.output_tokens, sessions.cache_read_tokens, sessions.cache_creation_5m_tokens, \
      sessions.cache_creation_1h_tokens, sessions.created_at, sessions.synced_at";
 
@@ -132,6 +133,7 @@ impl SessionRow {
             last_activity_at: self.last_activity_at,
             totals: Totals {
                 lines: self.line_count,
+                damaged_lines: self.damaged_line_count,
                 messages: self.message_count,
                 turns: self.turn_count,
                 compactions: self.compaction_count,

@@ -1,16 +1,17 @@
 //! Results by call: in every list, results nest under their call.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use han_transcript::record::ResultKind;
-use han_types::SessionId;
+use han_types::MessageKey;
 use sea_orm::{FromQueryResult, Value};
 
 use crate::entities::ToolResult;
 use crate::line_id::{LineId, call_key};
+use crate::queries::call_pairs::{Place, call_of};
 use crate::queries::messages::{self, unique};
-use crate::stored::{message_key, stored};
+use crate::stored::message_key;
 use crate::{DbError, ScopedTx};
 
 /// What a row of `tool_results` says of its line. Its code is stored, so codes are never given to another kind.
@@ -77,6 +78,16 @@ impl RowKind {
         }
     }
 
+    /// The kind of the results that answer such calls; `None` for results.
+    fn result_of_call(self) -> Option<Self> {
+        match self {
+            Self::ToolCall => Some(Self::ToolResult),
+            Self::McpCall => Some(Self::McpResult),
+            Self::ExposedCall => Some(Self::ExposedResult),
+            _ => None,
+        }
+    }
+
     /// The kind of the calls that such results answer; `None` for hook runs.
     pub(crate) fn of_call(kind: ResultKind) -> Option<Self> {
         match kind {
@@ -91,25 +102,40 @@ impl RowKind {
 /// A call whose results are requested.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Call {
-    /// Its session: call ids are unique only there.
-    pub session_id: SessionId,
+    /// The message that makes it: several calls of a session may have the same id.
+    pub message: MessageKey,
     /// The kind of call.
     pub kind: ResultKind,
     /// The call's id.
     pub call_id: String,
 }
 
+/// A row of `tool_results` with its message: a call or a result.
 #[derive(FromQueryResult)]
-struct ResultRow {
+struct Row {
     session_id: String,
     kind: i16,
     call: Vec<u8>,
     transcript: String,
     uuid: Vec<u8>,
     uuid_text: Option<String>,
+    at: i64,
+    line: i32,
+    part: i16,
     success: Option<i16>,
     duration_ms: Option<i64>,
     agent_id: Option<String>,
+}
+
+impl Row {
+    fn key(&self) -> Result<MessageKey, DbError> {
+        let uuid = LineId::to_text(&self.uuid, self.uuid_text.clone());
+        message_key("tool_results", &self.session_id, &self.transcript, &uuid)
+    }
+
+    fn place(&self) -> Place<&str> {
+        Place { at: self.at, file: self.transcript.as_str(), line: (self.line.into(), self.part.into()) }
+    }
 }
 
 /// The results of calls, each with its line, in the order of lines. A call may have no result or several.
@@ -117,48 +143,73 @@ struct ResultRow {
 /// # Errors
 /// If a body cannot be opened.
 pub async fn by_calls(tx: &ScopedTx, calls: &[Call]) -> Result<Vec<(Call, ToolResult)>, DbError> {
-    if calls.is_empty() {
-        return Ok(Vec::new());
-    }
-    let stored: Vec<[u8; 16]> = calls.iter().map(|call| call_key(&call.call_id)).collect();
-    let rows = rows(tx, calls, &stored).await?;
-    let mut keys = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let uuid = LineId::to_text(&row.uuid, row.uuid_text.clone());
-        keys.push(message_key("tool_results", &row.session_id, &row.transcript, &uuid)?);
-    }
+    let pairs = pairs(tx, calls).await?;
+    let keys: Vec<MessageKey> = pairs.iter().map(|(_, row)| row.key()).collect::<Result<_, _>>()?;
     let messages = messages::by_keys(tx, &keys).await?;
     let messages: HashMap<_, _> = messages.into_iter().map(|m| (m.key.clone(), Arc::new(m))).collect();
-    let wanted: HashMap<(&str, i64, &[u8]), &Call> = calls
-        .iter()
-        .zip(&stored)
-        .map(|(call, stored)| {
-            ((call.session_id.as_str(), RowKind::of_result(call.kind).code(), &stored[..]), call)
-        })
-        .collect();
-    let mut found = Vec::with_capacity(rows.len());
-    for (row, key) in rows.iter().zip(&keys) {
-        let call = wanted.get(&(row.session_id.as_str(), row.kind.into(), &row.call[..]));
-        if let (Some(call), Some(message)) = (call, messages.get(key)) {
+    let mut found = Vec::with_capacity(pairs.len());
+    for ((call, row), key) in pairs.into_iter().zip(&keys) {
+        if let Some(message) = messages.get(key) {
             let result = ToolResult {
                 call_id: call.call_id.clone(),
                 duration_ms: row.duration_ms,
                 success: row.success.map(|n| n != 0),
-                agent_id: row.agent_id.clone(),
+                agent_id: row.agent_id,
                 message: Arc::clone(message),
             };
-            found.push(((*call).clone(), result));
+            found.push((call.clone(), result));
         }
     }
     found.sort_by_key(|(_, result)| result.message.cursor());
     Ok(found)
 }
 
-async fn rows(tx: &ScopedTx, calls: &[Call], stored: &[[u8; 16]]) -> Result<Vec<ResultRow>, DbError> {
+/// The results of calls, each with its call, in no order.
+async fn pairs<'c>(tx: &ScopedTx, calls: &'c [Call]) -> Result<Vec<(&'c Call, Row)>, DbError> {
+    if calls.is_empty() {
+        return Ok(Vec::new());
+    }
+    // By session, kind of result, and id.
+    type Id = (String, i64, Vec<u8>);
+    let of_kind = |call: &Call, kind: RowKind| -> Id {
+        (call.message.session_id.to_string(), kind.code(), call_key(&call.call_id).to_vec())
+    };
+    let mut made: HashMap<Id, Vec<Row>> = HashMap::new();
+    let mut answers: Vec<Row> = Vec::new();
+    for row in rows(tx, calls).await? {
+        let result = RowKind::of_code(row.kind.into()).and_then(RowKind::result_of_call);
+        match result {
+            Some(kind) => {
+                let id = (row.session_id.clone(), kind.code(), row.call.clone());
+                made.entry(id).or_default().push(row);
+            }
+            None => answers.push(row),
+        }
+    }
+    let mut wanted: HashMap<Id, Vec<&Call>> = HashMap::new();
+    for call in calls {
+        wanted.entry(of_kind(call, RowKind::of_result(call.kind))).or_default().push(call);
+    }
+    let mut found = Vec::with_capacity(answers.len());
+    for row in answers {
+        let id = (row.session_id.clone(), i64::from(row.kind), row.call.clone());
+        let made = made.get(&id).map(Vec::as_slice).unwrap_or_default();
+        let places: Vec<Place<&str>> = made.iter().map(Row::place).collect();
+        let own = call_of(&row.place(), &places).map(|index| made[index].key()).transpose()?;
+        let wanted = wanted.get(&id).map(Vec::as_slice).unwrap_or_default();
+        // A call that is not stored is the only one with its id.
+        let call = wanted.iter().find(|call| own.as_ref().is_none_or(|own| *own == call.message));
+        found.extend(call.map(|call| (*call, row)));
+    }
+    Ok(found)
+}
+
+/// The rows of calls with these ids, and of their results.
+async fn rows(tx: &ScopedTx, calls: &[Call]) -> Result<Vec<Row>, DbError> {
     let dialect = tx.dialect();
     let sql = format!(
-        "SELECT s.session_id, r.kind, r.call, f.name AS transcript, m.uuid, m.uuid_text, r.success, r.duration_ms, \
-           r.agent_id \
+        "SELECT s.session_id, r.kind, r.call, f.name AS transcript, m.uuid, m.uuid_text, m.at, m.line, m.part, \
+           r.success, r.duration_ms, r.agent_id \
          FROM sessions s JOIN tool_results r ON r.team = s.team AND r.session = s.number \
          JOIN messages m ON m.team = r.team AND m.session = r.session AND m.ordinal = r.ordinal \
          JOIN transcripts f ON f.team = m.team AND f.session = m.session AND f.number = m.transcript \
@@ -167,14 +218,18 @@ async fn rows(tx: &ScopedTx, calls: &[Call], stored: &[[u8; 16]]) -> Result<Vec<
         dialect.is_any("r.kind", 3),
         dialect.is_any_bytes("r.call", 4),
     );
-    let mut kinds: Vec<i64> = calls.iter().map(|call| RowKind::of_result(call.kind).code()).collect();
-    kinds.sort_unstable();
-    kinds.dedup();
+    let kinds: BTreeSet<i64> = calls
+        .iter()
+        .flat_map(|call| [Some(RowKind::of_result(call.kind)), RowKind::of_call(call.kind)])
+        .flatten()
+        .map(RowKind::code)
+        .collect();
+    let ids: BTreeSet<[u8; 16]> = calls.iter().map(|call| call_key(&call.call_id)).collect();
     let values = [
         tx.team(),
-        dialect.list(unique(calls.iter().map(|call| call.session_id.as_str()))),
+        dialect.list(unique(calls.iter().map(|call| call.message.session_id.as_str()))),
         dialect.number_list(kinds),
-        dialect.byte_list(stored),
+        dialect.byte_list(ids),
     ];
     tx.all(&sql, values).await
 }
@@ -186,44 +241,38 @@ struct StartRow {
     agent_id: String,
 }
 
-/// The subagents that tool uses of sessions started, as (session, call id, subagent), in order.
-pub async fn agents_by_calls(
-    tx: &ScopedTx,
-    calls: &[(SessionId, String)],
-) -> Result<Vec<(SessionId, String, String)>, DbError> {
+/// The subagents that tool uses started, in order.
+pub async fn agents_by_calls(tx: &ScopedTx, calls: &[Call]) -> Result<Vec<(Call, String)>, DbError> {
     if calls.is_empty() {
         return Ok(Vec::new());
     }
-    let dialect = tx.dialect();
-    let of_session = format!("s.team = $1 AND {}", dialect.is_any("s.session_id", 2));
     // Results name the subagent, and so do the progress lines before them.
+    let mut found: BTreeSet<(usize, String)> = BTreeSet::new();
+    let indexes: HashMap<&Call, usize> = calls.iter().zip(0..).collect();
+    for (call, row) in pairs(tx, calls).await? {
+        found.extend(indexes.get(call).copied().zip(row.agent_id));
+    }
+    let dialect = tx.dialect();
     let sql = format!(
-        "SELECT s.session_id, r.call, r.agent_id \
-         FROM sessions s JOIN tool_results r ON r.team = s.team AND r.session = s.number \
-         WHERE {of_session} AND r.kind = $4 AND r.agent_id IS NOT NULL AND {} \
-         UNION SELECT s.session_id, a.call, a.agent_id \
+        "SELECT s.session_id, a.call, a.agent_id \
          FROM sessions s JOIN subagent_starts a ON a.team = s.team AND a.session = s.number \
-         WHERE {of_session} AND {}",
-        dialect.is_any_bytes("r.call", 3),
+         WHERE s.team = $1 AND {} AND {}",
+        dialect.is_any("s.session_id", 2),
         dialect.is_any_bytes("a.call", 3),
     );
-    let ids: HashMap<[u8; 16], &String> =
-        calls.iter().map(|(_, call_id)| (call_key(call_id), call_id)).collect();
-    let values: [Value; 4] = [
+    let values: [Value; 3] = [
         tx.team(),
-        dialect.list(unique(calls.iter().map(|(session, _)| session.as_str()))),
-        dialect.byte_list(ids.keys()),
-        RowKind::ToolResult.code().into(),
+        dialect.list(unique(calls.iter().map(|call| call.message.session_id.as_str()))),
+        dialect.byte_list(calls.iter().map(|call| call_key(&call.call_id))),
     ];
-    let mut found = Vec::new();
     for row in tx.all::<StartRow, _>(&sql, values).await? {
-        if let Some(call_id) = ids.get(&row.call[..]) {
-            let session_id = stored(&row.session_id, "sessions", "session_id", &row.session_id)?;
-            found.push((session_id, (*call_id).clone(), row.agent_id));
-        }
+        let starts = |call: &&Call| {
+            call.message.session_id.as_str() == row.session_id && call_key(&call.call_id) == row.call[..]
+        };
+        let index = calls.iter().find(starts).and_then(|call| indexes.get(call));
+        found.extend(index.map(|index| (*index, row.agent_id.clone())));
     }
-    found.sort();
-    Ok(found)
+    Ok(found.into_iter().map(|(index, agent)| (calls[index].clone(), agent)).collect())
 }
 
 #[cfg(test)]

@@ -91,6 +91,10 @@ pub async fn contents(database: &TestDatabase, world: &World) -> Vec<String> {
         ),
         format!("SELECT s.session_id, {call} AS call, x.agent_id FROM subagent_starts x {SESSION}"),
         format!(
+            "SELECT {line}, x.n, {call} AS call, {} AS prompt, x.agent_id FROM subagent_calls x {LINE}",
+            hex("x.prompt")
+        ),
+        format!(
             "SELECT s.session_id, x.owner, x.at, x.model, x.input_tokens, x.output_tokens, x.cache_read_tokens \
              FROM answer_copies x {SESSION}"
         ),

@@ -9,7 +9,7 @@ use han_db::queries::memberships;
 use han_db::queries::memberships::Resolved;
 use han_http::Problem;
 use han_http::authenticate::{Authenticate as _, authenticate, presented, two_credentials};
-use han_types::{Actor, Capability, RequestId};
+use han_types::{Actor, Capability, GlobalId, RequestId};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{api_key, cookie, tokens};
@@ -116,22 +116,27 @@ impl Caller {
         Err(Problem::insufficient_scope(wanted.first().map_or("", |(_, name)| name)))
     }
 
-    /// The scope of the team `team_id`, or of the caller's default team. A team that the caller does not belong to is not
-    /// found, like one that does not exist.
-    pub(crate) async fn scope(&self, state: &AppState, team_id: Option<&str>) -> Result<Resolved, Problem> {
-        let resolved = match team_id {
-            Some(team_id) => match team_id.parse() {
-                Ok(team_id) => memberships::scope_in(&state.db, &self.0, &team_id).await?,
-                Err(_) => None,
-            },
-            None => memberships::scope_for(&state.db, &self.0).await?,
+    /// The scope of a team, named by its id, global id or slug, or of the caller's default team. A team that the caller does
+    /// not belong to is not found, like one that does not exist.
+    pub(crate) async fn scope(&self, state: &AppState, team: Option<&str>) -> Result<Resolved, Problem> {
+        let Some(team) = team else {
+            return memberships::scope_for(&state.db, &self.0).await?.ok_or_else(no_team);
         };
-        resolved.ok_or_else(no_team)
+        if let Ok(team_id) = GlobalId::raw("Team", team).parse()
+            && let Some(resolved) = memberships::scope_in(&state.db, &self.0, &team_id).await?
+        {
+            return Ok(resolved);
+        }
+        let teams = memberships::of_actor(&state.db, &self.0).await?;
+        let named = teams.into_iter().find(|found| found.team.slug == team).ok_or_else(no_team)?;
+        memberships::scope_in(&state.db, &self.0, &named.team.id).await?.ok_or_else(no_team)
     }
 }
 
 fn no_team() -> Problem {
-    Problem::not_found("the team does not exist, or the credential gives no access to it: check team_id")
+    Problem::not_found(
+        "the team does not exist, or the credential gives no access to it: check team_id, which is the team's id or slug",
+    )
 }
 
 /// The caller of a push.

@@ -11,10 +11,13 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONNECTION, EXPECT};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
+use han_db::entities::Team;
 use han_db::queries::ingest::{self, Outcome, Preparer};
-use han_db::queries::memberships::Resolved;
+use han_db::queries::memberships::{self, Resolved};
 use han_types::Capability;
-use han_types::sync::{BatchError, BatchErrorCode, PushResponse, PushResult, SyncStatus};
+use han_types::sync::{
+    BatchError, BatchErrorCode, PushResponse, PushResult, SyncLimits, SyncStatus, SyncTeam,
+};
 use serde::Deserialize;
 use tracing::Instrument as _;
 
@@ -90,7 +93,21 @@ pub(crate) async fn status(
     caller.may(&[SYNC_WRITE, READ])?;
     let resolved = caller.scope(&state, query.team_id.as_deref()).await?;
     let transcripts = ingest::status(&resolved.scope, &state.db).await?;
-    Ok(Json(SyncStatus { team_id: resolved.team.id.to_string(), transcripts }))
+    let named =
+        |team: &Team| SyncTeam { id: team.id.to_string(), slug: team.slug.clone(), name: team.name.clone() };
+    let teams = memberships::of_actor(&state.db, &caller.0).await?;
+    let limits = &state.config.limits;
+    Ok(Json(SyncStatus {
+        team_id: resolved.team.id.to_string(),
+        team: Some(named(&resolved.team)),
+        teams: teams.iter().map(|found| named(&found.team)).collect(),
+        limits: Some(SyncLimits {
+            line_bytes: limits.line_bytes as u64,
+            body_bytes: limits.body_bytes as u64,
+            decompressed_bytes: limits.decompressed_bytes as u64,
+        }),
+        transcripts,
+    }))
 }
 
 #[derive(Deserialize)]

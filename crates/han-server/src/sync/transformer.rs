@@ -129,6 +129,7 @@ fn check_metadata(metadata: &SessionMetadata) -> Result<(), BatchError> {
     let SessionMetadata {
         agent,
         project_path,
+        main_worktree,
         git_remote,
         git_branch,
         ended_at,
@@ -138,6 +139,7 @@ fn check_metadata(metadata: &SessionMetadata) -> Result<(), BatchError> {
     for (name, value) in [
         ("agent", agent),
         ("project_path", project_path),
+        ("main_worktree", main_worktree),
         ("git_remote", git_remote),
         ("git_branch", git_branch),
         ("ended_at", ended_at),

@@ -2,6 +2,7 @@
 //! the order or the batches in which lines arrive, because a fold uses only each line's content and position.
 
 mod hooks;
+mod sidechains;
 mod tasks;
 mod totals;
 
@@ -9,6 +10,7 @@ use han_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use hooks::{HookExecution, pair_hooks};
+pub use sidechains::{Assigned, InlineSidechain, SidechainAssignment, inline_sidechains, is_inline};
 pub use tasks::{NativeTask, Task, TaskStatus, native_tasks, tasks};
 pub use totals::{Compactions, SessionTotals, TokenTotals};
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{LinePosition, NativeTask, Task, native_tasks, tasks};
 use crate::record::{
     CompactionTrigger, FileAction, FileChangeRecord, LineRecord, NativeTaskRecord, ResultKind, SummarySource,
-    TaskRecord, TodoRecord, Usage,
+    TaskRecord, TitleSource, TodoRecord, Usage,
 };
 
 /// Token counters summed over answers, each answer counted once.
@@ -64,9 +64,11 @@ pub struct SessionTotals {
     native_tasks: Vec<(LinePosition, NativeTaskRecord)>,
     file_changes: Vec<(LinePosition, FileChangeRecord)>,
     failed_calls: BTreeSet<String>,
+    tool_searches: BTreeMap<String, i64>,
     file_actions: BTreeMap<String, FileAction>,
     first_prompt: Option<(LinePosition, String)>,
     last_summary: Option<(LinePosition, String)>,
+    title: Option<(TitleSource, LinePosition, String)>,
 }
 
 impl SessionTotals {
@@ -75,9 +77,7 @@ impl SessionTotals {
         if !self.seen.insert((position.transcript.clone(), record.uuid.clone())) {
             return;
         }
-        if let Some(usage) = &record.usage {
-            self.add_usage(usage);
-        }
+        record.usages().for_each(|usage| self.add_usage(usage));
         self.turns += u64::from(record.turn);
         match record.compaction.map(|compaction| (compaction.continuation, compaction.trigger)) {
             None => {}
@@ -101,6 +101,10 @@ impl SessionTotals {
             if result.success == Some(false) {
                 self.failed_calls.insert(call_id.clone());
             }
+            if let Some(searches) = result.web_searches {
+                let known = self.tool_searches.entry(call_id.clone()).or_insert(searches);
+                *known = searches.max(*known);
+            }
             if let Some(action) = result.file_action {
                 // A call has one result; if a hostile file has two, their order must not matter.
                 let known = self.file_actions.entry(call_id.clone()).or_insert(action);
@@ -108,19 +112,21 @@ impl SessionTotals {
             }
         }
         self.add_summary(position, record);
+        if let Some(title) = &record.title {
+            let replaces = |(source, at, _): &(TitleSource, LinePosition, String)| {
+                (*source, at) < (title.source, position)
+            };
+            if self.title.as_ref().is_none_or(replaces) {
+                self.title = Some((title.source, position.clone(), title.text.clone()));
+            }
+        }
     }
 
-    /// The counters of one answer only grow from line to line, so the maximum is the final value.
     fn add_usage(&mut self, usage: &Usage) {
-        let kept = self.usage.entry(usage.copy_key()).or_insert_with(|| usage.clone());
-        kept.input = kept.input.max(usage.input);
-        kept.output = kept.output.max(usage.output);
-        kept.cache_read = kept.cache_read.max(usage.cache_read);
-        kept.cache_creation_5m = kept.cache_creation_5m.max(usage.cache_creation_5m);
-        kept.cache_creation_1h = kept.cache_creation_1h.max(usage.cache_creation_1h);
-        if usage.model > kept.model {
-            kept.model.clone_from(&usage.model);
-        }
+        self.usage
+            .entry(usage.copy_key())
+            .and_modify(|kept| kept.merge(usage))
+            .or_insert_with(|| usage.clone());
     }
 
     fn add_summary(&mut self, position: &LinePosition, record: &LineRecord) {
@@ -140,7 +146,14 @@ impl SessionTotals {
         self.seen.len()
     }
 
-    /// Each answer once, identified by `message.id`.
+    /// The number of searches on the web that answers and tools made.
+    #[must_use]
+    pub fn web_searches(&self) -> i64 {
+        let of_answers = self.usage.values().map(|usage| usage.web_searches);
+        of_answers.chain(self.tool_searches.values().copied()).fold(0, i64::saturating_add)
+    }
+
+    /// Each answer once, and each other model's part of one.
     pub fn answers(&self) -> impl Iterator<Item = &Usage> {
         self.usage.values()
     }
@@ -208,6 +221,12 @@ impl SessionTotals {
             .collect();
         changes.sort_by(|(a, one), (b, other)| (a, &one.call_id).cmp(&(b, &other.call_id)));
         changes
+    }
+
+    /// The title: the last one of the source with the highest precedence.
+    #[must_use]
+    pub fn title(&self) -> Option<&str> {
+        self.title.as_ref().map(|(.., text)| text.as_str())
     }
 
     /// The last summary line, else the first prompt.

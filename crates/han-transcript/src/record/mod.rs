@@ -19,13 +19,13 @@ use crate::tool::ToolCategory;
 
 pub use changes::{FileAction, FileChangeRecord};
 pub use hooks::HookRecord;
-pub use project::{LINE_NAMESPACE, OMITTED_LINE, project, uuid_of_bytes};
+pub use project::{LINE_NAMESPACE, LineProjection, OMITTED_LINE, project, project_all, uuid_of_bytes};
 pub use pull_request::PullRequest;
 pub use sentiment::SentimentRecord;
 pub use tasks::{
     NativeTaskEvent, NativeTaskRecord, TaskEvent, TaskOutcome, TaskRecord, TodoRecord, TodoStatus,
 };
-pub use usage::{ANSWER_NAMESPACE, MAX_TOKENS, Usage};
+pub use usage::{ANSWER_NAMESPACE, MAX_TOKENS, Terms, Usage};
 
 /// The maximum number of items of one sort (tool uses, results, changes, tasks, to-dos) per line.
 pub const MAX_ITEMS: usize = 1000;
@@ -42,6 +42,8 @@ pub struct LineContext<'a> {
 /// What ingest stores about one line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LineRecord {
+    /// Its position among the records of its line; 0 unless the line is damaged.
+    pub position: usize,
     /// The line's own uuid, unchanged, if it is a string of 1 to 128 characters without control characters; else a
     /// uuid derived from its content (see [`LINE_NAMESPACE`]).
     pub uuid: String,
@@ -67,7 +69,8 @@ pub struct LineRecord {
     pub is_meta: bool,
     /// Whether it summarizes the conversation before a compaction.
     pub is_compact_summary: bool,
-    /// Whether it is not listed on its own but nested under the call or hook run that it answers.
+    /// Whether it is not listed on its own: it nests under the call or hook run that it answers, or it is an answer
+    /// that displays nothing ([`view::MessageView::is_blank`](crate::view::MessageView::is_blank)).
     pub nests: bool,
     /// Whether it is a `progress` line.
     pub is_progress: bool,
@@ -75,13 +78,19 @@ pub struct LineRecord {
     pub model: Option<String>,
     /// The token counters of the answer.
     pub usage: Option<Usage>,
+    /// The token counters of other models inside the answer, which are not in `usage`.
+    pub other_usage: Vec<Usage>,
     /// The tools it uses.
     pub tool_uses: Vec<ToolUse>,
     /// The types of the subagents that its tool uses start (`Task`, `Agent`), one per tool use; empty text if the input
     /// names no type.
     pub subagents: Vec<String>,
+    /// The subagents that its tool uses start, by the prompts that they receive.
+    pub subagent_calls: Vec<SubagentCall>,
+    /// Identifies the prompt of a subagent that it is ([`SubagentCall::prompt`]).
+    pub prompt: Option<[u8; 16]>,
     /// The first tool that it uses, the tool of an MCP or exposed call or result, or the name of any other Han event
-    /// (`other` for one that this version does not know).
+    /// (`other` for one that this version does not know), and [`OMITTED_LINE`] for such a marker.
     pub tool_name: Option<String>,
     /// The id of the call that it is, if it is an MCP or exposed call.
     pub call_id: Option<String>,
@@ -107,6 +116,8 @@ pub struct LineRecord {
     pub file_changes: Vec<FileChangeRecord>,
     /// Its candidate for the session's summary.
     pub summary: Option<SummaryRecord>,
+    /// The title that it gives the session.
+    pub title: Option<TitleRecord>,
     /// The branch it was written on.
     pub git_branch: Option<String>,
     /// The directory it was written in.
@@ -124,6 +135,11 @@ pub struct LineRecord {
 }
 
 impl LineRecord {
+    /// All its token counters: those of the answer, and those of other models inside it.
+    pub fn usages(&self) -> impl Iterator<Item = &Usage> {
+        self.usage.iter().chain(&self.other_usage)
+    }
+
     /// The calls that it makes, with the ids that their results name. Hook runs are in `hook`.
     pub fn calls(&self) -> impl Iterator<Item = (ResultKind, &str)> {
         let kind = match self.kind {
@@ -200,6 +216,17 @@ pub struct ResultRecord {
     /// The file action that the tool's result reports. It corrects [`FileChangeRecord::action`], which the input of a
     /// `Write` does not determine.
     pub file_action: Option<FileAction>,
+    /// The number of searches on the web that the tool made. They are billed, and are in no answer's counters.
+    pub web_searches: Option<i64>,
+}
+
+/// A tool use that starts a subagent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubagentCall {
+    /// The tool use.
+    pub call_id: String,
+    /// Identifies the subagent's prompt: the UUIDv5 of its trimmed text in [`LINE_NAMESPACE`].
+    pub prompt: [u8; 16],
 }
 
 /// A subagent and the tool use that started it.
@@ -261,4 +288,25 @@ pub struct SummaryRecord {
     pub text: String,
     /// Where it comes from.
     pub source: SummarySource,
+}
+
+/// The source of a session's title, in ascending order of precedence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TitleSource {
+    /// `ai-title`: the agent named the session.
+    Agent,
+    /// `agent-name`: the name of the agent that works in the session.
+    AgentName,
+    /// `custom-title`: a person named the session.
+    Person,
+}
+
+/// A title that a line gives the session. The last one of the source with the highest precedence is the session's title.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TitleRecord {
+    /// One line of at most 500 characters.
+    pub text: String,
+    /// Where it comes from.
+    pub source: TitleSource,
 }

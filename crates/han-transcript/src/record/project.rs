@@ -1,17 +1,22 @@
 //! Projects a line in one pass; the sibling modules extract the single records.
 
+use std::ops::ControlFlow;
+
 use uuid::Uuid;
 
 use super::changes::{bounded, result_action};
 use super::tasks::small_result_text;
 use super::{
     AgentStart, Compaction, CompactionTrigger, FileChangeRecord, HookRecord, LineContext, LineRecord,
-    NativeTaskRecord, PullRequest, ResultKind, ResultRecord, SentimentRecord, SummaryRecord, SummarySource,
-    TaskRecord, TimeSource, TodoRecord, ToolUse, Usage,
+    MAX_TOKENS, NativeTaskRecord, PullRequest, ResultKind, ResultRecord, SentimentRecord, SubagentCall,
+    SummaryRecord, SummarySource, TaskRecord, TimeSource, TitleRecord, TitleSource, TodoRecord, ToolUse,
+    Usage,
 };
 use crate::json::{self, Object};
 use crate::kind::MessageKind;
-use crate::line::{ParsedLine, duration_ms};
+use crate::line::{BASH_INPUT, ParsedLine, duration_ms};
+use crate::notice;
+use crate::split::{Rest, each_record};
 use crate::text::{MAX_NAME, MAX_PATH, id, label, preview};
 use crate::tool::{self, ToolCategory};
 
@@ -33,12 +38,47 @@ pub fn uuid_of_bytes(line: &str, at: &LineContext<'_>) -> String {
     Uuid::new_v5(&LINE_NAMESPACE, name.as_bytes()).to_string()
 }
 
-/// Projects one line, given without its line feed. Never fails: an unknown line becomes an
+/// What a line projects to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LineProjection {
+    /// Its records, at least one.
+    pub records: Vec<LineRecord>,
+    /// The bytes that belong to no record.
+    pub rest: Rest,
+}
+
+impl LineProjection {
+    /// Whether the line is anything but one complete record and white space.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.records.len() > 1 || self.rest.is_damaged()
+    }
+}
+
+/// Projects every record of a line, given without its line feed. Never fails: a line without a record becomes one
 /// [`MessageKind::UnknownEvent`] without fields.
 #[must_use]
+pub fn project_all(line: &str, at: &LineContext<'_>) -> LineProjection {
+    let mut records = Vec::with_capacity(1);
+    let rest = each_record(line, |position, text, read| {
+        records.push(project_record(position, text, read, at));
+        ControlFlow::Continue(())
+    });
+    LineProjection { records, rest }
+}
+
+/// The first record of [`project_all`].
+#[must_use]
 pub fn project(line: &str, at: &LineContext<'_>) -> LineRecord {
-    let text = json::without_lone_surrogates(line);
-    let read = ParsedLine::parse(&text);
+    let mut first = None;
+    each_record(line, |position, text, read| {
+        first = Some(project_record(position, text, read, at));
+        ControlFlow::Break(())
+    });
+    first.unwrap_or_else(|| project_record(0, line, &ParsedLine::default(), at))
+}
+
+fn project_record(position: usize, line: &str, read: &ParsedLine<'_>, at: &LineContext<'_>) -> LineRecord {
     let fields = &read.fields;
     let own_uuid = read.own_uuid();
     let is_own = own_uuid.is_some();
@@ -46,61 +86,71 @@ pub fn project(line: &str, at: &LineContext<'_>) -> LineRecord {
     let named = |name: &str, max| fields.text(name).and_then(|text| label(&text, max));
     let kind = read.kind();
     let answers = kind == MessageKind::Assistant;
-    let uses = ToolUseProjection::read(&read);
+    let uses = ToolUseProjection::read(read);
     // A tool's structured result is a field beside the message, not part of the content block.
     let tool_result = if &*read.line_type == "user" { fields.object("toolUseResult") } else { None };
-    let answered = ResultProjection::read(&read, tool_result.as_ref());
-    let usage = if answers {
+    let answered = ResultProjection::read(read, tool_result.as_ref());
+    let mut usage = if answers {
         let request_id = fields.text("requestId").and_then(|text| id(&text));
-        Usage::read(&read.message, request_id, &uuid, line)
+        Usage::read(&read.message, request_id, &uuid, line).into_iter()
     } else {
-        None
+        Vec::new().into_iter()
     };
     let progress = &*read.line_type == "progress";
     LineRecord {
+        position,
         own_uuid: is_own,
         parent_uuid: fields.text("parentUuid").and_then(|text| id(&text)),
         kind,
         line_type: label(&read.line_type, 64).unwrap_or_default(),
-        subtype: read.event.as_deref().and_then(|name| label(name, 64)).or_else(|| named("subtype", 64)),
+        subtype: read.event.as_deref().and_then(|name| label(name, 64)).or_else(|| {
+            if kind == MessageKind::System {
+                return notice::subtype(read).and_then(|name| label(&name, 64));
+            }
+            named("subtype", 64)
+        }),
         role: read.message.text("role").and_then(|role| label(&role, 32)),
-        time: time(&read),
+        time: time(read),
         agent_id: fields.text("agentId").and_then(|text| id(&text)),
         is_sidechain: fields.flag("isSidechain").unwrap_or(false),
         is_meta: fields.flag("isMeta").unwrap_or(false),
         is_compact_summary: read.is_compact_summary(),
-        nests: kind.nests(),
+        nests: kind.nests() || read.is_blank(),
         is_progress: progress,
         model: if answers {
             read.message.text("model").and_then(|text| label(&text, MAX_NAME))
         } else {
             None
         },
-        usage,
-        tool_name: tool_name(&read, &uses.tools),
+        usage: usage.next(),
+        other_usage: usage.collect(),
+        tool_name: tool_name(read, &uses.tools),
         tool_uses: uses.tools,
         subagents: uses.subagents,
+        subagent_calls: uses.subagent_calls,
+        prompt: sidechain_prompt(read),
         call_id: match kind {
             MessageKind::McpToolCall | MessageKind::ExposedToolCall => read.call_id(),
             _ => None,
         },
         results: answered.results,
-        agent_start: if progress { agent_start(&read) } else { None },
-        hook: HookRecord::read(&read),
+        agent_start: if progress { agent_start(read) } else { None },
+        hook: HookRecord::read(read),
         turn: read.is_turn(),
-        compaction: compaction(&read),
+        compaction: compaction(read),
         todos: uses.todos,
-        tasks: uses.tasks.into_iter().chain(answered.tasks).chain(TaskRecord::of_event(&read)).collect(),
+        tasks: uses.tasks.into_iter().chain(answered.tasks).chain(TaskRecord::of_event(read)).collect(),
         native_tasks: uses.native_tasks.into_iter().chain(answered.native_tasks).collect(),
         file_changes: uses.file_changes,
-        summary: summary(&read),
+        summary: summary(read),
+        title: title(read),
         git_branch: named("gitBranch", MAX_NAME),
         cwd: named("cwd", MAX_PATH),
         version: named("version", 64),
         slug: named("slug", MAX_NAME),
         team_name: named("teamName", MAX_NAME),
-        pull_request: PullRequest::read(&read, tool_result.as_ref()),
-        sentiment: (kind == MessageKind::SentimentAnalysis).then(|| SentimentRecord::read(&read)),
+        pull_request: PullRequest::read(read, tool_result.as_ref()),
+        sentiment: (kind == MessageKind::SentimentAnalysis).then(|| SentimentRecord::read(read)),
         uuid,
     }
 }
@@ -118,6 +168,7 @@ fn time(line: &ParsedLine<'_>) -> TimeSource {
 struct ToolUseProjection {
     tools: Vec<ToolUse>,
     subagents: Vec<String>,
+    subagent_calls: Vec<SubagentCall>,
     todos: Option<Vec<TodoRecord>>,
     tasks: Vec<TaskRecord>,
     native_tasks: Vec<NativeTaskRecord>,
@@ -166,6 +217,8 @@ impl ToolUseProjection {
             self.tasks.extend(TaskRecord::of_tool_use(name, call_id, &input));
         }
         if tool::starts_subagent(name) {
+            let prompt = prompt_key(&input.text("prompt").unwrap_or_default());
+            self.subagent_calls.push(SubagentCall { call_id: call_id.to_owned(), prompt });
             let subagent_type = input.text("subagent_type").and_then(|text| label(&text, MAX_NAME));
             self.subagents.push(subagent_type.unwrap_or_default());
         }
@@ -207,6 +260,7 @@ impl ResultProjection {
                 duration_ms: line.event_duration(),
                 starts_agent: None,
                 file_action: None,
+                web_searches: None,
             });
         }
         answered
@@ -232,6 +286,7 @@ impl ResultProjection {
                     .and_then(duration_ms),
                 starts_agent: of_structured("agentId").and_then(json::text).and_then(|text| id(&text)),
                 file_action: structured.and_then(result_action),
+                web_searches: of_structured("searchCount").and_then(|raw| json::whole(raw, 0, MAX_TOKENS)),
                 call_id: Some(call_id.clone()),
             });
             let text = block.raw("content").map(small_result_text).unwrap_or_default();
@@ -251,12 +306,24 @@ fn tool_name(line: &ParsedLine<'_>, tools: &[ToolUse]) -> Option<String> {
         | MessageKind::McpToolResult
         | MessageKind::ExposedToolCall
         | MessageKind::ExposedToolResult => line.event_text("tool").and_then(|tool| label(&tool, MAX_NAME)),
+        _ if line.line_type == OMITTED_LINE => Some(OMITTED_LINE.to_owned()),
         // The name of an event that this version does not know is a word of another program.
         _ => line.event.as_deref().map(|name| match MessageKind::of_event(name) {
             Some(_) => name.to_owned(),
             None => OTHER.to_owned(),
         }),
     }
+}
+
+/// Identifies a subagent's prompt.
+fn prompt_key(prompt: &str) -> [u8; 16] {
+    Uuid::new_v5(&LINE_NAMESPACE, prompt.trim().as_bytes()).into_bytes()
+}
+
+/// The key of the prompt that a subagent's line is.
+fn sidechain_prompt(line: &ParsedLine<'_>) -> Option<[u8; 16]> {
+    let is_prompt = line.kind() == MessageKind::RegularUser && line.is_subagent();
+    is_prompt.then(|| line.content.text().map(|text| prompt_key(&text))).flatten()
 }
 
 fn agent_start(line: &ParsedLine<'_>) -> Option<AgentStart> {
@@ -286,6 +353,10 @@ fn summary(line: &ParsedLine<'_>) -> Option<SummaryRecord> {
         let text = line.content.text()?;
         match line.kind() {
             MessageKind::CommandUser => (command(&text)?.into(), SummarySource::FirstPrompt),
+            _ if text.trim_start().starts_with(BASH_INPUT) => {
+                let command = tag(&text, "bash-input").unwrap_or_default();
+                (format!("! {command}").into(), SummarySource::FirstPrompt)
+            }
             _ => (text, SummarySource::FirstPrompt),
         }
     } else {
@@ -297,9 +368,23 @@ fn summary(line: &ParsedLine<'_>) -> Option<SummaryRecord> {
 
 /// A slash command as typed: its name and its arguments.
 fn command(text: &str) -> Option<String> {
-    let tag = |name: &str| {
-        let (_, rest) = text.split_once(&format!("<{name}>"))?;
-        Some(rest.split_once(&format!("</{name}>")).map_or(rest, |(inside, _)| inside).trim())
+    Some([tag(text, "command-name")?, tag(text, "command-args").unwrap_or_default()].join(" "))
+}
+
+/// The text inside the first tag with this name.
+fn tag<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    Some(rest.split_once(&format!("</{name}>")).map_or(rest, |(inside, _)| inside).trim())
+}
+
+/// The title that the line gives the session.
+fn title(line: &ParsedLine<'_>) -> Option<TitleRecord> {
+    let (field, source) = match &*line.line_type {
+        "ai-title" => ("aiTitle", TitleSource::Agent),
+        "agent-name" => ("agentName", TitleSource::AgentName),
+        "custom-title" => ("customTitle", TitleSource::Person),
+        _ => return None,
     };
-    Some([tag("command-name")?, tag("command-args").unwrap_or_default()].join(" "))
+    let text = preview(&line.fields.text(field)?, 499);
+    (!text.is_empty()).then_some(TitleRecord { text, source })
 }

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::MAX_ITEMS;
 use crate::json::{self, Object};
 use crate::text::{MAX_NAME, id, label};
 
@@ -39,6 +40,40 @@ pub struct Usage {
     pub cache_creation_5m: i64,
     /// Input tokens written to the cache for an hour.
     pub cache_creation_1h: i64,
+    /// 0 for the answer itself. Tokens that another model used inside the answer (`usage.iterations`, such as an
+    /// advisor's) are not in the answer's counters; they have the position of their iteration plus 1.
+    pub part: usize,
+    /// What the price depends on, besides model, time and tokens.
+    pub terms: Terms,
+    /// The tokens of the prompt of the answer's largest request. Some models have other prices for long prompts.
+    pub prompt: i64,
+    /// The number of searches on the web that the answer requested from the API.
+    pub web_searches: i64,
+}
+
+/// What the price of an answer depends on, besides its model, time and tokens.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Terms {
+    /// `usage.speed`; `None` is the standard speed.
+    pub speed: Option<String>,
+    /// `usage.service_tier`; `None` is the standard tier.
+    pub tier: Option<String>,
+    /// `usage.inference_geo`: where the model ran; `None` is anywhere.
+    pub geography: Option<String>,
+}
+
+impl Terms {
+    fn read(usage: &Object<'_>) -> Self {
+        let term = |name, usual: &[&str]| {
+            let value = usage.text(name).and_then(|value| label(&value, 64))?;
+            (!usual.contains(&value.as_str())).then_some(value)
+        };
+        Self {
+            speed: term("speed", &["standard"]),
+            tier: term("service_tier", &["standard"]),
+            geography: term("inference_geo", &["global", "not_available"]),
+        }
+    }
 }
 
 impl Usage {
@@ -52,43 +87,67 @@ impl Usage {
     /// `requestId` the model and the counters of the prompt, which are the same on all lines of an answer, are part of it.
     #[must_use]
     pub fn copy_key(&self) -> [u8; 16] {
-        match &self.request_id {
+        let answer = match &self.request_id {
             Some(request) => key(&["request", &self.message_id, request]),
             None => {
                 let model = self.model.as_deref().unwrap_or_default();
                 let prompt = [self.input, self.cache_read, self.cache_creation()].map(|n| n.to_string());
                 key(&["message", &self.message_id, model, &prompt[0], &prompt[1], &prompt[2]])
             }
-        }
+        };
+        self.part_key(answer)
     }
 
     /// Identifies the answer among the sessions of a team, in 16 bytes, if this is its first line.
     #[must_use]
     pub fn answer_key(&self) -> [u8; 16] {
-        self.line_key.map_or_else(|| self.copy_key(), Uuid::into_bytes)
+        self.line_key.map_or_else(|| self.copy_key(), |key| self.part_key(key.into_bytes()))
     }
 
+    /// The key of a part of the answer with this key.
+    fn part_key(&self, answer: [u8; 16]) -> [u8; 16] {
+        if self.part == 0 {
+            return answer;
+        }
+        let name = [&answer[..], b"\0part\0", self.part.to_string().as_bytes()].concat();
+        Uuid::new_v5(&ANSWER_NAMESPACE, &name).into_bytes()
+    }
+
+    /// Takes the larger value of each counter, because the counters of an answer only grow from line to line.
+    pub fn merge(&mut self, other: &Self) {
+        self.input = self.input.max(other.input);
+        self.output = self.output.max(other.output);
+        self.cache_read = self.cache_read.max(other.cache_read);
+        self.cache_creation_5m = self.cache_creation_5m.max(other.cache_creation_5m);
+        self.cache_creation_1h = self.cache_creation_1h.max(other.cache_creation_1h);
+        self.prompt = self.prompt.max(other.prompt);
+        self.web_searches = self.web_searches.max(other.web_searches);
+        if other.model > self.model {
+            self.model.clone_from(&other.model);
+        }
+        if other.terms > self.terms {
+            self.terms.clone_from(&other.terms);
+        }
+    }
+
+    /// The usage of an answer, followed by that of other models inside it. Empty if the line has none.
     pub(super) fn read(
         message: &Object<'_>,
         request_id: Option<String>,
         line_uuid: &str,
         line: &str,
-    ) -> Option<Self> {
-        let usage = message.object("usage")?;
-        let tokens =
-            |object: &Object<'_>, name| object.raw(name).and_then(|raw| json::whole(raw, 0, MAX_TOKENS));
+    ) -> Vec<Self> {
+        let Some(usage) = message.object("usage") else { return Vec::new() };
         let count = |name| tokens(&usage, name).unwrap_or(0);
-        let (cache_creation_5m, cache_creation_1h) = {
-            let split = usage.object("cache_creation").unwrap_or_default();
-            let five = tokens(&split, "ephemeral_5m_input_tokens").unwrap_or(0);
-            let hour = tokens(&split, "ephemeral_1h_input_tokens").unwrap_or(0);
-            // The total is billed: if the split differs, the five-minute counter is adjusted.
-            match tokens(&usage, "cache_creation_input_tokens") {
-                Some(total) => (total - hour.min(total), hour.min(total)),
-                None => (five, hour),
-            }
-        };
-        Some(Self {
+        let (cache_creation_5m, cache_creation_1h) = cache_creation(&usage);
+        let iterations = usage.list("iterations").unwrap_or_default();
+        let iterations: Vec<_> =
+            iterations.into_iter().take(MAX_ITEMS).map(|raw| json::object(raw).unwrap_or_default()).collect();
+        let (own, others): (Vec<_>, Vec<_>) =
+            iterations.iter().enumerate().partition(|(_, iteration)| is_own_request(iteration));
+        let web_searches =
+            usage.object("server_tool_use").and_then(|tools| tokens(&tools, "web_search_requests"));
+        let answer = Self {
             message_id: message
                 .text("id")
                 .and_then(|text| id(&text))
@@ -103,6 +162,68 @@ impl Usage {
             cache_read: count("cache_read_input_tokens"),
             cache_creation_5m,
             cache_creation_1h,
-        })
+            part: 0,
+            terms: Terms::read(&usage),
+            prompt: own.iter().map(|(_, own)| prompt(own)).max().unwrap_or_else(|| prompt(&usage)),
+            web_searches: web_searches.unwrap_or(0),
+        };
+        let parts: Vec<_> = others.into_iter().map(|(at, other)| answer.part(at + 1, other)).collect();
+        std::iter::once(answer).chain(parts).collect()
+    }
+
+    /// What another model used inside this answer, from its iteration.
+    fn part(&self, part: usize, iteration: &Object<'_>) -> Self {
+        let count = |name| tokens(iteration, name).unwrap_or(0);
+        let (cache_creation_5m, cache_creation_1h) = cache_creation(iteration);
+        let model = iteration.text("model").and_then(|model| label(&model, MAX_NAME));
+        let terms = Terms::read(iteration);
+        Self {
+            terms: Terms {
+                // An advisor does not run in the answer's fast mode; the answer's own model does.
+                speed: terms.speed.or_else(|| self.terms.speed.clone().filter(|_| model.is_none())),
+                tier: terms.tier.or_else(|| self.terms.tier.clone()),
+                geography: terms.geography.or_else(|| self.terms.geography.clone()),
+            },
+            model: model.or_else(|| self.model.clone()),
+            input: count("input_tokens"),
+            output: count("output_tokens"),
+            cache_read: count("cache_read_input_tokens"),
+            cache_creation_5m,
+            cache_creation_1h,
+            part,
+            prompt: prompt(iteration),
+            web_searches: 0,
+            ..self.clone()
+        }
+    }
+}
+
+/// Whether the counters of an iteration are part of the answer's: it is a request of the answer itself, not one of an
+/// advisor or of a compaction.
+fn is_own_request(iteration: &Object<'_>) -> bool {
+    iteration.text("type").is_none_or(|kind| kind == "message")
+}
+
+/// All tokens of a request's prompt.
+fn prompt(usage: &Object<'_>) -> i64 {
+    let counts = ["input_tokens", "cache_read_input_tokens"].map(|name| tokens(usage, name).unwrap_or(0));
+    let (five, hour) = cache_creation(usage);
+    counts.into_iter().chain([five, hour]).fold(0, i64::saturating_add)
+}
+
+fn tokens(object: &Object<'_>, name: &str) -> Option<i64> {
+    object.raw(name).and_then(|raw| json::whole(raw, 0, MAX_TOKENS))
+}
+
+/// The tokens written to the cache for five minutes and for an hour.
+fn cache_creation(usage: &Object<'_>) -> (i64, i64) {
+    let split = usage.object("cache_creation").unwrap_or_default();
+    let five = tokens(&split, "ephemeral_5m_input_tokens").unwrap_or(0);
+    let hour = tokens(&split, "ephemeral_1h_input_tokens").unwrap_or(0);
+    // The total is billed: if the split differs, the five-minute counter is adjusted. Versions before 2.1.152 write
+    // a total of 0 beside a split that is right.
+    match tokens(usage, "cache_creation_input_tokens") {
+        Some(total) if total > 0 => (total - hour.min(total), hour.min(total)),
+        _ => (five, hour),
     }
 }

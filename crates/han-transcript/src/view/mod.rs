@@ -15,9 +15,9 @@ pub use blocks::{
     Block, RESULT_PREVIEW_CHARS, RESULT_PREVIEW_LINES, THINKING_PREVIEW_CHARS, ToolResult, ToolUse,
 };
 pub use image::Image;
-pub use read::view;
+pub use read::{view, view_all, view_at};
 pub use results::{CallResult, HookOutcome, Hunk, ResultView, hunks, results};
-pub use search::{HEAD_SEARCH_CHARS, search_text};
+pub use search::{HEAD_SEARCH_CHARS, search_text, search_text_at};
 
 /// The fields that every message has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -433,6 +433,19 @@ macro_rules! each_view {
                 match self {
                     Self::CommandUser(_) => MessageKind::CommandUser,
                     $(Self::$variant(_) => MessageKind::$variant,)*
+                }
+            }
+
+            /// Whether it is an answer that consists of thinking whose text is not recorded.
+            #[must_use]
+            pub fn is_blank(&self) -> bool {
+                let is_empty = |block: &Block| matches!(block, Block::Thinking { thinking, preview, .. }
+                    if thinking.trim().is_empty() && preview.is_empty());
+                match self {
+                    Self::Assistant(view) => {
+                        !view.content_blocks.is_empty() && view.content_blocks.iter().all(is_empty)
+                    }
+                    _ => false,
                 }
             }
 

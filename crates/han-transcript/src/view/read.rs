@@ -1,5 +1,7 @@
 //! Builds the view of a line.
 
+use std::ops::ControlFlow;
+
 use super::blocks::{Block, blocks};
 use super::results::{call_result, hook_outcome};
 use super::search::{HEAD_SEARCH_CHARS, collect_text};
@@ -13,21 +15,51 @@ use super::{
 use crate::json;
 use crate::kind::MessageKind;
 use crate::line::ParsedLine;
+use crate::notice;
 use crate::record::{MAX_TOKENS, SentimentRecord};
+use crate::split::each_record;
 use crate::text::{MAX_ID, MAX_NAME, MAX_PATH, id, label, without_nul};
 use serde_json::value::RawValue;
 
-/// The view of one line, given without its line feed. Never fails: an unknown line becomes an `UnknownEvent`.
+/// The view of every record of a line, given without its line feed, in the order of
+/// [`project_all`](crate::record::project_all). Never fails: a line without a record becomes one `UnknownEvent`.
+#[must_use]
+pub fn view_all(line: &str) -> Vec<MessageView> {
+    let mut views = Vec::with_capacity(1);
+    each_record(line, |_, text, read| {
+        views.push(view_record(text, read));
+        ControlFlow::Continue(())
+    });
+    views
+}
+
+/// The view of the record at a position ([`LineRecord::position`](crate::record::LineRecord::position)) of a line; of
+/// the first one if the line has fewer.
+#[must_use]
+pub fn view_at(line: &str, position: usize) -> MessageView {
+    let mut view = None;
+    each_record(line, |found, text, read| {
+        if found == position || view.is_none() {
+            view = Some(view_record(text, read));
+        }
+        if found == position { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    view.unwrap_or_else(|| view_record(line, &ParsedLine::default()))
+}
+
+/// The view of the first record of a line.
 #[must_use]
 pub fn view(line: &str) -> MessageView {
-    let text = json::without_lone_surrogates(line);
-    let read = ParsedLine::parse(&text);
+    view_at(line, 0)
+}
+
+fn view_record(text: &str, read: &ParsedLine<'_>) -> MessageView {
     let head = Head {
         parent_id: read.fields.text("parentUuid").and_then(|parent| id(&parent)),
-        search_text: Some(collect_text(&read, &text, HEAD_SEARCH_CHARS)).filter(|text| !text.is_empty()),
+        search_text: Some(collect_text(read, text, HEAD_SEARCH_CHARS)).filter(|text| !text.is_empty()),
         timestamp: read.own_time(),
     };
-    let line = ContentReader(&read);
+    let line = ContentReader(read);
     match read.kind() {
         MessageKind::Assistant => MessageView::Assistant(line.assistant(head)),
         MessageKind::RegularUser => MessageView::RegularUser(line.user(head)),
@@ -136,9 +168,9 @@ impl ContentReader<'_, '_> {
     fn system(&self, head: Head) -> SystemView {
         SystemView {
             head,
-            subtype: self.name("subtype"),
+            subtype: notice::subtype(self.0).and_then(|name| label(&name, MAX_NAME)),
             level: self.name("level"),
-            content: self.0.fields.text("content").map(without_nul),
+            content: notice::text(self.0).map(|text| without_nul(text.into())),
             is_meta: self.0.fields.flag("isMeta").unwrap_or(false),
         }
     }

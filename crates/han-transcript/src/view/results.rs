@@ -1,9 +1,12 @@
 //! Results, nested under the call or hook run that they answer.
 
+use std::ops::ControlFlow;
+
 use super::blocks::{ToolResult, is_tool_result, result_text, tool_result};
 use crate::json::{self, Object};
 use crate::kind::MessageKind;
 use crate::line::ParsedLine;
+use crate::split::each_record;
 use crate::text::without_nul;
 
 /// Larger numbers of lines are cut to this one.
@@ -65,17 +68,23 @@ pub struct Hunk {
     pub lines: Vec<String>,
 }
 
-/// The parts of a file that the tool changed whose result is this line; none if the line does not report them, or has
-/// several results: it does not say which of them changed the file.
+/// The parts of a file that the tool changed whose result is the record at a position of this line; none if the record does
+/// not report them, or has several results: it does not say which of them changed the file.
 #[must_use]
-pub fn hunks(line: &str) -> Vec<Hunk> {
-    let text = json::without_lone_surrogates(line);
-    let line = ParsedLine::parse(&text);
-    if line.content.parts().iter().filter(|part| is_tool_result(&part.kind)).count() != 1 {
-        return Vec::new();
-    }
-    let patch = line.fields.object("toolUseResult").and_then(|result| result.list("structuredPatch"));
-    patch.unwrap_or_default().into_iter().filter_map(json::object).filter_map(|part| hunk(&part)).collect()
+pub fn hunks(line: &str, position: usize) -> Vec<Hunk> {
+    let mut results = 0;
+    let mut found = Vec::new();
+    each_record(line, |at, _, record| {
+        if at < position {
+            return ControlFlow::Continue(());
+        }
+        results += record.content.parts().iter().filter(|part| is_tool_result(&part.kind)).count();
+        let patch = record.fields.object("toolUseResult").and_then(|result| result.list("structuredPatch"));
+        let parts = patch.unwrap_or_default().into_iter().filter_map(json::object);
+        found.extend(parts.filter_map(|part| hunk(&part)));
+        ControlFlow::Break(())
+    });
+    if results == 1 { found } else { Vec::new() }
 }
 
 fn hunk(part: &Object<'_>) -> Option<Hunk> {
@@ -84,20 +93,27 @@ fn hunk(part: &Object<'_>) -> Option<Hunk> {
     Some(Hunk { old_start: number("oldStart")?, new_start: number("newStart")?, lines })
 }
 
-/// The results in a line: its `tool_result` blocks, or the line itself if it is a result event.
+/// The results in the record at a position of a line: its `tool_result` blocks, or the record itself if it is a result
+/// event.
 #[must_use]
-pub fn results(line: &str) -> Vec<ResultView> {
-    let text = json::without_lone_surrogates(line);
-    let line = ParsedLine::parse(&text);
-    match line.kind() {
-        MessageKind::McpToolResult => vec![ResultView::Mcp(call_result(&line))],
-        MessageKind::ExposedToolResult => vec![ResultView::Exposed(call_result(&line))],
-        MessageKind::HookResult => vec![ResultView::Hook(hook_outcome(&line))],
-        _ => {
-            let results = line.content.parts().iter().filter(|part| is_tool_result(&part.kind));
-            results.map(|part| ResultView::Tool(tool_result(&part.fields))).collect()
+pub fn results(line: &str, position: usize) -> Vec<ResultView> {
+    let mut found = Vec::new();
+    each_record(line, |at, _, record| {
+        if at < position {
+            return ControlFlow::Continue(());
         }
-    }
+        match record.kind() {
+            MessageKind::McpToolResult => found.push(ResultView::Mcp(call_result(record))),
+            MessageKind::ExposedToolResult => found.push(ResultView::Exposed(call_result(record))),
+            MessageKind::HookResult => found.push(ResultView::Hook(hook_outcome(record))),
+            _ => {
+                let results = record.content.parts().iter().filter(|part| is_tool_result(&part.kind));
+                found.extend(results.map(|part| ResultView::Tool(tool_result(&part.fields))));
+            }
+        }
+        ControlFlow::Break(())
+    });
+    found
 }
 
 pub(super) fn call_result(line: &ParsedLine<'_>) -> CallResult {

@@ -1,11 +1,15 @@
 //! Extracts the searchable text of a line. Ids, paths of the harness and other envelope fields are excluded.
 
+use std::ops::ControlFlow;
+
 use serde_json::value::RawValue;
 
 use super::blocks::{is_tool_result, result_text};
 use crate::json::{self, Object};
 use crate::kind::MessageKind;
 use crate::line::{Content, ParsedLine};
+use crate::notice;
+use crate::split::each_record;
 
 /// The maximum length of a message's searchable text in lists, in characters.
 pub const HEAD_SEARCH_CHARS: usize = 2000;
@@ -40,38 +44,36 @@ const ENVELOPE: [&str; 22] = [
 ];
 
 /// The searchable text of a line, at most `max` characters: its text, thinking, tool names, inputs and results, or the
-/// texts of a Han event. Empty for `progress` lines, which repeat the content of other lines.
+/// texts of a Han event. Empty for `progress` lines, which repeat the content of other lines. A damaged line has the
+/// texts of all its records.
 #[must_use]
 pub fn search_text(line: &str, max: usize) -> String {
-    let text = json::without_lone_surrogates(line);
-    collect_text(&ParsedLine::parse(&text), &text, max)
+    let mut collector = TextCollector { out: String::new(), left: max };
+    each_record(line, |_, text, read| {
+        collector.record(read, text);
+        ControlFlow::Continue(())
+    });
+    collector.out
 }
 
-pub(super) fn collect_text(line: &ParsedLine<'_>, text: &str, max: usize) -> String {
+/// As [`search_text`], for the record at a position of a line.
+#[must_use]
+pub fn search_text_at(line: &str, position: usize, max: usize) -> String {
     let mut collector = TextCollector { out: String::new(), left: max };
-    match line.kind() {
-        MessageKind::Assistant
-        | MessageKind::RegularUser
-        | MessageKind::CommandUser
-        | MessageKind::InterruptUser
-        | MessageKind::MetaUser
-        | MessageKind::ToolResultUser => collector.content(&line.content),
-        MessageKind::Summary => {
-            collector.content(&line.content);
-            collector.all(["summary"].iter().filter_map(|name| line.fields.raw(name)));
+    each_record(line, |found, text, read| {
+        if found < position {
+            return ControlFlow::Continue(());
         }
-        MessageKind::System | MessageKind::QueueOperation => {
-            collector
-                .all(["subtype", "operation", "content"].iter().filter_map(|name| line.fields.raw(name)));
-        }
-        MessageKind::FileHistorySnapshot => {}
-        MessageKind::UnknownEvent if &*line.line_type == "progress" => {}
-        MessageKind::UnknownEvent if line.fields.is_empty() => collector.push(text),
-        _ => {
-            collector.fields(&line.fields, "data");
-            collector.fields(&line.data, "");
-        }
-    }
+        collector.record(read, text);
+        ControlFlow::Break(())
+    });
+    collector.out
+}
+
+/// The searchable text of one record.
+pub(super) fn collect_text(record: &ParsedLine<'_>, text: &str, max: usize) -> String {
+    let mut collector = TextCollector { out: String::new(), left: max };
+    collector.record(record, text);
     collector.out
 }
 
@@ -81,6 +83,35 @@ struct TextCollector {
 }
 
 impl TextCollector {
+    fn record(&mut self, line: &ParsedLine<'_>, text: &str) {
+        match line.kind() {
+            MessageKind::Assistant
+            | MessageKind::RegularUser
+            | MessageKind::CommandUser
+            | MessageKind::InterruptUser
+            | MessageKind::MetaUser
+            | MessageKind::ToolResultUser => self.content(&line.content),
+            MessageKind::Summary => {
+                self.content(&line.content);
+                self.all(["summary"].iter().filter_map(|name| line.fields.raw(name)));
+            }
+            MessageKind::System => {
+                notice::subtype(line).iter().for_each(|subtype| self.push(subtype));
+                notice::text(line).iter().filter(|text| !is_opaque(text)).for_each(|text| self.push(text));
+            }
+            MessageKind::QueueOperation => {
+                self.all(["subtype", "operation", "content"].iter().filter_map(|name| line.fields.raw(name)));
+            }
+            MessageKind::FileHistorySnapshot => {}
+            MessageKind::UnknownEvent if &*line.line_type == "progress" => {}
+            MessageKind::UnknownEvent if line.fields.is_empty() => self.push(text),
+            _ => {
+                self.fields(&line.fields, "data");
+                self.fields(&line.data, "");
+            }
+        }
+    }
+
     fn push(&mut self, text: &str) {
         if self.left == 0 || text.trim().is_empty() {
             return;

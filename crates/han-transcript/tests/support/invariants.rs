@@ -5,8 +5,8 @@
     reason = "each test binary uses its part; a broken invariant fails its test"
 )]
 
-use han_transcript::record::{LineContext, MAX_ITEMS, MAX_TOKENS, project};
-use han_transcript::view::{HEAD_SEARCH_CHARS, MessageView, results, search_text, view};
+use han_transcript::record::{LineContext, MAX_ITEMS, MAX_TOKENS, project, project_all};
+use han_transcript::view::{HEAD_SEARCH_CHARS, MessageView, results, search_text, view, view_all};
 use han_transcript::{MessageKind, line_text};
 
 pub(crate) const AT: LineContext<'static> = LineContext { session_id: "session", transcript: "main" };
@@ -17,7 +17,7 @@ pub(crate) fn check(line: &str) {
     let shown = view(line);
     assert_eq!(record.kind, shown.kind(), "record and view disagree on {line:?}");
     assert_eq!(record, project(line, &AT), "not deterministic: {line:?}");
-    assert_eq!(record.nests, record.kind.nests());
+    assert_eq!(record.nests, record.kind.nests() || shown.is_blank());
 
     let clean = |text: &str, max: usize| {
         assert!(!text.contains(char::is_control), "{text:?} of {line:?}");
@@ -45,7 +45,8 @@ pub(crate) fn check(line: &str) {
         assert!(change.lines_added >= 0 && change.lines_removed >= 0);
         assert!(record.tool_uses.iter().any(|tool| tool.call_id == change.call_id));
     }
-    if let Some(usage) = &record.usage {
+    assert!(record.usage.is_some() || record.other_usage.is_empty());
+    for usage in record.usages() {
         clean(&usage.message_id, 133);
         for count in
             [usage.input, usage.output, usage.cache_read, usage.cache_creation_5m, usage.cache_creation_1h]
@@ -57,9 +58,8 @@ pub(crate) fn check(line: &str) {
     for count in [record.tool_uses.len(), record.results.len(), record.file_changes.len()] {
         assert!(count <= MAX_ITEMS);
     }
-    if let Some(summary) = &record.summary {
-        clean(&summary.text, 500);
-    }
+    record.summary.iter().for_each(|summary| clean(&summary.text, 500));
+    record.title.iter().for_each(|title| clean(&title.text, 500));
     if record.turn {
         assert!(matches!(record.kind, MessageKind::RegularUser | MessageKind::CommandUser));
     }
@@ -67,10 +67,15 @@ pub(crate) fn check(line: &str) {
     let head = shown.head();
     let words = search_text(line, usize::MAX);
     let head_words: String = words.chars().take(HEAD_SEARCH_CHARS).collect();
-    assert_eq!(head.search_text.clone().unwrap_or_default(), head_words);
     assert!(!words.contains('\0'));
-    if let MessageView::ToolResultUser(user) = &shown {
-        assert_eq!(results(line).len(), user.content_blocks.len());
+    let all = project_all(line, &AT);
+    assert_eq!(all.records.first(), Some(&record));
+    assert_eq!(all.records.len(), view_all(line).len());
+    if all.records.len() == 1 {
+        assert_eq!(head.search_text.clone().unwrap_or_default(), head_words);
+        if let MessageView::ToolResultUser(user) = &shown {
+            assert_eq!(results(line, 0).len(), user.content_blocks.len());
+        }
     }
 
     // A line is sent as itself if it is an object, else as a JSON string.

@@ -109,7 +109,7 @@ impl ProjectSessionCount {
         let Some(id) = self.project_id.as_ref().and_then(|id| id.parse::<ProjectId>().ok()) else {
             return Ok(None);
         };
-        Ok(self.op.loader().load_one(id).await?.map(|project| project.details.name().to_owned()))
+        Ok(self.op.loader().load_one(id).await?.map(|project| project.details.name()))
     }
 }
 

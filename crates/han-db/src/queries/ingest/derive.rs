@@ -19,6 +19,7 @@ use crate::bulk_insert::{BulkInsert, Column};
 use crate::entities::{MessagePosition, Origin};
 use crate::keys::TeamKeys;
 use crate::line_id::call_key;
+use crate::queries::call_pairs::{Place, call_of};
 use crate::queries::tool_results::RowKind;
 use crate::{DbError, ScopedTx};
 
@@ -34,6 +35,8 @@ pub(crate) struct NewLine<'a> {
     pub line: i64,
     pub at: i64,
     pub place: MessagePosition,
+    /// Whether its line is damaged, unless another record of the line says so.
+    pub damaged: bool,
 }
 
 impl NewLine<'_> {
@@ -119,24 +122,52 @@ pub(super) struct CallOutcome {
     action: Option<FileAction>,
 }
 
-/// The outcomes of calls, by [`call_key`].
-pub(super) type Outcomes = HashMap<Vec<u8>, CallOutcome>;
+/// The outcomes of calls.
+#[derive(Default)]
+pub(super) struct Outcomes {
+    /// By [`call_key`], and by the ordinal of the call's line if several calls have the same id.
+    of_calls: HashMap<(Vec<u8>, Option<i64>), CallOutcome>,
+    /// Ids that several calls have. For each line of such a call or of its result, the ordinal of the call's line.
+    repeated: HashMap<Vec<u8>, BTreeMap<i64, i64>>,
+}
 
-/// The outcome of a call.
-pub(super) fn outcome_of(outcomes: &Outcomes, call: &[u8]) -> CallOutcome {
-    outcomes.get(call).copied().unwrap_or_default()
+impl Outcomes {
+    /// The outcome of the call to which something at the line with this ordinal belongs.
+    pub(super) fn of(&self, call: &[u8], ordinal: i64) -> CallOutcome {
+        let key = (call.to_vec(), self.repeated_call(call, ordinal));
+        self.of_calls.get(&key).copied().unwrap_or_default()
+    }
+
+    /// If several calls have the id: the ordinal of the line of the call to which something belongs that is at the line with
+    /// this ordinal, the line of a call or of a result.
+    pub(super) fn repeated_call(&self, call: &[u8], ordinal: i64) -> Option<i64> {
+        let calls = self.repeated.get(call)?;
+        Some(calls.get(&ordinal).copied().unwrap_or(ordinal))
+    }
 }
 
 #[derive(FromQueryResult)]
 struct OutcomeRow {
+    kind: i16,
     call: Vec<u8>,
+    ordinal: i32,
     success: Option<i16>,
     file_action: Option<String>,
 }
 
 #[derive(FromQueryResult)]
+struct PlaceRow {
+    ordinal: i32,
+    at: i64,
+    transcript: i16,
+    line: i32,
+    part: i16,
+}
+
+#[derive(FromQueryResult)]
 struct StoredChange {
     call: Vec<u8>,
+    ordinal: i32,
     at: i64,
     action: String,
     failed: bool,
@@ -157,6 +188,7 @@ impl Derive<'_> {
             return Ok(delta);
         }
         self.results(new).await?;
+        self.sidechains(new).await?;
         self.usage(new, &mut delta).await?;
         self.file_changes(new, &mut delta).await?;
         self.tasks(new, &mut delta).await?;
@@ -244,34 +276,85 @@ impl Derive<'_> {
         Ok(())
     }
 
-    /// The outcomes of tool calls, from the stored results. Omits calls that succeeded without a file action.
+    /// The outcomes of tool calls, from the stored results.
     pub(super) async fn outcomes(&self, calls: &BTreeSet<Vec<u8>>) -> Result<Outcomes, DbError> {
-        let mut outcomes = Outcomes::new();
+        let mut outcomes = Outcomes::default();
         if calls.is_empty() {
             return Ok(outcomes);
         }
         let dialect = self.tx.dialect();
         let kinds = [ResultKind::Tool, ResultKind::Mcp, ResultKind::Exposed];
+        let call_kinds: Vec<i64> =
+            kinds.into_iter().filter_map(RowKind::of_call).map(RowKind::code).collect();
+        let result_kinds = kinds.map(|kind| RowKind::of_result(kind).code());
         let sql = dialect.find_each(
             &[dialect.numbers_from("kinds", 3), dialect.bytes_from("calls", 4)],
             "tool_results",
-            "call, success, file_action",
-            "team = $1 AND session = $2 AND kind = kinds.n AND call = calls.key \
-             AND (success = 0 OR file_action IS NOT NULL)",
+            "kind, call, ordinal, success, file_action",
+            "team = $1 AND session = $2 AND kind = kinds.n AND call = calls.key",
         );
         let values = [
             self.tx.team(),
             self.number.into(),
-            dialect.number_list(kinds.map(|kind| RowKind::of_result(kind).code())),
+            dialect.number_list(result_kinds.into_iter().chain(call_kinds.iter().copied())),
             dialect.byte_list(calls),
         ];
+        let (mut made, mut answers) = (HashMap::<Vec<u8>, BTreeSet<i64>>::new(), Vec::new());
         for row in self.tx.all::<OutcomeRow, _>(&sql, values).await? {
-            let outcome = outcomes.entry(row.call).or_default();
+            if call_kinds.contains(&row.kind.into()) {
+                made.entry(row.call).or_default().insert(row.ordinal.into());
+            } else {
+                answers.push(row);
+            }
+        }
+        // Only where several calls have one id, their places matter.
+        made.retain(|_, ordinals| ordinals.len() > 1);
+        let of_answers =
+            answers.iter().filter(|row| made.contains_key(&row.call)).map(|row| row.ordinal.into());
+        let places = self.places(of_answers.chain(made.values().flatten().copied()).collect()).await?;
+        for (call, ordinals) in &made {
+            let own = ordinals.iter().map(|ordinal| (*ordinal, *ordinal));
+            outcomes.repeated.insert(call.clone(), own.collect());
+        }
+        for row in answers {
+            let of_call = made.get(&row.call).and_then(|ordinals| {
+                let (known, at): (Vec<i64>, Vec<Place<i16>>) = ordinals
+                    .iter()
+                    .filter_map(|ordinal| Some((*ordinal, places.get(ordinal)?.clone())))
+                    .unzip();
+                let result = places.get(&row.ordinal.into())?;
+                call_of(result, &at).map(|index| known[index])
+            });
+            if let (Some(repeated), Some(of_call)) = (outcomes.repeated.get_mut(&row.call), of_call) {
+                repeated.insert(row.ordinal.into(), of_call);
+            }
+            let outcome = outcomes.of_calls.entry((row.call, of_call)).or_default();
             outcome.failed |= row.success == Some(0);
             // A call has one result. If a hostile file has two, their order must not matter.
             outcome.action = outcome.action.max(row.file_action.and_then(|action| action.parse().ok()));
         }
         Ok(outcomes)
+    }
+
+    /// The places of messages, by their ordinals.
+    async fn places(&self, ordinals: BTreeSet<i64>) -> Result<HashMap<i64, Place<i16>>, DbError> {
+        if ordinals.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let dialect = self.tx.dialect();
+        let sql = dialect.find_each(
+            &[dialect.numbers_from("wanted", 3)],
+            "messages",
+            "ordinal, at, transcript, line, part",
+            "team = $1 AND session = $2 AND ordinal = wanted.n",
+        );
+        let values = [self.tx.team(), self.number.into(), dialect.number_list(ordinals)];
+        let rows: Vec<PlaceRow> = self.tx.all(&sql, values).await?;
+        let place = |row: PlaceRow| {
+            let line = (row.line.into(), row.part.into());
+            (i64::from(row.ordinal), Place { at: row.at, file: row.transcript, line })
+        };
+        Ok(rows.into_iter().map(place).collect())
     }
 
     /// A change counts unless the result of its call failed, in whichever order the two arrive.
@@ -303,7 +386,7 @@ impl Derive<'_> {
         }
         let dialect = self.tx.dialect();
         let sql = format!(
-            "SELECT call, at, action, failed, lines_added, lines_removed FROM file_changes \
+            "SELECT call, ordinal, at, action, failed, lines_added, lines_removed FROM file_changes \
              WHERE team = $1 AND session = $2 AND {}",
             dialect.is_any_bytes("call", 3)
         );
@@ -317,12 +400,12 @@ impl Derive<'_> {
         outcomes: &Outcomes,
         delta: &mut RollupDelta,
     ) -> Result<(), DbError> {
-        let mut corrections: BTreeMap<(bool, Option<&str>), BTreeSet<&[u8]>> = BTreeMap::new();
+        let mut corrections: BTreeMap<(bool, Option<&str>, i32), BTreeSet<&[u8]>> = BTreeMap::new();
         for change in stored {
-            let outcome = outcome_of(outcomes, &change.call);
+            let outcome = outcomes.of(&change.call, change.ordinal.into());
             let action = outcome.action.map(FileAction::as_str);
             if outcome.failed != change.failed || action.is_some_and(|action| action != change.action) {
-                corrections.entry((outcome.failed, action)).or_default().insert(&change.call);
+                corrections.entry((outcome.failed, action, change.ordinal)).or_default().insert(&change.call);
             }
             let counted = changed_file(change.lines_added, change.lines_removed);
             let hour = Timestamp(change.at).hour();
@@ -333,10 +416,10 @@ impl Derive<'_> {
             }
         }
         let dialect = self.tx.dialect();
-        for ((failed, action), calls) in corrections {
+        for ((failed, action, ordinal), calls) in corrections {
             let sql = format!(
                 "UPDATE file_changes SET failed = $3, action = COALESCE($4, action) \
-                 WHERE team = $1 AND session = $2 AND {}",
+                 WHERE team = $1 AND session = $2 AND ordinal = $6 AND {}",
                 dialect.is_any_bytes("call", 5)
             );
             let values = [
@@ -345,6 +428,7 @@ impl Derive<'_> {
                 failed.into(),
                 action.map(str::to_owned).into(),
                 dialect.byte_list(calls),
+                i64::from(ordinal).into(),
             ];
             self.tx.execute(&sql, values).await?;
         }
@@ -360,7 +444,7 @@ impl Derive<'_> {
         let (mut paths, mut sealed) = (Vec::new(), Vec::new());
         let (mut actions, mut failed) = (Vec::new(), Vec::new());
         for (line, n, change) in fresh {
-            let outcome = outcome_of(outcomes, &call_key(&change.call_id));
+            let outcome = outcomes.of(&call_key(&change.call_id), line.ordinal);
             if !outcome.failed {
                 let counted = changed_file(change.lines_added, change.lines_removed);
                 delta.count(line.hour(), Kind::File, "", 1, &counted);
@@ -606,6 +690,9 @@ fn count_lines(new: &[NewLine<'_>], delta: &mut RollupDelta) {
         let row = delta.rollup(hour, "");
         row.messages += i64::from(line.place == MessagePosition::List);
         row.turns += i64::from(record.turn);
+        if line.damaged {
+            delta.count(hour, Kind::Damage, "", 1, &Counts::one(None));
+        }
         for tool in &record.tool_uses {
             delta.count(hour, Kind::Tool, &tool.name, 1, &Counts::one(None));
         }

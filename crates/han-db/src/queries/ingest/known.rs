@@ -10,13 +10,17 @@
 //!   * The uuid's message has other bytes at another line of the current file: a *second* message of the uuid, under a
 //!     UUIDv5 of its bytes. It keeps that id when its line is revised, and a line with its first bytes is its repeat.
 //!
-//! Segments are opened one after another and not kept: of each entry that matters, its hash and its uuid are.
+//! A damaged line may have several records. It is one entry, and each of its records is a message with its own uuid and its
+//! own bytes.
+//!
+//! Segments are opened one after another and not kept: of each entry that matters, its hash and its uuids are.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use han_crypto::to_hex;
 use han_transcript::line_text;
-use han_transcript::record::{LineContext, LineRecord, OMITTED_LINE, uuid_of_bytes};
+use han_transcript::record::{LineContext, LineProjection, LineRecord, OMITTED_LINE, uuid_of_bytes};
+use han_transcript::split::record_texts;
 use sea_orm::FromQueryResult;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -33,9 +37,9 @@ use crate::{DbError, ScopedTx};
 pub(super) struct Plan {
     /// The positions in the batch of the lines that are stored, in order.
     pub entries: Vec<usize>,
-    /// New messages: the position of the line, and the message's id.
+    /// New messages: the position of the record, and the message's id.
     pub messages: Vec<(usize, LineId)>,
-    /// Messages that get another line: the ordinal of the present one, and the position of the new one.
+    /// Messages that get another record: the ordinal of the present one, and the position of the new one.
     pub revisions: Vec<(i64, usize)>,
     /// Messages whose line has another number now.
     pub moves: Vec<Move>,
@@ -46,10 +50,11 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// All lines are new messages.
-    pub(super) fn all_new(placed: &[Placed<'_>]) -> Self {
-        let messages = placed.iter().enumerate().map(|(position, placed)| (position, placed.line.id.clone()));
-        Self { entries: (0..placed.len()).collect(), messages: messages.collect(), ..Self::default() }
+    /// The records of all `lines` lines are new messages.
+    pub(super) fn all_new(lines: usize, placed: &[Placed<'_>]) -> Self {
+        let messages =
+            placed.iter().enumerate().map(|(position, placed)| (position, placed.record.id.clone()));
+        Self { entries: (0..lines).collect(), messages: messages.collect(), ..Self::default() }
     }
 
     /// Whether messages change or disappear.
@@ -77,11 +82,50 @@ fn hash(text: &[u8]) -> Hash {
 struct Entry {
     ordinal: i64,
     hash: Hash,
-    uuid: [u8; 16],
+    records: Vec<EntryRecord>,
     /// The line that a client omitted because it was too large, if this is its marker.
     omitted: Option<OmittedLine>,
-    /// The ordinals of all entries of its line with its uuid.
-    same: Vec<i64>,
+}
+
+impl Entry {
+    fn record(&self, uuid: [u8; 16]) -> Option<&EntryRecord> {
+        self.records.iter().find(|record| record.uuid == uuid)
+    }
+}
+
+/// A record of an entry.
+#[derive(Clone, Debug)]
+struct EntryRecord {
+    uuid: [u8; 16],
+    own: Bytes,
+    /// Its ordinal, and those of the same record in the entries of the line before.
+    ordinals: Vec<i64>,
+}
+
+/// The bytes of a record: of the line as it was received, or, if the line is damaged, of the record alone.
+#[derive(Clone, Copy, Debug)]
+struct Bytes {
+    hash: Hash,
+    len: usize,
+}
+
+impl Bytes {
+    fn of(text: &str) -> Self {
+        Self { hash: hash(text.as_bytes()), len: text.len() }
+    }
+}
+
+/// The bytes of each record of a line, given as it was received.
+fn bytes_of_records(body: &str) -> Vec<Bytes> {
+    // An object is one record.
+    if body.starts_with('{') {
+        return vec![Bytes::of(body)];
+    }
+    let line = line_text(body);
+    match record_texts(&line)[..] {
+        [text] if text.len() == line.len() => vec![Bytes::of(body)],
+        ref texts => texts.iter().copied().map(Bytes::of).collect(),
+    }
 }
 
 /// What the marker of an omitted line says about it.
@@ -118,8 +162,8 @@ struct Known {
 
 #[derive(Clone, Copy, Debug)]
 enum Position {
-    /// Stored, with this ordinal.
-    Stored(i64),
+    /// Stored, with this ordinal, at this position among the records of its line.
+    Stored { ordinal: i64, part: i64 },
     /// The message with this position in [`Plan::messages`].
     New(usize),
     /// Revised by the line with this position in [`Plan::revisions`].
@@ -131,6 +175,7 @@ struct KnownRow {
     uuid: Vec<u8>,
     ordinal: i32,
     line: i32,
+    part: i16,
     bytes: i32,
 }
 
@@ -139,7 +184,7 @@ impl KnownRow {
         let malformed = || DbError::malformed("messages", "uuid", self.ordinal);
         let uuid = <[u8; 16]>::try_from(self.uuid.as_slice()).map_err(|_| malformed())?;
         let known = Known {
-            at: Position::Stored(self.ordinal.into()),
+            at: Position::Stored { ordinal: self.ordinal.into(), part: self.part.into() },
             line: self.line.into(),
             bytes: usize::try_from(self.bytes).unwrap_or_default(),
             hash: None,
@@ -153,6 +198,8 @@ pub(super) struct Comparison<'a> {
     pub tx: &'a ScopedTx,
     pub file: &'a File,
     pub placed: &'a [Placed<'a>],
+    /// The number of lines of the batch.
+    pub lines: usize,
     /// The physical line after the batch.
     pub end: i64,
     /// Whether the batch says where it begins. Otherwise its lines are appended, and a line is a duplicate if its uuid is
@@ -167,26 +214,23 @@ impl Comparison<'_> {
         let mut newest = HashMap::new();
         if self.overlaps {
             let lines: HashSet<i64> = self.placed.iter().map(|placed| placed.physical).collect();
-            self.read_entries(&HashSet::new(), &lines, &mut HashMap::new(), &mut newest).await?;
+            self.read_entries(&HashMap::new(), &lines, &mut HashMap::new(), &mut newest).await?;
         }
-        let hashes: Vec<Hash> = self.placed.iter().map(|placed| hash(placed.line.text.as_bytes())).collect();
-        let is_duplicate = |position: usize| {
-            newest
-                .get(&self.placed[position].physical)
-                .is_some_and(|entry: &Entry| entry.hash == hashes[position])
+        let batch = self.batch_lines();
+        let is_duplicate = |line: &BatchEntry<'_>| {
+            newest.get(&line.physical).is_some_and(|entry: &Entry| entry.hash == line.hash)
         };
-        let fresh: Vec<usize> = (0..self.placed.len()).filter(|position| !is_duplicate(*position)).collect();
+        let fresh: Vec<&BatchEntry<'_>> = batch.iter().filter(|line| !is_duplicate(line)).collect();
         let mut known = self.known(&fresh).await?;
         let seconds = self.seconds(&fresh, &newest, &mut known).await?;
 
         // Of the messages that lines compete with: their bytes, and the newest entries at their lines.
-        let ordinals: HashSet<i64> = known
-            .values()
-            .filter_map(|known| match known.at {
-                Position::Stored(ordinal) => Some(ordinal),
-                _ => None,
-            })
-            .collect();
+        let mut ordinals: HashMap<i64, HashSet<i64>> = HashMap::new();
+        for known in known.values() {
+            if let Position::Stored { ordinal, part } = known.at {
+                ordinals.entry(ordinal - part).or_default().insert(part);
+            }
+        }
         let lines: HashSet<i64> =
             known.values().map(|known| known.line).filter(|line| !newest.contains_key(line)).collect();
         let mut by_ordinal = HashMap::new();
@@ -194,94 +238,117 @@ impl Comparison<'_> {
             self.read_entries(&ordinals, &lines, &mut by_ordinal, &mut newest).await?;
         }
         for known in known.values_mut() {
-            if let Position::Stored(ordinal) = known.at {
-                known.hash = by_ordinal.get(&ordinal).copied();
+            if let Position::Stored { ordinal, .. } = known.at
+                && let Some(own) = by_ordinal.get(&ordinal)
+            {
+                (known.hash, known.bytes) = (Some(own.hash), own.len);
             }
         }
-        Ok(self.decide(&fresh, &hashes, known, &newest, &seconds))
+        Ok(self.decide(&fresh, known, &newest, &seconds))
+    }
+
+    /// The lines of the batch with their bytes.
+    fn batch_lines(&self) -> Vec<BatchEntry<'_>> {
+        let mut lines: Vec<BatchEntry<'_>> = Vec::with_capacity(self.lines);
+        for (position, placed) in self.placed.iter().enumerate() {
+            if lines.last().is_none_or(|line| line.index != placed.index) {
+                let own = bytes_of_records(&placed.line.text);
+                lines.push(BatchEntry {
+                    index: placed.index,
+                    physical: placed.physical,
+                    line: placed.line,
+                    hash: match own[..] {
+                        [one] if placed.line.text.starts_with('{') => one.hash,
+                        _ => hash(placed.line.text.as_bytes()),
+                    },
+                    first: position,
+                    own,
+                });
+            }
+        }
+        lines
     }
 
     fn decide(
         &self,
-        fresh: &[usize],
-        hashes: &[Hash],
+        fresh: &[&BatchEntry<'_>],
         mut known: HashMap<[u8; 16], Known>,
         newest: &HashMap<i64, Entry>,
-        seconds: &HashMap<i64, LineId>,
+        seconds: &HashMap<(i64, [u8; 16]), LineId>,
     ) -> Plan {
         let mut plan = Plan { only_fills: !fresh.is_empty(), ..Plan::default() };
         // What the file has at a line after this batch.
-        let lines: HashMap<i64, ([u8; 16], Hash)> = fresh
-            .iter()
-            .map(|&position| {
-                let placed = &self.placed[position];
-                (placed.physical, (placed.line.id.bytes, hashes[position]))
-            })
-            .collect();
-        let at_line = |line: i64| {
-            lines.get(&line).copied().or_else(|| newest.get(&line).map(|entry| (entry.uuid, entry.hash)))
-        };
+        let lines: HashMap<i64, &BatchEntry<'_>> = fresh.iter().map(|line| (line.physical, *line)).collect();
         // Whether a line of the file is still the one that a message came from.
-        let holds = |id: [u8; 16], message: &Known| {
-            at_line(message.line).is_some_and(|(uuid, hash)| uuid == id || Some(hash) == message.hash)
+        let holds = |id: [u8; 16], message: &Known| match lines.get(&message.line) {
+            Some(line) => line
+                .records()
+                .any(|(position, own)| self.id(position) == id || Some(own.hash) == message.hash),
+            None => newest.get(&message.line).is_some_and(|entry| {
+                entry.records.iter().any(|record| record.uuid == id || Some(record.own.hash) == message.hash)
+            }),
         };
-        for &position in fresh {
-            let placed = &self.placed[position];
-            let before = newest.get(&placed.physical);
+        for line in fresh {
+            let before = newest.get(&line.physical);
             let filled =
-                before.filter(|before| before.omitted.as_ref().is_some_and(|line| line.is(placed.line)));
+                before.filter(|before| before.omitted.as_ref().is_some_and(|omitted| omitted.is(line.line)));
             let fills = filled.is_some();
             plan.filled.extend(filled.map(|marker| marker.ordinal));
-            let mut id = placed.line.id.clone();
-            if let Some(message) = known.get(&id.bytes)
-                && message.line != placed.physical
-                && message.hash != Some(hashes[position])
-            {
-                let of_bytes = self.id_of_bytes(placed);
-                if known.contains_key(&of_bytes.bytes) {
-                    id = of_bytes;
-                } else if holds(id.bytes, message) {
-                    id = seconds.get(&placed.physical).cloned().unwrap_or(of_bytes);
+            // Without an offset, a line whose records are all known is a duplicate.
+            let mut is_stored = self.has_offset;
+            for (position, own) in line.records() {
+                let mut id = self.placed[position].record.id.clone();
+                if let Some(message) = known.get(&id.bytes)
+                    && (message.line != line.physical || line.has_before(position, self.placed))
+                    && message.hash != Some(own.hash)
+                {
+                    let of_bytes = self.id_of_bytes(position);
+                    if known.contains_key(&of_bytes.bytes) {
+                        id = of_bytes;
+                    } else if holds(id.bytes, message) {
+                        id = seconds.get(&(line.physical, id.bytes)).cloned().unwrap_or(of_bytes);
+                    }
                 }
+                let Some(message) = known.get_mut(&id.bytes) else {
+                    let at = Position::New(plan.messages.len());
+                    let message = Known { at, line: line.physical, bytes: own.len, hash: Some(own.hash) };
+                    known.insert(id.bytes, message);
+                    plan.messages.push((position, id));
+                    is_stored = true;
+                    continue;
+                };
+                let is_repeat = message.hash == Some(own.hash);
+                if is_repeat && !self.has_offset {
+                    continue;
+                }
+                is_stored = true;
+                if is_repeat && (message.line != line.physical || line.has_before(position, self.placed)) {
+                    // The file ends after this batch, as far as is known.
+                    let left = message.line >= self.end || !holds(id.bytes, message);
+                    if let (true, Position::Stored { ordinal, .. }) = (left, message.at) {
+                        plan.moves.push(Move { ordinal, from: message.line, to: line.physical });
+                        message.line = line.physical;
+                    }
+                    continue;
+                }
+                // Of entries of one message, the most complete one counts.
+                if own.len < message.bytes {
+                    continue;
+                }
+                match message.at {
+                    Position::New(index) => plan.messages[index].0 = position,
+                    Position::Revised(index) => plan.revisions[index].1 = position,
+                    Position::Stored { ordinal, .. } => {
+                        message.at = Position::Revised(plan.revisions.len());
+                        plan.revisions.push((ordinal, position));
+                    }
+                }
+                (message.line, message.bytes, message.hash) = (line.physical, own.len, Some(own.hash));
             }
-            let bytes = placed.line.text.len();
-            let Some(message) = known.get_mut(&id.bytes) else {
-                let at = Position::New(plan.messages.len());
-                let line = placed.physical;
-                known.insert(id.bytes, Known { at, line, bytes, hash: Some(hashes[position]) });
-                plan.messages.push((position, id));
-                plan.entries.push(position);
+            if is_stored {
+                plan.entries.push(line.index);
                 plan.only_fills &= fills;
-                continue;
-            };
-            let is_repeat = message.hash == Some(hashes[position]);
-            if is_repeat && !self.has_offset {
-                continue;
             }
-            plan.entries.push(position);
-            plan.only_fills &= fills;
-            if is_repeat && message.line != placed.physical {
-                // The file ends after this batch, as far as is known.
-                let left = message.line >= self.end || !holds(id.bytes, message);
-                if let (true, Position::Stored(ordinal)) = (left, message.at) {
-                    plan.moves.push(Move { ordinal, from: message.line, to: placed.physical });
-                    message.line = placed.physical;
-                }
-                continue;
-            }
-            // Of entries of one message, the most complete one counts.
-            if bytes < message.bytes {
-                continue;
-            }
-            match message.at {
-                Position::New(index) => plan.messages[index].0 = position,
-                Position::Revised(index) => plan.revisions[index].1 = position,
-                Position::Stored(ordinal) => {
-                    message.at = Position::Revised(plan.revisions.len());
-                    plan.revisions.push((ordinal, position));
-                }
-            }
-            (message.line, message.bytes, message.hash) = (placed.physical, bytes, Some(hashes[position]));
         }
         // A message that moved and then was revised has its line from the revision.
         let revised: HashSet<i64> = plan.revisions.iter().map(|(ordinal, _)| *ordinal).collect();
@@ -289,29 +356,36 @@ impl Comparison<'_> {
         plan
     }
 
-    /// The id of a line whose uuid another line of the file has.
-    fn id_of_bytes(&self, placed: &Placed<'_>) -> LineId {
+    /// The id of a record by its own uuid.
+    fn id(&self, position: usize) -> [u8; 16] {
+        self.placed[position].record.id.bytes
+    }
+
+    /// The id of a record whose uuid another record of the file has.
+    fn id_of_bytes(&self, position: usize) -> LineId {
         let at = LineContext {
             session_id: self.file.session_id.as_str(),
             transcript: self.file.transcript.as_str(),
         };
-        LineId::of(&uuid_of_bytes(&line_text(&placed.line.text), &at))
+        let placed = &self.placed[position];
+        let line = line_text(&placed.line.text);
+        let texts = record_texts(&line);
+        let text = usize::try_from(placed.part).ok().and_then(|part| texts.get(part)).copied();
+        LineId::of(&uuid_of_bytes(text.unwrap_or(&line), &at))
     }
 
-    /// The messages with the ids that these lines have, or would get as the second of their uuid.
-    async fn known(&self, fresh: &[usize]) -> Result<HashMap<[u8; 16], Known>, DbError> {
-        let own: BTreeSet<[u8; 16]> =
-            fresh.iter().map(|position| self.placed[*position].line.id.bytes).collect();
+    /// The messages with the ids that these lines' records have, or would get as the second of their uuid.
+    async fn known(&self, fresh: &[&BatchEntry<'_>]) -> Result<HashMap<[u8; 16], Known>, DbError> {
+        let positions = || fresh.iter().flat_map(|line| line.records()).map(|(position, _)| position);
+        let own: BTreeSet<[u8; 16]> = positions().map(|position| self.id(position)).collect();
         let mut known = self.messages(&own).await?;
         let mut seen = HashSet::new();
-        let second: BTreeSet<[u8; 16]> = fresh
-            .iter()
-            .map(|position| &self.placed[*position])
-            .filter(|placed| {
-                let uuid = placed.line.id.bytes;
+        let second: BTreeSet<[u8; 16]> = positions()
+            .filter(|position| {
+                let uuid = self.id(*position);
                 !seen.insert(uuid) || known.contains_key(&uuid)
             })
-            .map(|placed| self.id_of_bytes(placed).bytes)
+            .map(|position| self.id_of_bytes(position).bytes)
             .collect();
         if !second.is_empty() {
             known.extend(self.messages(&second).await?);
@@ -324,7 +398,7 @@ impl Comparison<'_> {
         let sql = dialect.find_each(
             &[dialect.bytes_from("wanted", 4)],
             "messages",
-            "uuid, ordinal, line, bytes",
+            "uuid, ordinal, line, part, bytes",
             "team = $1 AND session = $2 AND transcript = $3 AND uuid = wanted.key",
         );
         let values = [
@@ -337,22 +411,25 @@ impl Comparison<'_> {
         rows.iter().map(KnownRow::known).collect()
     }
 
-    /// The ids of second messages, by the lines of the batch that they are at. Adds these messages to `known`.
+    /// The ids of second messages, by the lines of the batch that they are at and the uuids of their records. Adds these
+    /// messages to `known`.
     async fn seconds(
         &self,
-        fresh: &[usize],
+        fresh: &[&BatchEntry<'_>],
         newest: &HashMap<i64, Entry>,
         known: &mut HashMap<[u8; 16], Known>,
-    ) -> Result<HashMap<i64, LineId>, DbError> {
-        let revised = fresh.iter().filter_map(|position| {
-            let placed = &self.placed[*position];
-            let before = newest.get(&placed.physical).filter(|before| before.uuid == placed.line.id.bytes)?;
-            Some((placed.physical, before))
-        });
-        let lines: HashMap<i64, i64> = revised
-            .filter(|(line, before)| known.get(&before.uuid).is_some_and(|message| message.line != *line))
-            .flat_map(|(line, before)| before.same.iter().map(move |ordinal| (*ordinal, line)))
-            .collect();
+    ) -> Result<HashMap<(i64, [u8; 16]), LineId>, DbError> {
+        // By the ordinals that the record had at its line.
+        let mut lines: HashMap<i64, (i64, [u8; 16])> = HashMap::new();
+        for line in fresh {
+            let Some(before) = newest.get(&line.physical) else { continue };
+            for record in line.records().filter_map(|(position, _)| before.record(self.id(position))) {
+                if known.get(&record.uuid).is_some_and(|message| message.line != line.physical) {
+                    let of_record = (line.physical, record.uuid);
+                    lines.extend(record.ordinals.iter().map(|ordinal| (*ordinal, of_record)));
+                }
+            }
+        }
         if lines.is_empty() {
             return Ok(HashMap::new());
         }
@@ -360,7 +437,7 @@ impl Comparison<'_> {
         let sql = dialect.find_each(
             &[dialect.numbers_from("wanted", 3)],
             "messages",
-            "uuid, ordinal, line, bytes",
+            "uuid, ordinal, line, part, bytes",
             "team = $1 AND session = $2 AND ordinal = wanted.n",
         );
         let values =
@@ -368,46 +445,57 @@ impl Comparison<'_> {
         let mut seconds = HashMap::new();
         for row in self.tx.all::<KnownRow, _>(&sql, values).await? {
             let (bytes, message) = row.known()?;
-            let own =
-                lines.get(&row.ordinal.into()).and_then(|line| newest.get(line)).map(|entry| entry.uuid);
-            if own != Some(bytes) {
+            if let Some((line, uuid)) = lines.get(&row.ordinal.into())
+                && *uuid != bytes
+            {
                 // Such an id is a UUID, which has no other text.
-                seconds.insert(message.line, LineId { bytes, text: None });
+                seconds.insert((*line, *uuid), LineId { bytes, text: None });
                 known.entry(bytes).or_insert(message);
             }
         }
         Ok(seconds)
     }
 
-    /// Reads the entries with these ordinals, and the newest entry of each of these lines. Reads again what a merge of
-    /// segments replaced meanwhile.
+    /// Reads the records at these positions of the entries with these ordinals, and the newest entry of each of these lines.
+    /// Reads again what a merge of segments replaced meanwhile.
     async fn read_entries(
         &self,
-        ordinals: &HashSet<i64>,
+        ordinals: &HashMap<i64, HashSet<i64>>,
         lines: &HashSet<i64>,
-        by_ordinal: &mut HashMap<i64, Hash>,
+        by_ordinal: &mut HashMap<i64, Bytes>,
         newest: &mut HashMap<i64, Entry>,
     ) -> Result<(), DbError> {
         let File { session_id, transcript, .. } = self.file;
         // By ordinal, so that a later entry of a line replaces an earlier one.
         let mut visit = |segment: &Segment| {
             for entry in segment.entries() {
-                if ordinals.contains(&entry.ordinal) {
-                    by_ordinal.insert(entry.ordinal, hash(entry.text));
+                let (parts, is_newest) = (ordinals.get(&entry.ordinal), lines.contains(&entry.line));
+                if parts.is_none() && !is_newest {
+                    continue;
                 }
-                if lines.contains(&entry.line) {
-                    let text = String::from_utf8_lossy(entry.text);
-                    let record = project_line(session_id.as_str(), transcript.as_str(), &text);
-                    let uuid = LineId::of(&record.uuid).bytes;
-                    let before = newest.remove(&entry.line).filter(|before| before.uuid == uuid);
-                    let mut same = before.map(|before| before.same).unwrap_or_default();
-                    same.push(entry.ordinal);
+                let text = String::from_utf8_lossy(entry.text);
+                let own = bytes_of_records(&text);
+                for part in parts.into_iter().flatten() {
+                    let record = usize::try_from(*part).ok().and_then(|part| own.get(part));
+                    by_ordinal.extend(record.map(|record| (entry.ordinal + part, *record)));
+                }
+                if is_newest {
+                    let LineProjection { records, .. } =
+                        project_line(session_id.as_str(), transcript.as_str(), &text);
+                    let before = newest.remove(&entry.line);
+                    let omitted = records.first().and_then(|record| OmittedLine::of(record, &text));
+                    let record = |((part, record), own): ((i64, LineRecord), Bytes)| {
+                        let uuid = LineId::of(&record.uuid).bytes;
+                        let before = before.as_ref().and_then(|before| before.record(uuid));
+                        let mut ordinals = before.map(|before| before.ordinals.clone()).unwrap_or_default();
+                        ordinals.push(entry.ordinal + part);
+                        EntryRecord { uuid, own, ordinals }
+                    };
                     let entry_of_line = Entry {
                         ordinal: entry.ordinal,
                         hash: hash(entry.text),
-                        uuid,
-                        omitted: OmittedLine::of(&record, &text),
-                        same,
+                        records: (0..).zip(records).zip(own).map(record).collect(),
+                        omitted,
                     };
                     newest.insert(entry.line, entry_of_line);
                 }
@@ -415,10 +503,37 @@ impl Comparison<'_> {
         };
         let segments = self.tx.segments()?;
         loop {
-            let keys = segments.holding(self.file, ordinals.iter().copied(), lines.iter().copied()).await?;
+            let (ordinals, lines) = (ordinals.keys().copied(), lines.iter().copied());
+            let keys = segments.holding(self.file, ordinals, lines).await?;
             if segments.visit(&keys, &mut visit).await? {
                 return Ok(());
             }
         }
+    }
+}
+
+/// A line of the batch with its bytes.
+struct BatchEntry<'a> {
+    /// Its position among the batch's lines.
+    index: usize,
+    physical: i64,
+    line: &'a BatchLine,
+    hash: Hash,
+    /// The position of its first record.
+    first: usize,
+    /// The bytes of its records.
+    own: Vec<Bytes>,
+}
+
+impl BatchEntry<'_> {
+    /// The position and the bytes of each record.
+    fn records(&self) -> impl Iterator<Item = (usize, Bytes)> {
+        (self.first..).zip(self.own.iter().copied())
+    }
+
+    /// Whether a record of the line before this one has the same uuid.
+    fn has_before(&self, position: usize, placed: &[Placed<'_>]) -> bool {
+        let id = placed[position].record.id.bytes;
+        placed[self.first..position].iter().any(|before| before.record.id.bytes == id)
     }
 }

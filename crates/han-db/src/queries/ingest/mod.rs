@@ -7,14 +7,17 @@
 //! new count in totals, rollups and change events, so a batch that is sent twice changes nothing.
 //!
 //! `prepare` projects and packs lines before the transaction. `derive` (with `tasks` and `usage`) writes the data derived
-//! from lines, `rollup_delta` what they add to rollups, and `rederive` repeats both from the log.
+//! from lines, `rollup_delta` what they add to rollups, and `rederive` repeats both from the log. `renew` repeats what this
+//! module writes about messages and their session.
 
 pub(crate) mod answers;
 pub(crate) mod derive;
 mod known;
 pub(crate) mod prepare;
 pub(crate) mod rederive;
+pub(crate) mod renew;
 pub(crate) mod rollup_delta;
+mod sidechains;
 pub(crate) mod tasks;
 pub(crate) mod usage;
 
@@ -22,17 +25,17 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use han_crypto::FieldContext;
-use han_transcript::record::TimeSource;
+use han_transcript::record::{LineRecord, OMITTED_LINE, TimeSource};
 use han_types::sync::{BatchError, BatchErrorCode, TranscriptStatus};
 use han_types::{Scope, Timestamp, TranscriptName, new_row_id};
 use sea_orm::{FromQueryResult, Value};
 
 use crate::bulk_insert::{BulkInsert, Column};
-use crate::entities::{MessagePosition, ProjectDetails, RepoDetails, SessionDetails, Stamped};
+use crate::entities::{MessagePosition, SessionDetails, Stamped};
 use crate::keys::TeamKeys;
 use crate::line_id::LineId;
 use crate::page::MessageCursor;
-use crate::queries::projects::{project_context, repo_context};
+use crate::queries::projects;
 use crate::queries::segments::{self, File, NewSegment};
 use crate::queries::sessions::{details_context, open_details};
 use crate::segments::Entry;
@@ -42,7 +45,7 @@ use crate::{Db, DbError, ScopedTx};
 use answers::Answers;
 use derive::{Derive, NewLine};
 use known::{Comparison, Move, Plan};
-use prepare::{BatchLine, PackedLines, pack};
+use prepare::{BatchLine, BatchRecord, PackedLines, ordinals, pack};
 use rederive::Rederived;
 use rollup_delta::{RollupDelta, RollupPart, SessionDelta, add_rollups};
 
@@ -156,9 +159,14 @@ struct UuidTime {
     at: i64,
 }
 
-/// A line with the values that are determined in the transaction.
+/// A record with the values that are determined in the transaction.
 struct Placed<'a> {
     line: &'a BatchLine,
+    /// The position of its line among the batch's.
+    index: usize,
+    record: &'a BatchRecord,
+    /// Its position among the records of its line.
+    part: i64,
     physical: i64,
     at: i64,
     place: MessagePosition,
@@ -171,8 +179,9 @@ struct SessionChange<'a> {
     project_id: Option<&'a str>,
     started_at: Option<i64>,
     last_activity_at: Option<i64>,
-    /// New entries of the log.
+    /// New entries of the log, and the ordinals that they take.
     entries: i64,
+    ordinals: i64,
     delta: SessionDelta,
 }
 
@@ -202,7 +211,7 @@ impl Write<'_> {
         let transcript = self.lock_transcript(session.number).await?;
         let first_line = self.first_line(&transcript)?;
         let end = first_line + int(self.batch.consumed);
-        let last_ordinal = session.next_ordinal + int(self.batch.lines.len() as u64);
+        let last_ordinal = session.next_ordinal + self.ordinals(0..self.batch.lines.len());
         if end > MAX_LINES || last_ordinal > MAX_LINES {
             let message = format!("a transcript, and a session, may have at most {MAX_LINES} lines");
             return Err(refuse(BatchErrorCode::Invalid, &message, None));
@@ -244,11 +253,10 @@ impl Write<'_> {
             }
         };
 
-        let stored: Vec<&Placed<'_>> = plan.entries.iter().map(|position| &placed[*position]).collect();
-        merge_lines(&mut details, self.transcript(), &stored);
+        merge_lines(&mut details, self.transcript(), &placed, &plan, self.now);
         let project_id = self.project(&session, &details).await?;
         self.update_transcript(&transcript, first_line, end, last_at, &plan, &file).await?;
-        if !stored.is_empty() || details != known_details || project_id != session.project_id {
+        if !plan.entries.is_empty() || details != known_details || project_id != session.project_id {
             // Before the first message, this is the time of the push.
             let known = session.last_activity_at.filter(|_| session.started_at.is_some());
             let change = SessionChange {
@@ -256,7 +264,8 @@ impl Write<'_> {
                 project_id: project_id.as_deref(),
                 started_at,
                 last_activity_at: times.iter().copied().chain(known).max(),
-                entries: int(stored.len() as u64),
+                entries: int(plan.entries.len() as u64),
+                ordinals: self.ordinals(plan.entries.iter().copied()),
                 delta: delta.session_delta(),
             };
             self.update_session(&session, change).await?;
@@ -264,10 +273,10 @@ impl Write<'_> {
         // Last, because many sessions share these rows and lock them until they commit.
         self.add_delta(&derive, &session, project_id.as_deref(), delta).await?;
 
-        let stored = stored.len() as u64;
+        let stored = plan.entries.len() as u64;
         Ok(Outcome::Stored {
             stored,
-            duplicates: placed.len() as u64 - stored,
+            duplicates: self.batch.lines.len() as u64 - stored,
             first_line: u64::try_from(first_line).unwrap_or_default(),
             next_offset: u64::try_from(end).unwrap_or_default(),
         })
@@ -279,6 +288,11 @@ impl Write<'_> {
 
     fn transcript(&self) -> &str {
         self.batch.transcript.as_str()
+    }
+
+    /// How many ordinals lines of the batch take, given by their positions.
+    fn ordinals(&self, lines: impl Iterator<Item = usize>) -> i64 {
+        lines.map(|line| self.batch.lines[line].ordinals()).sum()
     }
 
     /// Locks the session's row, or inserts it.
@@ -410,40 +424,49 @@ impl Write<'_> {
         } else {
             self.time_before(first_line, file).await?
         };
+        let times = Times { now: self.now, leaves };
+        let own: Vec<Option<i64>> = self.records().map(|record| times.own(&record.record)).collect();
         // Lines before the first one with a time get that time. If no line has a time, they get the time of arrival.
-        let ahead = self.batch.lines.iter().find_map(|line| match line.record.time {
-            TimeSource::Own(at) => Some(at.0),
-            _ => None,
-        });
-        let untimed = ahead.unwrap_or(self.now);
+        let untimed = own.iter().copied().flatten().next().unwrap_or(self.now);
+        let next_own = following(&own);
         let from_agent = self.transcript().strip_prefix("agent-");
-        let mut placed = Vec::with_capacity(self.batch.lines.len());
-        for line in &self.batch.lines {
-            let record = &line.record;
-            let at = match &record.time {
-                TimeSource::Own(at) => at.0,
-                TimeSource::Leaf(uuid) => leaves.get(uuid.as_str()).copied().or(before).unwrap_or(untimed),
-                TimeSource::LineBefore => before.unwrap_or(untimed),
-            };
-            before = Some(at);
-            let agent_id = record.agent_id.as_deref().or(from_agent);
-            let listed = self.batch.transcript.is_listed() && !record.is_sidechain;
-            let place = match (record.nests, listed, record.is_progress) {
-                (true, ..) => MessagePosition::Nested,
-                (_, true, false) => MessagePosition::List,
-                (_, true, true) => MessagePosition::Progress,
-                (_, false, false) => MessagePosition::Subagent,
-                (_, false, true) => MessagePosition::SubagentProgress,
-            };
-            placed.push(Placed { line, physical: first_line + int(line.index), at, place, agent_id });
+        let mut placed = Vec::with_capacity(own.len());
+        for (index, line) in self.batch.lines.iter().enumerate() {
+            for (part, batch_record) in (0..).zip(&line.records) {
+                let record = &batch_record.record;
+                let at = match &record.time {
+                    TimeSource::Own(_) => {
+                        let position = placed.len();
+                        own[position].or(next_own[position]).unwrap_or(self.now)
+                    }
+                    TimeSource::Leaf(uuid) => times.leaf(uuid).or(before).unwrap_or(untimed),
+                    TimeSource::LineBefore => before.unwrap_or(untimed),
+                };
+                before = Some(at);
+                placed.push(Placed {
+                    line,
+                    index,
+                    record: batch_record,
+                    part,
+                    physical: first_line + int(line.index),
+                    at,
+                    place: place(&self.batch.transcript, record),
+                    agent_id: record.agent_id.as_deref().or(from_agent),
+                });
+            }
         }
         Ok((placed, before))
     }
 
+    /// The records of all lines.
+    fn records(&self) -> impl Iterator<Item = &BatchRecord> {
+        self.batch.lines.iter().flat_map(|line| &line.records)
+    }
+
     /// The time of the message before a line of the file, if the batch begins with a line without a time.
     async fn time_before(&self, line: i64, file: &File) -> Result<Option<i64>, DbError> {
-        let first = self.batch.lines.first();
-        if line == 0 || first.is_none_or(|line| matches!(line.record.time, TimeSource::Own(_))) {
+        let first = self.records().next();
+        if line == 0 || first.is_none_or(|first| matches!(first.record.time, TimeSource::Own(_))) {
             return Ok(None);
         }
         let sql = "SELECT uuid, at FROM messages WHERE team = $1 AND session = $2 AND transcript = $3 AND line < $4 \
@@ -456,10 +479,8 @@ impl Write<'_> {
     /// The times of the lines that summaries name as their leaves, from this batch or from the database.
     async fn leaves(&self, file: &File) -> Result<HashMap<String, i64>, DbError> {
         let mut wanted: HashSet<&str> = self
-            .batch
-            .lines
-            .iter()
-            .filter_map(|line| match &line.record.time {
+            .records()
+            .filter_map(|record| match &record.record.time {
                 TimeSource::Leaf(uuid) => Some(uuid.as_str()),
                 _ => None,
             })
@@ -468,11 +489,11 @@ impl Write<'_> {
         if wanted.is_empty() {
             return Ok(found);
         }
-        for line in &self.batch.lines {
-            if let TimeSource::Own(at) = line.record.time
-                && wanted.remove(line.record.uuid.as_str())
+        for BatchRecord { record, .. } in self.records() {
+            if let TimeSource::Own(at) = record.time
+                && wanted.remove(record.uuid.as_str())
             {
-                found.insert(line.record.uuid.clone(), at.0);
+                found.insert(record.uuid.clone(), at.0);
             }
         }
         if !wanted.is_empty() {
@@ -510,15 +531,16 @@ impl Write<'_> {
         // After a file was truncated, the log holds lines behind its next offset.
         let overlaps = has_offset && first_line < transcript.end_line.max(transcript.next_offset);
         let mut uuids = HashSet::new();
-        let distinct = placed.iter().all(|placed| uuids.insert(placed.line.id.bytes));
+        let lines = self.batch.lines.len();
+        let distinct = placed.iter().all(|placed| uuids.insert(placed.record.id.bytes));
         if self.expects == Expects::NewUuids && !overlaps && distinct {
-            return Ok(Plan::all_new(placed));
+            return Ok(Plan::all_new(lines, placed));
         }
         let end = first_line + int(self.batch.consumed);
-        Comparison { tx: self.tx, file, placed, end, has_offset, overlaps }.plan().await
+        Comparison { tx: self.tx, file, placed, lines, end, has_offset, overlaps }.plan().await
     }
 
-    /// Writes entries of the log and messages; returns the ordinal of each stored line, by its position.
+    /// Writes entries of the log and messages; returns the ordinal of each stored record, by its position.
     async fn append(
         &self,
         placed: &[Placed<'_>],
@@ -527,26 +549,39 @@ impl Write<'_> {
         first_line: i64,
         file: &File,
     ) -> Result<HashMap<usize, i64>, DbError> {
-        let ordinals: HashMap<usize, i64> = plan.entries.iter().copied().zip(next_ordinal..).collect();
-        let segments = if plan.entries.len() == placed.len() {
+        let entries = || plan.entries.iter().map(|line| &self.batch.lines[*line]);
+        let of_entries = || ordinals(next_ordinal, entries());
+        let of_lines: HashMap<usize, i64> = plan.entries.iter().copied().zip(of_entries()).collect();
+        let ordinals: HashMap<usize, i64> = placed
+            .iter()
+            .enumerate()
+            .filter_map(|(position, placed)| Some((position, of_lines.get(&placed.index)? + placed.part)))
+            .collect();
+        let segments = if plan.entries.len() == self.batch.lines.len() {
             let moved = self.batch.segments.iter().map(|segment| {
                 let extent = segment.extent.moved_by(next_ordinal, first_line)?;
                 Ok(PackedLines { extent, ..segment.clone() })
             });
             moved.collect::<Result<_, DbError>>()?
         } else {
-            pack(plan.entries.iter().zip(next_ordinal..).map(|(position, ordinal)| Entry {
+            pack(entries().zip(of_entries()).map(|(line, ordinal)| Entry {
                 ordinal,
-                line: placed[*position].physical,
-                text: placed[*position].line.text.as_bytes(),
+                line: first_line + int(line.index),
+                text: line.text.as_bytes(),
             }))?
         };
+        // Of lines, by their positions.
+        let mut times: HashMap<usize, (i64, i64)> = HashMap::new();
+        for placed in placed {
+            let (first, last) = times.entry(placed.index).or_insert((placed.at, placed.at));
+            (*first, *last) = ((*first).min(placed.at), (*last).max(placed.at));
+        }
         let new = segments.into_iter().map(|segment| {
-            let times = plan.entries[segment.lines].iter().map(|position| placed[*position].at);
+            let times = plan.entries[segment.lines].iter().filter_map(|line| times.get(line));
             NewSegment {
                 extent: segment.extent,
-                first_at: times.clone().min().unwrap_or_default(),
-                last_at: times.max().unwrap_or_default(),
+                first_at: times.clone().map(|(first, _)| *first).min().unwrap_or_default(),
+                last_at: times.map(|(_, last)| *last).max().unwrap_or_default(),
                 content: segment.content,
             }
         });
@@ -589,15 +624,16 @@ impl Write<'_> {
             columns: vec![
                 Column::Int("ordinal", ints(&|ordinal, _| ordinal)),
                 Column::Int("line", ints(&|_, placed| placed.physical)),
+                Column::Int("part", ints(&|_, placed| placed.part)),
                 Column::Key("uuid", rows.iter().map(|(_, _, id)| id.bytes).collect()),
                 Column::NullableStr("uuid_text", rows.iter().map(|(_, _, id)| id.text.as_deref()).collect()),
                 Column::Int("at", ints(&|_, placed| placed.at)),
                 Column::Int("place", ints(&|_, placed| placed.place.code())),
-                Column::Int("kind", ints(&|_, placed| placed.line.record.kind.code().into())),
+                Column::Int("kind", ints(&|_, placed| placed.record.record.kind.code().into())),
                 Column::Int("bytes", ints(&|_, placed| int(placed.line.text.len() as u64))),
                 Column::NullableStr("agent_id", texts(|placed| placed.agent_id)),
-                Column::NullableStr("tool_name", texts(|placed| placed.line.record.tool_name.as_deref())),
-                Column::NullableStr("model", texts(|placed| placed.line.record.model.as_deref())),
+                Column::NullableStr("tool_name", texts(|placed| placed.record.record.tool_name.as_deref())),
+                Column::NullableStr("model", texts(|placed| placed.record.record.model.as_deref())),
             ],
             on_conflict: "",
             returning: "",
@@ -614,9 +650,9 @@ impl Write<'_> {
         placed: &Placed<'_>,
         file: &File,
     ) -> Result<(), DbError> {
-        let record = &placed.line.record;
+        let record = &placed.record.record;
         let sql = "UPDATE messages SET ordinal = $4, line = $5, at = $6, place = $7, kind = $8, bytes = $9, agent_id = $10, \
-                   tool_name = $11, model = $12 WHERE team = $1 AND session = $2 AND ordinal = $3";
+                   tool_name = $11, model = $12, part = $13 WHERE team = $1 AND session = $2 AND ordinal = $3";
         let values = [
             self.tx.team(),
             i64::from(file.session).into(),
@@ -630,6 +666,7 @@ impl Write<'_> {
             placed.agent_id.into(),
             record.tool_name.clone().into(),
             record.model.clone().into(),
+            placed.part.into(),
         ];
         self.tx.execute(sql, values).await?;
         Ok(())
@@ -670,16 +707,19 @@ impl Write<'_> {
         ordinals: &HashMap<usize, i64>,
         file: &File,
     ) -> Vec<NewLine<'p>> {
+        let mut damaged = HashSet::new();
         let line = |(position, _): &(usize, LineId)| {
             let placed = &placed[*position];
             NewLine {
-                record: &placed.line.record,
+                record: &placed.record.record,
                 ordinal: ordinals[position],
                 transcript: self.transcript(),
                 transcript_number: file.number.into(),
                 line: placed.physical,
                 at: placed.at,
                 place: placed.place,
+                // A line counts once.
+                damaged: placed.line.damaged && damaged.insert(placed.index),
             }
         };
         plan.messages.iter().map(line).collect()
@@ -694,6 +734,7 @@ impl Write<'_> {
         };
         put(&mut details.agent, &given.agent);
         put(&mut details.project_path, &given.project_path);
+        put(&mut details.main_worktree, &given.main_worktree);
         put(&mut details.git_remote, &given.git_remote);
         put(&mut details.pushed_branch, &given.git_branch);
         let time =
@@ -705,72 +746,17 @@ impl Write<'_> {
         details.fork_depth = given.fork_depth.or(details.fork_depth);
     }
 
-    /// The session's project, inserted if it is new: from the path in the metadata, otherwise from the first path in a
-    /// line. A session never changes its project.
+    /// The session's project: from the path in the metadata, otherwise from the first path in a line. A session changes its
+    /// project only in a rebuild.
     async fn project(
         &self,
         session: &SessionRow,
         details: &SessionDetails,
     ) -> Result<Option<String>, DbError> {
-        let (None, Some(path)) = (&session.project_id, &details.project_path) else {
+        if session.project_id.is_some() {
             return Ok(session.project_id.clone());
-        };
-        let id = self.keys.project_id(path)?;
-        let repo_id = match &details.git_remote {
-            Some(remote) => {
-                let repo_id = self.keys.repo_id(remote)?;
-                let json = serde_json::json!(RepoDetails { remote: remote.clone() }).to_string();
-                let (stored, sealed) = self.keys.seal(
-                    self.batch.seals,
-                    repo_context(repo_id.as_str()),
-                    &json,
-                    self.tx.entropy(),
-                )?;
-                self.tx
-                    .execute(
-                        "INSERT INTO repos (team, id, details, sealed, created_at) VALUES ($1, $2, $3, $4, $5) \
-                         ON CONFLICT (team, id) DO NOTHING",
-                        [
-                            self.tx.team(),
-                            repo_id.as_str().into(),
-                            stored.into(),
-                            sealed.into(),
-                            self.now.into(),
-                        ],
-                    )
-                    .await?;
-                Some(repo_id.to_string())
-            }
-            None => None,
-        };
-        let json = serde_json::json!(ProjectDetails { path: path.clone() }).to_string();
-        let (stored, sealed) =
-            self.keys.seal(self.batch.seals, project_context(id.as_str()), &json, self.tx.entropy())?;
-        self.tx
-            .execute(
-                "INSERT INTO projects (team, id, repo_id, details, sealed, created_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (team, id) DO NOTHING",
-                [
-                    self.tx.team(),
-                    id.as_str().into(),
-                    repo_id.clone().into(),
-                    stored.into(),
-                    sealed.into(),
-                    self.now.into(),
-                ],
-            )
-            .await?;
-        // A separate statement: an upsert would lock the project's row even without a change, and the first batches of
-        // its sessions would wait for each other.
-        if repo_id.is_some() {
-            self.tx
-                .execute(
-                    "UPDATE projects SET repo_id = $3 WHERE team = $1 AND id = $2 AND repo_id IS NULL",
-                    [self.tx.team(), id.as_str().into(), repo_id.into()],
-                )
-                .await?;
         }
-        Ok(Some(id.to_string()))
+        projects::of_session(self.tx, self.keys, self.batch.seals, details).await
     }
 
     async fn update_transcript(
@@ -838,7 +824,7 @@ impl Write<'_> {
             change.project_id.into(),
             change.started_at.into(),
             change.last_activity_at.into(),
-            change.entries.into(),
+            change.ordinals.into(),
             (session.revision + 1).into(),
             self.now.into(),
         ];
@@ -907,42 +893,120 @@ fn hash_context(row_id: &str) -> FieldContext<'_> {
     FieldContext { table: "transcripts", row_id, column: "last_line_hash" }
 }
 
+/// When lines were written, as far as is known.
+struct Times {
+    /// The time of arrival.
+    now: i64,
+    /// The times of the lines that summaries name.
+    leaves: HashMap<String, i64>,
+}
+
+impl Times {
+    /// The time that a record states. A time in the future is none: it comes from a wrong clock, and would put the
+    /// session before all others for as long as the clock was wrong.
+    fn own(&self, record: &LineRecord) -> Option<i64> {
+        match record.time {
+            TimeSource::Own(at) => Some(at.0).filter(|at| !is_future(*at, self.now)),
+            _ => None,
+        }
+    }
+
+    fn leaf(&self, uuid: &str) -> Option<i64> {
+        self.leaves.get(uuid).copied().filter(|at| !is_future(*at, self.now))
+    }
+}
+
+/// How far the clock of a developer's machine may be ahead of the server's: five minutes.
+const CLOCK_TOLERANCE_MS: i64 = 5 * 60 * 1000;
+
+fn is_future(at: i64, now: i64) -> bool {
+    at > now.saturating_add(CLOCK_TOLERANCE_MS)
+}
+
+/// For each time, the next one that is known.
+fn following(times: &[Option<i64>]) -> Vec<Option<i64>> {
+    let mut next = None;
+    let mut following: Vec<Option<i64>> = times
+        .iter()
+        .rev()
+        .map(|time| {
+            let after = next;
+            next = time.or(next);
+            after
+        })
+        .collect();
+    following.reverse();
+    following
+}
+
+/// Where a record of a file is listed.
+fn place(transcript: &TranscriptName, record: &LineRecord) -> MessagePosition {
+    let listed = transcript.is_listed() && !record.is_sidechain;
+    match (record.nests, listed, record.is_progress) {
+        (true, ..) => MessagePosition::Nested,
+        (_, true, false) => MessagePosition::List,
+        (_, true, true) => MessagePosition::Progress,
+        (_, false, false) => MessagePosition::Subagent,
+        (_, false, true) => MessagePosition::SubagentProgress,
+    }
+}
+
 /// Repeats of a line count, too: a title that is set, replaced, and set again is the last one.
-fn merge_lines(details: &mut SessionDetails, transcript: &str, stored: &[&Placed<'_>]) {
-    for placed in stored {
-        let record = &placed.line.record;
+fn merge_lines(details: &mut SessionDetails, transcript: &str, placed: &[Placed<'_>], plan: &Plan, now: i64) {
+    let stored: HashSet<usize> = plan.entries.iter().copied().collect();
+    for placed in placed.iter().filter(|placed| stored.contains(&placed.index)) {
+        let record = &placed.record.record;
+        if let TimeSource::Own(at) = record.time
+            && is_future(at.0, now)
+        {
+            details.clock_ahead_ms = details.clock_ahead_ms.max(Some(at.0 - now));
+        }
         let at = MessageCursor {
             at: placed.at,
             transcript: transcript.to_owned(),
             line: placed.physical,
+            part: placed.part,
             uuid: String::new(),
         };
-        // A subagent's lines describe its own task, not the session.
-        if placed.place == MessagePosition::Subagent || placed.place == MessagePosition::SubagentProgress {
-            continue;
-        }
-        if let Some(summary) = &record.summary {
-            details.offer_summary(&at, summary.clone());
-        }
-        let last = |slot: &mut Option<Stamped<String>>, value: &Option<String>| {
-            if let Some(value) = value {
-                Stamped::keep_last(slot, Stamped::new(&at, value.clone()));
-            }
-        };
-        last(&mut details.git_branch, &record.git_branch);
-        last(&mut details.version, &record.version);
-        last(&mut details.slug, &record.slug);
-        last(&mut details.team_name, &record.team_name);
-        if let Some(pr) = &record.pull_request {
-            let value = (Some(pr.number), pr.url.clone());
-            Stamped::keep_last(&mut details.pull_request, Stamped::new(&at, value));
-        }
-        if let Some(cwd) = &record.cwd {
-            Stamped::keep_first(&mut details.first_cwd, Stamped::new(&at, cwd.clone()));
-        }
+        merge_record(details, &at, placed.place, record);
     }
     if details.project_path.is_none() {
         details.project_path = details.first_cwd.as_ref().map(|stamped| stamped.value.clone());
+    }
+}
+
+/// Adds what a record says about its session.
+fn merge_record(
+    details: &mut SessionDetails,
+    at: &MessageCursor,
+    place: MessagePosition,
+    record: &LineRecord,
+) {
+    // A subagent's lines describe its own task, not the session.
+    if place == MessagePosition::Subagent || place == MessagePosition::SubagentProgress {
+        return;
+    }
+    if let Some(summary) = &record.summary {
+        details.offer_summary(at, summary.clone());
+    }
+    if let Some(title) = &record.title {
+        details.offer_title(at, title.clone());
+    }
+    let last = |slot: &mut Option<Stamped<String>>, value: &Option<String>| {
+        if let Some(value) = value {
+            Stamped::keep_last(slot, Stamped::new(at, value.clone()));
+        }
+    };
+    last(&mut details.git_branch, &record.git_branch);
+    last(&mut details.version, &record.version);
+    last(&mut details.slug, &record.slug);
+    last(&mut details.team_name, &record.team_name);
+    if let Some(pr) = &record.pull_request {
+        let value = (Some(pr.number), pr.url.clone());
+        Stamped::keep_last(&mut details.pull_request, Stamped::new(at, value));
+    }
+    if let Some(cwd) = &record.cwd {
+        Stamped::keep_first(&mut details.first_cwd, Stamped::new(at, cwd.clone()));
     }
 }
 
@@ -955,7 +1019,7 @@ struct StatusRow {
     sealed: bool,
 }
 
-/// The next offset and the last line of each transcript that the user pushed.
+/// The next offset, the last line, and the omitted lines of each transcript that the user pushed.
 ///
 /// # Errors
 /// If a hash cannot be opened.
@@ -971,11 +1035,15 @@ pub async fn status(scope: &Scope, db: &Db) -> Result<Vec<TranscriptStatus>, DbE
         .await?;
     let stored = rows.iter().map(|row| (row.sealed, row.last_line_hash.as_deref().unwrap_or_default()));
     let keys = tx.keys_for(stored).await?;
+    let mut omitted = omitted(&tx, scope).await?;
     rows.into_iter()
         .map(|row| {
             let row_id = format!("{}/{}", row.session_id, row.transcript);
             let hash = row.last_line_hash.map(|hash| keys.open(row.sealed, hash_context(&row_id), hash));
             Ok(TranscriptStatus {
+                omitted: omitted
+                    .remove(&(row.session_id.clone(), row.transcript.clone()))
+                    .unwrap_or_default(),
                 session_id: row.session_id,
                 transcript: row.transcript,
                 offset: u64::try_from(row.next_offset).unwrap_or_default(),
@@ -983,4 +1051,30 @@ pub async fn status(scope: &Scope, db: &Db) -> Result<Vec<TranscriptStatus>, DbE
             })
         })
         .collect()
+}
+
+#[derive(FromQueryResult)]
+struct OmittedRow {
+    session_id: String,
+    transcript: String,
+    line: i32,
+}
+
+/// The lines that the user omitted, in order, by session and transcript.
+async fn omitted(tx: &ScopedTx, scope: &Scope) -> Result<HashMap<(String, String), Vec<u64>>, DbError> {
+    // A literal, because a partial index is used only for a condition that is known before the values of parameters.
+    let sql = format!(
+        "SELECT s.session_id, t.name AS transcript, m.line FROM messages m \
+         JOIN sessions s ON s.team = m.team AND s.number = m.session \
+         JOIN transcripts t ON t.team = m.team AND t.session = m.session AND t.number = m.transcript \
+         WHERE m.team = $1 AND m.tool_name = '{OMITTED_LINE}' AND s.user_id = $2 \
+         ORDER BY m.session, m.transcript, m.line"
+    );
+    let rows: Vec<OmittedRow> = tx.all(&sql, [tx.team(), scope.user_id().as_str().into()]).await?;
+    let mut omitted: HashMap<(String, String), Vec<u64>> = HashMap::new();
+    for row in rows {
+        let lines = omitted.entry((row.session_id, row.transcript)).or_default();
+        lines.push(u64::try_from(row.line).unwrap_or_default());
+    }
+    Ok(omitted)
 }

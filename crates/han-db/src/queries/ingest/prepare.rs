@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use han_crypto::{Packed, to_hex};
 use han_transcript::line_text;
-use han_transcript::record::{LineContext, LineRecord, project};
+use han_transcript::record::{LineContext, LineProjection, LineRecord, project_all};
 use han_types::sync::SessionMetadata;
 use han_types::{SessionId, TranscriptName};
 use sha2::{Digest as _, Sha256};
@@ -62,12 +62,28 @@ pub struct Batch {
 pub(super) struct BatchLine {
     /// Its position in the batch.
     pub index: u64,
-    /// The records projected from it.
+    /// The records projected from it, at least one; several only if it is damaged.
+    pub records: Vec<BatchRecord>,
+    /// Whether it is anything but one complete record and white space.
+    pub damaged: bool,
+    /// The line as it was received. Only a batch with lines that are known, or may be, reads it.
+    pub text: Box<str>,
+}
+
+impl BatchLine {
+    /// How many ordinals its entry takes: one for each record.
+    pub(super) fn ordinals(&self) -> i64 {
+        i64::try_from(self.records.len()).unwrap_or(i64::MAX)
+    }
+}
+
+/// A record of a line to store.
+#[derive(Clone, Debug)]
+pub(super) struct BatchRecord {
+    /// What is projected from it.
     pub record: LineRecord,
     /// The stored form of its uuid.
     pub id: LineId,
-    /// The line as it was received. Only a batch with lines that are known, or may be, reads it.
-    pub text: Box<str>,
 }
 
 impl std::fmt::Debug for BatchLine {
@@ -79,8 +95,8 @@ impl std::fmt::Debug for BatchLine {
     }
 }
 
-/// Consecutive lines of a batch, packed. Their ordinals are their positions among the batch's lines, their line numbers
-/// those in the batch.
+/// Consecutive lines of a batch, packed. Their ordinals are those that they would have in a session without lines, their
+/// line numbers those in the batch.
 #[derive(Clone, Debug)]
 pub(super) struct PackedLines {
     pub content: Packed,
@@ -109,11 +125,18 @@ impl Preparer {
     pub fn prepare(&self, received: ReceivedBatch<'_>) -> Result<Batch, DbError> {
         let ReceivedBatch { session_id, transcript, offset, consumed, metadata, lines: received } = received;
         let line = |line: &ReceivedLine<'_>| {
-            let record = project_line(session_id.as_str(), transcript.as_str(), line.text);
-            BatchLine { index: line.index, id: LineId::of(&record.uuid), record, text: line.text.into() }
+            let projected = project_line(session_id.as_str(), transcript.as_str(), line.text);
+            let damaged = projected.is_damaged();
+            let record = |record: LineRecord| BatchRecord { id: LineId::of(&record.uuid), record };
+            BatchLine {
+                index: line.index,
+                records: projected.records.into_iter().map(record).collect(),
+                damaged,
+                text: line.text.into(),
+            }
         };
         let lines: Vec<BatchLine> = received.iter().map(line).collect();
-        let segments = pack((0..).zip(&received).map(|(ordinal, line)| Entry {
+        let segments = pack(ordinals(0, lines.iter()).zip(&received).map(|(ordinal, line)| Entry {
             ordinal,
             line: i64::try_from(line.index).unwrap_or(i64::MAX),
             text: line.text.as_bytes(),
@@ -160,7 +183,27 @@ pub(super) fn pack<'a>(lines: impl Iterator<Item = Entry<'a>>) -> Result<Vec<Pac
     Ok(packed)
 }
 
-/// The records of a line, from its body.
-pub(crate) fn project_line(session_id: &str, transcript: &str, body: &str) -> LineRecord {
-    project(&line_text(body), &LineContext { session_id, transcript })
+/// The ordinals of the entries of lines, the first of which is `first`. The records of a line take the ordinals from its
+/// entry's on.
+pub(super) fn ordinals<'l>(
+    first: i64,
+    lines: impl Iterator<Item = &'l BatchLine>,
+) -> impl Iterator<Item = i64> {
+    lines.scan(first, |next, line| {
+        let ordinal = *next;
+        *next = next.saturating_add(line.ordinals());
+        Some(ordinal)
+    })
+}
+
+/// What a line projects to, from its body.
+pub(crate) fn project_line(session_id: &str, transcript: &str, body: &str) -> LineProjection {
+    project_all(&line_text(body), &LineContext { session_id, transcript })
+}
+
+/// The record at a position of a line, from the line's body. A line whose body is not available has an empty one.
+pub(crate) fn project_record(session_id: &str, transcript: &str, body: &str, part: i64) -> LineRecord {
+    let mut records = project_line(session_id, transcript, body).records;
+    let part = usize::try_from(part).unwrap_or_default().min(records.len().saturating_sub(1));
+    records.swap_remove(part)
 }

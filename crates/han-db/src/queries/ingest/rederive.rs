@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use han_transcript::record::LineRecord;
+use han_transcript::split::MAX_RECORDS;
 use sea_orm::{FromQueryResult, Value};
 
 use super::derive::{Derive, NewLine};
@@ -40,10 +41,24 @@ struct FileRow {
 struct StoredLine {
     ordinal: i32,
     line: i32,
+    part: i16,
     at: i64,
     place: i16,
     uuid: Vec<u8>,
     uuid_text: Option<String>,
+}
+
+impl StoredLine {
+    /// The ordinal of the entry that holds it.
+    fn entry(&self) -> i64 {
+        i64::from(self.ordinal) - i64::from(self.part)
+    }
+}
+
+/// A message's record, and whether its line is damaged.
+struct Projected {
+    record: LineRecord,
+    damaged: bool,
 }
 
 impl Derive<'_> {
@@ -94,8 +109,11 @@ impl Derive<'_> {
         let from = from.max(stored.extent.first_ordinal);
         let segment = opened?;
         rederived.lines += segment.entries().filter(|entry| entry.ordinal >= from).count() as i64;
-        let sql = "SELECT ordinal, line, at, place, uuid, uuid_text FROM messages WHERE team = $1 AND session = $2 \
-                   AND ordinal BETWEEN $3 AND $4 AND transcript = $5 ORDER BY ordinal";
+        let sql = format!(
+            "SELECT ordinal, line, part, at, place, uuid, uuid_text FROM messages WHERE team = $1 AND session = $2 \
+             AND ordinal BETWEEN $3 AND $4 + {MAX_RECORDS} AND ordinal - part BETWEEN $3 AND $4 AND transcript = $5 \
+             ORDER BY ordinal"
+        );
         let values = [
             self.tx.team(),
             self.number.into(),
@@ -103,13 +121,16 @@ impl Derive<'_> {
             stored.extent.last_ordinal.into(),
             i64::from(key.transcript).into(),
         ];
-        let lines: Vec<StoredLine> = self.tx.all(sql, values).await?;
+        let lines: Vec<StoredLine> = self.tx.all(&sql, values).await?;
         let (lines, records) = self.project(lines, segment, transcript.clone()).await?;
+        let mut last_damaged = None;
         let new: Vec<NewLine<'_>> = lines
             .iter()
             .zip(&records)
-            .map(|(line, record)| NewLine {
-                record,
+            .map(|(line, projected)| NewLine {
+                record: &projected.record,
+                // A line counts once.
+                damaged: projected.damaged && last_damaged.replace(line.entry()) != Some(line.entry()),
                 ordinal: line.ordinal.into(),
                 transcript,
                 transcript_number: key.transcript.into(),
@@ -129,17 +150,22 @@ impl Derive<'_> {
         lines: Vec<StoredLine>,
         segment: Arc<Segment>,
         transcript: String,
-    ) -> Result<(Vec<StoredLine>, Vec<LineRecord>), DbError> {
+    ) -> Result<(Vec<StoredLine>, Vec<Projected>), DbError> {
         let session = self.session.to_owned();
         let work = move || {
-            let record = |line: &StoredLine| {
+            let record = |line: &StoredLine| -> Result<Projected, DbError> {
                 let row = || format!("{session}/{transcript}/{}", line.ordinal);
                 let missing = || DbError::RowMissing { table: "segments", row: row() };
-                let entry = segment.get(line.ordinal.into()).ok_or_else(missing)?;
+                let entry = segment.get(line.entry()).ok_or_else(missing)?;
                 let body = std::str::from_utf8(entry.text)
                     .map_err(|_| DbError::malformed("segments", "body", row()))?;
                 let uuid = LineId::to_text(&line.uuid, line.uuid_text.clone());
-                Ok(LineRecord { uuid, ..project_line(&session, &transcript, body) })
+                let projected = project_line(&session, &transcript, body);
+                let damaged = projected.is_damaged();
+                let mut records = projected.records;
+                let part = usize::try_from(line.part).ok().filter(|part| *part < records.len());
+                let record = records.swap_remove(part.ok_or_else(missing)?);
+                Ok(Projected { record: LineRecord { uuid, ..record }, damaged })
             };
             let records = lines.iter().map(record).collect::<Result<_, DbError>>()?;
             Ok((lines, records))

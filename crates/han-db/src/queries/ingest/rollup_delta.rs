@@ -17,6 +17,8 @@ const SHARDS: u64 = 8;
 pub(crate) enum Kind {
     /// Compactions, by trigger; key `continuation`: summaries that continue a conversation.
     Compaction,
+    /// Lines that are anything but one complete record.
+    Damage,
     /// Changes of files.
     File,
     /// Hooks that ended, by label: `passed`, `failed`, and the duration where it is known.
@@ -42,6 +44,7 @@ impl Kind {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Compaction => "compaction",
+            Self::Damage => "damage",
             Self::File => "file",
             Self::Hook => "hook",
             Self::NativeBegun => "native_begun",
@@ -149,11 +152,12 @@ pub(crate) struct SessionDelta {
     pub tasks_done: i64,
     pub sentiments: i64,
     pub sentiment_sum: i64,
+    pub damaged_lines: i64,
 }
 
 impl SessionDelta {
     /// The totals in a session's row, in one place for all who write them.
-    fn columns(&self) -> [(&'static str, i64); 17] {
+    fn columns(&self) -> [(&'static str, i64); 18] {
         [
             ("line_count", self.lines),
             ("message_count", self.messages),
@@ -172,6 +176,7 @@ impl SessionDelta {
             ("task_done_count", self.tasks_done),
             ("sentiment_count", self.sentiments),
             ("sentiment_sum", self.sentiment_sum),
+            ("damaged_line_count", self.damaged_lines),
         ]
     }
 
@@ -240,6 +245,7 @@ impl RollupDelta {
             match kind {
                 Kind::Compaction if key != CONTINUATION => delta.compactions += counts.count,
                 Kind::Compaction | Kind::Hook | Kind::Subagent => {}
+                Kind::Damage => delta.damaged_lines += counts.count,
                 Kind::File => {
                     delta.file_changes += counts.count;
                     delta.lines_added += counts.lines_added;

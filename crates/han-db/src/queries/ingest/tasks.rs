@@ -9,7 +9,7 @@ use han_transcript::record::{NativeTaskEvent, NativeTaskRecord, TaskOutcome, Tas
 use han_types::Timestamp;
 use sea_orm::FromQueryResult;
 
-use super::derive::{Derive, NewLine, known, line_columns, numbered_row_id, outcome_of, tool_results};
+use super::derive::{Derive, NewLine, Outcomes, known, line_columns, numbered_row_id, tool_results};
 use super::rollup_delta::{Counts, Kind, RollupDelta};
 use crate::DbError;
 use crate::bulk_insert::{BulkInsert, Column};
@@ -69,7 +69,8 @@ struct EventRow {
 struct Events {
     han: Vec<(fold::LinePosition, TaskRecord)>,
     native: Vec<(fold::LinePosition, NativeTaskRecord)>,
-    /// The ordinal of the line of each event in `native`.
+    /// The ordinals of the lines of the events in `han` and in `native`.
+    han_lines: Vec<i32>,
     lines: Vec<i32>,
 }
 
@@ -77,6 +78,29 @@ impl Events {
     fn calls(&self) -> impl Iterator<Item = &str> {
         let han = self.han.iter().filter_map(|(_, event)| event.call_id.as_deref());
         han.chain(self.native.iter().map(|(_, event)| event.call_id.as_str()))
+    }
+
+    /// Gives calls with the same id ids of their own, and returns the ids of those that failed.
+    fn tell_calls_apart(&mut self, outcomes: &Outcomes) -> BTreeSet<String> {
+        let mut failed = BTreeSet::new();
+        let mut tell_apart = |call_id: &mut String, line: i32| {
+            let (key, line) = (call_key(call_id), i64::from(line));
+            if let Some(call) = outcomes.repeated_call(&key, line) {
+                *call_id = format!("{call_id}#{call}");
+            }
+            if outcomes.of(&key, line).failed {
+                failed.insert(call_id.clone());
+            }
+        };
+        for ((_, event), line) in self.han.iter_mut().zip(&self.han_lines) {
+            if let Some(call_id) = &mut event.call_id {
+                tell_apart(call_id, *line);
+            }
+        }
+        for ((_, event), line) in self.native.iter_mut().zip(&self.lines) {
+            tell_apart(&mut event.call_id, *line);
+        }
+        failed
     }
 }
 
@@ -113,11 +137,9 @@ impl Derive<'_> {
             return Ok(());
         }
         self.insert_events(&events).await?;
-        let events = self.events().await?;
+        let mut events = self.events().await?;
         let calls = events.calls().map(|call_id| call_key(call_id).to_vec()).collect();
-        let outcomes = self.outcomes(&calls).await?;
-        let failed = |call_id: &&str| outcome_of(&outcomes, &call_key(call_id)).failed;
-        let failed: BTreeSet<String> = events.calls().filter(failed).map(str::to_owned).collect();
+        let failed = events.tell_calls_apart(&self.outcomes(&calls).await?);
         if !events.han.is_empty() {
             self.replace_tasks(&fold::tasks(&events.han, &failed), delta).await?;
         }
@@ -205,6 +227,7 @@ impl Derive<'_> {
             };
             if row.kind == HAN {
                 events.han.push((place, serde_json::from_str(&json).map_err(malformed)?));
+                events.han_lines.push(row.ordinal);
             } else {
                 events.native.push((place, serde_json::from_str(&json).map_err(malformed)?));
                 events.lines.push(row.ordinal);

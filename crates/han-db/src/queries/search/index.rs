@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use han_crypto::BlindKey;
 use han_transcript::line_text;
 use han_transcript::view::search_text;
-use han_transcript::words::each_word;
+use han_transcript::words::{self, each_word};
 use han_types::{Scope, SessionId, TeamId};
 use sea_orm::{FromQueryResult, Value};
 
@@ -27,12 +27,23 @@ const PART_WORDS: usize = 90_000;
 const INDEX_SEGMENTS: usize = 256;
 const INDEX_BYTES: i64 = 4 << 20;
 
+/// Joins the state of a session's index, if it was made by the present rules for words.
+fn current_state() -> String {
+    format!(
+        "LEFT JOIN search_state ON search_state.team = sessions.team AND search_state.session = sessions.number \
+         AND search_state.words = {}",
+        words::VERSION
+    )
+}
+
 /// The number of entries of the team's log that are not indexed yet, so that a search cannot find their lines.
 pub async fn lag(tx: &ScopedTx) -> Result<i64, DbError> {
-    let sql = "SELECT CAST(COALESCE(SUM(sessions.next_ordinal - COALESCE(search_state.indexed_ordinal, 0)), 0) AS bigint) \
-               AS n FROM sessions LEFT JOIN search_state ON search_state.team = sessions.team \
-               AND search_state.session = sessions.number WHERE sessions.team = $1";
-    Ok(tx.one::<CountRow, _>(sql, [tx.team()]).await?.map_or(0, |row| row.n))
+    let sql = format!(
+        "SELECT CAST(COALESCE(SUM(sessions.next_ordinal - COALESCE(search_state.indexed_ordinal, 0)), 0) AS bigint) \
+         AS n FROM sessions {} WHERE sessions.team = $1",
+        current_state()
+    );
+    Ok(tx.one::<CountRow, _>(&sql, [tx.team()]).await?.map_or(0, |row| row.n))
 }
 
 /// A session with lines to index.
@@ -55,9 +66,9 @@ pub async fn due(db: &Db, after: Option<&Due>, limit: usize) -> Result<Vec<Due>,
     let tx = db.read_system("search.due").await?;
     let sql = format!(
         "SELECT teams.id AS team_id, sessions.session_id FROM sessions JOIN teams ON teams.number = sessions.team \
-         LEFT JOIN search_state ON search_state.team = sessions.team AND search_state.session = sessions.number \
-         WHERE sessions.next_ordinal > COALESCE(search_state.indexed_ordinal, 0) \
-         AND (teams.id, sessions.session_id) > ($1, $2) ORDER BY teams.id, sessions.session_id LIMIT {limit}"
+         {} WHERE sessions.next_ordinal > COALESCE(search_state.indexed_ordinal, 0) \
+         AND (teams.id, sessions.session_id) > ($1, $2) ORDER BY teams.id, sessions.session_id LIMIT {limit}",
+        current_state()
     );
     let from = after.map_or(("", ""), |due| (due.team_id.as_str(), due.session_id.as_str()));
     let rows: Vec<DueRow> = tx.all(&sql, [from.0.into(), from.1.into()]).await?;
@@ -76,6 +87,7 @@ struct SessionRow {
     number: i32,
     next_ordinal: i64,
     indexed_ordinal: i64,
+    words: Option<i16>,
 }
 
 #[derive(FromQueryResult)]
@@ -88,17 +100,23 @@ struct SegmentRow {
 
 /// Indexes the next segments of a session; returns whether these were the last. Segments are read and opened before the
 /// transaction that writes their terms. The transaction changes nothing if something else was faster: another replica
-/// indexed the same segments, they were merged, a reindex began, or the session was deleted.
+/// indexed the same segments, they were merged, a reindex began, or the session was deleted. Terms that were made by other
+/// rules for words are deleted first.
 pub async fn index(db: &Db, due: &Due) -> Result<bool, DbError> {
     let keys = db.keys().team(db, &due.team_id).await?;
     let team = db.team_number(&due.team_id).await?;
     let key = db.keys().make_search_key(db, &due.team_id).await?;
     let reads = db.read_system("search.lines").await?;
-    let sql = "SELECT s.number, s.next_ordinal, COALESCE(i.indexed_ordinal, 0) AS indexed_ordinal FROM sessions s \
-               LEFT JOIN search_state i ON i.team = s.team AND i.session = s.number \
+    let sql = "SELECT s.number, s.next_ordinal, COALESCE(i.indexed_ordinal, 0) AS indexed_ordinal, i.words \
+               FROM sessions s LEFT JOIN search_state i ON i.team = s.team AND i.session = s.number \
                WHERE s.team = $1 AND s.session_id = $2";
     let values = [team.into(), due.session_id.as_str().into()];
     let Some(session) = reads.one::<SessionRow, _>(sql, values).await? else { return Ok(true) };
+    if session.words.is_some_and(|version| version != words::VERSION) {
+        drop(reads);
+        forget(db, &[team.into(), i64::from(session.number).into()]).await?;
+        return Ok(false);
+    }
     let reader = Segments { tx: &reads, team_id: &due.team_id, team, keys: &keys };
     let (segments, indexed) = next_segments(&reader, &session).await?;
     if indexed == session.indexed_ordinal {
@@ -130,10 +148,15 @@ pub async fn index(db: &Db, due: &Due) -> Result<bool, DbError> {
         if tx.one::<CountRow, _>(&exists, ours.clone()).await?.is_none() {
             return Ok(true);
         }
-        let insert = "INSERT INTO search_state (team, session) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        tx.execute(insert, ours.clone()).await?;
-        let state =
-            format!("SELECT indexed_ordinal AS n FROM search_state WHERE team = $1 AND session = $2{lock}");
+        let insert = format!(
+            "INSERT INTO search_state (team, session, words) VALUES ($1, $2, {}) ON CONFLICT DO NOTHING",
+            words::VERSION
+        );
+        tx.execute(&insert, ours.clone()).await?;
+        let state = format!(
+            "SELECT indexed_ordinal AS n FROM search_state WHERE team = $1 AND session = $2 AND words = {}{lock}",
+            words::VERSION
+        );
         let state = tx.one::<CountRow, _>(&state, ours.clone()).await?;
         if state.map_or(0, |row| row.n) != session.indexed_ordinal
             || !hold_segments(&tx, ours, missing).await?
@@ -145,6 +168,18 @@ pub async fn index(db: &Db, due: &Due) -> Result<bool, DbError> {
         let [team, session] = ours.clone();
         tx.execute(update, [team, session, indexed.into()]).await?;
         Ok(done)
+    })
+    .await
+}
+
+/// Deletes a session's index.
+async fn forget(db: &Db, session: &[Value; 2]) -> Result<(), DbError> {
+    db.write_system("search.forget", |tx| async move {
+        for table in ["search_state", "search_terms"] {
+            let sql = format!("DELETE FROM {table} WHERE team = $1 AND session = $2");
+            tx.execute(&sql, session.clone()).await?;
+        }
+        Ok(())
     })
     .await
 }

@@ -13,7 +13,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use han_transcript::line_text;
-use han_transcript::view::search_text;
+use han_transcript::split::{MAX_RECORDS, record_texts};
+use han_transcript::view::search_text_at;
 use han_transcript::words::{LineFilter, Query};
 use han_types::MessageKey;
 use sea_orm::{FromQueryResult, Value};
@@ -298,8 +299,10 @@ async fn open(
 
     let filter = query.clone();
     let lines = cpu::run_queued("looking through segments", move || possible_lines(&filter, opened)).await?;
-    let entries = lines.keys().map(|(session, ordinal)| [i64::from(*session), *ordinal]);
-    let (wanted, values) = tx.dialect().number_rows(4, ["session", "ordinal"], entries);
+    let messages = lines.iter().flat_map(|((session, ordinal), line)| {
+        (*ordinal..ordinal + line.records).map(|ordinal| [i64::from(*session), ordinal])
+    });
+    let (wanted, values) = tx.dialect().number_rows(4, ["session", "ordinal"], messages);
     let source = tx.dialect().joined_each(
         &wanted,
         "messages",
@@ -315,18 +318,28 @@ async fn open(
     }
 
     for (key, extent) in unreadable {
-        let condition = " AND messages.team = $1 AND messages.session = $4 AND messages.transcript = $5 \
-                         AND messages.ordinal BETWEEN $6 AND $7";
+        let condition = format!(
+            " AND messages.team = $1 AND messages.session = $4 AND messages.transcript = $5 \
+             AND messages.ordinal BETWEEN $6 AND $7 + {MAX_RECORDS} AND messages.ordinal - messages.part <= $7"
+        );
         let (session, transcript) = (i64::from(key.session), i64::from(key.transcript));
         let segment = [session, transcript, extent.first_ordinal, extent.last_ordinal];
-        let rows = on_page("messages", condition, segment.map(Value::from).into()).await?;
+        let rows = on_page("messages", &condition, segment.map(Value::from).into()).await?;
         found.unreadable.extend(rows.into_iter().map(|(at, _)| at));
     }
     Ok(())
 }
 
-/// Entries of the log, by their session and ordinal, with their segments.
-type Lines = HashMap<(i32, i64), Arc<Segment>>;
+/// Entries of the log, by their session and ordinal.
+type Lines = HashMap<(i32, i64), PossibleLine>;
+
+/// An entry that may match.
+struct PossibleLine {
+    /// The segment that holds it.
+    segment: Arc<Segment>,
+    /// The number of its records, which have the ordinals from its own on.
+    records: i64,
+}
 
 /// The entries of segments that may match the query.
 fn possible_lines(query: &Query, segments: Vec<(i32, Arc<Segment>)>) -> Lines {
@@ -334,12 +347,22 @@ fn possible_lines(query: &Query, segments: Vec<(i32, Arc<Segment>)>) -> Lines {
     let mut lines = HashMap::new();
     for (session, segment) in segments {
         for entry in segment.entries() {
-            if std::str::from_utf8(entry.text).is_ok_and(|line| filter.may_match(line)) {
-                lines.insert((session, entry.ordinal), Arc::clone(&segment));
+            let Ok(line) = std::str::from_utf8(entry.text) else { continue };
+            if filter.may_match(line) {
+                let possible = PossibleLine { segment: Arc::clone(&segment), records: records(line) };
+                lines.insert((session, entry.ordinal), possible);
             }
         }
     }
     lines
+}
+
+/// The number of records of a line, given as it was received. An object is one record.
+fn records(body: &str) -> i64 {
+    if body.starts_with('{') {
+        return 1;
+    }
+    i64::try_from(record_texts(&line_text(body)).len()).unwrap_or(i64::MAX)
 }
 
 /// The messages that match the query, newest first, until there are `first` hits together with the `known` ones. Both
@@ -357,11 +380,11 @@ fn check(
         if hits.len() + newer >= first {
             break;
         }
-        let Some(entry) = lines.get(&row.entry()).and_then(|segment| segment.get(row.entry().1)) else {
+        let Some(entry) = lines.get(&row.entry()).and_then(|line| line.segment.get(row.entry().1)) else {
             continue;
         };
         let Ok(line) = std::str::from_utf8(entry.text) else { continue };
-        let text = search_text(&line_text(line), usize::MAX);
+        let text = search_text_at(&line_text(line), row.part(), usize::MAX);
         if let Some(at) = query.find(&text) {
             hits.push(Hit { message: Arc::new(row.with_line(Some(line.to_owned()))?), text, at, cursor });
         }

@@ -1,0 +1,440 @@
+//! Projects the messages of a session again from its log, for `rebuild`: their kinds, their positions, their times if they
+//! were in the future, and what they say about the session. What is derived from messages follows (`rederive`).
+//!
+//! The log is not changed. A damaged line whose records were not known when it was stored has one ordinal, but needs one for
+//! each record. Its bytes are appended as another entry of the same line number, and its messages point there.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use han_transcript::line_text;
+use han_transcript::record::{LineContext, LineProjection, LineRecord, TimeSource, uuid_of_bytes};
+use han_transcript::split::MAX_RECORDS;
+use han_types::{SessionId, TranscriptName};
+use sea_orm::{FromQueryResult, Value};
+
+use super::prepare::{pack, project_line};
+use super::{is_future, merge_record, place};
+use crate::bulk_insert::{BulkInsert, Column};
+use crate::entities::{MessagePosition, SessionDetails};
+use crate::error::blocking;
+use crate::keys::TeamKeys;
+use crate::line_id::LineId;
+use crate::page::MessageCursor;
+use crate::queries::segments::{self, File, NewSegment, ReadSegment};
+use crate::segments::{Entry, Segment};
+use crate::stored::stored;
+use crate::{DbError, ScopedTx};
+
+/// A session whose messages are projected again. Its row is locked.
+pub(crate) struct Renew<'a> {
+    pub tx: &'a ScopedTx,
+    pub keys: &'a Arc<TeamKeys>,
+    pub seals: bool,
+    pub session_id: &'a str,
+    pub number: i32,
+    /// When it was first pushed: the time of lines that are dated in the future.
+    pub arrived_at: i64,
+    /// The ordinal of the next line in its log.
+    pub next_ordinal: i64,
+}
+
+/// What changed about the session.
+pub(crate) struct Renewed {
+    /// What is sealed of it.
+    pub details: SessionDetails,
+    /// The ordinal of the next line in its log.
+    pub next_ordinal: i64,
+    /// The time of its latest message.
+    pub last_activity_at: Option<i64>,
+}
+
+#[derive(FromQueryResult)]
+struct FileRow {
+    number: i16,
+    name: String,
+}
+
+#[derive(FromQueryResult)]
+struct LastRow {
+    at: Option<i64>,
+}
+
+#[derive(FromQueryResult)]
+struct UuidRow {
+    uuid: Vec<u8>,
+}
+
+/// A message as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
+struct MessageRow {
+    ordinal: i32,
+    part: i16,
+    at: i64,
+    place: i16,
+    kind: i16,
+    uuid: Vec<u8>,
+    uuid_text: Option<String>,
+    agent_id: Option<String>,
+    tool_name: Option<String>,
+    model: Option<String>,
+}
+
+impl MessageRow {
+    fn entry(&self) -> i64 {
+        i64::from(self.ordinal) - i64::from(self.part)
+    }
+}
+
+/// An entry of the log, projected.
+struct ProjectedEntry {
+    ordinal: i64,
+    line: i64,
+    bytes: usize,
+    records: Vec<LineRecord>,
+    /// The uuid of the whole line, which it had if its record was not found.
+    of_bytes: LineId,
+}
+
+/// A damaged line whose entry has too few ordinals.
+struct Regrown {
+    line: i64,
+    text: Vec<u8>,
+    /// The message that points to the entry.
+    row: MessageRow,
+    records: Vec<LineRecord>,
+    at: i64,
+}
+
+impl Renew<'_> {
+    /// Projects all messages again.
+    ///
+    /// # Errors
+    /// If a segment cannot be opened.
+    pub(crate) async fn run(&self, details: SessionDetails) -> Result<Renewed, DbError> {
+        let session: [Value; 2] = [self.tx.team(), i64::from(self.number).into()];
+        let files: Vec<FileRow> = self
+            .tx
+            .all("SELECT number, name FROM transcripts WHERE team = $1 AND session = $2", session.clone())
+            .await?;
+        let files: HashMap<i16, String> = files.into_iter().map(|row| (row.number, row.name)).collect();
+        let mut renewed = Renewed {
+            details: details.without_lines(),
+            next_ordinal: self.next_ordinal,
+            last_activity_at: None,
+        };
+        let mut regrown: BTreeMap<i16, Vec<Regrown>> = BTreeMap::new();
+        let (mut after, mut before) = (None, None);
+        loop {
+            let segments = self.tx.segments()?.next(self.number, after).await?;
+            if segments.is_empty() {
+                break;
+            }
+            for read in segments {
+                let (transcript, last) = (read.key.transcript, read.stored.extent.last_ordinal);
+                if after.is_none_or(|(before, _)| before != transcript) {
+                    before = None;
+                }
+                let missing = || DbError::RowMissing {
+                    table: "transcripts",
+                    row: format!("{}/{transcript}", self.session_id),
+                };
+                let name = files.get(&transcript).ok_or_else(missing)?;
+                let found = self.segment(read, name, &mut before, &mut renewed.details).await?;
+                regrown.entry(transcript).or_default().extend(found);
+                after = Some((transcript, last));
+            }
+        }
+        for (number, lines) in regrown {
+            let name = files.get(&number).map(String::as_str).unwrap_or_default();
+            self.regrow(number, name, lines, &mut renewed.next_ordinal).await?;
+        }
+        let last = "SELECT MAX(at) AS at FROM messages WHERE team = $1 AND session = $2";
+        renewed.last_activity_at = self.tx.one::<LastRow, _>(last, session).await?.and_then(|row| row.at);
+        Ok(renewed)
+    }
+
+    /// Renews the messages of a segment; returns its lines that need more ordinals. `before` is the time of the line
+    /// before it in its file.
+    async fn segment(
+        &self,
+        read: ReadSegment,
+        name: &str,
+        before: &mut Option<i64>,
+        details: &mut SessionDetails,
+    ) -> Result<Vec<Regrown>, DbError> {
+        let ReadSegment { key, stored, opened } = read;
+        let segment = opened?;
+        let sql = format!(
+            "SELECT ordinal, part, at, place, kind, uuid, uuid_text, agent_id, tool_name, model FROM messages \
+             WHERE team = $1 AND session = $2 AND ordinal BETWEEN $3 AND $4 + {MAX_RECORDS} \
+             AND ordinal - part BETWEEN $3 AND $4 AND transcript = $5 ORDER BY ordinal"
+        );
+        let extent = stored.extent;
+        let values = [
+            self.tx.team(),
+            i64::from(self.number).into(),
+            extent.first_ordinal.into(),
+            extent.last_ordinal.into(),
+            i64::from(key.transcript).into(),
+        ];
+        let mut rows: HashMap<i64, Vec<MessageRow>> = HashMap::new();
+        for row in self.tx.all::<MessageRow, _>(&sql, values).await? {
+            rows.entry(row.entry()).or_default().push(row);
+        }
+        let entries = self.project(Arc::clone(&segment), name).await?;
+        let transcript: TranscriptName = stored_name(name, self.session_id)?;
+        let now = self.tx.clock().now().0;
+        let credible = |record: &LineRecord| match record.time {
+            TimeSource::Own(at) => Some(at.0).filter(|at| !is_future(*at, now)),
+            _ => None,
+        };
+        let mut regrown = Vec::new();
+        for (index, entry) in entries.iter().enumerate() {
+            // Of a line that is dated in the future.
+            let substitute = || {
+                let later = entries[index..].iter().flat_map(|entry| &entry.records);
+                later.filter_map(credible).next().unwrap_or(self.arrived_at)
+            };
+            let known = rows.remove(&entry.ordinal).unwrap_or_default();
+            for (part, record) in (0..).zip(&entry.records) {
+                let place = place(&transcript, record);
+                let row = known.iter().find(|row| row.part == part);
+                let stored_at = row.map(|row| row.at).filter(|at| !is_future(*at, now));
+                let at = match (stored_at, &record.time) {
+                    (Some(at), _) => at,
+                    (None, TimeSource::Own(_)) => credible(record).unwrap_or_else(substitute),
+                    (None, _) => before.unwrap_or_else(substitute),
+                };
+                *before = Some(at);
+                let cursor = MessageCursor {
+                    at,
+                    transcript: name.to_owned(),
+                    line: entry.line,
+                    part: part.into(),
+                    uuid: String::new(),
+                };
+                merge_record(details, &cursor, place, record);
+                if let Some(row) = row {
+                    self.row(row, entry, record, place, at, key.transcript, name).await?;
+                }
+            }
+            if let [row] = &known[..]
+                && row.part == 0
+                && entry.records.len() > 1
+            {
+                let text = segment.get(entry.ordinal).map(|entry| entry.text.to_vec()).unwrap_or_default();
+                regrown.push(Regrown {
+                    line: entry.line,
+                    text,
+                    row: row.clone(),
+                    records: entry.records.clone(),
+                    at: before.unwrap_or(self.arrived_at),
+                });
+            }
+        }
+        Ok(regrown)
+    }
+
+    /// Projects the entries of a segment. CPU-bound, so it runs off the async threads.
+    async fn project(&self, segment: Arc<Segment>, name: &str) -> Result<Vec<ProjectedEntry>, DbError> {
+        let (session, name) = (self.session_id.to_owned(), name.to_owned());
+        let work = move || {
+            let at = LineContext { session_id: &session, transcript: &name };
+            let entry = |entry: Entry<'_>| {
+                let text = String::from_utf8_lossy(entry.text);
+                let LineProjection { records, .. } = project_line(&session, &name, &text);
+                ProjectedEntry {
+                    ordinal: entry.ordinal,
+                    line: entry.line,
+                    bytes: entry.text.len(),
+                    of_bytes: LineId::of(&uuid_of_bytes(&line_text(&text), &at)),
+                    records,
+                }
+            };
+            segment.entries().map(entry).collect()
+        };
+        blocking("projecting a session again", work).await
+    }
+
+    /// Writes a message, if it changed.
+    #[expect(clippy::too_many_arguments, reason = "each is a column or identifies the row")]
+    async fn row(
+        &self,
+        row: &MessageRow,
+        entry: &ProjectedEntry,
+        record: &LineRecord,
+        place: MessagePosition,
+        at: i64,
+        transcript: i16,
+        name: &str,
+    ) -> Result<(), DbError> {
+        let from_agent = name.strip_prefix("agent-");
+        let agent_id = record.agent_id.as_deref().or(from_agent).map(str::to_owned);
+        let mut new = MessageRow {
+            at,
+            place: i16::try_from(place.code()).unwrap_or_default(),
+            kind: record.kind.code(),
+            // Lines of subagents in the session's own file have an id that is derived from other lines.
+            agent_id: agent_id.or_else(|| row.agent_id.clone()),
+            tool_name: record.tool_name.clone(),
+            model: record.model.clone(),
+            ..row.clone()
+        };
+        let own = LineId::of(&record.uuid);
+        if row.uuid == entry.of_bytes.bytes
+            && own != entry.of_bytes
+            && self.known(transcript, [own.bytes]).await?.is_empty()
+        {
+            (new.uuid, new.uuid_text) = (own.bytes.to_vec(), own.text);
+        }
+        if new == *row {
+            return Ok(());
+        }
+        let sql = "UPDATE messages SET at = $4, place = $5, kind = $6, uuid = $7, uuid_text = $8, agent_id = $9, \
+                   tool_name = $10, model = $11, bytes = $12 WHERE team = $1 AND session = $2 AND ordinal = $3";
+        let values = [
+            self.tx.team(),
+            i64::from(self.number).into(),
+            i64::from(row.ordinal).into(),
+            new.at.into(),
+            i64::from(new.place).into(),
+            i64::from(new.kind).into(),
+            new.uuid.into(),
+            new.uuid_text.into(),
+            new.agent_id.into(),
+            new.tool_name.into(),
+            new.model.into(),
+            i64::try_from(entry.bytes).unwrap_or(i64::MAX).into(),
+        ];
+        self.tx.execute(sql, values).await?;
+        Ok(())
+    }
+
+    /// Which of these uuids messages of a file have.
+    async fn known(
+        &self,
+        transcript: i16,
+        uuids: impl IntoIterator<Item = [u8; 16]>,
+    ) -> Result<BTreeSet<Vec<u8>>, DbError> {
+        let dialect = self.tx.dialect();
+        let sql = format!(
+            "SELECT uuid FROM messages WHERE team = $1 AND session = $2 AND transcript = $3 AND {}",
+            dialect.is_any_bytes("uuid", 4)
+        );
+        let values = [
+            self.tx.team(),
+            i64::from(self.number).into(),
+            i64::from(transcript).into(),
+            dialect.byte_list(uuids),
+        ];
+        let rows: Vec<UuidRow> = self.tx.all(&sql, values).await?;
+        Ok(rows.into_iter().map(|row| row.uuid).collect())
+    }
+
+    /// Appends lines of a file with an ordinal for each of their records. Lines whose other records are all known stay.
+    async fn regrow(
+        &self,
+        number: i16,
+        name: &str,
+        lines: Vec<Regrown>,
+        next_ordinal: &mut i64,
+    ) -> Result<(), DbError> {
+        let transcript: TranscriptName = stored_name(name, self.session_id)?;
+        let session_id: SessionId = stored(self.session_id, "sessions", "session_id", self.session_id)?;
+        let file = File { session_id, transcript, session: self.number, number };
+        for line in lines {
+            let ids: Vec<LineId> = line.records.iter().map(|record| LineId::of(&record.uuid)).collect();
+            let mut known = self.known(number, ids.iter().skip(1).map(|id| id.bytes)).await?;
+            let new: Vec<(i64, &LineRecord, &LineId)> = (0..)
+                .zip(&line.records)
+                .zip(&ids)
+                .skip(1)
+                .filter(|(_, id)| known.insert(id.bytes.to_vec()))
+                .map(|((part, record), id)| (part, record, id))
+                .collect();
+            if new.is_empty() {
+                continue;
+            }
+            let ordinal = *next_ordinal;
+            *next_ordinal += i64::try_from(line.records.len()).unwrap_or(i64::MAX);
+            let packed = pack(std::iter::once(Entry { ordinal, line: line.line, text: &line.text }))?;
+            let segment = packed.into_iter().map(|packed| NewSegment {
+                extent: packed.extent,
+                first_at: line.at,
+                last_at: line.at,
+                content: packed.content,
+            });
+            let sealed = segments::seal(self.keys, self.tx.entropy(), self.seals, &file, segment.collect())?;
+            self.tx.segments()?.insert(&file, sealed).await?;
+            let sql = "UPDATE messages SET ordinal = $4 WHERE team = $1 AND session = $2 AND ordinal = $3";
+            let values = [
+                self.tx.team(),
+                i64::from(self.number).into(),
+                i64::from(line.row.ordinal).into(),
+                ordinal.into(),
+            ];
+            self.tx.execute(sql, values).await?;
+            self.insert(&file, &line, ordinal, &new).await?;
+        }
+        Ok(())
+    }
+
+    async fn insert(
+        &self,
+        file: &File,
+        line: &Regrown,
+        ordinal: i64,
+        new: &[(i64, &LineRecord, &LineId)],
+    ) -> Result<(), DbError> {
+        let from_agent = file.transcript.as_str().strip_prefix("agent-");
+        let now = self.tx.clock().now().0;
+        let at = |record: &LineRecord| match record.time {
+            TimeSource::Own(at) if !is_future(at.0, now) => at.0,
+            _ => line.at,
+        };
+        let bytes = i64::try_from(line.text.len()).unwrap_or(i64::MAX);
+        let insert = BulkInsert {
+            table: "messages",
+            constants: vec![
+                ("team", self.tx.team()),
+                ("session", i64::from(self.number).into()),
+                ("transcript", i64::from(file.number).into()),
+                ("line", line.line.into()),
+                ("bytes", bytes.into()),
+            ],
+            columns: vec![
+                Column::Int("ordinal", new.iter().map(|(part, ..)| ordinal + part).collect()),
+                Column::Int("part", new.iter().map(|(part, ..)| *part).collect()),
+                Column::Key("uuid", new.iter().map(|(.., id)| id.bytes).collect()),
+                Column::NullableStr("uuid_text", new.iter().map(|(.., id)| id.text.as_deref()).collect()),
+                Column::Int("at", new.iter().map(|(_, record, _)| at(record)).collect()),
+                Column::Int(
+                    "place",
+                    new.iter().map(|(_, record, _)| place(&file.transcript, record).code()).collect(),
+                ),
+                Column::Int("kind", new.iter().map(|(_, record, _)| record.kind.code().into()).collect()),
+                Column::NullableStr(
+                    "agent_id",
+                    new.iter().map(|(_, record, _)| record.agent_id.as_deref().or(from_agent)).collect(),
+                ),
+                Column::NullableStr(
+                    "tool_name",
+                    new.iter().map(|(_, record, _)| record.tool_name.as_deref()).collect(),
+                ),
+                Column::NullableStr(
+                    "model",
+                    new.iter().map(|(_, record, _)| record.model.as_deref()).collect(),
+                ),
+            ],
+            on_conflict: "",
+            returning: "",
+        };
+        insert.run(self.tx).await?;
+        Ok(())
+    }
+}
+
+fn stored_name(name: &str, row: &str) -> Result<TranscriptName, DbError> {
+    stored(name, "transcripts", "name", row)
+}
