@@ -23,6 +23,7 @@ use crate::commits::Commits;
 use crate::dialect::Dialect;
 use crate::driver::{DriverTransaction, Pool};
 use crate::keys::KeyStore;
+use crate::prices::PriceCache;
 use crate::stats::TransactionCounters;
 use crate::team_numbers::TeamNumbers;
 use crate::verified_keys::VerifiedKeys;
@@ -95,6 +96,7 @@ struct Inner {
     keys: KeyStore,
     team_numbers: TeamNumbers,
     verified_keys: VerifiedKeys,
+    prices: PriceCache,
     commits: Commits,
     transactions: TransactionCounters,
     /// Of the connections, those that clients' reads may hold at once: the others are left to pushes, to the look-ups
@@ -150,6 +152,7 @@ impl Db {
                 keys: KeyStore::new(keks, config.refuses_unsealed),
                 team_numbers: TeamNumbers::default(),
                 verified_keys: VerifiedKeys::default(),
+                prices: PriceCache::default(),
                 commits: Commits::default(),
                 transactions: TransactionCounters::default(),
                 reads,
@@ -195,6 +198,12 @@ impl Db {
     /// The numbers of teams that are known already.
     pub(crate) fn team_numbers(&self) -> &TeamNumbers {
         &self.inner.team_numbers
+    }
+
+    /// The prices that this process has read.
+    #[must_use]
+    pub(crate) fn price_cache(&self) -> &PriceCache {
+        &self.inner.prices
     }
 
     /// The API keys that were verified a moment ago.
