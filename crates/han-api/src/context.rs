@@ -1,12 +1,11 @@
 //! The context of one operation: its caller, one read-only transaction, one set of loaders.
 
 use std::fmt;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use async_graphql::Context;
 use futures_util::future::BoxFuture;
 use han_db::{Db, ScopedTx};
-use han_transcript::pricing::PriceTable;
 use han_types::{Actor, Capability, Credential, Scope, Timestamp};
 use tokio::sync::watch;
 
@@ -184,12 +183,6 @@ pub(crate) fn manager<'a>(actor: &'a Actor, what: &'static str) -> Result<&'a Ac
 /// The database of the schema; a schema that exists only to be printed has none.
 pub(crate) fn database<'a>(ctx: &Context<'a>) -> Result<&'a Db> {
     ctx.data_opt::<Db>().ok_or(ApiError::Unavailable)
-}
-
-/// The prices of tokens: those of the schema's data, else list prices.
-pub(crate) fn prices<'a>(ctx: &Context<'a>) -> &'a PriceTable {
-    static LIST: LazyLock<PriceTable> = LazyLock::new(PriceTable::default);
-    ctx.data_opt::<PriceTable>().unwrap_or(&LIST)
 }
 
 /// Holds the operation of one request, from the first field that needs it.

@@ -21,6 +21,7 @@ use crate::commits::Commits;
 use crate::dialect::Dialect;
 use crate::driver::{DriverTransaction, Pool};
 use crate::keys::KeyStore;
+use crate::prices::PriceCache;
 use crate::read_slots::{ReadSlot, ReadSlots};
 use crate::stats::TransactionCounters;
 use crate::team_numbers::TeamNumbers;
@@ -94,6 +95,7 @@ struct Inner {
     keys: KeyStore,
     team_numbers: TeamNumbers,
     verified_keys: VerifiedKeys,
+    prices: PriceCache,
     commits: Commits,
     transactions: TransactionCounters,
     reads: ReadSlots,
@@ -147,6 +149,7 @@ impl Db {
                 keys: KeyStore::new(keks, config.refuses_unsealed),
                 team_numbers: TeamNumbers::default(),
                 verified_keys: VerifiedKeys::default(),
+                prices: PriceCache::default(),
                 commits: Commits::default(),
                 transactions: TransactionCounters::default(),
                 reads,
@@ -192,6 +195,12 @@ impl Db {
     /// The numbers of teams that are known already.
     pub(crate) fn team_numbers(&self) -> &TeamNumbers {
         &self.inner.team_numbers
+    }
+
+    /// The prices that this process has read.
+    #[must_use]
+    pub(crate) fn price_cache(&self) -> &PriceCache {
+        &self.inner.prices
     }
 
     /// The API keys that were verified a moment ago.

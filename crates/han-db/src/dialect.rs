@@ -254,6 +254,47 @@ impl Dialect {
         }
     }
 
+    /// As [`Dialect::number_rows`], with a column `key` of bytes before the others.
+    pub(crate) fn keyed_rows<const N: usize>(
+        self,
+        n: usize,
+        columns: [&str; N],
+        rows: impl Iterator<Item = ([u8; 16], [i64; N])>,
+    ) -> (String, Vec<Value>) {
+        match self {
+            Self::Postgres => {
+                let (keys, numbers): (Vec<_>, Vec<_>) = rows.unzip();
+                let (_, arrays) = self.number_rows(n + 1, columns, numbers.into_iter());
+                let items: Vec<String> = (n + 1..=n + N).map(|n| format!("${n}::bigint[]")).collect();
+                let item = format!(
+                    "UNNEST(${n}::bytea[], {}) AS wanted(key, {})",
+                    items.join(", "),
+                    columns.join(", ")
+                );
+                (item, std::iter::once(self.byte_list(keys)).chain(arrays).collect())
+            }
+            Self::Sqlite => {
+                // JSON has no bytes.
+                let row = |(key, numbers): ([u8; 16], [i64; N])| {
+                    let numbers = numbers.into_iter().map(serde_json::Value::from);
+                    let key = std::iter::once(han_crypto::to_hex(&key).into());
+                    key.chain(numbers).collect::<Vec<serde_json::Value>>()
+                };
+                let rows: Vec<_> = rows.map(row).collect();
+                let columns: Vec<String> = columns
+                    .iter()
+                    .enumerate()
+                    .map(|(i, column)| format!("value ->> {} AS {column}", i + 1))
+                    .collect();
+                let item = format!(
+                    "(SELECT unhex(value ->> 0) AS key, {} FROM json_each(${n})) AS wanted",
+                    columns.join(", ")
+                );
+                (item, vec![serde_json::json!(rows).to_string().into()])
+            }
+        }
+    }
+
     /// The numbers of parameter `$n` (made by [`Dialect::number_list`]) as an item of a `FROM` clause with the column
     /// `n`.
     pub(crate) fn numbers_from(self, name: &str, n: usize) -> String {

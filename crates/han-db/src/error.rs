@@ -67,6 +67,9 @@ pub enum DbError {
         /// The transaction's name.
         name: &'static str,
     },
+    /// A price that is none.
+    #[error("{0} is not a price: use US dollars from 0 to 1000000, with at most six decimals")]
+    Price(f64),
     /// A task for blocking work panicked, or the runtime shut down before it ran.
     ///
     /// The text of a panic may quote the content that the task worked on. It is not kept: it is on standard error.

@@ -96,9 +96,9 @@ both_databases!(
             assert_as_folded(&database, &files).await;
             let mut rows: Vec<String> = dump(
                 &database,
-                "SELECT hour, kind, sum(count) AS n, sum(passed) AS p, sum(failed) AS f, sum(duration_ms) AS d, \
+                "SELECT grain, start, kind, sum(count) AS n, sum(passed) AS p, sum(failed) AS f, sum(duration_ms) AS d, \
                  sum(lines_added) AS a, sum(lines_removed) AS r, sum(score) AS s, sum(error) AS e FROM rollup_counts \
-                 GROUP BY hour, kind HAVING sum(count) <> 0 ORDER BY 1, 2",
+                 GROUP BY grain, start, kind HAVING sum(count) <> 0 ORDER BY 1, 2, 3",
             )
             .await;
             rows.sort();
@@ -130,25 +130,37 @@ both_databases!(
         assert!(rows[0].contains("modified") && rows[2].contains("modified"), "{rows:?}");
         let failed = number(&database, "SELECT count(*) FROM file_changes WHERE failed").await;
         assert_eq!(failed, 1, "{rows:?}");
-        assert_eq!(number(&database, "SELECT sum(count) FROM rollup_counts WHERE kind = 'file'").await, 2);
-        assert_eq!(number(&database, "SELECT sum(lines_added) FROM rollup_counts").await, 5);
+        assert_eq!(
+            number(&database, "SELECT sum(count) FROM rollup_counts WHERE grain < 2 AND kind = 'file'").await,
+            2
+        );
+        assert_eq!(number(&database, "SELECT sum(lines_added) FROM rollup_counts WHERE grain < 2").await, 5);
         assert_eq!(number(&database, "SELECT lines_added FROM sessions").await, 5);
         assert_eq!(number(&database, "SELECT count(*) FROM native_tasks").await, 1);
         assert_eq!(
-            number(&database, "SELECT sum(count) FROM rollup_counts WHERE kind = 'native_begun'").await,
+            number(
+                &database,
+                "SELECT sum(count) FROM rollup_counts WHERE grain < 2 AND kind = 'native_begun'"
+            )
+            .await,
             1
         );
         assert_eq!(
-            number(&database, "SELECT sum(count) FROM rollup_counts WHERE kind = 'native_done'").await,
+            number(
+                &database,
+                "SELECT sum(count) FROM rollup_counts WHERE grain < 2 AND kind = 'native_done'"
+            )
+            .await,
             1
         );
         assert_eq!(
-            number(&database, "SELECT sum(count) FROM rollup_counts WHERE kind = 'task_begun'").await,
+            number(&database, "SELECT sum(count) FROM rollup_counts WHERE grain < 2 AND kind = 'task_begun'")
+                .await,
             2
         );
-        let ended = "SELECT sum(score) FROM rollup_counts WHERE kind = 'task_ended' AND key = 'fix/success'";
+        let ended = "SELECT sum(score) FROM rollup_counts WHERE grain < 2 AND kind = 'task_ended' AND key = 'fix/success'";
         assert_eq!(number(&database, ended).await, 800_000);
-        assert_eq!(number(&database, "SELECT sum(error) FROM rollup_counts").await, 200_000);
+        assert_eq!(number(&database, "SELECT sum(error) FROM rollup_counts WHERE grain < 2").await, 200_000);
     }
 );
 
@@ -181,12 +193,17 @@ both_databases!(
             .await;
             assert_eq!(nothing, 0, "{left:?}");
         }
-        let moved = number(&database, "SELECT sum(output_tokens) FROM rollups WHERE project_id <> ''").await;
+        let moved =
+            number(&database, "SELECT sum(output_tokens) FROM rollups WHERE grain < 2 AND project_id <> ''")
+                .await;
         assert_eq!(
             moved,
             number(&database, "SELECT sum(output_tokens) FROM answer_copies WHERE owner").await
         );
-        assert_eq!(number(&database, "SELECT sum(sessions) FROM rollups WHERE project_id <> ''").await, 1);
+        assert_eq!(
+            number(&database, "SELECT sum(sessions) FROM rollups WHERE grain < 2 AND project_id <> ''").await,
+            1
+        );
     }
 );
 
@@ -199,10 +216,10 @@ async fn derived(database: &TestDatabase) -> Vec<String> {
         "SELECT t.task_id, t.status, t.created_at, t.updated_at, t.completed_at, m.at FROM native_tasks t \
          JOIN messages m ON m.team = t.team AND m.session = t.session AND m.ordinal = t.ordinal ORDER BY 1",
         "SELECT at, pending, in_progress, completed FROM todos",
-        "SELECT hour, kind, key, count, timed, duration_ms, lines_added, lines_removed, scored, score, error \
-         FROM rollup_counts WHERE count <> 0 ORDER BY 1, 2, 3",
-        "SELECT hour, model, sessions, messages, turns, responses, output_tokens FROM rollups \
-         WHERE sessions <> 0 OR messages <> 0 OR responses <> 0 ORDER BY 1, 2",
+        "SELECT grain, start, kind, key, count, timed, duration_ms, lines_added, lines_removed, scored, score, error \
+         FROM rollup_counts WHERE count <> 0 ORDER BY 1, 2, 3, 4",
+        "SELECT grain, start, model, sessions, messages, turns, responses, output_tokens FROM rollups \
+         WHERE sessions <> 0 OR messages <> 0 OR responses <> 0 ORDER BY 1, 2, 3",
         "SELECT started_at, last_activity_at, tool_use_count, file_change_count, lines_added, task_count, \
          task_done_count, output_tokens FROM sessions",
     ] {

@@ -130,7 +130,7 @@ both_databases!(
             [&[313][..], &right].concat()
         );
         assert_eq!(figures(dump(&database, &named("sessions")).await), [&[2][..], &right].concat());
-        let rollups = figures(dump(&database, &named("rollups")).await);
+        let rollups = figures(dump(&database, &named("rollups WHERE grain < 2")).await);
         assert_eq!(rollups[1..], right);
 
         // Pushed again in pieces: no changes.
@@ -474,9 +474,9 @@ both_databases!(
         };
         let owners = "answer_copies WHERE owner";
         assert_eq!(sum("sessions").await, sum(owners).await);
-        assert_eq!(sum("rollups").await, sum(owners).await);
+        assert_eq!(sum("rollups WHERE grain < 2").await, sum(owners).await);
         push(&world, "alone", "main", Some(0), &lines).await;
-        assert_eq!(sum("rollups").await, sum(owners).await);
+        assert_eq!(sum("rollups WHERE grain < 2").await, sum(owners).await);
     }
 );
 

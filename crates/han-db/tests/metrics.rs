@@ -4,11 +4,10 @@
 mod support;
 
 use han_db::page::PageRequest;
-use han_db::queries::metrics::{self, Period, Range, Within, total};
+use han_db::queries::metrics::{self, Period, Range, Within, Zone, total};
 use han_db::queries::{file_changes, hooks, project_lists, sentiments, sessions, tasks, todos, usage};
 use han_testkit::{both_databases, fixtures};
 use han_transcript::fold::{TokenTotals, pair_hooks};
-use han_transcript::pricing::PriceTable;
 use han_types::{SessionId, Timestamp};
 use support::corpus::{all_files, eventful, files_under, number, push_whole, synthetic_files};
 use support::world;
@@ -17,14 +16,14 @@ fn at(text: &str) -> i64 {
     Timestamp::parse_rfc3339(text).unwrap().0
 }
 
-/// The year 2026 in local time with this offset from UTC.
-fn year(offset_minutes: i32) -> Range {
-    let offset = i64::from(offset_minutes) * 60_000;
-    Range {
-        from: at("2026-01-01T00:00:00Z") - offset,
-        to: at("2027-01-01T00:00:00Z") - offset,
-        offset_minutes,
-    }
+/// The year 2026 in local time.
+fn year(zone: &Zone) -> Range {
+    days("2026-01-01", "2026-12-31", zone)
+}
+
+fn days(first: &str, last: &str, zone: &Zone) -> Range {
+    let day = |text: &str| at(&format!("{text}T00:00:00Z")) / 86_400_000;
+    Range::between(day(first), day(last), zone.clone())
 }
 
 fn billed(tokens: &TokenTotals) -> [i64; 4] {
@@ -45,12 +44,11 @@ both_databases!(
         let world = world(&database).await;
         push_whole(&world, &files_under(&root.join("projects"))).await;
         let right = [2_776, 79_267, 31_179_675, 670_956];
-        let prices = PriceTable::default();
         let tx = world.db.read(&world.scope, "test.read").await.unwrap();
         let (mut money, mut messages) = (Vec::new(), Vec::new());
-        for offset in [0, 330, -480] {
-            let range = year(offset);
-            let activity = metrics::activity(&tx, &range, &Within::Team, &prices).await.unwrap();
+        for zone in [Zone::utc(), Zone::fixed(330), Zone::named("America/St_Johns").unwrap()] {
+            let range = year(&zone);
+            let activity = metrics::activity(&tx, &range, &Within::Team).await.unwrap();
             assert_eq!(billed(&activity.tokens), right);
             assert_eq!(sum(activity.days.iter().map(|day| &day.tokens)), right);
             assert_eq!(sum(activity.models.iter().map(|model| &model.tokens)), right);
@@ -59,31 +57,31 @@ both_databases!(
             assert_eq!((activity.days.len(), activity.hours.len(), activity.sessions), (365, 24, 2));
             assert_eq!(activity.hours.iter().map(|hour| hour.messages).sum::<i64>(), activity.messages);
             assert!(activity.active_days > 0 && activity.first_session_date.is_some());
-            money.push(activity.cost.usd);
+            money.push(activity.cost.usd());
             messages.push(activity.messages);
 
             for period in [Period::Day, Period::Week, Period::Month] {
-                let team = metrics::team_metrics(&tx, &range, &Within::Team, period, &prices).await.unwrap();
+                let team = metrics::team_metrics(&tx, &range, &Within::Team, period).await.unwrap();
                 assert_eq!(billed(&team.tokens), right);
                 assert_eq!(sum(team.periods.iter().map(|period| &period.tokens)), right);
                 assert_eq!(sum(team.projects.iter().map(|project| &project.tokens)), right);
                 assert_eq!(sum(team.contributors.iter().map(|person| &person.tokens)), right);
-                money.push(team.cost.usd);
+                money.push(team.cost.usd());
                 messages.push(team.messages);
             }
-            let board = metrics::dashboard(&tx, &range, &Within::Team, &prices).await.unwrap();
+            let board = metrics::dashboard(&tx, &range, &Within::Team).await.unwrap();
             assert_eq!(sum(board.cost.models.iter().map(|model| &model.tokens)), right);
             assert_eq!(sum(board.cost.sessions.iter().map(|session| &session.tokens)), right);
-            money.push(board.cost.total.usd);
-            money.push(board.cost.days.iter().map(|day| day.cost.usd).sum());
-            money.push(board.cost.weeks.iter().map(|week| week.cost.usd).sum());
-            money.push(board.cost.models.iter().filter_map(|model| model.cost_usd).sum());
-            money.push(board.cost.sessions.iter().map(|session| session.cost.usd).sum());
+            money.push(board.cost.total.usd());
+            money.push(board.cost.days.iter().map(|day| day.cost.usd()).sum());
+            money.push(board.cost.weeks.iter().map(|week| week.cost.usd()).sum());
+            money.push(board.cost.models.iter().filter_map(|model| model.cost.known_usd()).sum());
+            money.push(board.cost.sessions.iter().map(|session| session.cost.usd()).sum());
             let uses = |name: &str| board.tools.iter().find(|tool| tool.tool == name).unwrap().uses;
             assert_eq!((uses("Edit"), uses("Write"), uses("Task")), (57, 18, 2));
             assert_eq!(started(&board), [(Some("Explore"), 1), (Some("claude-code-guide"), 1)]);
             assert!(board.cache.hit_rate.unwrap() > 0.9 && board.cache.savings_usd > 0.0);
-            close(board.cost.per_session.unwrap(), board.cost.total.usd / 2.0);
+            close(board.cost.per_session.unwrap(), board.cost.total.usd() / 2.0);
         }
         money.iter().for_each(|usd| close(*usd, money[0]));
         assert!(money[0] > 0.0);
@@ -99,7 +97,7 @@ both_databases!(
             .collect();
         let usage = usage::by_sessions(&tx, &ids).await.unwrap();
         assert_eq!(sum(usage.iter().map(|row| &row.tokens)), right);
-        let of_models: f64 = usage.iter().filter_map(|row| prices.cost(&row.model, &row.tokens)).sum();
+        let of_models: f64 = usage.iter().map(|row| row.cost.usd()).sum();
         close(of_models, money[0]);
     }
 );
@@ -116,16 +114,16 @@ both_databases!(
     async fn ranges_and_projects_add_up_to_the_total(database: TestDatabase) {
         let world = world(&database).await;
         push_whole(&world, &all_files()).await;
-        let (scope, db, prices) = (&world.scope, &world.db, PriceTable::default());
+        let (scope, db) = (&world.scope, &world.db);
         let tx = db.read(scope, "test.read").await.unwrap();
-        let whole = metrics::dashboard(&tx, &year(60), &Within::Team, &prices).await.unwrap();
-        let middle = at("2026-11-02T09:00:00Z");
-        let (early, late) = (Range { to: middle, ..year(60) }, Range { from: middle, ..year(60) });
+        let whole = metrics::dashboard(&tx, &year(&Zone::fixed(60)), &Within::Team).await.unwrap();
+        let zone = &Zone::fixed(60);
+        let (early, late) = (days("2026-01-01", "2026-11-01", zone), days("2026-11-02", "2026-12-31", zone));
         let mut parts = Vec::new();
         for range in [early, late] {
-            parts.push(metrics::dashboard(&tx, &range, &Within::Team, &prices).await.unwrap());
+            parts.push(metrics::dashboard(&tx, &range, &Within::Team).await.unwrap());
         }
-        close(parts.iter().map(|part| part.cost.total.usd).sum(), whole.cost.total.usd);
+        close(parts.iter().map(|part| part.cost.total.usd()).sum(), whole.cost.total.usd());
         let uses =
             |board: &metrics::DashboardAnalytics| board.tools.iter().map(|tool| tool.uses).sum::<i64>();
         assert_eq!(parts.iter().map(uses).sum::<i64>(), uses(&whole));
@@ -146,14 +144,14 @@ both_databases!(
         let mut by_project = 0.0;
         for (project, _) in &projects {
             let within = Within::Project(project.id.clone());
-            by_project += metrics::activity(&tx, &year(0), &within, &prices).await.unwrap().cost.usd;
+            by_project += metrics::activity(&tx, &year(&Zone::utc()), &within).await.unwrap().cost.usd();
         }
-        close(by_project, whole.cost.total.usd);
+        close(by_project, whole.cost.total.usd());
         let repos = project_lists::recent_repos(&tx, None, 100).await.unwrap();
         assert_eq!(repos.len(), 1);
         let within = Within::Repo(repos[0].0.id.clone());
-        let of_repo = metrics::activity(&tx, &year(0), &within, &prices).await.unwrap();
-        close(of_repo.cost.usd, whole.cost.total.usd);
+        let of_repo = metrics::activity(&tx, &year(&Zone::utc()), &within).await.unwrap();
+        close(of_repo.cost.usd(), whole.cost.total.usd());
         let sessions = number(&database, "SELECT count(*) FROM sessions").await;
         assert_eq!(projects.iter().map(|(_, activity)| activity.sessions).sum::<i64>(), sessions);
         assert_eq!(repos[0].1.sessions, sessions);
@@ -162,7 +160,7 @@ both_databases!(
         // Another team sees none of it.
         let stranger = support::team(db, "bob").await;
         let tx = db.read(&stranger, "test.read").await.unwrap();
-        let none = metrics::dashboard(&tx, &year(0), &within, &prices).await.unwrap();
+        let none = metrics::dashboard(&tx, &year(&Zone::utc()), &within).await.unwrap();
         assert_eq!(none, metrics::DashboardAnalytics::default());
     }
 );
@@ -175,7 +173,7 @@ both_databases!(
         push_whole(&world, &eventful()).await;
         let (scope, db) = (&world.scope, &world.db);
         let tx = db.read(scope, "test.read").await.unwrap();
-        let metrics = metrics::metrics(&tx, &year(0), &Within::Team).await.unwrap();
+        let metrics = metrics::metrics(&tx, &year(&Zone::utc()), &Within::Team).await.unwrap();
         assert_eq!((metrics.begun, metrics.ended, metrics.native_begun, metrics.native_done), (2, 1, 1, 1));
         assert_eq!(metrics.by_type, [("fix".to_owned(), 1), ("other".to_owned(), 1)]);
         assert_eq!((metrics.success_rate, metrics.succeeded), (Some(1.0), 1));
@@ -202,7 +200,7 @@ both_databases!(
         assert_eq!(lists[0].items.len(), 2);
         let counted = todos::counts_by_sessions(&tx, &ids).await.unwrap()[0].1;
         assert_eq!((counted.pending, counted.in_progress, counted.completed), (0, 1, 1));
-        let board = metrics::dashboard(&tx, &year(0), &Within::Team, &PriceTable::default()).await.unwrap();
+        let board = metrics::dashboard(&tx, &year(&Zone::utc()), &Within::Team).await.unwrap();
         // Of Han's two, the agent's one and two to-dos, one each was done.
         assert_eq!(board.top_sessions[0].completion, Some(0.6));
         assert_eq!(started(&board), [(Some("gardener"), 2), (None, 1)]);
@@ -298,20 +296,20 @@ both_databases!(
     async fn dashboards_do_not_read_messages(database: TestDatabase) {
         let world = world(&database).await;
         push_whole(&world, &eventful()).await;
-        let (scope, db, prices) = (&world.scope, &world.db, PriceTable::default());
-        let range = year(0);
+        let (scope, db) = (&world.scope, &world.db);
+        let range = year(&Zone::utc());
         let before = {
             let tx = db.read(scope, "test.read").await.unwrap();
-            metrics::dashboard(&tx, &range, &Within::Team, &prices).await.unwrap()
+            metrics::dashboard(&tx, &range, &Within::Team).await.unwrap()
         };
         for table in ["messages", "segments"] {
             database.execute(&format!("ALTER TABLE {table} RENAME TO hidden_{table}")).await;
         }
         let tx = db.read(scope, "test.read").await.unwrap();
-        let after = metrics::dashboard(&tx, &range, &Within::Team, &prices).await.unwrap();
+        let after = metrics::dashboard(&tx, &range, &Within::Team).await.unwrap();
         assert_eq!(after, before);
-        assert!(total(&metrics::activity(&tx, &range, &Within::Team, &prices).await.unwrap().tokens) > 0);
-        metrics::team_metrics(&tx, &range, &Within::Team, Period::Week, &prices).await.unwrap();
+        assert!(total(&metrics::activity(&tx, &range, &Within::Team).await.unwrap().tokens) > 0);
+        metrics::team_metrics(&tx, &range, &Within::Team, Period::Week).await.unwrap();
         metrics::metrics(&tx, &range, &Within::Team).await.unwrap();
     }
 );

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use han_db::changes::Changes;
-use han_db::jobs::{Consolidation, GithubAccess, Registry, SearchIndex, Standing};
+use han_db::jobs::{Consolidation, GithubAccess, Prices, Registry, SearchIndex, Standing};
 use han_db::{Db, DbConfig, DbError, Dialect};
 use han_http::client::Client;
 use han_http::graphql::{Endpoint, TransportLimits};
@@ -216,7 +216,7 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
 fn jobs(state: &AppState, changes: &Changes) -> Registry {
     let stores = state.stores.clone();
     let search_index = SearchIndex::new(changes.sender.clone(), move |time| stores.is_quiet_for(time));
-    let jobs = Registry::new(state.db.clone()).with(search_index).with(Consolidation::default());
+    let jobs = Registry::new(state.db.clone()).with(search_index).with(Consolidation::default()).with(Prices);
     // If every account may sign in, there is nothing to ask.
     match &state.config.github {
         Some(app) if !app.is_open() => jobs.with(github_access(state, app.check_every)),

@@ -12,7 +12,7 @@ use crate::fold::TokenTotals;
 use crate::rates::Rates;
 
 /// US dollars per million tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Price {
     /// Input tokens that were neither read from nor written to a cache.

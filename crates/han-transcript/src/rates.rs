@@ -88,6 +88,40 @@ pub struct Rates {
     pub rows: Vec<Rate>,
 }
 
+/// What determines the cost of an answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Billable<'a> {
+    /// The model that answered; `None` if it is not known.
+    pub model: Option<&'a str>,
+    /// The tokens.
+    pub tokens: &'a TokenTotals,
+    /// What the price depends on, besides.
+    pub terms: &'a Terms,
+    /// The tokens of the prompt of its largest request.
+    pub prompt: i64,
+    /// The number of searches on the web.
+    pub web_searches: i64,
+    /// Its time.
+    pub at: Timestamp,
+}
+
+/// The cost of an answer, in billionths of a US dollar. Integers, so that sums can be corrected without error. Prices have
+/// at most six decimals per million tokens, and an answer is rounded once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Charge {
+    /// The cost.
+    pub cost: i64,
+    /// What the cache saved: the cost of the same tokens without a cache, minus the cost of the tokens.
+    pub saved: i64,
+}
+
+/// The greatest cost of an answer, in billionths of a US dollar: far more than any has, and low enough that sums of
+/// hostile lines fit into 64 bits. Beyond it, an answer is unpriced.
+const MAX_COST: i128 = 10_000 * 1_000_000_000;
+
+/// Decimals of a price per million tokens, as a factor. A token of such a price costs a millionth of a millionth.
+const PRICE_UNIT: f64 = 1e6;
+
 /// What an answer costs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cost {
@@ -106,6 +140,10 @@ pub enum Unpriced {
     Terms,
     /// All such rows apply only to later days.
     Date,
+    /// Its searches on the web have no price.
+    Searches,
+    /// It would cost more than any answer costs, so its counters are not real ones.
+    Amount,
 }
 
 impl Cost {
@@ -197,6 +235,44 @@ impl Rates {
         }
     }
 
+    /// What an answer of that time costs, with its searches on the web.
+    ///
+    /// # Errors
+    /// Why a part of it has no price. Then nothing of it has a cost.
+    pub fn charge(&self, answer: &Billable<'_>) -> Result<Charge, Unpriced> {
+        let tokens = answer.tokens;
+        let rate = match answer.model {
+            Some(model) => self.rate(model, answer.terms, answer.at, answer.prompt),
+            None => Err(Unpriced::Model),
+        };
+        let price = match rate {
+            Ok(rate) => rate.price,
+            // Nothing costs nothing.
+            Err(_) if *tokens == TokenTotals::default() => Price::default(),
+            Err(reason) => return Err(reason),
+        };
+        let searches = match self.searches_cost(answer.web_searches, answer.at) {
+            Some(dollars) => in_price_units(dollars) * 1_000_000,
+            None if answer.web_searches == 0 => 0,
+            None => return Err(Unpriced::Searches),
+        };
+        let part = |count: i64, price: f64| i128::from(count) * in_price_units(price);
+        let output = part(tokens.output, price.output);
+        let input = part(tokens.input, price.input)
+            + part(tokens.cache_read, price.cache_read)
+            + part(tokens.cache_creation_5m, price.cache_write_5m)
+            + part(tokens.cache_creation_1h, price.cache_write_1h);
+        let prompt = [tokens.cache_read, tokens.cache_creation_5m, tokens.cache_creation_1h];
+        let uncached = prompt.into_iter().fold(tokens.input, i64::saturating_add);
+        let saved = part(uncached, price.input) - input;
+        let (cost, saved) = (billionths(input + output + searches), billionths(saved));
+        let bounded = |amount: i128| i64::try_from(amount).ok().filter(|_| amount.abs() <= MAX_COST);
+        match (bounded(cost), bounded(saved)) {
+            (Some(cost), Some(saved)) => Ok(Charge { cost, saved }),
+            _ => Err(Unpriced::Amount),
+        }
+    }
+
     /// What searches on the web cost on that day in US dollars; `None` if they have no price.
     #[must_use]
     pub fn searches_cost(&self, searches: i64, at: Timestamp) -> Option<f64> {
@@ -229,6 +305,17 @@ impl Rates {
 /// Whether a prompt is longer than a row's bound. Without a bound, even an empty prompt is.
 fn is_over(prompt: i64, bound: i64) -> bool {
     bound == 0 || prompt > bound
+}
+
+/// A price in millionths of a dollar.
+#[expect(clippy::cast_possible_truncation, reason = "prices are small, and rounding is wanted")]
+fn in_price_units(price: f64) -> i128 {
+    (price * PRICE_UNIT).round() as i128
+}
+
+/// Millionths of a millionth of a dollar in billionths, rounded to the nearest.
+fn billionths(amount: i128) -> i128 {
+    (amount + 500).div_euclid(1000)
 }
 
 impl Rate {
@@ -271,7 +358,8 @@ mod tests {
     use han_types::Timestamp;
     use proptest::prelude::*;
 
-    use super::{Cost, Rates, Unpriced};
+    use super::{Billable, Charge, Cost, Rates, Unpriced};
+    use crate::fold::TokenTotals;
     use crate::record::{LineContext, Terms, Usage, project};
 
     const NOW: &str = "2026-11-20T12:00:00Z";
@@ -402,6 +490,36 @@ mod tests {
         assert_eq!(usages("claude-opus-4-6", &usage)[0].web_searches, 3);
         assert_eq!(Rates::default().searches_cost(3, time(NOW)), Some(0.03));
         assert_eq!(Rates::empty().searches_cost(3, time(NOW)), None);
+    }
+
+    fn charge(model: &str, tokens: &TokenTotals, web_searches: i64) -> Result<Charge, Unpriced> {
+        let terms = Terms::default();
+        Rates::default().charge(&Billable {
+            model: Some(model),
+            tokens,
+            terms: &terms,
+            prompt: 0,
+            web_searches,
+            at: time(NOW),
+        })
+    }
+
+    #[test]
+    fn a_charge_is_exact_in_billionths_of_a_dollar() {
+        let tokens =
+            TokenTotals { input: 1, output: 2, cache_read: 4, cache_creation_5m: 8, cache_creation_1h: 16 };
+        // Opus 4.6: 5, 25, 0.5, 6.25 and 10 dollars per million.
+        let cost = 5_000 + 2 * 25_000 + 4 * 500 + 8 * 6_250 + 16 * 10_000;
+        let uncached = 5_000 * (1 + 4 + 8 + 16) + 2 * 25_000;
+        let found = charge("claude-opus-4-6", &tokens, 0).unwrap();
+        assert_eq!(found, Charge { cost, saved: uncached - cost });
+        let found = charge("claude-opus-4-6", &tokens, 3).unwrap();
+        assert_eq!(found, Charge { cost: cost + 3 * 10_000_000, saved: uncached - cost });
+        assert_eq!(charge("gpt-5", &TokenTotals::default(), 2).unwrap().cost, 20_000_000);
+        assert_eq!(charge("gpt-5", &tokens, 0), Err(Unpriced::Model));
+        let hostile = TokenTotals { output: 1_000_000_000, ..tokens };
+        assert_eq!(charge("claude-opus-4-6", &hostile, 0), Err(Unpriced::Amount));
+        assert_eq!(charge("claude-opus-4-6", &tokens, 1_000_000_000), Err(Unpriced::Amount));
     }
 
     #[test]

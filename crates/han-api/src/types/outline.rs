@@ -1,11 +1,11 @@
 //! The outline of a session: what a person asked, where the context was compacted, and what each part cost.
 
-use async_graphql::{ComplexObject, Context, Enum, ID, SimpleObject};
+use async_graphql::{ComplexObject, Enum, ID, SimpleObject};
 use han_db::page::{Cursor as _, Page};
-use han_db::queries::{metrics, outline};
+use han_db::queries::outline;
 use han_types::{GlobalId, Timestamp};
 
-use crate::context::{Op, prices};
+use crate::context::Op;
 use crate::error::Result;
 use crate::loaders::IndexOf;
 use crate::types::message::Message;
@@ -57,18 +57,20 @@ impl OutlineEntry {
         self.op.loader().load_one(IndexOf(self.entry.message.key.clone())).await
     }
 
-    /// The cost of these tokens at list prices, in US dollars; null if models were used and none of them has a price.
-    async fn cost_usd(&self, ctx: &Context<'_>) -> Option<f64> {
-        let tokens = &self.entry.tokens;
-        let costs: Vec<f64> =
-            tokens.iter().filter_map(|(model, tokens)| prices(ctx).cost(model, tokens)).collect();
-        (tokens.is_empty() || !costs.is_empty()).then(|| costs.iter().fold(0.0, |sum, cost| sum + cost))
+    /// The cost of these tokens at list prices, in US dollars, without that of the answers that have no price; null if none
+    /// has one.
+    async fn cost_usd(&self) -> Option<f64> {
+        self.entry.cost.known_usd()
     }
 
-    /// The number of tokens of models without a price, which the cost does not include.
-    async fn unpriced_tokens(&self, ctx: &Context<'_>) -> i64 {
-        let unpriced = self.entry.tokens.iter().filter(|(model, _)| prices(ctx).price(model).is_none());
-        unpriced.map(|(_, tokens)| metrics::total(tokens)).sum()
+    /// The number of tokens of answers without a price, which the cost does not include.
+    async fn unpriced_tokens(&self) -> i64 {
+        self.entry.cost.unpriced_tokens
+    }
+
+    /// The number of answers without a price.
+    async fn unpriced_answers(&self) -> i64 {
+        self.entry.cost.unpriced_answers
     }
 }
 

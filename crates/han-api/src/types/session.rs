@@ -9,14 +9,15 @@ use han_db::entities;
 use han_db::page::{Cursor as _, MessageCursor, Page, PageRequest};
 use han_db::queries::message_windows::{self, Window};
 use han_db::queries::messages::{self, MessageList};
+use han_db::queries::metrics::Cost;
+use han_db::queries::outline;
 use han_db::queries::search::{self, Within};
-use han_db::queries::{metrics, outline};
 use han_transcript::fold::TaskStatus;
 use han_transcript::words::Query;
 use han_types::{GlobalId, MessageKey, ProjectId, SessionId, Timestamp};
 
 use crate::connection::{self, Total, connection};
-use crate::context::{Op, prices};
+use crate::context::Op;
 use crate::error::{self, ApiError, Result};
 use crate::filters::{Conditions as _, MessageFilter};
 use crate::loaders::{
@@ -107,6 +108,12 @@ impl Session {
             Some(subagent) => format!("{SUBAGENT}{subagent}"),
             None => self.row.session_id.clone(),
         }
+    }
+
+    /// What its answers cost.
+    async fn cost(&self) -> Result<Cost> {
+        let usage = self.load_of(UsageOf).await?.unwrap_or_default();
+        Ok(usage.iter().map(|of| of.cost).sum())
     }
 
     fn id_of(&self) -> Result<SessionId> {
@@ -541,19 +548,21 @@ impl Session {
         Ok(self.load_of(HookStatsOf).await?.map(|stats| HookStats::from(&*stats)))
     }
 
-    /// The cost of its tokens at list prices, in US dollars, including subagents; null if it used models and none of them
-    /// has a price. It does not include the tokens that `unpricedTokens` counts. docs/METRICS.md has the formula.
-    async fn estimated_cost_usd(&self, ctx: &Context<'_>) -> Result<Option<f64>> {
-        let usage = self.load_of(UsageOf).await?.unwrap_or_default();
-        let costs: Vec<f64> = usage.iter().filter_map(|of| prices(ctx).cost(&of.model, &of.tokens)).collect();
-        Ok((usage.is_empty() || !costs.is_empty()).then(|| costs.iter().fold(0.0, |sum, cost| sum + cost)))
+    /// The cost of its answers at list prices, in US dollars, including subagents, other models inside answers and searches
+    /// on the web; null if it has answers and none has a price. It does not include the answers that `unpricedAnswers`
+    /// counts. docs/METRICS.md has the formula.
+    async fn estimated_cost_usd(&self) -> Result<Option<f64>> {
+        Ok(self.cost().await?.known_usd())
     }
 
-    /// The number of tokens of models without a price.
-    async fn unpriced_tokens(&self, ctx: &Context<'_>) -> Result<i64> {
-        let usage = self.load_of(UsageOf).await?.unwrap_or_default();
-        let unpriced = usage.iter().filter(|of| prices(ctx).price(&of.model).is_none());
-        Ok(unpriced.map(|of| metrics::total(&of.tokens)).sum())
+    /// The number of tokens of answers without a price.
+    async fn unpriced_tokens(&self) -> Result<i64> {
+        Ok(self.cost().await?.unpriced_tokens)
+    }
+
+    /// The number of answers without a price.
+    async fn unpriced_answers(&self) -> Result<i64> {
+        Ok(self.cost().await?.unpriced_answers)
     }
 
     /// The frustration in its prompts; null if Han analysed none of them.

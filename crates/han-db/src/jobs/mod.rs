@@ -8,6 +8,7 @@
 
 mod consolidation;
 mod github_access;
+mod prices;
 mod runner;
 mod search_index;
 
@@ -25,6 +26,7 @@ use crate::{Db, DbError};
 
 pub use consolidation::Consolidation;
 pub use github_access::{GithubAccess, Standing};
+pub use prices::Prices;
 pub use search_index::SearchIndex;
 
 /// How long a lease lasts. It is renewed three times in this time; a replica that dies delays its jobs by at most this

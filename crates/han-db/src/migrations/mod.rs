@@ -10,12 +10,14 @@ mod m0003_search;
 mod m0004_jobs;
 mod m0005_github;
 mod m0006_records;
+mod m0007_prices;
 mod tables;
 
 use sea_orm::{DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 use crate::dialect::Dialect;
+use crate::queries::prices;
 use crate::{Db, DbError};
 
 /// An arbitrary number, the same in every replica, that names the lock under which migrations run.
@@ -32,12 +34,14 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_jobs::Migration),
             Box::new(m0005_github::Migration),
             Box::new(m0006_records::Migration),
+            Box::new(m0007_prices::Migration),
         ]
     }
 }
 
 impl Db {
-    /// Applies every migration that is missing, all or none. Two replicas may start at once: the second waits and
+    /// Applies every migration that is missing, all or none, and stores the built-in prices if they are newer than the
+    /// stored ones. Two replicas may start at once: the second waits and
     /// finds nothing to do.
     ///
     /// # Errors
@@ -48,7 +52,11 @@ impl Db {
             Err(error @ (DbError::Database(_) | DbError::Driver(_))) if !error.is_unavailable() => {
                 Err(access::migration_error(self, &error).await)
             }
-            done => done,
+            Err(error) => Err(error),
+            Ok(applied) => {
+                prices::seed(self).await?;
+                Ok(applied)
+            }
         }
     }
 

@@ -32,7 +32,7 @@ struct Missing;
 /// # Errors
 /// If a line cannot be opened. Then nothing is deleted.
 pub async fn session(scope: &Scope, db: &Db, session_id: &SessionId) -> Result<bool, DbError> {
-    let session = session_id.as_str();
+    let (session, prices) = (session_id.as_str(), &db.prices().await?);
     let delete = |tx: Arc<ScopedTx>, locks: Arc<BTreeSet<String>>| async move {
         let mut answers = Answers::lock(&tx, &locks, session).await?;
         let lock = tx.dialect().for_update();
@@ -46,9 +46,10 @@ pub async fn session(scope: &Scope, db: &Db, session_id: &SessionId) -> Result<b
         let keys = tx.keys()?;
         let number = i64::from(row.number);
         let origin = open_details(keys, session, row.sealed, row.metadata)?.origin();
-        let derive = Derive { tx: &tx, keys, seals: row.sealed, session, number, origin, answers: &answers };
+        let (seals, answers_of) = (row.sealed, &answers);
+        let derive = Derive { tx: &tx, keys, seals, session, number, origin, answers: answers_of, prices };
         let mut delta = RollupDelta::default();
-        delta.add(-1, &derive.rederive().await?.delta);
+        delta.add(-1, &derive.rederive().await?.counted);
         answers.forget(&derive).await?;
         for table in tables::deleted_with_session() {
             let key = if table == "sessions" { "number" } else { "session" };
@@ -70,7 +71,7 @@ pub async fn session(scope: &Scope, db: &Db, session_id: &SessionId) -> Result<b
         };
         let mut parts = vec![part];
         parts.extend(answers.write_others(&tx).await?);
-        add_rollups(&tx, &parts).await?;
+        add_rollups(&tx, tx.team(), &parts).await?;
         Ok(Ok(()))
     };
     let deleted = answers::with_locks(scope, db, "deletion.session", session, delete).await?.is_ok();

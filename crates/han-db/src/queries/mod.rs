@@ -26,6 +26,7 @@ pub mod messages;
 pub mod metrics;
 pub mod operators;
 pub mod outline;
+pub mod prices;
 pub mod project_lists;
 pub mod projects;
 pub mod rebuild;

@@ -12,7 +12,9 @@ use sea_orm::FromQueryResult;
 use crate::entities::{Message, MessagePosition};
 use crate::page::{MessageCursor, Page, PageRequest};
 use crate::queries::ingest::prepare::project_record;
+use crate::queries::ingest::usage::SEARCHES;
 use crate::queries::messages::{self, MessageList, session_number};
+use crate::queries::metrics::{Cost, total};
 use crate::{DbError, ScopedTx};
 
 /// How many lines are read at a time to find entries among them.
@@ -42,6 +44,8 @@ pub struct OutlineEntry {
     /// The tokens of the answers from this entry up to the next one, by model, including subagents. As in totals, only
     /// answers that count for this session.
     pub tokens: BTreeMap<String, TokenTotals>,
+    /// Their cost.
+    pub cost: Cost,
 }
 
 /// A page of a session's outline, oldest first. The outline of a subagent has no entries.
@@ -71,6 +75,7 @@ pub async fn page(
         if let Some(entry) = after.checked_sub(1).and_then(|index| entries.get_mut(index)) {
             let sum = entry.tokens.entry(answer.model.clone()).or_default();
             *sum = answer.added_to(sum);
+            entry.cost.add(&answer.charged());
         }
     }
     Ok(Page { rows: entries, has_next: next.is_some() })
@@ -103,7 +108,8 @@ async fn entries(
         let Some(last) = opened.last().map(Message::cursor) else { return Ok((found, true)) };
         for message in opened {
             let Some(kind) = kind(&message) else { continue };
-            found.push(OutlineEntry { kind, message: Arc::new(message), tokens: BTreeMap::new() });
+            let (tokens, cost) = (BTreeMap::new(), Cost::default());
+            found.push(OutlineEntry { kind, message: Arc::new(message), tokens, cost });
             if found.len() == wanted {
                 return Ok((found, false));
             }
@@ -140,9 +146,23 @@ struct AnswerRow {
     cache_read_tokens: i64,
     cache_creation_5m_tokens: i64,
     cache_creation_1h_tokens: i64,
+    part: i64,
+    cost: Option<i64>,
+    saved: i64,
 }
 
 impl AnswerRow {
+    fn charged(&self) -> Cost {
+        let unpriced = self.cost.is_none();
+        Cost {
+            billionths: self.cost.unwrap_or_default(),
+            saved: self.saved,
+            answers: i64::from(self.part != SEARCHES),
+            unpriced_tokens: if unpriced { total(&self.added_to(&TokenTotals::default())) } else { 0 },
+            unpriced_answers: i64::from(unpriced),
+        }
+    }
+
     fn added_to(&self, sum: &TokenTotals) -> TokenTotals {
         TokenTotals {
             input: sum.input + self.input_tokens,
@@ -163,7 +183,7 @@ async fn answers(
 ) -> Result<Vec<AnswerRow>, DbError> {
     let sql = format!(
         "SELECT at, model, input_tokens, output_tokens, cache_read_tokens, cache_creation_5m_tokens, \
-           cache_creation_1h_tokens FROM answer_copies \
+           cache_creation_1h_tokens, CAST(part AS bigint) AS part, cost, saved FROM answer_copies \
          WHERE team = $1 AND session = {} AND owner AND at >= $3 AND at < $4",
         session_number(2)
     );
@@ -190,7 +210,7 @@ pub async fn context_sizes(
     let sql = format!(
         "SELECT c.at, c.input_tokens + c.cache_read_tokens + c.cache_creation_5m_tokens + c.cache_creation_1h_tokens \
            AS tokens FROM answer_copies c \
-         WHERE c.team = $1 AND c.session = {} AND EXISTS (SELECT 1 FROM messages m WHERE m.team = $1 \
+         WHERE c.team = $1 AND c.session = {} AND c.part = 0 AND EXISTS (SELECT 1 FROM messages m WHERE m.team = $1 \
            AND m.session = c.session AND {} AND m.at = c.at AND m.line = c.line) \
          ORDER BY c.at, c.line",
         session_number(2),

@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use han_types::Scope;
 use sea_orm::{FromQueryResult, Value};
 
+use crate::prices::Prices;
 use crate::queries::ingest::answers::{self, Answers};
 use crate::queries::ingest::derive::Derive;
 use crate::queries::ingest::rederive::Rederived;
@@ -66,6 +67,7 @@ pub async fn rebuild(scope: &Scope, db: &Db) -> Result<Rebuilt, DbError> {
     let tx = db.read(scope, "rebuild.list").await?;
     let sessions: Vec<SessionRow> = tx.all(SESSIONS, [tx.team()]).await?;
     drop(tx);
+    let prices = &db.prices().await?;
     let mut made = BTreeMap::new();
     let mut due: Vec<String> = sessions.into_iter().map(|row| row.session_id).collect();
     let mut round = 1;
@@ -73,7 +75,7 @@ pub async fn rebuild(scope: &Scope, db: &Db) -> Result<Rebuilt, DbError> {
         for id in &due {
             let id = id.as_str();
             let one = answers::with_locks(scope, db, "rebuild.session", id, |tx, locks| async move {
-                session(&tx, &locks, id).await.map(Ok::<_, Infallible>)
+                session(&tx, &locks, id, prices).await.map(Ok::<_, Infallible>)
             });
             if let Ok(Some(one)) = one.await? {
                 made.insert(id.to_owned(), one);
@@ -81,8 +83,9 @@ pub async fn rebuild(scope: &Scope, db: &Db) -> Result<Rebuilt, DbError> {
         }
         let known = &made;
         let waits = round == ROUNDS;
-        let replaced =
-            db.write(scope, "rebuild.rollups", |tx| async move { replace(&tx, known, waits).await }).await?;
+        let replaced = db
+            .write(scope, "rebuild.rollups", |tx| async move { replace(&tx, known, waits, prices).await })
+            .await?;
         match replaced {
             Replaced::Done(rebuilt) => return Ok(rebuilt),
             Replaced::Behind(sessions) => due = sessions,
@@ -92,7 +95,12 @@ pub async fn rebuild(scope: &Scope, db: &Db) -> Result<Rebuilt, DbError> {
 }
 
 /// Locks the session's row and derives the session again; `None` if it was deleted.
-async fn session(tx: &ScopedTx, locks: &BTreeSet<String>, session_id: &str) -> Result<Option<Made>, DbError> {
+async fn session(
+    tx: &ScopedTx,
+    locks: &BTreeSet<String>,
+    session_id: &str,
+    prices: &Prices,
+) -> Result<Option<Made>, DbError> {
     let mut answers = Answers::lock(tx, locks, session_id).await?;
     let lock = tx.dialect().for_update();
     let sql = format!("{SESSIONS} AND session_id = $2{lock}");
@@ -101,16 +109,18 @@ async fn session(tx: &ScopedTx, locks: &BTreeSet<String>, session_id: &str) -> R
     };
     answers.lock_rest(tx, locks, session_id).await?;
     renew(tx, &mut row).await?;
-    let rederived = derive(tx, &row, &answers).await?;
+    let rederived = derive(tx, &row, &answers, prices).await?;
     let delta = SessionDelta { lines: rederived.lines, ..rederived.delta.session_delta() };
     let sql = format!(
-        "UPDATE sessions SET started_at = COALESCE($3, started_at), {} WHERE team = $1 AND number = $2",
-        SessionDelta::set_sql(4)
+        "UPDATE sessions SET started_at = COALESCE($3, started_at), price_revision = $4, {} \
+         WHERE team = $1 AND number = $2",
+        SessionDelta::set_sql(5)
     );
-    let values: [Value; 3] = [tx.team(), i64::from(row.number).into(), rederived.started_at.into()];
+    let values: [Value; 4] =
+        [tx.team(), i64::from(row.number).into(), rederived.started_at.into(), prices.revision.into()];
     tx.execute(&sql, values.into_iter().chain(delta.values())).await?;
     // Where answers passed to other sessions, or from them, these have another revision now.
-    add_rollups(tx, &answers.write_others(tx).await?).await?;
+    add_rollups(tx, tx.team(), &answers.write_others(tx).await?).await?;
     Ok(Some(Made { revision: row.revision, project_id: row.project_id, rederived }))
 }
 
@@ -148,7 +158,12 @@ async fn renew(tx: &ScopedTx, row: &mut SessionRow) -> Result<(), DbError> {
     Ok(())
 }
 
-async fn derive(tx: &ScopedTx, row: &SessionRow, answers: &Answers) -> Result<Rederived, DbError> {
+async fn derive(
+    tx: &ScopedTx,
+    row: &SessionRow,
+    answers: &Answers,
+    prices: &Prices,
+) -> Result<Rederived, DbError> {
     let keys = tx.keys()?;
     let details = open_details(keys, &row.session_id, row.sealed, row.metadata.clone())?;
     let derive = Derive {
@@ -159,6 +174,7 @@ async fn derive(tx: &ScopedTx, row: &SessionRow, answers: &Answers) -> Result<Re
         number: row.number.into(),
         origin: details.origin(),
         answers,
+        prices,
     };
     derive.rederive().await
 }
@@ -170,7 +186,12 @@ enum Replaced {
     Behind(Vec<String>),
 }
 
-async fn replace(tx: &ScopedTx, made: &BTreeMap<String, Made>, waits: bool) -> Result<Replaced, DbError> {
+async fn replace(
+    tx: &ScopedTx,
+    made: &BTreeMap<String, Made>,
+    waits: bool,
+    prices: &Prices,
+) -> Result<Replaced, DbError> {
     let rollups: Vec<&str> = tables::of_kind(Kind::Rollup).collect();
     // This waits for writers that have added to the rollups and not committed, and makes later ones wait. So a session is
     // visible here together with its rollups, or not at all.
@@ -195,7 +216,7 @@ async fn replace(tx: &ScopedTx, made: &BTreeMap<String, Made>, waits: bool) -> R
     let (late, early): (Vec<_>, Vec<_>) = sessions.iter().partition(|row| current(row).is_none());
     let mut waiting: BTreeSet<&str> = late.iter().map(|row| row.session_id.as_str()).collect();
     for row in late {
-        let rederived = derive(tx, row, &answers).await?;
+        let rederived = derive(tx, row, &answers, prices).await?;
         waiting.remove(row.session_id.as_str());
         // A session that is derived later counts what it gained or lost by itself.
         let others = answers.write_others(tx).await?;
@@ -209,10 +230,10 @@ async fn replace(tx: &ScopedTx, made: &BTreeMap<String, Made>, waits: bool) -> R
             parts.push(part(row, rederived.delta.clone()));
         }
         if parts.len() >= PARTS {
-            add_rollups(tx, &std::mem::take(&mut parts)).await?;
+            add_rollups(tx, tx.team(), &std::mem::take(&mut parts)).await?;
         }
     }
-    add_rollups(tx, &parts).await?;
+    add_rollups(tx, tx.team(), &parts).await?;
     projects::delete_replaced(tx).await?;
     Ok(Replaced::Done(rebuilt))
 }

@@ -1,10 +1,11 @@
-//! Reading the tokens of sessions by model, their counters, and whose answers they repeat.
+//! Reading the tokens and the cost of sessions by model, their counters, and whose answers they repeat.
 
 use han_transcript::fold::TokenTotals;
 use han_types::SessionId;
 use sea_orm::FromQueryResult;
 
 use crate::entities::SessionCounts;
+use crate::queries::metrics::Cost;
 use crate::{DbError, ScopedTx};
 
 /// The tokens of one session and one model.
@@ -14,10 +15,12 @@ pub struct SessionUsage {
     pub session_id: String,
     /// The model; empty if the answers name none.
     pub model: String,
-    /// The number of answers.
+    /// The number of answers, and of other models' parts of them.
     pub responses: i64,
     /// The tokens of the answers.
     pub tokens: TokenTotals,
+    /// Their cost.
+    pub cost: Cost,
 }
 
 #[derive(FromQueryResult)]
@@ -30,6 +33,10 @@ struct UsageRow {
     cache_read_tokens: i64,
     cache_creation_5m_tokens: i64,
     cache_creation_1h_tokens: i64,
+    cost: i64,
+    saved: i64,
+    unpriced_tokens: i64,
+    unpriced_answers: i64,
 }
 
 impl From<UsageRow> for SessionUsage {
@@ -45,11 +52,18 @@ impl From<UsageRow> for SessionUsage {
                 cache_creation_5m: row.cache_creation_5m_tokens,
                 cache_creation_1h: row.cache_creation_1h_tokens,
             },
+            cost: Cost {
+                billionths: row.cost,
+                saved: row.saved,
+                answers: row.responses,
+                unpriced_tokens: row.unpriced_tokens,
+                unpriced_answers: row.unpriced_answers,
+            },
         }
     }
 }
 
-/// The tokens of sessions by model, for their cost.
+/// The tokens and the cost of sessions by model.
 pub async fn by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<SessionUsage>, DbError> {
     if sessions.is_empty() {
         return Ok(Vec::new());
@@ -57,9 +71,10 @@ pub async fn by_sessions(tx: &ScopedTx, sessions: &[SessionId]) -> Result<Vec<Se
     let dialect = tx.dialect();
     let sql = format!(
         "SELECT s.session_id, u.model, u.responses, u.input_tokens, u.output_tokens, u.cache_read_tokens, \
-           u.cache_creation_5m_tokens, u.cache_creation_1h_tokens \
+           u.cache_creation_5m_tokens, u.cache_creation_1h_tokens, u.cost, u.saved, u.unpriced_tokens, \
+           u.unpriced_answers \
          FROM sessions s JOIN session_usage u ON u.team = s.team AND u.session = s.number \
-         WHERE s.team = $1 AND {} AND u.responses <> 0 ORDER BY s.session_id, u.model",
+         WHERE s.team = $1 AND {} AND (u.responses <> 0 OR u.cost <> 0 OR u.unpriced_answers <> 0) ORDER BY s.session_id, u.model",
         dialect.is_any("s.session_id", 2)
     );
     let rows: Vec<UsageRow> = tx.all(&sql, [tx.team(), dialect.list(sessions)]).await?;

@@ -95,12 +95,14 @@ pub async fn contents(database: &TestDatabase, world: &World) -> Vec<String> {
             hex("x.prompt")
         ),
         format!(
-            "SELECT s.session_id, x.owner, x.at, x.model, x.input_tokens, x.output_tokens, x.cache_read_tokens \
+            "SELECT s.session_id, x.owner, x.at, x.part, x.model, x.speed, x.tier, x.geography, x.prompt_tokens, \
+               x.web_searches, x.cost, x.saved, x.input_tokens, x.output_tokens, x.cache_read_tokens \
              FROM answer_copies x {SESSION}"
         ),
-        "SELECT hour, user_id, project_id, model, shard, sessions, messages, turns, responses, input_tokens, \
-           output_tokens, cache_read_tokens, cache_creation_5m_tokens, cache_creation_1h_tokens FROM rollups \
-         WHERE sessions <> 0 OR messages <> 0 OR turns <> 0 OR responses <> 0"
+        "SELECT grain, start, user_id, project_id, model, shard, sessions, messages, turns, responses, input_tokens, \
+           output_tokens, cache_read_tokens, cache_creation_5m_tokens, cache_creation_1h_tokens, cost, saved, \
+           unpriced_tokens, unpriced_answers FROM rollups \
+         WHERE sessions <> 0 OR messages <> 0 OR turns <> 0 OR responses <> 0 OR cost <> 0 OR unpriced_answers <> 0"
             .to_owned(),
         "SELECT id, repo_id FROM projects".to_owned(),
         format!(
@@ -129,10 +131,11 @@ pub async fn contents(database: &TestDatabase, world: &World) -> Vec<String> {
         ),
         format!(
             "SELECT s.session_id, x.model, x.responses, x.input_tokens, x.output_tokens, x.cache_read_tokens, \
-               x.cache_creation_5m_tokens, x.cache_creation_1h_tokens FROM session_usage x {SESSION} \
-             WHERE x.responses <> 0"
+               x.cache_creation_5m_tokens, x.cache_creation_1h_tokens, x.cost, x.saved, x.unpriced_tokens, \
+               x.unpriced_answers FROM session_usage x {SESSION} \
+             WHERE x.responses <> 0 OR x.cost <> 0 OR x.unpriced_answers <> 0"
         ),
-        "SELECT hour, project_id, kind, key, shard, count, passed, failed, timed, duration_ms, lines_added, \
+        "SELECT grain, start, project_id, kind, key, shard, count, passed, failed, timed, duration_ms, lines_added, \
            lines_removed, scored, score, error FROM rollup_counts WHERE count <> 0"
             .to_owned(),
     ] {

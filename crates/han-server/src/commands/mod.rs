@@ -5,11 +5,13 @@ mod access;
 mod health;
 mod jobs;
 mod people;
+mod prices;
 mod rebuild;
 mod reindex;
 mod table;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
@@ -53,6 +55,9 @@ enum Command {
     Reindex(Reindex),
     /// List the background jobs: the replica that runs each, its progress, and its last error. Servers may run meanwhile.
     Jobs(Jobs),
+    /// List or change the prices of tokens and searches. A change applies to all replicas, and to stored answers.
+    #[command(subcommand)]
+    Prices(Prices),
     /// List users, or end all access of one.
     #[command(subcommand)]
     User(User),
@@ -123,6 +128,96 @@ struct Jobs {
     /// As one line of JSON instead of a table.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Prices {
+    /// List all prices. The operator's override the built-in ones with the same model, speed, tier, geography, first day
+    /// and length of prompt.
+    List(Listing),
+    /// Set a price of tokens, or say that there is none.
+    Set(SetPrice),
+    /// Remove a price that was set, so that the built-in one applies again.
+    Remove(PriceKey),
+    /// Set the price of searches on the web.
+    SetSearches(SetSearches),
+    /// Remove a price of searches that was set.
+    RemoveSearches(RemoveSearches),
+    /// Set all prices of a file of the form of crates/han-transcript/src/prices.json.
+    Import(Import),
+}
+
+/// Which answers a price is for.
+#[derive(Debug, Args)]
+struct PriceKey {
+    /// The model's id, without its date.
+    model: String,
+    /// The speed: standard or fast.
+    #[arg(long, default_value = "standard")]
+    speed: String,
+    /// The service tier: standard, batch or another one.
+    #[arg(long, default_value = "standard")]
+    tier: String,
+    /// Where the model ran: global, us or another region.
+    #[arg(long, default_value = "global")]
+    geography: String,
+    /// The first day (UTC) on which the price applies, such as 2026-10-24.
+    #[arg(long, default_value = "1970-01-01")]
+    from: String,
+    /// The price is for prompts of more tokens than this.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    prompt_over: i64,
+}
+
+/// A price, in US dollars per million tokens.
+#[derive(Debug, Args)]
+struct SetPrice {
+    #[command(flatten)]
+    key: PriceKey,
+    /// Input tokens outside the cache.
+    #[arg(long)]
+    input: Option<f64>,
+    /// Output tokens.
+    #[arg(long)]
+    output: Option<f64>,
+    /// Input tokens read from the cache.
+    #[arg(long)]
+    cache_read: Option<f64>,
+    /// Input tokens written to the cache for five minutes.
+    #[arg(long)]
+    cache_write_5m: Option<f64>,
+    /// Input tokens written to the cache for an hour.
+    #[arg(long)]
+    cache_write_1h: Option<f64>,
+    /// There is no price: such answers are counted as unpriced.
+    #[arg(long)]
+    unpriced: bool,
+}
+
+/// A price of searches on the web.
+#[derive(Debug, Args)]
+struct SetSearches {
+    /// US dollars per thousand searches.
+    #[arg(long)]
+    per_thousand: f64,
+    /// The first day (UTC) on which the price applies, such as 2026-10-24.
+    #[arg(long, default_value = "1970-01-01")]
+    from: String,
+}
+
+/// Which price of searches is removed.
+#[derive(Debug, Args)]
+struct RemoveSearches {
+    /// The first day (UTC) on which the price applies, such as 2026-10-24.
+    #[arg(long, default_value = "1970-01-01")]
+    from: String,
+}
+
+/// Which prices are set.
+#[derive(Debug, Args)]
+struct Import {
+    /// The file.
+    file: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -345,6 +440,10 @@ async fn on_database(
         Command::Key(Key::Create(asked)) => {
             migrations::prepare(db, config.database.migrate).await?;
             people::create_key(&asked, db, world).await?;
+        }
+        Command::Prices(asked) => {
+            db.check_ready().await?;
+            prices::run(&asked, db, world).await?;
         }
         Command::User(asked) => {
             db.check_ready().await?;

@@ -187,7 +187,8 @@ async fn the_jobs_of_a_running_server_are_listed() {
         table.iter().find(|row| row.contains(name)).unwrap_or_else(|| panic!("{name}: {table:?}")).clone()
     };
     let table = jobs(&["jobs"]).await;
-    assert_eq!(table.len(), 3, "{table:?}");
+    assert_eq!(table.len(), 4, "{table:?}");
+    row(&table, "prices");
     row(&table, "consolidation");
     assert!(row(&table, "search-index").contains(running["holder"].as_str().unwrap()), "{table:?}");
 

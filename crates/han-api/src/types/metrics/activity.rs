@@ -3,7 +3,7 @@
 use async_graphql::SimpleObject;
 use han_db::queries::metrics::{self, total};
 
-use super::{cached, names, usd};
+use super::{cached, names};
 
 /// Activity in a range of days. docs/METRICS.md defines each figure.
 #[derive(Clone, Debug, SimpleObject)]
@@ -103,9 +103,13 @@ pub struct ModelUsageStats {
     cache_creation_tokens: i64,
     /// The sum of these.
     total_tokens: i64,
-    /// Their cost at list prices, in US dollars; null if the model has no price (docs/METRICS.md, Tokens and
-    /// money).
+    /// Their cost at list prices, in US dollars, without that of the answers that have no price; null if none has one
+    /// (docs/METRICS.md, Tokens and money).
     cost_usd: Option<f64>,
+    /// Tokens of answers without a price, which the cost does not include.
+    unpriced_tokens: i64,
+    /// The number of answers without a price.
+    unpriced_answers: i64,
 }
 
 /// Tokens of a range. docs/METRICS.md, Tokens and money.
@@ -119,11 +123,13 @@ pub struct TokenUsageStats {
     total_cached_tokens: i64,
     /// The sum of these.
     total_tokens: i64,
-    /// Their cost at list prices, in US dollars; null if none of their models has a price (docs/METRICS.md,
-    /// Tokens and money).
+    /// Their cost at list prices, in US dollars, without that of the answers that have no price; null if none has one
+    /// (docs/METRICS.md, Tokens and money).
     estimated_cost_usd: Option<f64>,
-    /// Tokens of models without a price, which the cost does not include.
+    /// Tokens of answers without a price, which the cost does not include.
     unpriced_tokens: i64,
+    /// The number of answers without a price.
+    unpriced_answers: i64,
     /// The number of sessions that began in the range.
     session_count: i64,
     /// The number of messages.
@@ -143,8 +149,9 @@ impl From<metrics::ActivityData> for ActivityData {
             total_output_tokens: data.tokens.output,
             total_cached_tokens: cached(&data.tokens),
             total_tokens: total(&data.tokens),
-            estimated_cost_usd: usd(&data.cost),
+            estimated_cost_usd: data.cost.known_usd(),
             unpriced_tokens: data.cost.unpriced_tokens,
+            unpriced_answers: data.cost.unpriced_answers,
             session_count: data.sessions,
             message_count: data.messages,
         };
@@ -207,7 +214,9 @@ impl From<&metrics::ModelUsage> for ModelUsageStats {
             cache_read_tokens: usage.tokens.cache_read,
             cache_creation_tokens: usage.tokens.cache_creation(),
             total_tokens: total(&usage.tokens),
-            cost_usd: usage.cost_usd,
+            cost_usd: usage.cost.known_usd(),
+            unpriced_tokens: usage.cost.unpriced_tokens,
+            unpriced_answers: usage.cost.unpriced_answers,
         }
     }
 }

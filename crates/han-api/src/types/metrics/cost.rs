@@ -4,7 +4,7 @@ use async_graphql::{ComplexObject, SimpleObject};
 use han_db::queries::metrics::{self, CacheStats};
 use han_types::Timestamp;
 
-use super::{names, usd};
+use super::names;
 use crate::context::Op;
 use crate::error::Result;
 
@@ -12,11 +12,13 @@ use crate::error::Result;
 /// fields are null, and why.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct CostAnalysis {
-    /// The cost; null if there are tokens and none of their models has a price (docs/METRICS.md, Tokens and money).
+    /// The cost; null if there are answers and none of them has a price (docs/METRICS.md, Tokens and money).
     estimated_cost_usd: Option<f64>,
-    /// Tokens of models without a price, which no cost includes.
+    /// Tokens of answers without a price, which no cost includes.
     unpriced_tokens: i64,
-    /// Whether tokens of models without a price are missing from the cost: `unpricedTokens` is not 0.
+    /// The number of answers without a price.
+    unpriced_answers: i64,
+    /// Whether answers without a price are missing from the cost: `unpricedAnswers` is not 0.
     is_estimated: bool,
     /// How tokens are paid for: always null, because transcripts do not record it.
     billing_type: Option<String>,
@@ -54,7 +56,7 @@ pub struct CostAnalysis {
 pub struct DailyCost {
     /// The date, ISO 8601, in the requested time zone.
     date: String,
-    /// US dollars; null if none of its tokens has a price.
+    /// US dollars; null if none of its answers has a price.
     cost_usd: Option<f64>,
     /// The number of sessions that began on it.
     session_count: i64,
@@ -67,7 +69,7 @@ pub struct WeeklyCost {
     week_start: String,
     /// Its display name, such as `Nov 23 – 29`.
     week_label: String,
-    /// US dollars; null if none of its tokens has a price.
+    /// US dollars; null if none of its answers has a price.
     cost_usd: Option<f64>,
     /// The cost divided by the number of its days in the range (docs/METRICS.md, Tokens and money).
     avg_daily_cost: Option<f64>,
@@ -91,7 +93,7 @@ pub struct SessionCost {
     output_tokens: i64,
     /// Tokens read from the cache.
     cache_read_tokens: i64,
-    /// US dollars; null if none of its models has a price.
+    /// US dollars; null if none of its answers has a price.
     cost_usd: Option<f64>,
     #[graphql(skip)]
     op: Op,
@@ -165,11 +167,12 @@ pub struct ConfigDirCostBreakdown {
 
 impl CostAnalysis {
     pub(super) fn new(op: &Op, cost: metrics::CostAnalysis, cache: &CacheStats) -> Self {
-        let known = usd(&cost.total).is_some();
+        let known = cost.total.known_usd().is_some();
         Self {
-            estimated_cost_usd: usd(&cost.total),
+            estimated_cost_usd: cost.total.known_usd(),
             unpriced_tokens: cost.total.unpriced_tokens,
-            is_estimated: cost.total.unpriced_tokens > 0,
+            unpriced_answers: cost.total.unpriced_answers,
+            is_estimated: cost.total.unpriced_answers > 0,
             billing_type: None,
             cost_per_session: cost.per_session.filter(|_| known),
             cost_per_completed_task: cost.per_completed_task.filter(|_| known),
@@ -194,13 +197,13 @@ impl CostAnalysis {
 
 impl From<metrics::DayCost> for DailyCost {
     fn from(day: metrics::DayCost) -> Self {
-        Self { cost_usd: usd(&day.cost), session_count: day.sessions, date: day.date }
+        Self { cost_usd: day.cost.known_usd(), session_count: day.sessions, date: day.date }
     }
 }
 
 impl From<metrics::WeekCost> for WeeklyCost {
     fn from(week: metrics::WeekCost) -> Self {
-        let cost_usd = usd(&week.cost);
+        let cost_usd = week.cost.known_usd();
         Self {
             week_label: names::week(&week.week_start),
             cost_usd,
@@ -219,7 +222,7 @@ impl SessionCost {
             input_tokens: session.tokens.input,
             output_tokens: session.tokens.output,
             cache_read_tokens: session.tokens.cache_read,
-            cost_usd: usd(&session.cost),
+            cost_usd: session.cost.known_usd(),
             session_id: session.session_id,
             op: Op::clone(op),
         }

@@ -4,7 +4,7 @@ use async_graphql::{ComplexObject, Enum, SimpleObject};
 use han_db::queries::metrics::{self, Period, TaskMetrics, total};
 use han_types::{ProjectId, UserId};
 
-use super::{cached, usd};
+use super::cached;
 use crate::context::Op;
 use crate::error::Result;
 
@@ -43,8 +43,8 @@ pub struct TeamMetrics {
     total_tasks: i64,
     /// The number of tokens (docs/METRICS.md, Tokens and money).
     total_tokens: i64,
-    /// Their cost at list prices, in US dollars; null if none of their models has a price (docs/METRICS.md,
-    /// Tokens and money).
+    /// Their cost at list prices, in US dollars, without that of the answers that have no price; null if none has one
+    /// (docs/METRICS.md, Tokens and money).
     estimated_cost_usd: Option<f64>,
     /// Periods with activity, in order: sessions, tasks and tokens.
     sessions_by_period: Vec<PeriodSessionCount>,
@@ -168,11 +168,13 @@ pub struct TokenUsageAggregation {
     total_cached_tokens: i64,
     /// The sum of these.
     total_tokens: i64,
-    /// Their cost at list prices, in US dollars; null if none of their models has a price (docs/METRICS.md,
-    /// Tokens and money).
+    /// Their cost at list prices, in US dollars, without that of the answers that have no price; null if none has one
+    /// (docs/METRICS.md, Tokens and money).
     estimated_cost_usd: Option<f64>,
-    /// Tokens of models without a price, which the cost does not include.
+    /// Tokens of answers without a price, which the cost does not include.
     unpriced_tokens: i64,
+    /// The number of answers without a price.
+    unpriced_answers: i64,
 }
 
 impl TeamMetrics {
@@ -182,14 +184,15 @@ impl TeamMetrics {
             total_output_tokens: team.tokens.output,
             total_cached_tokens: cached(&team.tokens),
             total_tokens: total(&team.tokens),
-            estimated_cost_usd: usd(&team.cost),
+            estimated_cost_usd: team.cost.known_usd(),
             unpriced_tokens: team.cost.unpriced_tokens,
+            unpriced_answers: team.cost.unpriced_answers,
         };
         Self {
             total_sessions: team.sessions,
             total_tasks: team.tasks.total(),
             total_tokens: total(&team.tokens),
-            estimated_cost_usd: usd(&team.cost),
+            estimated_cost_usd: team.cost.known_usd(),
             sessions_by_period: team.periods.iter().map(PeriodSessionCount::from).collect(),
             activity_timeline: team.periods.iter().map(ActivityTimelineEntry::from).collect(),
             sessions_by_project: team

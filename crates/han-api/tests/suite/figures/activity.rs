@@ -6,7 +6,7 @@ use chrono::Timelike as _;
 use han_testkit::both_databases;
 use serde_json::{Value, json};
 
-use super::expected::{HOUR, close, date, dollars, local, sum, total};
+use super::expected::{close, date, dollars, local, sum, total};
 use super::history::{ALL_PROJECTS, Asked, History, Kind, message};
 use crate::support::World;
 
@@ -24,7 +24,7 @@ pub(super) fn check_activity(asked: &Asked<'_>, found: &Value) {
     let mut days: BTreeMap<String, [i64; 8]> = BTreeMap::new();
     let mut hours = BTreeMap::from_iter((0..24).map(|hour| (hour, [0; 2])));
     let mut day_models: BTreeMap<(String, &str), i64> = BTreeMap::new();
-    let hour = |at: i64| i64::from(local(at.div_euclid(HOUR) * HOUR, asked.zone).hour());
+    let hour = |at: i64| i64::from(local(at, asked.zone).hour());
     for (date, session) in asked.begun() {
         days.entry(date).or_default()[0] += 1;
         hours.get_mut(&hour(session.first)).unwrap()[0] += 1;
@@ -120,7 +120,7 @@ both_databases!(
         let world = World::new(&db).await;
         let (history, files) = History::make(3);
         history.push(&world, &files).await;
-        for zone in [0, 330, -480, 840] {
+        for zone in [0, 330, 345, -480, 840] {
             for days in [1, 7, 30, 90] {
                 let found = world.ask(ACTIVITY, json!({ "days": days, "zone": zone })).await;
                 check_activity(&Asked::last_days(&history, zone, days, ALL_PROJECTS), &found["activity"]);

@@ -62,9 +62,9 @@ pub(super) fn local(at: i64, zone: i64) -> chrono::NaiveDateTime {
     chrono::DateTime::from_timestamp_millis(at + zone * 60_000).unwrap().naive_utc()
 }
 
-/// The local date of the UTC hour that an instant lies in.
+/// The local date of an instant.
 pub(super) fn date(at: i64, zone: i64) -> String {
-    local(at.div_euclid(HOUR) * HOUR, zone).date().to_string()
+    local(at, zone).date().to_string()
 }
 
 pub(super) fn monday(date: &str) -> String {

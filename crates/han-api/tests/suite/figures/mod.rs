@@ -8,6 +8,7 @@ mod expected;
 mod history;
 mod metrics;
 mod team_metrics;
+mod usage;
 
 use han_testkit::{TestDatabase, both_databases, fixtures};
 use serde_json::{Value, json};
@@ -164,6 +165,10 @@ both_databases!(
             "{ activity(days: 3661) { streakDays } }",
             "{ dashboardAnalytics(days: -1) { toolUsage { count } } }",
             "{ metrics(utcOffsetMinutes: 841) { totalTasks } }",
+            "{ activity(timeZone: \"Mars/Olympus\") { streakDays } }",
+            "{ usage(groupBy: [DAY, WEEK]) { total { totalTokens } } }",
+            "{ usage(groupBy: [MODEL, MODEL]) { total { totalTokens } } }",
+            "{ usage(startDate: \"2026-11-02\", endDate: \"2026-11-01\") { total { totalTokens } } }",
             "{ teamMetrics(startDate: \"yesterday\") { totalTasks } }",
             "{ teamMetrics(startDate: \"2026-11-02\", endDate: \"2026-11-01\") { totalTasks } }",
             "{ teamMetrics(startDate: \"1990-11-02\") { totalTasks } }",
@@ -213,6 +218,9 @@ fn the_description_of_every_figure_names_its_formula() {
             "DashboardAnalytics",
             "TaskTypeCount",
             "TaskOutcomeCount",
+            "UsageReport",
+            "UsageTotals",
+            "UsageGroup",
         ]
         .contains(&name);
         if is_figures {
@@ -223,5 +231,5 @@ fn the_description_of_every_figure_names_its_formula() {
             described += 1;
         }
     }
-    assert_eq!(described, 31);
+    assert_eq!(described, 34);
 }

@@ -11,14 +11,19 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use han_types::{Scope, Timestamp};
+use han_transcript::quarters::QUARTER_MS;
+use han_transcript::rates::Charge;
+use han_transcript::record::Terms;
+use han_types::Scope;
 use sea_orm::{FromQueryResult, Value};
 
 use crate::bulk_insert::{BulkInsert, Column};
 use crate::entities::Origin;
 use crate::queries::ingest::derive::Derive;
-use crate::queries::ingest::rollup_delta::{RollupDelta, RollupPart, SessionDelta};
-use crate::queries::ingest::usage::Tokens;
+use crate::queries::ingest::grain::quarter_of;
+use crate::queries::ingest::rollup_delta::{self, RollupDelta, RollupPart, SessionDelta};
+use crate::queries::ingest::usage::{SEARCHES, Tally, Tokens};
+use crate::tx::Tx;
 use crate::{Db, DbError, ScopedTx};
 
 /// How often a transaction is run again because it needs more locks. Each time it has more of them, so it ends as soon as
@@ -39,8 +44,16 @@ pub(crate) struct AnswerCopy {
     pub at: i64,
     /// The number of that line in its file.
     pub line: i64,
+    /// 0 for the answer itself, more for what another model used inside it, and [`SEARCHES`] for the searches of a tool.
+    pub part: i64,
     pub model: String,
     pub tokens: Tokens,
+    pub terms: Terms,
+    /// The tokens of the prompt of its largest request.
+    pub prompt: i64,
+    pub web_searches: i64,
+    /// What it costs; `None` if it has no price, or until it is priced.
+    pub charge: Option<Charge>,
 }
 
 impl AnswerCopy {
@@ -48,14 +61,43 @@ impl AnswerCopy {
     /// file, and by its own key, so that the order of arrival does not matter.
     pub(crate) fn merge(self, other: Self) -> Self {
         let (at, line, answer) = (self.at, self.line, self.answer).min((other.at, other.line, other.answer));
-        Self { answer, at, line, model: self.model.max(other.model), tokens: self.tokens.max(other.tokens) }
+        Self {
+            answer,
+            at,
+            line,
+            part: self.part.max(other.part),
+            model: self.model.max(other.model),
+            tokens: self.tokens.max(other.tokens),
+            terms: self.terms.max(other.terms),
+            prompt: self.prompt.max(other.prompt),
+            web_searches: self.web_searches.max(other.web_searches),
+            charge: None,
+        }
+    }
+
+    /// Whether both are the same, apart from the price.
+    fn is_same(&self, other: &Self) -> bool {
+        Self { charge: other.charge, ..self.clone() } == *other
+    }
+
+    /// What it adds to totals.
+    pub(crate) fn tally(&self) -> Tally {
+        let charge = self.charge.unwrap_or_default();
+        let is_unpriced = self.charge.is_none();
+        Tally {
+            answers: i64::from(self.part != SEARCHES),
+            tokens: self.tokens,
+            cost: charge.cost,
+            saved: charge.saved,
+            unpriced_tokens: if is_unpriced { self.tokens.total() } else { 0 },
+            unpriced_answers: i64::from(is_unpriced),
+        }
     }
 
     /// Adds it to the rollups (sign 1) or subtracts it (sign -1).
-    fn count(&self, sign: i64, delta: &mut RollupDelta) {
-        let row = delta.rollup(Timestamp(self.at).hour(), &self.model);
-        row.responses += sign;
-        row.tokens = if sign < 0 { row.tokens - self.tokens } else { row.tokens + self.tokens };
+    pub(crate) fn count(&self, sign: i64, delta: &mut RollupDelta) {
+        let row = delta.rollup(quarter_of(self.at), &self.model);
+        row.usage = row.usage.plus(sign, &self.tally());
     }
 }
 
@@ -93,7 +135,15 @@ struct CopyRow {
     line: i32,
     fork_depth: i32,
     file_created_at: Option<i64>,
+    part: i16,
     model: String,
+    speed: Option<String>,
+    tier: Option<String>,
+    geography: Option<String>,
+    prompt_tokens: Option<i64>,
+    web_searches: Option<i64>,
+    cost: Option<i64>,
+    saved: i64,
     input_tokens: i64,
     output_tokens: i64,
     cache_read_tokens: i64,
@@ -104,20 +154,26 @@ struct CopyRow {
 impl CopyRow {
     fn stored(self) -> Result<Stored, DbError> {
         let malformed = |column| DbError::malformed("answer_copies", column, &self.session_id);
+        let tokens = Tokens {
+            input: self.input_tokens,
+            output: self.output_tokens,
+            cache_read: self.cache_read_tokens,
+            cache_creation_5m: self.cache_creation_5m_tokens,
+            cache_creation_1h: self.cache_creation_1h_tokens,
+        };
         Ok(Stored {
             key: self.copy.as_slice().try_into().map_err(|_| malformed("copy"))?,
             copy: AnswerCopy {
                 answer: self.answer.as_slice().try_into().map_err(|_| malformed("answer"))?,
                 at: self.at,
                 line: self.line.into(),
+                part: self.part.into(),
                 model: self.model,
-                tokens: Tokens {
-                    input: self.input_tokens,
-                    output: self.output_tokens,
-                    cache_read: self.cache_read_tokens,
-                    cache_creation_5m: self.cache_creation_5m_tokens,
-                    cache_creation_1h: self.cache_creation_1h_tokens,
-                },
+                terms: Terms { speed: self.speed, tier: self.tier, geography: self.geography },
+                prompt: self.prompt_tokens.unwrap_or_else(|| tokens.prompt()),
+                web_searches: self.web_searches.unwrap_or_default(),
+                charge: self.cost.map(|cost| Charge { cost, saved: self.saved }),
+                tokens,
             },
             owner: self.owner,
             origin: Origin {
@@ -131,7 +187,8 @@ impl CopyRow {
 }
 
 const COLUMNS: &str = "c.session, s.session_id, c.copy, c.answer, c.owner, c.at, c.line, c.fork_depth, c.file_created_at, \
-     c.model, c.input_tokens, c.output_tokens, c.cache_read_tokens, c.cache_creation_5m_tokens, \
+     c.part, c.model, c.speed, c.tier, c.geography, c.prompt_tokens, c.web_searches, c.cost, c.saved, c.input_tokens, \
+     c.output_tokens, c.cache_read_tokens, c.cache_creation_5m_tokens, \
      c.cache_creation_1h_tokens";
 
 /// What a transaction does to the answers of other sessions. They are written at its end, because what it takes from a
@@ -150,13 +207,12 @@ struct Other {
     usage: Usage,
 }
 
-/// Answers and tokens by model.
-type Usage = BTreeMap<String, (i64, Tokens)>;
+/// What answers add up to, by model.
+pub(crate) type Usage = BTreeMap<String, Tally>;
 
-fn count_usage(usage: &mut Usage, sign: i64, copy: &AnswerCopy) {
+pub(crate) fn count_usage(usage: &mut Usage, sign: i64, copy: &AnswerCopy) {
     let row = usage.entry(copy.model.clone()).or_default();
-    row.0 += sign;
-    row.1 = if sign < 0 { row.1 - copy.tokens } else { row.1 + copy.tokens };
+    *row = row.plus(sign, &copy.tally());
 }
 
 /// Runs `work` in a transaction that holds the locks of the sessions it needs: of `session_id`, and of others as it finds
@@ -264,7 +320,7 @@ impl Answers {
         if !known.is_empty() {
             self.merge(derive, known, delta, &mut usage).await?;
         }
-        add_usage(derive.tx, derive.number, &usage).await
+        add_usage(derive.tx, derive.tx.team(), derive.number, &usage).await
     }
 
     async fn merge(
@@ -279,13 +335,14 @@ impl Answers {
         let mut answers = BTreeSet::new();
         for (key, copy) in new {
             let before = own.get(&key).cloned();
-            let after = match &before {
+            let mut after = match &before {
                 Some(before) => before.copy.clone().merge(copy),
                 None => copy,
             };
-            if before.as_ref().is_some_and(|before| before.copy == after) {
+            if before.as_ref().is_some_and(|before| before.copy.is_same(&after)) {
                 continue;
             }
+            after.charge = derive.prices.charge(&after);
             answers.extend(before.iter().map(|before| before.copy.answer));
             answers.insert(after.answer);
             changes.push((key, before, after));
@@ -345,13 +402,15 @@ impl Answers {
         self.promote(derive.tx, &owners.promote).await
     }
 
-    /// Deletes all copies of a session. Answers that it owned pass to their next copies.
+    /// Deletes all copies of a session; returns what they had added to the rollups. Answers that it owned pass to their
+    /// next copies.
     ///
     /// # Errors
     /// As [`Answers::add`].
-    pub(crate) async fn forget(&self, derive: &Derive<'_>) -> Result<(), DbError> {
+    pub(crate) async fn forget(&self, derive: &Derive<'_>) -> Result<RollupDelta, DbError> {
         let values: [Value; 2] = [derive.tx.team(), derive.number.into()];
         self.check_sharing(derive).await?;
+        let counted = counted(derive.tx, derive.tx.team(), derive.number).await?;
         // A copy of an answer that this session owns is no owner.
         let sql = format!(
             "SELECT {COLUMNS} FROM answer_copies own JOIN answer_copies c ON c.team = $1 AND c.answer = own.answer \
@@ -368,7 +427,8 @@ impl Answers {
             }
         }
         derive.tx.execute("DELETE FROM answer_copies WHERE team = $1 AND session = $2", values).await?;
-        self.promote(derive.tx, &heirs.into_values().collect::<Vec<_>>()).await
+        self.promote(derive.tx, &heirs.into_values().collect::<Vec<_>>()).await?;
+        Ok(counted)
     }
 
     /// Checks that all sessions that have an answer of this one are locked.
@@ -440,7 +500,7 @@ impl Answers {
                 tx.one(&sql, values.into_iter().chain(other.delta.session_delta().values())).await?;
             let missing = || DbError::RowMissing { table: "sessions", row: session.to_string() };
             let row = row.ok_or_else(missing)?;
-            add_usage(tx, session.into(), &other.usage).await?;
+            add_usage(tx, tx.team(), session.into(), &other.usage).await?;
             parts.push(RollupPart {
                 user_id: row.user_id,
                 session_id: row.session_id,
@@ -488,6 +548,9 @@ async fn insert<'a>(
     rows.sort_by_key(|(key, copy, _)| (copy.answer, *key));
     let ints =
         |value: &dyn Fn(&AnswerCopy) -> i64| -> Vec<i64> { rows.iter().map(|row| value(row.1)).collect() };
+    let texts = |term: fn(&Terms) -> &Option<String>| -> Vec<Option<&str>> {
+        rows.iter().map(|row| term(&row.1.terms).as_deref()).collect()
+    };
     let Origin { fork_depth, file_created_at } = derive.origin;
     let mut constants = derive.constants();
     constants.push(("fork_depth", i64::from(fork_depth).into()));
@@ -501,7 +564,23 @@ async fn insert<'a>(
             Column::Bool("owner", rows.iter().map(|row| row.2).collect()),
             Column::Int("at", ints(&|copy| copy.at)),
             Column::Int("line", ints(&|copy| copy.line)),
+            Column::Int("part", ints(&|copy| copy.part)),
             Column::Str("model", rows.iter().map(|row| row.1.model.as_str()).collect()),
+            Column::NullableStr("speed", texts(|terms| &terms.speed)),
+            Column::NullableStr("tier", texts(|terms| &terms.tier)),
+            Column::NullableStr("geography", texts(|terms| &terms.geography)),
+            Column::NullableInt(
+                "prompt_tokens",
+                rows.iter()
+                    .map(|row| Some(row.1.prompt).filter(|prompt| *prompt != row.1.tokens.prompt()))
+                    .collect(),
+            ),
+            Column::NullableInt(
+                "web_searches",
+                rows.iter().map(|row| Some(row.1.web_searches).filter(|searches| *searches != 0)).collect(),
+            ),
+            Column::NullableInt("cost", rows.iter().map(|row| Some(row.1.charge?.cost)).collect()),
+            Column::Int("saved", ints(&|copy| copy.charge.unwrap_or_default().saved)),
             Column::Int("input_tokens", ints(&|copy| copy.tokens.input)),
             Column::Int("output_tokens", ints(&|copy| copy.tokens.output)),
             Column::Int("cache_read_tokens", ints(&|copy| copy.tokens.cache_read)),
@@ -573,33 +652,115 @@ async fn delete_copies<'k>(
     Ok(())
 }
 
-/// Adds to a session's tokens by model.
-async fn add_usage(tx: &ScopedTx, session: i64, usage: &Usage) -> Result<(), DbError> {
-    let rows: Vec<(&String, &(i64, Tokens))> =
-        usage.iter().filter(|(_, row)| **row != (0, Tokens::default())).collect();
-    let ints =
-        |value: &dyn Fn(&Tokens) -> i64| -> Vec<i64> { rows.iter().map(|row| value(&row.1.1)).collect() };
-    let insert = BulkInsert {
-        table: "session_usage",
-        constants: vec![("team", tx.team()), ("session", session.into())],
-        columns: vec![
-            Column::Str("model", rows.iter().map(|row| row.0.as_str()).collect()),
-            Column::Int("responses", rows.iter().map(|row| row.1.0).collect()),
-            Column::Int("input_tokens", ints(&|t| t.input)),
-            Column::Int("output_tokens", ints(&|t| t.output)),
-            Column::Int("cache_read_tokens", ints(&|t| t.cache_read)),
-            Column::Int("cache_creation_5m_tokens", ints(&|t| t.cache_creation_5m)),
-            Column::Int("cache_creation_1h_tokens", ints(&|t| t.cache_creation_1h)),
-        ],
-        on_conflict: "(team, session, model) DO UPDATE SET \
-             responses = session_usage.responses + excluded.responses, \
-             input_tokens = session_usage.input_tokens + excluded.input_tokens, \
-             output_tokens = session_usage.output_tokens + excluded.output_tokens, \
-             cache_read_tokens = session_usage.cache_read_tokens + excluded.cache_read_tokens, \
-             cache_creation_5m_tokens = session_usage.cache_creation_5m_tokens + excluded.cache_creation_5m_tokens, \
-             cache_creation_1h_tokens = session_usage.cache_creation_1h_tokens + excluded.cache_creation_1h_tokens",
-        returning: "",
-    };
-    insert.run(tx).await?;
+/// Stores what copies of a session cost.
+pub(crate) async fn put_charges(
+    tx: &Tx,
+    team: Value,
+    session: i64,
+    charges: &[(CopyKey, Option<Charge>)],
+) -> Result<(), DbError> {
+    if charges.is_empty() {
+        return Ok(());
+    }
+    // Numbers of rows cannot be null.
+    let numbers = charges.iter().map(|(_, charge)| {
+        let known = charge.unwrap_or_default();
+        [charge.map_or(-1, |charge| charge.cost), known.saved]
+    });
+    let keys = charges.iter().map(|(key, _)| *key);
+    let (wanted, rows) = tx.dialect().keyed_rows(3, ["new_cost", "new_saved"], keys.zip(numbers));
+    let sql = format!(
+        "UPDATE answer_copies SET cost = NULLIF(wanted.new_cost, -1), saved = wanted.new_saved FROM {wanted} \
+         WHERE team = $1 AND session = $2 AND copy = wanted.key"
+    );
+    let session = [team, session.into()];
+    tx.execute(&sql, session.into_iter().chain(rows)).await?;
     Ok(())
+}
+
+/// The session's copies, after `after` in the order of their keys: at most `limit`.
+pub(crate) async fn page(
+    tx: &Tx,
+    team: Value,
+    session: i64,
+    after: Option<CopyKey>,
+    limit: usize,
+) -> Result<Vec<(CopyKey, AnswerCopy, bool)>, DbError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM answer_copies c JOIN sessions s ON s.team = $1 AND s.number = c.session \
+         WHERE c.team = $1 AND c.session = $2 AND c.copy > $3 ORDER BY c.copy LIMIT {limit}"
+    );
+    let after = after.map_or_else(Vec::new, |key| key.to_vec());
+    let rows: Vec<CopyRow> = tx.all(&sql, [team, session.into(), after.into()]).await?;
+    rows.into_iter()
+        .map(|row| {
+            let stored = row.stored()?;
+            Ok((stored.key, stored.copy, stored.owner))
+        })
+        .collect()
+}
+
+#[derive(FromQueryResult)]
+struct CountedRow {
+    quarter: i64,
+    model: String,
+    answers: i64,
+    input_tokens: i64,
+    output_tokens: i64,
+    cache_read_tokens: i64,
+    cache_creation_5m_tokens: i64,
+    cache_creation_1h_tokens: i64,
+    cost: i64,
+    saved: i64,
+    unpriced_tokens: i64,
+    unpriced_answers: i64,
+}
+
+/// What the session's answers have added to the rollups. The price of an answer may have changed since, so this cannot be
+/// computed from the lines.
+async fn counted(tx: &Tx, team: Value, session: i64) -> Result<RollupDelta, DbError> {
+    let sums = [
+        "input_tokens",
+        "output_tokens",
+        "cache_read_tokens",
+        "cache_creation_5m_tokens",
+        "cache_creation_1h_tokens",
+    ];
+    let total = sums.join(" + ");
+    let sums = sums.map(|column| format!("CAST(sum({column}) AS bigint) AS {column}")).join(", ");
+    let sql = format!(
+        "SELECT at / {QUARTER_MS} * {QUARTER_MS} AS quarter, model, \
+           count(CASE WHEN part <> {SEARCHES} THEN 1 END) AS answers, {sums}, \
+           CAST(COALESCE(sum(cost), 0) AS bigint) AS cost, CAST(sum(saved) AS bigint) AS saved, \
+           CAST(sum(CASE WHEN cost IS NULL THEN {total} ELSE 0 END) AS bigint) AS unpriced_tokens, \
+           count(CASE WHEN cost IS NULL THEN 1 END) AS unpriced_answers \
+         FROM answer_copies WHERE team = $1 AND session = $2 AND owner GROUP BY 1, 2"
+    );
+    let mut counted = RollupDelta::default();
+    for row in tx.all::<CountedRow, _>(&sql, [team, session.into()]).await? {
+        counted.rollup(row.quarter, &row.model).usage = Tally {
+            answers: row.answers,
+            tokens: Tokens {
+                input: row.input_tokens,
+                output: row.output_tokens,
+                cache_read: row.cache_read_tokens,
+                cache_creation_5m: row.cache_creation_5m_tokens,
+                cache_creation_1h: row.cache_creation_1h_tokens,
+            },
+            cost: row.cost,
+            saved: row.saved,
+            unpriced_tokens: row.unpriced_tokens,
+            unpriced_answers: row.unpriced_answers,
+        };
+    }
+    Ok(counted)
+}
+
+/// Adds to a session's usage by model.
+pub(crate) async fn add_usage(tx: &Tx, team: Value, session: i64, usage: &Usage) -> Result<(), DbError> {
+    let rows: Vec<(&String, &Tally)> = usage.iter().filter(|(_, row)| **row != Tally::default()).collect();
+    let keys = vec![Column::Str("model", rows.iter().map(|row| row.0.as_str()).collect())];
+    let constants = vec![("team", team), ("session", session.into())];
+    let rows: Vec<&Tally> = rows.into_iter().map(|row| row.1).collect();
+    rollup_delta::add_rows(tx, &rollup_delta::SESSION_USAGE, constants, keys, &rows).await
 }

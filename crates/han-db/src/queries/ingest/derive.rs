@@ -10,15 +10,16 @@ use han_crypto::FieldContext;
 use han_transcript::record::{
     FileAction, FileChangeRecord, LineRecord, ResultKind, SentimentRecord, TodoStatus,
 };
-use han_types::Timestamp;
 use sea_orm::{FromQueryResult, Value};
 
 use super::answers::Answers;
+use super::grain::quarter_of;
 use super::rollup_delta::{CONTINUATION, Counts, Kind, RollupDelta};
 use crate::bulk_insert::{BulkInsert, Column};
 use crate::entities::{MessagePosition, Origin};
 use crate::keys::TeamKeys;
 use crate::line_id::call_key;
+use crate::prices::Prices;
 use crate::queries::call_pairs::{Place, call_of};
 use crate::queries::tool_results::RowKind;
 use crate::{DbError, ScopedTx};
@@ -40,8 +41,9 @@ pub(crate) struct NewLine<'a> {
 }
 
 impl NewLine<'_> {
-    pub(super) fn hour(&self) -> i64 {
-        Timestamp(self.at).hour()
+    /// The quarter-hour in which it counts.
+    pub(super) fn quarter(&self) -> i64 {
+        quarter_of(self.at)
     }
 
     /// The row id of the `n`th value derived from this line.
@@ -101,6 +103,8 @@ pub(crate) struct Derive<'a> {
     pub origin: Origin,
     /// What the transaction does to the answers of other sessions.
     pub answers: &'a Answers,
+    /// The prices of answers.
+    pub prices: &'a Prices,
 }
 
 /// A row's key in `tool_results`, within its session: kind, call, ordinal of the line.
@@ -408,10 +412,10 @@ impl Derive<'_> {
                 corrections.entry((outcome.failed, action, change.ordinal)).or_default().insert(&change.call);
             }
             let counted = changed_file(change.lines_added, change.lines_removed);
-            let hour = Timestamp(change.at).hour();
+            let quarter = quarter_of(change.at);
             match (change.failed, outcome.failed) {
-                (false, true) => delta.count(hour, Kind::File, "", -1, &counted),
-                (true, false) => delta.count(hour, Kind::File, "", 1, &counted),
+                (false, true) => delta.count(quarter, Kind::File, "", -1, &counted),
+                (true, false) => delta.count(quarter, Kind::File, "", 1, &counted),
                 _ => {}
             }
         }
@@ -447,7 +451,7 @@ impl Derive<'_> {
             let outcome = outcomes.of(&call_key(&change.call_id), line.ordinal);
             if !outcome.failed {
                 let counted = changed_file(change.lines_added, change.lines_removed);
-                delta.count(line.hour(), Kind::File, "", 1, &counted);
+                delta.count(line.quarter(), Kind::File, "", 1, &counted);
             }
             let (path, is_sealed) = self.seal(path_context(&line.row_id(self.session, *n)), &change.path)?;
             paths.push(path);
@@ -505,7 +509,7 @@ impl Derive<'_> {
                     failed: i64::from(hook.success == Some(false)),
                     ..Counts::one(hook.duration_ms)
                 };
-                delta.count(line.hour(), Kind::Hook, &name, 1, &counted);
+                delta.count(line.quarter(), Kind::Hook, &name, 1, &counted);
             }
             names.push(name);
             let optional = [&hook.plugin, &hook.hook_type, &hook.directory];
@@ -546,7 +550,7 @@ impl Derive<'_> {
         for line in new {
             for name in &line.record.subagents {
                 let key = if name.is_empty() { String::new() } else { self.keys.label_id(name) };
-                delta.count(line.hour(), Kind::Subagent, &key, 1, &Counts::one(None));
+                delta.count(line.quarter(), Kind::Subagent, &key, 1, &Counts::one(None));
                 if !name.is_empty() {
                     labels.insert(key, name.clone());
                 }
@@ -594,7 +598,7 @@ impl Derive<'_> {
                 ..Counts::one(None)
             };
             let level = known(sentiment.frustration_level.as_deref(), FRUSTRATION);
-            delta.count(line.hour(), Kind::Sentiment, level, 1, &counted);
+            delta.count(line.quarter(), Kind::Sentiment, level, 1, &counted);
             let json = serde_json::json!(sentiment.signals).to_string();
             let (stored, is_sealed) = self.seal(signals_context(&line.row_id(self.session, 0)), &json)?;
             signals.push(stored);
@@ -686,33 +690,33 @@ fn changed_file(lines_added: i64, lines_removed: i64) -> Counts {
 
 fn count_lines(new: &[NewLine<'_>], delta: &mut RollupDelta) {
     for line in new {
-        let (hour, record) = (line.hour(), line.record);
-        let row = delta.rollup(hour, "");
+        let (quarter, record) = (line.quarter(), line.record);
+        let row = delta.rollup(quarter, "");
         row.messages += i64::from(line.place == MessagePosition::List);
         row.turns += i64::from(record.turn);
         if line.damaged {
-            delta.count(hour, Kind::Damage, "", 1, &Counts::one(None));
+            delta.count(quarter, Kind::Damage, "", 1, &Counts::one(None));
         }
         for tool in &record.tool_uses {
-            delta.count(hour, Kind::Tool, &tool.name, 1, &Counts::one(None));
+            delta.count(quarter, Kind::Tool, &tool.name, 1, &Counts::one(None));
         }
         if let Some(compaction) = record.compaction {
             let key = if compaction.continuation { CONTINUATION } else { compaction.trigger.as_str() };
-            delta.count(hour, Kind::Compaction, key, 1, &Counts::one(None));
+            delta.count(quarter, Kind::Compaction, key, 1, &Counts::one(None));
         }
     }
 }
 
-/// A session counts in the hour of its earliest line; an earlier line moves it to another hour.
+/// A session counts in the quarter-hour of its earliest line; an earlier line moves it to another one.
 fn move_start(new: &[NewLine<'_>], started_at: Option<i64>, delta: &mut RollupDelta) {
     let Some(earliest) = new.iter().map(|line| line.at).min() else { return };
     if started_at.is_some_and(|at| at <= earliest) {
         return;
     }
     if let Some(at) = started_at {
-        delta.rollup(Timestamp(at).hour(), "").sessions -= 1;
+        delta.rollup(quarter_of(at), "").sessions -= 1;
     }
-    delta.rollup(Timestamp(earliest).hour(), "").sessions += 1;
+    delta.rollup(quarter_of(earliest), "").sessions += 1;
 }
 
 const SENTIMENT: &[&str] = &["positive", "neutral", "negative"];

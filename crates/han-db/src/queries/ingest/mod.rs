@@ -12,6 +12,7 @@
 
 pub(crate) mod answers;
 pub(crate) mod derive;
+pub(crate) mod grain;
 mod known;
 pub(crate) mod prepare;
 pub(crate) mod rederive;
@@ -35,6 +36,7 @@ use crate::entities::{MessagePosition, SessionDetails, Stamped};
 use crate::keys::TeamKeys;
 use crate::line_id::LineId;
 use crate::page::MessageCursor;
+use crate::prices::Prices;
 use crate::queries::projects;
 use crate::queries::segments::{self, File, NewSegment};
 use crate::queries::sessions::{details_context, open_details};
@@ -83,7 +85,7 @@ pub enum Outcome {
 ///
 /// If this fails, nothing is stored, and the same batch may be sent again.
 pub async fn store(scope: &Scope, db: &Db, batch: Batch) -> Result<Outcome, DbError> {
-    let batch = &batch;
+    let (batch, prices) = (&batch, &db.prices().await?);
     let attempt = |expects| {
         answers::with_locks(
             scope,
@@ -98,6 +100,7 @@ pub async fn store(scope: &Scope, db: &Db, batch: Batch) -> Result<Outcome, DbEr
                     batch,
                     now: tx.clock().now().0,
                     locks: &locks,
+                    prices,
                 };
                 match write.run().await {
                     Ok(outcome) => Ok(Ok(outcome)),
@@ -201,6 +204,7 @@ struct Write<'a> {
     now: i64,
     /// The sessions to lock.
     locks: &'a BTreeSet<String>,
+    prices: &'a Prices,
 }
 
 impl Write<'_> {
@@ -234,7 +238,7 @@ impl Write<'_> {
         // rollups, and after.
         let origin = details.origin();
         let derives_again = plan.revises() || (origin != derive.origin && session.next_ordinal > 0);
-        let before = if derives_again { Some(derive.rederive().await?.delta) } else { None };
+        let before = if derives_again { Some(derive.rederive().await?.counted) } else { None };
         let derive = Derive { origin, ..derive };
         let ordinals = self.append(&placed, &plan, session.next_ordinal, first_line, &file).await?;
         let shown =
@@ -335,8 +339,8 @@ impl Write<'_> {
         self.tx
             .execute(
                 "INSERT INTO sessions (team, session_id, id, user_id, metadata, sealed, last_activity_at, created_at, \
-                   synced_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (team, session_id) DO NOTHING",
+                   synced_at, price_revision) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (team, session_id) DO NOTHING",
                 [
                     self.tx.team(),
                     self.session().into(),
@@ -347,6 +351,7 @@ impl Write<'_> {
                     self.now.into(),
                     self.now.into(),
                     self.now.into(),
+                    self.prices.revision.into(),
                 ],
             )
             .await?;
@@ -813,10 +818,11 @@ impl Write<'_> {
         let sql = format!(
             "UPDATE sessions SET metadata = $3, sealed = $4, project_id = $5, started_at = $6, \
                last_activity_at = COALESCE($7, last_activity_at), next_ordinal = next_ordinal + $8, revision = $9, \
-               synced_at = $10, {} WHERE team = $1 AND number = $2",
-            SessionDelta::add_sql(11)
+               synced_at = $10, price_revision = CASE WHEN price_revision > $11 THEN $11 ELSE price_revision END, {} \
+             WHERE team = $1 AND number = $2",
+            SessionDelta::add_sql(12)
         );
-        let values: [Value; 10] = [
+        let values: [Value; 11] = [
             self.tx.team(),
             i64::from(session.number).into(),
             metadata.into(),
@@ -827,6 +833,7 @@ impl Write<'_> {
             change.ordinals.into(),
             (session.revision + 1).into(),
             self.now.into(),
+            self.prices.revision.into(),
         ];
         self.tx.execute(&sql, values.into_iter().chain(delta.values())).await?;
         Ok(())
@@ -846,6 +853,7 @@ impl Write<'_> {
             number: session.number.into(),
             origin: details.origin(),
             answers,
+            prices: self.prices,
         }
     }
 
@@ -866,15 +874,15 @@ impl Write<'_> {
         };
         let moves = project_id.is_some() && session.project_id.is_none() && session.started_at.is_some();
         let mut parts = if moves {
-            let whole = derive.rederive().await?.delta;
+            let whole = derive.rederive().await?;
             let mut left = delta;
-            left.add(-1, &whole);
-            vec![part("", left), part(project_id.unwrap_or_default(), whole)]
+            left.add(-1, &whole.counted);
+            vec![part("", left), part(project_id.unwrap_or_default(), whole.delta)]
         } else {
             vec![part(project_id.unwrap_or_default(), delta)]
         };
         parts.extend(derive.answers.write_others(self.tx).await?);
-        add_rollups(self.tx, &parts).await
+        add_rollups(self.tx, self.tx.team(), &parts).await
     }
 }
 

@@ -24,6 +24,8 @@ use crate::tables;
 pub(crate) struct Rederived {
     /// What its lines add to the rollups.
     pub delta: RollupDelta,
+    /// What they had added before. It differs if prices changed.
+    pub counted: RollupDelta,
     /// The number of lines.
     pub lines: i64,
     /// The time of the earliest line.
@@ -67,19 +69,25 @@ impl Derive<'_> {
     /// # Errors
     /// If a segment cannot be opened.
     pub(crate) async fn rederive(&self) -> Result<Rederived, DbError> {
-        self.forget_derived().await?;
+        let counted = self.forget_derived().await?;
         let session: [Value; 2] = [self.tx.team(), self.number.into()];
         let files: Vec<FileRow> = self
             .tx
             .all("SELECT number, name FROM transcripts WHERE team = $1 AND session = $2", session)
             .await?;
         let files: HashMap<i16, String> = files.into_iter().map(|row| (row.number, row.name)).collect();
-        let mut rederived = Rederived { delta: RollupDelta::default(), lines: 0, started_at: None };
+        let mut rederived = Rederived {
+            delta: RollupDelta::default(),
+            counted: RollupDelta::default(),
+            lines: 0,
+            started_at: None,
+        };
         let mut after = None;
         loop {
             let number = i32::try_from(self.number).unwrap_or_default();
             let segments = self.tx.segments()?.next(number, after).await?;
             if segments.is_empty() {
+                rederived.counted = rederived.delta.with_usage_of(&counted);
                 return Ok(rederived);
             }
             for segment in segments {
@@ -173,16 +181,17 @@ impl Derive<'_> {
         cpu::run("deriving a session again", work).await?
     }
 
-    /// Deletes the data derived from the session's lines. Answers that it owned pass to other sessions.
+    /// Deletes the data derived from the session's lines; returns what its answers had added to the rollups. Answers that
+    /// it owned pass to other sessions.
     ///
     /// # Errors
     /// [`DbError::LocksNeeded`] if these sessions are not locked.
-    pub(crate) async fn forget_derived(&self) -> Result<(), DbError> {
-        self.answers.forget(self).await?;
+    pub(crate) async fn forget_derived(&self) -> Result<RollupDelta, DbError> {
+        let counted = self.answers.forget(self).await?;
         for table in tables::derived() {
             let sql = format!("DELETE FROM {table} WHERE team = $1 AND session = $2");
             self.tx.execute(&sql, [self.tx.team(), self.number.into()]).await?;
         }
-        Ok(())
+        Ok(counted)
     }
 }

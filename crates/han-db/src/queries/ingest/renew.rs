@@ -16,8 +16,8 @@ use sea_orm::{FromQueryResult, Value};
 use super::prepare::{pack, project_line};
 use super::{is_future, merge_record, place};
 use crate::bulk_insert::{BulkInsert, Column};
+use crate::cpu;
 use crate::entities::{MessagePosition, SessionDetails};
-use crate::error::blocking;
 use crate::keys::TeamKeys;
 use crate::line_id::LineId;
 use crate::page::MessageCursor;
@@ -254,7 +254,7 @@ impl Renew<'_> {
             };
             segment.entries().map(entry).collect()
         };
-        blocking("projecting a session again", work).await
+        cpu::run("projecting a session again", work).await
     }
 
     /// Writes a message, if it changed.

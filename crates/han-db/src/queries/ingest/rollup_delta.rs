@@ -1,15 +1,17 @@
-//! What lines add to the rollups, by hour. All values are integers and can be subtracted, so a correction is the
-//! difference between the old and the new value.
+//! What lines add to the rollups, by quarter-hour. All values are integers and can be subtracted, so a correction is the
+//! difference between the old and the new value. It is written to one row for each length of time (`grain`).
 
 use std::collections::BTreeMap;
 
 use sea_orm::Value;
 
-use super::usage::Tokens;
+use super::grain::Grain;
+use super::usage::{Tally, Tokens};
+use crate::DbError;
 use crate::bulk_insert::{BulkInsert, Column};
-use crate::{DbError, ScopedTx};
+use crate::tx::Tx;
 
-/// The number of rows that the writers of one hour are distributed over. Readers sum them.
+/// The number of rows that the writers of one time are distributed over. Readers sum them.
 const SHARDS: u64 = 8;
 
 /// What a row of `rollup_counts` counts, and the meaning of its key. docs/METRICS.md describes the metrics.
@@ -67,8 +69,7 @@ pub(crate) struct Rollup {
     pub sessions: i64,
     pub messages: i64,
     pub turns: i64,
-    pub responses: i64,
-    pub tokens: Tokens,
+    pub usage: Tally,
 }
 
 impl Rollup {
@@ -77,8 +78,7 @@ impl Rollup {
             sessions: self.sessions + sign * other.sessions,
             messages: self.messages + sign * other.messages,
             turns: self.turns + sign * other.turns,
-            responses: self.responses + sign * other.responses,
-            tokens: if sign < 0 { self.tokens - other.tokens } else { self.tokens + other.tokens },
+            usage: self.usage.plus(sign, &other.usage),
         }
     }
 }
@@ -204,14 +204,26 @@ impl SessionDelta {
 }
 
 impl RollupDelta {
-    /// The row of `model` (empty: without a model) in the hour that begins at `hour`.
-    pub(crate) fn rollup(&mut self, hour: i64, model: &str) -> &mut Rollup {
-        self.rollups.entry((hour, model.to_owned())).or_default()
+    /// The row of `model` (empty: without a model) in the quarter-hour that begins at `quarter`.
+    pub(crate) fn rollup(&mut self, quarter: i64, model: &str) -> &mut Rollup {
+        self.rollups.entry((quarter, model.to_owned())).or_default()
+    }
+
+    /// This delta with the usage of `other`.
+    pub(crate) fn with_usage_of(&self, other: &Self) -> Self {
+        let mut delta = self.clone();
+        for row in delta.rollups.values_mut() {
+            row.usage = Tally::default();
+        }
+        for (key, row) in &other.rollups {
+            delta.rollups.entry(key.clone()).or_default().usage = row.usage;
+        }
+        delta
     }
 
     /// Adds `counts` (sign 1) or subtracts them (sign -1).
-    pub(crate) fn count(&mut self, hour: i64, kind: Kind, key: &str, sign: i64, counts: &Counts) {
-        let row = self.counts.entry((hour, kind, key.to_owned())).or_default();
+    pub(crate) fn count(&mut self, quarter: i64, kind: Kind, key: &str, sign: i64, counts: &Counts) {
+        let row = self.counts.entry((quarter, kind, key.to_owned())).or_default();
         *row = row.plus(sign, counts);
     }
 
@@ -239,7 +251,7 @@ impl RollupDelta {
         for rollup in self.rollups.values() {
             delta.messages += rollup.messages;
             delta.turns += rollup.turns;
-            delta.tokens = delta.tokens + rollup.tokens;
+            delta.tokens = delta.tokens + rollup.usage.tokens;
         }
         for ((_, kind, key), counts) in &self.counts {
             match kind {
@@ -279,61 +291,67 @@ pub(crate) struct RollupPart {
     pub delta: RollupDelta,
 }
 
-/// Adds to the rollups. Runs at most one statement for each of the two tables. Rows are locked in the order of their keys,
-/// whatever the number of sessions, so that two transactions do not wait for each other.
-pub(crate) async fn add_rollups(tx: &ScopedTx, parts: &[RollupPart]) -> Result<(), DbError> {
-    let mut rollups: BTreeMap<(i64, &str, &str, &str, i64), Rollup> = BTreeMap::new();
-    let mut counts: BTreeMap<(i64, &str, &str, &str, &str, i64), Counts> = BTreeMap::new();
+/// Adds to the rollups of a team. Runs at most one statement for each of the two tables. Rows are locked in the order of
+/// their keys, whatever the number of sessions, so that two transactions do not wait for each other.
+pub(crate) async fn add_rollups(tx: &Tx, team: Value, parts: &[RollupPart]) -> Result<(), DbError> {
+    let mut rollups: BTreeMap<(i64, i64, &str, &str, &str, i64), Rollup> = BTreeMap::new();
+    let mut counts: BTreeMap<(i64, &str, i64, &str, &str, &str, i64), Counts> = BTreeMap::new();
     for part in parts {
         let (user, project, shard) =
             (part.user_id.as_str(), part.project_id.as_str(), shard(&part.session_id));
-        for ((hour, model), rollup) in &part.delta.rollups {
-            let row = rollups.entry((*hour, user, project, model, shard)).or_default();
-            *row = row.plus(1, rollup);
+        for ((quarter, model), rollup) in &part.delta.rollups {
+            for (grain, start) in Grain::of_quarter(*quarter) {
+                let grain = grain.code(!model.is_empty());
+                let row = rollups.entry((grain, start, user, project, model, shard)).or_default();
+                *row = row.plus(1, rollup);
+            }
         }
-        for ((hour, kind, key), row) in &part.delta.counts {
-            let sum = counts.entry((*hour, user, project, kind.as_str(), key, shard)).or_default();
-            *sum = sum.plus(1, row);
+        for ((quarter, kind, key), row) in &part.delta.counts {
+            for (grain, start) in Grain::of_quarter(*quarter) {
+                let id = (grain.code(false), kind.as_str(), start, user, project, key.as_str(), shard);
+                let sum = counts.entry(id).or_default();
+                *sum = sum.plus(1, row);
+            }
         }
     }
     rollups.retain(|_, row| *row != Rollup::default());
     counts.retain(|_, row| *row != Counts::default());
     let keys = vec![
-        Column::Int("hour", rollups.keys().map(|key| key.0).collect()),
-        Column::Str("user_id", rollups.keys().map(|key| key.1).collect()),
-        Column::Str("project_id", rollups.keys().map(|key| key.2).collect()),
-        Column::Str("model", rollups.keys().map(|key| key.3).collect()),
-        Column::Int("shard", rollups.keys().map(|key| key.4).collect()),
+        Column::Int("grain", rollups.keys().map(|key| key.0).collect()),
+        Column::Int("start", rollups.keys().map(|key| key.1).collect()),
+        Column::Str("user_id", rollups.keys().map(|key| key.2).collect()),
+        Column::Str("project_id", rollups.keys().map(|key| key.3).collect()),
+        Column::Str("model", rollups.keys().map(|key| key.4).collect()),
+        Column::Int("shard", rollups.keys().map(|key| key.5).collect()),
     ];
-    add_rows(tx, &ROLLUPS, keys, &rollups.values().collect::<Vec<_>>()).await?;
+    let constants = vec![("team", team.clone())];
+    add_rows(tx, &ROLLUPS, constants, keys, &rollups.values().collect::<Vec<_>>()).await?;
     let keys = vec![
-        Column::Int("hour", counts.keys().map(|key| key.0).collect()),
-        Column::Str("user_id", counts.keys().map(|key| key.1).collect()),
-        Column::Str("project_id", counts.keys().map(|key| key.2).collect()),
-        Column::Str("kind", counts.keys().map(|key| key.3).collect()),
-        Column::Str("key", counts.keys().map(|key| key.4).collect()),
-        Column::Int("shard", counts.keys().map(|key| key.5).collect()),
+        Column::Int("grain", counts.keys().map(|key| key.0).collect()),
+        Column::Str("kind", counts.keys().map(|key| key.1).collect()),
+        Column::Int("start", counts.keys().map(|key| key.2).collect()),
+        Column::Str("user_id", counts.keys().map(|key| key.3).collect()),
+        Column::Str("project_id", counts.keys().map(|key| key.4).collect()),
+        Column::Str("key", counts.keys().map(|key| key.5).collect()),
+        Column::Int("shard", counts.keys().map(|key| key.6).collect()),
     ];
-    add_rows(tx, &ROLLUP_COUNTS, keys, &counts.values().collect::<Vec<_>>()).await
+    let constants = vec![("team", team)];
+    add_rows(tx, &ROLLUP_COUNTS, constants, keys, &counts.values().collect::<Vec<_>>()).await
 }
 
 /// Adds rows to a table; `columns` are the columns of their keys.
-async fn add_rows<Row>(
-    tx: &ScopedTx,
+pub(super) async fn add_rows<Row>(
+    tx: &Tx,
     sums: &Sums<Row>,
+    constants: Vec<(&'static str, Value)>,
     mut columns: Vec<Column<'_>>,
     rows: &[&Row],
 ) -> Result<(), DbError> {
     let column =
         |(name, value): &SumColumn<Row>| Column::Int(name, rows.iter().map(|row| value(row)).collect());
     columns.extend(sums.columns.iter().map(column));
-    let insert = BulkInsert {
-        table: sums.table,
-        constants: vec![("team", tx.team())],
-        columns,
-        on_conflict: sums.on_conflict,
-        returning: "",
-    };
+    let insert =
+        BulkInsert { table: sums.table, constants, columns, on_conflict: sums.on_conflict, returning: "" };
     insert.run(tx).await?;
     Ok(())
 }
@@ -342,7 +360,7 @@ async fn add_rows<Row>(
 type SumColumn<Row> = (&'static str, fn(&Row) -> i64);
 
 /// A table of sums. A row with a key that is stored is added to the stored one.
-struct Sums<Row: 'static> {
+pub(super) struct Sums<Row: 'static> {
     table: &'static str,
     on_conflict: &'static str,
     columns: &'static [SumColumn<Row>],
@@ -362,19 +380,36 @@ macro_rules! sums {
     };
 }
 
-const ROLLUPS: Sums<Rollup> = sums!("rollups" by "team, hour, user_id, project_id, model, shard",
+const ROLLUPS: Sums<Rollup> = sums!("rollups" by "team, grain, start, user_id, project_id, model, shard",
     "sessions" => |row| row.sessions,
     "messages" => |row| row.messages,
     "turns" => |row| row.turns,
-    "responses" => |row| row.responses,
+    "responses" => |row| row.usage.answers,
+    "input_tokens" => |row| row.usage.tokens.input,
+    "output_tokens" => |row| row.usage.tokens.output,
+    "cache_read_tokens" => |row| row.usage.tokens.cache_read,
+    "cache_creation_5m_tokens" => |row| row.usage.tokens.cache_creation_5m,
+    "cache_creation_1h_tokens" => |row| row.usage.tokens.cache_creation_1h,
+    "cost" => |row| row.usage.cost,
+    "saved" => |row| row.usage.saved,
+    "unpriced_tokens" => |row| row.usage.unpriced_tokens,
+    "unpriced_answers" => |row| row.usage.unpriced_answers,
+);
+
+pub(super) const SESSION_USAGE: Sums<Tally> = sums!("session_usage" by "team, session, model",
+    "responses" => |row| row.answers,
     "input_tokens" => |row| row.tokens.input,
     "output_tokens" => |row| row.tokens.output,
     "cache_read_tokens" => |row| row.tokens.cache_read,
     "cache_creation_5m_tokens" => |row| row.tokens.cache_creation_5m,
     "cache_creation_1h_tokens" => |row| row.tokens.cache_creation_1h,
+    "cost" => |row| row.cost,
+    "saved" => |row| row.saved,
+    "unpriced_tokens" => |row| row.unpriced_tokens,
+    "unpriced_answers" => |row| row.unpriced_answers,
 );
 
-const ROLLUP_COUNTS: Sums<Counts> = sums!("rollup_counts" by "team, hour, user_id, project_id, kind, key, shard",
+const ROLLUP_COUNTS: Sums<Counts> = sums!("rollup_counts" by "team, grain, kind, start, user_id, project_id, key, shard",
     "count" => |row| row.count,
     "passed" => |row| row.passed,
     "failed" => |row| row.failed,

@@ -10,6 +10,7 @@ use han_types::Timestamp;
 use sea_orm::FromQueryResult;
 
 use super::derive::{Derive, NewLine, Outcomes, known, line_columns, numbered_row_id, tool_results};
+use super::grain::quarter_of;
 use super::rollup_delta::{Counts, Kind, RollupDelta};
 use crate::DbError;
 use crate::bulk_insert::{BulkInsert, Column};
@@ -450,7 +451,7 @@ fn native_row(task: &NativeTask, created_by: &HashMap<String, i32>) -> NativeRow
 
 fn count_task(task: &TaskRow, sign: i64, delta: &mut RollupDelta) {
     let task_type = task.task_type.as_deref().unwrap_or_default();
-    let begun = Timestamp(task.started_at).hour();
+    let begun = quarter_of(task.started_at);
     delta.count(begun, Kind::TaskBegun, task_type, sign, &Counts::one(None));
     let Some(at) = task.completed_at else { return };
     let outcome = task.outcome.as_deref().unwrap_or_default();
@@ -468,17 +469,17 @@ fn count_task(task: &TaskRow, sign: i64, delta: &mut RollupDelta) {
         error: judged.map_or(0, |(confidence, came_out)| (confidence - came_out).abs()),
         ..Counts::one(Some((at - task.started_at).max(0)))
     };
-    delta.count(Timestamp(at).hour(), Kind::TaskEnded, &format!("{task_type}/{outcome}"), sign, &counted);
+    delta.count(quarter_of(at), Kind::TaskEnded, &format!("{task_type}/{outcome}"), sign, &counted);
 }
 
 fn count_native(task: &NativeRow, sign: i64, delta: &mut RollupDelta) {
     if task.status == "deleted" {
         return;
     }
-    delta.count(Timestamp(task.created_at).hour(), Kind::NativeBegun, "", sign, &Counts::one(None));
+    delta.count(quarter_of(task.created_at), Kind::NativeBegun, "", sign, &Counts::one(None));
     if let Some(at) = task.completed_at {
         let counted = Counts::one(Some((at - task.created_at).max(0)));
-        delta.count(Timestamp(at).hour(), Kind::NativeDone, "", sign, &counted);
+        delta.count(quarter_of(at), Kind::NativeDone, "", sign, &counted);
     }
 }
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use han_transcript::fold::TokenTotals;
-use han_transcript::pricing::PriceTable;
 use sea_orm::{FromQueryResult, Value};
 
-use super::{By, Cost, Range, RollupRow, Within, counts, date, plus, rollups, total};
+use super::{By, Cost, Range, RollupRow, Within, counts, date, hours_of_day, plus, rollups, total};
+use crate::queries::ingest::grain::{Grain, HOUR_MS};
 use crate::{DbError, ScopedTx};
 
 /// The activity in a range.
@@ -86,20 +86,15 @@ pub struct ModelUsage {
     pub responses: i64,
     /// Tokens.
     pub tokens: TokenTotals,
-    /// The cost in US dollars; `None` if the model has no price.
-    pub cost_usd: Option<f64>,
+    /// Their cost.
+    pub cost: Cost,
 }
 
-/// The activity in a range. Runs four statements.
-pub async fn activity(
-    tx: &ScopedTx,
-    range: &Range,
-    within: &Within,
-    prices: &PriceTable,
-) -> Result<ActivityData, DbError> {
+/// The activity in a range. Runs at most five statements.
+pub async fn activity(tx: &ScopedTx, range: &Range, within: &Within) -> Result<ActivityData, DbError> {
     let rows = rollups(tx, range, within, By::Day, true).await?;
     let files = counts(tx, range, within, By::Day, &["file"]).await?;
-    let mut data = ActivityData { models: by_model(&rows, prices), ..ActivityData::default() };
+    let mut data = ActivityData { models: by_model(&rows), ..ActivityData::default() };
     let mut days: BTreeMap<i64, Day> = (range.first_day()..=range.last_day())
         .map(|day| (day, Day { date: date(day), ..Day::default() }))
         .collect();
@@ -109,7 +104,7 @@ pub async fn activity(
         day.messages += row.messages;
         day.turns += row.turns;
         day.tokens = plus(&day.tokens, &row.tokens());
-        data.cost.add(prices, &row.model, &row.tokens());
+        data.cost.add(&row.cost());
     }
     for row in files {
         let Some(day) = days.get_mut(&row.bucket) else { continue };
@@ -130,23 +125,22 @@ pub async fn activity(
     let skip = usize::from(!data.days.last().is_some_and(active));
     data.streak_days = data.days.iter().rev().skip(skip).take_while(|day| active(day)).count() as i64;
     data.hours = hours(tx, range, within).await?;
-    data.first_session_date = first_session(tx, within).await?.map(|hour| date(range.day_of(hour)));
+    data.first_session_date = first_session(tx, within).await?.map(|at| date(range.day_of(at)));
     Ok(data)
 }
 
 /// Tokens by model, most first.
-pub(super) fn by_model(rows: &[RollupRow], prices: &PriceTable) -> Vec<ModelUsage> {
+pub(super) fn by_model(rows: &[RollupRow]) -> Vec<ModelUsage> {
     let mut models: BTreeMap<&str, ModelUsage> = BTreeMap::new();
-    for row in rows.iter().filter(|row| row.responses != 0 || total(&row.tokens()) != 0) {
+    let is_used = |row: &&RollupRow| row.responses != 0 || row.cost != 0 || row.unpriced_answers != 0;
+    for row in rows.iter().filter(is_used) {
         let model = models.entry(&row.model).or_default();
         model.model.clone_from(&row.model);
         model.responses += row.responses;
         model.tokens = plus(&model.tokens, &row.tokens());
+        model.cost.add(&row.cost());
     }
     let mut models: Vec<ModelUsage> = models.into_values().collect();
-    for model in &mut models {
-        model.cost_usd = prices.cost(&model.model, &model.tokens);
-    }
     models.sort_by_key(|model| std::cmp::Reverse(total(&model.tokens)));
     models
 }
@@ -164,7 +158,7 @@ fn day_models(rows: &[RollupRow]) -> Vec<DayModels> {
 
 async fn hours(tx: &ScopedTx, range: &Range, within: &Within) -> Result<Vec<Hour>, DbError> {
     let mut hours: Vec<Hour> = (0..24).map(|hour| Hour { hour, ..Hour::default() }).collect();
-    for row in rollups(tx, range, within, By::HourOfDay, false).await? {
+    for row in hours_of_day(tx, range, within).await? {
         if let Some(hour) = usize::try_from(row.bucket).ok().and_then(|hour| hours.get_mut(hour)) {
             hour.sessions += row.sessions;
             hour.messages += row.messages;
@@ -173,15 +167,29 @@ async fn hours(tx: &ScopedTx, range: &Range, within: &Within) -> Result<Vec<Hour
     Ok(hours)
 }
 
-/// The hour in which the first session started.
+/// The quarter-hour in which the first session started.
 async fn first_session(tx: &ScopedTx, within: &Within) -> Result<Option<i64>, DbError> {
+    let hour = earliest(tx, within, Grain::Hour, (0, i64::MAX)).await?;
+    let Some(hour) = hour else { return Ok(None) };
+    earliest(tx, within, Grain::quarters_of(hour), (hour, hour + HOUR_MS)).await
+}
+
+/// The start of the earliest row of a grain, in a range of starts, in which a session started.
+async fn earliest(
+    tx: &ScopedTx,
+    within: &Within,
+    grain: Grain,
+    (from, to): (i64, i64),
+) -> Result<Option<i64>, DbError> {
     #[derive(FromQueryResult)]
     struct First {
-        hour: i64,
+        start: i64,
     }
-    let mut values: Vec<Value> = vec![tx.team()];
+    let mut values: Vec<Value> = vec![tx.team(), grain.code(false).into(), from.into(), to.into()];
     let within = within.condition("project_id", &mut values);
-    let sql =
-        format!("SELECT hour FROM rollups WHERE team = $1 AND sessions > 0{within} ORDER BY hour LIMIT 1");
-    Ok(tx.one::<First, _>(&sql, values).await?.map(|first| first.hour))
+    let sql = format!(
+        "SELECT start FROM rollups WHERE team = $1 AND grain = $2 AND start >= $3 AND start < $4 AND sessions > 0{within} \
+         ORDER BY start LIMIT 1"
+    );
+    Ok(tx.one::<First, _>(&sql, values).await?.map(|first| first.start))
 }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 
 use han_transcript::fold::TokenTotals;
-use han_transcript::pricing::PriceTable;
 use sea_orm::{FromQueryResult, Value};
 
 use super::activity::{ModelUsage, by_model};
@@ -217,12 +216,7 @@ struct SessionRow {
 ///
 /// # Errors
 /// If a name cannot be opened.
-pub async fn dashboard(
-    tx: &ScopedTx,
-    range: &Range,
-    within: &Within,
-    prices: &PriceTable,
-) -> Result<DashboardAnalytics, DbError> {
+pub async fn dashboard(tx: &ScopedTx, range: &Range, within: &Within) -> Result<DashboardAnalytics, DbError> {
     let rows = rollups(tx, range, within, By::Day, true).await?;
     let kinds = [KINDS, &["compaction", "hook", "subagent", "tool"]].concat();
     let counted = counts(tx, range, within, By::Whole, &kinds).await?;
@@ -240,8 +234,8 @@ pub async fn dashboard(
     let measured: Vec<SessionEffectiveness> = sessions.iter().map(SessionRow::measure).collect();
     let (top_sessions, bottom_sessions) = best_and_worst(tx, &measured).await?;
     Ok(DashboardAnalytics {
-        cost: cost(range, &rows, &sessions, &usage, tasks.completed(), prices),
-        cache: cache(&rows, prices),
+        cost: cost(range, &rows, &sessions, &usage, tasks.completed()),
+        cache: cache(&rows),
         compactions: compactions(of_kind("compaction"), &sessions),
         human_time: estimate(tools.iter().map(|tool| (tool.tool.as_str(), tool.uses)), ai_seconds),
         tools,
@@ -289,15 +283,29 @@ async fn sessions(tx: &ScopedTx, range: &Range, within: &Within) -> Result<Vec<S
 #[derive(FromQueryResult)]
 struct UsageRow {
     session: i32,
-    model: String,
     input_tokens: i64,
     output_tokens: i64,
     cache_read_tokens: i64,
     cache_creation_5m_tokens: i64,
     cache_creation_1h_tokens: i64,
+    responses: i64,
+    cost: i64,
+    saved: i64,
+    unpriced_tokens: i64,
+    unpriced_answers: i64,
 }
 
 impl UsageRow {
+    fn cost(&self) -> Cost {
+        Cost {
+            billionths: self.cost,
+            saved: self.saved,
+            answers: self.responses,
+            unpriced_tokens: self.unpriced_tokens,
+            unpriced_answers: self.unpriced_answers,
+        }
+    }
+
     fn tokens(&self) -> TokenTotals {
         TokenTotals {
             input: self.input_tokens,
@@ -312,11 +320,14 @@ impl UsageRow {
 async fn usage(tx: &ScopedTx, sessions: &[SessionRow]) -> Result<Vec<UsageRow>, DbError> {
     let rows = FirstOfEach {
         table: "session_usage",
-        columns: "session_usage.session, session_usage.model, session_usage.input_tokens, \
+        columns: "session_usage.session, session_usage.input_tokens, \
                   session_usage.output_tokens, session_usage.cache_read_tokens, \
-                  session_usage.cache_creation_5m_tokens, session_usage.cache_creation_1h_tokens",
+                  session_usage.cache_creation_5m_tokens, session_usage.cache_creation_1h_tokens, \
+                  session_usage.responses, session_usage.cost, session_usage.saved, session_usage.unpriced_tokens, \
+                  session_usage.unpriced_answers",
         condition: "session_usage.team = $1 AND session_usage.session = CAST(wanted.id AS int) \
-                    AND session_usage.responses <> 0",
+                    AND (session_usage.responses <> 0 OR session_usage.cost <> 0 \
+                      OR session_usage.unpriced_answers <> 0)",
         order: "session_usage.model",
         limit: MAX_MODELS,
     };
@@ -351,20 +362,19 @@ fn cost(
     sessions: &[SessionRow],
     usage: &[UsageRow],
     completed_tasks: i64,
-    prices: &PriceTable,
 ) -> CostAnalysis {
-    let mut analysis = CostAnalysis { models: by_model(rows, prices), ..CostAnalysis::default() };
+    let mut analysis = CostAnalysis { models: by_model(rows), ..CostAnalysis::default() };
     let (mut days, mut weeks) = (BTreeMap::<i64, DayCost>::new(), BTreeMap::<i64, WeekCost>::new());
     let mut begun = 0;
     for row in rows {
-        let tokens = row.tokens();
-        analysis.total.add(prices, &row.model, &tokens);
+        let cost = row.cost();
+        analysis.total.add(&cost);
         begun += row.sessions;
         let day = days.entry(row.bucket).or_default();
-        day.cost.add(prices, &row.model, &tokens);
+        day.cost.add(&cost);
         day.sessions += row.sessions;
         let week = weeks.entry(week_of(row.bucket)).or_default();
-        week.cost.add(prices, &row.model, &tokens);
+        week.cost.add(&cost);
         week.sessions += row.sessions;
     }
     analysis.days = days.into_iter().map(|(day, cost)| DayCost { date: date(day), ..cost }).collect();
@@ -373,13 +383,13 @@ fn cost(
         .into_iter()
         .map(|(monday, week)| WeekCost {
             week_start: date(monday),
-            per_day: per(week.cost.usd, in_range(monday)).unwrap_or_default(),
+            per_day: per(week.cost.usd(), in_range(monday)).unwrap_or_default(),
             ..week
         })
         .collect();
-    analysis.sessions = most_expensive(sessions, usage, prices);
-    analysis.per_session = per(analysis.total.usd, begun);
-    analysis.per_completed_task = per(analysis.total.usd, completed_tasks);
+    analysis.sessions = most_expensive(sessions, usage);
+    analysis.per_session = per(analysis.total.usd(), begun);
+    analysis.per_completed_task = per(analysis.total.usd(), completed_tasks);
     analysis
 }
 
@@ -388,12 +398,12 @@ fn per(usd: f64, n: i64) -> Option<f64> {
     (n > 0).then(|| usd / n as f64)
 }
 
-fn most_expensive(sessions: &[SessionRow], usage: &[UsageRow], prices: &PriceTable) -> Vec<SessionCost> {
+fn most_expensive(sessions: &[SessionRow], usage: &[UsageRow]) -> Vec<SessionCost> {
     let mut costs: HashMap<i32, (TokenTotals, Cost)> = HashMap::new();
     for row in usage {
         let (tokens, cost) = costs.entry(row.session).or_default();
         *tokens = plus(tokens, &row.tokens());
-        cost.add(prices, &row.model, &row.tokens());
+        cost.add(&row.cost());
     }
     let mut costs: Vec<SessionCost> = sessions
         .iter()
@@ -403,29 +413,20 @@ fn most_expensive(sessions: &[SessionRow], usage: &[UsageRow], prices: &PriceTab
             Some(SessionCost { session_id, started_at: session.started_at, messages, tokens, cost })
         })
         .collect();
-    costs.sort_by(|a, b| b.cost.usd.total_cmp(&a.cost.usd).then_with(|| a.session_id.cmp(&b.session_id)));
+    costs.sort_by(|a, b| {
+        b.cost.billionths.cmp(&a.cost.billionths).then_with(|| a.session_id.cmp(&b.session_id))
+    });
     costs.truncate(LISTED);
     costs
 }
 
-fn cache(rows: &[RollupRow], prices: &PriceTable) -> CacheStats {
-    let mut sum = TokenTotals::default();
-    let mut savings_usd = 0.0;
+fn cache(rows: &[RollupRow]) -> CacheStats {
+    let (mut sum, mut cost) = (TokenTotals::default(), Cost::default());
     for row in rows {
-        let tokens = row.tokens();
-        sum = plus(&sum, &tokens);
-        let uncached = TokenTotals {
-            input: total(&tokens) - tokens.output,
-            output: tokens.output,
-            ..TokenTotals::default()
-        };
-        if let (Some(without), Some(with)) =
-            (prices.cost(&row.model, &uncached), prices.cost(&row.model, &tokens))
-        {
-            savings_usd += without - with;
-        }
+        sum = plus(&sum, &row.tokens());
+        cost.add(&row.cost());
     }
-    CacheStats { hit_rate: share(sum.cache_read, total(&sum) - sum.output), savings_usd }
+    CacheStats { hit_rate: share(sum.cache_read, total(&sum) - sum.output), savings_usd: cost.saved_usd() }
 }
 
 fn compactions<'r>(

@@ -1,8 +1,8 @@
 //! Metrics of dashboards, as sums of the rollups that are maintained at write time: nothing here reads `messages`.
 //! docs/METRICS.md has all formulas.
 //!
-//! Rollups are stored by UTC hour. Days are formed with the caller's offset from UTC. An hour belongs to the day in
-//! which it begins, which matters only for offsets that are not whole hours.
+//! Rollups are stored by day, hour and quarter-hour (UTC). A day of any time zone consists of whole quarter-hours; `zone`
+//! says which rows a range consists of.
 
 mod activity;
 mod dashboard;
@@ -10,9 +10,10 @@ mod effectiveness;
 mod human_time;
 mod tasks;
 mod team;
+mod usage;
+mod zone;
 
 use han_transcript::fold::TokenTotals;
-use han_transcript::pricing::PriceTable;
 use han_types::Timestamp;
 use sea_orm::{FromQueryResult, Value};
 
@@ -25,47 +26,52 @@ pub use effectiveness::{SentimentTrend, SessionEffectiveness};
 pub use human_time::{CategoryTime, HumanTime, ToolTime};
 pub use tasks::{TaskMetrics, metrics};
 pub use team::{ContributorSums, Period, PeriodSums, ProjectSums, TeamMetrics, team_metrics};
+pub use usage::{Dimension, MAX_GROUPS, UsageGroup, UsageReport, usage};
+pub use zone::Zone;
 
+use crate::queries::ingest::grain::{DAY_MS, HOUR_MS};
 use crate::{DbError, ScopedTx};
+use zone::Piece;
 
-const DAY_MS: i64 = 86_400_000;
-
-/// A time range, and the offset of local time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whole days in a time zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Range {
     /// The first instant, in milliseconds since the epoch.
     pub from: i64,
     /// The first instant after it, in milliseconds since the epoch.
     pub to: i64,
-    /// The offset of local time from UTC, in minutes.
-    pub offset_minutes: i32,
+    zone: Zone,
+    first_day: i64,
+    last_day: i64,
 }
 
 impl Range {
     /// The given number of whole days, at least one and at most ten years. The last one contains `now`.
     #[must_use]
-    pub fn days(now: Timestamp, days: u32, offset_minutes: i32) -> Self {
-        let offset = i64::from(offset_minutes) * 60_000;
-        let today = (now.0 + offset).div_euclid(DAY_MS);
-        let first = today - i64::from(days.clamp(1, 3660)) + 1;
-        Self { from: first * DAY_MS - offset, to: (today + 1) * DAY_MS - offset, offset_minutes }
+    pub fn days(now: Timestamp, days: u32, zone: Zone) -> Self {
+        let today = zone.day_of(now.0);
+        Self::between(today - i64::from(days.clamp(1, 3660)) + 1, today, zone)
     }
 
-    fn offset_ms(&self) -> i64 {
-        i64::from(self.offset_minutes) * 60_000
+    /// The days from `first` to `last`, both included, as numbers of days since 1970-01-01.
+    #[must_use]
+    pub fn between(first_day: i64, last_day: i64, zone: Zone) -> Self {
+        let last_day = last_day.max(first_day);
+        let (from, to) = (zone.start_of_day(first_day), zone.start_of_day(last_day.saturating_add(1)));
+        Self { from, to: to.max(from), zone, first_day, last_day }
     }
 
     /// The number of the local day of an instant, counted from 1970-01-01.
     fn day_of(&self, at: i64) -> i64 {
-        at.saturating_add(self.offset_ms()).div_euclid(DAY_MS)
+        self.zone.day_of(at)
     }
 
     fn first_day(&self) -> i64 {
-        self.day_of(self.from)
+        self.first_day
     }
 
     fn last_day(&self) -> i64 {
-        self.day_of(self.to - 1)
+        self.last_day
     }
 }
 
@@ -112,22 +118,62 @@ impl Within {
     }
 }
 
-/// The cost of tokens in US dollars at list prices.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// What answers cost, in US dollars at list prices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// The cost of the tokens that have a price.
-    pub usd: f64,
-    /// The tokens of models without a price; they are not part of any cost.
+    /// The cost of the answers that have a price, in billionths of a US dollar.
+    pub billionths: i64,
+    /// What the cache saved of it, in the same unit.
+    pub saved: i64,
+    /// The number of answers, and of other models' parts of them.
+    pub answers: i64,
+    /// The tokens of those without a price; they are not part of any cost.
     pub unpriced_tokens: i64,
+    /// The number of those without a price.
+    pub unpriced_answers: i64,
 }
 
 impl Cost {
-    fn add(&mut self, prices: &PriceTable, model: &str, tokens: &TokenTotals) {
-        match prices.cost(model, tokens) {
-            Some(usd) => self.usd += usd,
-            None => self.unpriced_tokens += total(tokens),
-        }
+    /// The cost of the answers that have a price, in US dollars.
+    #[must_use]
+    pub fn usd(&self) -> f64 {
+        in_dollars(self.billionths)
     }
+
+    /// The cost, if it is known: `None` if there are answers, and none has a price.
+    #[must_use]
+    pub fn known_usd(&self) -> Option<f64> {
+        let is_unknown = self.unpriced_answers > 0 && self.unpriced_answers >= self.answers;
+        (self.billionths != 0 || !is_unknown).then(|| self.usd())
+    }
+
+    /// What the cache saved, in US dollars.
+    #[must_use]
+    pub fn saved_usd(&self) -> f64 {
+        in_dollars(self.saved)
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.billionths = self.billionths.saturating_add(other.billionths);
+        self.saved = self.saved.saturating_add(other.saved);
+        self.answers += other.answers;
+        self.unpriced_tokens = self.unpriced_tokens.saturating_add(other.unpriced_tokens);
+        self.unpriced_answers += other.unpriced_answers;
+    }
+}
+
+impl std::iter::Sum for Cost {
+    fn sum<I: Iterator<Item = Self>>(costs: I) -> Self {
+        costs.fold(Self::default(), |mut sum, cost| {
+            sum.add(&cost);
+            sum
+        })
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a sum beyond 2^53 needs no exact billionths")]
+fn in_dollars(billionths: i64) -> f64 {
+    billionths as f64 / 1e9
 }
 
 /// All tokens: input, output, cache reads and cache writes.
@@ -163,17 +209,58 @@ enum By {
 }
 
 impl By {
-    /// The SQL of the bucket (a number) and the name (a text) of a row.
-    fn sql(self, range: &Range) -> (String, &'static str) {
-        let local = format!("(hour + {})", range.offset_ms());
+    /// The SQL of the bucket (a number) and the name (a text) of a row `r` of a piece `wanted`.
+    fn sql(self) -> (String, &'static str) {
         match self {
             Self::Whole => ("CAST(0 AS bigint)".to_owned(), "''"),
-            Self::Day => (format!("{local} / {DAY_MS}"), "''"),
-            Self::HourOfDay => (format!("{local} / {} % 24", Timestamp::HOUR_MS), "''"),
-            Self::Project => ("CAST(0 AS bigint)".to_owned(), "project_id"),
-            Self::User => ("CAST(0 AS bigint)".to_owned(), "user_id"),
+            Self::Day => (format!("(r.start + wanted.ahead) / {DAY_MS}"), "''"),
+            Self::HourOfDay => (format!("(r.start + wanted.ahead) / {HOUR_MS} % 24"), "''"),
+            Self::Project => ("CAST(0 AS bigint)".to_owned(), "r.project_id"),
+            Self::User => ("CAST(0 AS bigint)".to_owned(), "r.user_id"),
         }
     }
+
+    fn pieces(self, range: &Range) -> Vec<Piece> {
+        match self {
+            Self::Whole | Self::Project | Self::User => Zone::whole(range.from, range.to),
+            Self::Day => range.zone.by_day(range.from, range.to),
+            Self::HourOfDay => range.zone.by_hour(range.from, range.to),
+        }
+    }
+}
+
+/// Which rows of a rollup are read: those without a model, or all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    WithoutModel,
+    All,
+}
+
+/// The rows `r` of a table of rollups that pieces consist of, each with its piece `wanted`, as an item of a `FROM` clause
+/// and the condition on it. The parameters are those of `values` so far, whose first is the team; those of the pieces are
+/// appended.
+fn source(
+    tx: &ScopedTx,
+    table: &str,
+    pieces: &[Piece],
+    rows: Rows,
+    condition: &str,
+    values: &mut Vec<Value>,
+) -> String {
+    let with_models: &[bool] = if rows == Rows::All { &[false, true] } else { &[false] };
+    let numbers = with_models.iter().flat_map(|has_model| {
+        pieces.iter().map(move |piece| {
+            [piece.grain.code(*has_model), piece.from, piece.to, piece.offset, piece.without]
+        })
+    });
+    let columns = ["grain", "from_start", "to_start", "ahead", "without_hour"];
+    let (wanted, numbers) = tx.dialect().number_rows(values.len() + 1, columns, numbers);
+    values.extend(numbers);
+    let condition = format!(
+        "r.team = $1 AND r.grain = wanted.grain AND r.start >= wanted.from_start AND r.start < wanted.to_start{condition}"
+    );
+    let rows = tx.dialect().joined_each(&wanted, table, "r", &condition);
+    format!("{rows} WHERE r.start / {HOUR_MS} % 24 <> wanted.without_hour")
 }
 
 /// Sums of `rollups`.
@@ -191,9 +278,23 @@ struct RollupRow {
     cache_read_tokens: i64,
     cache_creation_5m_tokens: i64,
     cache_creation_1h_tokens: i64,
+    cost: i64,
+    saved: i64,
+    unpriced_tokens: i64,
+    unpriced_answers: i64,
 }
 
 impl RollupRow {
+    fn cost(&self) -> Cost {
+        Cost {
+            billionths: self.cost,
+            saved: self.saved,
+            answers: self.responses,
+            unpriced_tokens: self.unpriced_tokens,
+            unpriced_answers: self.unpriced_answers,
+        }
+    }
+
     fn tokens(&self) -> TokenTotals {
         TokenTotals {
             input: self.input_tokens,
@@ -205,6 +306,29 @@ impl RollupRow {
     }
 }
 
+/// The columns of `rollups` that are summed.
+const SUMS: [&str; 13] = [
+    "sessions",
+    "messages",
+    "turns",
+    "responses",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_creation_5m_tokens",
+    "cache_creation_1h_tokens",
+    "cost",
+    "saved",
+    "unpriced_tokens",
+    "unpriced_answers",
+];
+
+/// The SQL of the sums of columns of the rows `r`.
+fn sums(columns: &[&str]) -> String {
+    let sums = columns.iter().map(|column| format!("CAST(sum(r.{column}) AS bigint) AS {column}"));
+    sums.collect::<Vec<_>>().join(", ")
+}
+
 async fn rollups(
     tx: &ScopedTx,
     range: &Range,
@@ -212,21 +336,34 @@ async fn rollups(
     by: By,
     models: bool,
 ) -> Result<Vec<RollupRow>, DbError> {
-    let mut values: Vec<Value> = vec![tx.team(), range.from.into(), range.to.into()];
-    let within = within.condition("project_id", &mut values);
-    let (bucket, name) = by.sql(range);
-    let (model, group) = if models { ("model", "1, 2, 3") } else { ("''", "1, 2") };
+    let mut values: Vec<Value> = vec![tx.team()];
+    let within = within.condition("r.project_id", &mut values);
+    let source = source(tx, "rollups", &by.pieces(range), Rows::All, &within, &mut values);
+    let (bucket, name) = by.sql();
+    let (model, group) = if models { ("r.model", "1, 2, 3") } else { ("''", "1, 2") };
     let sql = format!(
-        "SELECT {bucket} AS bucket, {name} AS name, {model} AS model, CAST(sum(sessions) AS bigint) AS sessions, \
-           CAST(sum(messages) AS bigint) AS messages, CAST(sum(turns) AS bigint) AS turns, \
-           CAST(sum(responses) AS bigint) AS responses, CAST(sum(input_tokens) AS bigint) AS input_tokens, \
-           CAST(sum(output_tokens) AS bigint) AS output_tokens, \
-           CAST(sum(cache_read_tokens) AS bigint) AS cache_read_tokens, \
-           CAST(sum(cache_creation_5m_tokens) AS bigint) AS cache_creation_5m_tokens, \
-           CAST(sum(cache_creation_1h_tokens) AS bigint) AS cache_creation_1h_tokens \
-         FROM rollups WHERE team = $1 AND hour >= $2 AND hour < $3{within} GROUP BY {group} ORDER BY {group}"
+        "SELECT {bucket} AS bucket, {name} AS name, {model} AS model, {} FROM {source} GROUP BY {group} ORDER BY {group}",
+        sums(&SUMS)
     );
     tx.all(&sql, values).await
+}
+
+/// Sessions and messages by local hour of the day.
+#[derive(Clone, Debug, FromQueryResult)]
+struct HourRow {
+    bucket: i64,
+    sessions: i64,
+    messages: i64,
+}
+
+async fn hours_of_day(tx: &ScopedTx, range: &Range, within: &Within) -> Result<Vec<HourRow>, DbError> {
+    let mut values: Vec<Value> = vec![tx.team()];
+    let within = within.condition("r.project_id", &mut values);
+    let pieces = By::HourOfDay.pieces(range);
+    let source = source(tx, "rollups", &pieces, Rows::WithoutModel, &within, &mut values);
+    let (bucket, _) = By::HourOfDay.sql();
+    let sums = sums(&["sessions", "messages"]);
+    tx.all(&format!("SELECT {bucket} AS bucket, {sums} FROM {source} GROUP BY 1 ORDER BY 1"), values).await
 }
 
 /// Sums of `rollup_counts`.
@@ -256,19 +393,28 @@ async fn counts(
     kinds: &[&str],
 ) -> Result<Vec<RollupCountRow>, DbError> {
     let dialect = tx.dialect();
-    let mut values: Vec<Value> = vec![tx.team(), range.from.into(), range.to.into(), dialect.list(kinds)];
-    let kinds = dialect.is_any("kind", 4);
-    let within = within.condition("project_id", &mut values);
-    let (bucket, name) = by.sql(range);
+    let mut values: Vec<Value> = vec![tx.team(), dialect.list(kinds)];
+    let mut condition = format!(" AND {}", dialect.is_any("r.kind", 2));
+    condition.push_str(&within.condition("r.project_id", &mut values));
+    let pieces = by.pieces(range);
+    let source = source(tx, "rollup_counts", &pieces, Rows::WithoutModel, &condition, &mut values);
+    let (bucket, name) = by.sql();
+    let columns = [
+        "count",
+        "passed",
+        "failed",
+        "timed",
+        "duration_ms",
+        "lines_added",
+        "lines_removed",
+        "scored",
+        "score",
+        "error",
+    ];
     let sql = format!(
-        "SELECT {bucket} AS bucket, {name} AS name, kind, key, CAST(sum(count) AS bigint) AS count, \
-           CAST(sum(passed) AS bigint) AS passed, CAST(sum(failed) AS bigint) AS failed, \
-           CAST(sum(timed) AS bigint) AS timed, CAST(sum(duration_ms) AS bigint) AS duration_ms, \
-           CAST(sum(lines_added) AS bigint) AS lines_added, CAST(sum(lines_removed) AS bigint) AS lines_removed, \
-           CAST(sum(scored) AS bigint) AS scored, CAST(sum(score) AS bigint) AS score, \
-           CAST(sum(error) AS bigint) AS error \
-         FROM rollup_counts WHERE team = $1 AND hour >= $2 AND hour < $3 AND {kinds}{within} \
-         GROUP BY 1, 2, 3, 4 HAVING sum(count) <> 0 ORDER BY 1, 2, 3, 4"
+        "SELECT {bucket} AS bucket, {name} AS name, r.kind, r.key, {} FROM {source} \
+         GROUP BY 1, 2, 3, 4 HAVING sum(r.count) <> 0 ORDER BY 1, 2, 3, 4",
+        sums(&columns)
     );
     tx.all(&sql, values).await
 }
@@ -277,25 +423,43 @@ async fn counts(
 mod tests {
     use han_types::Timestamp;
 
-    use super::{DAY_MS, Range, date, week_of};
+    use super::{Cost, DAY_MS, Range, Zone, date, week_of};
 
     #[test]
     fn days_begin_at_local_midnight() {
         // 2026-11-23T23:30:00Z is the 24th in Kolkata (+05:30) and the 23rd in New York (-05:00).
         let now = Timestamp::parse_rfc3339("2026-11-23T23:30:00Z").unwrap();
-        let range = Range::days(now, 2, 330);
-        assert_eq!(
-            (date(range.first_day()), date(range.last_day())),
-            ("2026-11-23".into(), "2026-11-24".into())
-        );
-        assert_eq!(Timestamp(range.from).to_rfc3339(), "2026-11-22T18:30:00.000Z");
-        let range = Range::days(now, 1, -300);
+        for kolkata in [Zone::fixed(330), Zone::named("Asia/Kolkata").unwrap()] {
+            let range = Range::days(now, 2, kolkata);
+            assert_eq!(
+                (date(range.first_day()), date(range.last_day())),
+                ("2026-11-23".into(), "2026-11-24".into())
+            );
+            assert_eq!(Timestamp(range.from).to_rfc3339(), "2026-11-22T18:30:00.000Z");
+        }
+        let range = Range::days(now, 1, Zone::named("America/New_York").unwrap());
         assert_eq!(
             (date(range.first_day()), date(range.last_day())),
             ("2026-11-23".into(), "2026-11-23".into())
         );
         assert_eq!(range.to - range.from, DAY_MS);
-        assert_eq!(Range::days(now, 0, 0), Range::days(now, 1, 0));
+        assert_eq!(Range::days(now, 0, Zone::utc()), Range::days(now, 1, Zone::utc()));
+        // Clocks were put back on 2026-11-01.
+        let range = Range::days(now, 23, Zone::named("America/New_York").unwrap());
+        assert_eq!(Timestamp(range.from).to_rfc3339(), "2026-11-01T04:00:00.000Z");
+        assert_eq!(range.to - range.from, 23 * DAY_MS + 3_600_000);
+    }
+
+    #[test]
+    fn a_cost_is_unknown_only_if_no_answer_has_a_price() {
+        let cost = |billionths, answers, unpriced_answers| {
+            Cost { billionths, answers, unpriced_answers, ..Cost::default() }.known_usd()
+        };
+        assert_eq!(cost(0, 0, 0), Some(0.0));
+        assert_eq!(cost(0, 2, 2), None);
+        assert_eq!(cost(0, 2, 1), Some(0.0));
+        assert_eq!(cost(2_500_000_000, 2, 1), Some(2.5));
+        assert_eq!(cost(0, 0, 1), None);
     }
 
     #[test]

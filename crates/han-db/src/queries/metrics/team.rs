@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use han_transcript::fold::TokenTotals;
-use han_transcript::pricing::PriceTable;
 
 use super::tasks::{KINDS, TaskMetrics, of_rows};
 use super::{By, Cost, Range, RollupCountRow, RollupRow, Within, counts, date, plus, rollups, week_of};
@@ -22,7 +21,7 @@ pub enum Period {
 
 impl Period {
     /// The period of a day: the date of the day or of its Monday, or year and month.
-    fn of(self, day: i64) -> String {
+    pub(super) fn of(self, day: i64) -> String {
         match self {
             Self::Day => date(day),
             Self::Week => date(week_of(day)),
@@ -107,7 +106,6 @@ pub async fn team_metrics(
     range: &Range,
     within: &Within,
     period: Period,
-    prices: &PriceTable,
 ) -> Result<TeamMetrics, DbError> {
     let by_day = rollups(tx, range, within, By::Day, true).await?;
     let tasks_by_day = counts(tx, range, within, By::Day, KINDS).await?;
@@ -116,7 +114,7 @@ pub async fn team_metrics(
         metrics.sessions += row.sessions;
         metrics.messages += row.messages;
         metrics.tokens = plus(&metrics.tokens, &row.tokens());
-        metrics.cost.add(prices, &row.model, &row.tokens());
+        metrics.cost.add(&row.cost());
     }
     metrics.periods = periods(&by_day, &tasks_by_day, period);
 
