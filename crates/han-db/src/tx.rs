@@ -459,6 +459,19 @@ impl Db {
         self.retry(&Opening::system(name), |tx| SystemTx { tx }, work, |_| true).await
     }
 
+    /// As [`Db::write_system`], but `work` may also refuse, as in [`Db::write_or_refuse`].
+    pub(crate) async fn write_system_or_refuse<T, R, F, Fut>(
+        &self,
+        name: &'static str,
+        work: F,
+    ) -> Result<Result<T, R>, DbError>
+    where
+        F: Fn(Arc<SystemTx>) -> Fut,
+        Fut: Future<Output = Result<Result<T, R>, DbError>>,
+    {
+        self.retry(&Opening::system(name), |tx| SystemTx { tx }, work, Result::is_ok).await
+    }
+
     /// As [`Db::write_system`], on behalf of a member.
     pub(crate) async fn write_system_for<T, F, Fut>(
         &self,

@@ -9,6 +9,7 @@ mod m0002_sessions;
 mod m0003_search;
 mod m0004_jobs;
 mod m0005_github;
+mod m0006_rotation;
 mod tables;
 
 use sea_orm::{DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_search::Migration),
             Box::new(m0004_jobs::Migration),
             Box::new(m0005_github::Migration),
+            Box::new(m0006_rotation::Migration),
         ]
     }
 }

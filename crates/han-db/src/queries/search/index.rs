@@ -57,6 +57,7 @@ pub async fn due(db: &Db, after: Option<&Due>, limit: usize) -> Result<Vec<Due>,
         "SELECT teams.id AS team_id, sessions.session_id FROM sessions JOIN teams ON teams.number = sessions.team \
          LEFT JOIN search_state ON search_state.team = sessions.team AND search_state.session = sessions.number \
          WHERE sessions.next_ordinal > COALESCE(search_state.indexed_ordinal, 0) \
+         AND NOT EXISTS (SELECT 1 FROM team_work w WHERE w.team_id = teams.id AND w.kind = 'delete') \
          AND (teams.id, sessions.session_id) > ($1, $2) ORDER BY teams.id, sessions.session_id LIMIT {limit}"
     );
     let from = after.map_or(("", ""), |due| (due.team_id.as_str(), due.session_id.as_str()));
