@@ -684,3 +684,67 @@ async fn jobs_leave_a_team_alone_that_is_being_deleted() {
     team_deletion::begin(&world.db, world.team()).await.unwrap();
     assert_eq!(due().await, 0);
 }
+
+/// A small generator of numbers, so that a failure can be repeated from its seed (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((z ^ (z >> 31)) % (n as u64)).unwrap()
+    }
+}
+
+both_databases!(
+    async fn any_order_of_pushes_rotations_conversions_and_kills_keeps_every_line(database: TestDatabase) {
+        let world = world(&database).await;
+        let both = process(&database, &world.clock, kek_ring(OLD, &[NEW])).await;
+        let turned = process(&database, &world.clock, kek_ring(NEW, &[OLD])).await;
+        let replicas = [&world.db, &both, &turned];
+        for seed in 0..8 {
+            let mut random = Random(seed);
+            let session = format!("s{seed}");
+            let lines = SyntheticSession::new(seed + 20).lines(60);
+            let (mut pushed, mut done) = (0, Vec::new());
+            for _ in 0..25 {
+                let db = replicas[1 + random.below(2)];
+                let action = random.below(7);
+                done.push(action);
+                match action {
+                    0 => drop(keys::rotate_team(db, world.team()).await.unwrap()),
+                    1 => drop(keks::activate(db).await.unwrap()),
+                    2 => drop(keks::rewrap_batch(db).await.unwrap()),
+                    3 => {
+                        let form = if random.below(2) == 0 { Form::Sealed } else { Form::Plaintext };
+                        conversion::request(db, world.team(), form).await.unwrap();
+                    }
+                    4 => drop(die_after(db, random.below(6), 1 + random.below(12)).await),
+                    _ => {
+                        let end = (pushed + 1 + random.below(5)).min(lines.len());
+                        let seals = random.below(3) > 0;
+                        let pushes = batch(seals, &session, "main", Some(pushed as u64), &lines[pushed..end]);
+                        ingest::store(&world.scope, db, pushes).await.unwrap();
+                        pushed = end;
+                    }
+                }
+            }
+            // The reader holds both KEKs, too.
+            let reader = World { db: both.clone(), clock: world.clock.clone(), scope: world.scope.clone() };
+            if pushed > 0 {
+                assert_eq!(stored_lines(&reader, &session).await, lines[..pushed], "seed {seed}: {done:?}");
+            }
+            assert_eq!(keys::verify_team(&both, world.team()).await.unwrap().failures, []);
+        }
+        conversion::request(&both, world.team(), Form::Sealed).await.unwrap();
+        let version = keys::rotate_team(&turned, world.team()).await.unwrap();
+        finish(&turned).await;
+        keks::rotate(&turned, |_| ()).await.unwrap();
+        let retired = process(&database, &world.clock, kek_ring(NEW, &[])).await;
+        retired.check_keks().await.unwrap();
+        assert_current(&retired, world.team(), version).await;
+        assert_eq!(keks::verify(&retired).await.unwrap().failures, []);
+    }
+);

@@ -89,7 +89,7 @@ both_databases!(
         while let Some(work) = team_work::unfinished(&world.db).await.unwrap().first() {
             team_work::advance(&world.db, work).await.unwrap();
         }
-        assert!(matches!(read(&world, &world.db).await, Err(DbError::TeamKeys(_))));
+        assert_eq!(number(&database, "SELECT count(*) FROM segments").await, 0);
 
         // A backup with the keys, and the KEK of that time: readable, although the team was deleted.
         let opened = connect_with(whole.url(), &world.clock, kek_ring(OLD, &[])).await;
@@ -143,8 +143,9 @@ async fn the_wrapped_keys_of_a_deleted_team_are_overwritten_in_the_file() {
     let wrapped = dump(&database, "SELECT wrapped FROM team_keys").await;
     let in_files = || {
         let directory = database.directory().unwrap();
-        let files = std::fs::read_dir(directory).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
-        let bytes: Vec<u8> = files.flatten().collect();
+        // SQLite deletes the files beside the database when its last connection closes.
+        let files = std::fs::read_dir(directory).unwrap().map(|file| std::fs::read(file.unwrap().path()));
+        let bytes: Vec<u8> = files.filter_map(Result::ok).flatten().collect();
         let has = |key: &String| bytes.windows(key.len()).any(|window| window == key.as_bytes());
         wrapped.iter().filter(|key| has(key)).count()
     };

@@ -13,7 +13,6 @@ use sea_orm::FromQueryResult;
 
 #[cfg(feature = "postgres")]
 use crate::bulk_insert::Column;
-#[cfg(feature = "postgres")]
 use crate::dialect::Dialect;
 use crate::heartbeat::{self, Replica};
 use crate::queries::github_accounts;
@@ -220,6 +219,8 @@ async fn rewrap_keys(db: &Db, tx: &SystemTx) -> Result<u64, DbError> {
     }
     let n = u64::try_from(rows.len()).unwrap_or(u64::MAX);
     match tx.dialect() {
+        #[cfg(not(feature = "postgres"))]
+        Dialect::Postgres => return Err(DbError::WithoutPostgres),
         #[cfg(feature = "postgres")]
         Dialect::Postgres => {
             let sql = "UPDATE team_keys AS k SET wrapped = n.wrapped, kek_id = $1 \
@@ -234,7 +235,7 @@ async fn rewrap_keys(db: &Db, tx: &SystemTx) -> Result<u64, DbError> {
             ];
             tx.rows_of_columns(sql, vec![active.into()], &columns).await?;
         }
-        _ => {
+        Dialect::Sqlite => {
             let sql = "UPDATE team_keys SET wrapped = $5, kek_id = $1 \
                        WHERE team_id = $2 AND purpose = $3 AND version = $4";
             for (row, wrapped) in rows.iter().zip(wrapped) {

@@ -17,7 +17,6 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "postgres")]
 use crate::bulk_insert::Column;
-#[cfg(feature = "postgres")]
 use crate::dialect::Dialect;
 use crate::error::blocking;
 use crate::heartbeat;
@@ -288,6 +287,8 @@ impl Batch<'_> {
         }
         let sealed = self.change.leaves_sealed();
         match tx.dialect() {
+            #[cfg(not(feature = "postgres"))]
+            Dialect::Postgres => Err(DbError::WithoutPostgres),
             #[cfg(feature = "postgres")]
             Dialect::Postgres => {
                 let mut columns = Vec::new();
@@ -309,7 +310,7 @@ impl Batch<'_> {
                 let done = tx.rows_of_columns(&sql, vec![self.team.into(), sealed.into()], &columns).await?;
                 count(&done)
             }
-            _ => {
+            Dialect::Sqlite => {
                 let SealedColumn { table, column: name, keys, .. } = column;
                 let matches: Vec<String> =
                     keys.iter().zip(5..).map(|(key, n)| format!("{} = ${n}", key.name())).collect();
@@ -534,6 +535,8 @@ impl Batch<'_> {
             return Ok(0);
         }
         match tx.dialect() {
+            #[cfg(not(feature = "postgres"))]
+            Dialect::Postgres => Err(DbError::WithoutPostgres),
             #[cfg(feature = "postgres")]
             Dialect::Postgres => {
                 let sql = "WITH done AS (UPDATE segments AS g SET wrapped_dek = n.new \
@@ -551,12 +554,9 @@ impl Batch<'_> {
                 ];
                 count(&tx.rows_of_columns(sql, vec![self.team.into()], &columns).await?)
             }
-            dialect => {
-                let table = dialect.segment_key_table().unwrap_or("segments");
-                let sql = format!(
-                    "UPDATE {table} SET wrapped_dek = $6 WHERE team = $1 AND session = $2 AND transcript = $3 \
-                     AND first_ordinal = $4 AND wrapped_dek = $5"
-                );
+            Dialect::Sqlite => {
+                let sql = "UPDATE segment_keys SET wrapped_dek = $6 WHERE team = $1 AND session = $2 \
+                           AND transcript = $3 AND first_ordinal = $4 AND wrapped_dek = $5";
                 let mut n = 0;
                 for row in rows {
                     let values = [
@@ -567,7 +567,7 @@ impl Batch<'_> {
                         row.old.clone().into(),
                         row.new.clone().into(),
                     ];
-                    n += tx.execute(&sql, values).await?;
+                    n += tx.execute(sql, values).await?;
                 }
                 Ok(n)
             }
