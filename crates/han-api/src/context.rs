@@ -13,9 +13,10 @@ use tokio::sync::watch;
 use crate::error::{ApiError, Result};
 use crate::loaders::Loaders;
 use crate::memo::Memo;
-use crate::meter::AnswerBytes;
+use crate::meter::{AnswerBytes, Meter};
 use crate::reads::Reads;
 use crate::shared::queue::Publisher;
+use crate::types::result::ReadResults;
 
 /// Reads an actor's membership again: `true` if its scope is still valid.
 pub type Recheck = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
@@ -158,9 +159,9 @@ impl RequestContext {
         Ok(self.scope.as_ref())
     }
 
-    /// A new operation on behalf of this caller.
-    pub(crate) fn operation(&self, db: &Db, scope: &Scope) -> Op {
-        Operation::start(db.clone(), scope.clone())
+    /// A new operation on behalf of this caller. `meter` counts the lines that it reads.
+    pub(crate) fn operation(&self, db: &Db, scope: &Scope, meter: Option<Arc<Meter>>) -> Op {
+        Operation::start(db.clone(), scope.clone(), meter)
     }
 }
 
@@ -200,9 +201,10 @@ pub(crate) fn operation(ctx: &Context<'_>) -> Result<Option<Op>> {
     let caller = caller(ctx)?;
     let Some(scope) = caller.readable()? else { return Ok(None) };
     let db = database(ctx)?;
+    let start = || caller.operation(db, scope, ctx.data_opt::<Arc<Meter>>().cloned());
     Ok(Some(match ctx.data_opt::<OperationCell>() {
-        Some(cell) => Arc::clone(cell.0.get_or_init(|| caller.operation(db, scope))),
-        None => caller.operation(db, scope),
+        Some(cell) => Arc::clone(cell.0.get_or_init(start)),
+        None => start(),
     }))
 }
 
@@ -213,6 +215,7 @@ pub(crate) type Op = Arc<Operation>;
 pub(crate) struct Operation {
     reads: Arc<Reads>,
     loader: Memo,
+    results: ReadResults,
 }
 
 impl fmt::Debug for Operation {
@@ -222,10 +225,24 @@ impl fmt::Debug for Operation {
 }
 
 impl Operation {
-    fn start(db: Db, scope: Scope) -> Op {
-        let reads = Arc::new(Reads::new(db, scope));
+    fn start(db: Db, scope: Scope, meter: Option<Arc<Meter>>) -> Op {
+        let reads = Arc::new(Reads::new(db, scope, meter));
         let loader = Memo::new(Loaders::new(Arc::clone(&reads)));
-        Arc::new(Self { reads, loader })
+        Arc::new(Self { reads, loader, results: ReadResults::default() })
+    }
+
+    /// Reads a line of `bytes` bytes. That of a long one runs off the async threads.
+    pub(crate) async fn read_line<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        self.reads.line(bytes, read).await
+    }
+
+    /// The results in lines that were read.
+    pub(crate) fn results(&self) -> &ReadResults {
+        &self.results
     }
 
     pub(crate) fn db(&self) -> &Db {

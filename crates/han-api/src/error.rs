@@ -172,9 +172,11 @@ impl From<DbError> for ApiError {
     /// The one place where a database error is logged: a load that many fields wait for fails once. The span of the log
     /// line names the operation and the caller.
     fn from(error: DbError) -> Self {
-        if let DbError::TooMuch { limit } = error {
-            return Self::TooMuch(limit);
-        }
+        let error = match error {
+            DbError::TooMuch { limit } => return Self::TooMuch(limit),
+            DbError::NoRoom(refusal) => return Self::Busy(refusal),
+            error => error,
+        };
         if error.is_unreadable() {
             tracing::error!(%error, "stored content cannot be decrypted");
             return Self::ContentUnreadable;

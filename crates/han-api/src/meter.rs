@@ -32,6 +32,9 @@ pub trait AnswerBytes: fmt::Debug + Send + Sync {
     /// # Errors
     /// Which limit does not allow it, and what to do.
     fn take(&self, bytes: usize) -> Result<(), String>;
+
+    /// Bytes that are charged to the same account, but given back on their own.
+    fn separate(&self) -> Arc<dyn AnswerBytes>;
 }
 
 /// The bytes of one response.
@@ -41,6 +44,8 @@ pub(crate) struct Meter {
     counted: AtomicUsize,
     charged: AtomicUsize,
     payer: Option<Arc<dyn AnswerBytes>>,
+    /// The lines that are read for it, up to the end of the operation.
+    lines: Option<Arc<dyn AnswerBytes>>,
     /// Why the operation stops.
     stopped: OnceLock<ApiError>,
 }
@@ -51,6 +56,7 @@ impl Meter {
             limit,
             counted: AtomicUsize::new(0),
             charged: AtomicUsize::new(0),
+            lines: payer.as_ref().map(|payer| payer.separate()),
             payer,
             stopped: OnceLock::new(),
         })
@@ -84,6 +90,17 @@ impl Meter {
                 }
             }
         }
+    }
+
+    /// Charges bytes of lines that are read. If that is refused, the operation stops.
+    ///
+    /// # Errors
+    /// Which limit does not allow it, and what to do.
+    pub(crate) fn read(&self, bytes: usize) -> Result<(), String> {
+        let Some(lines) = &self.lines else { return Ok(()) };
+        lines.take(bytes).inspect_err(|refusal| {
+            let _ = self.stopped.set(ApiError::Busy(refusal.clone()));
+        })
     }
 
     /// Runs an operation until its response is complete or too large.

@@ -1,21 +1,32 @@
 //! The one read-only transaction of an operation, which its fields and its loaders share.
 
-use han_db::{Db, ScopedTx};
+use std::sync::Arc;
+
+use han_db::{Db, DbError, ScopedTx, cpu};
 use han_types::Scope;
 use tokio::sync::OnceCell;
 
-use crate::error::Result;
+use crate::error::{ApiError, Result};
+use crate::meter::Meter;
+
+/// Longer lines are read off the async threads.
+const INLINE_BYTES: usize = 64 << 10;
+
+/// What is read of a line is as large as so many copies of it: the line, and its texts and blocks.
+const COPIES: usize = 2;
 
 /// A transaction that the first read opens.
 pub(crate) struct Reads {
     db: Db,
     scope: Scope,
+    meter: Option<Arc<Meter>>,
     tx: OnceCell<ScopedTx>,
 }
 
 impl Reads {
-    pub(crate) fn new(db: Db, scope: Scope) -> Self {
-        Self { db, scope, tx: OnceCell::new() }
+    /// `meter` counts the lines that are read.
+    pub(crate) fn new(db: Db, scope: Scope, meter: Option<Arc<Meter>>) -> Self {
+        Self { db, scope, meter, tx: OnceCell::new() }
     }
 
     pub(crate) fn db(&self) -> &Db {
@@ -28,6 +39,29 @@ impl Reads {
 
     /// The operation's transaction, opened by the first read.
     pub(crate) async fn tx(&self) -> Result<&ScopedTx> {
-        Ok(self.tx.get_or_try_init(|| self.db.read(&self.scope, "graphql.operation")).await?)
+        Ok(self.tx.get_or_try_init(|| self.open()).await?)
+    }
+
+    async fn open(&self) -> Result<ScopedTx, DbError> {
+        let tx = self.db.read(&self.scope, "graphql.operation").await?;
+        Ok(match &self.meter {
+            Some(meter) => {
+                let meter = Arc::clone(meter);
+                tx.with_room(move |bytes| meter.read(bytes))
+            }
+            None => tx,
+        })
+    }
+
+    /// Reads a line of `bytes` bytes. That of a long one runs off the async threads.
+    pub(crate) async fn line<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        if let Some(meter) = &self.meter {
+            meter.read(bytes.saturating_mul(COPIES)).map_err(ApiError::Busy)?;
+        }
+        if bytes <= INLINE_BYTES { Ok(read()) } else { Ok(cpu::run_queued("reading a line", read).await?) }
     }
 }

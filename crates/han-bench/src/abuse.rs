@@ -33,6 +33,9 @@ const HANDSHAKES: usize = 6;
 /// The bytes of the line that the attack with aliases asks for.
 const LINE: usize = 15 << 20;
 
+/// Its id.
+const LINE_UUID: &str = "00000000-0000-4000-8000-000000000001";
+
 /// Options of `abuse`.
 #[derive(Args)]
 pub(crate) struct Options {
@@ -66,6 +69,10 @@ pub(crate) enum Attack {
     Http2,
     /// Queries for one large line under many names.
     Aliases,
+    /// Queries whose many root fields each read one large line, and show little of it.
+    Roots,
+    /// Many queries at once that each load large lines, and show nothing of them.
+    Loads,
     /// Subscriptions to many fields at once.
     Fields,
     /// Queries on one socket, as many as it takes.
@@ -79,10 +86,12 @@ pub(crate) enum Attack {
     Burn,
 }
 
-const ATTACKS: [Attack; 7] = [
+const ATTACKS: [Attack; 9] = [
     Attack::Pings,
     Attack::Http2,
     Attack::Aliases,
+    Attack::Roots,
+    Attack::Loads,
     Attack::Fields,
     Attack::Queries,
     Attack::Bodies,
@@ -259,7 +268,7 @@ async fn open(
 async fn store_large_line(target: &Target, key: &str) {
     let text = "x".repeat(LINE);
     let line = json!({
-        "type": "user", "uuid": "00000000-0000-4000-8000-000000000001", "timestamp": "2026-01-01T00:00:00.000Z",
+        "type": "user", "uuid": LINE_UUID, "timestamp": "2026-01-01T00:00:00.000Z",
         "sessionId": "large", "message": { "role": "user", "content": text },
     });
     let body = push_body("large", "main", "/large", None, &[line.to_string()]);
@@ -296,6 +305,8 @@ pub(crate) async fn attacker(options: AttackerOptions) {
         Attack::Pings => many(50, &options, pings).await,
         Attack::Http2 => many(900, &options, http2).await,
         Attack::Aliases => many(8, &options, aliases).await,
+        Attack::Roots => many(8, &options, roots).await,
+        Attack::Loads => many(200, &options, loads).await,
         Attack::Fields => many(100, &options, fields).await,
         Attack::Queries => many(1, &options, queries).await,
         Attack::Bodies => many(880, &options, bodies).await,
@@ -361,6 +372,21 @@ async fn aliases(options: Arc<AttackerOptions>, n: usize) -> Option<()> {
     let lines: String = (0..120).map(|n| format!("a{n}: rawJson ")).collect();
     let query =
         format!("{{ session(id: \"large\") {{ messages(first: 1) {{ edges {{ node {{ {lines} }} }} }} }} }}");
+    ask(&options, n, &query).await
+}
+
+async fn roots(options: Arc<AttackerOptions>, n: usize) -> Option<()> {
+    let field = format!("message(id: \"large~main~{LINE_UUID}\") {{ rawBytes searchText }}");
+    let fields: String = (0..20).map(|n| format!("a{n}: {field} ")).collect();
+    ask(&options, n, &format!("{{ {fields} }}")).await
+}
+
+async fn loads(options: Arc<AttackerOptions>, n: usize) -> Option<()> {
+    ask(&options, n, "{ session(id: \"large\") { messages(first: 1) { edges { cursor } } } }").await
+}
+
+/// Sends a query, and takes the response.
+async fn ask(options: &AttackerOptions, n: usize, query: &str) -> Option<()> {
     let client = reqwest::Client::builder().local_address(std::net::IpAddr::V4(address(n))).build().ok()?;
     let request = client.post(format!("http://{}/graphql", options.address)).bearer_auth(&options.key);
     let mut response = request.json(&json!({ "query": query })).send().await.ok()?;

@@ -116,19 +116,27 @@ pub(crate) async fn run(options: Options) -> Figure {
 const KEK: [u8; 32] = [1; 32];
 
 fn ring(current: [u8; 32], previous: Option<[u8; 32]>) -> KekRing {
-    let secret = |bytes: [u8; 32]| SecretString::from(base64::engine::general_purpose::STANDARD.encode(bytes));
+    let secret =
+        |bytes: [u8; 32]| SecretString::from(base64::engine::general_purpose::STANDARD.encode(bytes));
     KekRing::from_secrets(&secret(current), previous.map(secret).as_ref()).expect("a KEK")
 }
 
 async fn connect(url: &str, keks: KekRing) -> Db {
     let clock = Arc::new(TestClock::default());
-    Db::connect(&DbConfig::new(url), keks, clock, Arc::new(OsEntropy::new())).await.expect("the database answers")
+    Db::connect(&DbConfig::new(url), keks, clock, Arc::new(OsEntropy::new()))
+        .await
+        .expect("the database answers")
 }
 
 /// Stores the segments: copies of a session that was pushed, with other content. Returns the team.
 async fn fill(target: &Target, client: &reqwest::Client, options: &Options) -> TeamId {
-    assert_eq!(kek_secret(), base64::engine::general_purpose::STANDARD.encode(KEK), "the server has this KEK");
-    let line = r#"{"type":"user","uuid":"1","timestamp":"2026-11-20T10:00:00.000Z","message":{"content":"x"}}"#;
+    assert_eq!(
+        kek_secret(),
+        base64::engine::general_purpose::STANDARD.encode(KEK),
+        "the server has this KEK"
+    );
+    let line =
+        r#"{"type":"user","uuid":"1","timestamp":"2026-11-20T10:00:00.000Z","message":{"content":"x"}}"#;
     target.push(client, None, push_body("model", "main", "/bench", Some(0), &[line.to_owned()])).await;
     let keys = SegmentKeys::of(target).await;
     let model = keys.read(target, "s.session_id = 'model'").await.pop().expect("the segment of the push");
@@ -144,11 +152,12 @@ async fn fill(target: &Target, client: &reqwest::Client, options: &Options) -> T
         ))
         .await;
     let mut connection = target.connect().await;
-    let numbers: Vec<(i32, String)> =
-        sqlx::query_as("SELECT number, session_id FROM sessions WHERE session_id LIKE 'rotate-%' ORDER BY number")
-            .fetch_all(&mut connection)
-            .await
-            .expect("the sessions");
+    let numbers: Vec<(i32, String)> = sqlx::query_as(
+        "SELECT number, session_id FROM sessions WHERE session_id LIKE 'rotate-%' ORDER BY number",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .expect("the sessions");
     let mut left = options.segments;
     let entropy = OsEntropy::new();
     for (session, session_id) in numbers {
@@ -218,8 +227,7 @@ async fn update(target: &Target) -> f64 {
     let mut connection = target.connect().await;
     let sql = "SELECT team, session, transcript, first_ordinal, wrapped_dek FROM segments \
                ORDER BY team, session, transcript, first_ordinal";
-    let rows: Vec<Key> =
-        sqlx::query_as(sql).fetch_all(&mut connection).await.expect("the segments");
+    let rows: Vec<Key> = sqlx::query_as(sql).fetch_all(&mut connection).await.expect("the segments");
     let start = Instant::now();
     for rows in rows.chunks(ROWS) {
         update_batch(&mut connection, rows).await;
@@ -251,7 +259,8 @@ async fn rewrap(db: &Db, team: &TeamId) -> f64 {
     let start = Instant::now();
     let mut waited = Duration::ZERO;
     loop {
-        let work = team_work::find(db, team, WorkKind::Rotate).await.expect("an answer").expect("the rotation");
+        let work =
+            team_work::find(db, team, WorkKind::Rotate).await.expect("an answer").expect("the rotation");
         match team_work::advance(db, &work).await.expect("a batch") {
             Advance::Finished => return (start.elapsed() - waited).as_secs_f64(),
             Advance::More => {}
@@ -297,7 +306,8 @@ async fn ingest_during(
             target.release(TEAM_WORK).await;
             until_changed(db, team).await;
             let during = ingest::push(target, client, &sessions(2 * pair + 1), lines).await.lines_per_second;
-            let work = team_work::find(db, team, WorkKind::Rotate).await.expect("an answer").expect("the rotation");
+            let work =
+                team_work::find(db, team, WorkKind::Rotate).await.expect("an answer").expect("the rotation");
             let counted = if pair == 0 { " (warm-up)" } else { "" };
             let complete = if work.finished_at.is_some() { "; the rotation ended before" } else { "" };
             println!("{pair:>6} {alone:>12.0} {during:>14.0} {:>6.2}x{counted}{complete}", during / alone);
@@ -315,7 +325,11 @@ async fn ingest_during(
 
 /// Waits until the server has begun to re-wrap.
 async fn until_changed(db: &Db, team: &TeamId) {
-    while team_work::find(db, team, WorkKind::Rotate).await.expect("an answer").is_some_and(|work| work.done == 0) {
+    while team_work::find(db, team, WorkKind::Rotate)
+        .await
+        .expect("an answer")
+        .is_some_and(|work| work.done == 0)
+    {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -332,7 +346,8 @@ async fn until_finished(db: &Db, team: &TeamId) {
 
 /// Reads sessions with their sealed metadata, and the messages of one; returns whether nothing failed.
 async fn read(target: &Target, client: &reqwest::Client) -> bool {
-    const QUERY: &str = "{ session(id: \"model\") { id projectPath messages(first: 10) { edges { node { id rawJson } } } } }";
+    const QUERY: &str =
+        "{ session(id: \"model\") { id projectPath messages(first: 10) { edges { node { id rawJson } } } } }";
     let sent = client
         .post(format!("{}/graphql", target.url))
         .bearer_auth(&target.key)
@@ -364,7 +379,8 @@ async fn rotate_kek(count: usize) -> f64 {
     drop(target.server);
     db.close().await;
     let new = connect(&url, ring([9; 32], Some(KEK))).await;
-    let mut connection = url.parse::<sqlx::postgres::PgConnectOptions>().expect("a URL").connect().await.expect("PG");
+    let mut connection =
+        url.parse::<sqlx::postgres::PgConnectOptions>().expect("a URL").connect().await.expect("PG");
     sqlx::raw_sql("DELETE FROM replicas").execute(&mut connection).await.expect("the server is gone");
     let start = Instant::now();
     let rotated = keks::rotate(&new, |_| ()).await.expect("a rotation");

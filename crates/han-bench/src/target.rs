@@ -108,7 +108,7 @@ fn without_limits(environment: Environment) -> Environment {
 
 /// Makes an API key of a user, who has a team of the same name.
 async fn key_of(user: &str, environment: &Environment) -> String {
-    let args = ["key", "create", "--user", user, "--team", user, "--scopes", "read sync:write"];
+    let args = ["key", "create", "--create", "--user", user, "--team", user, "--scopes", "read sync:write"];
     let (status, output) = Program::start(server_path(), args, borrowed(environment)).wait().await;
     assert!(status.success(), "no key: {:?}", output.stderr);
     let words = output.stdout.iter().flat_map(|line| line.split_whitespace());

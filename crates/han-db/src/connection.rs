@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use han_crypto::KekRing;
-use han_types::{Clock, Entropy, IdError, new_row_id};
+use han_types::{Clock, Entropy, IdError, UserId, new_row_id};
 use sea_orm::DatabaseConnection;
 #[cfg(feature = "postgres")]
 use sqlx::ConnectOptions as _;
@@ -16,13 +16,12 @@ use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
 use crate::DbError;
 use crate::commits::Commits;
 use crate::dialect::Dialect;
 use crate::driver::{DriverTransaction, Pool};
 use crate::keys::KeyStore;
+use crate::read_slots::{ReadSlot, ReadSlots};
 use crate::stats::TransactionCounters;
 use crate::team_numbers::TeamNumbers;
 use crate::verified_keys::VerifiedKeys;
@@ -100,9 +99,7 @@ struct Inner {
     verified_keys: VerifiedKeys,
     commits: Commits,
     transactions: TransactionCounters,
-    /// Of the connections, those that clients' reads may hold at once: the others are left to pushes, to the look-ups
-    /// that authenticate, and to the change feed.
-    reads: Arc<Semaphore>,
+    reads: ReadSlots,
     patience: Duration,
     read_bytes: usize,
     search_bytes: usize,
@@ -140,7 +137,7 @@ impl Db {
                 (Dialect::Sqlite, write, read)
             }
         };
-        let reads = Arc::new(Semaphore::new((connections(dialect, config) / 2).max(1)));
+        let reads = ReadSlots::new((connections(dialect, config) / 2).max(1));
         Ok(Self {
             inner: Arc::new(Inner {
                 dialect,
@@ -239,13 +236,10 @@ impl Db {
         self.inner.work_rows
     }
 
-    /// A read's place among those that may run at once.
-    pub(crate) async fn read_slot(&self) -> Result<OwnedSemaphorePermit, DbError> {
-        let slot = Arc::clone(&self.inner.reads).acquire_owned();
-        match tokio::time::timeout(self.inner.patience, slot).await {
-            Ok(Ok(slot)) => Ok(slot),
-            _ => Err(DbError::Busy),
-        }
+    /// The place of a person's read among those that may run at once.
+    pub(crate) async fn read_slot(&self, user: &UserId) -> Result<ReadSlot, DbError> {
+        let slot = tokio::time::timeout(self.inner.patience, self.inner.reads.acquire(user)).await;
+        slot.ok().flatten().ok_or(DbError::Busy)
     }
 
     #[cfg(feature = "postgres")]

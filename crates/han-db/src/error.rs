@@ -158,6 +158,9 @@ pub enum DbError {
     /// A job could not do its work for a reason outside of the database.
     #[error("{0}")]
     Job(String),
+    /// The reader has no room for the lines: which limit does not allow it, and what to do.
+    #[error("{0}")]
+    NoRoom(String),
     /// A response would contain more bytes of lines than the limit.
     #[error("more than {limit} bytes of lines in one answer")]
     TooMuch {
@@ -277,21 +280,6 @@ impl han_types::StorageError for DbError {
     }
 }
 
-/// Runs CPU-bound `work` off the async threads. `what` names it in the error.
-///
-/// # Errors
-/// [`DbError::TaskLost`] if it panics, or the runtime shuts down first.
-pub(crate) async fn blocking<T, F>(what: &'static str, work: F) -> Result<T, DbError>
-where
-    T: Send + 'static,
-    F: FnOnce() -> T + Send + 'static,
-{
-    tokio::task::spawn_blocking(work).await.map_err(|error| DbError::TaskLost {
-        what,
-        cause: if error.is_panic() { "it panicked" } else { "the runtime stopped" },
-    })
-}
-
 fn is_io(err: &sqlx::Error) -> bool {
     matches!(
         err,
@@ -317,15 +305,7 @@ fn runtime(err: &DbErr) -> Option<&sqlx::Error> {
 mod tests {
     use sea_orm::{DbErr, RuntimeErr};
 
-    use super::{DbError, blocking};
-
-    #[tokio::test]
-    async fn the_text_of_a_panic_is_not_part_of_the_error() {
-        let lost: DbError = blocking("indexing lines", || panic!("what a line said")).await.unwrap_err();
-        let texts = format!("{lost} {lost:?} {}", lost.summary());
-        assert!(!texts.contains("what a line said"), "{texts}");
-        assert_eq!(lost.summary(), "indexing lines did not end: it panicked");
-    }
+    use super::DbError;
 
     #[test]
     fn a_summary_has_no_text_of_the_database() {

@@ -1,13 +1,13 @@
-//! Heartbeats: each process that writes sealed content says that it lives, which KEKs it holds, and which team keys it no
-//! longer uses. A rotation waits for what it needs to know from every live replica.
+//! Heartbeats: each process that writes sealed content says that it lives, which KEKs it holds, and which team keys
+//! it no longer uses. A rotation waits for what it needs to know from every live replica.
 //!
-//! *Epochs* count the replacements of team keys (`kek_state.key_epoch`). A process looks at the epoch every second, and at
-//! once when it is woken. When the epoch has grown, the process forgets all team keys, and reads them again for new
-//! transactions. When the last transaction with an older key has ended, it reports the epoch. So a rotation knows when
-//! nothing is sealed under the old key any more, and a push costs nothing for that.
+//! *Epochs* count the replacements of team keys (`kek_state.key_epoch`). A process looks at the epoch every second,
+//! and at once when it is woken. When the epoch has grown, the process forgets all team keys, and reads them again
+//! for new transactions. When the last transaction with an older key has ended, it reports the epoch. So a rotation
+//! knows when nothing is sealed under the old key any more, and a push costs nothing for that.
 //!
-//! A process that cannot report stops using the keys that it holds ([`USED_FOR`](crate::keys)) long before others consider
-//! it dead.
+//! A process that cannot report stops using the keys that it holds ([`USED_FOR`](crate::keys)) long before others
+//! consider it dead.
 
 use std::time::{Duration, Instant};
 
@@ -125,7 +125,8 @@ pub struct Heartbeat {
 }
 
 impl Db {
-    /// Joins the replicas under a new id, and begins to send heartbeats. Before this, the process must not write sealed content.
+    /// Joins the replicas under a new id, and begins to send heartbeats. Before this, the process must not write
+    /// sealed content.
     ///
     /// # Errors
     /// [`DbError::KekMissing`] if the process does not hold the KEK that wraps new keys.
@@ -264,7 +265,8 @@ impl Sender {
         }
     }
 
-    /// Looks at the epoch, and reports if there is something to report. Returns whether all uses of older keys have ended.
+    /// Looks at the epoch, and reports if there is something to report. Returns whether all uses of older keys have
+    /// ended.
     async fn beat(&mut self) -> Result<bool, DbError> {
         let sent = Instant::now();
         let tx = self.db.read_system("replicas.look").await?;

@@ -371,7 +371,9 @@ impl KeyStore {
     /// How often each content key was used since this was last asked.
     pub(crate) fn take_uses(&self) -> Vec<(TeamId, u32, u64)> {
         let mut counters = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = counters.iter().map(|((team, version), n)| (team.clone(), *version, n.swap(0, Ordering::Relaxed)));
+        let taken = counters
+            .iter()
+            .map(|((team, version), n)| (team.clone(), *version, n.swap(0, Ordering::Relaxed)));
         let mut taken: Vec<_> = taken.filter(|(_, _, n)| *n > 0).collect();
         counters.retain(|_, n| Arc::strong_count(n) > 1 || n.load(Ordering::Relaxed) > 0);
         // All processes write them in the same order.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use han_crypto::sealed_key_id;
 use han_types::{Clock, Entropy, Scope, TeamId};
 use sea_orm::{FromQueryResult, QueryResult, Value};
-use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit};
+use tokio::sync::{Mutex, MutexGuard};
 use tracing::Instrument as _;
 
 #[cfg(feature = "postgres")]
@@ -21,6 +21,7 @@ use crate::bulk_insert::Column;
 use crate::dialect::{Dialect, Role};
 use crate::driver::DriverTransaction;
 use crate::keys::{KeyStore, TeamKeys};
+use crate::read_slots::ReadSlot;
 use crate::segments::OpenedSegments;
 use crate::stats::Measure;
 use crate::team_numbers::TeamNumber;
@@ -41,7 +42,7 @@ pub struct Tx {
     /// A read's; a write is measured from outside, together with its commit.
     measure: Option<Measure>,
     /// A client's read holds its place among those that may run at once.
-    _slot: Option<OwnedSemaphorePermit>,
+    _slot: Option<ReadSlot>,
 }
 
 /// An open transaction on one team's data, with everything that queries on it need.
@@ -69,31 +70,38 @@ pub(crate) struct ActingTx {
 }
 
 /// How many bytes of lines a transaction may still open.
-#[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
     left: usize,
     limit: usize,
+    room: Option<Room>,
 }
+
+/// Asks whether there is room for so many more bytes of lines. An error says which limit does not allow it.
+type Room = Box<dyn Fn(usize) -> Result<(), String> + Send + Sync>;
 
 impl Budget {
     fn of(limit: usize) -> Self {
-        Self { left: limit, limit }
+        Self { left: limit, limit, room: None }
     }
 
-    pub(crate) fn left(self) -> usize {
+    pub(crate) fn left(&self) -> usize {
         self.left
     }
 
     /// Takes `bytes` of it.
     ///
     /// # Errors
-    /// [`DbError::TooMuch`] where less is left.
+    /// [`DbError::TooMuch`] where less is left; [`DbError::NoRoom`] if the reader has no room for them.
     pub(crate) fn take(&mut self, bytes: usize) -> Result<(), DbError> {
-        self.left = self.left.checked_sub(bytes).ok_or(self.passed())?;
+        let left = self.left.checked_sub(bytes).ok_or_else(|| self.passed())?;
+        if let Some(room) = &self.room {
+            room(bytes).map_err(DbError::NoRoom)?;
+        }
+        self.left = left;
         Ok(())
     }
 
-    pub(crate) fn passed(self) -> DbError {
+    pub(crate) fn passed(&self) -> DbError {
         DbError::TooMuch { limit: self.limit }
     }
 }
@@ -157,6 +165,14 @@ impl ScopedTx {
     #[must_use]
     pub fn scope(&self) -> &Scope {
         &self.scope
+    }
+
+    /// Asks `room` before lines are opened, with their bytes. If it refuses them, the query fails with
+    /// [`DbError::NoRoom`], which has the reason that it gives.
+    #[must_use]
+    pub fn with_room(mut self, room: impl Fn(usize) -> Result<(), String> + Send + Sync + 'static) -> Self {
+        self.tx.budget.get_mut().room = Some(Box::new(room));
+        self
     }
 
     /// The team whose data it sees.
@@ -379,7 +395,7 @@ impl Db {
     /// reads see one moment. Only so many run at once; its holder must not wait for another.
     ///
     /// # Errors
-    /// [`DbError::Busy`] where as many reads run as may, and none ends in time.
+    /// [`DbError::Busy`] where as many reads run as may, of all clients or of this person, and none ends in time.
     pub async fn read(&self, scope: &Scope, name: &'static str) -> Result<ScopedTx, DbError> {
         // The number and the keys first: neither may wait for a second connection while this one is held. With a full
         // pool, readers would wait for each other.
@@ -388,7 +404,7 @@ impl Db {
         let opening = Opening::app(name, scope, team);
         let measure = Measure::read(self, name, opening.team_id);
         let opened = async {
-            let slot = self.read_slot().await?;
+            let slot = self.read_slot(scope.user_id()).await?;
             let tx = self.begin(&opening, Mode::Snapshot).await?;
             Ok(Tx { _slot: Some(slot), ..tx })
         };

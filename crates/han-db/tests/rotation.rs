@@ -379,7 +379,10 @@ both_databases!(
         let rotated = keks::rotate(&new, |_| ()).await.unwrap();
         let Activation::Lacking(lacking) = rotated.activation else { panic!("{rotated:?}") };
         assert_eq!(lacking.iter().map(|replica| replica.id.as_str()).collect::<Vec<_>>(), [old.id()]);
-        assert_eq!(keks::status(&new).await.unwrap().active, Some(kek_ring(OLD, &[]).active_id().to_string()));
+        assert_eq!(
+            keks::status(&new).await.unwrap().active,
+            Some(kek_ring(OLD, &[]).active_id().to_string())
+        );
 
         // A process without the KEK that writes cannot join, and cannot rotate.
         let stranger = process(&database, &world.clock, kek_ring(NEW, &[])).await;
@@ -411,7 +414,11 @@ both_databases!(
         };
         let (rotated, ()) = tokio::join!(keks::rotate(&both, |_| ()), making);
         rotated.unwrap();
-        assert_eq!(keks::rotate(&both, |_| ()).await.unwrap().rewrapped, 0, "a team's keys missed the rotation");
+        assert_eq!(
+            keks::rotate(&both, |_| ()).await.unwrap().rewrapped,
+            0,
+            "a team's keys missed the rotation"
+        );
         assert_eq!(keks::verify(&both).await.unwrap().failures, []);
     }
 );
@@ -468,7 +475,8 @@ both_databases!(
         }
         assert_same(&contents(&database, &world).await, &before);
         let segments = number(&database, "SELECT count(*) FROM segments").await;
-        let indexed = "SELECT count(DISTINCT first_ordinal * 100000 + session * 10 + transcript) FROM search_terms";
+        let indexed =
+            "SELECT count(DISTINCT first_ordinal * 100000 + session * 10 + transcript) FROM search_terms";
         assert_eq!(number(&database, indexed).await, segments);
     }
 );
@@ -478,7 +486,11 @@ both_databases!(
         let world = plaintext_world(&database).await;
         let stop = AtomicBool::new(false);
         let converting = async {
-            assert_eq!(conversion::request_due(&world.db, PlanTier::seals_content).await.unwrap(), 0, "it is free");
+            assert_eq!(
+                conversion::request_due(&world.db, PlanTier::seals_content).await.unwrap(),
+                0,
+                "it is free"
+            );
             database.execute("UPDATE teams SET plan_tier = 'pro'").await;
             assert_eq!(conversion::request_due(&world.db, PlanTier::seals_content).await.unwrap(), 1);
             assert_eq!(conversion::request_due(&world.db, PlanTier::seals_content).await.unwrap(), 0, "once");
@@ -666,7 +678,8 @@ async fn a_dead_replica_holds_up_nothing() {
     let beat: Heartbeat = dead.start_heartbeat("serve", times).await.unwrap();
     drop(beat);
     keys::rotate_team(&world.db, world.team()).await.unwrap();
-    let work = || async { team_work::find(&world.db, world.team(), WorkKind::Rotate).await.unwrap().unwrap() };
+    let work =
+        || async { team_work::find(&world.db, world.team(), WorkKind::Rotate).await.unwrap().unwrap() };
     while team_work::advance(&world.db, &work().await).await.unwrap() != Advance::Waiting {}
     world.clock.advance_seconds(91);
     finish(&world.db).await;

@@ -48,7 +48,8 @@ async fn restored_backup(database: &TestDatabase, with_keys: bool) -> TestDataba
     let file = directory.path().join("han.sql");
     std::fs::write(&file, dumped.stdout).unwrap();
     let mut load = std::process::Command::new(programs.join("psql"));
-    load.args(["--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--dbname", restored.url(), "--file"]).arg(&file);
+    load.args(["--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--dbname", restored.url(), "--file"])
+        .arg(&file);
     let loaded = load.output().unwrap();
     assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
     restored
@@ -81,7 +82,8 @@ both_databases!(
         push_whole(&world, &files).await;
         let content = (Some("/home/dev/orchard".to_owned()), files[0].2[0].clone());
         assert_eq!(read(&world, &world.db).await.unwrap(), content);
-        let (whole, without) = (restored_backup(&database, true).await, restored_backup(&database, false).await);
+        let (whole, without) =
+            (restored_backup(&database, true).await, restored_backup(&database, false).await);
         let keys = copy_of_keys(&database).await;
 
         team_deletion::begin(&world.db, world.scope.team_id()).await.unwrap();

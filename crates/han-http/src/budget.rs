@@ -628,7 +628,8 @@ impl Drop for Hold {
     }
 }
 
-/// The bytes of one response: of its values while they are resolved, then of its text until it is sent.
+/// The bytes of one response: of its values while they are resolved, then of its text until it is sent. Or the bytes of
+/// the lines that are read for it.
 #[derive(Debug)]
 pub(crate) struct Answer(Mutex<Hold>);
 
@@ -641,6 +642,10 @@ impl Answer {
 impl han_api::AnswerBytes for Answer {
     fn take(&self, bytes: usize) -> Result<(), String> {
         lock(&self.0).grow(bytes).map_err(|refusal| refusal.to_string())
+    }
+
+    fn separate(&self) -> Arc<dyn han_api::AnswerBytes> {
+        Self::of(&lock(&self.0).account)
     }
 }
 

@@ -145,11 +145,29 @@ fn read(file: &Path, missing: &[&str]) -> Result<BTreeMap<String, SecretString>,
     Ok(found)
 }
 
+/// The directory of a file, if every account of the machine may replace the files in it: all may write into it, and it is
+/// not sticky, as `/tmp` is.
+#[cfg(unix)]
+#[must_use]
+pub fn open_directory(file: &Path) -> Option<PathBuf> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = file.canonicalize().ok()?.parent()?.to_path_buf();
+    let mode = fs::metadata(&dir).ok()?.permissions().mode();
+    (mode & 0o002 != 0 && mode & 0o1000 == 0).then_some(dir)
+}
+
 #[cfg(unix)]
 fn refuse_if_others_may_read(file: &Path) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt as _;
     let metadata = fs::metadata(file).map_err(|err| format!("{} cannot be read: {err}", file.display()))?;
     let mode = metadata.permissions().mode() & 0o777;
+    if let Some(dir) = open_directory(file) {
+        return Err(format!(
+            "others may replace {}: run `chmod o-w {}`, and make new secrets if others have",
+            file.display(),
+            dir.display()
+        ));
+    }
     if mode & 0o077 == 0 {
         return Ok(());
     }

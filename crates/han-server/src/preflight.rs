@@ -43,9 +43,30 @@ const FEW_BYTES: usize = 7;
 /// The longest part that a weak secret repeats, in bytes.
 const LONGEST_REPEATED: usize = 16;
 
-/// Placeholders of documentation and of templates.
-const PLACEHOLDERS: &[&str] =
-    &["changeme", "change-me", "change_me", "password", "your-secret", "your_secret"];
+/// Words of secrets that somebody has typed: placeholders of templates, and names of what the secret is for. Random text
+/// of 64 characters contains one of them less than once in ten thousand times.
+const TYPED_WORDS: &[&str] = &[
+    "admin",
+    "change",
+    "default",
+    "development",
+    "example",
+    "letmein",
+    "password",
+    "placeholder",
+    "production",
+    "qwerty",
+    "secret",
+    "server",
+    "staging",
+    "token",
+];
+
+/// The shortest token that guards something on its own, in bytes.
+const SHORTEST_TOKEN: usize = 16;
+
+/// Names with more in common than this are taken for one another: a ratio of their pairs of characters (Sørensen–Dice).
+const ALIKE: f64 = 0.7;
 
 /// What a check found.
 enum Finding {
@@ -108,39 +129,18 @@ fn unknown_variables(names: &[String]) -> Vec<Finding> {
         .into_iter()
         .filter_map(|name| {
             let nearest = candidates().filter(|known| !known.ends_with('*'));
-            let (distance, nearest) = nearest.map(|known| (edit_distance(name, known), known)).min()?;
-            Some(if distance <= (name.len() / 6).max(2) {
+            let (alike, nearest) = nearest
+                .map(|known| (strsim::sorensen_dice(name, known), known))
+                .max_by(|(one, _), (other, _)| one.total_cmp(other))?;
+            Some(if alike >= ALIKE {
                 Finding::Refusal(format!(
                     "{name} is not a variable of han-server: use {nearest}, or remove it"
                 ))
             } else {
-                Finding::Notice(format!(
-                    "{name} is not a variable of han-server and has no effect; the nearest name is {nearest}"
-                ))
+                Finding::Notice(format!("{name} is not a variable of han-server and has no effect"))
             })
         })
         .collect()
-}
-
-/// How many characters must be inserted, removed or replaced to turn one text into the other (Levenshtein).
-fn edit_distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in one.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (j, b) in other.iter().enumerate() {
-            let above = row.get(j + 1).copied().unwrap_or_default();
-            let replaced = diagonal + usize::from(a != *b);
-            row[j] = left;
-            left = replaced.min(above + 1).min(left + 1);
-            diagonal = above;
-        }
-        if let Some(last) = row.last_mut() {
-            *last = left;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 /// Whether other machines reach the server.
@@ -158,15 +158,28 @@ fn listens_publicly(config: &Config) -> bool {
 
 /// Secrets that somebody has typed. A server that only this machine reaches may have them, with a notice.
 fn weak_secrets(config: &Config) -> Vec<Finding> {
-    let Secrets { kek, jwt, .. } = &config.secrets;
+    let Secrets { kek, jwt, jwt_previous, .. } = &config.secrets;
+    let token = config.http.metrics_token.as_ref();
     let found = [
-        ("KEK_SECRET", kek, "`openssl rand -base64 32`, and move the old one to KEK_SECRET_PREVIOUS"),
-        ("JWT_SECRET", jwt, "`openssl rand -base64 48`"),
+        (
+            "KEK_SECRET",
+            Some(kek),
+            "generate it with `openssl rand -base64 32`, and move the old one to KEK_SECRET_PREVIOUS",
+        ),
+        ("JWT_SECRET", Some(jwt), "generate it with `openssl rand -base64 48`"),
+        (
+            "JWT_SECRET_PREVIOUS",
+            jwt_previous.as_ref(),
+            "remove it; users whose tokens it signed sign in again",
+        ),
+        ("HAN_METRICS_TOKEN", token, "generate it with `openssl rand -base64 24`"),
     ];
-    let weak =
-        found.into_iter().filter(|(_, secret, _)| is_weak(&key_bytes(secret)) || is_weak(text(secret)));
+    let is_short = |secret: &SecretString| text(secret).len() < SHORTEST_TOKEN;
+    let weak = found.into_iter().filter(|(_, secret, _)| {
+        secret.is_some_and(|secret| is_short(secret) || is_weak(&key_bytes(secret)) || is_weak(text(secret)))
+    });
     weak.map(|(name, _, remedy)| {
-        let problem = format!("{name} is not random and can be guessed: generate it with {remedy}");
+        let problem = format!("{name} is not random and can be guessed: {remedy}");
         if is_public(config) { Finding::Refusal(problem) } else { Finding::Notice(problem) }
     })
     .collect()
@@ -200,7 +213,7 @@ fn key_bytes(secret: &SecretString) -> Vec<u8> {
 }
 
 /// Whether no generator of random bytes makes such a secret: it has few different bytes, repeats a part, counts up or
-/// down, or contains a placeholder.
+/// down, or contains a word that people type.
 fn is_weak(secret: &[u8]) -> bool {
     let mut different = secret.to_vec();
     different.sort_unstable();
@@ -217,7 +230,7 @@ fn is_weak(secret: &[u8]) -> bool {
     different.len() <= FEW_BYTES
         || (1..=LONGEST_REPEATED.min(secret.len() / 2)).any(repeats)
         || counts
-        || PLACEHOLDERS.iter().any(|placeholder| lower.contains(placeholder))
+        || TYPED_WORDS.iter().any(|word| lower.contains(word))
 }
 
 fn open_sign_in(config: &Config) -> Vec<Finding> {
@@ -254,22 +267,7 @@ fn notice_if(is_found: bool, notice: &str) -> Vec<Finding> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{edit_distance, is_weak};
-
-    #[test]
-    fn the_distance_of_names_counts_edits() {
-        for (one, other, distance) in [
-            ("", "", 0),
-            ("abc", "abc", 0),
-            ("abc", "", 3),
-            ("", "abc", 3),
-            ("kitten", "sitting", 3),
-            ("HAN_GITHUB_ALLOWED_LOGIN", "HAN_GITHUB_ALLOWED_LOGINS", 1),
-            ("HAN_LOGG", "HAN_LOG", 1),
-        ] {
-            assert_eq!(edit_distance(one, other), distance, "{one} {other}");
-        }
-    }
+    use super::is_weak;
 
     #[test]
     fn typed_secrets_are_weak() {
@@ -281,10 +279,11 @@ mod tests {
             b"abcabcabcabcabcabcabcabcabcabcabcabc",
             b"0123456789abcdef0123456789abcdef",
             b"please-changeme-before-production-use!",
+            b"our-JWT-signing-Secret-of-2026-v2-ab",
         ] {
             assert!(is_weak(secret), "{secret:?}");
         }
-        assert!(!is_weak(b"a secret of the tests, long enough to sign with"));
+        assert!(!is_weak(b"kU3+9sVbQ0m5gGx1cQw8r2yZfJt7LhNa4DpEoXiC6=="));
         assert!(!is_weak(b"6f1d3b0c9a84e2576f0d1b3c8a94e725"));
     }
 

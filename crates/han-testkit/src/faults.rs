@@ -479,7 +479,7 @@ pub fn environment(url: &str) -> Vec<(String, String)> {
     [
         ("DATABASE_URL", url),
         ("KEK_SECRET", "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc="),
-        ("JWT_SECRET", "a secret of the tests, long enough to sign with"),
+        ("JWT_SECRET", "tUJ5c0Vw3nq8XkRrM1aZ7yLhQ2eBvD9fG4sPoN6iTtEw"),
         ("PUBLIC_URL", "http://127.0.0.1:8787"),
         ("HAN_LISTEN", "127.0.0.1:0"),
         ("HAN_RATE_LIMITS", "off"),

@@ -43,7 +43,8 @@ impl NodeQuery {
         match (operation(ctx)?, GlobalId::parse(&format!("Message:{raw}"))) {
             (Some(op), Ok(GlobalId::Message(key))) => {
                 let row = op.loader().load_one(key).await?;
-                error::or_null(ctx, row.map(|row| Message::alone(&op, &row)).transpose())
+                let Some(row) = row else { return Ok(None) };
+                error::or_null(ctx, Message::alone(&op, &row).await.map(Some))
             }
             _ => Ok(None),
         }
@@ -67,7 +68,10 @@ async fn load(op: &Op, id: GlobalId) -> Result<Option<Node>> {
         GlobalId::Repo(id) => Repo::load(op, id).await?.map(Node::from),
         GlobalId::Message(key) => {
             let row = op.loader().load_one(key).await?;
-            row.map(|row| Message::alone(op, &row)).transpose()?.map(Node::from)
+            match row {
+                Some(row) => Some(Message::alone(op, &row).await?.into()),
+                None => None,
+            }
         }
         // Users and teams are not nodes of this schema.
         GlobalId::User(_) | GlobalId::Team(_) => None,

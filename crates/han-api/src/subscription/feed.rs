@@ -55,7 +55,7 @@ impl Feed {
 
     /// A new operation: each event reads the current state of the database and holds no transaction afterwards.
     pub(crate) fn operation(&self) -> Result<Op> {
-        Ok(self.caller.operation(&self.db, self.scope()?))
+        Ok(self.caller.operation(&self.db, self.scope()?, None))
     }
 
     /// The next event that concerns the subscriber; `None` once the server stops.

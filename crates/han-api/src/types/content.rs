@@ -1,5 +1,7 @@
 //! Content blocks: the parts of a message. The result of a tool use is nested in it.
 
+use std::sync::{Arc, OnceLock};
+
 use async_graphql::{ComplexObject, Context, Enum, Interface, SimpleObject};
 use han_db::entities::Message;
 use han_transcript::ToolCategory as Category;
@@ -85,6 +87,9 @@ pub struct TextBlock {
     kind: ContentBlockType,
     #[graphql(skip)]
     whole: String,
+    /// Counted once, however often it is selected.
+    #[graphql(skip)]
+    length: OnceLock<usize>,
 }
 
 #[ComplexObject]
@@ -106,7 +111,7 @@ impl TextBlock {
 
     /// The number of characters of the whole text.
     async fn length(&self) -> usize {
-        self.whole.chars().count()
+        *self.length.get_or_init(|| self.whole.chars().count())
     }
 }
 
@@ -227,22 +232,23 @@ impl ToolUseBlock {
         let Some(found) = found.first() else { return Ok(None) };
         let passed = Some(found.message.at - self.at).filter(|passed| *passed >= 0);
         let duration_ms = found.duration_ms.or(passed);
-        let shown = |view| match view {
+        let shown = |view: &ResultView| match view {
             ResultView::Tool(result) if result.tool_call_id == self.tool_call_id => {
-                Some(ToolResultBlock { duration_ms, ..result.into() })
+                Some(ToolResultBlock { duration_ms, ..result.clone().into() })
             }
             _ => None,
         };
-        error::or_null(ctx, result::views(&found.message).map(|views| views.into_iter().find_map(shown)))
+        let views = result::views(&self.op, &found.message).await;
+        error::or_null(ctx, views.map(|views| views.iter().find_map(shown)))
     }
 
     /// The parts of a file that it changed, as its result reports them; empty without such a
     /// report.
-    async fn hunks(&self, ctx: &Context<'_>) -> Result<Option<Vec<FileHunk>>> {
+    async fn hunks(&self, ctx: &Context<'_>) -> Result<Option<Arc<Vec<FileHunk>>>> {
         let kind = ResultKind::Tool;
         let found = result::of_call(&self.op, &self.session_id, kind, &self.tool_call_id).await?;
-        let Some(found) = found.first() else { return Ok(Some(Vec::new())) };
-        error::or_null(ctx, result::hunks(&found.message).map(Some))
+        let Some(found) = found.first() else { return Ok(Some(Arc::default())) };
+        error::or_null(ctx, result::hunks(&self.op, &found.message).await.map(Some))
     }
 
     /// The id of the subagent that it started, for `Session.messages(agentId:)`.
@@ -296,7 +302,10 @@ pub(crate) fn blocks(op: &Op, row: &Message, blocks: Vec<Block>) -> Vec<ContentB
 
 fn block(op: &Op, row: &Message, block: Block) -> ContentBlock {
     match block {
-        Block::Text { text } => ContentBlock::Text(TextBlock { kind: ContentBlockType::Text, whole: text }),
+        Block::Text { text } => {
+            let (kind, length) = (ContentBlockType::Text, OnceLock::new());
+            ContentBlock::Text(TextBlock { kind, whole: text, length })
+        }
         Block::Thinking { thinking, preview, signature } => ContentBlock::Thinking(ThinkingBlock {
             kind: ContentBlockType::Thinking,
             thinking,

@@ -42,11 +42,11 @@ connection!(
 impl MessageEdge {
     /// The message. If its stored line cannot be decrypted, it is an `UnknownEventMessage` with the event type
     /// `unreadable`, and the response has an error with the code `CONTENT_UNREADABLE`.
-    async fn node(&self, ctx: &Context<'_>) -> Message {
+    async fn node(&self, ctx: &Context<'_>) -> Result<Message> {
         if self.row.body.is_none() {
             error::report(ctx, &ApiError::ContentUnreadable);
         }
-        Message::new(&self.op, &self.row)
+        Message::read(&self.op, &self.row).await
     }
 
     /// The number of older messages in the session's list; null in a list of a subagent's lines or of progress lines.
@@ -570,24 +570,33 @@ macro_rules! message {
             ///
             /// # Errors
             /// `CONTENT_UNREADABLE`.
-            pub(crate) fn alone(op: &Op, row: &entities::Message) -> Result<Self> {
-                if row.body.is_none() { Err(ApiError::ContentUnreadable) } else { Ok(Self::new(op, row)) }
+            pub(crate) async fn alone(op: &Op, row: &Arc<entities::Message>) -> Result<Self> {
+                if row.body.is_none() { Err(ApiError::ContentUnreadable) } else { Self::read(op, row).await }
             }
 
             /// The message of a stored line.
-            pub(crate) fn new(op: &Op, row: &entities::Message) -> Self {
-                let line = row.body.as_deref().map(|body| line_text(body).into_owned());
-                let view = match &line {
-                    Some(line) => view::view(line),
-                    None => MessageView::UnknownEvent(UnknownEventView {
-                        event_type: Some("unreadable".to_owned()),
-                        ..UnknownEventView::default()
-                    }),
+            ///
+            /// # Errors
+            /// `RATE_LIMITED` if the caller's account has no room for it.
+            pub(crate) async fn read(op: &Op, row: &Arc<entities::Message>) -> Result<Self> {
+                let stored = Arc::clone(row);
+                let read = move || {
+                    let line = stored.body.as_deref().map(|body| line_text(body).into_owned());
+                    let view = match &line {
+                        Some(line) => view::view(line),
+                        None => MessageView::UnknownEvent(UnknownEventView {
+                            event_type: Some("unreadable".to_owned()),
+                            ..UnknownEventView::default()
+                        }),
+                    };
+                    (line, view)
                 };
+                let bytes = row.body.as_ref().map_or(0, String::len);
+                let (line, view) = op.read_line(bytes, read).await?;
                 let common = Common { row, op, head: view.head().clone(), line };
-                match view {
+                Ok(match view {
                     $(MessageView::$variant(view) => Self::$variant($ty::new(common, view)),)*
-                }
+                })
             }
         }
     };
@@ -649,11 +658,12 @@ impl McpToolCallMessage {
         let call_id = self.call_id.as_deref().unwrap_or_default();
         let found = result::of_call(&self.complex.op, &self.complex.key.session_id, kind, call_id).await?;
         let Some(found) = found.first() else { return Ok(None) };
-        let shown = |view| match view {
-            ResultView::Mcp(result) => Some(McpToolResult::new(&found.message, result)),
+        let shown = |view: &ResultView| match view {
+            ResultView::Mcp(result) => Some(McpToolResult::new(&found.message, result.clone())),
             _ => None,
         };
-        error::or_null(ctx, result::views(&found.message).map(|views| views.into_iter().find_map(shown)))
+        let views = result::views(&self.complex.op, &found.message).await;
+        error::or_null(ctx, views.map(|views| views.iter().find_map(shown)))
     }
 }
 
@@ -665,11 +675,12 @@ impl ExposedToolCallMessage {
         let call_id = self.call_id.as_deref().unwrap_or_default();
         let found = result::of_call(&self.complex.op, &self.complex.key.session_id, kind, call_id).await?;
         let Some(found) = found.first() else { return Ok(None) };
-        let shown = |view| match view {
-            ResultView::Exposed(result) => Some(ExposedToolResult::new(&found.message, result)),
+        let shown = |view: &ResultView| match view {
+            ResultView::Exposed(result) => Some(ExposedToolResult::new(&found.message, result.clone())),
             _ => None,
         };
-        error::or_null(ctx, result::views(&found.message).map(|views| views.into_iter().find_map(shown)))
+        let views = result::views(&self.complex.op, &found.message).await;
+        error::or_null(ctx, views.map(|views| views.iter().find_map(shown)))
     }
 }
 
@@ -682,13 +693,13 @@ impl HookRunMessage {
         let results = op.loader().load_one(HookResultsOf(key.session_id.clone())).await?.unwrap_or_default();
         let Some(line) = results.get(key) else { return Ok(None) };
         let Some(line) = op.loader().load_one(line.clone()).await? else { return Ok(None) };
-        error::or_null(ctx, hook_result(&line))
+        error::or_null(ctx, hook_result(op, &line).await)
     }
 }
 
-fn hook_result(line: &entities::Message) -> Result<Option<HookResult>> {
-    Ok(result::views(line)?.into_iter().find_map(|view| match view {
-        ResultView::Hook(outcome) => Some(HookResult::new(line, outcome)),
+async fn hook_result(op: &Op, line: &Arc<entities::Message>) -> Result<Option<HookResult>> {
+    Ok(result::views(op, line).await?.iter().find_map(|view| match view {
+        ResultView::Hook(outcome) => Some(HookResult::new(line, outcome.clone())),
         _ => None,
     }))
 }

@@ -48,8 +48,8 @@ pub(crate) struct OutlineEntry {
 #[ComplexObject]
 impl OutlineEntry {
     /// The message.
-    async fn message(&self) -> Message {
-        Message::new(&self.op, &self.entry.message)
+    async fn message(&self) -> Result<Message> {
+        Message::read(&self.op, &self.entry.message).await
     }
 
     /// The number of older messages in the session's list.

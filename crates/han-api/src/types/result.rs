@@ -1,6 +1,7 @@
 //! Results of MCP calls, exposed tool calls and hook runs, which are nested in their calls and runs.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_graphql::SimpleObject;
 use han_db::entities::{Message, ToolResult};
@@ -8,7 +9,8 @@ use han_db::queries::tool_results::Call;
 use han_transcript::line_text;
 use han_transcript::record::ResultKind;
 use han_transcript::view::{self, CallResult, HookOutcome, ResultView};
-use han_types::{GlobalId, SessionId};
+use han_types::{GlobalId, MessageKey, SessionId};
+use tokio::sync::OnceCell;
 
 use crate::context::Op;
 use crate::error::{ApiError, Result};
@@ -98,20 +100,53 @@ pub(crate) async fn of_call(
     Ok(op.loader().load_one(call).await?.unwrap_or_default())
 }
 
+/// What was read of lines with results: each is read once, however many calls it answers.
+#[derive(Default)]
+pub(crate) struct ReadResults {
+    views: OfLines<Vec<ResultView>>,
+    hunks: OfLines<Vec<FileHunk>>,
+}
+
+/// Values of lines.
+struct OfLines<T>(Mutex<HashMap<MessageKey, Arc<OnceCell<Arc<T>>>>>);
+
+impl<T> Default for OfLines<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Send + Sync + 'static> OfLines<T> {
+    async fn read(
+        &self,
+        op: &Op,
+        line: &Arc<Message>,
+        read: impl FnOnce(&str) -> T + Send + 'static,
+    ) -> Result<Arc<T>> {
+        let bytes = line.body.as_ref().ok_or(ApiError::ContentUnreadable)?.len();
+        let cell = {
+            let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(lines.entry(line.key.clone()).or_default())
+        };
+        let line = Arc::clone(line);
+        let read = move || Arc::new(read(&line_text(line.body.as_deref().unwrap_or_default())));
+        cell.get_or_try_init(|| op.read_line(bytes, read)).await.cloned()
+    }
+}
+
 /// The results in a line.
 ///
 /// # Errors
 /// `CONTENT_UNREADABLE`.
-pub(crate) fn views(line: &Message) -> Result<Vec<ResultView>> {
-    let body = line.body.as_deref().ok_or(ApiError::ContentUnreadable)?;
-    Ok(view::results(&line_text(body)))
+pub(crate) async fn views(op: &Op, line: &Arc<Message>) -> Result<Arc<Vec<ResultView>>> {
+    op.results().views.read(op, line, view::results).await
 }
 
 /// What a line says that a tool changed in a file.
 ///
 /// # Errors
 /// `CONTENT_UNREADABLE`.
-pub(crate) fn hunks(line: &Message) -> Result<Vec<FileHunk>> {
-    let body = line.body.as_deref().ok_or(ApiError::ContentUnreadable)?;
-    Ok(view::hunks(&line_text(body)).into_iter().map(FileHunk::from).collect())
+pub(crate) async fn hunks(op: &Op, line: &Arc<Message>) -> Result<Arc<Vec<FileHunk>>> {
+    let read = |line: &str| view::hunks(line).into_iter().map(FileHunk::from).collect();
+    op.results().hunks.read(op, line, read).await
 }

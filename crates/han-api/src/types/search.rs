@@ -88,8 +88,8 @@ impl MessageHit {
 #[ComplexObject]
 impl MessageHit {
     /// The message.
-    async fn message(&self) -> Message {
-        Message::new(&self.op, &self.hit.message)
+    async fn message(&self) -> Result<Message> {
+        Message::read(&self.op, &self.hit.message).await
     }
 
     /// Its session.

@@ -1,5 +1,7 @@
 //! Messages and the results that nest under them.
 
+use std::sync::Arc;
+
 use han_types::MessageKey;
 
 use crate::page::MessageCursor;
@@ -95,5 +97,5 @@ pub struct ToolResult {
     /// The subagent that the call started.
     pub agent_id: Option<String>,
     /// The line.
-    pub message: Message,
+    pub message: Arc<Message>,
 }

@@ -12,9 +12,15 @@ use crate::{Db, DbError};
 /// What an administrator must run where the account may not make the roles, or may not take them on.
 async fn roles_sql(db: &DatabaseConnection) -> Result<String, DbErr> {
     let account = account(db).await?.quoted;
-    Ok(format!(
-        "CREATE ROLE han_app NOLOGIN;\nCREATE ROLE han_system NOLOGIN;\nGRANT han_app, han_system TO {account};"
-    ))
+    let mut sql = String::new();
+    for role in [Role::App, Role::System].map(Role::name) {
+        let made = "SELECT 1 AS made FROM pg_roles WHERE rolname = $1";
+        let made = Statement::from_sql_and_values(DbBackend::Postgres, made, [role.into()]);
+        if db.query_one_raw(made).await?.is_none() {
+            sql.push_str(&format!("CREATE ROLE {role} NOLOGIN;\n"));
+        }
+    }
+    Ok(format!("{sql}GRANT {}, {} TO {account};", Role::App.name(), Role::System.name()))
 }
 
 /// The account of the database's URL.

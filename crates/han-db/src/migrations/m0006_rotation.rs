@@ -1,5 +1,5 @@
 //! What a rotation of keys needs: the replicas with the keys that they hold, how often keys were used, and the work on
-//! whole teams that goes on in the background (rotation, conversion, deletion).
+//! whole teams in the background (rotation, conversion, deletion).
 
 use sea_orm::ConnectionTrait;
 use sea_orm_migration::prelude::{DbErr, DeriveMigrationName, SchemaManager};

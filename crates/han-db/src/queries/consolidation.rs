@@ -14,7 +14,7 @@ use std::sync::Arc;
 use han_types::{SessionId, TeamId};
 use sea_orm::{FromQueryResult, Value};
 
-use crate::error::blocking;
+use crate::cpu;
 use crate::keys::SearchKey;
 use crate::queries::search::{self, TermMaker, Terms};
 use crate::queries::segments::{self, File, NewSegment, ReadSegment, Segments, StoredSegment};
@@ -190,7 +190,7 @@ async fn join(
         return Ok(None);
     }
     let work = move || join_now(read, search_key.as_ref());
-    blocking("merging segments", work).await?.map(Some)
+    cpu::run("merging segments", work).await?.map(Some)
 }
 
 /// Joins the entries of segments of one file, at once.

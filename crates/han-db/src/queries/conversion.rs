@@ -1,6 +1,6 @@
-//! Converting the content of a team between plaintext and sealed: after a change of its plan, or because an operator asks
-//! for it. The rows are converted in batches (`reseal`) while clients push and read. A push stores content in the form
-//! that the plan asks for, whatever is being converted.
+//! Converting the content of a team between plaintext and sealed: after a change of its plan, or because an operator
+//! asks for it. The rows are converted in batches (`reseal`) while clients push and read. A push stores content in
+//! the form that the plan asks for, whatever is being converted.
 
 use han_types::{PlanTier, TeamId};
 use sea_orm::FromQueryResult;
@@ -48,7 +48,8 @@ pub(crate) fn refuse_where_unsealed(db: &Db) -> Result<(), DbError> {
 /// Requests that all content of a team is converted. The job `team-work` does it.
 ///
 /// # Errors
-/// [`DbError::Job`] if this server refuses content that is not sealed, [`DbError::RowMissing`] if there is no such team.
+/// [`DbError::Job`] if this server refuses content that is not sealed, [`DbError::RowMissing`] if there is no such
+/// team.
 pub async fn request(db: &Db, team_id: &TeamId, form: Form) -> Result<(), DbError> {
     refuse_where_unsealed(db)?;
     db.team_number(team_id).await?;
@@ -67,8 +68,9 @@ struct DueRow {
     plan_tier: String,
 }
 
-/// Requests that teams are sealed that have plaintext segments, although their plan seals: they were upgraded, or a push
-/// from before the upgrade arrived late. Returns their number. Does nothing where content that is not sealed is refused.
+/// Requests that teams are sealed that have plaintext segments, although their plan seals: they were upgraded, or a
+/// push from before the upgrade arrived late. Returns their number. Does nothing where content that is not sealed is
+/// refused.
 pub async fn request_due(db: &Db, seals: impl Fn(PlanTier) -> bool) -> Result<usize, DbError> {
     if db.keys().refuses_unsealed() {
         return Ok(0);

@@ -189,8 +189,8 @@ async fn secrets_page(tx: &SystemTx, after: Option<&str>) -> Result<Option<Vec<S
 /// processes may do so at the same time.
 ///
 /// # Errors
-/// [`DbError::KekMissing`] if this process does not hold the active KEK, [`DbError::Crypto`] if it does not hold the one
-/// that wraps a row.
+/// [`DbError::KekMissing`] if this process does not hold the active KEK, [`DbError::Crypto`] if it does not hold the
+/// one that wraps a row.
 pub async fn rewrap_batch(db: &Db) -> Result<u64, DbError> {
     let keys = db.write_system("keks.rewrap", |tx| async move { rewrap_keys(db, &tx).await }).await?;
     if keys > 0 {
@@ -337,7 +337,8 @@ pub struct Verified {
 /// Opens every stored key and secret with the active KEK and no other. If nothing fails, no row needs another KEK.
 ///
 /// # Errors
-/// [`DbError::KekMissing`] if this process does not hold the active KEK, [`DbError::RowMissing`] if no key was made yet.
+/// [`DbError::KekMissing`] if this process does not hold the active KEK, [`DbError::RowMissing`] if no key was made
+/// yet.
 pub async fn verify(db: &Db) -> Result<Verified, DbError> {
     let tx = db.read_system("keks.verify").await?;
     let missing = || DbError::RowMissing { table: "kek_state", row: "1".to_owned() };

@@ -1,5 +1,5 @@
-//! The keys of teams as operators see them: versions, how often each was used, and the rotation of content keys. How keys
-//! are opened is in `crate::keys`; what a rotation changes in the background is in `team_work`.
+//! The keys of teams as operators see them: versions, how often each was used, and the rotation of content keys. How
+//! keys are opened is in `crate::keys`; what a rotation changes in the background is in `team_work`.
 
 use std::collections::BTreeMap;
 

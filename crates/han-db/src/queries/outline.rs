@@ -2,6 +2,7 @@
 //! context over time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use han_transcript::MessageKind;
 use han_transcript::fold::TokenTotals;
@@ -37,7 +38,7 @@ pub struct OutlineEntry {
     /// What it is.
     pub kind: OutlineKind,
     /// Its message.
-    pub message: Message,
+    pub message: Arc<Message>,
     /// The tokens of the answers from this entry up to the next one, by model, including subagents. As in totals, only
     /// answers that count for this session.
     pub tokens: BTreeMap<String, TokenTotals>,
@@ -102,7 +103,7 @@ async fn entries(
         let Some(last) = opened.last().map(Message::cursor) else { return Ok((found, true)) };
         for message in opened {
             let Some(kind) = kind(&message) else { continue };
-            found.push(OutlineEntry { kind, message, tokens: BTreeMap::new() });
+            found.push(OutlineEntry { kind, message: Arc::new(message), tokens: BTreeMap::new() });
             if found.len() == wanted {
                 return Ok((found, false));
             }

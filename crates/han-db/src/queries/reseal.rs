@@ -1,11 +1,11 @@
-//! Changes how the values of a team are sealed, in batches: re-wraps their DEKs with the active content key, or converts
-//! between plaintext and sealed.
+//! Changes how the values of a team are sealed, in batches: re-wraps their DEKs with the active content key, or
+//! converts between plaintext and sealed.
 //!
-//! It walks over all places that hold sealed values (the text columns of [`SEALED_COLUMNS`], then the segments) in the
-//! order of their keys. Each batch compares before it writes: a row that a push changed meanwhile is left as it is, and
-//! its table is walked over again in the next pass. A row that others have locked is left for the next pass as well, so a
-//! batch waits for no push. Only a pass that began after every replica had forgotten the old key, and that missed
-//! nothing, completes the work.
+//! It walks over all places that hold sealed values (the text columns of [`SEALED_COLUMNS`], then the segments) in
+//! the order of their keys. Each batch compares before it writes: a row that a push changed meanwhile is left as it
+//! is, and its table is walked over again in the next pass. A row that others have locked is left for the next pass
+//! as well, so a batch waits for no push. Only a pass that began after every replica had forgotten the old key, and
+//! that missed nothing, completes the work.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "postgres")]
 use crate::bulk_insert::Column;
+use crate::cpu;
 use crate::dialect::Dialect;
-use crate::error::blocking;
 use crate::heartbeat;
 use crate::keys::TeamKeys;
 use crate::queries::consolidation::{Merged, join_now};
@@ -26,7 +26,7 @@ use crate::queries::conversion::{PLAINTEXT, SEALED};
 use crate::queries::sealed_columns::{Key, SEALED_COLUMNS, SealedColumn, sealed_column};
 use crate::queries::segments::{self, File, ReadSegment, SealedSegment, Segments};
 use crate::queries::team_work::{self, Advance, Work, WorkKind};
-use crate::queries::{search, conversion::refuse_where_unsealed};
+use crate::queries::{conversion::refuse_where_unsealed, search};
 use crate::segments::{SegmentKey, context as segment_context};
 use crate::stored::{CountRow, stored, stored_id};
 use crate::team_numbers::TeamNumber;
@@ -57,7 +57,9 @@ impl Change {
             (WorkKind::Rotate, _) => Ok(Self::Rewrap),
             (WorkKind::Convert, SEALED) => Ok(Self::Seal),
             (WorkKind::Convert, PLAINTEXT) => Ok(Self::Unseal),
-            _ => Err(DbError::malformed("team_work", "target", format_args!("{}/{}", work.team_id, work.kind))),
+            _ => {
+                Err(DbError::malformed("team_work", "target", format_args!("{}/{}", work.team_id, work.kind)))
+            }
         }
     }
 
@@ -121,12 +123,13 @@ struct Batch<'a> {
 /// Does the next batch.
 ///
 /// # Errors
-/// [`DbError::KeyMissing`] if the team has no keys, [`DbError::Job`] if content is to be sealed that this server refuses.
+/// [`DbError::KeyMissing`] if the team has no keys, [`DbError::Job`] if content is to be sealed that this server
+/// refuses.
 pub(crate) async fn advance(db: &Db, work: &Work) -> Result<Advance, DbError> {
     let change = Change::of(work)?;
     let mut keys = db.keys().team(db, &work.team_id).await?;
     if change == Change::Rewrap && keys.active_version().to_string() != work.target {
-        // The key is newer than what this process holds, or it was replaced again and the work began anew.
+        // The key is newer than what this process holds, or it was replaced again since.
         keys = db.keys().load(db, &work.team_id).await?;
     }
     if change != Change::Rewrap {
@@ -135,8 +138,9 @@ pub(crate) async fn advance(db: &Db, work: &Work) -> Result<Advance, DbError> {
     let team = db.team_number(&work.team_id).await?;
     let batch = Batch { db, work, change, team, keys };
     let mut cursor = match &work.cursor {
-        Some(json) => serde_json::from_str(json)
-            .map_err(|_| DbError::malformed("team_work", "cursor", format_args!("{}/{}", work.team_id, work.kind)))?,
+        Some(json) => serde_json::from_str(json).map_err(|_| {
+            DbError::malformed("team_work", "cursor", format_args!("{}/{}", work.team_id, work.kind))
+        })?,
         None => Cursor::first(batch.settled().await?),
     };
     loop {
@@ -192,8 +196,7 @@ impl Batch<'_> {
     async fn end_pass(&self, cursor: Cursor) -> Result<Advance, DbError> {
         let Work { team_id, kind, target, .. } = self.work;
         if cursor.settled && cursor.missed.is_empty() {
-            let finish =
-                |tx: Arc<SystemTx>| async move { team_work::finish(&tx, self.work).await };
+            let finish = |tx: Arc<SystemTx>| async move { team_work::finish(&tx, self.work).await };
             if self.db.write_system("team_work.finish", finish).await? {
                 tracing::info!(team = %team_id, %kind, target, rows = self.work.done, failed = cursor.failed,
                     "the work on a team is complete");
@@ -235,13 +238,15 @@ impl Batch<'_> {
     async fn texts(&self, column: &'static SealedColumn, cursor: &mut Cursor) -> Result<Written, DbError> {
         let tx = self.db.read_system("team_work.texts").await?;
         let condition = if self.change.wants_sealed() { " AND x.sealed" } else { " AND NOT x.sealed" };
-        let read = texts_page(&tx, column, condition, self.team, cursor.after.as_deref(), self.db.work_rows()).await?;
+        let read =
+            texts_page(&tx, column, condition, self.team, cursor.after.as_deref(), self.db.work_rows())
+                .await?;
         drop(tx);
         let Some(last) = read.last() else { return Ok(Written::End) };
         cursor.after = Some(last.keys.clone());
         let (keys, change, db) = (Arc::clone(&self.keys), self.change, self.db.clone());
         let work = move || change_texts(&keys, change, column, read, db.entropy());
-        let (changed, failed) = blocking("sealing values", work).await?;
+        let (changed, failed) = cpu::run("sealing values", work).await?;
         cursor.failed += failed;
         let changed = &changed;
         let at = &*cursor;
@@ -253,8 +258,8 @@ impl Batch<'_> {
         Ok(Written::Committed)
     }
 
-    /// Moves the cursor in the batch's transaction. `n` of `wanted` rows were changed: the others belong to the next pass.
-    /// Refuses, which rolls the batch back, if another process did it.
+    /// Moves the cursor in the batch's transaction. `n` of `wanted` rows were changed: the others belong to the next
+    /// pass. Refuses, which rolls the batch back, if another process did it.
     async fn commit_batch(
         &self,
         tx: &SystemTx,
@@ -519,7 +524,7 @@ impl Batch<'_> {
         cursor.after = Some(vec![last.session.into(), last.transcript.into(), last.first_ordinal.into()]);
         let (keys, db) = (Arc::clone(&self.keys), self.db.clone());
         let work = move || rewrap_segments(&keys, rows, db.entropy());
-        let (changed, failed) = blocking("re-wrapping keys", work).await?;
+        let (changed, failed) = cpu::run("re-wrapping keys", work).await?;
         cursor.failed += failed;
         let (changed, at) = (&changed, &*cursor);
         let write = |tx: Arc<SystemTx>| async move {
@@ -615,8 +620,8 @@ struct Converted {
 }
 
 impl Batch<'_> {
-    /// Converts a batch of segments. Each is replaced by one with the same lines and ordinals; its search terms are made
-    /// again from its text.
+    /// Converts a batch of segments. Each is replaced by one with the same lines and ordinals; its search terms are
+    /// made again from its text.
     async fn segments(&self, cursor: &mut Cursor) -> Result<Written, DbError> {
         let tx = self.db.read_system("team_work.segments").await?;
         let condition = if self.change.wants_sealed() { " AND sealed" } else { " AND NOT sealed" };
@@ -659,7 +664,7 @@ impl Batch<'_> {
             };
             read.into_iter().map(convert).collect::<Vec<_>>()
         };
-        let converted = blocking("converting segments", work).await?;
+        let converted = cpu::run("converting segments", work).await?;
         cursor.failed += converted.iter().filter(|converted| converted.is_none()).count() as u64;
         let converted: Vec<Converted> = converted.into_iter().flatten().collect();
         let (converted, at) = (&converted, &*cursor);
@@ -723,8 +728,8 @@ async fn segments_page(
     tx.all(&sql, values).await
 }
 
-/// How many values of a team each version of its content key has sealed; plaintext values count as 0. It reads every row
-/// of the team, and opens nothing.
+/// How many values of a team each version of its content key has sealed; plaintext values count as 0. It reads every
+/// row of the team, and opens nothing.
 ///
 /// # Errors
 /// [`DbError::Crypto`] if a value that is marked as sealed does not have the format.
@@ -747,9 +752,8 @@ pub(crate) async fn versions(tx: &Tx, team: TeamNumber) -> Result<BTreeMap<u32, 
     let (keys, join) = tx.dialect().segment_keys();
     let wrapped = keys.rsplit(' ').next().unwrap_or("wrapped_dek");
     let head = format!("SUBSTR({wrapped}, 1, 4)");
-    let sql = format!(
-        "SELECT {head} AS head, COUNT(*) AS n FROM segments g{join} WHERE g.team = $1 GROUP BY 1"
-    );
+    let sql =
+        format!("SELECT {head} AS head, COUNT(*) AS n FROM segments g{join} WHERE g.team = $1 GROUP BY 1");
     for row in tx.rows(&sql, [team.into()]).await? {
         let head: Option<Vec<u8>> = row.try_get("", "head")?;
         let n = u64::try_from(row.try_get::<i64>("", "n")?).unwrap_or_default();
@@ -766,8 +770,8 @@ pub(crate) async fn versions(tx: &Tx, team: TeamNumber) -> Result<BTreeMap<u32, 
     Ok(found)
 }
 
-/// Opens every value of a team. Returns the number of those that could be opened, and for each other one its row and the
-/// reason.
+/// Opens every value of a team. Returns the number of those that could be opened, and for each other one its row and
+/// the reason.
 pub(crate) async fn open_all(db: &Db, team_id: &TeamId) -> Result<(u64, Vec<(String, String)>), DbError> {
     let (team, keys) = (db.team_number(team_id).await?, db.keys().load(db, team_id).await?);
     let (mut opened, mut failures) = (0, Vec::new());
@@ -781,7 +785,9 @@ pub(crate) async fn open_all(db: &Db, team_id: &TeamId) -> Result<(u64, Vec<(Str
             for row in page {
                 match keys.open(row.sealed, column.context(&row.row_id), row.stored) {
                     Ok(_) => opened += 1,
-                    Err(error) => failures.push((format!("{} {}", column.table, row.row_id), error.to_string())),
+                    Err(error) => {
+                        failures.push((format!("{} {}", column.table, row.row_id), error.to_string()))
+                    }
                 }
             }
         }

@@ -1,5 +1,6 @@
-//! The text columns that may be sealed, with the keys of their tables and their row ids in the AAD. docs/SECURITY.md has
-//! the same list; a test compares it with the schema. Segments, which have their own form, are in `queries::segments`.
+//! The text columns that may be sealed, with the keys of their tables and their row ids in the AAD. docs/SECURITY.md
+//! has the same list; a test compares it with the schema. Segments, which have their own form, are in
+//! `queries::segments`.
 
 use han_crypto::FieldContext;
 
@@ -39,13 +40,22 @@ impl SealedColumn {
 
     /// What must be joined for the row id.
     pub(crate) fn join(&self) -> &'static str {
-        if self.row_id.contains("s.") { " JOIN sessions s ON s.team = x.team AND s.number = x.session" } else { "" }
+        if self.row_id.contains("s.") {
+            " JOIN sessions s ON s.team = x.team AND s.number = x.session"
+        } else {
+            ""
+        }
     }
 }
 
 /// All of them. `sessions` first: what is derived again takes over whether its session is sealed.
 pub(crate) const SEALED_COLUMNS: &[SealedColumn] = &[
-    SealedColumn { table: "sessions", column: "metadata", keys: &[Key::Int("number")], row_id: "x.session_id" },
+    SealedColumn {
+        table: "sessions",
+        column: "metadata",
+        keys: &[Key::Int("number")],
+        row_id: "x.session_id",
+    },
     SealedColumn {
         table: "transcripts",
         column: "last_line_hash",

@@ -13,7 +13,7 @@ use han_types::{Entropy, SessionId, TeamId, TranscriptName};
 use sea_orm::{FromQueryResult, Value};
 
 use crate::bulk_insert::{BulkInsert, Column};
-use crate::error::blocking;
+use crate::cpu;
 use crate::keys::{SegmentColumns, TeamKeys};
 use crate::segments::{self, Encoded, Extent, Segment, SegmentKey};
 use crate::team_numbers::TeamNumber;
@@ -446,7 +446,7 @@ impl Segments<'_> {
         let keys = self.tx.keys_holding(self.team_id, self.keys, versions).await?;
         let inline = rows.iter().map(|row| i64::from(row.bytes)).sum::<i64>() <= INLINE_BYTES;
         let work = move || rows.into_iter().map(|row| row.read(&keys)).collect();
-        if inline { Ok(work()) } else { blocking("opening segments", work).await }
+        if inline { Ok(work()) } else { cpu::run_queued("opening segments", work).await }
     }
 }
 

@@ -1,9 +1,9 @@
-//! Work on all rows of a team, in batches: re-wrapping DEKs after its content key was replaced, sealing or unsealing its
-//! content, deleting it. A row of `team_work` says what is to be done and how far it is. The job `team-work` calls
-//! [`advance`] until everything is done.
+//! Work on all rows of a team, in batches: re-wrapping DEKs after its content key was replaced, sealing or unsealing
+//! its content, deleting it. A row of `team_work` says what is to be done and how far it is. The job `team-work`
+//! calls [`advance`] until everything is done.
 //!
-//! Each batch is one transaction, which also moves the cursor and does nothing if the cursor was moved by someone else.
-//! So the work can be interrupted anywhere, and two processes that do it at the same time do no harm.
+//! Each batch is one transaction, which also moves the cursor and does nothing if the cursor was moved by someone
+//! else. So the work can be interrupted anywhere, and two processes that do it at the same time do no harm.
 
 use std::fmt;
 use std::str::FromStr;
@@ -49,7 +49,8 @@ impl FromStr for WorkKind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let known = [Self::Rotate, Self::Convert, Self::Delete].into_iter().find(|kind| kind.as_str() == text);
+        let known =
+            [Self::Rotate, Self::Convert, Self::Delete].into_iter().find(|kind| kind.as_str() == text);
         known.ok_or_else(|| format!("{text:?} is none of rotate, convert and delete"))
     }
 }
@@ -115,7 +116,8 @@ impl TryFrom<WorkRow> for Work {
     }
 }
 
-const WORK: &str = "SELECT team_id, kind, target, key_epoch, cursor, done, requested_at, finished_at FROM team_work";
+const WORK: &str =
+    "SELECT team_id, kind, target, key_epoch, cursor, done, requested_at, finished_at FROM team_work";
 
 /// All work, finished or not, the oldest first.
 pub async fn list(db: &Db) -> Result<Vec<Work>, DbError> {
@@ -173,8 +175,8 @@ pub async fn advance(db: &Db, work: &Work) -> Result<Advance, DbError> {
     }
 }
 
-/// Moves the cursor of some work in the transaction of its batch. `false` if it is not where it was when `work` was read:
-/// then the batch must not be committed.
+/// Moves the cursor of some work in the transaction of its batch. `false` if it is not where it was when `work` was
+/// read: then the batch must not be committed.
 pub(crate) async fn move_cursor(
     tx: &SystemTx,
     work: &Work,

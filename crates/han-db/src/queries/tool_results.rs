@@ -1,6 +1,7 @@
 //! Results by call: in every list, results nest under their call.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use han_transcript::record::ResultKind;
 use han_types::SessionId;
@@ -127,7 +128,7 @@ pub async fn by_calls(tx: &ScopedTx, calls: &[Call]) -> Result<Vec<(Call, ToolRe
         keys.push(message_key("tool_results", &row.session_id, &row.transcript, &uuid)?);
     }
     let messages = messages::by_keys(tx, &keys).await?;
-    let messages: HashMap<_, _> = messages.iter().map(|m| (&m.key, m)).collect();
+    let messages: HashMap<_, _> = messages.into_iter().map(|m| (m.key.clone(), Arc::new(m))).collect();
     let wanted: HashMap<(&str, i64, &[u8]), &Call> = calls
         .iter()
         .zip(&stored)
@@ -144,7 +145,7 @@ pub async fn by_calls(tx: &ScopedTx, calls: &[Call]) -> Result<Vec<(Call, ToolRe
                 duration_ms: row.duration_ms,
                 success: row.success.map(|n| n != 0),
                 agent_id: row.agent_id.clone(),
-                message: (*message).clone(),
+                message: Arc::clone(message),
             };
             found.push(((*call).clone(), result));
         }

@@ -102,10 +102,14 @@ both_databases!(
     async fn every_sealed_column_is_listed_with_its_key(database: TestDatabase) {
         let db = migrated(&database).await;
         let columns = columns(&db).await.unwrap();
-        let mut sealed: Vec<&str> =
-            columns.iter().filter(|(_, column)| column == "sealed").map(|(table, _)| table.as_str()).collect();
+        let mut sealed: Vec<&str> = columns
+            .iter()
+            .filter(|(_, column)| column == "sealed")
+            .map(|(table, _)| table.as_str())
+            .collect();
         sealed.sort_unstable();
-        let mut listed: Vec<&str> = SEALED_COLUMNS.iter().map(|column| column.table).chain(["segments"]).collect();
+        let mut listed: Vec<&str> =
+            SEALED_COLUMNS.iter().map(|column| column.table).chain(["segments"]).collect();
         listed.sort_unstable();
         assert_eq!(sealed, listed);
         let has = |table: &str, name: &str| columns.iter().any(|(t, c)| t == table && c == name);

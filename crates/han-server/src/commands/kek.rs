@@ -56,8 +56,10 @@ async fn status(listing: &Listing, db: &Db, world: &mut World<'_>) -> Result<(),
 fn next_step(status: &KekStatus) -> String {
     let KekStatus { active, current, held, .. } = status;
     let live = status.replicas.iter().filter(|replica| replica.live);
-    let lacking: Vec<&str> =
-        live.filter(|replica| !replica.kek_ids.contains(current)).map(|replica| replica.id.as_str()).collect();
+    let lacking: Vec<&str> = live
+        .filter(|replica| !replica.kek_ids.contains(current))
+        .map(|replica| replica.id.as_str())
+        .collect();
     match active {
         None => "no key was made yet".to_owned(),
         Some(active) if active != current && !lacking.is_empty() => {
@@ -65,7 +67,10 @@ fn next_step(status: &KekStatus) -> String {
         }
         Some(active) if active != current => "next: `han-server kek rotate`".to_owned(),
         Some(_) if status.behind() > 0 => {
-            format!("{} row(s) need another KEK: `han-server kek rotate` completes the rotation", status.behind())
+            format!(
+                "{} row(s) need another KEK: `han-server kek rotate` completes the rotation",
+                status.behind()
+            )
         }
         Some(_) if held.len() > 1 => {
             "next: `han-server kek verify`, then restart every replica without KEK_SECRET_PREVIOUS".to_owned()

@@ -1,5 +1,5 @@
-//! The commands that work on everything a team has stored: `keys`, `content` and `team`. The work is done in han-db, and by
-//! the job `team-work` of a running server.
+//! The commands that work on everything a team has stored: `keys`, `content` and `team`. The work is done in han-db,
+//! and by the job `team-work` of a running server.
 
 use han_db::Db;
 use han_db::queries::conversion::{self, Form};
@@ -24,7 +24,8 @@ pub(super) async fn keys(asked: &Keys, db: &Db, world: &mut World<'_>) -> Result
 
 async fn find(slug: &str, db: &Db) -> Result<(TeamId, String, PlanTier), CommandError> {
     let found = teams::by_slug(db, slug).await?;
-    let team = found.ok_or_else(|| CommandError::Refused(format!("the team {slug:?} does not exist: check --team")))?;
+    let team = found
+        .ok_or_else(|| CommandError::Refused(format!("the team {slug:?} does not exist: check --team")))?;
     Ok((team.id, team.slug, team.plan_tier))
 }
 

@@ -78,14 +78,14 @@ const RESPONSE_BYTES: Variable<Number<usize>> = Variable {
 
 const ANSWER_BYTES: Variable<Number<usize>> = Variable {
     name: "HAN_ANSWER_BYTES",
-    about: "the most bytes of GraphQL responses that are being made or sent",
-    kind: Number { default: 192 << 20, min: 1 << 20, max: 64 * GIB },
+    about: "the most bytes of GraphQL responses that are being made or sent, and of the lines that are read for them",
+    kind: Number { default: 256 << 20, min: 1 << 20, max: 64 * GIB },
 };
 
 const USER_ANSWER_BYTES: Variable<Number<usize>> = Variable {
     name: "HAN_USER_ANSWER_BYTES",
-    about: "the most bytes of GraphQL responses of one user that are being made or sent",
-    kind: Number { default: 128 << 20, min: 2 << 20, max: 64 * GIB },
+    about: "the same, of one user",
+    kind: Number { default: 160 << 20, min: 2 << 20, max: 64 * GIB },
 };
 
 const BUFFER_BYTES: Variable<Number<usize>> = Variable {

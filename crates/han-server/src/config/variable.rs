@@ -5,6 +5,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use han_http::secrets_file;
 use secrecy::SecretString;
 
 /// One environment variable.
@@ -292,7 +293,13 @@ impl<'a> VariableReader<'a> {
         if is_secret {
             use std::os::unix::fs::PermissionsExt as _;
             let mode = std::fs::metadata(path)?.permissions().mode() & 0o777;
-            if mode & 0o022 != 0 {
+            if let Some(dir) = secrets_file::open_directory(std::path::Path::new(path)) {
+                self.problem(format!(
+                    "{variable} is {path:?}, and others may replace the file: run `chmod o-w {}`, and make a new \
+                     secret if others have",
+                    dir.display()
+                ));
+            } else if mode & 0o022 != 0 {
                 self.problem(format!(
                     "{variable} is {path:?}, and others may write the file (mode {mode:04o}): run `chmod 600 {path}`, \
                      and make a new secret if others have written it"

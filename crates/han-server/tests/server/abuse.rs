@@ -70,6 +70,63 @@ both_databases!(
 );
 
 both_databases!(
+    async fn lines_that_are_read_for_a_response_are_counted(db: TestDatabase) {
+        // A credential has half of it.
+        let server = TestServer::start_with(&db, |config| config.holdings.user_answer_bytes = 8 << 20).await;
+        let ada = server.person("ada").await;
+        server.push_lines(&ada.key, "s", 0, &[line(1 << 20)]).await;
+        let fields = |times: usize| -> String {
+            let id = "Message:s~main~00000000-0000-4000-8000-000000000001";
+            let fields = (0..times).map(|n| format!("a{n}: message(id: \"{id}\") {{ rawBytes }} "));
+            format!("{{ {} }}", fields.collect::<String>())
+        };
+        for (times, passes) in [(1, true), (20, false), (1, true)] {
+            let (_, body) = answer(server.graphql(&ada.key, &fields(times)).send().await.unwrap()).await;
+            if passes {
+                assert!(body["data"]["a0"]["rawBytes"].as_i64().unwrap() > 1 << 20, "{body}");
+            } else {
+                assert_eq!(body["errors"][0]["extensions"]["code"], "RATE_LIMITED", "{body}");
+                let message = body["errors"][0]["message"].as_str().unwrap();
+                assert!(message.contains("HAN_USER_ANSWER_BYTES"), "{message}");
+            }
+        }
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn a_line_with_many_results_is_read_once(db: TestDatabase) {
+        let server = TestServer::start_with(&db, |config| config.holdings.user_answer_bytes = 8 << 20).await;
+        let ada = server.person("ada").await;
+        let (calls, results): (Vec<Value>, Vec<Value>) = (0..100)
+            .map(|n| {
+                let id = format!("call-{n}");
+                let call = json!({ "type": "tool_use", "id": id, "name": "Read", "input": {} });
+                (call, json!({ "type": "tool_result", "tool_use_id": id, "content": "x".repeat(5000) }))
+            })
+            .unzip();
+        let lines = [("assistant", calls), ("user", results)].map(|(kind, content)| {
+            json!({
+                "type": kind, "uuid": kind, "timestamp": "2026-01-01T00:00:00.000Z", "sessionId": "s",
+                "message": { "role": kind, "content": content },
+            })
+            .to_string()
+        });
+        server.push_lines(&ada.key, "s", 0, &lines).await;
+        let query = "{ session(id: \"s\") { messages(first: 9) { edges { node { ... on AssistantMessage { contentBlocks \
+                     { ... on ToolUseBlock { toolCallId result { toolCallId bytes } hunks { oldStart } } } } } } } } }";
+        let (_, body) = answer(server.graphql(&ada.key, query).send().await.unwrap()).await;
+        let blocks = &body["data"]["session"]["messages"]["edges"][0]["node"]["contentBlocks"];
+        let blocks = blocks.as_array().unwrap_or_else(|| panic!("{body}"));
+        assert_eq!(blocks.len(), 100);
+        for block in blocks {
+            assert_eq!(block["result"], json!({ "toolCallId": block["toolCallId"], "bytes": 5000 }));
+        }
+        server.stop().await;
+    }
+);
+
+both_databases!(
     async fn an_event_of_a_shared_subscription_is_limited(db: TestDatabase) {
         let server = TestServer::start_with(&db, |config| config.holdings.response_bytes = 1 << 20).await;
         let ada = server.person("ada").await;

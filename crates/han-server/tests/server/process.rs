@@ -229,6 +229,7 @@ async fn a_mistyped_variable_is_refused_with_the_nearest_name() {
     for (name, nearest) in [
         ("HAN_GITHUB_ALLOWED_LOGIN", "HAN_GITHUB_ALLOWED_LOGINS"),
         ("HAN_GITHUB_ALLOWED_ORG", "HAN_GITHUB_ALLOWED_ORGS"),
+        ("HAN_GITHUB_LOGINS", "HAN_GITHUB_ALLOWED_LOGINS"),
         ("HAN_RATE_LIMIT", "HAN_RATE_LIMITS"),
         ("HAN_API_KEYS", "HAN_API_KEY"),
         ("HAN_GITHUB_CLIENT_SECRET_FLE", "HAN_GITHUB_CLIENT_SECRET_FILE"),
@@ -302,6 +303,7 @@ async fn weak_and_equal_secrets_are_refused_on_a_public_address() {
     for (kek, jwt, says) in [
         (random, a.as_str(), "JWT_SECRET is not random"),
         (random, "0123456789abcdef0123456789abcdef", "JWT_SECRET is not random"),
+        (random, "jwt-key-of-our-server-in-production1", "JWT_SECRET is not random"),
         (counted, jwt, "KEK_SECRET is not random"),
         (sevens, jwt, "KEK_SECRET is not random"),
         (random, random, "JWT_SECRET and KEK_SECRET are equal"),
@@ -309,6 +311,11 @@ async fn weak_and_equal_secrets_are_refused_on_a_public_address() {
         let text = refused(dir.path(), &[("KEK_SECRET", kek), ("JWT_SECRET", jwt), public]).await;
         assert!(text.contains(says) && text.contains("openssl rand"), "{text}");
         assert!(!text.contains(kek) && !text.contains(jwt), "{text}");
+    }
+    let good = [("KEK_SECRET", random), ("JWT_SECRET", jwt), public];
+    for (name, weak) in [("JWT_SECRET_PREVIOUS", a.as_str()), ("HAN_METRICS_TOKEN", "a")] {
+        let text = refused(dir.path(), &[good.as_slice(), &[(name, weak)]].concat()).await;
+        assert!(text.contains(&format!("{name} is not random")), "{text}");
     }
     let text = refused(dir.path(), &[("KEK_SECRET", random), ("JWT_SECRET", random)]).await;
     assert!(text.contains("are equal"), "on any address: {text}");
@@ -333,6 +340,13 @@ async fn secret_files_that_others_may_use_are_refused_or_mentioned() {
         let text = refused(dir.path(), &variable).await;
         assert!(text.contains("others may write the file") && text.contains("chmod 600"), "{text}");
     }
+    mode(0o600);
+    let directory =
+        |mode| std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+    directory(0o777);
+    let text = refused(dir.path(), &variable).await;
+    assert!(text.contains("others may replace the file") && text.contains("chmod o-w"), "{text}");
+    directory(0o700);
     let shown = async || {
         let (status, output) =
             Program::start(SERVER, ["migrate"], environment_in(dir.path(), &variable)).wait().await;

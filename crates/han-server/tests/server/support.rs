@@ -29,7 +29,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 
 /// The secrets of every test.
-pub const JWT_SECRET: &str = "a secret of the tests, long enough for HS256";
+pub const JWT_SECRET: &str = "tUJ5c0Vw3nq8XkRrM1aZ7yLhQ2eBvD9fG4sPoN6iTtEw";
 pub fn kek_secret() -> String {
     STANDARD.encode([7u8; 32])
 }

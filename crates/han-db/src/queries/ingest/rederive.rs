@@ -12,8 +12,8 @@ use super::derive::{Derive, NewLine};
 use super::prepare::project_line;
 use super::rollup_delta::RollupDelta;
 use crate::DbError;
+use crate::cpu;
 use crate::entities::MessagePosition;
-use crate::error::blocking;
 use crate::line_id::LineId;
 use crate::queries::segments::ReadSegment;
 use crate::segments::Segment;
@@ -144,7 +144,7 @@ impl Derive<'_> {
             let records = lines.iter().map(record).collect::<Result<_, DbError>>()?;
             Ok((lines, records))
         };
-        blocking("deriving a session again", work).await?
+        cpu::run("deriving a session again", work).await?
     }
 
     /// Deletes the data derived from the session's lines. Answers that it owned pass to other sessions.

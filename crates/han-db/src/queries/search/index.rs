@@ -13,7 +13,7 @@ use han_types::{Scope, SessionId, TeamId};
 use sea_orm::{FromQueryResult, Value};
 
 use super::sql::insert_terms;
-use crate::error::blocking;
+use crate::cpu;
 use crate::queries::segments::{ReadSegment, Segments};
 use crate::segments::SegmentKey;
 use crate::stored::{CountRow, stored, stored_id};
@@ -115,7 +115,7 @@ pub async fn index(db: &Db, due: &Due) -> Result<bool, DbError> {
     let read = reader.read(&wanted).await?;
     drop(reads);
     let version = key.version;
-    let rows = blocking("indexing segments", move || terms_of_segments(&key.key, &read)).await?;
+    let rows = cpu::run("indexing segments", move || terms_of_segments(&key.key, &read)).await?;
     let (rows, missing) = (&rows, &missing);
     let ours: &[Value; 2] = &[team.into(), i64::from(session.number).into()];
     let done = indexed == session.next_ordinal;

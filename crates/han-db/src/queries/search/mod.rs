@@ -18,8 +18,8 @@ use han_transcript::words::{LineFilter, Query};
 use han_types::MessageKey;
 use sea_orm::{FromQueryResult, Value};
 
+use crate::cpu;
 use crate::entities::Message;
-use crate::error::blocking;
 use crate::page::{Cursor, PageRequest};
 use crate::queries::messages::{self, MessageRow};
 use crate::segments::{Segment, SegmentKey};
@@ -297,7 +297,7 @@ async fn open(
     };
 
     let filter = query.clone();
-    let lines = blocking("looking through segments", move || possible_lines(&filter, opened)).await?;
+    let lines = cpu::run_queued("looking through segments", move || possible_lines(&filter, opened)).await?;
     let entries = lines.keys().map(|(session, ordinal)| [i64::from(*session), *ordinal]);
     let (wanted, values) = tx.dialect().number_rows(4, ["session", "ordinal"], entries);
     let source = tx.dialect().joined_each(
@@ -310,7 +310,7 @@ async fn open(
     messages.sort_unstable_by(|(one, _), (other, _)| other.cmp(one));
     let (filter, known, first) = (query.clone(), found.cursors(), found.first);
     let work = move || check(&filter, messages, &lines, &known, first);
-    for hit in blocking("checking lines", work).await?? {
+    for hit in cpu::run_queued("checking lines", work).await?? {
         found.put(hit);
     }
 
