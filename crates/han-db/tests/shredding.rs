@@ -57,7 +57,8 @@ async fn restored_backup(database: &TestDatabase, with_keys: bool) -> TestDataba
 
 /// The statements that store the keys again.
 async fn copy_of_keys(database: &TestDatabase) -> String {
-    let sql = "SELECT 'INSERT INTO team_keys (team_id, purpose, version, wrapped, kek_id, active, created_at) VALUES (''' \
+    let sql = "SELECT 'INSERT INTO team_keys (team_id, purpose, version, wrapped, kek_id, active, created_at) \
+         VALUES (''' \
          || team_id || ''', ''' || purpose || ''', ' || version || ', ''' || wrapped || ''', ''' || kek_id || ''', ' \
          || CASE WHEN active THEN 'true' ELSE 'false' END || ', ' || created_at || ');' AS s FROM team_keys";
     let rows = dump(database, sql).await;

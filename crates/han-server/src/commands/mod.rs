@@ -172,8 +172,8 @@ enum Key {
 enum Kek {
     /// Show which KEK wraps new keys, how many keys each KEK wraps, which KEKs each replica holds, and what to do next.
     Status(Listing),
-    /// Make KEK_SECRET the KEK that wraps new keys, and wrap all keys again that another KEK wraps. Refused while a live
-    /// replica does not hold it. If it is interrupted, run it again.
+    /// Make KEK_SECRET the KEK that wraps new keys, and wrap all keys again that another KEK wraps. Refused while a
+    /// live replica does not hold it. If it is interrupted, run it again.
     Rotate,
     /// Open every key with the KEK that wraps new keys, and no other. Exits with status 1 if one needs another KEK.
     Verify,
@@ -185,8 +185,8 @@ enum Keys {
     Status(ListTeamKeys),
     /// Give a team a new content key. It seals new values at once; a running server re-wraps the keys of older values.
     RotateTeam(RotateTeam),
-    /// Open every stored value of a team, and count the content keys that they need. Exits with status 1 if a value cannot
-    /// be opened, or needs a key that was replaced. Reads everything that the team has stored.
+    /// Open every stored value of a team, and count the content keys that they need. Exits with status 1 if a value
+    /// cannot be opened, or needs a key that was replaced. Reads everything that the team has stored.
     Verify(OneTeam),
 }
 
@@ -200,8 +200,8 @@ enum Content {
 
 #[derive(Debug, Subcommand)]
 enum Team {
-    /// Destroy the keys of a team, so that its sealed content cannot be opened any more, and end all access to it. A running
-    /// server then deletes its rows. Nothing restores them.
+    /// Destroy the keys of a team, so that its sealed content cannot be opened any more, and end all access to it. A
+    /// running server then deletes its rows. Nothing restores them.
     Delete(DeleteTeam),
 }
 
