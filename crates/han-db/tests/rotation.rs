@@ -228,6 +228,25 @@ both_databases!(
     }
 );
 
+both_databases!(
+    async fn a_push_finds_what_another_replica_has_sealed_with_a_newer_key(database: TestDatabase) {
+        let world = world(&database).await;
+        let two = world.another(&database).await;
+        let lines = SyntheticSession::new(3).lines(6);
+        let store = async |db: &Db, from: usize, to: usize| {
+            let pushed = batch(true, "s", "main", Some(from as u64), &lines[from..to]);
+            ingest::store(&world.scope, db, pushed).await.unwrap();
+        };
+        store(&two, 0, 2).await;
+        // Without heartbeats, the other process does not learn of the new key.
+        keys::rotate_team(&world.db, world.team()).await.unwrap();
+        store(&world.db, 2, 4).await;
+        store(&two, 4, 6).await;
+        assert_eq!(stored_lines(&world, "s").await, lines);
+        assert_eq!(keys::verify_team(&two, world.team()).await.unwrap().failures, []);
+    }
+);
+
 /// Pushes one line at a time to a session and reads it, until `stop`; returns the lines.
 async fn live(db: &Db, scope: &Scope, session: &str, seals: bool, stop: &AtomicBool) -> Vec<String> {
     let lines = SyntheticSession::new(11).lines(400);

@@ -750,6 +750,11 @@ both_databases!(
         assert!(output.line_with("need content key 1").is_none(), "{output:?}");
         assert_eq!(read_back(&server.url, &ada).await, read);
 
+        // A key that was used too often is named.
+        db.execute("UPDATE team_keys SET uses = 2147483648 WHERE active").await;
+        let (_, output) = run(&[NEW, OLD], &["keys", "status", "--team", "ada"]).await;
+        assert!(output.line_with("keys rotate-team --team ada").is_some(), "{output:?}");
+
         // The old KEK is gone.
         server.program.signal(Signal::Terminate).await;
         server.program.wait().await;

@@ -220,7 +220,7 @@ struct ListTeamKeys {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct RotateTeam {
-    /// One team, by its id or slug.
+    /// One team, by its slug.
     #[arg(long)]
     team: Option<String>,
     /// All teams, one after another.

@@ -4,10 +4,9 @@
 use han_db::Db;
 use han_db::queries::conversion::{self, Form};
 use han_db::queries::keys::{self, ContentKey, MAX_USES};
-use han_db::queries::memberships;
 use han_db::queries::team_work::{self, Work};
 use han_db::queries::{team_deletion, teams};
-use han_types::{PlanTier, RequestId, TeamId};
+use han_types::{PlanTier, TeamId};
 use serde_json::{Value, json};
 
 use super::table::text_table;
@@ -98,16 +97,15 @@ fn key_json(key: &ContentKey, work: &[Work]) -> Value {
 }
 
 async fn rotate(asked: &RotateTeam, db: &Db, world: &mut World<'_>) -> Result<(), CommandError> {
-    let request_id = RequestId::generate(&*world.clock, &*world.entropy);
-    let teams = memberships::teams_for_operator(db, &request_id, asked.team.as_deref()).await?;
-    if let (Some(name), true) = (&asked.team, teams.is_empty()) {
-        return Err(CommandError::Refused(format!(
-            "no team {name:?} with an admin exists: name one by its id or slug"
-        )));
-    }
-    for team in teams {
-        let version = keys::rotate_team(db, &team.team.id).await?;
-        writeln!(world.err, "han-server: team {}: content key {version} seals from now on", team.team.slug)?;
+    let team = match &asked.team {
+        Some(slug) => Some(find(slug, db).await?.0),
+        None => None,
+    };
+    // A team without members has content, too.
+    let active = keys::content_keys(db, team.as_ref()).await?.into_iter().filter(|key| key.active);
+    for key in active {
+        let version = keys::rotate_team(db, &key.team_id).await?;
+        writeln!(world.err, "han-server: team {}: content key {version} seals from now on", key.slug)?;
     }
     writeln!(
         world.err,
