@@ -45,6 +45,11 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Runs of this shape.
+    pub(crate) fn of(writers: usize, batch: usize, batches: usize) -> Self {
+        Self { writers, batch, batches, pairs: 0 }
+    }
+
     /// The number of lines per run.
     pub(crate) fn lines(&self) -> f64 {
         (self.commits() * self.batch) as f64

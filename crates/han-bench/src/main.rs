@@ -26,6 +26,7 @@ mod layouts;
 mod lists;
 mod live;
 mod real;
+mod rotate;
 mod search;
 mod sizes;
 mod stored;
@@ -74,6 +75,8 @@ enum Name {
     Faults(faults::Options),
     /// Search over sealed lines, compared with ILIKE on their plaintext.
     Search(search::Options),
+    /// Rotation of keys: re-wrapping compared with UPDATE, ingest and reads meanwhile, and the KEK of many teams.
+    Rotate(rotate::Options),
     /// Attacks from outside and by a user: memory, and the response time of an honest client.
     Abuse(abuse::Options),
     /// The attacker of `abuse`.
@@ -105,6 +108,7 @@ async fn main() -> ExitCode {
         Name::Hostile(options) => hostile::run(options).await,
         Name::Lists(options) => lists::run(options).await,
         Name::Search(options) => search::run(options).await,
+        Name::Rotate(options) => rotate::run(options).await,
         Name::Faults(options) => faults::run(options).await,
         Name::Abuse(options) => abuse::run(options).await,
         Name::Attacker(options) => {

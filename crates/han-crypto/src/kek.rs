@@ -37,6 +37,13 @@ impl KekId {
     }
 }
 
+impl From<u32> for KekId {
+    /// The KEK that the key id of a field without a team names.
+    fn from(id: u32) -> Self {
+        Self::from_u32(id)
+    }
+}
+
 impl fmt::Display for KekId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(&self.0))

@@ -46,6 +46,8 @@ pub struct DbConfig {
     pub read_bytes: usize,
     /// The bytes of segments that a page of search looks through, before it ends without being full.
     pub search_bytes: usize,
+    /// How many rows a transaction of work on a whole team changes: of a rotation, a conversion, a deletion.
+    pub work_rows: usize,
     /// Whether rows are refused that are marked as not sealed: on a server that seals everything, the marker must not be a
     /// way around the encryption.
     pub refuses_unsealed: bool,
@@ -62,7 +64,7 @@ impl std::fmt::Debug for DbConfig {
 
 impl DbConfig {
     /// The defaults for a database at `url`: 20 connections, ten seconds' patience, 32 MiB of lines in a read,
-    /// 48 MiB looked through in a search.
+    /// 48 MiB looked through in a search, and 1,000 rows in a transaction of work on a team.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self {
@@ -71,6 +73,7 @@ impl DbConfig {
             acquire_timeout: Duration::from_secs(10),
             read_bytes: 32 << 20,
             search_bytes: 48 << 20,
+            work_rows: 1_000,
             refuses_unsealed: false,
             observer: None,
         }
@@ -102,6 +105,7 @@ struct Inner {
     patience: Duration,
     read_bytes: usize,
     search_bytes: usize,
+    work_rows: usize,
 }
 
 impl std::fmt::Debug for Db {
@@ -156,6 +160,7 @@ impl Db {
                 patience: config.acquire_timeout,
                 read_bytes: config.read_bytes,
                 search_bytes: config.search_bytes,
+                work_rows: config.work_rows.max(1),
             }),
         })
     }
@@ -233,6 +238,11 @@ impl Db {
     /// The bytes of segments that a page of search looks through.
     pub(crate) fn search_bytes(&self) -> usize {
         self.inner.search_bytes
+    }
+
+    /// How many rows a transaction of work on a whole team changes.
+    pub(crate) fn work_rows(&self) -> usize {
+        self.inner.work_rows
     }
 
     /// The place of a person's read among those that may run at once.

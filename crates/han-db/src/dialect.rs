@@ -130,6 +130,16 @@ impl Dialect {
         Ok(())
     }
 
+    /// The condition that a row of `table` is one of some rows, at most `limit`, of the team in `$1`.
+    pub(crate) fn some_rows(self, table: &str, limit: usize) -> String {
+        match self {
+            Self::Postgres => {
+                format!("ctid = ANY(ARRAY(SELECT ctid FROM {table} WHERE team = $1 LIMIT {limit}))")
+            }
+            Self::Sqlite => format!("rowid IN (SELECT rowid FROM {table} WHERE team = $1 LIMIT {limit})"),
+        }
+    }
+
     /// The function that finds one text in another: 0 if it is not there.
     pub(crate) fn position(self) -> &'static str {
         match self {

@@ -219,6 +219,11 @@ impl DbError {
         }
     }
 
+    /// Whether a value was sealed with a team key that is not among those at hand.
+    pub(crate) fn needs_other_key(&self) -> bool {
+        matches!(self, Self::Crypto(CryptoError::UnknownKey { .. }))
+    }
+
     /// The error for a stored value that is not what the program wrote.
     pub(crate) fn malformed(table: &'static str, column: &'static str, row: impl Display) -> Self {
         Self::Malformed { table, column, row: row.to_string() }

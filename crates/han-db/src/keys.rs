@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::time::{Duration, Instant};
 
 use han_crypto::{
     BinaryField, BlindKey, CryptoError, FieldContext, KekRing, KeyPurpose, Packed, TeamKey, TeamKeyName,
@@ -17,6 +19,10 @@ use crate::{Db, DbError};
 
 /// How many teams' keys are held open at most; past it all are read again.
 const MAX_TEAMS: usize = 10_000;
+
+/// How long a team's keys are used after they were read, or after the last heartbeat of this process. Other replicas
+/// consider it dead much later (`heartbeat`), so it then uses no key that they do not know of.
+const USED_FOR: Duration = Duration::from_secs(20);
 
 /// The version of a team's first keys.
 const FIRST_VERSION: u32 = 1;
@@ -46,6 +52,8 @@ pub struct TeamKeys {
     blind: BlindKey,
     /// Whether a row that is marked as not sealed is refused.
     refuses_unsealed: bool,
+    /// How many values the active key has sealed.
+    uses: Arc<AtomicU64>,
 }
 
 /// A row is marked as not sealed, on a server that seals everything: somebody else has written it.
@@ -73,6 +81,7 @@ impl TeamKeys {
         entropy: &dyn Entropy,
     ) -> Result<(String, bool), CryptoError> {
         if seals {
+            self.count_use();
             Ok((self.content.field(context).encrypt(text.as_bytes(), entropy)?, true))
         } else {
             Ok((text.to_owned(), false))
@@ -112,6 +121,7 @@ impl TeamKeys {
         if !seals {
             return Ok(SegmentColumns { nonce: None, wrapped_dek: None, body: content.into_bytes() });
         }
+        self.count_use();
         let sealed = self.content.field(context).encrypt_binary(content, entropy)?;
         let (nonce, wrapped_dek, body) = sealed.into_columns();
         Ok(SegmentColumns { nonce: Some(nonce.to_vec()), wrapped_dek: Some(wrapped_dek.to_vec()), body })
@@ -138,6 +148,43 @@ impl TeamKeys {
             body,
         )?;
         self.content.field(context).decrypt_binary(field, bytes)
+    }
+
+    /// A sealed text with its DEK wrapped by the active key; `None` if that key wraps it already.
+    ///
+    /// # Errors
+    /// If the DEK was wrapped for another place or with a key that is not held, or was changed.
+    pub(crate) fn rewrap(
+        &self,
+        context: FieldContext<'_>,
+        sealed: &str,
+        entropy: &dyn Entropy,
+    ) -> Result<Option<String>, CryptoError> {
+        let rewrapped = self.content.field(context).rewrap(sealed, entropy)?;
+        Ok(rewrapped.inspect(|_| self.count_use()))
+    }
+
+    /// As [`TeamKeys::rewrap`], for the wrapped DEK of a segment.
+    ///
+    /// # Errors
+    /// As [`TeamKeys::rewrap`].
+    pub(crate) fn rewrap_segment(
+        &self,
+        context: FieldContext<'_>,
+        wrapped_dek: &[u8],
+        entropy: &dyn Entropy,
+    ) -> Result<Option<Vec<u8>>, CryptoError> {
+        let rewrapped = self.content.field(context).rewrap_binary(wrapped_dek, entropy)?;
+        Ok(rewrapped.inspect(|_| self.count_use()).map(|wrapped| wrapped.to_vec()))
+    }
+
+    fn count_use(&self) {
+        self.uses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The version of the content key that seals.
+    pub(crate) fn active_version(&self) -> u32 {
+        self.content.active_version()
     }
 
     /// Whether the content key `version` is among these.
@@ -173,7 +220,55 @@ impl TeamKeys {
 pub struct KeyStore {
     keks: KekRing,
     refuses_unsealed: bool,
-    open: RwLock<HashMap<TeamId, Arc<TeamKeys>>>,
+    open: RwLock<OpenKeys>,
+    /// How often each content key was used by this process since this was last stored.
+    uses: Mutex<HashMap<(TeamId, u32), Arc<AtomicU64>>>,
+}
+
+/// The keys that are held open.
+#[derive(Default)]
+struct OpenKeys {
+    teams: HashMap<TeamId, Opened>,
+    /// Grows when keys are forgotten: keys that were being read meanwhile are read again.
+    generation: u64,
+    /// The epoch of the database when it was last looked at.
+    epoch: i64,
+    /// Nothing uses keys of before this epoch.
+    settled_epoch: i64,
+    /// When the last heartbeat that succeeded was sent.
+    confirmed_at: Option<Instant>,
+    /// Keys that were forgotten, and that something may still use.
+    forgotten: Vec<Weak<TeamKeys>>,
+}
+
+struct Opened {
+    keys: Arc<TeamKeys>,
+    read_at: Instant,
+}
+
+impl OpenKeys {
+    fn get(&self, team_id: &TeamId) -> Option<&Arc<TeamKeys>> {
+        let opened = self.teams.get(team_id)?;
+        let since = self.confirmed_at.map_or(opened.read_at, |at| at.max(opened.read_at));
+        (since.elapsed() < USED_FOR).then_some(&opened.keys)
+    }
+
+    fn put(&mut self, team_id: &TeamId, keys: &Arc<TeamKeys>, read_at: Instant) {
+        if self.teams.len() >= MAX_TEAMS {
+            self.forget_all();
+        }
+        let opened = Opened { keys: Arc::clone(keys), read_at };
+        if let Some(old) = self.teams.insert(team_id.clone(), opened) {
+            self.forgotten.retain(|keys| keys.strong_count() > 0);
+            self.forgotten.push(Arc::downgrade(&old.keys));
+        }
+    }
+
+    fn forget_all(&mut self) {
+        self.generation += 1;
+        self.forgotten.retain(|keys| keys.strong_count() > 0);
+        self.forgotten.extend(self.teams.drain().map(|(_, opened)| Arc::downgrade(&opened.keys)));
+    }
 }
 
 impl fmt::Debug for KeyStore {
@@ -203,6 +298,12 @@ struct KekRow {
 }
 
 impl Db {
+    /// The id of this process's `KEK_SECRET`.
+    #[must_use]
+    pub fn current_kek_id(&self) -> String {
+        self.keys().keks.active_id().to_string()
+    }
+
     /// Whether this process holds every KEK that team keys are wrapped with. A server that does not could show some
     /// teams nothing, so it refuses to serve.
     ///
@@ -226,7 +327,70 @@ impl Db {
 
 impl KeyStore {
     pub(crate) fn new(keks: KekRing, refuses_unsealed: bool) -> Self {
-        Self { keks, refuses_unsealed, open: RwLock::default() }
+        Self { keks, refuses_unsealed, open: RwLock::default(), uses: Mutex::default() }
+    }
+
+    fn opened(&self) -> RwLockReadGuard<'_, OpenKeys> {
+        self.open.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn opened_mut(&self) -> RwLockWriteGuard<'_, OpenKeys> {
+        self.open.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether rows that are marked as not sealed are refused.
+    pub(crate) fn refuses_unsealed(&self) -> bool {
+        self.refuses_unsealed
+    }
+
+    /// The KEKs of this process.
+    pub(crate) fn keks(&self) -> &KekRing {
+        &self.keks
+    }
+
+    /// Takes in the epoch of the database: if it is another one, team keys were replaced or destroyed, and all are read
+    /// again. Returns the epoch of which nothing in this process uses an older key any more.
+    pub(crate) fn observe(&self, epoch: i64) -> i64 {
+        let mut open = self.opened_mut();
+        if open.epoch != epoch {
+            open.epoch = epoch;
+            open.forget_all();
+        }
+        open.forgotten.retain(|keys| keys.strong_count() > 0);
+        if open.forgotten.is_empty() {
+            open.settled_epoch = epoch;
+        }
+        open.settled_epoch
+    }
+
+    /// Says that a heartbeat that was sent at `sent` has succeeded.
+    pub(crate) fn confirm(&self, sent: Instant) {
+        self.opened_mut().confirmed_at = Some(sent);
+    }
+
+    /// How often each content key was used since this was last asked.
+    pub(crate) fn take_uses(&self) -> Vec<(TeamId, u32, u64)> {
+        let mut counters = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = counters
+            .iter()
+            .map(|((team, version), n)| (team.clone(), *version, n.swap(0, Ordering::Relaxed)));
+        let mut taken: Vec<_> = taken.filter(|(_, _, n)| *n > 0).collect();
+        counters.retain(|_, n| Arc::strong_count(n) > 1 || n.load(Ordering::Relaxed) > 0);
+        // All processes write them in the same order.
+        taken.sort();
+        taken
+    }
+
+    /// Counts uses again that could not be stored.
+    pub(crate) fn put_uses_back(&self, uses: &[(TeamId, u32, u64)]) {
+        for (team, version, n) in uses {
+            self.uses_of(team, *version).fetch_add(*n, Ordering::Relaxed);
+        }
+    }
+
+    fn uses_of(&self, team_id: &TeamId, version: u32) -> Arc<AtomicU64> {
+        let mut counters = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(counters.entry((team_id.clone(), version)).or_default())
     }
 
     /// The keys of a team.
@@ -234,7 +398,7 @@ impl KeyStore {
     /// # Errors
     /// Where the team has none (it was deleted, which shreds its content), or none of the KEKs at hand opens them.
     pub async fn team(&self, db: &Db, team_id: &TeamId) -> Result<Arc<TeamKeys>, DbError> {
-        if let Some(keys) = self.open.read().unwrap_or_else(PoisonError::into_inner).get(team_id) {
+        if let Some(keys) = self.opened().get(team_id) {
             return Ok(Arc::clone(keys));
         }
         self.load(db, team_id).await
@@ -252,21 +416,24 @@ impl KeyStore {
         if versions.iter().copied().all(holds) { Ok(keys) } else { self.load(db, team_id).await }
     }
 
-    async fn load(&self, db: &Db, team_id: &TeamId) -> Result<Arc<TeamKeys>, DbError> {
-        let tx = db.read_system("team_keys.load").await?;
-        let rows: Vec<KeyRow> = tx
-            .all(
-                "SELECT purpose, version, wrapped, active FROM team_keys WHERE team_id = $1",
-                [team_id.as_str().into()],
-            )
-            .await?;
-        let keys = Arc::new(self.unwrap(team_id, &rows)?);
-        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
-        if open.len() >= MAX_TEAMS {
-            open.clear();
+    pub(crate) async fn load(&self, db: &Db, team_id: &TeamId) -> Result<Arc<TeamKeys>, DbError> {
+        loop {
+            let (generation, read_at) = (self.opened().generation, Instant::now());
+            let tx = db.read_system("team_keys.load").await?;
+            let rows: Vec<KeyRow> = tx
+                .all(
+                    "SELECT purpose, version, wrapped, active FROM team_keys WHERE team_id = $1",
+                    [team_id.as_str().into()],
+                )
+                .await?;
+            let keys = Arc::new(self.unwrap(team_id, &rows)?);
+            let mut open = self.opened_mut();
+            // Otherwise keys were replaced since these were read.
+            if open.generation == generation {
+                open.put(team_id, &keys, read_at);
+                return Ok(keys);
+            }
         }
-        open.insert(team_id.clone(), Arc::clone(&keys));
-        Ok(keys)
     }
 
     fn unwrap(&self, team_id: &TeamId, rows: &[KeyRow]) -> Result<TeamKeys, DbError> {
@@ -293,6 +460,7 @@ impl KeyStore {
         let active = active.ok_or_else(|| missing("active content"))?;
         Ok(TeamKeys {
             versions: content.iter().map(|(version, _)| *version).collect(),
+            uses: self.uses_of(team_id, active),
             content: TeamKeyRing::new(team_id.clone(), active, content)?,
             blind: blind.ok_or_else(|| missing("blind"))?,
             refuses_unsealed: self.refuses_unsealed,
@@ -375,14 +543,17 @@ impl KeyStore {
 
     /// The KEK ring, writing with the KEK that `kek_state` names: the first process that ever needs one says which,
     /// afterwards it changes by rotation only, whatever the environment of a replica lists first.
-    async fn ring(&self, tx: &SystemTx) -> Result<KekRing, DbError> {
+    ///
+    /// A rotation waits for the transaction to end, so what it wraps is wrapped again by the rotation.
+    pub(crate) async fn ring(&self, tx: &SystemTx) -> Result<KekRing, DbError> {
         tx.execute(
             "INSERT INTO kek_state (id, active_id, changed_at) VALUES (1, $1, $2) ON CONFLICT (id) DO NOTHING",
             [self.keks.active_id().to_string().into(), tx.clock().now().0.into()],
         )
         .await?;
-        let active =
-            tx.one::<KekRow, _>("SELECT active_id AS kek_id FROM kek_state WHERE id = 1", []).await?;
+        let lock = tx.dialect().for_share();
+        let sql = format!("SELECT active_id AS kek_id FROM kek_state WHERE id = 1{lock}");
+        let active = tx.one::<KekRow, _>(&sql, []).await?;
         let missing = || DbError::RowMissing { table: "kek_state", row: "1".to_owned() };
         let active = active.ok_or_else(missing)?.kek_id;
         match self.keks.ids().find(|id| id.to_string() == active) {
@@ -412,7 +583,7 @@ impl KeyStore {
             .map_err(|_| CryptoError::Malformed { what: "sealed text", reason: "it is not UTF-8" })
     }
 
-    fn missing(&self, missing: String, what: &'static str) -> DbError {
+    pub(crate) fn missing(&self, missing: String, what: &'static str) -> DbError {
         let held: Vec<String> = self.keks.ids().map(|id| id.to_string()).collect();
         DbError::KekMissing { missing, what, held: held.join(", ") }
     }
@@ -428,6 +599,30 @@ impl KeyStore {
             insert_key(&ring, tx, &name, "").await?;
         }
         Ok(())
+    }
+}
+
+impl KeyStore {
+    /// Replaces the active content key of a team; returns the version of the new one. The old versions stay: they open
+    /// what they sealed.
+    ///
+    /// # Errors
+    /// [`DbError::KeyMissing`] if the team has no content key: it was deleted.
+    pub(crate) async fn replace_content_key(&self, tx: &SystemTx, team_id: &TeamId) -> Result<u32, DbError> {
+        let ring = self.ring(tx).await?;
+        let lock = tx.dialect().for_update();
+        let sql = format!(
+            "SELECT purpose, version, wrapped, active FROM team_keys WHERE team_id = $1 AND purpose = 'content' \
+             ORDER BY version{lock}"
+        );
+        let rows: Vec<KeyRow> = tx.all(&sql, [team_id.as_str().into()]).await?;
+        let missing = || DbError::KeyMissing { team: team_id.clone(), purpose: "content" };
+        let version = rows.last().ok_or_else(missing)?.version(team_id)? + 1;
+        let sql = "UPDATE team_keys SET active = $2 WHERE team_id = $1 AND purpose = 'content'";
+        tx.execute(sql, [team_id.as_str().into(), false.into()]).await?;
+        let name = TeamKeyName { team_id, version, purpose: KeyPurpose::Content };
+        insert_key(&ring, tx, &name, "").await?;
+        Ok(version)
     }
 }
 

@@ -5,7 +5,7 @@
 //! * `tables`: every table and its kind.
 //! * `migrations`: the schema, step by step.
 //! * `segments`: the content of segments, which hold the lines.
-//! * `keys`: teams' key rings, from the table `team_keys`.
+//! * `keys`: teams' key rings, from the table `team_keys`; `heartbeat`: the processes that hold some.
 //! * `team_numbers`, `line_id`, `stored`: how ids are stored, and reading stored values.
 //! * `entities`: the content of rows; `queries`: one file per noun.
 //! * `jobs`: background jobs; each runs on one replica at a time.
@@ -30,6 +30,7 @@ mod dialect;
 mod driver;
 pub mod entities;
 mod error;
+mod heartbeat;
 pub mod jobs;
 pub mod keys;
 mod line_id;
@@ -52,6 +53,7 @@ mod verified_keys;
 pub use connection::{Db, DbConfig, Observer};
 pub use dialect::Dialect;
 pub use error::DbError;
+pub use heartbeat::{Heartbeat, HeartbeatTimes, Replica};
 pub use prices::Prices;
 pub use stats::TransactionStats;
 pub use tables::TENANT_TABLES;

@@ -62,6 +62,8 @@ pub(crate) const TABLES: &[Table] = &[
     table("github_accounts", System, Other),
     table("team_keys", System, Other),
     table("kek_state", System, Other),
+    table("replicas", System, Other),
+    table("team_work", System, Other),
     table("changes", System, Other),
     table("outbox_state", System, Other),
     table("jobs", System, Other),

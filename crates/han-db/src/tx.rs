@@ -426,10 +426,7 @@ impl Db {
         F: Fn(Arc<ScopedTx>) -> Fut,
         Fut: Future<Output = Result<T, DbError>>,
     {
-        let team = self.team_number(scope.team_id()).await?;
-        let keys = self.team_keys(scope).await;
-        let scoped = |tx| ScopedTx { tx, scope: scope.clone(), team, keys: keys.clone() };
-        self.retry(&Opening::app(name, scope, team), scoped, work, |_| true).await
+        self.write_with_keys(scope, name, work, |_| true).await
     }
 
     /// As [`Db::write`], but `work` may also refuse with `Ok(Err(…))`, which rolls the transaction back and is not an
@@ -444,10 +441,36 @@ impl Db {
         F: Fn(Arc<ScopedTx>) -> Fut,
         Fut: Future<Output = Result<Result<T, R>, DbError>>,
     {
+        self.write_with_keys(scope, name, work, Result::is_ok).await
+    }
+
+    /// Runs `work` with the keys of the scope's team. If it finds a value that was sealed with a newer key, which another
+    /// replica has just made, it runs again with the keys of now.
+    async fn write_with_keys<T, F, Fut>(
+        &self,
+        scope: &Scope,
+        name: &'static str,
+        work: F,
+        commits: fn(&T) -> bool,
+    ) -> Result<T, DbError>
+    where
+        F: Fn(Arc<ScopedTx>) -> Fut,
+        Fut: Future<Output = Result<T, DbError>>,
+    {
         let team = self.team_number(scope.team_id()).await?;
-        let keys = self.team_keys(scope).await;
-        let scoped = |tx| ScopedTx { tx, scope: scope.clone(), team, keys: keys.clone() };
-        self.retry(&Opening::app(name, scope, team), scoped, work, Result::is_ok).await
+        let opening = Opening::app(name, scope, team);
+        let mut keys = self.team_keys(scope).await;
+        let mut read_again = false;
+        loop {
+            let scoped = |tx| ScopedTx { tx, scope: scope.clone(), team, keys: keys.clone() };
+            match self.retry(&opening, scoped, &work, commits).await {
+                Err(error) if error.needs_other_key() && !read_again => {
+                    read_again = true;
+                    keys = self.keys().load(self, scope.team_id()).await.map_err(Arc::new);
+                }
+                done => return done,
+            }
+        }
     }
 
     /// Opens a read-only transaction for the system's own look-ups.
@@ -473,6 +496,19 @@ impl Db {
         Fut: Future<Output = Result<T, DbError>>,
     {
         self.retry(&Opening::system(name), |tx| SystemTx { tx }, work, |_| true).await
+    }
+
+    /// As [`Db::write_system`], but `work` may also refuse, as in [`Db::write_or_refuse`].
+    pub(crate) async fn write_system_or_refuse<T, R, F, Fut>(
+        &self,
+        name: &'static str,
+        work: F,
+    ) -> Result<Result<T, R>, DbError>
+    where
+        F: Fn(Arc<SystemTx>) -> Fut,
+        Fut: Future<Output = Result<Result<T, R>, DbError>>,
+    {
+        self.retry(&Opening::system(name), |tx| SystemTx { tx }, work, Result::is_ok).await
     }
 
     /// As [`Db::write_system`], on behalf of a member.

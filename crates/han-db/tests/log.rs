@@ -5,8 +5,6 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use han_db::entities::Message;
 use han_db::page::PageRequest;
@@ -21,7 +19,7 @@ use han_types::MessageKey;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use support::corpus::{assert_same, contents, number};
-use support::{World, push, world};
+use support::{Killed, World, push, world};
 
 /// A small generator of numbers, so that a failure can be repeated from its seed (SplitMix64).
 struct Random(u64);
@@ -543,24 +541,6 @@ fn answers(from: usize, to: usize) -> Vec<String> {
         .to_string()
     };
     (from..to).map(answer).collect()
-}
-
-/// A future that is dropped after it was polled a number of times: a client that goes away, a server that is killed.
-struct Killed<F> {
-    future: Pin<Box<F>>,
-    polls: usize,
-}
-
-impl<F: Future> Future for Killed<F> {
-    type Output = Option<F::Output>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.polls == 0 {
-            return Poll::Ready(None);
-        }
-        self.polls -= 1;
-        self.future.as_mut().poll(context).map(Some)
-    }
 }
 
 both_databases!(

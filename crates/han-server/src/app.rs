@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use han_db::changes::Changes;
-use han_db::jobs::{Consolidation, GithubAccess, Prices, Registry, SearchIndex, Standing};
-use han_db::{Db, DbConfig, DbError, Dialect};
+use han_db::jobs::{Consolidation, GithubAccess, Prices, Registry, SearchIndex, Standing, TeamWork};
+use han_db::{Db, DbConfig, DbError, Dialect, Heartbeat, HeartbeatTimes};
 use han_http::client::Client;
 use han_http::graphql::{Endpoint, TransportLimits};
 use han_http::observe::RequestIds;
@@ -83,6 +83,7 @@ pub async fn connect(
 pub struct App {
     state: AppState,
     changes: Changes,
+    heartbeat: Heartbeat,
     /// Ends the feed of changes.
     feed: CancellationToken,
 }
@@ -107,6 +108,7 @@ impl App {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, AppError> {
         migrations::prepare(&db, config.database.migrate).await?;
+        let heartbeat = db.start_heartbeat("serve", HeartbeatTimes::default()).await?;
         let lifecycle = Lifecycle::default();
         // It outlives the listener: what is still being answered may still change something.
         let feed = CancellationToken::new();
@@ -177,7 +179,7 @@ impl App {
             entropy,
             client,
         });
-        Ok(Self { state, changes, feed })
+        Ok(Self { state, changes, heartbeat, feed })
     }
 
     /// The keys that access tokens are signed with.
@@ -193,9 +195,9 @@ impl App {
 /// # Errors
 /// Where the listener fails.
 pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken) -> io::Result<()> {
-    let App { state, changes, feed } = app;
+    let App { state, changes, heartbeat, feed } = app;
     let lifecycle = state.lifecycle.clone();
-    lifecycle.tasks.spawn(jobs(&state, &changes).run(lifecycle.stopping.clone()));
+    lifecycle.tasks.spawn(jobs(&state, &changes, &heartbeat).run(lifecycle.stopping.clone()));
     let limits = &state.config.limits;
     let timeouts = Timeouts { idle: limits.read_timeout, grace: limits.shutdown_grace };
     let budget = state.graphql.budget().clone();
@@ -204,6 +206,9 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
     feed.cancel();
     let close = async {
         changes.stopped().await;
+        if let Err(error) = heartbeat.stop().await {
+            tracing::warn!(%error, "other replicas consider this one alive for a while");
+        }
         state.db.close().await;
     };
     if tokio::time::timeout(CLOSING, close).await.is_err() {
@@ -213,10 +218,20 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
 }
 
 /// Every background job of the server.
-fn jobs(state: &AppState, changes: &Changes) -> Registry {
+fn jobs(state: &AppState, changes: &Changes, heartbeat: &Heartbeat) -> Registry {
     let stores = state.stores.clone();
     let search_index = SearchIndex::new(changes.sender.clone(), move |time| stores.is_quiet_for(time));
-    let jobs = Registry::new(state.db.clone()).with(search_index).with(Consolidation::default()).with(Prices);
+    let (stores, plans) = (state.stores.clone(), state.config.plans);
+    let team_work = TeamWork::new(
+        move |time| stores.is_quiet_for(time),
+        move |tier| plans.effective(tier).seals_content(),
+    );
+    let jobs = Registry::new(state.db.clone())
+        .named(heartbeat.id().to_owned())
+        .with(search_index)
+        .with(Consolidation::default())
+        .with(Prices)
+        .with(team_work);
     // If every account may sign in, there is nothing to ask.
     match &state.config.github {
         Some(app) if !app.is_open() => jobs.with(github_access(state, app.check_every)),

@@ -687,3 +687,97 @@ both_databases!(
         }
     }
 );
+
+/// The environment with these KEKs: the current one, and previous ones.
+fn with_keks(database: &TestDatabase, keks: &[[u8; 32]]) -> Vec<(String, String)> {
+    use base64::Engine as _;
+    let secrets: Vec<String> =
+        keks.iter().map(|kek| base64::engine::general_purpose::STANDARD.encode(kek)).collect();
+    let mut environment = environment(database);
+    environment.retain(|(name, _)| name != "KEK_SECRET");
+    environment.push(("KEK_SECRET".to_owned(), secrets[0].clone()));
+    environment.push(("KEK_SECRET_PREVIOUS".to_owned(), secrets[1..].join(",")));
+    environment
+}
+
+both_databases!(
+    async fn keys_are_rotated_and_destroyed_under_a_running_server(db: TestDatabase) {
+        const OLD: [u8; 32] = [7; 32];
+        const NEW: [u8; 32] = [8; 32];
+        let ada = key(&db, "ada").await;
+        let server = Server::start(&db).await;
+        assert!(push(&server.url, &ada, &fixtures::sample_sessions(), 50).await.succeeded());
+        let read = read_back(&server.url, &ada).await;
+        let run = async |keks: &[[u8; 32]], args: &[&str]| {
+            let (status, output) = Program::start(SERVER, args, with_keks(&db, keks)).wait().await;
+            (status.success(), output)
+        };
+
+        // The running server does not hold the new KEK.
+        let (success, output) = run(&[NEW, OLD], &["kek", "rotate"]).await;
+        assert!(!success && output.line_with("do not hold KEK_SECRET").is_some(), "{output:?}");
+        let (success, output) = run(&[NEW, OLD], &["kek", "status"]).await;
+        assert!(success && output.line_with("restart these replicas").is_some(), "{output:?}");
+        server.program.signal(Signal::Terminate).await;
+        server.program.wait().await;
+        let server = Server::start_with(with_keks(&db, &[NEW, OLD])).await;
+        assert!(!run(&[NEW, OLD], &["kek", "verify"]).await.0, "the old KEK wraps everything");
+        let (success, output) = run(&[NEW, OLD], &["kek", "rotate"]).await;
+        assert!(success && output.line_with("writes from now on").is_some(), "{output:?}");
+        let (success, output) = run(&[NEW], &["kek", "verify"]).await;
+        assert!(success, "{output:?}");
+        let (_, output) = run(&[NEW, OLD], &["kek", "status", "--json"]).await;
+        let status: Value = serde_json::from_str(&output.stdout.join("")).unwrap();
+        assert_eq!((&status["behind"], status["replicas"].as_array().unwrap().len()), (&json!(0), 1));
+
+        // The running server seals with the new content key, and re-wraps what is there.
+        assert!(run(&[NEW, OLD], &["keys", "rotate-team", "--team", "ada"]).await.0);
+        let rotated = async {
+            loop {
+                let (_, output) = run(&[NEW, OLD], &["keys", "status", "--json"]).await;
+                let keys: Value = serde_json::from_str(&output.stdout.join("")).unwrap();
+                let versions: Vec<(&Value, &Value)> =
+                    keys.as_array().unwrap().iter().map(|key| (&key["version"], &key["active"])).collect();
+                assert_eq!(versions, [(&json!(1), &json!(false)), (&json!(2), &json!(true))]);
+                if keys[1]["rotation"]["finishedAt"].is_string() {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), rotated).await.expect("in time");
+        let (success, output) = run(&[NEW, OLD], &["keys", "verify", "--team", "ada"]).await;
+        assert!(success && output.line_with("need content key 2").is_some(), "{output:?}");
+        assert!(output.line_with("need content key 1").is_none(), "{output:?}");
+        assert_eq!(read_back(&server.url, &ada).await, read);
+
+        // A key that was used too often is named.
+        db.execute("UPDATE team_keys SET uses = 2147483648 WHERE active").await;
+        let (_, output) = run(&[NEW, OLD], &["keys", "status", "--team", "ada"]).await;
+        assert!(output.line_with("keys rotate-team --team ada").is_some(), "{output:?}");
+
+        // The old KEK is gone.
+        server.program.signal(Signal::Terminate).await;
+        server.program.wait().await;
+        let server = Server::start_with(with_keks(&db, &[NEW])).await;
+        assert_eq!(read_back(&server.url, &ada).await, read);
+        let (_, output) = Program::start(SERVER, ["serve"], with_keks(&db, &[OLD])).wait().await;
+        assert!(output.line_with("KEK_SECRET_PREVIOUS").is_some(), "{output:?}");
+
+        let (success, output) = run(&[NEW], &["content", "unseal", "--team", "ada"]).await;
+        assert!(!success && output.line_with("the plan of ada seals").is_some(), "{output:?}");
+        let (success, _) = run(&[NEW], &["team", "delete", "--team", "ada", "--confirm", "eve"]).await;
+        assert!(!success);
+        let (success, output) = run(&[NEW], &["team", "delete", "--team", "ada", "--confirm", "ada"]).await;
+        assert!(success, "{output:?}");
+        let request = reqwest::Client::new().post(format!("{}/graphql", server.url)).bearer_auth(&ada);
+        let answer = request.json(&json!({ "query": "{ __typename }" })).send().await.unwrap();
+        assert_eq!(answer.status(), 401);
+        let deleted = async {
+            while db.text("SELECT CAST(count(*) AS text) FROM teams").await != "0" {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), deleted).await.expect("in time");
+        assert_eq!(db.text("SELECT CAST(count(*) AS text) FROM segments").await, "0");
+    }
+);

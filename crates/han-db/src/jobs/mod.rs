@@ -11,6 +11,7 @@ mod github_access;
 mod prices;
 mod runner;
 mod search_index;
+mod team_work;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +29,7 @@ pub use consolidation::Consolidation;
 pub use github_access::{GithubAccess, Standing};
 pub use prices::Prices;
 pub use search_index::SearchIndex;
+pub use team_work::TeamWork;
 
 /// How long a lease lasts. It is renewed three times in this time; a replica that dies delays its jobs by at most this
 /// much.
@@ -121,6 +123,16 @@ impl JobContext {
     }
 }
 
+impl Db {
+    /// A new id for this process among the replicas.
+    #[must_use]
+    pub fn new_replica_id(&self) -> String {
+        let mut random = [0u8; 6];
+        self.entropy().fill(&mut random);
+        random.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
 /// The jobs of a server.
 pub struct Registry {
     db: Db,
@@ -144,10 +156,15 @@ impl Registry {
     /// that it was may not be dead yet.
     #[must_use]
     pub fn new(db: Db) -> Self {
-        let mut random = [0u8; 6];
-        db.entropy().fill(&mut random);
-        let replica = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let replica = db.new_replica_id();
         Self { db, replica, lease: LEASE, jobs: Vec::new() }
+    }
+
+    /// Gives the replica this id.
+    #[must_use]
+    pub fn named(mut self, replica: String) -> Self {
+        self.replica = replica;
+        self
     }
 
     /// Makes leases last this long instead of 15 seconds.

@@ -11,6 +11,7 @@ mod m0004_jobs;
 mod m0005_github;
 mod m0006_records;
 mod m0007_prices;
+mod m0008_rotation;
 mod tables;
 
 use sea_orm::{DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_github::Migration),
             Box::new(m0006_records::Migration),
             Box::new(m0007_prices::Migration),
+            Box::new(m0008_rotation::Migration),
         ]
     }
 }

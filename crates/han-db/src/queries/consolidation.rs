@@ -61,6 +61,7 @@ pub async fn fragmented(
          JOIN teams t ON t.number = small.team \
          WHERE (s.synced_at >= $1 AND s.synced_at < $2 OR EXISTS (SELECT 1 FROM segments g WHERE g.team = small.team \
          AND g.session = small.session AND g.bytes < {SMALL} GROUP BY g.transcript HAVING count(*) >= {FEW})) \
+         AND NOT EXISTS (SELECT 1 FROM team_work w WHERE w.team_id = t.id AND w.kind = 'delete') \
          AND (t.id, s.session_id) > ($3, $4) ORDER BY t.id, s.session_id LIMIT {limit}"
     );
     let from = after.map_or(("", ""), |after| (after.team_id.as_str(), after.session_id.as_str()));
@@ -172,11 +173,11 @@ fn groups(rows: &[SegmentRow]) -> Vec<&[SegmentRow]> {
 }
 
 /// Segments that were read, and those that they become.
-struct Merged {
-    old: Vec<StoredSegment>,
-    new: Vec<NewSegment>,
+pub(super) struct Merged {
+    pub old: Vec<StoredSegment>,
+    pub new: Vec<NewSegment>,
     /// The search terms of the new ones.
-    terms: Vec<Terms>,
+    pub terms: Vec<Terms>,
 }
 
 /// Joins the entries of segments; `None` if one of them is gone.
@@ -188,30 +189,36 @@ async fn join(
     if read.len() != expected {
         return Ok(None);
     }
-    let work = move || {
-        let (mut old, mut opened, mut transcript) = (Vec::new(), Vec::new(), 0);
-        for segment in read {
-            old.push(segment.stored);
-            opened.push(segment.opened?);
-            transcript = segment.key.transcript;
-        }
-        let mut order: Vec<usize> = (0..old.len()).collect();
-        order.sort_by_key(|index| old[*index].extent.first_ordinal);
-        let entries = || order.iter().flat_map(|index| Arc::as_ref(&opened[*index]).entries());
-        let mut builder = SegmentBuilder::new();
-        for Entry { ordinal, line, text } in entries() {
-            builder.push(Entry { ordinal, line, text })?;
-        }
-        let first_at = old.iter().map(|segment| segment.first_at).min().unwrap_or_default();
-        let last_at = old.iter().map(|segment| segment.last_at).max().unwrap_or_default();
-        let encoded = builder.finish()?;
-        let new = encoded.map(|encoded| NewSegment::new(&encoded, first_at, last_at));
-        let terms = search_key.zip(new.as_ref()).map(|(key, new)| {
-            let lines = entries().map(|entry| entry.text);
-            TermMaker::new(&key.key).rows(transcript, new.extent.first_ordinal, (first_at, last_at), lines)
-        });
-        let terms = terms.unwrap_or_default();
-        Ok(Some(Merged { old, new: new.into_iter().collect(), terms }))
-    };
-    cpu::run("merging segments", work).await?
+    let work = move || join_now(read, search_key.as_ref());
+    cpu::run("merging segments", work).await?.map(Some)
+}
+
+/// Joins the entries of segments of one file, at once.
+///
+/// # Errors
+/// If one of them cannot be opened.
+pub(super) fn join_now(read: Vec<ReadSegment>, search_key: Option<&SearchKey>) -> Result<Merged, DbError> {
+    let (mut old, mut opened, mut transcript) = (Vec::new(), Vec::new(), 0);
+    for segment in read {
+        old.push(segment.stored);
+        opened.push(segment.opened?);
+        transcript = segment.key.transcript;
+    }
+    let mut order: Vec<usize> = (0..old.len()).collect();
+    order.sort_by_key(|index| old[*index].extent.first_ordinal);
+    let entries = || order.iter().flat_map(|index| Arc::as_ref(&opened[*index]).entries());
+    let mut builder = SegmentBuilder::new();
+    for Entry { ordinal, line, text } in entries() {
+        builder.push(Entry { ordinal, line, text })?;
+    }
+    let first_at = old.iter().map(|segment| segment.first_at).min().unwrap_or_default();
+    let last_at = old.iter().map(|segment| segment.last_at).max().unwrap_or_default();
+    let encoded = builder.finish()?;
+    let new = encoded.map(|encoded| NewSegment::new(&encoded, first_at, last_at));
+    let terms = search_key.zip(new.as_ref()).map(|(key, new)| {
+        let lines = entries().map(|entry| entry.text);
+        TermMaker::new(&key.key).rows(transcript, new.extent.first_ordinal, (first_at, last_at), lines)
+    });
+    let terms = terms.unwrap_or_default();
+    Ok(Merged { old, new: new.into_iter().collect(), terms })
 }

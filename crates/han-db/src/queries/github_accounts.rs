@@ -42,7 +42,8 @@ impl std::fmt::Debug for GithubToken {
     }
 }
 
-fn context(user_id: &str) -> FieldContext<'_> {
+/// The place of a token.
+pub(super) fn context(user_id: &str) -> FieldContext<'_> {
     FieldContext { table: "github_accounts", row_id: user_id, column: "token" }
 }
 

@@ -6,6 +6,7 @@ use han_crypto::{KekRing, OsEntropy};
 use han_testkit::{TestClock, TestDatabase, both_databases};
 
 use crate::dialect::Dialect;
+use crate::queries::sealed_columns::{SEALED_COLUMNS, SealedColumn};
 use crate::tables::{Access, Kind, TABLES};
 use crate::{Db, DbConfig, DbError, TENANT_TABLES};
 
@@ -95,3 +96,28 @@ async fn every_text_column_sorts_in_byte_order() {
     let rows = db.read_system("test.collations").await.unwrap().rows(sql, [names]).await.unwrap();
     assert!(rows.is_empty(), "{rows:?}");
 }
+
+both_databases!(
+    /// A rotation would leave the values of a column behind that is not listed.
+    async fn every_sealed_column_is_listed_with_its_key(database: TestDatabase) {
+        let db = migrated(&database).await;
+        let columns = columns(&db).await.unwrap();
+        let mut sealed: Vec<&str> = columns
+            .iter()
+            .filter(|(_, column)| column == "sealed")
+            .map(|(table, _)| table.as_str())
+            .collect();
+        sealed.sort_unstable();
+        let mut listed: Vec<&str> =
+            SEALED_COLUMNS.iter().map(|column| column.table).chain(["segments"]).collect();
+        listed.sort_unstable();
+        assert_eq!(sealed, listed);
+        let has = |table: &str, name: &str| columns.iter().any(|(t, c)| t == table && c == name);
+        for SealedColumn { table, column, keys, .. } in SEALED_COLUMNS {
+            assert!(has(table, column), "{table} has no {column}");
+            for key in *keys {
+                assert!(has(table, key.name()), "{table} has no {}", key.name());
+            }
+        }
+    }
+);

@@ -10,7 +10,9 @@
 
 pub mod corpus;
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use base64::Engine as _;
 use han_crypto::{KekRing, OsEntropy};
@@ -161,5 +163,23 @@ pub async fn dump(database: &TestDatabase, sql: &str) -> Vec<String> {
                 cells.collect::<Vec<_>>().join("|")
             })
             .collect()
+    }
+}
+
+/// A future that is dropped after it was polled a number of times: a client that goes away, a server that is killed.
+pub struct Killed<F> {
+    pub future: Pin<Box<F>>,
+    pub polls: usize,
+}
+
+impl<F: Future> Future for Killed<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.polls == 0 {
+            return Poll::Ready(None);
+        }
+        self.polls -= 1;
+        self.future.as_mut().poll(context).map(Some)
     }
 }

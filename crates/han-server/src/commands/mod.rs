@@ -4,18 +4,20 @@
 mod access;
 mod health;
 mod jobs;
+mod kek;
 mod people;
 mod prices;
 mod rebuild;
 mod reindex;
 mod table;
+mod team;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
-use han_db::{Db, DbError};
+use han_db::{Db, DbError, HeartbeatTimes};
 use han_types::{Clock, Entropy};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -67,6 +69,18 @@ enum Command {
     /// Create, list and revoke API keys.
     #[command(subcommand)]
     Key(Key),
+    /// Rotate the KEK: the key in KEK_SECRET that wraps the keys of teams. Servers may run meanwhile.
+    #[command(subcommand)]
+    Kek(Kek),
+    /// Rotate the content keys of teams, which wrap the keys of all sealed values. Servers may run meanwhile.
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Convert the stored content of a team. A running server does it in the background.
+    #[command(subcommand)]
+    Content(Content),
+    /// Delete a team.
+    #[command(subcommand)]
+    Team(Team),
 }
 
 /// What is asked of the server.
@@ -249,6 +263,85 @@ enum Key {
     Revoke(OneKey),
 }
 
+#[derive(Debug, Subcommand)]
+enum Kek {
+    /// Show which KEK wraps new keys, how many keys each KEK wraps, which KEKs each replica holds, and what to do next.
+    Status(Listing),
+    /// Make KEK_SECRET the KEK that wraps new keys, and wrap all keys again that another KEK wraps. Refused while a
+    /// live replica does not hold it. If it is interrupted, run it again.
+    Rotate,
+    /// Open every key with the KEK that wraps new keys, and no other. Exits with status 1 if one needs another KEK.
+    Verify,
+}
+
+#[derive(Debug, Subcommand)]
+enum Keys {
+    /// List the content keys of teams: their versions, how many values each has sealed, and how far rotations are.
+    Status(ListTeamKeys),
+    /// Give a team a new content key. It seals new values at once; a running server re-wraps the keys of older values.
+    RotateTeam(RotateTeam),
+    /// Open every stored value of a team, and count the content keys that they need. Exits with status 1 if a value
+    /// cannot be opened, or needs a key that was replaced. Reads everything that the team has stored.
+    Verify(OneTeam),
+}
+
+#[derive(Debug, Subcommand)]
+enum Content {
+    /// Seal what is stored as plaintext.
+    Seal(OneTeam),
+    /// Store as plaintext what is sealed. Refused where the plan of the team seals content.
+    Unseal(OneTeam),
+}
+
+#[derive(Debug, Subcommand)]
+enum Team {
+    /// Destroy the keys of a team, so that its sealed content cannot be opened any more, and end all access to it. A
+    /// running server then deletes its rows. Nothing restores them.
+    Delete(DeleteTeam),
+}
+
+/// Which content keys are listed.
+#[derive(Debug, Args)]
+struct ListTeamKeys {
+    /// Only those of the team with this slug.
+    #[arg(long)]
+    team: Option<String>,
+    /// As one line of JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The teams that get new content keys.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct RotateTeam {
+    /// One team, by its slug.
+    #[arg(long)]
+    team: Option<String>,
+    /// All teams, one after another.
+    #[arg(long)]
+    all: bool,
+}
+
+/// A team.
+#[derive(Debug, Args)]
+struct OneTeam {
+    /// The team's slug.
+    #[arg(long)]
+    team: String,
+}
+
+/// The team that is deleted.
+#[derive(Debug, Args)]
+struct DeleteTeam {
+    /// The team's slug.
+    #[arg(long)]
+    team: String,
+    /// The slug again.
+    #[arg(long, value_name = "SLUG")]
+    confirm: String,
+}
+
 /// How something is listed.
 #[derive(Debug, Args)]
 struct Listing {
@@ -426,7 +519,10 @@ async fn on_database(
         }
         Command::Rebuild(asked) => {
             migrations::prepare(db, config.database.migrate).await?;
-            rebuild::run(&asked, db, world).await?;
+            let heartbeat = db.start_heartbeat("rebuild", HeartbeatTimes::default()).await?;
+            let done = rebuild::run(&asked, db, world).await;
+            heartbeat.stop().await?;
+            done?;
         }
         Command::Reindex(asked) => {
             migrations::prepare(db, config.database.migrate).await?;
@@ -460,6 +556,22 @@ async fn on_database(
         Command::Key(Key::Revoke(asked)) => {
             db.check_ready().await?;
             access::revoke_key(&asked, db, world).await?;
+        }
+        Command::Kek(asked) => {
+            db.check_ready().await?;
+            kek::run(&asked, db, world).await?;
+        }
+        Command::Keys(asked) => {
+            db.check_ready().await?;
+            team::keys(&asked, db, world).await?;
+        }
+        Command::Content(asked) => {
+            db.check_ready().await?;
+            team::content(&asked, config, db, world).await?;
+        }
+        Command::Team(Team::Delete(asked)) => {
+            db.check_ready().await?;
+            team::delete(&asked, db, world).await?;
         }
         Command::Serve | Command::Schema | Command::Health(_) => {}
     }

@@ -67,6 +67,7 @@ pub async fn due(db: &Db, after: Option<&Due>, limit: usize) -> Result<Vec<Due>,
     let sql = format!(
         "SELECT teams.id AS team_id, sessions.session_id FROM sessions JOIN teams ON teams.number = sessions.team \
          {} WHERE sessions.next_ordinal > COALESCE(search_state.indexed_ordinal, 0) \
+         AND NOT EXISTS (SELECT 1 FROM team_work w WHERE w.team_id = teams.id AND w.kind = 'delete') \
          AND (teams.id, sessions.session_id) > ($1, $2) ORDER BY teams.id, sessions.session_id LIMIT {limit}",
         current_state()
     );

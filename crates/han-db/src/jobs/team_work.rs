@@ -1,0 +1,122 @@
+//! The job that works on all rows of teams: re-wraps DEKs after a rotation, converts content, deletes teams. It also
+//! completes a rotation of the KEK that was interrupted. What a batch does is in `queries::team_work`.
+//!
+//! Each piece of work gets one batch in turn, so that a long one does not hold up the others.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use han_types::PlanTier;
+use tokio::time::{Instant, sleep};
+
+use super::{Job, JobContext, Outcome, Schedule};
+use crate::DbError;
+use crate::entities::Progress;
+use crate::queries::team_work::{self, Advance, Work};
+use crate::queries::{conversion, keks};
+
+/// How often it looks for work.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// How long no client may have pushed for the job to work without a rest.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// How long the job rests after each batch while clients push: this many times as long as the batch took, and at most
+/// [`LONGEST_REST`].
+const REST: u32 = 5;
+const LONGEST_REST: Duration = Duration::from_secs(1);
+
+type IsQuiet = dyn Fn(Duration) -> bool + Send + Sync;
+type Seals = dyn Fn(PlanTier) -> bool + Send + Sync;
+
+/// The job.
+pub struct TeamWork {
+    is_quiet_for: Box<IsQuiet>,
+    seals: Box<Seals>,
+}
+
+impl std::fmt::Debug for TeamWork {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TeamWork").finish_non_exhaustive()
+    }
+}
+
+impl TeamWork {
+    /// `is_quiet_for` says whether no client has pushed for so long: the work gives way to ingest. `seals` says whether
+    /// the content of a team with a plan is sealed: plaintext of such a team is converted.
+    #[must_use]
+    pub fn new(
+        is_quiet_for: impl Fn(Duration) -> bool + Send + Sync + 'static,
+        seals: impl Fn(PlanTier) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self { is_quiet_for: Box::new(is_quiet_for), seals: Box::new(seals) }
+    }
+}
+
+#[async_trait]
+impl Job for TeamWork {
+    fn name(&self) -> &'static str {
+        "team-work"
+    }
+
+    fn schedule(&self) -> Schedule {
+        Schedule::Every(EVERY)
+    }
+
+    async fn run(&self, context: &JobContext) -> Result<Outcome, DbError> {
+        let db = context.db();
+        let mut done = 0;
+        loop {
+            if context.should_stop() {
+                return Ok(Outcome::Stopped);
+            }
+            let began = Instant::now();
+            let batch = keks::rewrap_batch(db).await?;
+            if batch == 0 {
+                break;
+            }
+            done += batch;
+            context.progress(Progress { done, total: None, unit: "keys".to_owned(), cursor: None });
+            self.rest(began).await;
+        }
+        conversion::request_due(db, &self.seals).await?;
+        loop {
+            let mut moved = false;
+            for work in team_work::unfinished(db).await? {
+                if context.should_stop() {
+                    return Ok(Outcome::Stopped);
+                }
+                let began = Instant::now();
+                match team_work::advance(db, &work).await {
+                    Ok(Advance::Waiting) => {}
+                    Ok(Advance::More | Advance::Finished) => moved = true,
+                    // The work of one team that cannot go on does not hold up the others.
+                    Err(error) => {
+                        tracing::warn!(%error, team = %work.team_id, kind = %work.kind,
+                            "the work on a team could not go on");
+                        context.note_error(&error);
+                    }
+                }
+                context.progress(progress(&work));
+                self.rest(began).await;
+            }
+            if !moved {
+                return Ok(Outcome::Done);
+            }
+        }
+    }
+}
+
+impl TeamWork {
+    async fn rest(&self, began: Instant) {
+        if !(self.is_quiet_for)(QUIET) {
+            sleep((began.elapsed() * REST).min(LONGEST_REST)).await;
+        }
+    }
+}
+
+/// `rotate`, the team, and the rows that were changed.
+fn progress(work: &Work) -> Progress {
+    let unit = format!("rows ({} {})", work.kind, work.team_id);
+    Progress { done: work.done, total: None, unit, cursor: None }
+}

@@ -1,0 +1,117 @@
+//! Deleting a team: first its keys, in one transaction, which makes its sealed content unreadable; then its rows, in
+//! batches. docs/SECURITY.md says what becomes unreadable with the keys, and what does not.
+
+use han_types::TeamId;
+
+use crate::heartbeat;
+use crate::queries::team_work::{self, Advance, Work, WorkKind};
+use crate::tables::TENANT_TABLES;
+use crate::team_numbers::TeamNumber;
+use crate::{Db, DbError};
+
+/// The length of a wrapped key.
+const WRAPPED_CHARS: usize = 86;
+
+/// Tables of the system whose rows name a team by its text id. `changes` is trimmed by age.
+const BY_TEXT_ID: &[&str] = &["api_keys", "team_keys"];
+
+/// Destroys the keys of a team, and ends every right to it. From then on its sealed content cannot be opened. The job
+/// `team-work` deletes its rows.
+///
+/// # Errors
+/// [`DbError::RowMissing`] if there is no such team.
+pub async fn begin(db: &Db, team_id: &TeamId) -> Result<(), DbError> {
+    let team = db.team_number(team_id).await?;
+    let epoch = db
+        .write_system("team_deletion.begin", |tx| async move {
+            let epoch = heartbeat::next_epoch(&tx).await?;
+            // On SQLite, a deleted row stays in its page until something else is stored there.
+            let sql = "UPDATE team_keys SET wrapped = $2 WHERE team_id = $1";
+            tx.execute(sql, [team_id.as_str().into(), "-".repeat(WRAPPED_CHARS).into()]).await?;
+            for table in BY_TEXT_ID {
+                let sql = format!("DELETE FROM {table} WHERE team_id = $1");
+                tx.execute(&sql, [team_id.as_str().into()]).await?;
+            }
+            // Triggers tell every replica that the members have no right any more.
+            for table in ["team_members", "team_invites"] {
+                tx.execute(&format!("DELETE FROM {table} WHERE team = $1"), [team.into()]).await?;
+            }
+            let sql = "UPDATE web_sessions SET active_team_id = NULL WHERE active_team_id = $1";
+            tx.execute(sql, [team_id.as_str().into()]).await?;
+            tx.execute("DELETE FROM team_work WHERE team_id = $1", [team_id.as_str().into()]).await?;
+            team_work::request(&tx, team_id, WorkKind::Delete, "", epoch).await?;
+            Ok(epoch)
+        })
+        .await?;
+    tracing::info!(team = %team_id, "the keys of a team were destroyed; its rows are being deleted");
+    db.keys_were_replaced(epoch).await;
+    db.rights_changed();
+    Ok(())
+}
+
+/// Deletes the next rows.
+pub(crate) async fn advance(db: &Db, work: &Work) -> Result<Advance, DbError> {
+    let Some(team) = db.find_team_number(&work.team_id).await? else {
+        return forget(db, work).await;
+    };
+    let deleted = db
+        .write_system("team_deletion.rows", |tx| async move {
+            for table in tables() {
+                let some = tx.dialect().some_rows(table, db.work_rows());
+                let sql = format!("DELETE FROM {table} WHERE team = $1 AND {some}");
+                let deleted = tx.execute(&sql, [team.into()]).await?;
+                if deleted > 0 {
+                    team_work::move_cursor(&tx, work, table, deleted).await?;
+                    return Ok(deleted);
+                }
+            }
+            Ok(0)
+        })
+        .await?;
+    if deleted > 0 {
+        return Ok(Advance::More);
+    }
+    // A push that began with the keys of the team may still write rows.
+    let tx = db.read_system("team_deletion.settled").await?;
+    if !heartbeat::all_reached(&tx, work.key_epoch).await? {
+        return Ok(Advance::Waiting);
+    }
+    drop(tx);
+    if !is_empty(db, team).await? {
+        return Ok(Advance::More);
+    }
+    forget(db, work).await
+}
+
+/// The tables with rows that name a team by its number.
+fn tables() -> impl Iterator<Item = &'static str> {
+    // On SQLite, a trigger on `search_terms` clears the index.
+    TENANT_TABLES.iter().copied().chain(["search_terms"])
+}
+
+async fn is_empty(db: &Db, team: TeamNumber) -> Result<bool, DbError> {
+    let tx = db.read_system("team_deletion.left").await?;
+    for table in tables() {
+        let sql = format!("SELECT 1 AS n FROM {table} WHERE team = $1 LIMIT 1");
+        if !tx.rows(&sql, [team.into()]).await?.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Deletes the row of the team, and that of the work.
+async fn forget(db: &Db, work: &Work) -> Result<Advance, DbError> {
+    let team_id = work.team_id.as_str();
+    db.write_system("team_deletion.end", |tx| async move {
+        for table in BY_TEXT_ID {
+            tx.execute(&format!("DELETE FROM {table} WHERE team_id = $1"), [team_id.into()]).await?;
+        }
+        tx.execute("DELETE FROM teams WHERE id = $1", [team_id.into()]).await?;
+        tx.execute("DELETE FROM team_work WHERE team_id = $1", [team_id.into()]).await?;
+        Ok(())
+    })
+    .await?;
+    tracing::info!(team = %work.team_id, rows = work.done, "a team was deleted");
+    Ok(Advance::Finished)
+}
