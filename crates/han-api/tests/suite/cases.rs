@@ -504,6 +504,12 @@ both_databases!(
         let years = 4 * 365 * 24 * 3600;
         assert!(listed[0]["clockAheadSeconds"].as_i64().unwrap() > years, "{listed:?}");
         assert!(found["clockAheadSeconds"].as_i64().unwrap() > years, "{found}");
+        // As an earlier version stored it.
+        let (stated, of) = (1_924_992_000_000_i64, "(SELECT number FROM sessions WHERE session_id = 's')");
+        db.execute(&format!("UPDATE messages SET at = {stated} WHERE line < 2 AND session = {of}")).await;
+        db.execute(&format!("UPDATE sessions SET last_activity_at = {stated} WHERE session_id = 's'")).await;
+        rebuild::rebuild(&world.ada.scope, &world.db).await.unwrap();
+        assert_eq!((session(&world, "s").await, messages(&world, "s").await), (found, listed));
         // A clock may be a little ahead.
         let mut close = prompt(1, "c", "close");
         close["timestamp"] = json!("2026-12-01T09:04:00.000Z");
@@ -654,6 +660,11 @@ both_databases!(
         let found = session(&world, "w").await;
         assert!(projects.contains(found["projectId"].as_str().unwrap()));
         assert_eq!((&found["projectName"], &found["projectPath"]), (&json!("orchard"), &json!("/tmp/try")));
+        // As an earlier version stored it: under another project.
+        let before = session(&world, "w").await;
+        db.execute("UPDATE sessions SET project_id = 'prj_other' WHERE session_id = 'w'").await;
+        rebuild::rebuild(&world.ada.scope, &world.db).await.unwrap();
+        assert_eq!(session(&world, "w").await, before);
         let listed = world.ask("{ projects(first: 20) { name path totalSessions } }", json!({})).await;
         assert_eq!(listed["projects"].as_array().unwrap().len(), 4, "{listed}");
     }

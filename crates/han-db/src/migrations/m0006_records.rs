@@ -28,7 +28,7 @@ impl MigrationTrait for Migration {
                 code("n"),
                 // As in `tool_results`.
                 bytes("call"),
-                // Identifies the prompt that the subagent receives.
+                // Identifies the prompt that the subagent receives: made from a keyed hash.
                 bytes("prompt"),
                 // The subagent that it started in the session's own file; null if it started none there.
                 text_null("agent_id"),

@@ -164,13 +164,14 @@ pub async fn by_calls(tx: &ScopedTx, calls: &[Call]) -> Result<Vec<(Call, ToolRe
     Ok(found)
 }
 
+/// The calls that a result may answer: their session, the kind of their results, and [`call_key`].
+type Id = (String, i64, Vec<u8>);
+
 /// The results of calls, each with its call, in no order.
 async fn pairs<'c>(tx: &ScopedTx, calls: &'c [Call]) -> Result<Vec<(&'c Call, Row)>, DbError> {
     if calls.is_empty() {
         return Ok(Vec::new());
     }
-    // By session, kind of result, and id.
-    type Id = (String, i64, Vec<u8>);
     let of_kind = |call: &Call, kind: RowKind| -> Id {
         (call.message.session_id.to_string(), kind.code(), call_key(&call.call_id).to_vec())
     };

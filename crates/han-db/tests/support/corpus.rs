@@ -90,10 +90,8 @@ pub async fn contents(database: &TestDatabase, world: &World) -> Vec<String> {
                x.agent_id, x.file_action FROM tool_results x {LINE}"
         ),
         format!("SELECT s.session_id, {call} AS call, x.agent_id FROM subagent_starts x {SESSION}"),
-        format!(
-            "SELECT {line}, x.n, {call} AS call, {} AS prompt, x.agent_id FROM subagent_calls x {LINE}",
-            hex("x.prompt")
-        ),
+        // Without the prompt, which is made from a hash that each team has a key for.
+        format!("SELECT {line}, x.n, {call} AS call, x.agent_id FROM subagent_calls x {LINE}"),
         format!(
             "SELECT s.session_id, x.owner, x.at, x.part, x.model, x.speed, x.tier, x.geography, x.prompt_tokens, \
                x.web_searches, x.cost, x.saved, x.input_tokens, x.output_tokens, x.cache_read_tokens \

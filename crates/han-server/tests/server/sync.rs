@@ -50,11 +50,47 @@ both_databases!(
         let (_, status) =
             answer(server.get("/api/sync/status").bearer_auth(&ada.key).send().await.unwrap()).await;
         let hash: String = Sha256::digest(&lines[49]).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(status["team_id"], json!(ada.team_id));
         assert_eq!(
-            status,
-            json!({"team_id": ada.team_id, "transcripts":
-                [{"session_id": "s1", "transcript": "main", "offset": 50, "last_line_hash": hash}]})
+            status["transcripts"],
+            json!([{"session_id": "s1", "transcript": "main", "offset": 50, "last_line_hash": hash}])
         );
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn the_status_names_omitted_lines_until_they_arrive(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let ada = server.person("ada").await;
+        let lines = SyntheticSession::new(1).lines(3);
+        let hash: String = Sha256::digest(&lines[1]).iter().map(|byte| format!("{byte:02x}")).collect();
+        let marker = json!({"type": "han_omitted_line", "bytes": lines[1].len(), "sha256": hash}).to_string();
+        server.push_lines(&ada.key, "s1", 0, &[lines[0].clone(), marker, lines[2].clone()]).await;
+        let status = async |query: &str| {
+            let request = server.get(&format!("/api/sync/status{query}")).bearer_auth(&ada.key);
+            answer(request.send().await.unwrap()).await
+        };
+        let (_, found) = status("").await;
+        let transcript = &found["transcripts"][0];
+        assert_eq!((&transcript["omitted"], &transcript["offset"]), (&json!([1]), &json!(3)));
+        for limit in ["line_bytes", "body_bytes", "decompressed_bytes"] {
+            assert!(found["limits"][limit].as_u64().unwrap() > 1024, "{found}");
+        }
+        let filled = server.push_lines(&ada.key, "s1", 1, &lines[1..2]).await;
+        assert_eq!(filled["stored"], 1);
+        let (_, found) = status("").await;
+        let transcript = &found["transcripts"][0];
+        assert_eq!((&transcript["omitted"], &transcript["offset"]), (&Value::Null, &json!(3)));
+
+        // A team may be named by its id, its global id or its slug.
+        assert_eq!(found["teams"].as_array().unwrap().len(), 1, "a key has one team");
+        let slug = found["team"]["slug"].as_str().unwrap().to_owned();
+        for team in [ada.team_id.to_string(), format!("Team:{}", ada.team_id), slug] {
+            let (code, named) = status(&format!("?team_id={team}")).await;
+            assert_eq!((code, &named["team"]), (StatusCode::OK, &found["team"]), "{team}");
+        }
+        assert_eq!(status("?team_id=another").await.0, StatusCode::NOT_FOUND);
         server.stop().await;
     }
 );

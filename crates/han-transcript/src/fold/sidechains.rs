@@ -40,7 +40,7 @@ pub fn inline_sidechains<'a>(
             }
             continue;
         }
-        let Assigned { root, started_by } = assignment.add_line(record);
+        let Assigned { root, started_by } = assignment.add_line(record, record.prompt);
         let chain = found.entry(root.clone()).or_insert_with(|| {
             order.push(root.clone());
             InlineSidechain { root, call_id: started_by, lines: Vec::new() }
@@ -102,14 +102,14 @@ impl<Call> SidechainAssignment<Call> {
         self.calls.push((call, prompt));
     }
 
-    /// Assigns a line ([`is_inline`]).
-    pub fn add_line(&mut self, record: &LineRecord) -> Assigned<Call> {
+    /// Assigns a line ([`is_inline`]), given the key of the prompt that it is.
+    pub fn add_line(&mut self, record: &LineRecord, prompt: Option<[u8; 16]>) -> Assigned<Call> {
         let of_parent = record.parent_uuid.as_ref().and_then(|parent| self.roots.get(parent).cloned());
-        let of_last = || if record.prompt.is_some() { None } else { self.last.clone() };
+        let of_last = || if prompt.is_some() { None } else { self.last.clone() };
         let (root, started_by) = match of_parent.or_else(of_last) {
             Some(root) => (root, None),
             None => {
-                let same = self.calls.iter().position(|(_, prompt)| Some(*prompt) == record.prompt);
+                let same = self.calls.iter().position(|(_, of_call)| Some(*of_call) == prompt);
                 let call = same.or_else(|| self.calls.len().checked_sub(1)).map(|at| self.calls.remove(at).0);
                 self.last = Some(record.uuid.clone());
                 (record.uuid.clone(), call)

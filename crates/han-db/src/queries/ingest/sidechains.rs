@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use han_crypto::to_hex;
 use han_transcript::fold::{Assigned, SidechainAssignment, is_inline};
 use han_types::TranscriptName;
 use sea_orm::FromQueryResult;
@@ -71,7 +72,10 @@ impl Derive<'_> {
                 Column::Int("ordinal", calls.iter().map(|(line, _)| line.ordinal).collect()),
                 Column::Int("n", calls.iter().map(|(_, n)| *n as i64).collect()),
                 Column::Key("call", calls.iter().map(|call| call_key(&of_call(call).call_id)).collect()),
-                Column::Key("prompt", calls.iter().map(|call| of_call(call).prompt).collect()),
+                Column::Key(
+                    "prompt",
+                    calls.iter().map(|call| self.prompt_key(of_call(call).prompt)).collect(),
+                ),
                 Column::NullableStr(
                     "agent_id",
                     calls
@@ -103,11 +107,12 @@ impl Derive<'_> {
             if !is_inline(line.record) {
                 for (n, call) in (0..).zip(&line.record.subagent_calls) {
                     let key = call_key(&call.call_id).to_vec();
-                    assignment.add_call(Call { ordinal: line.ordinal, n, key }, call.prompt);
+                    assignment.add_call(Call { ordinal: line.ordinal, n, key }, self.prompt_key(call.prompt));
                 }
                 continue;
             }
-            let Assigned { root, started_by } = assignment.add_line(line.record);
+            let Assigned { root, started_by } =
+                assignment.add_line(line.record, line.record.prompt.map(|prompt| self.prompt_key(prompt)));
             let agent_id = format!("{PREFIX}{root}");
             started.extend(started_by.map(|call| (call, agent_id.clone())));
             lines.entry(agent_id).or_default().insert(line.ordinal);
@@ -139,6 +144,11 @@ impl Derive<'_> {
             self.tx.execute(sql, values).await?;
         }
         Ok(started.into_iter().map(|(call, agent_id)| ((call.ordinal, call.n), agent_id)).collect())
+    }
+
+    /// The key of a prompt as it is stored. A prompt is content: a hash of it must be keyed.
+    fn prompt_key(&self, prompt: [u8; 16]) -> [u8; 16] {
+        call_key(&self.keys.label_id(&to_hex(&prompt)))
     }
 
     /// The roots of the subagents of lines that these lines follow, by the uuids of those.
