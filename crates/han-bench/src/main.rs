@@ -26,6 +26,7 @@ mod layouts;
 mod lists;
 mod live;
 mod real;
+mod rollups;
 mod search;
 mod sizes;
 mod stored;
