@@ -174,7 +174,7 @@ function TurnRow({ turn, largest }: { turn: ReturnType<typeof turnsOf>[number]; 
         </span>
       </td>
       <td className="number">
-        <TurnCost costUsd={turn.costUsd} unpriced={turn.unpricedTokens} />
+        <TurnCost turn={turn} />
       </td>
     </tr>
   );

@@ -6,7 +6,17 @@ import { graphql, useFragment } from "react-relay";
 import { Badge, type Tone } from "../ui/Badge.tsx";
 import { Button } from "../ui/Button.tsx";
 import { visible } from "../ui/bidi.ts";
-import { ago, compact, duration, exactMoney, fullTime, money, number, useNow } from "../ui/format.ts";
+import {
+  ago,
+  compact,
+  duration,
+  exactMoney,
+  fullTime,
+  money,
+  number,
+  unpricedText,
+  useNow,
+} from "../ui/format.ts";
 import { BranchIcon, SessionsIcon } from "../ui/icons.tsx";
 import { safeUrl } from "../ui/links.ts";
 import { Unknown } from "../ui/Unknown.tsx";
@@ -59,6 +69,7 @@ export function Header({
         cacheCreationTokens
         estimatedCostUsd
         unpricedTokens
+        unpricedAnswers
         models
         owner {
           id
@@ -197,8 +208,8 @@ function Cost({ data, onCost }: { data: Header_session$data; onCost: () => void 
   return (
     <DialogTrigger>
       <AriaButton className="cost-button" data-figure="cost">
-        {cost === null ? <Unknown reason="no model of this session has a price" /> : money(cost)}
-        {cost !== null && data.unpricedTokens > 0 ? "+" : ""}
+        {cost === null ? <Unknown reason="no answer of this session has a price" /> : money(cost)}
+        {cost !== null && data.unpricedAnswers > 0 ? "+" : ""}
       </AriaButton>
       <Popover className="popover cost-popover" placement="bottom end">
         <Dialog aria-label="Where the cost comes from" className="cost-dialog">
@@ -216,12 +227,12 @@ function Cost({ data, onCost }: { data: Header_session$data; onCost: () => void 
                 </tbody>
               </table>
               <p>
-                Tokens of this session and its subagents, times the list price of each model. Each answer
-                counts once. It is not an invoice.
+                Tokens of this session and its subagents, and searches on the web, at the list price of each
+                answer. Each answer counts once. It is not an invoice.
               </p>
-              {data.unpricedTokens > 0 && (
+              {data.unpricedAnswers > 0 && (
                 <p className="cost-unpriced">
-                  {number(data.unpricedTokens)} tokens belong to models without a price and are not included.
+                  Not included: {unpricedText(data.unpricedAnswers, data.unpricedTokens)}.
                 </p>
               )}
               <Button

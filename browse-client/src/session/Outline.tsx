@@ -3,9 +3,9 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useEffectEvent, useMemo, useRef } from "react";
 
-import { compact, exactMoney, fullTime, money, number, time } from "../ui/format.ts";
+import { compact, exactMoney, fullTime, money, number, time, unpricedText } from "../ui/format.ts";
 import { Skeleton } from "../ui/Skeleton.tsx";
-import { type OutlineEntry, titleOf, turnsOf } from "./outline.ts";
+import { type OutlineEntry, type Turn, titleOf, turnsOf } from "./outline.ts";
 
 const ROW = 48;
 const SEPARATOR = 26;
@@ -83,7 +83,7 @@ export function Outline({
                           {time(entry.timestamp)}
                         </time>
                         <span title={`${number(turn.tokens)} tokens`}>{compact(turn.tokens)} tok</span>
-                        <TurnCost costUsd={turn.costUsd} unpriced={turn.unpricedTokens} />
+                        <TurnCost turn={turn} />
                       </span>
                     </>
                   )}
@@ -97,9 +97,10 @@ export function Outline({
   );
 }
 
-export function TurnCost({ costUsd, unpriced }: { costUsd: number | null; unpriced: number }) {
-  if (costUsd === null) return <span title="No model of this turn has a price">–</span>;
-  const note = unpriced > 0 ? `, and ${number(unpriced)} tokens of models without a price` : "";
+export function TurnCost({ turn }: { turn: Turn }) {
+  const { costUsd, unpricedTokens, unpricedAnswers: unpriced } = turn;
+  if (costUsd === null) return <span title="No answer of this turn has a price">–</span>;
+  const note = unpriced > 0 ? `, without ${unpricedText(unpriced, unpricedTokens)}` : "";
   return (
     <span className="number" title={`${exactMoney(costUsd)} at list prices${note}`}>
       {money(costUsd)}

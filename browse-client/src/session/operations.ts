@@ -78,6 +78,7 @@ export const outlineQuery = graphql`
           cacheCreationTokens
           costUsd
           unpricedTokens
+          unpricedAnswers
           message {
             __typename
             id

@@ -35,6 +35,7 @@ export type Turn = {
   cacheCreationTokens: number;
   costUsd: number | null;
   unpricedTokens: number;
+  unpricedAnswers: number;
 };
 
 const tokensOf = (entry: OutlineEntry) =>
@@ -54,6 +55,7 @@ export function turnsOf(entries: readonly OutlineEntry[]): Turn[] {
       cacheCreationTokens: entry.cacheCreationTokens,
       costUsd: entry.costUsd ?? null,
       unpricedTokens: entry.unpricedTokens,
+      unpricedAnswers: entry.unpricedAnswers,
     };
     turns.push(turn);
     if (entry.kind !== "COMPACTION") owner = turn;
@@ -64,6 +66,7 @@ export function turnsOf(entries: readonly OutlineEntry[]): Turn[] {
     owner.cacheReadTokens += turn.cacheReadTokens;
     owner.cacheCreationTokens += turn.cacheCreationTokens;
     owner.unpricedTokens += turn.unpricedTokens;
+    owner.unpricedAnswers += turn.unpricedAnswers;
     if (turn.costUsd !== null) owner.costUsd = (owner.costUsd ?? 0) + turn.costUsd;
   }
   return turns;

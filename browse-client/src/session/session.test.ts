@@ -257,6 +257,7 @@ describe("the outline", () => {
       cacheCreationTokens: 4,
       costUsd,
       unpricedTokens: 0,
+      unpricedAnswers: 0,
       message: { __typename: "RegularUserMessage", id: `m${index}`, searchText: words },
     }) as unknown as OutlineEntry;
 

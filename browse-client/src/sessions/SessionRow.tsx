@@ -7,7 +7,17 @@ import type { GraphQLSubscriptionConfig } from "relay-runtime";
 
 import { Badge } from "../ui/Badge.tsx";
 import { visible } from "../ui/bidi.ts";
-import { ago, compact, duration, exactMoney, fullTime, money, number, useNow } from "../ui/format.ts";
+import {
+  ago,
+  compact,
+  duration,
+  exactMoney,
+  fullTime,
+  money,
+  number,
+  unpricedText,
+  useNow,
+} from "../ui/format.ts";
 import { ChevronIcon } from "../ui/icons.tsx";
 import { safeUrl } from "../ui/links.ts";
 import { Loading, Skeleton } from "../ui/Skeleton.tsx";
@@ -67,6 +77,7 @@ export function SessionRow({
         cacheCreationTokens
         estimatedCostUsd
         unpricedTokens
+        unpricedAnswers
         prNumber
         prUrl
         teamName
@@ -224,9 +235,9 @@ function files({ fileChangeCount, linesAdded, linesRemoved }: SessionRow_session
 }
 
 function Cost({ session }: { session: SessionRow_session$data }) {
-  const { estimatedCostUsd: cost, unpricedTokens: unpriced } = session;
-  if (cost == null) return <Unknown reason="none of its models has a price" />;
-  const missing = unpriced > 0 ? `\nwithout ${number(unpriced)} tokens of models that have no price` : "";
+  const { estimatedCostUsd: cost, unpricedTokens, unpricedAnswers: unpriced } = session;
+  if (cost == null) return <Unknown reason="none of its answers has a price" />;
+  const missing = unpriced > 0 ? `\nwithout ${unpricedText(unpriced, unpricedTokens)}` : "";
   return (
     <span title={`${exactMoney(cost)} at list prices${missing}`}>
       {money(cost)}

@@ -1,6 +1,6 @@
 // A value that is not known. It is never shown as 0.
 
-/** `reason` is a short phrase, such as `no model of this session has a price`. */
+/** `reason` is a short phrase, such as `no answer of this session has a price`. */
 export function Unknown({ reason }: { reason: string }) {
   return (
     <span className="unknown" title={`Unknown: ${reason}`}>

@@ -39,6 +39,11 @@ export function number(value: number): string {
   return integer.format(value);
 }
 
+/** `2 answers without a price (1,234 tokens)`: what a cost does not include. */
+export function unpricedText(answers: number, tokens: number): string {
+  return `${number(answers)} ${answers === 1 ? "answer" : "answers"} without a price (${number(tokens)} tokens)`;
+}
+
 /** `1.2K`, `3.4M`; show the exact value on hover. */
 export function compact(value: number): string {
   return short.format(value);

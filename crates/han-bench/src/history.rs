@@ -326,7 +326,7 @@ fn in_earlier_month(table: &str, column: &str, step: i64) -> String {
         ("answer_copies", "answer") => "int4send(month) || substr(t.answer, 5)".to_owned(),
         (
             _,
-            "at" | "hour" | "started_at" | "last_activity_at" | "last_line_at" | "created_at" | "synced_at"
+            "at" | "start" | "started_at" | "last_activity_at" | "last_line_at" | "created_at" | "synced_at"
             | "updated_at" | "completed_at",
         ) => format!("t.{column} - month * {MONTH_MS}"),
         _ => format!("t.{column}"),

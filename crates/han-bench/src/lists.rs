@@ -25,6 +25,7 @@ use crate::copy::{CopyRows, copy_in};
 use crate::figure::{Figure, median, percentile};
 use crate::history::{History, Operation};
 use crate::layouts::{self, Lines, RowPerLine};
+use crate::rollups::{self, Size};
 use crate::target::{Target, kek_secret};
 
 /// Options of `lists`.
@@ -42,6 +43,21 @@ pub(crate) struct Options {
     /// How often each operation is executed.
     #[arg(long, default_value_t = 200)]
     rounds: usize,
+    /// The number of days of the dashboards in a time zone of a quarter-hour.
+    #[arg(long, default_value_t = 730)]
+    days: i64,
+    /// The number of people in them.
+    #[arg(long, default_value_t = 100)]
+    people: i64,
+    /// The number of projects in them.
+    #[arg(long, default_value_t = 50)]
+    projects: i64,
+    /// How often each of these dashboards is executed.
+    #[arg(long, default_value_t = 20)]
+    zone_rounds: usize,
+    /// Only these dashboards.
+    #[arg(long)]
+    only_zones: bool,
 }
 
 const PAGE: i64 = 100;
@@ -77,6 +93,10 @@ const ACTIVITY: &str =
     tokenUsage { totalTokens estimatedCostUsd } streakDays totalActiveDays firstSessionDate } }";
 
 pub(crate) async fn run(options: Options) -> Figure {
+    if options.only_zones {
+        let zones = zones(&options).await;
+        return Figure::at_most("lists", zones, 1.2);
+    }
     assert!(options.messages >= 30_000, "--messages: a full page of sessions needs at least 30,000");
     let short = History::create("han_bench_lists_short", options.messages, 1).await;
     let long = History::create("han_bench_lists_long", options.messages, options.months).await;
@@ -123,13 +143,24 @@ pub(crate) async fn run(options: Options) -> Figure {
             .await;
     let layout = layouts(&short, &twin, &lines, options.rounds).await;
 
+    drop((short, long));
+    let zones = zones(&options).await;
     let figure = format!(
         "{growth:.2}x with {} times the history, {deep:.2}x at the last page, {decrypted:.2}x decrypted, \
-         {layout:.2}x of a page from a row per line",
+         {layout:.2}x of a page from a row per line, {zones:.2}x of hourly rollups",
         options.months
     );
-    let met = growth <= 1.2 && deep <= 1.2 && decrypted <= 1.05 && layout <= 1.0;
-    Figure::new("lists", figure, "at most 1.20x, 1.20x, 1.05x, 1.00x", met)
+    let met = growth <= 1.2 && deep <= 1.2 && decrypted <= 1.05 && layout <= 1.0 && zones <= 1.2;
+    Figure::new("lists", figure, "at most 1.20x, 1.20x, 1.05x, 1.00x, 1.20x", met)
+}
+
+/// Dashboards in a time zone of a quarter-hour, compared with hourly rollups.
+async fn zones(options: &Options) -> f64 {
+    let target = Target::start("han_bench_lists_zones").await;
+    let (db, scope) = database(&target).await;
+    let team = target.number("SELECT CAST(number AS bigint) FROM teams").await;
+    let size = Size { days: options.days, people: options.people, projects: options.projects };
+    rollups::compare(&target, &db, &scope, team, &size, options.zone_rounds).await
 }
 
 /// The id of the session with the latest activity.
@@ -168,7 +199,7 @@ async fn pair(
 }
 
 /// Prints the times of a baseline and of what is measured; returns the ratio of the medians.
-fn print_pair(name: &str, [baseline, measured]: &[Vec<f64>; 2], goal: f64) -> f64 {
+pub(crate) fn print_pair(name: &str, [baseline, measured]: &[Vec<f64>; 2], goal: f64) -> f64 {
     let ratio = median(measured) / median(baseline);
     let of = |times: &[f64]| format!("{:.2} / {:.2}", median(times), percentile(times, 99.0));
     println!("{name:<28} {:>21} {:>21} {ratio:>6.2}x {goal:>6.2}x", of(baseline), of(measured));

@@ -26,6 +26,7 @@ mod layouts;
 mod lists;
 mod live;
 mod real;
+mod rollups;
 mod rotate;
 mod search;
 mod sizes;

@@ -281,6 +281,9 @@ both_databases!(
             "status",
             "tasks",
             "timed",
+            "start",
+            "saved",
+            "prompt",
             "progress",
         ]
         .into();

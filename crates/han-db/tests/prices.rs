@@ -321,16 +321,47 @@ fn set(rate: Rate) -> PriceChange {
     PriceChange { set: vec![(rate, Some(price))], ..PriceChange::default() }
 }
 
-/// Runs the job until no session is left that was priced before.
-async fn reprice_all(database: &TestDatabase, world: &World) {
-    let stopping = CancellationToken::new();
-    let jobs = tokio::spawn(Registry::new(world.db.clone()).with(Prices).run(stopping.clone()));
-    let left = "SELECT count(*) FROM sessions, price_state WHERE price_revision < price_state.revision";
-    let done = async { while number(database, left).await > 0 {} };
-    tokio::time::timeout(Duration::from_secs(60), done).await.expect("the job prices all sessions");
-    stopping.cancel();
-    jobs.await.unwrap();
+/// Prices all sessions by the prices that apply, as the job does.
+async fn reprice_all(world: &World) {
+    let current = prices::latest(&world.db).await.unwrap();
+    loop {
+        let sessions = prices::outdated(&world.db, current.revision, None, 3).await.unwrap();
+        if sessions.is_empty() {
+            return;
+        }
+        for session in &sessions {
+            prices::reprice(&world.db, session, &current).await.unwrap();
+        }
+    }
 }
+
+both_databases!(
+    async fn the_job_prices_the_sessions_of_all_teams_again(database: TestDatabase) {
+        let world = world(&database).await;
+        let other = World {
+            scope: support::team(&world.db, "bob").await,
+            db: world.db.clone(),
+            clock: world.clock.clone(),
+        };
+        let line = answer(1, AT, "house-model", &json!({"input_tokens": 1_000}));
+        for (world, session) in [(&world, "a"), (&world, "b"), (&other, "c")] {
+            let line = answer(session.len(), AT, "house-model", &line["message"]["usage"]);
+            push(world, session, "main", Some(0), &texts(&[line])).await;
+        }
+        prices::change(&world.db, &set(rate("house-model", "1970-01-01", 2.0))).await.unwrap();
+        let stopping = CancellationToken::new();
+        let jobs = tokio::spawn(Registry::new(world.db.clone()).with(Prices).run(stopping.clone()));
+        let left = "SELECT count(*) FROM sessions, price_state WHERE price_revision < price_state.revision";
+        let done = async { while number(&database, left).await > 0 {} };
+        tokio::time::timeout(Duration::from_secs(60), done).await.expect("the job prices all sessions");
+        stopping.cancel();
+        jobs.await.unwrap();
+        // The second session of the first team repeats the answer of the first one.
+        let (a, b) = (cost_of(&world, "a").await.billionths, cost_of(&world, "b").await.billionths);
+        assert_eq!((a + b, cost_of(&other, "c").await.billionths), (2_000_000, 2_000_000));
+        assert_consistent(&database, &world).await;
+    }
+);
 
 both_databases!(
     async fn a_change_of_a_price_corrects_the_answers_that_it_covers(database: TestDatabase) {
@@ -349,24 +380,24 @@ both_databases!(
         is(cost_of(&world, "s").await, opus, 2);
 
         assert_eq!(prices::change(&world.db, &set(rate("house-model", "2026-11-11", 2.0))).await.unwrap(), 1);
-        reprice_all(&database, &world).await;
+        reprice_all(&world).await;
         is(cost_of(&world, "s").await, opus + 2_000_000, 1);
         assert_consistent(&database, &world).await;
         // The operator's row overrides the built-in one.
         prices::change(&world.db, &set(rate("claude-opus-4-6", "1970-01-01", 7.0))).await.unwrap();
         prices::change(&world.db, &set(rate("house-model", "1970-01-01", 1.0))).await.unwrap();
-        reprice_all(&database, &world).await;
+        reprice_all(&world).await;
         is(cost_of(&world, "s").await, 7_000_000 + 2_000_000 + 1_000_000, 0);
         let revision = number(&database, "SELECT revision FROM sessions").await;
         // Nothing else is changed by it, so no client is notified.
         prices::change(&world.db, &set(rate("other", "1970-01-01", 1.0))).await.unwrap();
-        reprice_all(&database, &world).await;
+        reprice_all(&world).await;
         assert_eq!(number(&database, "SELECT revision FROM sessions").await, revision);
         // No price at all, and the built-in one again.
         let row = rate("claude-opus-4-6", "1970-01-01", 0.0);
         let none = PriceChange { set: vec![(row.clone(), None)], ..PriceChange::default() };
         prices::change(&world.db, &none).await.unwrap();
-        reprice_all(&database, &world).await;
+        reprice_all(&world).await;
         is(cost_of(&world, "s").await, 3_000_000, 1);
         assert_eq!(
             number(&database, "SELECT sum(unpriced_tokens) FROM rollups WHERE grain < 2").await,
@@ -375,7 +406,7 @@ both_databases!(
         let remove = PriceChange { remove: vec![row], ..PriceChange::default() };
         assert_eq!(prices::change(&world.db, &remove).await.unwrap(), 1);
         assert_eq!(prices::change(&world.db, &remove).await.unwrap(), 0);
-        reprice_all(&database, &world).await;
+        reprice_all(&world).await;
         is(cost_of(&world, "s").await, opus + 3_000_000, 0);
         assert_consistent(&database, &world).await;
     }
@@ -471,7 +502,7 @@ both_databases!(
             push(&world, session, "main", Some(sent[n] as u64), &lines[sent[n]..]).await;
         }
         deletion::session(&world.scope, &world.db, &"s2".parse().unwrap()).await.unwrap();
-        reprice_all(&database, &world).await;
+        reprice_all(&world).await;
         assert_consistent(&database, &world).await;
         // A report of each kind has the same sum.
         let (total, _) = report(&world, &[]).await;
