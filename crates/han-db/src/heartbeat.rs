@@ -17,6 +17,7 @@ use sea_orm::FromQueryResult;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::commits::JOBS_CHANNEL;
 use crate::queries::keys;
 use crate::tx::SystemTx;
 use crate::{Db, DbError};
@@ -108,8 +109,10 @@ pub(crate) async fn epoch(tx: &SystemTx) -> Result<i64, DbError> {
     Ok(row.map_or(0, |row| row.key_epoch))
 }
 
-/// Begins a new epoch: team keys are replaced or destroyed in this transaction. Concurrent ones wait.
+/// Begins a new epoch: team keys are replaced or destroyed in this transaction. Concurrent ones wait. The commit wakes
+/// the heartbeats of other replicas.
 pub(crate) async fn next_epoch(tx: &SystemTx) -> Result<i64, DbError> {
+    tx.dialect().notify(tx, JOBS_CHANNEL).await?;
     let sql = "UPDATE kek_state SET key_epoch = key_epoch + 1 WHERE id = 1 RETURNING key_epoch";
     let missing = || DbError::RowMissing { table: "kek_state", row: "1".to_owned() };
     Ok(tx.one::<EpochRow, _>(sql, []).await?.ok_or_else(missing)?.key_epoch)
@@ -168,8 +171,8 @@ impl Db {
         replicas(&tx).await
     }
 
-    /// Tells the heartbeats of all replicas that team keys were replaced; this process forgets its keys at once.
-    pub(crate) async fn keys_were_replaced(&self, epoch: i64) {
+    /// Says that this process has committed an epoch: it forgets its team keys at once, and its heartbeat reports that.
+    pub(crate) fn keys_were_replaced(&self, epoch: i64) {
         self.keys().observe(epoch);
         self.commits().wake_jobs();
     }

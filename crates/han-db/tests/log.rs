@@ -19,20 +19,7 @@ use han_types::MessageKey;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use support::corpus::{assert_same, contents, number};
-use support::{Killed, World, push, world};
-
-/// A small generator of numbers, so that a failure can be repeated from its seed (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % (n as u64)).unwrap()
-    }
-}
+use support::{Killed, Random, World, push, world};
 
 /// A file that an agent writes, and sometimes writes again.
 struct AgentFile {

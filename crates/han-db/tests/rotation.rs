@@ -24,7 +24,7 @@ use han_testkit::{SyntheticSession, TestClock, TestDatabase, both_databases};
 use han_transcript::words::Query;
 use han_types::{PlanTier, Scope, SessionId, TeamId};
 use support::corpus::{File, assert_same, contents, eventful, number, push_in_pieces, push_whole};
-use support::{Killed, World, batch, dump, kek_ring, push};
+use support::{Killed, Random, World, batch, dump, kek_ring, push};
 use tokio_util::sync::CancellationToken;
 
 const OLD: [u8; 32] = [7; 32];
@@ -715,19 +715,6 @@ async fn jobs_leave_a_team_alone_that_is_being_deleted() {
     assert_eq!(due().await, 1);
     team_deletion::begin(&world.db, world.team()).await.unwrap();
     assert_eq!(due().await, 0);
-}
-
-/// A small generator of numbers, so that a failure can be repeated from its seed (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % (n as u64)).unwrap()
-    }
 }
 
 both_databases!(

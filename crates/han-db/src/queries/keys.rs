@@ -87,7 +87,7 @@ pub async fn rotate_team(db: &Db, team_id: &TeamId) -> Result<u32, DbError> {
         })
         .await?;
     tracing::info!(team = %team_id, version, "a team has a new content key");
-    db.keys_were_replaced(epoch).await;
+    db.keys_were_replaced(epoch);
     Ok(version)
 }
 

@@ -44,7 +44,7 @@ pub async fn begin(db: &Db, team_id: &TeamId) -> Result<(), DbError> {
         })
         .await?;
     tracing::info!(team = %team_id, "the keys of a team were destroyed; its rows are being deleted");
-    db.keys_were_replaced(epoch).await;
+    db.keys_were_replaced(epoch);
     db.rights_changed();
     Ok(())
 }

@@ -183,3 +183,16 @@ impl<F: Future> Future for Killed<F> {
         self.future.as_mut().poll(context).map(Some)
     }
 }
+
+/// A small generator of numbers, so that a failure can be repeated from its seed (SplitMix64).
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((z ^ (z >> 31)) % (n as u64)).unwrap()
+    }
+}

@@ -140,6 +140,13 @@ async fn verify(db: &Db, world: &mut World<'_>) -> Result<(), CommandError> {
     /// The most rows that are named.
     const NAMED: usize = 20;
     let found = keks::verify(db).await?;
+    let current = db.current_kek_id();
+    if found.active != current {
+        return Err(CommandError::Refused(format!(
+            "KEK_SECRET of this process is {current}, but {} still wraps new keys: run `han-server kek rotate`",
+            found.active
+        )));
+    }
     for (row, why) in found.failures.iter().take(NAMED) {
         writeln!(world.err, "han-server: {row}: {why}")?;
     }

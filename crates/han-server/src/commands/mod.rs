@@ -270,7 +270,8 @@ enum Kek {
     /// Make KEK_SECRET the KEK that wraps new keys, and wrap all keys again that another KEK wraps. Refused while a
     /// live replica does not hold it. If it is interrupted, run it again.
     Rotate,
-    /// Open every key with the KEK that wraps new keys, and no other. Exits with status 1 if one needs another KEK.
+    /// Open every key with KEK_SECRET, and no other KEK. Exits with status 1 if one needs another KEK, or if another KEK
+    /// wraps new keys.
     Verify,
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use han_testkit::both_databases;
 use serde_json::{Value, json};
 
+use super::project_of;
 use super::expected::{Tokens, close, cost, monday, plus, price, total};
 use super::history::{ALL_PROJECTS, Asked, CHECKOUTS, History, Kind, PEOPLE};
 use crate::support::World;
@@ -127,7 +128,7 @@ both_databases!(
                 check_usage(&asked, by, &world.ask(USAGE, question).await["usage"]);
             }
         }
-        let of_project = super::project_of(&world, &history, 0).await;
+        let of_project = project_of(&world, &history, 0).await;
         let question = json!({ "project": of_project["id"], "by": ["PERSON"] });
         let asked = Asked::last_days(&history, 0, 30, &[0]);
         check_usage(&asked, &["PERSON"], &world.ask(USAGE, question.clone()).await["usage"]);
