@@ -180,7 +180,7 @@ async fn the_jobs_of_a_running_server_are_listed() {
             serde_json::from_str(&jobs(&["jobs", "--json"]).await.join("\n")).unwrap();
         let listed = listed.as_array().unwrap();
         let index = listed.iter().position(|job| job["name"] == "search-index");
-        if let Some(index) = index.filter(|index| listed.len() == 3 && listed[*index]["state"] == "running") {
+        if let Some(index) = index.filter(|index| listed.len() == 4 && listed[*index]["state"] == "running") {
             break listed[index].clone();
         }
     };
