@@ -503,7 +503,7 @@ both_databases!(
         // All of its lines are ahead: they have the time of arrival.
         push(&world, "t", &file(&[ahead.clone()])).await;
         let mut now = prompt(1, "n", "now");
-        now["timestamp"] = json!("2026-12-01T09:00:01.000Z");
+        now["timestamp"] = json!("2026-11-05T23:00:01.000Z");
         push(&world, "now", &file(&[now])).await;
         let order = world.ask("{ sessions(first: 9) { edges { node { sessionId } } } }", json!({})).await;
         let order: Vec<&str> = order["sessions"]["edges"]
@@ -530,10 +530,10 @@ both_databases!(
         assert_eq!((session(&world, "s").await, messages(&world, "s").await), (found, listed));
         // A clock may be a little ahead.
         let mut close = prompt(1, "c", "close");
-        close["timestamp"] = json!("2026-12-01T09:04:00.000Z");
+        close["timestamp"] = json!("2026-11-05T23:04:00.000Z");
         push(&world, "close", &file(&[close])).await;
         let found = session(&world, "close").await;
-        assert_eq!(found["updatedAt"], "2026-12-01T09:04:00.000Z");
+        assert_eq!(found["updatedAt"], "2026-11-05T23:04:00.000Z");
         assert_eq!(found["clockAheadSeconds"], Value::Null);
     }
 );
