@@ -1,9 +1,10 @@
 //! Content blocks: the parts of a message. The result of a tool use is nested in it.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use async_graphql::{ComplexObject, Context, Enum, Interface, SimpleObject};
-use han_db::entities::Message;
+use han_db::entities::{Message, ToolResult};
 use han_db::queries::tool_results::Call;
 use han_transcript::ToolCategory as Category;
 use han_transcript::record::ResultKind;
@@ -219,6 +220,9 @@ pub struct ToolUseBlock {
     op: Op,
     #[graphql(skip)]
     message: MessageKey,
+    /// How many uses before it in its message have its id.
+    #[graphql(skip)]
+    same_before: usize,
     /// The time of its line.
     #[graphql(skip)]
     at: i64,
@@ -228,28 +232,24 @@ pub struct ToolUseBlock {
 impl ToolUseBlock {
     /// Its result; null until it arrives.
     async fn result(&self, ctx: &Context<'_>) -> Result<Option<ToolResultBlock>> {
-        let kind = ResultKind::Tool;
-        let found = result::of_call(&self.op, &self.message, kind, &self.tool_call_id).await?;
-        let Some(found) = found.first() else { return Ok(None) };
-        let passed = Some(found.message.at - self.at).filter(|passed| *passed >= 0);
-        let duration_ms = found.duration_ms.or(passed);
-        let shown = |view: &ResultView| match view {
-            ResultView::Tool(result) if result.tool_call_id == self.tool_call_id => {
-                Some(ToolResultBlock { duration_ms, ..result.clone().into() })
-            }
-            _ => None,
+        let found = self.answer().await;
+        let shown = |Answer { lines, index, result }: Answer| {
+            let line = &lines[index];
+            let passed = Some(line.message.at - self.at).filter(|passed| *passed >= 0);
+            ToolResultBlock { duration_ms: line.duration_ms.or(passed), ..result.into() }
         };
-        let views = result::views(&self.op, &found.message).await;
-        error::or_null(ctx, views.map(|views| views.iter().find_map(shown)))
+        error::or_null(ctx, found.map(|found| found.map(shown)))
     }
 
     /// The parts of a file that it changed, as its result reports them; empty without such a
     /// report.
     async fn hunks(&self, ctx: &Context<'_>) -> Result<Option<Arc<Vec<FileHunk>>>> {
-        let kind = ResultKind::Tool;
-        let found = result::of_call(&self.op, &self.message, kind, &self.tool_call_id).await?;
-        let Some(found) = found.first() else { return Ok(Some(Arc::default())) };
-        error::or_null(ctx, result::hunks(&self.op, &found.message).await.map(Some))
+        let hunks = match self.answer().await {
+            Ok(Some(Answer { lines, index, .. })) => result::hunks(&self.op, &lines[index].message).await,
+            Ok(None) => Ok(Arc::default()),
+            Err(error) => Err(error),
+        };
+        error::or_null(ctx, hunks.map(Some))
     }
 
     /// The id of the subagent that it started, for `Session.messages(agentId:)`.
@@ -260,6 +260,37 @@ impl ToolUseBlock {
             call_id: self.tool_call_id.clone(),
         };
         self.op.loader().load_one(AgentOf(call)).await
+    }
+}
+
+/// The result of a tool use.
+struct Answer {
+    /// The lines with results of the use's id, and the index of the one that contains it.
+    lines: Arc<Vec<ToolResult>>,
+    index: usize,
+    result: view::ToolResult,
+}
+
+impl ToolUseBlock {
+    /// Its result. Of several uses in one message with the same id, each has the result that
+    /// comes in its place.
+    async fn answer(&self) -> Result<Option<Answer>> {
+        let lines = result::of_call(&self.op, &self.message, ResultKind::Tool, &self.tool_call_id).await?;
+        let mut before = self.same_before;
+        for (index, line) in lines.iter().enumerate() {
+            for view in result::views(&self.op, &line.message).await?.iter() {
+                let ResultView::Tool(result) = view else { continue };
+                if result.tool_call_id != self.tool_call_id {
+                    continue;
+                }
+                if before == 0 {
+                    let (lines, result) = (Arc::clone(&lines), result.clone());
+                    return Ok(Some(Answer { lines, index, result }));
+                }
+                before -= 1;
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -302,10 +333,18 @@ impl From<view::Image> for ImageBlock {
 
 /// The blocks of a message.
 pub(crate) fn blocks(op: &Op, row: &Message, blocks: Vec<Block>) -> Vec<ContentBlock> {
-    blocks.into_iter().map(|part| block(op, row, part)).collect()
+    let mut uses: HashMap<String, usize> = HashMap::new();
+    let mut same_before = |part: &Block| match part {
+        Block::ToolUse(tool) => {
+            let count = uses.entry(tool.tool_call_id.clone()).or_default();
+            std::mem::replace(count, *count + 1)
+        }
+        _ => 0,
+    };
+    blocks.into_iter().map(|part| block(op, row, same_before(&part), part)).collect()
 }
 
-fn block(op: &Op, row: &Message, block: Block) -> ContentBlock {
+fn block(op: &Op, row: &Message, same_before: usize, block: Block) -> ContentBlock {
     match block {
         Block::Text { text } => {
             let (kind, length) = (ContentBlockType::Text, OnceLock::new());
@@ -332,6 +371,7 @@ fn block(op: &Op, row: &Message, block: Block) -> ContentBlock {
             color: tool.color.to_owned(),
             op: Op::clone(op),
             message: row.key.clone(),
+            same_before,
             at: row.at,
         }),
         Block::ToolResult(result) => ContentBlock::ToolResult(result.into()),

@@ -431,6 +431,24 @@ both_databases!(
 );
 
 both_databases!(
+    async fn two_uses_in_one_message_with_the_same_id_have_a_result_each(db: TestDatabase) {
+        let world = World::new(&db).await;
+        let tool = |n: i64| json!({"type": "tool_use", "id": "Bash_0", "name": "Bash", "input": {"n": n}});
+        let lines = [
+            answer(1, "c", json!([tool(0), tool(1), tool(2)]), 1),
+            result(2, "r0", "Bash_0", "output 0", false),
+            result(3, "r1", "Bash_0", "output 1", true),
+        ];
+        push(&world, "s", &file(&lines)).await;
+        let listed = messages(&world, "s").await;
+        let results = listed[0]["contentBlocks"].as_array().unwrap().iter().map(|block| &block["result"]);
+        let results: Vec<_> =
+            results.map(|result| (result["content"].as_str(), result["isError"].as_bool())).collect();
+        assert_eq!(results, [(Some("output 0"), Some(false)), (Some("output 1"), Some(true)), (None, None)]);
+    }
+);
+
+both_databases!(
     async fn a_session_is_called_by_its_title(db: TestDatabase) {
         let world = World::new(&db).await;
         let title =
@@ -485,7 +503,7 @@ both_databases!(
         // All of its lines are ahead: they have the time of arrival.
         push(&world, "t", &file(&[ahead.clone()])).await;
         let mut now = prompt(1, "n", "now");
-        now["timestamp"] = json!("2026-12-01T09:00:01.000Z");
+        now["timestamp"] = json!("2026-11-05T23:00:01.000Z");
         push(&world, "now", &file(&[now])).await;
         let order = world.ask("{ sessions(first: 9) { edges { node { sessionId } } } }", json!({})).await;
         let order: Vec<&str> = order["sessions"]["edges"]
@@ -512,10 +530,10 @@ both_databases!(
         assert_eq!((session(&world, "s").await, messages(&world, "s").await), (found, listed));
         // A clock may be a little ahead.
         let mut close = prompt(1, "c", "close");
-        close["timestamp"] = json!("2026-12-01T09:04:00.000Z");
+        close["timestamp"] = json!("2026-11-05T23:04:00.000Z");
         push(&world, "close", &file(&[close])).await;
         let found = session(&world, "close").await;
-        assert_eq!(found["updatedAt"], "2026-12-01T09:04:00.000Z");
+        assert_eq!(found["updatedAt"], "2026-11-05T23:04:00.000Z");
         assert_eq!(found["clockAheadSeconds"], Value::Null);
     }
 );

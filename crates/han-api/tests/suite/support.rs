@@ -67,8 +67,8 @@ impl World {
         entropy: Arc<dyn Entropy>,
         change: impl FnOnce(&mut DbConfig),
     ) -> Self {
-        // After the times of all lines: 2026-12-01T09:00:00Z.
-        let clock = TestClock::at(Timestamp(1_796_115_600_000));
+        // 2026-11-05T23:00:00Z: after the times of most lines, and on the day of the last ones.
+        let clock = TestClock::at(Timestamp(1_793_919_600_000));
         let secret = base64::engine::general_purpose::STANDARD.encode([7u8; 32]);
         let keks = KekRing::from_secrets(&SecretString::from(secret), None).unwrap();
         let mut config = DbConfig::new(database.url());

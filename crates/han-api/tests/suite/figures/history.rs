@@ -226,8 +226,9 @@ impl History {
         (history, files)
     }
 
-    /// Stores each session as its user, and sets the clock to the end of the history.
+    /// Sets the clock to the end of the history, and stores each session as its user.
     pub(super) async fn push(&self, world: &World, files: &[[Vec<String>; 2]]) {
+        world.clock.set(Timestamp(NOW));
         let people = [world.ada.clone(), world.colleague(PEOPLE[1]).await, world.colleague(PEOPLE[2]).await];
         for (session, [main, han]) in self.sessions.iter().zip(files) {
             let (scope, checkout) = (&people[session.person].scope, &CHECKOUTS[session.project]);
@@ -236,7 +237,6 @@ impl History {
                 world.push_as(scope, &session.id, "han", checkout, han).await;
             }
         }
-        world.clock.set(Timestamp(NOW));
     }
 }
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use han_testkit::both_databases;
 use serde_json::{Value, json};
 
-use super::project_of;
 use super::expected::{Tokens, close, cost, monday, plus, price, total};
 use super::history::{ALL_PROJECTS, Asked, CHECKOUTS, History, Kind, PEOPLE};
+use super::project_of;
 use crate::support::World;
 
 const USAGE: &str = "query($start: String, $end: String, $by: [UsageDimension!], $zone: String, $minutes: Int,
