@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<06fa0722597326471cdcb5a234556b56>>
+ * @generated SignedSource<<7afb3f12988a577e516ada430ba9ea6a>>
  * @lightSyntaxTransform
  */
 
@@ -38,6 +38,7 @@ export type Header_session$data = {
   readonly summary: string | null | undefined;
   readonly teamName: string | null | undefined;
   readonly turnCount: number;
+  readonly unpricedAnswers: number;
   readonly unpricedTokens: number;
   readonly updatedAt: string;
   readonly version: string | null | undefined;
@@ -243,6 +244,13 @@ return {
       "alias": null,
       "args": null,
       "kind": "ScalarField",
+      "name": "unpricedAnswers",
+      "storageKey": null
+    },
+    {
+      "alias": null,
+      "args": null,
+      "kind": "ScalarField",
       "name": "models",
       "storageKey": null
     },
@@ -278,6 +286,6 @@ return {
 };
 })();
 
-(node as any).hash = "caf02c93d78b1954042da2b9cc027f29";
+(node as any).hash = "3d80d2ada622dc49cd08d1cf04505023";
 
 export default node;

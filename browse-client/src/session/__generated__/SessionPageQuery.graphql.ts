@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<90c68bf8fdaa59366b6aa4588ba5eceb>>
+ * @generated SignedSource<<cd41029b3aaafd83608377fe57f5d905>>
  * @lightSyntaxTransform
  */
 
@@ -299,6 +299,13 @@ return {
             "alias": null,
             "args": null,
             "kind": "ScalarField",
+            "name": "unpricedAnswers",
+            "storageKey": null
+          },
+          {
+            "alias": null,
+            "args": null,
+            "kind": "ScalarField",
             "name": "models",
             "storageKey": null
           },
@@ -328,12 +335,12 @@ return {
     ]
   },
   "params": {
-    "cacheID": "3e751c36f80f0e7d45890f3fe68a1dbb",
+    "cacheID": "29413b3e8128f072a94e335f7f4f4eb3",
     "id": null,
     "metadata": {},
     "name": "SessionPageQuery",
     "operationKind": "query",
-    "text": "query SessionPageQuery(\n  $id: String!\n) {\n  session(id: $id) {\n    id\n    sessionId\n    name\n    status\n    projectPath\n    fileChangeCount\n    messageCount\n    ...Header_session\n  }\n}\n\nfragment Header_session on Session {\n  sessionId\n  name\n  summary\n  status\n  projectName\n  projectPath\n  gitBranch\n  prNumber\n  prUrl\n  harness\n  version\n  worktreeName\n  teamName\n  startedAt\n  updatedAt\n  duration\n  turnCount\n  messageCount\n  lineCount\n  compactionCount\n  inputTokens\n  outputTokens\n  cacheReadTokens\n  cacheCreationTokens\n  estimatedCostUsd\n  unpricedTokens\n  models\n  owner {\n    id\n    name\n    email\n  }\n}\n"
+    "text": "query SessionPageQuery(\n  $id: String!\n) {\n  session(id: $id) {\n    id\n    sessionId\n    name\n    status\n    projectPath\n    fileChangeCount\n    messageCount\n    ...Header_session\n  }\n}\n\nfragment Header_session on Session {\n  sessionId\n  name\n  summary\n  status\n  projectName\n  projectPath\n  gitBranch\n  prNumber\n  prUrl\n  harness\n  version\n  worktreeName\n  teamName\n  startedAt\n  updatedAt\n  duration\n  turnCount\n  messageCount\n  lineCount\n  compactionCount\n  inputTokens\n  outputTokens\n  cacheReadTokens\n  cacheCreationTokens\n  estimatedCostUsd\n  unpricedTokens\n  unpricedAnswers\n  models\n  owner {\n    id\n    name\n    email\n  }\n}\n"
   }
 };
 })();

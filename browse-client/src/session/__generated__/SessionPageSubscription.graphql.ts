@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<636cbb3c0d2398a7cb8048b9b37f11f2>>
+ * @generated SignedSource<<2c9ce0a6081040ded7ea49012617aab1>>
  * @lightSyntaxTransform
  */
 
@@ -337,6 +337,13 @@ return {
                     "alias": null,
                     "args": null,
                     "kind": "ScalarField",
+                    "name": "unpricedAnswers",
+                    "storageKey": null
+                  },
+                  {
+                    "alias": null,
+                    "args": null,
+                    "kind": "ScalarField",
                     "name": "models",
                     "storageKey": null
                   },
@@ -373,12 +380,12 @@ return {
     ]
   },
   "params": {
-    "cacheID": "ddaf9624b2fc0b33e8b6ba4817ad2e50",
+    "cacheID": "2cea91aaa5d6f9c0eaa2d77cca3f4342",
     "id": null,
     "metadata": {},
     "name": "SessionPageSubscription",
     "operationKind": "subscription",
-    "text": "subscription SessionPageSubscription(\n  $id: ID!\n) {\n  nodeUpdated(id: $id) {\n    node {\n      __typename\n      id\n      ... on Session {\n        name\n        status\n        fileChangeCount\n        messageCount\n        ...Header_session\n      }\n    }\n  }\n}\n\nfragment Header_session on Session {\n  sessionId\n  name\n  summary\n  status\n  projectName\n  projectPath\n  gitBranch\n  prNumber\n  prUrl\n  harness\n  version\n  worktreeName\n  teamName\n  startedAt\n  updatedAt\n  duration\n  turnCount\n  messageCount\n  lineCount\n  compactionCount\n  inputTokens\n  outputTokens\n  cacheReadTokens\n  cacheCreationTokens\n  estimatedCostUsd\n  unpricedTokens\n  models\n  owner {\n    id\n    name\n    email\n  }\n}\n"
+    "text": "subscription SessionPageSubscription(\n  $id: ID!\n) {\n  nodeUpdated(id: $id) {\n    node {\n      __typename\n      id\n      ... on Session {\n        name\n        status\n        fileChangeCount\n        messageCount\n        ...Header_session\n      }\n    }\n  }\n}\n\nfragment Header_session on Session {\n  sessionId\n  name\n  summary\n  status\n  projectName\n  projectPath\n  gitBranch\n  prNumber\n  prUrl\n  harness\n  version\n  worktreeName\n  teamName\n  startedAt\n  updatedAt\n  duration\n  turnCount\n  messageCount\n  lineCount\n  compactionCount\n  inputTokens\n  outputTokens\n  cacheReadTokens\n  cacheCreationTokens\n  estimatedCostUsd\n  unpricedTokens\n  unpricedAnswers\n  models\n  owner {\n    id\n    name\n    email\n  }\n}\n"
   }
 };
 })();

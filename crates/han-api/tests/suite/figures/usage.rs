@@ -6,7 +6,8 @@ use han_testkit::both_databases;
 use serde_json::{Value, json};
 
 use super::expected::{Tokens, close, cost, monday, plus, price, total};
-use super::history::{ALL_PROJECTS, Asked, CHECKOUTS, History, Kind, PEOPLE};
+use super::history::{ALL_PROJECTS, Asked, CHECKOUTS, Event, History, Kind, PEOPLE};
+use super::project_of;
 use crate::support::World;
 
 const USAGE: &str = "query($start: String, $end: String, $by: [UsageDimension!], $zone: String, $minutes: Int,
@@ -40,13 +41,7 @@ fn check_totals((answers, models): &Sums, found: &Value) {
 }
 
 /// What a group of these dimensions is called.
-fn name(
-    by: &[&str],
-    asked: &Asked<'_>,
-    date: &str,
-    event: &super::history::Event,
-    model: &str,
-) -> Vec<String> {
+fn name(by: &[&str], asked: &Asked<'_>, date: &str, event: &Event, model: &str) -> Vec<String> {
     let session = asked.of(event);
     let path = CHECKOUTS[session.project].path;
     let part = |dimension: &&str| match *dimension {
@@ -127,7 +122,7 @@ both_databases!(
                 check_usage(&asked, by, &world.ask(USAGE, question).await["usage"]);
             }
         }
-        let of_project = super::project_of(&world, &history, 0).await;
+        let of_project = project_of(&world, &history, 0).await;
         let question = json!({ "project": of_project["id"], "by": ["PERSON"] });
         let asked = Asked::last_days(&history, 0, 30, &[0]);
         check_usage(&asked, &["PERSON"], &world.ask(USAGE, question.clone()).await["usage"]);
