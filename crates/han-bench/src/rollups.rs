@@ -114,7 +114,7 @@ async fn baseline(connection: &mut PgConnection, team: i64, range: &Range, state
         .expect("the setting of the product's reads");
     let mut tokens = 0;
     for (n, statement) in statements.iter().enumerate() {
-        let query = sqlx::query(AssertSqlSafe(statement.as_str())).bind(team).bind(range.from).bind(range.to);
+        let query = sqlx::query(AssertSqlSafe(statement.clone())).bind(team).bind(range.from).bind(range.to);
         let rows = query.fetch_all(&mut *connection).await.expect("rows");
         if n == 0 {
             let columns = ["input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_5m_tokens"];
@@ -218,7 +218,7 @@ fn dashboard() -> Vec<String> {
 async fn fill(target: &Target, team: i64, first_day: i64, size: &Size) {
     let Size { days, people, projects } = size;
     let slots = format!(
-        "CREATE UNLOGGED TABLE quarters AS SELECT ({first_day} + day) * {DAY_MS} + ((person * 7 + day * 5 + hour * 3) % 24) * 3600000 + quarter * 900000 \
+        "CREATE UNLOGGED TABLE quarters AS SELECT ({first_day} + day)::bigint * {DAY_MS} + ((person * 7 + day * 5 + hour * 3) % 24) * 3600000 + quarter * 900000 \
              AS start, \
            'person-' || person AS user_id, 'project-' || (person * 3 + day / 9 + hour / 2) % {projects} AS project_id, \
            model, (person + 2 * day + hour / 2) % 8 AS shard, 1 AS one, 500 + (person * 31 + day * 17 + quarter * 7) % 1000 AS tokens \
@@ -257,7 +257,6 @@ async fn fill(target: &Target, team: i64, first_day: i64, size: &Size) {
          FROM quarters, LATERAL (VALUES ('tool', 'Bash'), ('tool', 'Edit'), ('tool', 'Read'), ('file', ''), \
            ('native_begun', ''), ('native_done', '')) AS kinds(kind, key) \
          WHERE model = '' AND (kind = 'tool' OR start / 900000 % 3 = 0)";
-    let mut connection = target.connect().await;
     let empty = "DELETE FROM rollups; DELETE FROM rollup_counts; DROP TABLE IF EXISTS quarters, counted, hourly_rollups, \
                  hourly_counts;";
     let hourly = "CREATE TABLE hourly_rollups (team int NOT NULL, hour bigint NOT NULL, user_id text NOT NULL, \
@@ -294,11 +293,10 @@ async fn fill(target: &Target, team: i64, first_day: i64, size: &Size) {
         &format!("{of_counts}, sum(one), sum(one) * 9 FROM counted"),
         &format!("2, 3, {of_counts}"),
     );
-    for sql in [empty, &slots, counted, hourly, &old, &new, &new_counts] {
-        connection.execute(AssertSqlSafe(sql)).await.expect("rows");
+    for sql in [empty, slots.as_str(), counted, hourly, old.as_str(), new.as_str(), new_counts.as_str()] {
+        target.execute(sql).await;
     }
     for table in ["rollups", "rollup_counts", "hourly_rollups", "hourly_counts"] {
-        let vacuum = format!("VACUUM (ANALYZE) {table}");
-        connection.execute(AssertSqlSafe(vacuum)).await.expect("statistics");
+        target.execute(&format!("VACUUM (ANALYZE) {table}")).await;
     }
 }

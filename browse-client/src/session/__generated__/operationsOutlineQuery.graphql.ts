@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<c8b6f3c4fae0f7a43959b8ed4eb2fcdc>>
+ * @generated SignedSource<<94beaf6434239f6b7523d3d393849a99>>
  * @lightSyntaxTransform
  */
 
@@ -35,6 +35,7 @@ export type operationsOutlineQuery$data = {
         readonly messageIndex: number | null | undefined;
         readonly outputTokens: number;
         readonly timestamp: string;
+        readonly unpricedAnswers: number;
         readonly unpricedTokens: number;
       }>;
       readonly hasNextPage: boolean;
@@ -66,6 +67,7 @@ export type operationsOutlineQuery$rawResponse = {
         readonly messageIndex: number | null | undefined;
         readonly outputTokens: number;
         readonly timestamp: string;
+        readonly unpricedAnswers: number;
         readonly unpricedTokens: number;
       }>;
       readonly hasNextPage: boolean;
@@ -231,6 +233,13 @@ v4 = [
               {
                 "alias": null,
                 "args": null,
+                "kind": "ScalarField",
+                "name": "unpricedAnswers",
+                "storageKey": null
+              },
+              {
+                "alias": null,
+                "args": null,
                 "concreteType": null,
                 "kind": "LinkedField",
                 "name": "message",
@@ -304,16 +313,16 @@ return {
     "selections": (v4/*:: as any*/)
   },
   "params": {
-    "cacheID": "8a6fe3056d88a272adb5580b394f84a9",
+    "cacheID": "6c72e34c9d3ba5c9646de04b0cb62985",
     "id": null,
     "metadata": {},
     "name": "operationsOutlineQuery",
     "operationKind": "query",
-    "text": "query operationsOutlineQuery(\n  $id: String!\n  $first: Int!\n  $after: String\n) {\n  session(id: $id) {\n    id\n    outline(first: $first, after: $after) {\n      hasNextPage\n      endCursor\n      entries {\n        kind\n        messageId\n        messageIndex\n        timestamp\n        inputTokens\n        outputTokens\n        cacheReadTokens\n        cacheCreationTokens\n        costUsd\n        unpricedTokens\n        message {\n          __typename\n          id\n          searchText\n          ... on CommandUserMessage {\n            commandName\n          }\n        }\n      }\n    }\n  }\n}\n"
+    "text": "query operationsOutlineQuery(\n  $id: String!\n  $first: Int!\n  $after: String\n) {\n  session(id: $id) {\n    id\n    outline(first: $first, after: $after) {\n      hasNextPage\n      endCursor\n      entries {\n        kind\n        messageId\n        messageIndex\n        timestamp\n        inputTokens\n        outputTokens\n        cacheReadTokens\n        cacheCreationTokens\n        costUsd\n        unpricedTokens\n        unpricedAnswers\n        message {\n          __typename\n          id\n          searchText\n          ... on CommandUserMessage {\n            commandName\n          }\n        }\n      }\n    }\n  }\n}\n"
   }
 };
 })();
 
-(node as any).hash = "08e98b1d417becbf22e1fc77386bc96c";
+(node as any).hash = "ba032362acea3c3877a58c342d33d6f9";
 
 export default node;

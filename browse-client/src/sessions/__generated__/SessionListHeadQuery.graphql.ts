@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<e03504902ecb88e11c35c4f9f9ec0fc1>>
+ * @generated SignedSource<<90e7c34c79f7ad8a6ccf14c3aef80471>>
  * @lightSyntaxTransform
  */
 
@@ -384,6 +384,13 @@ return {
                     "alias": null,
                     "args": null,
                     "kind": "ScalarField",
+                    "name": "unpricedAnswers",
+                    "storageKey": null
+                  },
+                  {
+                    "alias": null,
+                    "args": null,
+                    "kind": "ScalarField",
                     "name": "prNumber",
                     "storageKey": null
                   },
@@ -413,12 +420,12 @@ return {
     ]
   },
   "params": {
-    "cacheID": "0d29da9085ebc4e6c19adc98bec91bd0",
+    "cacheID": "4c9f3750f3976e4413a5929747d73b7f",
     "id": null,
     "metadata": {},
     "name": "SessionListHeadQuery",
     "operationKind": "query",
-    "text": "query SessionListHeadQuery(\n  $filter: SessionFilter\n) {\n  sessions(first: 50, filter: $filter) {\n    edges {\n      node {\n        id\n        name\n        summary\n        projectName\n        gitBranch\n        harness\n        owner {\n          name\n          id\n        }\n        ...SessionRow_session\n      }\n    }\n  }\n}\n\nfragment SessionRow_session on Session {\n  id\n  sessionId\n  name\n  summary\n  projectName\n  projectPath\n  gitBranch\n  models\n  harness\n  updatedAt\n  duration\n  turnCount\n  fileChangeCount\n  linesAdded\n  linesRemoved\n  inputTokens\n  outputTokens\n  cacheReadTokens\n  cacheCreationTokens\n  estimatedCostUsd\n  unpricedTokens\n  prNumber\n  prUrl\n  teamName\n  owner {\n    id\n    name\n  }\n}\n"
+    "text": "query SessionListHeadQuery(\n  $filter: SessionFilter\n) {\n  sessions(first: 50, filter: $filter) {\n    edges {\n      node {\n        id\n        name\n        summary\n        projectName\n        gitBranch\n        harness\n        owner {\n          name\n          id\n        }\n        ...SessionRow_session\n      }\n    }\n  }\n}\n\nfragment SessionRow_session on Session {\n  id\n  sessionId\n  name\n  summary\n  projectName\n  projectPath\n  gitBranch\n  models\n  harness\n  updatedAt\n  duration\n  turnCount\n  fileChangeCount\n  linesAdded\n  linesRemoved\n  inputTokens\n  outputTokens\n  cacheReadTokens\n  cacheCreationTokens\n  estimatedCostUsd\n  unpricedTokens\n  unpricedAnswers\n  prNumber\n  prUrl\n  teamName\n  owner {\n    id\n    name\n  }\n}\n"
   }
 };
 })();

@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<487f2f69bf0687b2a991deb4038bb7fe>>
+ * @generated SignedSource<<b88c5acce8e2b9462da3f354b0b0cad7>>
  * @lightSyntaxTransform
  */
 
@@ -338,6 +338,13 @@ return {
                     "alias": null,
                     "args": null,
                     "kind": "ScalarField",
+                    "name": "unpricedAnswers",
+                    "storageKey": null
+                  },
+                  {
+                    "alias": null,
+                    "args": null,
+                    "kind": "ScalarField",
                     "name": "prNumber",
                     "storageKey": null
                   },
@@ -424,12 +431,12 @@ return {
     ]
   },
   "params": {
-    "cacheID": "ccbc0ac1f90b607becd6d09b63eb728c",
+    "cacheID": "41320dbece0e39f02d908a065ebd08eb",
     "id": null,
     "metadata": {},
     "name": "SessionListPaginationQuery",
     "operationKind": "query",
-    "text": "query SessionListPaginationQuery(\n  $after: String\n  $filter: SessionFilter\n  $first: Int = 50\n) {\n  ...SessionList_query_G9cLv\n}\n\nfragment SessionList_query_G9cLv on Query {\n  sessions(first: $first, after: $after, filter: $filter) {\n    edges {\n      node {\n        id\n        sessionId\n        name\n        summary\n        projectName\n        gitBranch\n        harness\n        updatedAt\n        forkOf\n        owner {\n          name\n          id\n        }\n        ...SessionRow_session\n        __typename\n      }\n      cursor\n    }\n    totalCount\n    pageInfo {\n      endCursor\n      hasNextPage\n    }\n  }\n}\n\nfragment SessionRow_session on Session {\n  id\n  sessionId\n  name\n  summary\n  projectName\n  projectPath\n  gitBranch\n  models\n  harness\n  updatedAt\n  duration\n  turnCount\n  fileChangeCount\n  linesAdded\n  linesRemoved\n  inputTokens\n  outputTokens\n  cacheReadTokens\n  cacheCreationTokens\n  estimatedCostUsd\n  unpricedTokens\n  prNumber\n  prUrl\n  teamName\n  owner {\n    id\n    name\n  }\n}\n"
+    "text": "query SessionListPaginationQuery(\n  $after: String\n  $filter: SessionFilter\n  $first: Int = 50\n) {\n  ...SessionList_query_G9cLv\n}\n\nfragment SessionList_query_G9cLv on Query {\n  sessions(first: $first, after: $after, filter: $filter) {\n    edges {\n      node {\n        id\n        sessionId\n        name\n        summary\n        projectName\n        gitBranch\n        harness\n        updatedAt\n        forkOf\n        owner {\n          name\n          id\n        }\n        ...SessionRow_session\n        __typename\n      }\n      cursor\n    }\n    totalCount\n    pageInfo {\n      endCursor\n      hasNextPage\n    }\n  }\n}\n\nfragment SessionRow_session on Session {\n  id\n  sessionId\n  name\n  summary\n  projectName\n  projectPath\n  gitBranch\n  models\n  harness\n  updatedAt\n  duration\n  turnCount\n  fileChangeCount\n  linesAdded\n  linesRemoved\n  inputTokens\n  outputTokens\n  cacheReadTokens\n  cacheCreationTokens\n  estimatedCostUsd\n  unpricedTokens\n  unpricedAnswers\n  prNumber\n  prUrl\n  teamName\n  owner {\n    id\n    name\n  }\n}\n"
   }
 };
 })();

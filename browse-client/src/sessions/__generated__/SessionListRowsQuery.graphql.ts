@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<ee730b632c2dcc8d9ac13f52d99969bd>>
+ * @generated SignedSource<<efc22876b51afc597f193ae4e4ca3cc3>>
  * @lightSyntaxTransform
  */
 
@@ -298,6 +298,13 @@ return {
                     "alias": null,
                     "args": null,
                     "kind": "ScalarField",
+                    "name": "unpricedAnswers",
+                    "storageKey": null
+                  },
+                  {
+                    "alias": null,
+                    "args": null,
+                    "kind": "ScalarField",
                     "name": "prNumber",
                     "storageKey": null
                   },
@@ -340,12 +347,12 @@ return {
     ]
   },
   "params": {
-    "cacheID": "650a267458413afe6cb0fd947ecb95b0",
+    "cacheID": "d03e5524776e352c152525b23cceee90",
     "id": null,
     "metadata": {},
     "name": "SessionListRowsQuery",
     "operationKind": "query",
-    "text": "query SessionListRowsQuery(\n  $first: Int!\n  $ids: [String!]!\n) {\n  sessions(first: $first, filter: {sessionId: {_in: $ids}}) {\n    edges {\n      node {\n        id\n        ...SessionRow_session\n      }\n    }\n  }\n}\n\nfragment SessionRow_session on Session {\n  id\n  sessionId\n  name\n  summary\n  projectName\n  projectPath\n  gitBranch\n  models\n  harness\n  updatedAt\n  duration\n  turnCount\n  fileChangeCount\n  linesAdded\n  linesRemoved\n  inputTokens\n  outputTokens\n  cacheReadTokens\n  cacheCreationTokens\n  estimatedCostUsd\n  unpricedTokens\n  prNumber\n  prUrl\n  teamName\n  owner {\n    id\n    name\n  }\n}\n"
+    "text": "query SessionListRowsQuery(\n  $first: Int!\n  $ids: [String!]!\n) {\n  sessions(first: $first, filter: {sessionId: {_in: $ids}}) {\n    edges {\n      node {\n        id\n        ...SessionRow_session\n      }\n    }\n  }\n}\n\nfragment SessionRow_session on Session {\n  id\n  sessionId\n  name\n  summary\n  projectName\n  projectPath\n  gitBranch\n  models\n  harness\n  updatedAt\n  duration\n  turnCount\n  fileChangeCount\n  linesAdded\n  linesRemoved\n  inputTokens\n  outputTokens\n  cacheReadTokens\n  cacheCreationTokens\n  estimatedCostUsd\n  unpricedTokens\n  unpricedAnswers\n  prNumber\n  prUrl\n  teamName\n  owner {\n    id\n    name\n  }\n}\n"
   }
 };
 })();

@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<3582518039d2c9a1bb2d65c6e9eaa2cd>>
+ * @generated SignedSource<<2de818c38a2e7db9c9d92e054c1a33f7>>
  * @lightSyntaxTransform
  */
 
@@ -277,6 +277,13 @@ return {
                     "alias": null,
                     "args": null,
                     "kind": "ScalarField",
+                    "name": "unpricedAnswers",
+                    "storageKey": null
+                  },
+                  {
+                    "alias": null,
+                    "args": null,
+                    "kind": "ScalarField",
                     "name": "prNumber",
                     "storageKey": null
                   },
@@ -320,12 +327,12 @@ return {
     ]
   },
   "params": {
-    "cacheID": "39a27d0053392e4e3f497795fd441783",
+    "cacheID": "31a770721e91824fc566188337fc66eb",
     "id": null,
     "metadata": {},
     "name": "SessionRowSubscription",
     "operationKind": "subscription",
-    "text": "subscription SessionRowSubscription(\n  $id: ID!\n) {\n  nodeUpdated(id: $id) {\n    node {\n      __typename\n      id\n      ...SessionRow_session\n    }\n  }\n}\n\nfragment SessionRow_session on Session {\n  id\n  sessionId\n  name\n  summary\n  projectName\n  projectPath\n  gitBranch\n  models\n  harness\n  updatedAt\n  duration\n  turnCount\n  fileChangeCount\n  linesAdded\n  linesRemoved\n  inputTokens\n  outputTokens\n  cacheReadTokens\n  cacheCreationTokens\n  estimatedCostUsd\n  unpricedTokens\n  prNumber\n  prUrl\n  teamName\n  owner {\n    id\n    name\n  }\n}\n"
+    "text": "subscription SessionRowSubscription(\n  $id: ID!\n) {\n  nodeUpdated(id: $id) {\n    node {\n      __typename\n      id\n      ...SessionRow_session\n    }\n  }\n}\n\nfragment SessionRow_session on Session {\n  id\n  sessionId\n  name\n  summary\n  projectName\n  projectPath\n  gitBranch\n  models\n  harness\n  updatedAt\n  duration\n  turnCount\n  fileChangeCount\n  linesAdded\n  linesRemoved\n  inputTokens\n  outputTokens\n  cacheReadTokens\n  cacheCreationTokens\n  estimatedCostUsd\n  unpricedTokens\n  unpricedAnswers\n  prNumber\n  prUrl\n  teamName\n  owner {\n    id\n    name\n  }\n}\n"
   }
 };
 })();

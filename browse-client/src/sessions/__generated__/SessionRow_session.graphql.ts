@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<3e23ae7136a053d54c0791edd95b4e56>>
+ * @generated SignedSource<<3369d629f15354cbc255d75744e968fc>>
  * @lightSyntaxTransform
  */
 
@@ -36,6 +36,7 @@ export type SessionRow_session$data = {
   readonly summary: string | null | undefined;
   readonly teamName: string | null | undefined;
   readonly turnCount: number;
+  readonly unpricedAnswers: number;
   readonly unpricedTokens: number;
   readonly updatedAt: string;
   readonly " $fragmentType": "SessionRow_session";
@@ -205,6 +206,13 @@ return {
       "alias": null,
       "args": null,
       "kind": "ScalarField",
+      "name": "unpricedAnswers",
+      "storageKey": null
+    },
+    {
+      "alias": null,
+      "args": null,
+      "kind": "ScalarField",
       "name": "prNumber",
       "storageKey": null
     },
@@ -241,6 +249,6 @@ return {
 };
 })();
 
-(node as any).hash = "45ee4c761302a69bc5032e143b8aaa25";
+(node as any).hash = "cd002c28793596e54feb8f9719beb864";
 
 export default node;

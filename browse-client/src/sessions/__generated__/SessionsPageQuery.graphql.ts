@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<4220b2f39568b14c0380d12ae03b600b>>
+ * @generated SignedSource<<fdedb6ed3c48ecc6e656d33272da0ff1>>
  * @lightSyntaxTransform
  */
 
@@ -331,6 +331,13 @@ return {
                     "alias": null,
                     "args": null,
                     "kind": "ScalarField",
+                    "name": "unpricedAnswers",
+                    "storageKey": null
+                  },
+                  {
+                    "alias": null,
+                    "args": null,
+                    "kind": "ScalarField",
                     "name": "prNumber",
                     "storageKey": null
                   },
@@ -417,12 +424,12 @@ return {
     ]
   },
   "params": {
-    "cacheID": "2f515bd49a487959fd4385d92a1af89d",
+    "cacheID": "600204c4a5d4f207d56c1c6bee2d3fef",
     "id": null,
     "metadata": {},
     "name": "SessionsPageQuery",
     "operationKind": "query",
-    "text": "query SessionsPageQuery(\n  $first: Int!\n  $filter: SessionFilter\n) {\n  ...SessionList_query_1qzYLD\n}\n\nfragment SessionList_query_1qzYLD on Query {\n  sessions(first: $first, filter: $filter) {\n    edges {\n      node {\n        id\n        sessionId\n        name\n        summary\n        projectName\n        gitBranch\n        harness\n        updatedAt\n        forkOf\n        owner {\n          name\n          id\n        }\n        ...SessionRow_session\n        __typename\n      }\n      cursor\n    }\n    totalCount\n    pageInfo {\n      endCursor\n      hasNextPage\n    }\n  }\n}\n\nfragment SessionRow_session on Session {\n  id\n  sessionId\n  name\n  summary\n  projectName\n  projectPath\n  gitBranch\n  models\n  harness\n  updatedAt\n  duration\n  turnCount\n  fileChangeCount\n  linesAdded\n  linesRemoved\n  inputTokens\n  outputTokens\n  cacheReadTokens\n  cacheCreationTokens\n  estimatedCostUsd\n  unpricedTokens\n  prNumber\n  prUrl\n  teamName\n  owner {\n    id\n    name\n  }\n}\n"
+    "text": "query SessionsPageQuery(\n  $first: Int!\n  $filter: SessionFilter\n) {\n  ...SessionList_query_1qzYLD\n}\n\nfragment SessionList_query_1qzYLD on Query {\n  sessions(first: $first, filter: $filter) {\n    edges {\n      node {\n        id\n        sessionId\n        name\n        summary\n        projectName\n        gitBranch\n        harness\n        updatedAt\n        forkOf\n        owner {\n          name\n          id\n        }\n        ...SessionRow_session\n        __typename\n      }\n      cursor\n    }\n    totalCount\n    pageInfo {\n      endCursor\n      hasNextPage\n    }\n  }\n}\n\nfragment SessionRow_session on Session {\n  id\n  sessionId\n  name\n  summary\n  projectName\n  projectPath\n  gitBranch\n  models\n  harness\n  updatedAt\n  duration\n  turnCount\n  fileChangeCount\n  linesAdded\n  linesRemoved\n  inputTokens\n  outputTokens\n  cacheReadTokens\n  cacheCreationTokens\n  estimatedCostUsd\n  unpricedTokens\n  unpricedAnswers\n  prNumber\n  prUrl\n  teamName\n  owner {\n    id\n    name\n  }\n}\n"
   }
 };
 })();

@@ -122,10 +122,9 @@ impl MetricsQuery {
         #[graphql(desc = "The last day, as an ISO 8601 date or time. The default is today.")]
         end_date: Option<String>,
         #[graphql(
-            desc = "What to group by: at most one of `DAY`, `WEEK` and `MONTH`. Without any, only the total is computed.",
-            default
+            desc = "What to group by: at most one of `DAY`, `WEEK` and `MONTH`. Without any, only the total is computed."
         )]
-        group_by: Vec<UsageDimension>,
+        group_by: Option<Vec<UsageDimension>>,
         #[graphql(
             desc = "Only this project, or the projects of this repository; global or raw id. It takes precedence over `repoId`."
         )]
@@ -143,7 +142,7 @@ impl MetricsQuery {
         let zone = zone(time_zone.as_deref(), utc_offset_minutes)?;
         let first = given(start_date.as_deref()).map(|text| day("startDate", text, &zone)).transpose()?;
         let last = given(end_date.as_deref()).map(|text| day("endDate", text, &zone)).transpose()?;
-        let by = dimensions(&group_by)?;
+        let by = dimensions(&group_by.unwrap_or_default())?;
         let Some(op) = operation(ctx)? else { return Ok(None) };
         let within = within(&op, &project_id, &repo_id).await?;
         let range = between(first, last, op.db().clock().now(), zone)?;

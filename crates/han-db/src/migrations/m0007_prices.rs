@@ -3,9 +3,9 @@
 //! What was stored before is kept as unpriced, with the totals of each hour in its first quarter: the lines say what it
 //! costs, and `han-server rebuild` derives it again.
 
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, DbBackend};
 use sea_orm_migration::prelude::{
-    ColumnDef, DbErr, DeriveMigrationName, SchemaManager, TableCreateStatement,
+    ColumnDef, DbErr, DeriveMigrationName, PostgresQueryBuilder, SchemaManager, TableCreateStatement,
 };
 use sea_orm_migration::{MigrationTrait, async_trait};
 
@@ -21,8 +21,20 @@ impl MigrationTrait for Migration {
         for statement in COLUMNS {
             db.execute_unprepared(statement).await?;
         }
-        for statement in [prices(), search_prices(), price_state(), rollups(), rollup_counts()] {
+        for statement in [prices(), search_prices(), price_state()] {
             manager.create_table(statement).await?;
+        }
+        for (statement, partitions) in [(rollups(), PARTITIONS), (rollup_counts(), PARTITIONS_OF_COUNTS)] {
+            if manager.get_database_backend() == DbBackend::Sqlite {
+                manager.create_table(statement).await?;
+                continue;
+            }
+            // The collation of a partition's columns cannot be changed alone.
+            let sql = statement.to_string(PostgresQueryBuilder).replace(" text ", " text COLLATE \"C\" ");
+            db.execute_unprepared(&format!("{sql} PARTITION BY LIST (grain)")).await?;
+            for sql in partitions {
+                db.execute_unprepared(sql).await?;
+            }
         }
         for statement in [copy_rollups(), copy_counts()] {
             db.execute_unprepared(&statement).await?;
@@ -61,6 +73,22 @@ const COLUMNS: &[&str] = &[
     "CREATE INDEX sessions_priced ON sessions (price_revision) WHERE price_revision > 0",
     "ALTER TABLE rollups RENAME TO rollups_by_hour",
     "ALTER TABLE rollup_counts RENAME TO rollup_counts_by_hour",
+];
+
+/// Rows of one length are stored together, so that a reader of hours does not read the pages of quarter-hours.
+const PARTITIONS: &[&str] = &[
+    "CREATE TABLE rollups_of_days PARTITION OF rollups FOR VALUES IN (0, 1)",
+    "CREATE TABLE rollups_of_hours PARTITION OF rollups FOR VALUES IN (2, 3)",
+    "CREATE TABLE rollups_of_quarters PARTITION OF rollups FOR VALUES IN (4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, \
+     28, 30, 32, 34, 36, 38, 40, 42, 44, 46, 48, 50)",
+    "CREATE TABLE rollups_of_quarters_by_model PARTITION OF rollups FOR VALUES IN (5, 7, 9, 11, 13, 15, 17, 19, 21, 23, \
+     25, 27, 29, 31, 33, 35, 37, 39, 41, 43, 45, 47, 49, 51)",
+];
+
+const PARTITIONS_OF_COUNTS: &[&str] = &[
+    "CREATE TABLE rollup_counts_of_days PARTITION OF rollup_counts FOR VALUES IN (0)",
+    "CREATE TABLE rollup_counts_of_hours PARTITION OF rollup_counts FOR VALUES IN (2)",
+    "CREATE TABLE rollup_counts_of_quarters PARTITION OF rollup_counts DEFAULT",
 ];
 
 /// Prices of tokens. Of two rows that differ only in their origin, the operator's applies.

@@ -6,7 +6,7 @@ use han_testkit::both_databases;
 use serde_json::{Value, json};
 
 use super::expected::{Tokens, close, cost, monday, plus, price, total};
-use super::history::{ALL_PROJECTS, Asked, CHECKOUTS, History, Kind, PEOPLE};
+use super::history::{ALL_PROJECTS, Asked, CHECKOUTS, Event, History, Kind, PEOPLE};
 use super::project_of;
 use crate::support::World;
 
@@ -41,13 +41,7 @@ fn check_totals((answers, models): &Sums, found: &Value) {
 }
 
 /// What a group of these dimensions is called.
-fn name(
-    by: &[&str],
-    asked: &Asked<'_>,
-    date: &str,
-    event: &super::history::Event,
-    model: &str,
-) -> Vec<String> {
+fn name(by: &[&str], asked: &Asked<'_>, date: &str, event: &Event, model: &str) -> Vec<String> {
     let session = asked.of(event);
     let path = CHECKOUTS[session.project].path;
     let part = |dimension: &&str| match *dimension {

@@ -12,7 +12,7 @@ use han_types::Timestamp;
 pub(crate) const HOUR_MS: i64 = 4 * QUARTER_MS;
 pub(crate) const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// A length of time, of rows without a model. [`Grain::code`] tells them from those with one.
+/// A length of time. The rows of each are divided into those with a model and those without one ([`Grain::code`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Grain {
     Day,
