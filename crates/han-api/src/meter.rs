@@ -14,10 +14,15 @@ use async_graphql::extensions::{
 use async_graphql::{Request, Response, ServerResult, Value};
 use serde_json::value::RawValue;
 
+use han_db::cpu;
+
 use crate::error::{self, ApiError};
 
 /// Bytes are charged in steps of this size.
 const STEP: usize = 64 << 10;
+
+/// Responses with more text are written off the async threads.
+const INLINE_BYTES: usize = 512 << 10;
 
 /// What a value other than a text counts: about as much as its JSON.
 const VALUE_BYTES: usize = 8;
@@ -188,6 +193,30 @@ impl io::Write for LimitedWriter {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// As [`to_json`]; a long response is written off the async threads.
+pub(crate) async fn write_json(response: Response, limit: usize) -> Box<RawValue> {
+    let mut inline = INLINE_BYTES;
+    if is_within(&response.data, &mut inline) {
+        return to_json(&response, limit);
+    }
+    let written = cpu::run_queued("writing a response", move || to_json(&response, limit)).await;
+    written.unwrap_or_else(|lost| to_json(&error::response(&lost.into()), usize::MAX))
+}
+
+/// Whether the texts of a value have at most so many bytes, from which they are taken.
+fn is_within(value: &Value, left: &mut usize) -> bool {
+    let bytes = match value {
+        Value::String(text) => text.len(),
+        Value::Binary(bytes) => bytes.len(),
+        Value::List(values) => return values.iter().all(|value| is_within(value, left)),
+        Value::Object(fields) => return fields.values().all(|value| is_within(value, left)),
+        _ => VALUE_BYTES,
+    };
+    let (rest, passed) = left.overflowing_sub(bytes);
+    *left = rest;
+    !passed
 }
 
 /// A response as JSON; an error instead if that has more than `limit` bytes.

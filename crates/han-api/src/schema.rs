@@ -190,10 +190,10 @@ impl HanSchema {
         }
     }
 
-    /// A response as JSON. One that is larger than the limit becomes an error.
-    #[must_use]
-    pub fn to_json(&self, response: &Response) -> Box<RawValue> {
-        meter::to_json(response, self.limits().response_bytes)
+    /// A response as JSON. One that is larger than the limit becomes an error. A long one is written off the async
+    /// threads.
+    pub async fn to_json(&self, response: Response) -> Box<RawValue> {
+        meter::write_json(response, self.limits().response_bytes).await
     }
 
     /// Whether the operation that a request would run is a query, as HTTP GET demands.

@@ -19,6 +19,7 @@ use tracing::Instrument as _;
 use crate::context::RequestContext;
 use crate::error::{self, ApiError};
 use crate::executor::Executor;
+use crate::meter;
 use queue::{BufferedBytes, Ending, Item, Publisher, QueueReader, SharedAnswer, lock, to_json};
 
 /// An operation that `HanSchema::begin` has started.
@@ -151,8 +152,7 @@ async fn publish_all(mut responses: BoxStream<'static, Response>, publisher: &Pu
     let mut ending = Ending::Stopped;
     while let Some(response) = responses.next().await {
         let failed = !response.errors.is_empty();
-        let text = to_json(&response, limit);
-        drop(response);
+        let text = Arc::new(meter::write_json(response, limit).await);
         publisher.publish_response(text, failed);
         ending = if failed { Ending::Failed } else { Ending::Stopped };
         publisher.wait_for_room().await;

@@ -66,18 +66,19 @@ impl ResponseFormat {
     }
 
     /// The response to one operation. `answer` holds its bytes until they are sent.
-    pub(super) fn respond(
+    pub(super) async fn respond(
         self,
         schema: &HanSchema,
-        response: &GraphQlResponse,
+        response: GraphQlResponse,
         answer: Option<Arc<Answer>>,
     ) -> Response {
         let status = match self {
-            Self::GraphQl if is_busy(response) => StatusCode::TOO_MANY_REQUESTS,
-            Self::GraphQl if was_refused(response) => StatusCode::BAD_REQUEST,
+            Self::GraphQl if is_busy(&response) => StatusCode::TOO_MANY_REQUESTS,
+            Self::GraphQl if was_refused(&response) => StatusCode::BAD_REQUEST,
             _ => StatusCode::OK,
         };
-        let mut response = self.with_body(status, HeldBody::new(text_of(schema, response), answer));
+        let text = text_of(schema, response).await;
+        let mut response = self.with_body(status, HeldBody::new(text, answer));
         if status == StatusCode::TOO_MANY_REQUESTS {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
         }
@@ -111,15 +112,15 @@ impl ResponseFormat {
 }
 
 /// A response's JSON; that of an operation that was not run has no `data` at all.
-pub(super) fn text_of(schema: &HanSchema, response: &GraphQlResponse) -> String {
-    if was_refused(response) {
-        let mut body = serde_json::to_value(response).unwrap_or_default();
+pub(super) async fn text_of(schema: &HanSchema, response: GraphQlResponse) -> String {
+    if was_refused(&response) {
+        let mut body = serde_json::to_value(&response).unwrap_or_default();
         if let Some(fields) = body.as_object_mut() {
             fields.remove("data");
         }
         return body.to_string();
     }
-    Box::<str>::from(schema.to_json(response)).into_string()
+    Box::<str>::from(schema.to_json(response).await).into_string()
 }
 
 /// Whether a limit refused the operation that its caller, or others, will be below soon.

@@ -59,7 +59,7 @@ where
     Ok(match Operation::parse(&body) {
         Ok(request) => {
             let response = schema.execute(han_api::request(request, context)).await;
-            format.respond(schema, &response, Some(answer))
+            format.respond(schema, response, Some(answer)).await
         }
         Err(message) => format.refuse(&message),
     })
@@ -96,7 +96,7 @@ where
     Ok(match schema.is_query(&mut request) {
         Ok(true) => {
             let response = schema.execute(han_api::request(request, context)).await;
-            format.respond(schema, &response, Some(answer))
+            format.respond(schema, response, Some(answer)).await
         }
         Ok(false) => {
             let message = "GET is for queries only: send this operation by POST";
@@ -104,7 +104,7 @@ where
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
             response
         }
-        Err(refused) => format.respond(schema, &refused, None),
+        Err(refused) => format.respond(schema, refused, None).await,
     })
 }
 
@@ -186,9 +186,9 @@ async fn batch(
     let (mut responses, mut bytes) = (Vec::with_capacity(requests.len()), 0);
     for request in requests {
         let response = schema.execute(han_api::request(request, context.clone())).await;
-        let mut text = text_of(schema, &response);
+        let mut text = text_of(schema, response).await;
         if bytes + text.len() > limits.response_bytes {
-            text = text_of(schema, &han_api::too_large(limits.response_bytes));
+            text = text_of(schema, han_api::too_large(limits.response_bytes)).await;
         }
         bytes += text.len();
         responses.push(text);

@@ -153,7 +153,7 @@ async fn forward(
     to: mpsc::Sender<Box<RawValue>>,
 ) {
     while let Some(response) = responses.next().await {
-        if to.send(schema.to_json(&response)).await.is_err() {
+        if to.send(schema.to_json(response).await).await.is_err() {
             return;
         }
     }
@@ -175,5 +175,5 @@ async fn run_query(
         },
         Err(refusal) => han_api::busy(refusal.to_string()),
     };
-    Some(QueryResponse { response: schema.to_json(&response), permit, held })
+    Some(QueryResponse { response: schema.to_json(response).await, permit, held })
 }
