@@ -162,7 +162,7 @@ both_databases!(
         assert_eq!(session["newSessionEdge"]["node"]["id"], json!(format!("Session:{id}")));
         let update = memory.next("memoryUpdated").await;
         assert_eq!((&update["type"], &update["action"]), (&json!("SESSION"), &json!("created")));
-        assert_eq!(update["timestamp"], "2026-11-02T09:00:00.000Z");
+        assert_eq!(update["timestamp"], "2026-11-05T23:00:00.000Z");
         let mut node = Watch::start(&world, ada.clone(), NODE, json!({ "id": id })).await;
 
         world.push(&id, "main", &made.lines(10)).await;
