@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<c81b5750d41d3ea745df1598373a334b>>
+ * @generated SignedSource<<1a130290a35a0858bbd3123311c4c090>>
  * @lightSyntaxTransform
  */
 
@@ -40,6 +40,7 @@ export type Header_session$data = {
   readonly summary: string | null | undefined;
   readonly teamName: string | null | undefined;
   readonly turnCount: number;
+  readonly unpricedAnswers: number;
   readonly unpricedTokens: number;
   readonly updatedAt: string;
   readonly version: string | null | undefined;
@@ -259,6 +260,13 @@ return {
       "alias": null,
       "args": null,
       "kind": "ScalarField",
+      "name": "unpricedAnswers",
+      "storageKey": null
+    },
+    {
+      "alias": null,
+      "args": null,
+      "kind": "ScalarField",
       "name": "models",
       "storageKey": null
     },
@@ -294,6 +302,6 @@ return {
 };
 })();
 
-(node as any).hash = "2a7736aaefb4224974048c7b1555ee51";
+(node as any).hash = "efae46f8e94b62fb9db9667fb1062d41";
 
 export default node;

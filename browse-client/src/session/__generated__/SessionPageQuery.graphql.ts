@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<8450f9cfcbcf96632a4c760ab9f410b5>>
+ * @generated SignedSource<<531d54a80f095b646005c7ea8e39fe85>>
  * @lightSyntaxTransform
  */
 
@@ -313,6 +313,13 @@ return {
             "alias": null,
             "args": null,
             "kind": "ScalarField",
+            "name": "unpricedAnswers",
+            "storageKey": null
+          },
+          {
+            "alias": null,
+            "args": null,
+            "kind": "ScalarField",
             "name": "models",
             "storageKey": null
           },
@@ -342,12 +349,12 @@ return {
     ]
   },
   "params": {
-    "cacheID": "5868fc5d4897aeeab56d080255444611",
+    "cacheID": "ba727ddf14e9e15a81de7754d811f7b3",
     "id": null,
     "metadata": {},
     "name": "SessionPageQuery",
     "operationKind": "query",
-    "text": "query SessionPageQuery(\n  $id: String!\n) {\n  session(id: $id) {\n    id\n    sessionId\n    name\n    status\n    projectPath\n    fileChangeCount\n    messageCount\n    ...Header_session\n  }\n}\n\nfragment Header_session on Session {\n  sessionId\n  name\n  summary\n  status\n  projectName\n  projectPath\n  gitBranch\n  prNumber\n  prUrl\n  harness\n  version\n  worktreeName\n  teamName\n  startedAt\n  updatedAt\n  duration\n  turnCount\n  messageCount\n  lineCount\n  damagedLineCount\n  clockAheadSeconds\n  compactionCount\n  inputTokens\n  outputTokens\n  cacheReadTokens\n  cacheCreationTokens\n  estimatedCostUsd\n  unpricedTokens\n  models\n  owner {\n    id\n    name\n    email\n  }\n}\n"
+    "text": "query SessionPageQuery(\n  $id: String!\n) {\n  session(id: $id) {\n    id\n    sessionId\n    name\n    status\n    projectPath\n    fileChangeCount\n    messageCount\n    ...Header_session\n  }\n}\n\nfragment Header_session on Session {\n  sessionId\n  name\n  summary\n  status\n  projectName\n  projectPath\n  gitBranch\n  prNumber\n  prUrl\n  harness\n  version\n  worktreeName\n  teamName\n  startedAt\n  updatedAt\n  duration\n  turnCount\n  messageCount\n  lineCount\n  damagedLineCount\n  clockAheadSeconds\n  compactionCount\n  inputTokens\n  outputTokens\n  cacheReadTokens\n  cacheCreationTokens\n  estimatedCostUsd\n  unpricedTokens\n  unpricedAnswers\n  models\n  owner {\n    id\n    name\n    email\n  }\n}\n"
   }
 };
 })();

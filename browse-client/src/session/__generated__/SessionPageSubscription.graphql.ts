@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<2f92a5c0e63281027f05e6dbe5092b24>>
+ * @generated SignedSource<<e49b250f08d9a289be49736288223e01>>
  * @lightSyntaxTransform
  */
 
@@ -351,6 +351,13 @@ return {
                     "alias": null,
                     "args": null,
                     "kind": "ScalarField",
+                    "name": "unpricedAnswers",
+                    "storageKey": null
+                  },
+                  {
+                    "alias": null,
+                    "args": null,
+                    "kind": "ScalarField",
                     "name": "models",
                     "storageKey": null
                   },
@@ -387,12 +394,12 @@ return {
     ]
   },
   "params": {
-    "cacheID": "ce46c57d1bf221e8500dad650322b264",
+    "cacheID": "fdf7fa72cade4863e841685726869c39",
     "id": null,
     "metadata": {},
     "name": "SessionPageSubscription",
     "operationKind": "subscription",
-    "text": "subscription SessionPageSubscription(\n  $id: ID!\n) {\n  nodeUpdated(id: $id) {\n    node {\n      __typename\n      id\n      ... on Session {\n        name\n        status\n        fileChangeCount\n        messageCount\n        ...Header_session\n      }\n    }\n  }\n}\n\nfragment Header_session on Session {\n  sessionId\n  name\n  summary\n  status\n  projectName\n  projectPath\n  gitBranch\n  prNumber\n  prUrl\n  harness\n  version\n  worktreeName\n  teamName\n  startedAt\n  updatedAt\n  duration\n  turnCount\n  messageCount\n  lineCount\n  damagedLineCount\n  clockAheadSeconds\n  compactionCount\n  inputTokens\n  outputTokens\n  cacheReadTokens\n  cacheCreationTokens\n  estimatedCostUsd\n  unpricedTokens\n  models\n  owner {\n    id\n    name\n    email\n  }\n}\n"
+    "text": "subscription SessionPageSubscription(\n  $id: ID!\n) {\n  nodeUpdated(id: $id) {\n    node {\n      __typename\n      id\n      ... on Session {\n        name\n        status\n        fileChangeCount\n        messageCount\n        ...Header_session\n      }\n    }\n  }\n}\n\nfragment Header_session on Session {\n  sessionId\n  name\n  summary\n  status\n  projectName\n  projectPath\n  gitBranch\n  prNumber\n  prUrl\n  harness\n  version\n  worktreeName\n  teamName\n  startedAt\n  updatedAt\n  duration\n  turnCount\n  messageCount\n  lineCount\n  damagedLineCount\n  clockAheadSeconds\n  compactionCount\n  inputTokens\n  outputTokens\n  cacheReadTokens\n  cacheCreationTokens\n  estimatedCostUsd\n  unpricedTokens\n  unpricedAnswers\n  models\n  owner {\n    id\n    name\n    email\n  }\n}\n"
   }
 };
 })();
