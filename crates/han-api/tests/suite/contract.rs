@@ -244,6 +244,7 @@ impl Names {
             ("startDate", text("2026-01-01")),
             ("endDate", text("2026-12-31")),
             ("granularity", "month".to_owned()),
+            ("groupBy", "[DAY, MODEL, PROJECT, PERSON]".to_owned()),
             ("period", "MONTH".to_owned()),
             ("limit", "10".to_owned()),
         ];
