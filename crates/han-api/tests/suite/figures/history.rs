@@ -226,9 +226,9 @@ impl History {
         (history, files)
     }
 
-    /// Sets the clock to the end of the history, and stores each session as its user.
+    /// Stores each session as its user, after the times of all lines, and sets the clock to the end of the history.
     pub(super) async fn push(&self, world: &World, files: &[[Vec<String>; 2]]) {
-        world.clock.set(Timestamp(NOW));
+        world.clock.set(Timestamp(NOW + 7 * 24 * 3_600_000));
         let people = [world.ada.clone(), world.colleague(PEOPLE[1]).await, world.colleague(PEOPLE[2]).await];
         for (session, [main, han]) in self.sessions.iter().zip(files) {
             let (scope, checkout) = (&people[session.person].scope, &CHECKOUTS[session.project]);
@@ -237,6 +237,7 @@ impl History {
                 world.push_as(scope, &session.id, "han", checkout, han).await;
             }
         }
+        world.clock.set(Timestamp(NOW));
     }
 }
 
