@@ -117,7 +117,7 @@ impl Upload {
 
     /// Sets the server's status, from which the upload resumes. Must be called before the first read.
     pub(crate) fn resume_from(&mut self, mut status: TranscriptStatus) {
-        self.refills = std::mem::take(&mut status.omitted);
+        self.refills = mem::take(&mut status.omitted);
         self.refills.reverse();
         self.state = State::Unopened(Some(status));
     }
