@@ -168,6 +168,9 @@ struct PlaceRow {
     part: i16,
 }
 
+/// What becomes of changes: whether they failed, their action if it is corrected, and the ordinal of their line.
+type Correction<'a> = (bool, Option<&'a str>, i32);
+
 #[derive(FromQueryResult)]
 struct StoredChange {
     call: Vec<u8>,
@@ -404,7 +407,7 @@ impl Derive<'_> {
         outcomes: &Outcomes,
         delta: &mut RollupDelta,
     ) -> Result<(), DbError> {
-        let mut corrections: BTreeMap<(bool, Option<&str>, i32), BTreeSet<&[u8]>> = BTreeMap::new();
+        let mut corrections: BTreeMap<Correction<'_>, BTreeSet<&[u8]>> = BTreeMap::new();
         for change in stored {
             let outcome = outcomes.of(&change.call, change.ordinal.into());
             let action = outcome.action.map(FileAction::as_str);
