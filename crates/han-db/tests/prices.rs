@@ -18,8 +18,15 @@ use han_transcript::rates::{Rate, Rates};
 use han_types::{SessionId, Timestamp};
 use serde_json::{Value, json};
 use support::corpus::{assert_same, contents, number};
-use support::{World, push, world};
+use support::{World, push};
 use tokio_util::sync::CancellationToken;
+
+/// A team whose server's clock is after the times of all lines.
+async fn world(database: &TestDatabase) -> World {
+    let world = support::world(database).await;
+    world.clock.set(Timestamp(1_798_761_600_000));
+    world
+}
 
 /// A line of an answer.
 fn answer(n: usize, at: &str, model: &str, usage: &Value) -> Value {
