@@ -521,14 +521,18 @@ both_databases!(
         };
         let two = world.another(&database).await;
         // One client has been upgraded, the other one still pushes plaintext.
-        let (sealed, late, ()) = tokio::join!(
+        let (sealed, mut late, ()) = tokio::join!(
             live(&two, &world.scope, "sealed", true, &stop),
             live(&world.db, &world.scope, "late", false, &stop),
             converting
         );
         assert_eq!(stored_lines(&world, "sealed").await, sealed);
         assert_eq!(stored_lines(&world, "late").await, late);
-        // Plaintext that arrived late is found and sealed.
+        // Plaintext that arrives late is found and sealed.
+        let last = SyntheticSession::new(12).lines(1);
+        let after_all = batch(false, "late", "main", Some(late.len() as u64), &last);
+        ingest::store(&world.scope, &world.db, after_all).await.unwrap();
+        late.extend(last);
         assert_eq!(conversion::request_due(&world.db, PlanTier::seals_content).await.unwrap(), 1);
         finish(&world.db).await;
         assert_current(&world.db, world.team(), 1).await;
