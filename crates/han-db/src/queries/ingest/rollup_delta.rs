@@ -291,11 +291,17 @@ pub(crate) struct RollupPart {
     pub delta: RollupDelta,
 }
 
+/// A row of `rollups`: grain, start, user, project, model, shard.
+type RollupKey<'a> = (i64, i64, &'a str, &'a str, &'a str, i64);
+
+/// A row of `rollup_counts`: grain, kind, start, user, project, key, shard.
+type CountKey<'a> = (i64, &'a str, i64, &'a str, &'a str, &'a str, i64);
+
 /// Adds to the rollups of a team. Runs at most one statement for each of the two tables. Rows are locked in the order of
 /// their keys, whatever the number of sessions, so that two transactions do not wait for each other.
 pub(crate) async fn add_rollups(tx: &Tx, team: Value, parts: &[RollupPart]) -> Result<(), DbError> {
-    let mut rollups: BTreeMap<(i64, i64, &str, &str, &str, i64), Rollup> = BTreeMap::new();
-    let mut counts: BTreeMap<(i64, &str, i64, &str, &str, &str, i64), Counts> = BTreeMap::new();
+    let mut rollups: BTreeMap<RollupKey<'_>, Rollup> = BTreeMap::new();
+    let mut counts: BTreeMap<CountKey<'_>, Counts> = BTreeMap::new();
     for part in parts {
         let (user, project, shard) =
             (part.user_id.as_str(), part.project_id.as_str(), shard(&part.session_id));
