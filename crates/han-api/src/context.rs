@@ -15,7 +15,6 @@ use crate::memo::Memo;
 use crate::meter::{AnswerBytes, Meter};
 use crate::reads::Reads;
 use crate::shared::queue::Publisher;
-use crate::types::result::ReadResults;
 
 /// Reads an actor's membership again: `true` if its scope is still valid.
 pub type Recheck = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
@@ -208,7 +207,6 @@ pub(crate) type Op = Arc<Operation>;
 pub(crate) struct Operation {
     reads: Arc<Reads>,
     loader: Memo,
-    results: ReadResults,
 }
 
 impl fmt::Debug for Operation {
@@ -221,7 +219,7 @@ impl Operation {
     fn start(db: Db, scope: Scope, meter: Option<Arc<Meter>>) -> Op {
         let reads = Arc::new(Reads::new(db, scope, meter));
         let loader = Memo::new(Loaders::new(Arc::clone(&reads)));
-        Arc::new(Self { reads, loader, results: ReadResults::default() })
+        Arc::new(Self { reads, loader })
     }
 
     /// Reads a line of `bytes` bytes. That of a long one runs off the async threads.
@@ -233,9 +231,9 @@ impl Operation {
         self.reads.line(bytes, read).await
     }
 
-    /// The results in lines that were read.
-    pub(crate) fn results(&self) -> &ReadResults {
-        &self.results
+    /// The reads that its fields and loaders share.
+    pub(crate) fn reads(&self) -> &Reads {
+        &self.reads
     }
 
     pub(crate) fn db(&self) -> &Db {

@@ -64,7 +64,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_gives_its_slot_back() {
         for _ in 0..64 {
-            run_queued("opening segments", || panic!("a bug")).await.map(|()| ()).unwrap_err();
+            run_queued::<(), _>("opening segments", || panic!("a bug")).await.unwrap_err();
         }
         assert_eq!(run_queued("opening segments", || 1).await.unwrap(), 1);
     }

@@ -112,6 +112,7 @@ impl MetricsQuery {
 
     /// Tokens and cost of a range of days, grouped by period, model, project or person, or by several of them.
     /// docs/METRICS.md, Tokens and money.
+    #[expect(clippy::too_many_arguments, reason = "each is an argument of the field")]
     async fn usage(
         &self,
         ctx: &Context<'_>,

@@ -243,13 +243,14 @@ impl ToolUseBlock {
 
     /// The parts of a file that it changed, as its result reports them; empty without such a
     /// report.
-    async fn hunks(&self, ctx: &Context<'_>) -> Result<Option<Arc<Vec<FileHunk>>>> {
+    async fn hunks(&self, ctx: &Context<'_>) -> Result<Option<Vec<FileHunk>>> {
         let hunks = match self.answer().await {
             Ok(Some(Answer { lines, index, .. })) => result::hunks(&self.op, &lines[index].message).await,
             Ok(None) => Ok(Arc::default()),
             Err(error) => Err(error),
         };
-        error::or_null(ctx, hunks.map(Some))
+        let shown = |hunks: Arc<Vec<view::Hunk>>| Some(hunks.iter().cloned().map(FileHunk::from).collect());
+        error::or_null(ctx, hunks.map(shown))
     }
 
     /// The id of the subagent that it started, for `Session.messages(agentId:)`.

@@ -1,20 +1,16 @@
 //! Results of MCP calls, exposed tool calls and hook runs, which are nested in their calls and runs.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_graphql::SimpleObject;
 use han_db::entities::{Message, ToolResult};
 use han_db::queries::tool_results::Call;
-use han_transcript::line_text;
 use han_transcript::record::ResultKind;
 use han_transcript::view::{self, CallResult, HookOutcome, ResultView};
 use han_types::{GlobalId, MessageKey};
-use tokio::sync::OnceCell;
 
 use crate::context::Op;
-use crate::error::{ApiError, Result};
-use crate::types::content::FileHunk;
+use crate::error::Result;
 
 macro_rules! call_result {
     ($(#[$doc:meta])* $name:ident) => {
@@ -100,40 +96,6 @@ pub(crate) async fn of_call(
     Ok(op.loader().load_one(call).await?.unwrap_or_default())
 }
 
-/// What was read of lines with results: each is read once, however many calls it answers.
-#[derive(Default)]
-pub(crate) struct ReadResults {
-    views: OfLines<Vec<ResultView>>,
-    hunks: OfLines<Vec<FileHunk>>,
-}
-
-/// Values of lines.
-struct OfLines<T>(Mutex<HashMap<MessageKey, Arc<OnceCell<Arc<T>>>>>);
-
-impl<T> Default for OfLines<T> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<T: Send + Sync + 'static> OfLines<T> {
-    async fn read(
-        &self,
-        op: &Op,
-        line: &Arc<Message>,
-        read: impl FnOnce(&str) -> T + Send + 'static,
-    ) -> Result<Arc<T>> {
-        let bytes = line.body.as_ref().ok_or(ApiError::ContentUnreadable)?.len();
-        let cell = {
-            let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(lines.entry(line.key.clone()).or_default())
-        };
-        let line = Arc::clone(line);
-        let read = move || Arc::new(read(&line_text(line.body.as_deref().unwrap_or_default())));
-        cell.get_or_try_init(|| op.read_line(bytes, read)).await.cloned()
-    }
-}
-
 /// A message's position among the records of its line.
 fn part(message: &Message) -> usize {
     usize::try_from(message.part).unwrap_or_default()
@@ -145,15 +107,14 @@ fn part(message: &Message) -> usize {
 /// `CONTENT_UNREADABLE`.
 pub(crate) async fn views(op: &Op, line: &Arc<Message>) -> Result<Arc<Vec<ResultView>>> {
     let part = part(line);
-    op.results().views.read(op, line, move |line| view::results(line, part)).await
+    op.reads().results().views.read(op.reads(), line, move |line| view::results(line, part)).await
 }
 
 /// What a message says that a tool changed in a file.
 ///
 /// # Errors
 /// `CONTENT_UNREADABLE`.
-pub(crate) async fn hunks(op: &Op, line: &Arc<Message>) -> Result<Arc<Vec<FileHunk>>> {
+pub(crate) async fn hunks(op: &Op, line: &Arc<Message>) -> Result<Arc<Vec<view::Hunk>>> {
     let part = part(line);
-    let read = move |line: &str| view::hunks(line, part).into_iter().map(FileHunk::from).collect();
-    op.results().hunks.read(op, line, read).await
+    op.reads().results().hunks.read(op.reads(), line, move |line| view::hunks(line, part)).await
 }

@@ -14,8 +14,8 @@ use sea_orm::FromQueryResult;
 #[cfg(feature = "postgres")]
 use crate::bulk_insert::Column;
 use crate::dialect::Dialect;
-use crate::heartbeat::{self, Replica};
 use crate::queries::github_accounts;
+use crate::queries::replicas::{self, Replica};
 use crate::tx::SystemTx;
 use crate::{Db, DbError};
 
@@ -83,7 +83,7 @@ pub async fn status(db: &Db) -> Result<KekStatus, DbError> {
         held: keks.ids().map(|id| id.to_string()).collect(),
         team_keys: team_keys.collect(),
         secrets,
-        replicas: heartbeat::replicas(&tx).await?,
+        replicas: replicas::all(&tx).await?,
     })
 }
 
@@ -123,7 +123,7 @@ pub async fn activate(db: &Db) -> Result<Activation, DbError> {
             if before == id {
                 return Ok(Activation::AlreadyActive);
             }
-            let replicas = heartbeat::replicas(&tx).await?;
+            let replicas = replicas::all(&tx).await?;
             let lacks = |replica: &Replica| replica.live && !replica.kek_ids.iter().any(|held| held == id);
             let lacking: Vec<Replica> = replicas.into_iter().filter(lacks).collect();
             if !lacking.is_empty() {
@@ -192,21 +192,21 @@ async fn secrets_page(tx: &SystemTx, after: Option<&str>) -> Result<Option<Vec<S
 /// [`DbError::KekMissing`] if this process does not hold the active KEK, [`DbError::Crypto`] if it does not hold the
 /// one that wraps a row.
 pub async fn rewrap_batch(db: &Db) -> Result<u64, DbError> {
-    let keys = db.write_system("keks.rewrap", |tx| async move { rewrap_keys(db, &tx).await }).await?;
+    let rows = db.work_rows();
+    let keys = db.write_system("keks.rewrap", |tx| async move { rewrap_keys(&tx, rows).await }).await?;
     if keys > 0 {
         return Ok(keys);
     }
     rewrap_secrets(db).await
 }
 
-async fn rewrap_keys(db: &Db, tx: &SystemTx) -> Result<u64, DbError> {
-    let ring = db.keys().ring(tx).await?;
+async fn rewrap_keys(tx: &SystemTx, at_most: usize) -> Result<u64, DbError> {
+    let ring = tx.key_store().ring(tx).await?;
     let active = ring.active_id().to_string();
     let lock = tx.dialect().for_update();
     let sql = format!(
         "SELECT team_id, purpose, version, wrapped, kek_id FROM team_keys WHERE kek_id <> $1 \
-         ORDER BY team_id, purpose, version LIMIT {}{lock}",
-        db.work_rows()
+         ORDER BY team_id, purpose, version LIMIT {at_most}{lock}"
     );
     let rows: Vec<KeyRow> = tx.all(&sql, [active.as_str().into()]).await?;
     let mut wrapped = Vec::with_capacity(rows.len());

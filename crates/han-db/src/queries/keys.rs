@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use han_types::TeamId;
 use sea_orm::FromQueryResult;
 
-use crate::heartbeat;
+use crate::queries::replicas;
 use crate::queries::reseal;
 use crate::queries::team_work::{self, WorkKind};
 use crate::{Db, DbError};
@@ -80,7 +80,7 @@ pub async fn content_keys(db: &Db, team_id: Option<&TeamId>) -> Result<Vec<Conte
 pub async fn rotate_team(db: &Db, team_id: &TeamId) -> Result<u32, DbError> {
     let (version, epoch) = db
         .write_system("team_keys.rotate", |tx| async move {
-            let epoch = heartbeat::next_epoch(&tx).await?;
+            let epoch = replicas::next_epoch(&tx).await?;
             let version = db.keys().replace_content_key(&tx, team_id).await?;
             team_work::request(&tx, team_id, WorkKind::Rotate, &version.to_string(), epoch).await?;
             Ok((version, epoch))

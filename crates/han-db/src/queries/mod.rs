@@ -33,6 +33,7 @@ pub mod prices;
 pub mod project_lists;
 pub mod projects;
 pub mod rebuild;
+pub(crate) mod replicas;
 pub(crate) mod reseal;
 pub(crate) mod sealed_columns;
 pub mod search;

@@ -19,16 +19,18 @@ use serde::{Deserialize, Serialize};
 use crate::bulk_insert::Column;
 use crate::cpu;
 use crate::dialect::Dialect;
-use crate::heartbeat;
 use crate::keys::TeamKeys;
 use crate::queries::consolidation::{Merged, join_now};
 use crate::queries::conversion::{PLAINTEXT, SEALED};
+use crate::queries::replicas;
 use crate::queries::sealed_columns::{Key, SEALED_COLUMNS, SealedColumn, sealed_column};
 use crate::queries::segments::{self, File, ReadSegment, SealedSegment, Segments};
 use crate::queries::team_work::{self, Advance, Work, WorkKind};
 use crate::queries::{conversion::refuse_where_unsealed, search};
 use crate::segments::{SegmentKey, context as segment_context};
-use crate::stored::{CountRow, stored, stored_id};
+#[cfg(feature = "postgres")]
+use crate::stored::CountRow;
+use crate::stored::{stored, stored_id};
 use crate::team_numbers::TeamNumber;
 use crate::tx::{SystemTx, Tx};
 use crate::{Db, DbError};
@@ -189,7 +191,7 @@ impl Batch<'_> {
     /// Whether no live replica uses an older key.
     async fn settled(&self) -> Result<bool, DbError> {
         let tx = self.db.read_system("team_work.settled").await?;
-        heartbeat::all_reached(&tx, self.work.key_epoch).await
+        replicas::all_reached(&tx, self.work.key_epoch).await
     }
 
     /// Completes the work, or begins the next pass.

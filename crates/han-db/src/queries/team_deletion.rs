@@ -3,7 +3,7 @@
 
 use han_types::TeamId;
 
-use crate::heartbeat;
+use crate::queries::replicas;
 use crate::queries::team_work::{self, Advance, Work, WorkKind};
 use crate::tables::TENANT_TABLES;
 use crate::team_numbers::TeamNumber;
@@ -24,7 +24,7 @@ pub async fn begin(db: &Db, team_id: &TeamId) -> Result<(), DbError> {
     let team = db.team_number(team_id).await?;
     let epoch = db
         .write_system("team_deletion.begin", |tx| async move {
-            let epoch = heartbeat::next_epoch(&tx).await?;
+            let epoch = replicas::next_epoch(&tx).await?;
             // On SQLite, a deleted row stays in its page until something else is stored there.
             let sql = "UPDATE team_keys SET wrapped = $2 WHERE team_id = $1";
             tx.execute(sql, [team_id.as_str().into(), "-".repeat(WRAPPED_CHARS).into()]).await?;
@@ -73,7 +73,7 @@ pub(crate) async fn advance(db: &Db, work: &Work) -> Result<Advance, DbError> {
     }
     // A push that began with the keys of the team may still write rows.
     let tx = db.read_system("team_deletion.settled").await?;
-    if !heartbeat::all_reached(&tx, work.key_epoch).await? {
+    if !replicas::all_reached(&tx, work.key_epoch).await? {
         return Ok(Advance::Waiting);
     }
     drop(tx);

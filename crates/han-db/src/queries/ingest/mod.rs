@@ -1043,7 +1043,7 @@ pub async fn status(scope: &Scope, db: &Db) -> Result<Vec<TranscriptStatus>, DbE
         .await?;
     let stored = rows.iter().map(|row| (row.sealed, row.last_line_hash.as_deref().unwrap_or_default()));
     let keys = tx.keys_for(stored).await?;
-    let mut omitted = omitted(&tx, scope).await?;
+    let mut omitted = omitted(&tx).await?;
     rows.into_iter()
         .map(|row| {
             let row_id = format!("{}/{}", row.session_id, row.transcript);
@@ -1069,7 +1069,7 @@ struct OmittedRow {
 }
 
 /// The lines that the user omitted, in order, by session and transcript.
-async fn omitted(tx: &ScopedTx, scope: &Scope) -> Result<HashMap<(String, String), Vec<u64>>, DbError> {
+async fn omitted(tx: &ScopedTx) -> Result<HashMap<(String, String), Vec<u64>>, DbError> {
     // A literal, because a partial index is used only for a condition that is known before the values of parameters.
     let sql = format!(
         "SELECT s.session_id, t.name AS transcript, m.line FROM messages m \
@@ -1078,7 +1078,7 @@ async fn omitted(tx: &ScopedTx, scope: &Scope) -> Result<HashMap<(String, String
          WHERE m.team = $1 AND m.tool_name = '{OMITTED_LINE}' AND s.user_id = $2 \
          ORDER BY m.session, m.transcript, m.line"
     );
-    let rows: Vec<OmittedRow> = tx.all(&sql, [tx.team(), scope.user_id().as_str().into()]).await?;
+    let rows: Vec<OmittedRow> = tx.all(&sql, [tx.team(), tx.scope().user_id().as_str().into()]).await?;
     let mut omitted: HashMap<(String, String), Vec<u64>> = HashMap::new();
     for row in rows {
         let lines = omitted.entry((row.session_id, row.transcript)).or_default();
