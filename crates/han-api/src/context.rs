@@ -222,15 +222,6 @@ impl Operation {
         Arc::new(Self { reads, loader })
     }
 
-    /// Reads a line of `bytes` bytes. That of a long one runs off the async threads.
-    pub(crate) async fn read_line<T: Send + 'static>(
-        &self,
-        bytes: usize,
-        read: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T> {
-        self.reads.line(bytes, read).await
-    }
-
     /// The reads that its fields and loaders share.
     pub(crate) fn reads(&self) -> &Reads {
         &self.reads

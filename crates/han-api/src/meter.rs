@@ -12,16 +12,15 @@ use async_graphql::extensions::{
     Extension, ExtensionContext, ExtensionFactory, NextPrepareRequest, NextResolve, ResolveInfo,
 };
 use async_graphql::{Request, Response, ServerResult, Value};
-use serde_json::value::RawValue;
-
 use han_db::cpu;
+use serde_json::value::RawValue;
 
 use crate::error::{self, ApiError};
 
 /// Bytes are charged in steps of this size.
 const STEP: usize = 64 << 10;
 
-/// Responses with more text are written off the async threads.
+/// Longer responses are written off the async threads.
 const INLINE_BYTES: usize = 512 << 10;
 
 /// What a value other than a text counts: about as much as its JSON.
@@ -197,38 +196,25 @@ impl io::Write for LimitedWriter {
 
 /// As [`to_json`]; a long response is written off the async threads.
 pub(crate) async fn write_json(response: Response, limit: usize) -> Box<RawValue> {
-    let mut inline = INLINE_BYTES;
-    if is_within(&response.data, &mut inline) {
-        return to_json(&response, limit);
+    if let Ok(text) = write(&response, limit.min(INLINE_BYTES)) {
+        return text;
     }
     let written = cpu::run_queued("writing a response", move || to_json(&response, limit)).await;
     written.unwrap_or_else(|lost| to_json(&error::response(&lost.into()), usize::MAX))
 }
 
-/// Whether the texts of a value have at most so many bytes, from which they are taken.
-fn is_within(value: &Value, left: &mut usize) -> bool {
-    let bytes = match value {
-        Value::String(text) => text.len(),
-        Value::Binary(bytes) => bytes.len(),
-        Value::List(values) => return values.iter().all(|value| is_within(value, left)),
-        Value::Object(fields) => return fields.values().all(|value| is_within(value, left)),
-        _ => VALUE_BYTES,
-    };
-    let (rest, passed) = left.overflowing_sub(bytes);
-    *left = rest;
-    !passed
+/// A response as JSON of at most `limit` bytes.
+fn write(response: &Response, limit: usize) -> serde_json::Result<Box<RawValue>> {
+    let mut writer = LimitedWriter { text: Vec::new(), limit };
+    serde_json::to_writer(&mut writer, response)?;
+    let text = String::from_utf8(writer.text).map_err(serde::ser::Error::custom)?;
+    // This checks the text, but does not copy it.
+    RawValue::from_string(text)
 }
 
 /// A response as JSON; an error instead if that has more than `limit` bytes.
 pub(crate) fn to_json(response: &Response, limit: usize) -> Box<RawValue> {
-    let written = |response: &Response, limit| {
-        let mut writer = LimitedWriter { text: Vec::new(), limit };
-        serde_json::to_writer(&mut writer, response)?;
-        let text = String::from_utf8(writer.text).map_err(serde::ser::Error::custom)?;
-        // This checks the text, but does not copy it.
-        RawValue::from_string(text)
-    };
-    written(response, limit)
+    write(response, limit)
         .or_else(|error: serde_json::Error| {
             let shown = if error.is_io() {
                 ApiError::ResponseTooLarge(limit)
@@ -236,7 +222,7 @@ pub(crate) fn to_json(response: &Response, limit: usize) -> Box<RawValue> {
                 tracing::error!(%error, "a response cannot be serialized");
                 ApiError::Internal
             };
-            written(&error::response(&shown), usize::MAX)
+            write(&error::response(&shown), usize::MAX)
         })
         .unwrap_or_else(|_| RawValue::NULL.to_owned())
 }

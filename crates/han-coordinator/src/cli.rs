@@ -16,7 +16,7 @@ use crate::batch::BatchLimits;
 use crate::client::{ChooseTeam, Client, ClientConfig, TokioSleeper};
 use crate::copies::PushedCopies;
 use crate::error::Error;
-use crate::login::login;
+use crate::login::{login, without_control_characters};
 use crate::push::{PushOptions, push_remembering};
 use crate::report::PushReport;
 use crate::store::LoginStore;
@@ -173,7 +173,12 @@ impl ChooseTeam for Terminal {
 fn ask(teams: &[SyncTeam], input: &mut dyn BufRead, output: &mut dyn Write) -> io::Result<Option<usize>> {
     writeln!(output, "This login may push to several teams:")?;
     for (number, team) in (1..).zip(teams) {
-        writeln!(output, "  {number}  {} ({})", printable(&team.slug), printable(&team.name))?;
+        writeln!(
+            output,
+            "  {number}  {} ({})",
+            without_control_characters(&team.slug),
+            without_control_characters(&team.name)
+        )?;
     }
     loop {
         write!(output, "Which one? (--team names it without this question) ")?;
@@ -189,11 +194,6 @@ fn ask(teams: &[SyncTeam], input: &mut dyn BufRead, output: &mut dyn Write) -> i
             return Ok(Some(index));
         }
     }
-}
-
-/// Text of the server, without what controls a terminal.
-fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 async fn sign_in(

@@ -145,14 +145,7 @@ impl Client {
     pub fn new(config: ClientConfig) -> Result<Self, Error> {
         let base = base_url(&config.url)?;
         let credential = Credential::Key(bearer(&config.api_key)?);
-        Ok(Self {
-            http: http_client(&base)?,
-            base,
-            credential,
-            team: config.team,
-            sleeper: Arc::new(TokioSleeper),
-            chooser: Arc::new(NoChoice),
-        })
+        Self::of(base, credential, config.team)
     }
 
     /// A client of the server at `url`, with its login in `store`. Sends no request.
@@ -165,6 +158,10 @@ impl Client {
             return Err(Error::MissingKey);
         }
         let credential = Credential::Login(Login::new(store, base.clone()));
+        Self::of(base, credential, team)
+    }
+
+    fn of(base: Url, credential: Credential, team: Option<String>) -> Result<Self, Error> {
         Ok(Self {
             http: http_client(&base)?,
             base,

@@ -226,6 +226,6 @@ fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
 }
 
 /// Removes control sequences, for the terminal.
-fn without_control_characters(text: &str) -> String {
+pub(crate) fn without_control_characters(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(500).collect()
 }

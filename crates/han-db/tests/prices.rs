@@ -3,8 +3,6 @@
 
 mod support;
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use han_db::DbError;
@@ -18,7 +16,7 @@ use han_transcript::rates::{Rate, Rates};
 use han_types::{SessionId, Timestamp};
 use serde_json::{Value, json};
 use support::corpus::{assert_same, contents, number};
-use support::{World, push};
+use support::{Killed, World, push};
 use tokio_util::sync::CancellationToken;
 
 /// A team whose server's clock is after the times of all lines.
@@ -440,24 +438,6 @@ both_databases!(
         assert_eq!(prices::list(&world.db).await.unwrap(), list);
     }
 );
-
-/// A future that is dropped after it was polled a number of times.
-struct Killed<F> {
-    future: Pin<Box<F>>,
-    polls: usize,
-}
-
-impl<F: Future> Future for Killed<F> {
-    type Output = Option<F::Output>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.polls == 0 {
-            return Poll::Ready(None);
-        }
-        self.polls -= 1;
-        self.future.as_mut().poll(context).map(Some)
-    }
-}
 
 both_databases!(
     async fn rollups_are_right_after_random_pushes_changes_of_prices_and_kills(database: TestDatabase) {

@@ -166,6 +166,12 @@ impl TranscriptName {
         Self(Self::HAN.to_owned())
     }
 
+    /// The id of the subagent whose file it is, if it is one's.
+    #[must_use]
+    pub fn agent_id(&self) -> Option<&str> {
+        self.0.strip_prefix("agent-")
+    }
+
     /// Whether a session's message list contains this file's lines. It contains those of `main` and `han`; a
     /// subagent's lines belong to the tool call that started it.
     #[must_use]

@@ -653,7 +653,7 @@ macro_rules! message {
                     (line, view, damage)
                 };
                 let bytes = row.body.as_ref().map_or(0, String::len);
-                let (line, view, damage) = op.read_line(bytes, read).await?;
+                let (line, view, damage) = op.reads().line(bytes, read).await?;
                 let common = Common { row, op, head: view.head().clone(), line, damage };
                 Ok(match view {
                     $(MessageView::$variant(view) => Self::$variant($ty::new(common, view)),)*

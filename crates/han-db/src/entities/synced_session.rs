@@ -162,28 +162,16 @@ impl SessionDetails {
 
     /// The same without anything that lines say, to be filled from all lines again.
     pub(crate) fn without_lines(self) -> Self {
-        let Self {
-            agent,
-            project_path,
-            main_worktree,
-            git_remote,
-            ended_at,
-            file_created_at,
-            fork_depth,
-            pushed_branch,
-            clock_ahead_ms,
-            ..
-        } = self;
         Self {
-            agent,
-            project_path,
-            main_worktree,
-            git_remote,
-            ended_at,
-            file_created_at,
-            fork_depth,
-            pushed_branch,
-            clock_ahead_ms,
+            agent: self.agent,
+            project_path: self.project_path,
+            main_worktree: self.main_worktree,
+            git_remote: self.git_remote,
+            ended_at: self.ended_at,
+            file_created_at: self.file_created_at,
+            fork_depth: self.fork_depth,
+            pushed_branch: self.pushed_branch,
+            clock_ahead_ms: self.clock_ahead_ms,
             ..Self::default()
         }
     }

@@ -5,7 +5,7 @@ use han_types::SessionId;
 use sea_orm::FromQueryResult;
 
 use crate::entities::SessionCounts;
-use crate::queries::metrics::Cost;
+use crate::queries::metrics::{Cost, UsageColumns};
 use crate::{DbError, ScopedTx};
 
 /// The tokens of one session and one model.
@@ -27,16 +27,8 @@ pub struct SessionUsage {
 struct UsageRow {
     session_id: String,
     model: String,
-    responses: i64,
-    input_tokens: i64,
-    output_tokens: i64,
-    cache_read_tokens: i64,
-    cache_creation_5m_tokens: i64,
-    cache_creation_1h_tokens: i64,
-    cost: i64,
-    saved: i64,
-    unpriced_tokens: i64,
-    unpriced_answers: i64,
+    #[sea_orm(nested)]
+    usage: UsageColumns,
 }
 
 impl From<UsageRow> for SessionUsage {
@@ -44,21 +36,9 @@ impl From<UsageRow> for SessionUsage {
         Self {
             session_id: row.session_id,
             model: row.model,
-            responses: row.responses,
-            tokens: TokenTotals {
-                input: row.input_tokens,
-                output: row.output_tokens,
-                cache_read: row.cache_read_tokens,
-                cache_creation_5m: row.cache_creation_5m_tokens,
-                cache_creation_1h: row.cache_creation_1h_tokens,
-            },
-            cost: Cost {
-                billionths: row.cost,
-                saved: row.saved,
-                answers: row.responses,
-                unpriced_tokens: row.unpriced_tokens,
-                unpriced_answers: row.unpriced_answers,
-            },
+            responses: row.usage.responses,
+            tokens: row.usage.tokens(),
+            cost: row.usage.cost(),
         }
     }
 }

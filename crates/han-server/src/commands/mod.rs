@@ -502,6 +502,14 @@ async fn on_database(
     db: &Db,
     world: &mut World<'_>,
 ) -> Result<(), CommandError> {
+    match &command {
+        Command::Migrate => {}
+        Command::LoginLink(_) | Command::Rebuild(_) | Command::Reindex(_) | Command::Key(Key::Create(_)) => {
+            migrations::prepare(db, config.database.migrate).await?;
+        }
+        // The others must not change the schema under servers of an older version.
+        _ => db.check_ready().await?,
+    }
     match command {
         Command::Migrate => {
             let applied = migrations::apply(db).await?;
@@ -514,66 +522,26 @@ async fn on_database(
             }
             writeln!(world.err, "han-server: {applied} migration(s) applied, the schema is up to date")?;
         }
-        Command::LoginLink(asked) => {
-            migrations::prepare(db, config.database.migrate).await?;
-            people::login_link(&asked, config, db, world).await?;
-        }
+        Command::LoginLink(asked) => people::login_link(&asked, config, db, world).await?,
         Command::Rebuild(asked) => {
-            migrations::prepare(db, config.database.migrate).await?;
             let heartbeat = db.start_heartbeat("rebuild", HeartbeatTimes::default()).await?;
             let done = rebuild::run(&asked, db, world).await;
             heartbeat.stop().await?;
             done?;
         }
-        Command::Reindex(asked) => {
-            migrations::prepare(db, config.database.migrate).await?;
-            reindex::run(&asked, db, world).await?;
-        }
-        Command::Jobs(asked) => {
-            // Only a look: it must not change the schema under servers of an older version.
-            db.check_ready().await?;
-            jobs::run(&asked, db, world).await?;
-        }
-        Command::Key(Key::Create(asked)) => {
-            migrations::prepare(db, config.database.migrate).await?;
-            people::create_key(&asked, db, world).await?;
-        }
-        Command::Prices(asked) => {
-            db.check_ready().await?;
-            prices::run(&asked, db, world).await?;
-        }
-        Command::User(asked) => {
-            db.check_ready().await?;
-            access::user(&asked, db, world).await?;
-        }
-        Command::Member(asked) => {
-            db.check_ready().await?;
-            access::member(&asked, db, world).await?;
-        }
-        Command::Key(Key::List(asked)) => {
-            db.check_ready().await?;
-            access::list_keys(&asked, db, world).await?;
-        }
-        Command::Key(Key::Revoke(asked)) => {
-            db.check_ready().await?;
-            access::revoke_key(&asked, db, world).await?;
-        }
-        Command::Kek(asked) => {
-            db.check_ready().await?;
-            kek::run(&asked, db, world).await?;
-        }
-        Command::Keys(asked) => {
-            db.check_ready().await?;
-            team::keys(&asked, db, world).await?;
-        }
-        Command::Content(asked) => {
-            db.check_ready().await?;
-            team::content(&asked, config, db, world).await?;
-        }
-        Command::Team(Team::Delete(asked)) => {
-            db.check_ready().await?;
-            team::delete(&asked, db, world).await?;
-        }
+        Command::Reindex(asked) => reindex::run(&asked, db, world).await?,
+        Command::Jobs(asked) => jobs::run(&asked, db, world).await?,
+        Command::Key(Key::Create(asked)) => people::create_key(&asked, db, world).await?,
+        Command::Prices(asked) => prices::run(&asked, db, world).await?,
+        Command::User(asked) => access::user(&asked, db, world).await?,
+        Command::Member(asked) => access::member(&asked, db, world).await?,
+        Command::Key(Key::List(asked)) => access::list_keys(&asked, db, world).await?,
+        Command::Key(Key::Revoke(asked)) => access::revoke_key(&asked, db, world).await?,
+        Command::Kek(asked) => kek::run(&asked, db, world).await?,
+        Command::Keys(asked) => team::keys(&asked, db, world).await?,
+        Command::Content(asked) => team::content(&asked, config, db, world).await?,
+        Command::Team(Team::Delete(asked)) => team::delete(&asked, db, world).await?,
+        // They were run before.
         Command::Serve | Command::Schema | Command::Health(_) => {}
     }
     Ok(())

@@ -434,7 +434,7 @@ impl Write<'_> {
         // Lines before the first one with a time get that time. If no line has a time, they get the time of arrival.
         let untimed = own.iter().copied().flatten().next().unwrap_or(self.now);
         let next_own = following(&own);
-        let from_agent = self.transcript().strip_prefix("agent-");
+        let from_agent = self.batch.transcript.agent_id();
         let mut placed = Vec::with_capacity(own.len());
         for (index, line) in self.batch.lines.iter().enumerate() {
             for (part, batch_record) in (0..).zip(&line.records) {

@@ -216,7 +216,7 @@ impl Renew<'_> {
                 };
                 merge_record(details, &cursor, place, record);
                 if let Some(row) = row {
-                    self.row(row, entry, record, place, at, key.transcript, name).await?;
+                    self.row(row, entry, record, place, at, key.transcript, &transcript).await?;
                 }
             }
             if let [row] = &known[..]
@@ -266,11 +266,10 @@ impl Renew<'_> {
         record: &LineRecord,
         place: MessagePosition,
         at: i64,
-        transcript: i16,
-        name: &str,
+        number: i16,
+        transcript: &TranscriptName,
     ) -> Result<(), DbError> {
-        let from_agent = name.strip_prefix("agent-");
-        let agent_id = record.agent_id.as_deref().or(from_agent).map(str::to_owned);
+        let agent_id = record.agent_id.as_deref().or(transcript.agent_id()).map(str::to_owned);
         let mut new = MessageRow {
             at,
             place: i16::try_from(place.code()).unwrap_or_default(),
@@ -284,7 +283,7 @@ impl Renew<'_> {
         let own = LineId::of(&record.uuid);
         if row.uuid == entry.of_bytes.bytes
             && own != entry.of_bytes
-            && self.known(transcript, [own.bytes]).await?.is_empty()
+            && self.known(number, [own.bytes]).await?.is_empty()
         {
             (new.uuid, new.uuid_text) = (own.bytes.to_vec(), own.text);
         }
@@ -387,7 +386,7 @@ impl Renew<'_> {
         ordinal: i64,
         new: &[(i64, &LineRecord, &LineId)],
     ) -> Result<(), DbError> {
-        let from_agent = file.transcript.as_str().strip_prefix("agent-");
+        let from_agent = file.transcript.agent_id();
         let now = self.tx.clock().now().0;
         let at = |record: &LineRecord| match record.time {
             TimeSource::Own(at) if !is_future(at.0, now) => at.0,

@@ -103,8 +103,8 @@ pub async fn activity(tx: &ScopedTx, range: &Range, within: &Within) -> Result<A
         day.sessions += row.sessions;
         day.messages += row.messages;
         day.turns += row.turns;
-        day.tokens = plus(&day.tokens, &row.tokens());
-        data.cost.add(&row.cost());
+        day.tokens = plus(&day.tokens, &row.usage.tokens());
+        data.cost.add(&row.usage.cost());
     }
     for row in files {
         let Some(day) = days.get_mut(&row.bucket) else { continue };
@@ -132,13 +132,14 @@ pub async fn activity(tx: &ScopedTx, range: &Range, within: &Within) -> Result<A
 /// Tokens by model, most first.
 pub(super) fn by_model(rows: &[RollupRow]) -> Vec<ModelUsage> {
     let mut models: BTreeMap<&str, ModelUsage> = BTreeMap::new();
-    let is_used = |row: &&RollupRow| row.responses != 0 || row.cost != 0 || row.unpriced_answers != 0;
+    let is_used =
+        |row: &&RollupRow| row.usage.responses != 0 || row.usage.cost != 0 || row.usage.unpriced_answers != 0;
     for row in rows.iter().filter(is_used) {
         let model = models.entry(&row.model).or_default();
         model.model.clone_from(&row.model);
-        model.responses += row.responses;
-        model.tokens = plus(&model.tokens, &row.tokens());
-        model.cost.add(&row.cost());
+        model.responses += row.usage.responses;
+        model.tokens = plus(&model.tokens, &row.usage.tokens());
+        model.cost.add(&row.usage.cost());
     }
     let mut models: Vec<ModelUsage> = models.into_values().collect();
     models.sort_by_key(|model| std::cmp::Reverse(total(&model.tokens)));
@@ -147,11 +148,11 @@ pub(super) fn by_model(rows: &[RollupRow]) -> Vec<ModelUsage> {
 
 fn day_models(rows: &[RollupRow]) -> Vec<DayModels> {
     let mut days: BTreeMap<i64, DayModels> = BTreeMap::new();
-    for row in rows.iter().filter(|row| total(&row.tokens()) > 0) {
+    for row in rows.iter().filter(|row| total(&row.usage.tokens()) > 0) {
         let day = days
             .entry(row.bucket)
             .or_insert_with(|| DayModels { date: date(row.bucket), models: Vec::new() });
-        day.models.push((row.model.clone(), total(&row.tokens())));
+        day.models.push((row.model.clone(), total(&row.usage.tokens())));
     }
     days.into_values().collect()
 }

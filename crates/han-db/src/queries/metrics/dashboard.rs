@@ -10,7 +10,8 @@ use super::effectiveness::{Inputs, SentimentTrend, SessionEffectiveness, measure
 use super::human_time::{HumanTime, LONGEST_TURN_SECONDS, estimate};
 use super::tasks::{KINDS, TaskMetrics, of_rows};
 use super::{
-    By, Cost, Range, RollupCountRow, RollupRow, Within, counts, date, plus, rollups, share, total, week_of,
+    By, Cost, Range, RollupCountRow, RollupRow, UsageColumns, Within, counts, date, plus, rollups, share,
+    total, week_of,
 };
 use crate::dialect::FirstOfEach;
 use crate::queries::labels;
@@ -283,38 +284,8 @@ async fn sessions(tx: &ScopedTx, range: &Range, within: &Within) -> Result<Vec<S
 #[derive(FromQueryResult)]
 struct UsageRow {
     session: i32,
-    input_tokens: i64,
-    output_tokens: i64,
-    cache_read_tokens: i64,
-    cache_creation_5m_tokens: i64,
-    cache_creation_1h_tokens: i64,
-    responses: i64,
-    cost: i64,
-    saved: i64,
-    unpriced_tokens: i64,
-    unpriced_answers: i64,
-}
-
-impl UsageRow {
-    fn cost(&self) -> Cost {
-        Cost {
-            billionths: self.cost,
-            saved: self.saved,
-            answers: self.responses,
-            unpriced_tokens: self.unpriced_tokens,
-            unpriced_answers: self.unpriced_answers,
-        }
-    }
-
-    fn tokens(&self) -> TokenTotals {
-        TokenTotals {
-            input: self.input_tokens,
-            output: self.output_tokens,
-            cache_read: self.cache_read_tokens,
-            cache_creation_5m: self.cache_creation_5m_tokens,
-            cache_creation_1h: self.cache_creation_1h_tokens,
-        }
-    }
+    #[sea_orm(nested)]
+    usage: UsageColumns,
 }
 
 async fn usage(tx: &ScopedTx, sessions: &[SessionRow]) -> Result<Vec<UsageRow>, DbError> {
@@ -367,7 +338,7 @@ fn cost(
     let (mut days, mut weeks) = (BTreeMap::<i64, DayCost>::new(), BTreeMap::<i64, WeekCost>::new());
     let mut begun = 0;
     for row in rows {
-        let cost = row.cost();
+        let cost = row.usage.cost();
         analysis.total.add(&cost);
         begun += row.sessions;
         let day = days.entry(row.bucket).or_default();
@@ -402,8 +373,8 @@ fn most_expensive(sessions: &[SessionRow], usage: &[UsageRow]) -> Vec<SessionCos
     let mut costs: HashMap<i32, (TokenTotals, Cost)> = HashMap::new();
     for row in usage {
         let (tokens, cost) = costs.entry(row.session).or_default();
-        *tokens = plus(tokens, &row.tokens());
-        cost.add(&row.cost());
+        *tokens = plus(tokens, &row.usage.tokens());
+        cost.add(&row.usage.cost());
     }
     let mut costs: Vec<SessionCost> = sessions
         .iter()
@@ -423,8 +394,8 @@ fn most_expensive(sessions: &[SessionRow], usage: &[UsageRow]) -> Vec<SessionCos
 fn cache(rows: &[RollupRow]) -> CacheStats {
     let (mut sum, mut cost) = (TokenTotals::default(), Cost::default());
     for row in rows {
-        sum = plus(&sum, &row.tokens());
-        cost.add(&row.cost());
+        sum = plus(&sum, &row.usage.tokens());
+        cost.add(&row.usage.cost());
     }
     CacheStats { hit_rate: share(sum.cache_read, total(&sum) - sum.output), savings_usd: cost.saved_usd() }
 }

@@ -263,16 +263,11 @@ fn source(
     format!("{rows} WHERE r.start / {HOUR_MS} % 24 <> wanted.without_hour")
 }
 
-/// Sums of `rollups`.
+/// What answers used and cost: columns that `rollups` and `session_usage` have in common.
 #[derive(Clone, Debug, FromQueryResult)]
-struct RollupRow {
-    bucket: i64,
-    name: String,
-    model: String,
-    sessions: i64,
-    messages: i64,
-    turns: i64,
-    responses: i64,
+pub(crate) struct UsageColumns {
+    /// The number of answers.
+    pub responses: i64,
     input_tokens: i64,
     output_tokens: i64,
     cache_read_tokens: i64,
@@ -284,8 +279,9 @@ struct RollupRow {
     unpriced_answers: i64,
 }
 
-impl RollupRow {
-    fn cost(&self) -> Cost {
+impl UsageColumns {
+    /// Their cost.
+    pub(crate) fn cost(&self) -> Cost {
         Cost {
             billionths: self.cost,
             saved: self.saved,
@@ -295,7 +291,8 @@ impl RollupRow {
         }
     }
 
-    fn tokens(&self) -> TokenTotals {
+    /// Their tokens.
+    pub(crate) fn tokens(&self) -> TokenTotals {
         TokenTotals {
             input: self.input_tokens,
             output: self.output_tokens,
@@ -304,6 +301,19 @@ impl RollupRow {
             cache_creation_1h: self.cache_creation_1h_tokens,
         }
     }
+}
+
+/// Sums of `rollups`.
+#[derive(Clone, Debug, FromQueryResult)]
+struct RollupRow {
+    bucket: i64,
+    name: String,
+    model: String,
+    sessions: i64,
+    messages: i64,
+    turns: i64,
+    #[sea_orm(nested)]
+    usage: UsageColumns,
 }
 
 /// The columns of `rollups` that are summed.

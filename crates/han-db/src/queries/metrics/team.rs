@@ -113,8 +113,8 @@ pub async fn team_metrics(
     for row in &by_day {
         metrics.sessions += row.sessions;
         metrics.messages += row.messages;
-        metrics.tokens = plus(&metrics.tokens, &row.tokens());
-        metrics.cost.add(&row.cost());
+        metrics.tokens = plus(&metrics.tokens, &row.usage.tokens());
+        metrics.cost.add(&row.usage.cost());
     }
     metrics.periods = periods(&by_day, &tasks_by_day, period);
 
@@ -125,7 +125,7 @@ pub async fn team_metrics(
             project_id: Some(name.to_owned()).filter(|id| !id.is_empty()),
             sessions: row.sessions,
             messages: row.messages,
-            tokens: row.tokens(),
+            tokens: row.usage.tokens(),
             tasks,
         })
         .filter(|project| project.sessions > 0 || project.messages > 0)
@@ -139,7 +139,7 @@ pub async fn team_metrics(
             user_id: name.to_owned(),
             sessions: row.sessions,
             messages: row.messages,
-            tokens: row.tokens(),
+            tokens: row.usage.tokens(),
             tasks,
         })
         .filter(|person| person.sessions > 0 || person.messages > 0)
@@ -165,7 +165,7 @@ fn periods(rows: &[RollupRow], tasks: &[RollupCountRow], period: Period) -> Vec<
         let sums = periods.entry(period.of(row.bucket)).or_default();
         sums.sessions += row.sessions;
         sums.messages += row.messages;
-        sums.tokens = plus(&sums.tokens, &row.tokens());
+        sums.tokens = plus(&sums.tokens, &row.usage.tokens());
     }
     for row in tasks.iter().filter(|row| matches!(row.kind.as_str(), "task_begun" | "native_begun")) {
         periods.entry(period.of(row.bucket)).or_default().tasks += row.count;

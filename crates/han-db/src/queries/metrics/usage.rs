@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use han_transcript::fold::TokenTotals;
 use sea_orm::Value;
 
-use super::{By, Cost, Period, Range, Rows, SUMS, Within, plus, source, sums, total};
+use super::{By, Cost, Period, Range, Rows, SUMS, UsageColumns, Within, plus, source, sums, total};
 use crate::{DbError, ScopedTx};
 
 /// The most groups of a report.
@@ -59,35 +59,14 @@ struct GroupRow {
     model: String,
     project_id: String,
     user_id: String,
-    responses: i64,
-    input_tokens: i64,
-    output_tokens: i64,
-    cache_read_tokens: i64,
-    cache_creation_5m_tokens: i64,
-    cache_creation_1h_tokens: i64,
-    cost: i64,
-    saved: i64,
-    unpriced_tokens: i64,
-    unpriced_answers: i64,
+    #[sea_orm(nested)]
+    usage: UsageColumns,
 }
 
 impl GroupRow {
     fn added_to(&self, group: &mut UsageGroup) {
-        let tokens = TokenTotals {
-            input: self.input_tokens,
-            output: self.output_tokens,
-            cache_read: self.cache_read_tokens,
-            cache_creation_5m: self.cache_creation_5m_tokens,
-            cache_creation_1h: self.cache_creation_1h_tokens,
-        };
-        group.tokens = plus(&group.tokens, &tokens);
-        group.cost.add(&Cost {
-            billionths: self.cost,
-            saved: self.saved,
-            answers: self.responses,
-            unpriced_tokens: self.unpriced_tokens,
-            unpriced_answers: self.unpriced_answers,
-        });
+        group.tokens = plus(&group.tokens, &self.usage.tokens());
+        group.cost.add(&self.usage.cost());
     }
 }
 
