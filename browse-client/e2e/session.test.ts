@@ -570,6 +570,59 @@ for (const database of databases) {
       });
     });
 
+    browserTest(
+      "a page of older messages that comes late neither leaves a gap nor loses the end",
+      async (open) => {
+        const session = new GrowingSession(server);
+        await session.push(Array.from({ length: 300 }, (_, n) => says(`leaf ${n}`)));
+        const tab = await open("/health");
+        const { page } = tab;
+        const held: (() => void)[] = [];
+        await page.route("**/graphql", async (route) => {
+          const isOlder = /"after":"/.test(route.request().postData() ?? "");
+          if (isOlder) await new Promise<void>((release) => held.push(release));
+          await route.continue();
+        });
+        await page.goto(`${server.url}/sessions/${session.id}`);
+        await page.getByText("leaf 299", { exact: true }).waitFor();
+        await tab.subscribed(["sessionMessageAdded"]);
+        const list = page.locator(".messages-scroll");
+        await list.hover();
+        while (held.length === 0) {
+          await page.mouse.wheel(0, -1_000);
+          await page.evaluate(() => new Promise(requestAnimationFrame));
+        }
+        await page.keyboard.press("G");
+        // So many that nothing of what was loaded stays.
+        for (let n = 300; n < 900; n += 100)
+          await session.push(Array.from({ length: 100 }, (_, at) => says(`leaf ${n + at}`)));
+        await page.getByText("leaf 899", { exact: true }).waitFor();
+        for (const release of held) release();
+        await session.push([says("leaf 900")]);
+        await page.getByText("leaf 900", { exact: true }).waitFor();
+        const shown = await list.evaluate(async (list) => {
+          const seen = new Set<number>();
+          for (let still = 0; still < 30 && !seen.has(500); ) {
+            for (const row of list.querySelectorAll(".messages-row")) {
+              const leaf = /leaf (\d+)\d\d:\d\d/.exec(row.textContent ?? "");
+              if (leaf) seen.add(Number(leaf[1]));
+            }
+            const before = list.scrollTop;
+            list.scrollTop -= list.clientHeight / 2;
+            await new Promise(requestAnimationFrame);
+            still = list.scrollTop === before ? still + 1 : 0;
+          }
+          return [...seen].sort((a, b) => a - b);
+        });
+        const first = shown[0] ?? 0;
+        assert.ok(first <= 500, `the first is ${first}`);
+        assert.deepEqual(
+          shown,
+          Array.from({ length: 901 - first }, (_, at) => first + at),
+        );
+      },
+    );
+
     browserTest("a late result fills its call in place", async (open) => {
       const session = new GrowingSession(server);
       await session.push([prompt("Run it"), toolUse("late", "Bash", { command: "sleep" })]);

@@ -162,7 +162,13 @@ function List({
     paddingStart: 8,
     paddingEnd: 24,
   });
-  const end = usePinnedEnd(scroller, list.getTotalSize(), !loaded.hasNewer, () => look());
+  const end = usePinnedEnd(
+    scroller,
+    { size: list.getTotalSize(), rows },
+    () => list.getTotalSize(),
+    !loaded.hasNewer,
+    () => look(),
+  );
   const items = list.getVirtualItems();
   const firstShown = items[0]?.index ?? 0;
   const lastShown = items.at(-1)?.index ?? 0;
@@ -192,6 +198,7 @@ function List({
       end.pin();
       return;
     }
+    end.unpin();
     if (at === "start") {
       list.scrollToOffset(0);
       return;
@@ -230,8 +237,8 @@ function List({
   }, []);
   const act = useCallback(() => {
     release();
-    end.onAction();
-  }, [release, end.onAction]);
+    end.unpin();
+  }, [release, end.unpin]);
   useLayoutEffect(() => {
     // The list itself follows its end.
     followed.current = target?.at === "end" ? null : target;
@@ -407,7 +414,10 @@ function List({
             end.onScroll();
             look();
           }}
-          onWheel={release}
+          onWheel={(event) => {
+            release();
+            end.onWheel(event);
+          }}
           onPointerDown={act}
           onKeyDown={act}
           // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard must be able to scroll the list

@@ -58,6 +58,8 @@ export class ConversationStore {
   /** The place that was asked for last. */
   #wanted: Target["at"] = "end";
   #arrived: Entry<Message>[] = [];
+  /** For each page that is being fetched, what arrived since it was asked for: the page may lack it. */
+  #during = new Set<Entry<Message>[]>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isAtEnd = false;
   #onTurn: () => void;
@@ -96,7 +98,13 @@ export class ConversationStore {
           if (!added?.newMessageEdge) return;
           const message = added.newMessageEdge.node as Message;
           const { cursor } = added.newMessageEdge;
-          this.#arrived.push({ id: message.id, cursor, index: added.messageIndex, message });
+          const entry = { id: message.id, cursor, index: added.messageIndex, message };
+          this.#arrived.push(entry);
+          for (const arrived of this.#during) {
+            arrived.push(entry);
+            // Older ones would be dropped.
+            if (arrived.length > MAX_LOADED) arrived.shift();
+          }
           this.#timer ??= setTimeout(() => this.#flush(), FLUSH_MS);
         },
         // The connection state says what became of the socket; the catch-up fetches what was missed.
@@ -134,12 +142,22 @@ export class ConversationStore {
 
   async #fetch(place: Place, then: (page: Page<Message>) => Partial<Snapshot>): Promise<void> {
     const at = this.#place;
+    const arrived: Entry<Message>[] = [];
+    this.#during.add(arrived);
     try {
       const page = await askPage(this.#environment, this.#session, place);
       if (at !== this.#place) return;
-      this.#set(page ? { phase: "ready", error: null, ...then(page) } : { phase: "missing" });
+      if (!page) {
+        this.#set({ phase: "missing" });
+        return;
+      }
+      const changes = then(page);
+      if (changes.loaded) changes.loaded = receive(changes.loaded, arrived).loaded;
+      this.#set({ phase: "ready", error: null, ...changes });
     } catch (error) {
       if (at === this.#place) this.#set({ error });
+    } finally {
+      this.#during.delete(arrived);
     }
   }
 
@@ -200,9 +218,12 @@ export class ConversationStore {
     const { loaded } = this.#snapshot;
     const first = loaded.entries[0];
     if (this.#older || !loaded.hasOlder || !first) return;
-    const asked = this.#fetch({ first: PAGE, after: first.cursor }, (page) => ({
-      loaded: addOlder(this.#snapshot.loaded, page),
-    })).finally(() => {
+    const asked = this.#fetch({ first: PAGE, after: first.cursor }, (page) => {
+      const { loaded } = this.#snapshot;
+      // The list may have grown so fast that the page no longer ends where it begins.
+      if (loaded.entries[0]?.id !== first.id) return {};
+      return { loaded: addOlder(loaded, page, { keep: this.#isAtEnd ? "newest" : "oldest" }) };
+    }).finally(() => {
       if (this.#older === asked) this.#older = null;
     });
     this.#older = asked;
@@ -212,9 +233,10 @@ export class ConversationStore {
     const { loaded } = this.#snapshot;
     const last = loaded.entries.at(-1);
     if (this.#newer || !loaded.hasNewer || !last) return;
-    const asked = this.#fetch({ last: PAGE, before: last.cursor }, (page) => ({
-      loaded: addNewer(this.#snapshot.loaded, page),
-    })).finally(() => {
+    const asked = this.#fetch({ last: PAGE, before: last.cursor }, (page) => {
+      const { loaded } = this.#snapshot;
+      return loaded.entries.at(-1)?.id === last.id ? { loaded: addNewer(loaded, page) } : {};
+    }).finally(() => {
       if (this.#newer === asked) this.#newer = null;
     });
     this.#newer = asked;
@@ -228,10 +250,9 @@ export class ConversationStore {
     this.#place += 1;
     this.#older = this.#newer = null;
     const size = Math.min(MAX_LOADED, Math.max(PAGE, loaded.entries.length));
-    const before = loaded.total;
     const place: Place = loaded.hasNewer && around ? { first: size, around } : { first: size };
     await this.#fetch(place, (page) => {
-      const added = Math.max(0, page.total - before);
+      const added = Math.max(0, page.total - this.#snapshot.loaded.total);
       if (!this.#isAtEnd) return { loaded: page, unseen: this.#snapshot.unseen + added };
       // Maybe nothing of what was shown is loaded now: the list cannot keep its place by itself.
       return { loaded: page, unseen: 0, target: { at: "end" } };

@@ -50,7 +50,13 @@ export default function RawTab({
   const look = () => {
     if (scroller.current) store.setAtEnd(isAtEnd(scroller.current) && !loaded.hasNewer);
   };
-  const end = usePinnedEnd(scroller, list.getTotalSize(), !loaded.hasNewer, look);
+  const end = usePinnedEnd(
+    scroller,
+    { size: list.getTotalSize(), rows: entries },
+    () => list.getTotalSize(),
+    !loaded.hasNewer,
+    look,
+  );
   const items = list.getVirtualItems();
   const firstShown = items[0]?.index ?? 0;
   const lastShown = items.at(-1)?.index ?? 0;
@@ -62,7 +68,10 @@ export default function RawTab({
     if (at === "end") {
       list.scrollToEnd();
       end.pin();
-    } else if (at === "start") list.scrollToOffset(0);
+      return;
+    }
+    end.unpin();
+    if (at === "start") list.scrollToOffset(0);
     else
       list.scrollToIndex(
         entries.findIndex(({ id }) => id === at.message),
@@ -94,8 +103,9 @@ export default function RawTab({
           end.onScroll();
           look();
         }}
-        onPointerDown={end.onAction}
-        onKeyDown={end.onAction}
+        onWheel={end.onWheel}
+        onPointerDown={end.unpin}
+        onKeyDown={end.unpin}
         // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard must be able to scroll the list
         tabIndex={0}
         role="log"

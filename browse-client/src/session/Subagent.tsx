@@ -67,7 +67,8 @@ export function Subagent({ agentId }: { agentId: string }) {
     const page = await ask(
       where === "older" ? { first: PAGE, after: edge.cursor } : { last: PAGE, before: edge.cursor },
     );
-    if (page) setThread((where === "older" ? addOlder : addNewer)(thread, page, MAX));
+    if (page)
+      setThread(where === "older" ? addOlder(thread, page, { limit: MAX }) : addNewer(thread, page, MAX));
     setLoading(false);
   };
 

@@ -12,35 +12,48 @@ export function isAtEnd({ scrollHeight, scrollTop, clientHeight }: HTMLElement):
   return scrollHeight - scrollTop - clientHeight <= END_PX;
 }
 
+/** What the list draws. Its end is somewhere else after each change of one of these. */
+type Drawn = { size: number; rows: unknown };
+
 /**
- * After `pin`, the list is scrolled to its end whenever it grows, until the user scrolls away from it (`onScroll`) or does
- * something else (`onAction`), such as opening a row. The virtualizer could follow what is appended, but it lost the end
- * when many messages arrived at once, and it also follows a row that the user opens.
+ * After `pin`, the list is scrolled to its end whenever it grows, until the user scrolls away from it (`onScroll`,
+ * `onWheel`) or does something else (`unpin`), such as opening a row. The virtualizer could follow what is appended,
+ * but it lost the end when many messages arrived at once, and it also follows a row that the user opens.
  *
- * `size` is the height of the list, `hasEnd` says whether its end is loaded. `onSize` is called when the list has another
- * height, with its end in sight if it is pinned.
+ * `drawn` has the height and the rows of the list, `sizeNow` returns the height that it will have when it is drawn next,
+ * `hasEnd` says whether its end is loaded. `onDrawn` is called when the list has changed, with its end in sight if it is
+ * pinned.
  */
 export function usePinnedEnd(
   scroller: RefObject<HTMLElement | null>,
-  size: number,
+  { size, rows }: Drawn,
+  sizeNow: () => number,
   hasEnd: boolean,
-  onSize: () => void,
+  onDrawn: () => void,
 ) {
   const isPinned = useRef(false);
   const pin = useCallback(() => {
     isPinned.current = true;
-  }, []);
-  const onScroll = useCallback(() => {
-    if (scroller.current) isPinned.current = isAtEnd(scroller.current);
+    if (scroller.current) scroller.current.scrollTop = scroller.current.scrollHeight;
   }, [scroller]);
-  const onAction = useCallback(() => {
+  const onScroll = useEffectEvent(() => {
+    if (!scroller.current) return;
+    if (isAtEnd(scroller.current)) isPinned.current = true;
+    // The virtualizer scrolls too: when rows turn out to be higher or lower than estimated, or are dropped at the start.
+    // It draws the list again then, which restores the end. Only a scroll without that is the user's.
+    else if (sizeNow() === size) isPinned.current = false;
+  });
+  const unpin = useCallback(() => {
     isPinned.current = false;
+  }, []);
+  const onWheel = useCallback((event: { deltaY: number }) => {
+    if (event.deltaY < 0) isPinned.current = false;
   }, []);
   useLayoutEffect(() => {
     const element = scroller.current;
     if (element && isPinned.current && hasEnd) element.scrollTop = element.scrollHeight;
-  }, [scroller, size, hasEnd]);
-  const sized = useEffectEvent(onSize);
-  useEffect(() => sized(), [size]);
-  return { pin, onScroll, onAction };
+  }, [scroller, size, rows, hasEnd]);
+  const drawn = useEffectEvent(onDrawn);
+  useEffect(() => drawn(), [size, rows]);
+  return { pin, unpin, onScroll, onWheel };
 }

@@ -24,15 +24,31 @@ export type Page<M> = Loaded<M>;
 
 export const EMPTY: Loaded<never> = { entries: [], hasOlder: false, hasNewer: false, total: 0 };
 
-/** Adds a page of older messages, and drops the newest ones beyond the limit. */
-export function addOlder<M>(loaded: Loaded<M>, page: Page<M>, limit = MAX_LOADED): Loaded<M> {
+/**
+ * Adds a page of older messages, which ends where `loaded` begins. Beyond the limit it keeps the oldest ones, or the
+ * newest ones if the user reads those.
+ */
+export function addOlder<M>(
+  loaded: Loaded<M>,
+  page: Page<M>,
+  { limit = MAX_LOADED, keep = "oldest" }: { limit?: number; keep?: "oldest" | "newest" } = {},
+): Loaded<M> {
   const known = new Set(loaded.entries.map(({ id }) => id));
   const entries = [...page.entries.filter(({ id }) => !known.has(id)), ...loaded.entries];
+  const isOver = entries.length > limit;
+  const total = Math.max(loaded.total, page.total);
+  if (keep === "newest")
+    return {
+      entries: entries.slice(-limit),
+      hasOlder: page.hasOlder || isOver,
+      hasNewer: loaded.hasNewer,
+      total,
+    };
   return {
     entries: entries.slice(0, limit),
     hasOlder: page.hasOlder,
-    hasNewer: loaded.hasNewer || entries.length > limit,
-    total: page.total,
+    hasNewer: loaded.hasNewer || isOver,
+    total,
   };
 }
 
