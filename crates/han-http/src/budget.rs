@@ -316,13 +316,15 @@ struct Counter {
     held: [AtomicUsize; Resource::ALL.len()],
     /// The turns of a user's operations.
     turns: Option<Arc<Semaphore>>,
+    /// The turn of a user's messages on all sockets.
+    messages: Option<Arc<Semaphore>>,
 }
 
 impl Counter {
     fn new(level: Level, key: Option<(Key, Weak<Inner>)>, quotas: &Quotas) -> Arc<Self> {
         let running = quotas.running.most.min(Semaphore::MAX_PERMITS);
-        let turns = (level == Level::User).then(|| Arc::new(Semaphore::new(running)));
-        Arc::new(Self { level, key, held: Default::default(), turns })
+        let of_user = |permits| (level == Level::User).then(|| Arc::new(Semaphore::new(permits)));
+        Arc::new(Self { level, key, held: Default::default(), turns: of_user(running), messages: of_user(1) })
     }
 
     fn add(&self, resource: Resource, amount: usize, most: usize) -> bool {
@@ -529,6 +531,13 @@ impl Account {
         }
     }
 
+    /// Waits for the turn of a message that starts an operation. Its document is parsed at once, on a thread that serves
+    /// everyone: a user's sockets take their turns, so that together they do not take more than one of these threads.
+    pub(crate) async fn message_turn(&self) -> Option<OwnedSemaphorePermit> {
+        let turn = self.counters.iter().find_map(|counter| counter.messages.clone())?;
+        turn.acquire_owned().await.ok()
+    }
+
     fn refuse(&self, resource: Resource, level: Level) -> Refusal {
         let refused = &self.budget.0.refused[resource as usize][level as usize];
         // Log the first and then ever fewer: a flood must not fill the log.
@@ -658,7 +667,10 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use std::net::IpAddr;
 
-    use super::{Budget, Holders, Level, Limit, Quota, Quotas, Resource};
+    use futures_util::FutureExt as _;
+    use han_types::{Actor, Capabilities, Credential, RequestId};
+
+    use super::{Account, Budget, Holders, Level, Limit, Quota, Quotas, Resource};
 
     const SOCKETS: Resource = Resource::Sockets;
 
@@ -721,6 +733,29 @@ mod tests {
             (0..5u16).map(|n| budget.stranger(at(&format!("2001:db8:2:{n:x}::"))).take(SOCKETS, 1)).collect();
         assert_eq!(site[4].as_ref().unwrap_err().level, Level::Site);
         assert!(site[..4].iter().all(Result::is_ok));
+    }
+
+    fn caller(budget: &Budget, user: &str) -> Account {
+        let actor = Actor {
+            user_id: user.to_owned().try_into().unwrap(),
+            credential: Credential::Local,
+            capabilities: Capabilities::PERSON,
+            expires_at: None,
+            request_id: RequestId::given("request-1").unwrap(),
+        };
+        budget.caller(at("192.0.2.1"), &actor)
+    }
+
+    #[test]
+    fn messages_of_one_user_take_turns() {
+        let budget = budget();
+        let [one, again, other] = ["one", "one", "other"].map(|user| caller(&budget, user));
+        let turn = one.message_turn().now_or_never();
+        assert!(turn.as_ref().is_some_and(Option::is_some));
+        assert!(again.message_turn().now_or_never().is_none(), "another socket waits");
+        assert!(other.message_turn().now_or_never().is_some(), "another user does not");
+        drop(turn);
+        assert!(again.message_turn().now_or_never().is_some());
     }
 
     #[test]

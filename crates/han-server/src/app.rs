@@ -17,6 +17,7 @@ use han_types::{Clock, Entropy};
 use secrecy::ExposeSecret as _;
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::PrioritySemaphore;
@@ -168,6 +169,7 @@ impl App {
                 MemoryBudget::new(limits.ingest_memory_bytes, limits.largest_body(), limits.largest_store())
             },
             stores: stores(&config, db.dialect()),
+            device_codes: Semaphore::new(1),
             readiness: Readiness::default(),
             started: tokio::time::Instant::now(),
             request_ids: RequestIds::new(Arc::clone(&clock), Arc::clone(&entropy)),

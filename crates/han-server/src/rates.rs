@@ -8,6 +8,7 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::header::RETRY_AFTER;
@@ -16,6 +17,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use han_types::{Actor, Timestamp, UserId, network};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
 
 use crate::address;
 use crate::page;
@@ -35,6 +38,12 @@ const REMEMBERED: usize = 50_000;
 
 /// Invalid credentials per address and window. After that, only credentials that were valid before are looked up.
 const INVALID_CREDENTIALS: u32 = 30;
+
+/// How long the response to a request over its address's quota waits, and how many of them wait at once; others do not.
+/// A client that comes again at once would otherwise have the processor to itself: each refusal costs a connection, a
+/// request head and a response.
+const REFUSAL_DELAY: Duration = Duration::from_millis(500);
+const DELAYED_REFUSALS: usize = 4096;
 
 /// The places in `Rates::refused`.
 const ADDRESS: usize = 0;
@@ -189,6 +198,8 @@ pub(crate) struct Rates {
     invalid: AddressLimits,
     /// Requests and operations of sockets that were refused: for their address, and for their user.
     refused: [AtomicU64; 2],
+    /// The refusals that may be delayed.
+    delays: Semaphore,
     /// Hashes of credentials that were valid: these are looked up even after many invalid ones from their address.
     valid: Mutex<KeyCache<[u8; 32], ()>>,
 }
@@ -210,6 +221,7 @@ impl Rates {
             page: limits(6000, 6000),
             invalid: AddressLimits::new(quota(INVALID_CREDENTIALS)),
             refused: Default::default(),
+            delays: Semaphore::new(DELAYED_REFUSALS),
             valid: Mutex::new(KeyCache::new(REMEMBERED)),
         }
     }
@@ -243,6 +255,13 @@ impl Rates {
             false => verdict,
         };
         if verdict.passes { Ok(()) } else { Err(too_many_requests(verdict.seconds)) }
+    }
+
+    /// Waits before a client is told that it sends too much.
+    async fn delay_refusal(&self) {
+        if let Ok(_delay) = self.delays.try_acquire() {
+            sleep(REFUSAL_DELAY).await;
+        }
     }
 
     /// The limits of a class; `None` for the class without limits.
@@ -314,10 +333,13 @@ pub(crate) async fn limit(State(route): State<RouteLimit>, request: Request, nex
     let mut response = match ticket.record("address", verdict) {
         // A push is read to its end before it is refused: otherwise its client would not see the response.
         Err(_) if class == RateClass::Sync => TICKET.scope(Arc::clone(&ticket), next.run(request)).await,
-        Err(problem) if class == RateClass::SignIn && !page::wants_json(request.headers()) => {
-            page::of_problem(problem, "")
+        Err(problem) => {
+            rates.delay_refusal().await;
+            match class {
+                RateClass::SignIn if !page::wants_json(request.headers()) => page::of_problem(problem, ""),
+                _ => problem.into_response(),
+            }
         }
-        Err(problem) => problem.into_response(),
         Ok(()) => TICKET.scope(Arc::clone(&ticket), next.run(request)).await,
     };
     add_headers(&ticket, response.headers_mut());

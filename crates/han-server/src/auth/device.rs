@@ -1,6 +1,8 @@
 //! Signing in on command lines: the device authorization grant (RFC 8628). A program requests a code, its user approves
 //! it in a signed-in browser, and the program fetches its tokens.
 
+use std::time::Duration;
+
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::header::CACHE_CONTROL;
@@ -14,6 +16,7 @@ use han_db::queries::users;
 use han_types::{Actor, Credential};
 use serde::Deserialize;
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::form::SmallForm;
 use super::middleware::Presented;
@@ -28,6 +31,9 @@ pub(crate) const PATH: &str = "/auth/device";
 
 /// The grant type (RFC 8628, section 3.4).
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+
+/// How long a program waits for its codes while others ask.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The longest form that is accepted, in bytes.
 const MAX_FORM_BYTES: usize = 4096;
@@ -50,6 +56,11 @@ pub(crate) async fn code(
             "the body must be a form (application/x-www-form-urlencoded) whose client_id names the program in 1 to 64 \
              letters, digits, . _ -",
         ));
+    };
+    // Anyone may ask, from many addresses: their requests take one connection of the database, one after the other.
+    let turn = timeout(PATIENCE, state.device_codes.acquire()).await;
+    let Ok(Ok(_turn)) = turn else {
+        return Err(Problem::unavailable("too many programs ask for codes: try again in a minute"));
     };
     let begun = device_logins::begin(&state.db, &client, address).await?;
     let Some(login) = begun else {

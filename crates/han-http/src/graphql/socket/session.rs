@@ -15,6 +15,7 @@ use han_types::RequestId;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::yield_now;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
 
@@ -293,7 +294,12 @@ impl<S: Authenticate> Session<S> {
         // what the query returned.
         let schema = self.endpoint.schema();
         let account = self.hold.account();
-        match Running::start(id.clone(), request, schema, &caller.context, &self.queries, account) {
+        let turn = account.message_turn().await;
+        let started = Running::start(id.clone(), request, schema, &caller.context, &self.queries, account);
+        drop(turn);
+        // A client may have sent many messages at once.
+        yield_now().await;
+        match started {
             Ok(running) => {
                 self.running.push(running);
                 Ok(())
