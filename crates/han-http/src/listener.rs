@@ -46,6 +46,8 @@ struct State {
     unfinished: Mutex<Hold>,
     /// The most bytes of it.
     most_unfinished: AtomicUsize,
+    /// Whether a request of it was refused for its rate.
+    was_refused: AtomicBool,
 }
 
 impl Connection {
@@ -53,6 +55,13 @@ impl Connection {
     #[must_use]
     pub fn peer(&self) -> SocketAddr {
         self.0.peer
+    }
+
+    /// Notes that a request was refused because its client sends too many. Returns whether it is the first one of this
+    /// connection.
+    #[must_use]
+    pub fn note_refusal(&self) -> bool {
+        !self.0.was_refused.swap(true, Ordering::Relaxed)
     }
 
     /// Charges the connection to a caller who has authenticated on it. Behind a proxy, a connection belongs to no
@@ -170,6 +179,7 @@ impl Admission {
             hold: Mutex::new(Some(hold)),
             unfinished: Mutex::new(account.nothing(Resource::BytesIn)),
             most_unfinished: AtomicUsize::new(usize::MAX),
+            was_refused: AtomicBool::new(false),
         });
         // Most connections end long before their turn.
         if self.newcomers.len() >= 1024 && self.newcomers.len() == self.newcomers.capacity() {

@@ -39,9 +39,9 @@ const REMEMBERED: usize = 50_000;
 /// Invalid credentials per address and window. After that, only credentials that were valid before are looked up.
 const INVALID_CREDENTIALS: u32 = 30;
 
-/// How long the response to a request over its address's quota waits, and how many of them wait at once; others do not.
-/// A client that comes again at once would otherwise have the processor to itself: each refusal costs a connection, a
-/// request head and a response.
+/// How long the first refusal of a connection for its address's quota waits, and how many of them wait at once; others do
+/// not. A client that connects again at once would otherwise have the processor to itself: each refusal costs a
+/// connection, a request head and a response.
 const REFUSAL_DELAY: Duration = Duration::from_millis(500);
 const DELAYED_REFUSALS: usize = 4096;
 
@@ -257,8 +257,11 @@ impl Rates {
         if verdict.passes { Ok(()) } else { Err(too_many_requests(verdict.seconds)) }
     }
 
-    /// Waits before a client is told that it sends too much.
-    async fn delay_refusal(&self) {
+    /// Waits before a client is told that it sends too much, if it has not been told on this connection.
+    async fn delay_refusal(&self, connection: Option<&Connection>) {
+        if !connection.is_none_or(Connection::note_refusal) {
+            return;
+        }
         if let Ok(_delay) = self.delays.try_acquire() {
             sleep(REFUSAL_DELAY).await;
         }
@@ -334,7 +337,7 @@ pub(crate) async fn limit(State(route): State<RouteLimit>, request: Request, nex
         // A push is read to its end before it is refused: otherwise its client would not see the response.
         Err(_) if class == RateClass::Sync => TICKET.scope(Arc::clone(&ticket), next.run(request)).await,
         Err(problem) => {
-            rates.delay_refusal().await;
+            rates.delay_refusal(ticket.connection.as_ref()).await;
             match class {
                 RateClass::SignIn if !page::wants_json(request.headers()) => page::of_problem(problem, ""),
                 _ => problem.into_response(),
