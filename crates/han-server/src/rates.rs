@@ -257,7 +257,7 @@ impl Rates {
         if verdict.passes { Ok(()) } else { Err(too_many_requests(verdict.seconds)) }
     }
 
-    /// Waits before a client is told that it sends too much, if it has not been told on this connection.
+    /// Delays the first refusal of a connection.
     async fn delay_refusal(&self, connection: Option<&Connection>) {
         if !connection.is_none_or(Connection::note_refusal) {
             return;
