@@ -162,13 +162,7 @@ function List({
     paddingStart: 8,
     paddingEnd: 24,
   });
-  const end = usePinnedEnd(
-    scroller,
-    { size: list.getTotalSize(), rows },
-    () => list.getTotalSize(),
-    !loaded.hasNewer,
-    () => look(),
-  );
+  const end = usePinnedEnd(scroller, list, rows, !loaded.hasNewer, () => look());
   const items = list.getVirtualItems();
   const firstShown = items[0]?.index ?? 0;
   const lastShown = items.at(-1)?.index ?? 0;
@@ -272,8 +266,8 @@ function List({
     setEndShown(atEnd);
     store.setAtEnd(atEnd);
   });
-  // Each of these may change what is in sight.
-  useEffect(() => look(), [rows, turns, loaded.hasNewer, firstShown, lastShown]);
+  // Each of these may change what is in sight, as the rows do.
+  useEffect(() => look(), [turns, loaded.hasNewer, firstShown, lastShown]);
 
   useCatchUp(() => {
     const middle = items[Math.floor(items.length / 2)];

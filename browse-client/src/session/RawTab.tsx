@@ -50,13 +50,7 @@ export default function RawTab({
   const look = () => {
     if (scroller.current) store.setAtEnd(isAtEnd(scroller.current) && !loaded.hasNewer);
   };
-  const end = usePinnedEnd(
-    scroller,
-    { size: list.getTotalSize(), rows: entries },
-    () => list.getTotalSize(),
-    !loaded.hasNewer,
-    look,
-  );
+  const end = usePinnedEnd(scroller, list, entries, !loaded.hasNewer, look);
   const items = list.getVirtualItems();
   const firstShown = items[0]?.index ?? 0;
   const lastShown = items.at(-1)?.index ?? 0;

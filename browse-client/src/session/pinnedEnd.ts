@@ -12,26 +12,24 @@ export function isAtEnd({ scrollHeight, scrollTop, clientHeight }: HTMLElement):
   return scrollHeight - scrollTop - clientHeight <= END_PX;
 }
 
-/** What the list draws. Its end is somewhere else after each change of one of these. */
-type Drawn = { size: number; rows: unknown };
-
 /**
  * After `pin`, the list is scrolled to its end whenever it grows, until the user scrolls away from it (`onScroll`,
  * `onWheel`) or does something else (`unpin`), such as opening a row. The virtualizer could follow what is appended,
  * but it lost the end when many messages arrived at once, and it also follows a row that the user opens.
  *
- * `drawn` has the height and the rows of the list, `sizeNow` returns the height that it will have when it is drawn next,
- * `hasEnd` says whether its end is loaded. `onDrawn` is called when the list has changed, with its end in sight if it is
- * pinned.
+ * `rows` are those that the virtualizer `list` draws, `hasEnd` says whether its end is loaded. `onDrawn` is called when the
+ * list has changed, with its end in sight if it is pinned.
  */
 export function usePinnedEnd(
   scroller: RefObject<HTMLElement | null>,
-  { size, rows }: Drawn,
-  sizeNow: () => number,
+  list: { getTotalSize: () => number },
+  rows: unknown,
   hasEnd: boolean,
   onDrawn: () => void,
 ) {
   const isPinned = useRef(false);
+  // The height that is drawn; the virtualizer may know another one already.
+  const size = list.getTotalSize();
   const pin = useCallback(() => {
     isPinned.current = true;
     if (scroller.current) scroller.current.scrollTop = scroller.current.scrollHeight;
@@ -41,7 +39,7 @@ export function usePinnedEnd(
     if (isAtEnd(scroller.current)) isPinned.current = true;
     // The virtualizer scrolls too: when rows turn out to be higher or lower than estimated, or are dropped at the start.
     // It draws the list again then, which restores the end. Only a scroll without that is the user's.
-    else if (sizeNow() === size) isPinned.current = false;
+    else if (list.getTotalSize() === size) isPinned.current = false;
   });
   const unpin = useCallback(() => {
     isPinned.current = false;

@@ -36,19 +36,12 @@ export function addOlder<M>(
   const known = new Set(loaded.entries.map(({ id }) => id));
   const entries = [...page.entries.filter(({ id }) => !known.has(id)), ...loaded.entries];
   const isOver = entries.length > limit;
-  const total = Math.max(loaded.total, page.total);
-  if (keep === "newest")
-    return {
-      entries: entries.slice(-limit),
-      hasOlder: page.hasOlder || isOver,
-      hasNewer: loaded.hasNewer,
-      total,
-    };
+  const keepsNewest = keep === "newest";
   return {
-    entries: entries.slice(0, limit),
-    hasOlder: page.hasOlder,
-    hasNewer: loaded.hasNewer || isOver,
-    total,
+    entries: keepsNewest ? entries.slice(-limit) : entries.slice(0, limit),
+    hasOlder: page.hasOlder || (isOver && keepsNewest),
+    hasNewer: loaded.hasNewer || (isOver && !keepsNewest),
+    total: Math.max(loaded.total, page.total),
   };
 }
 
