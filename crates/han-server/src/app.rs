@@ -17,10 +17,10 @@ use han_types::{Clock, Entropy};
 use secrecy::ExposeSecret as _;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::PrioritySemaphore;
+use crate::auth::device;
 use crate::auth::github::{Github, GithubError};
 use crate::auth::invite;
 use crate::auth::jwt::JwtKeys;
@@ -169,7 +169,7 @@ impl App {
                 MemoryBudget::new(limits.ingest_memory_bytes, limits.largest_body(), limits.largest_store())
             },
             stores: stores(&config, db.dialect()),
-            device_codes: Semaphore::new(1),
+            device_codes: device::turns(),
             readiness: Readiness::default(),
             started: tokio::time::Instant::now(),
             request_ids: RequestIds::new(Arc::clone(&clock), Arc::clone(&entropy)),

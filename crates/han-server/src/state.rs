@@ -10,7 +10,7 @@ use han_http::client::Client;
 use han_http::graphql::Endpoint;
 use han_http::observe::RequestIds;
 use han_types::{Clock, Entropy};
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::broadcast;
 use tokio::time::Instant;
 
 use crate::admission::PrioritySemaphore;
@@ -45,7 +45,7 @@ pub(crate) struct Inner {
     /// Limits how many batches are stored at once.
     pub(crate) stores: PrioritySemaphore,
     /// The turn of a program that asks for the codes of a sign-in.
-    pub(crate) device_codes: Semaphore,
+    pub(crate) device_codes: PrioritySemaphore,
     /// The cached result of `/ready`.
     pub(crate) readiness: Readiness,
     /// When the process started to serve.

@@ -16,12 +16,12 @@ use han_db::queries::users;
 use han_types::{Actor, Credential};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::time::timeout;
 
 use super::form::SmallForm;
 use super::middleware::Presented;
 use super::{csrf, oauth, tokens};
 use crate::address::ClientAddress;
+use crate::admission::{Priority, PrioritySemaphore};
 use crate::page;
 use crate::state::AppState;
 use han_http::Problem;
@@ -32,11 +32,20 @@ pub(crate) const PATH: &str = "/auth/device";
 /// The grant type (RFC 8628, section 3.4).
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
+/// How many programs wait for their codes while another one's are made.
+const WAITING: usize = 1_000;
+
 /// How long a program waits for its codes while others ask.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The longest form that is accepted, in bytes.
 const MAX_FORM_BYTES: usize = 4096;
+
+/// The turns of programs that ask for codes: one at a time. Anyone may ask, from many addresses, so all of them together
+/// take one connection of the database and a bounded queue.
+pub(crate) fn turns() -> PrioritySemaphore {
+    PrioritySemaphore::new(1, WAITING, PATIENCE)
+}
 
 #[derive(Deserialize)]
 pub(crate) struct CodeForm {
@@ -57,11 +66,8 @@ pub(crate) async fn code(
              letters, digits, . _ -",
         ));
     };
-    // Anyone may ask, from many addresses: their requests take one connection of the database, one after the other.
-    let turn = timeout(PATIENCE, state.device_codes.acquire()).await;
-    let Ok(Ok(_turn)) = turn else {
-        return Err(Problem::unavailable("too many programs ask for codes: try again in a minute"));
-    };
+    let busy = |_| Problem::unavailable("too many programs ask for codes: try again in a minute");
+    let _turn = state.device_codes.acquire(1, Priority::Normal).await.map_err(busy)?;
     let begun = device_logins::begin(&state.db, &client, address).await?;
     let Some(login) = begun else {
         return Err(Problem::unavailable("no code could be made: try again"));
