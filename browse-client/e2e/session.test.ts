@@ -623,6 +623,29 @@ for (const database of databases) {
       },
     );
 
+    browserTest("calls that form one group are loaded on demand, at either end", async (open) => {
+      const session = new GrowingSession(server);
+      const before = [prompt("Run them all")];
+      const calls = Array.from({ length: 620 }, (_, n) =>
+        toolUse(`call-${n}`, "Bash", { command: `run ${n}` }),
+      );
+      await session.push([...before, ...calls]);
+      const { page, requests } = await open(`/sessions/${session.id}`);
+      const pages = () => requests.filter((one) => /"(?:after|before)":"/.test(one.postData() ?? "")).length;
+      const list = page.locator(".messages-scroll");
+      await list.getByText("500 calls, 500 running").waitFor();
+      const untilFull = pages();
+      const isThere = list.getByText("Run them all");
+      const older = page.getByRole("button", { name: "Older messages" });
+      // A click while a page is fetched asks for nothing.
+      while (!(await isThere.isVisible())) await older.click({ timeout: 1_000 }).catch(() => {});
+      await list.getByText("499 calls, 499 running").waitFor();
+      await page.getByRole("button", { name: "Newer messages" }).click();
+      await list.getByText("500 calls, 500 running").waitFor();
+      // Three pages of older messages, one of newer ones.
+      assert.equal(pages() - untilFull, 4);
+    });
+
     browserTest("a late result fills its call in place", async (open) => {
       const session = new GrowingSession(server);
       await session.push([prompt("Run it"), toolUse("late", "Bash", { command: "sleep" })]);
@@ -797,6 +820,7 @@ for (const database of databases) {
 
     browserTest("no view of a session has accessibility violations, in either theme", async (open) => {
       const real = realTranscripts();
+      if (real) await server.push(real);
       const session = real ? "258c7280-ae70-4798-800f-63464d01a85d" : SAMPLE;
       for (const [name, path, ready] of [
         ["session", `/sessions/${session}`, ".messages-row"],

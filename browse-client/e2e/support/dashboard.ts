@@ -28,6 +28,28 @@ export async function screenshot(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: resolve(artifacts, `${name}.png`) });
 }
 
+/**
+ * Waits until the page is drawn in a new theme and size. A list measures its new rows after they were drawn, and moves
+ * them: axe would take the background of one place for the text of another.
+ */
+async function isStill(page: Page): Promise<void> {
+  await page.evaluate(async () => {
+    const look = () =>
+      [...document.querySelectorAll("body *")].map((element) => {
+        const { x, y, width, height } = element.getBoundingClientRect();
+        const { color, backgroundColor } = getComputedStyle(element);
+        return [x, y, width, height, color, backgroundColor].join();
+      });
+    let [before, frames] = ["", 0];
+    while (frames < 5) {
+      await new Promise(requestAnimationFrame);
+      const now = look().join(";");
+      frames = now === before ? frames + 1 : 0;
+      before = now;
+    }
+  });
+}
+
 /** The WCAG 2.2 A and AA rules that the page breaks, and where. */
 async function violations(page: Page): Promise<string[]> {
   await page.evaluate(axe);
@@ -36,8 +58,9 @@ async function violations(page: Page): Promise<string[]> {
     const found = await (window as any).axe.run(document, {
       runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
     });
-    return found.violations.flatMap((rule: { id: string; nodes: { html: string }[] }) =>
-      rule.nodes.map((node) => `${rule.id}: ${node.html.slice(0, 200)}`),
+    return found.violations.flatMap(
+      (rule: { id: string; nodes: { html: string; failureSummary: string }[] }) =>
+        rule.nodes.map((node) => `${rule.id}: ${node.html.slice(0, 200)}: ${node.failureSummary}`),
     );
   });
 }
@@ -51,10 +74,7 @@ export async function inspect(page: Page, name: string): Promise<void> {
     await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
     for (const [width, viewport] of Object.entries({ wide: WIDE, phone: PHONE })) {
       await page.setViewportSize(viewport);
-      // The page is drawn in the new theme and size once a frame has passed.
-      await page.evaluate(
-        () => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))),
-      );
+      await isStill(page);
       await screenshot(page, `${name}-${colorScheme}-${width}`);
       found.push(...(await violations(page)).map((violation) => `${colorScheme}, ${width}: ${violation}`));
     }

@@ -30,6 +30,7 @@ import type { OutlineStore } from "./OutlineStore.ts";
 import { entryAt, type OutlineEntry } from "./outline.ts";
 import { isAtEnd, UNPINNED, usePinnedEnd } from "./pinnedEnd.ts";
 import { RowView } from "./Rows.tsx";
+import { MAX_LOADED } from "./window.ts";
 
 /** How near the edge of what is loaded the user must be for more to be loaded. */
 const NEAR_ROWS = 25;
@@ -167,11 +168,15 @@ function List({
   const firstShown = items[0]?.index ?? 0;
   const lastShown = items.at(-1)?.index ?? 0;
 
+  // All loaded messages may form few rows: a long group of calls. Both edges are near then, and what is loaded at one is
+  // dropped at the other. The user says which one.
+  const isFewRows = loaded.entries.length >= MAX_LOADED && rows.length <= 2 * NEAR_ROWS;
   // Loads more as the user comes near the edge of what is loaded.
   useEffect(() => {
+    if (isFewRows) return;
     if (firstShown < NEAR_ROWS) store.loadOlder();
     if (lastShown > rows.length - NEAR_ROWS) store.loadNewer();
-  }, [store, firstShown, lastShown, rows.length]);
+  }, [store, isFewRows, firstShown, lastShown, rows.length, loaded.entries.length]);
 
   const messageOf = useCallback((row: Row | undefined) => {
     return row?.type === "group" ? (row.parts[0]?.message.id ?? null) : (row?.part.message.id ?? null);
@@ -439,13 +444,23 @@ function List({
             </div>
           </ConversationContext>
         </div>
-        {(unseen > 0 || (!isEndShown && loaded.hasNewer)) && (
-          <div className="to-end">
+        <div className="to-end">
+          {isFewRows && loaded.hasOlder && (
+            <Button small look="plain" onPress={() => store.loadOlder("oldest")}>
+              Older messages
+            </Button>
+          )}
+          {isFewRows && loaded.hasNewer && (
+            <Button small look="plain" onPress={() => store.loadNewer()}>
+              Newer messages
+            </Button>
+          )}
+          {(unseen > 0 || (!isEndShown && loaded.hasNewer)) && (
             <Button small look={unseen > 0 ? "primary" : "plain"} onPress={() => void store.show("end")}>
               {unseen > 0 ? `${number(unseen)} new` : "To the end"}
             </Button>
-          </div>
-        )}
+          )}
+        </div>
       </section>
     </div>
   );

@@ -214,15 +214,15 @@ export class ConversationStore {
     this.#set({ target: { at: { message: shown.message, nested: { ...shown, wanted: target.message } } } });
   }
 
-  loadOlder(): void {
+  /** Loads older messages. Beyond the limit, those are dropped that the user does not read, or the newest on demand. */
+  loadOlder(keep: "oldest" | "newest" = this.#isAtEnd ? "newest" : "oldest"): void {
     const { loaded } = this.#snapshot;
     const first = loaded.entries[0];
     if (this.#older || !loaded.hasOlder || !first) return;
     const asked = this.#fetch({ first: PAGE, after: first.cursor }, (page) => {
-      const { loaded } = this.#snapshot;
-      // The list may have grown so fast that the page no longer ends where it begins.
-      if (loaded.entries[0]?.id !== first.id) return {};
-      return { loaded: addOlder(loaded, page, { keep: this.#isAtEnd ? "newest" : "oldest" }) };
+      // Who sees this page may ask for the next one at once.
+      this.#older = null;
+      return { loaded: addOlder(this.#snapshot.loaded, page, first.id, { keep }) };
     }).finally(() => {
       if (this.#older === asked) this.#older = null;
     });
@@ -234,8 +234,8 @@ export class ConversationStore {
     const last = loaded.entries.at(-1);
     if (this.#newer || !loaded.hasNewer || !last) return;
     const asked = this.#fetch({ last: PAGE, before: last.cursor }, (page) => {
-      const { loaded } = this.#snapshot;
-      return loaded.entries.at(-1)?.id === last.id ? { loaded: addNewer(loaded, page) } : {};
+      this.#newer = null;
+      return { loaded: addNewer(this.#snapshot.loaded, page, last.id) };
     }).finally(() => {
       if (this.#newer === asked) this.#newer = null;
     });

@@ -57,7 +57,8 @@ export function Subagent({ agentId }: { agentId: string }) {
     const page = await ask(before ? { last: PAGE, before: before.cursor } : { last: PAGE });
     if (!page) return;
     const kept = before ? known.slice(0, known.indexOf(before) + 1) : [];
-    setThread(addNewer({ ...page, entries: kept, hasOlder: thread?.hasOlder ?? page.hasOlder }, page, MAX));
+    const tail = { ...page, entries: kept, hasOlder: thread?.hasOlder ?? page.hasOlder };
+    setThread(addNewer(tail, page, before?.id, MAX));
   }, [revision, attempt, line]);
 
   const more = async (where: "older" | "newer") => {
@@ -67,8 +68,8 @@ export function Subagent({ agentId }: { agentId: string }) {
     const page = await ask(
       where === "older" ? { first: PAGE, after: edge.cursor } : { last: PAGE, before: edge.cursor },
     );
-    if (page)
-      setThread(where === "older" ? addOlder(thread, page, { limit: MAX }) : addNewer(thread, page, MAX));
+    if (page && where === "older") setThread(addOlder(thread, page, edge.id, { limit: MAX }));
+    else if (page) setThread(addNewer(thread, page, edge.id, MAX));
     setLoading(false);
   };
 

@@ -109,21 +109,27 @@ const indexes = ({ entries }: Loaded<number>) => entries.map(({ index }) => inde
 
 describe("the loaded part of a list", () => {
   test("a page at one end drops messages at the other", () => {
-    const older = addOlder(loaded(10, 20, 20), loaded(4, 10, 20), { limit: 12 });
+    const older = addOlder(loaded(10, 20, 20), loaded(4, 10, 20), entry(10).id, { limit: 12 });
     assert.deepEqual([indexes(older)[0], indexes(older).at(-1)], [4, 15]);
     assert.deepEqual([older.hasOlder, older.hasNewer], [true, true]);
-    const newer = addNewer(older, loaded(14, 20, 20), 12);
+    const newer = addNewer(older, loaded(14, 20, 20), entry(15).id, 12);
     assert.deepEqual([indexes(newer)[0], indexes(newer).at(-1)], [8, 19]);
     assert.deepEqual([newer.hasOlder, newer.hasNewer], [true, false]);
   });
 
   test("older messages are dropped while the end is read", () => {
-    const { entries, ...rest } = addOlder(loaded(10, 20, 20), loaded(4, 10, 19), {
+    const { entries, ...rest } = addOlder(loaded(10, 20, 20), loaded(4, 10, 19), entry(10).id, {
       limit: 12,
       keep: "newest",
     });
     assert.deepEqual([entries[0]?.index, entries.at(-1)?.index], [8, 19]);
     assert.deepEqual(rest, { hasOlder: true, hasNewer: false, total: 20 });
+  });
+
+  test("a page that no longer borders on what is loaded is ignored", () => {
+    const moved = loaded(12, 20, 20);
+    assert.equal(addOlder(moved, loaded(4, 10, 20), entry(10).id), moved);
+    assert.equal(addNewer(loaded(5, 9, 20), loaded(12, 20, 20), entry(11).id).entries.length, 4);
   });
 
   test("new messages are added at the end, and only if the end is loaded", () => {

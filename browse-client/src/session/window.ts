@@ -25,14 +25,17 @@ export type Page<M> = Loaded<M>;
 export const EMPTY: Loaded<never> = { entries: [], hasOlder: false, hasNewer: false, total: 0 };
 
 /**
- * Adds a page of older messages, which ends where `loaded` begins. Beyond the limit it keeps the oldest ones, or the
- * newest ones if the user reads those.
+ * Adds the page of messages older than `border`, the id of the first loaded message when the page was asked for. If
+ * another one is the first by now, the page would leave a gap, and is ignored. Beyond the limit it keeps the oldest
+ * messages, or the newest ones if the user reads those.
  */
 export function addOlder<M>(
   loaded: Loaded<M>,
   page: Page<M>,
+  border: string,
   { limit = MAX_LOADED, keep = "oldest" }: { limit?: number; keep?: "oldest" | "newest" } = {},
 ): Loaded<M> {
+  if (loaded.entries[0]?.id !== border) return loaded;
   const known = new Set(loaded.entries.map(({ id }) => id));
   const entries = [...page.entries.filter(({ id }) => !known.has(id)), ...loaded.entries];
   const isOver = entries.length > limit;
@@ -45,8 +48,18 @@ export function addOlder<M>(
   };
 }
 
-/** Adds a page of newer messages, and drops the oldest ones beyond the limit. */
-export function addNewer<M>(loaded: Loaded<M>, page: Page<M>, limit = MAX_LOADED): Loaded<M> {
+/**
+ * Adds the page of messages newer than `border`, the id of the last loaded message when the page was asked for, and drops
+ * the oldest ones beyond the limit. If another one is the last by now, the page is ignored. Without a border nothing was
+ * loaded.
+ */
+export function addNewer<M>(
+  loaded: Loaded<M>,
+  page: Page<M>,
+  border: string | undefined,
+  limit = MAX_LOADED,
+): Loaded<M> {
+  if (loaded.entries.at(-1)?.id !== border) return loaded;
   const known = new Set(loaded.entries.map(({ id }) => id));
   const entries = [...loaded.entries, ...page.entries.filter(({ id }) => !known.has(id))];
   return {
