@@ -338,6 +338,7 @@ impl Ending {
     }
 
     /// The time is the database's own, since a deleted row brings none; it only determines when the outbox row may go.
+    /// `unixepoch('subsec')` needs SQLite 3.42, which an administrator's shell may be older than.
     fn sqlite(&self) -> String {
         let Self { table, watched, team, user } = self;
         let changed: Vec<String> = watched.iter().map(|c| format!("OLD.{c} IS NOT NEW.{c}")).collect();
@@ -346,7 +347,7 @@ impl Ending {
                 "CREATE TRIGGER {table}_access_{action} AFTER {action} ON {table} {when} BEGIN
                     INSERT INTO changes (xid, team_id, table_name, action, user_id, at)
                     VALUES (0, {team}, '{table}', '{action}', {user},
-                        CAST(unixepoch('subsec') * 1000 AS INTEGER));
+                        CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER));
                 END;"
             )
         };
