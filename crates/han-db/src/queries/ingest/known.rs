@@ -11,7 +11,7 @@
 //!     UUIDv5 of its bytes. It keeps that id when its line is revised, and a line with its first bytes is its repeat.
 //!
 //! A damaged line may have several records. It is one entry, and each of its records is a message with its own uuid and its
-//! own bytes.
+//! own bytes. White space around a record, and padding, do not distinguish it from another one.
 //!
 //! Segments are opened one after another and not kept: of each entry that matters, its hash and its uuids are.
 
@@ -102,7 +102,8 @@ struct EntryRecord {
     ordinals: Vec<i64>,
 }
 
-/// The bytes of a record: of the line as it was received, or, if the line is damaged, of the record alone.
+/// The bytes of a record, without what is around it in its line: a line that was read with another line ending, or was
+/// repaired, has the same record.
 #[derive(Clone, Copy, Debug)]
 struct Bytes {
     hash: Hash,
@@ -119,13 +120,9 @@ impl Bytes {
 fn bytes_of_records(body: &str) -> Vec<Bytes> {
     // An object is one record.
     if body.starts_with('{') {
-        return vec![Bytes::of(body)];
+        return vec![Bytes::of(body.trim_end())];
     }
-    let line = line_text(body);
-    match record_texts(&line)[..] {
-        [text] if text.len() == line.len() => vec![Bytes::of(body)],
-        ref texts => texts.iter().copied().map(Bytes::of).collect(),
-    }
+    record_texts(&line_text(body)).into_iter().map(Bytes::of).collect()
 }
 
 /// What the marker of an omitted line says about it.
@@ -258,7 +255,7 @@ impl Comparison<'_> {
                     physical: placed.physical,
                     line: placed.line,
                     hash: match own[..] {
-                        [one] if placed.line.text.starts_with('{') => one.hash,
+                        [one] if one.len == placed.line.text.len() => one.hash,
                         _ => hash(placed.line.text.as_bytes()),
                     },
                     first: position,
