@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use han_crypto::FieldContext;
 use han_transcript::record::{
-    FileAction, FileChangeRecord, LineRecord, ResultKind, SentimentRecord, TodoStatus,
+    FileAction, FileChangeRecord, LineRecord, ResultKind, SentimentRecord, TimeSource, TodoStatus,
 };
 use sea_orm::{FromQueryResult, Value};
 
@@ -18,7 +18,7 @@ use super::rollup_delta::{CONTINUATION, Counts, Kind, RollupDelta};
 use crate::bulk_insert::{BulkInsert, Column};
 use crate::entities::{MessagePosition, Origin};
 use crate::keys::TeamKeys;
-use crate::line_id::call_key;
+use crate::line_id::{LineId, call_key};
 use crate::prices::Prices;
 use crate::queries::call_pairs::{Place, PlacedCall, pair};
 use crate::queries::tool_results::RowKind;
@@ -197,6 +197,7 @@ impl Derive<'_> {
         if new.is_empty() {
             return Ok(delta);
         }
+        self.leaves(new).await?;
         self.results(new).await?;
         self.sidechains(new).await?;
         self.usage(new, &mut delta).await?;
@@ -217,6 +218,39 @@ impl Derive<'_> {
 
     pub(super) fn seal(&self, context: FieldContext<'_>, text: &str) -> Result<(String, bool), DbError> {
         Ok(self.keys.seal(self.seals, context, text, self.tx.entropy())?)
+    }
+
+    /// Stores which lines summaries name, because these may arrive later.
+    async fn leaves(&self, new: &[NewLine<'_>]) -> Result<(), DbError> {
+        let leaf = |line: &NewLine<'_>| match &line.record.time {
+            TimeSource::Leaf(uuid) => Some((line.transcript_number, LineId::of(uuid).bytes, line.ordinal)),
+            _ => None,
+        };
+        let leaves: Vec<(i64, [u8; 16], i64)> = new.iter().filter_map(leaf).collect();
+        if leaves.is_empty() {
+            return Ok(());
+        }
+        let insert = BulkInsert {
+            table: "summary_leaves",
+            constants: self.constants(),
+            columns: vec![
+                Column::Int("transcript", leaves.iter().map(|leaf| leaf.0).collect()),
+                Column::Key("leaf", leaves.iter().map(|leaf| leaf.1).collect()),
+                Column::Int("ordinal", leaves.iter().map(|leaf| leaf.2).collect()),
+            ],
+            // The key contains the line, which is new.
+            on_conflict: "",
+            returning: "",
+        };
+        insert.run(self.tx).await?;
+        let dialect = self.tx.dialect();
+        let sql = format!(
+            "UPDATE transcripts SET has_leaves = true WHERE team = $1 AND session = $2 AND {}",
+            dialect.is_any("number", 3)
+        );
+        let files: BTreeSet<i64> = leaves.iter().map(|leaf| leaf.0).collect();
+        self.tx.execute(&sql, [self.tx.team(), self.number.into(), dialect.number_list(files)]).await?;
+        Ok(())
     }
 
     /// Stores results and calls under the ids of the calls, and the subagents that calls started.
