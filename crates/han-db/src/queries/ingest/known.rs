@@ -83,6 +83,7 @@ struct Entry {
     ordinal: i64,
     hash: Hash,
     records: Vec<EntryRecord>,
+    damaged: bool,
     /// The line that a client omitted because it was too large, if this is its marker.
     omitted: Option<OmittedLine>,
 }
@@ -328,8 +329,9 @@ impl Comparison<'_> {
                     }
                     continue;
                 }
-                // Of entries of one message, the most complete one counts.
-                if own.len < message.bytes {
+                // Of entries of one message, the most complete one counts. Another line ending is no revision.
+                let is_damaged = line.line.damaged || before.is_some_and(|before| before.damaged);
+                if own.len < message.bytes || (is_repeat && !is_damaged) {
                     continue;
                 }
                 match message.at {
@@ -477,8 +479,9 @@ impl Comparison<'_> {
                     by_ordinal.extend(record.map(|record| (entry.ordinal + part, *record)));
                 }
                 if is_newest {
-                    let LineProjection { records, .. } =
-                        project_line(session_id.as_str(), transcript.as_str(), &text);
+                    let projected = project_line(session_id.as_str(), transcript.as_str(), &text);
+                    let damaged = projected.is_damaged();
+                    let LineProjection { records, .. } = projected;
                     let before = newest.remove(&entry.line);
                     let omitted = records.first().and_then(|record| OmittedLine::of(record, &text));
                     let record = |((part, record), own): ((i64, LineRecord), Bytes)| {
@@ -492,6 +495,7 @@ impl Comparison<'_> {
                         ordinal: entry.ordinal,
                         hash: hash(entry.text),
                         records: (0..).zip(records).zip(own).map(record).collect(),
+                        damaged,
                         omitted,
                     };
                     newest.insert(entry.line, entry_of_line);
