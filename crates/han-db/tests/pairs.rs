@@ -244,6 +244,34 @@ both_databases!(
 );
 
 both_databases!(
+    async fn a_subagent_with_a_file_belongs_to_its_call_of_several_with_one_id(database: TestDatabase) {
+        let world = world(&database).await;
+        let done = |n: usize, agent: &str| {
+            let mut line = result(n, "Task_0", false);
+            line["toolUseResult"] = json!({"agentId": agent, "status": "completed"});
+            line
+        };
+        let main =
+            [starts(1, "m1", "Task_0", "a"), done(2, "ada"), starts(3, "m2", "Task_0", "b"), done(4, "bob")];
+        push(&world, "s", "main", Some(0), &texts(&main)).await;
+        for (n, agent) in [(5, "ada"), (6, "bob")] {
+            let mut line = inline(prompt(n, "x"), None);
+            line["agentId"] = json!(agent);
+            push(&world, "s", &format!("agent-{agent}"), Some(0), &texts(&[line])).await;
+        }
+        let agents = subagents(&world, "s", &[1, 3], "Task_0").await;
+        assert_eq!(agents, ["ada", "bob"].map(|agent| Some(agent.to_owned())));
+        let tx = world.db.read(&world.scope, "test.read").await.unwrap();
+        for (n, agent, by) in [(5, "ada", 1), (6, "bob", 3)] {
+            let line = MessageKey { transcript: format!("agent-{agent}").parse().unwrap(), ..key("s", n) };
+            let shown =
+                calls::shown_by(&tx, &"s".parse().unwrap(), std::slice::from_ref(&line)).await.unwrap();
+            assert_eq!(shown[&line].uuid, uuid(by), "{agent}");
+        }
+    }
+);
+
+both_databases!(
     async fn a_record_is_the_same_whatever_is_around_it(database: TestDatabase) {
         let world = world(&database).await;
         let untitled = json!({"type": "mode", "mode": "plan"});

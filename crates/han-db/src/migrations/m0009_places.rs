@@ -1,5 +1,5 @@
-//! What the place of a line depends on besides the line. A summary has the time of another line, which may arrive later. A
-//! call of which several have one id is told from the others by the answer that makes it.
+//! What the place of a line depends on besides the line. A summary has the time of another line, which may arrive later. Of
+//! several calls with one id, the answers that make them decide which result belongs to which.
 //!
 //! What was stored before has neither; `han-server rebuild` fills both in.
 

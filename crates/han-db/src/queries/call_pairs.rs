@@ -37,7 +37,7 @@ pub(crate) struct PlacedCall<File> {
 pub(crate) fn pair<File: Ord>(calls: &[PlacedCall<File>], results: &[Place<File>]) -> Vec<Option<usize>> {
     let mut found = vec![None; results.len()];
     let mut answered = vec![false; calls.len()];
-    let mut files: BTreeMap<&File, Vec<((i64, i64), Event)>> = BTreeMap::new();
+    let mut files: BTreeMap<&File, Vec<EventAt>> = BTreeMap::new();
     for (index, call) in calls.iter().enumerate() {
         files.entry(&call.place.file).or_default().push((call.place.line, Event::Call(index)));
     }
@@ -89,7 +89,10 @@ pub(crate) fn pair<File: Ord>(calls: &[PlacedCall<File>], results: &[Place<File>
     found
 }
 
-/// What happens at a line, by its index.
+/// What happens at a line, and its place in the file.
+type EventAt = ((i64, i64), Event);
+
+/// A call or a result, by its index.
 enum Event {
     Call(usize),
     Result(usize),

@@ -192,14 +192,15 @@ pub async fn shown_by(
         open = nested
             .into_iter()
             .filter_map(|(key, at)| {
-                let inline = at.agent_id.as_ref().and_then(|agent| above.of_inline.get(agent));
                 let calls = above.of(&at).filter_map(|call| lines.get(call));
-                let candidates: Vec<&Line> = match (at.place, inline) {
-                    (MessagePosition::Nested, _) => {
+                let candidates: Vec<&Line> = match at.place {
+                    MessagePosition::Nested => {
                         calls.filter_map(|calls| calls.answered_by(&at.cursor)).collect()
                     }
-                    (_, Some(line)) => vec![line],
-                    (_, None) => calls.flat_map(Calls::lines).collect(),
+                    _ => match above.line_of(&at, &lines) {
+                        Some(line) => vec![line],
+                        None => calls.flat_map(Calls::lines).collect(),
+                    },
                 };
                 let candidates = candidates.into_iter();
                 let is_nested = |line: &Line| line.place != MessagePosition::List;
@@ -215,6 +216,14 @@ struct CallRow {
     kind: i16,
     call: Vec<u8>,
     answer: Option<i32>,
+    #[sea_orm(nested)]
+    line: LineRow,
+}
+
+#[derive(FromQueryResult)]
+struct AgentResultRow {
+    started: String,
+    call: Vec<u8>,
     #[sea_orm(nested)]
     line: LineRow,
 }
@@ -262,6 +271,8 @@ struct CallsAbove {
     of_agent: HashMap<String, BTreeSet<StoredCall>>,
     /// The lines of the calls that started subagents in the session's own file, by subagent.
     of_inline: HashMap<String, Line>,
+    /// The results that name subagents, by subagent: the call, and the line of the result.
+    results: HashMap<String, Vec<(StoredCall, MessageCursor)>>,
 }
 
 impl CallsAbove {
@@ -272,6 +283,17 @@ impl CallsAbove {
             (None, _) => None,
         };
         calls.into_iter().flatten()
+    }
+
+    /// The line of the call that started the subagent of a line, if it is known which of several calls with its id that is.
+    fn line_of<'l>(&'l self, line: &Line, calls: &'l BTreeMap<StoredCall, Calls>) -> Option<&'l Line> {
+        let agent = line.agent_id.as_ref()?;
+        let of_results = || {
+            let results = self.results.get(agent)?.iter();
+            let lines = results.filter_map(|(call, result)| calls.get(call)?.answered_by(result));
+            lines.min_by_key(|line| (line.place != MessagePosition::List, &line.cursor))
+        };
+        self.of_inline.get(agent).or_else(of_results)
     }
 }
 
@@ -384,6 +406,10 @@ impl Read<'_> {
         if !agents.is_empty() {
             above.of_agent = self.calls_of_agents(&agents).await?;
             above.of_inline = self.inline_calls(&agents).await?;
+            for (agent, call, result) in self.results_of_agents(&agents).await? {
+                above.of_agent.entry(agent.clone()).or_default().insert(call.clone());
+                above.results.entry(agent).or_default().push((call, result));
+            }
         }
         Ok(above)
     }
@@ -446,32 +472,48 @@ impl Read<'_> {
         Ok(!self.tx.rows(&sql, values).await?.is_empty())
     }
 
-    /// The tool uses that started subagents, by subagent.
+    /// The tool uses that started subagents, by subagent, as the progress lines of subagents say.
     async fn calls_of_agents(
         &self,
         agents: &BTreeSet<&String>,
     ) -> Result<HashMap<String, BTreeSet<StoredCall>>, DbError> {
         let dialect = self.tx.dialect();
         let sql = format!(
-            "SELECT r.agent_id, r.call FROM sessions s JOIN tool_results r ON r.team = s.team AND r.session = s.number \
-             WHERE s.team = $1 AND s.session_id = $2 AND r.kind = $4 AND {} \
-             UNION SELECT a.agent_id, a.call \
+            "SELECT a.agent_id, a.call \
              FROM sessions s JOIN subagent_starts a ON a.team = s.team AND a.session = s.number \
              WHERE s.team = $1 AND s.session_id = $2 AND {}",
-            dialect.is_any("r.agent_id", 3),
             dialect.is_any("a.agent_id", 3)
         );
-        let values = self.values([dialect.list(agents), RowKind::ToolResult.code().into()]);
         let mut calls: HashMap<String, BTreeSet<StoredCall>> = HashMap::new();
-        for row in self.tx.all::<StartRow, _>(&sql, values).await? {
+        for row in self.tx.all::<StartRow, _>(&sql, self.values([dialect.list(agents)])).await? {
             let call = StoredCall::Call(RowKind::ToolCall, row.call);
             calls.entry(row.agent_id).or_default().insert(call);
         }
         Ok(calls)
     }
-}
 
-impl Read<'_> {
+    /// The results that name subagents: the subagent, the call, and the line of the result.
+    async fn results_of_agents(
+        &self,
+        agents: &BTreeSet<&String>,
+    ) -> Result<Vec<(String, StoredCall, MessageCursor)>, DbError> {
+        let dialect = self.tx.dialect();
+        let sql = format!(
+            "SELECT r.agent_id AS started, r.call, {COLUMNS} \
+             FROM sessions s JOIN tool_results r ON r.team = s.team AND r.session = s.number \
+             JOIN messages m ON m.team = r.team AND m.session = r.session AND m.ordinal = r.ordinal {FILE} \
+             WHERE s.team = $1 AND s.session_id = $2 AND r.kind = $4 AND {}",
+            dialect.is_any("r.agent_id", 3)
+        );
+        let values = self.values([dialect.list(agents), RowKind::ToolResult.code().into()]);
+        let rows: Vec<AgentResultRow> = self.tx.all(&sql, values).await?;
+        let result = |row: AgentResultRow| {
+            let call = StoredCall::Call(RowKind::ToolCall, row.call);
+            Ok((row.started, call, row.line.line(self.session_id)?.cursor))
+        };
+        rows.into_iter().map(result).collect()
+    }
+
     /// The lines of the calls that started subagents in the session's own file, by subagent.
     async fn inline_calls(&self, agents: &BTreeSet<&String>) -> Result<HashMap<String, Line>, DbError> {
         let dialect = self.tx.dialect();

@@ -8,9 +8,8 @@ use han_types::MessageKey;
 use sea_orm::{FromQueryResult, Value};
 
 use crate::entities::ToolResult;
-use crate::line_id::{LineId, call_key};
+use crate::line_id::{INLINE_PREFIX, LineId, call_key};
 use crate::queries::call_pairs::{Place, PlacedCall, pair};
-use crate::queries::ingest::INLINE_PREFIX;
 use crate::queries::messages::{self, unique};
 use crate::stored::message_key;
 use crate::{DbError, ScopedTx};

@@ -76,7 +76,7 @@ pub struct LineRecord {
     pub is_progress: bool,
     /// The model that answered.
     pub model: Option<String>,
-    /// Tells the answer that the line is part of from those before and after it: the beginning of the answer's key.
+    /// Identifies the answer that the line is part of among those near it: the beginning of the answer's key.
     pub answer: Option<i32>,
     /// The token counters of the answer.
     pub usage: Option<Usage>,

@@ -54,7 +54,6 @@ use renew::Renew;
 use rollup_delta::{RollupDelta, RollupPart, SessionDelta, add_rollups};
 
 pub use prepare::{Batch, Preparer, ReceivedBatch, ReceivedLine};
-pub(crate) use sidechains::INLINE_PREFIX;
 
 /// The number of the file `main`, and of `han`: in the order of their names, because both are in one list.
 const MAIN: i64 = 1;

@@ -13,11 +13,8 @@ use sea_orm::FromQueryResult;
 use super::derive::{Derive, NewLine};
 use crate::DbError;
 use crate::bulk_insert::{BulkInsert, Column};
-use crate::line_id::{LineId, call_key};
+use crate::line_id::{INLINE_PREFIX, LineId, call_key};
 use crate::queries::tool_results::RowKind;
-
-/// The beginning of such an id. The uuid of the subagent's first line follows.
-pub(crate) const INLINE_PREFIX: &str = "sidechain-";
 
 /// The maximum number of calls without a subagent that are considered: the latest ones.
 const MAX_CALLS: usize = 1000;
