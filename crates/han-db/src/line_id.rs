@@ -4,6 +4,9 @@ use sea_orm::Value;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+/// The beginning of the id of a subagent in the session's own file. The uuid of the subagent's first line follows.
+pub(crate) const INLINE_PREFIX: &str = "sidechain-";
+
 /// The namespace (RFC 9562, section 5.5) of the uuids of lines whose own id is not a canonical uuid.
 const OTHER_IDS: Uuid = Uuid::from_u128(0x7d2c_5a1e_93b4_4f06_8a57_c0e1_d94b_6f32);
 

@@ -76,6 +76,7 @@ pub(crate) const TABLES: &[Table] = &[
     table("tool_results", App, Derived),
     table("subagent_starts", App, Derived),
     table("subagent_calls", App, Derived),
+    table("summary_leaves", App, Derived),
     table("answer_copies", App, Answers),
     table("session_usage", App, Derived),
     table("file_changes", App, Derived),

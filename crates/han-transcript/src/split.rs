@@ -126,8 +126,10 @@ pub(crate) fn each_record<'a>(
     let text = json::without_lone_surrogates(line);
     // Nearly every line is one object, and its parser skips white space.
     if let Some(read) = ParsedLine::parse(&text) {
-        let _ = visit(0, line, &read);
-        let spaces = line.len() - line.trim_matches(is_white_space).len();
+        // What identifies a record must not depend on the space around it.
+        let record = line.trim_matches(is_white_space);
+        let _ = visit(0, record, &read);
+        let spaces = line.len() - record.len();
         let mut rest = Rest::default();
         if spaces > 0 {
             rest.white_space.add(spaces);

@@ -11,7 +11,7 @@ use sea_orm::{FromQueryResult, Value};
 use crate::entities::MessagePosition;
 use crate::line_id::{LineId, call_key};
 use crate::page::MessageCursor;
-use crate::queries::call_pairs::call_of;
+use crate::queries::call_pairs::{PlacedCall, pair};
 use crate::queries::hooks;
 use crate::queries::messages::{self, IndexedMessage, unique};
 use crate::queries::tool_results::RowKind;
@@ -28,7 +28,7 @@ pub struct AnsweredCall {
     pub kind: ResultKind,
     /// The call's id, or the run's.
     pub call_id: String,
-    /// The line of the result, if there is one: of several calls with this id, the nearest one before it is answered.
+    /// The line of the result, if there is one: of several calls with this id, it answers one.
     pub result: Option<MessageCursor>,
 }
 
@@ -80,6 +80,31 @@ struct Line {
     agent_id: Option<String>,
 }
 
+/// The calls with one id, earliest first, and the lines of their results.
+#[derive(Default)]
+struct Calls {
+    /// The lines of the calls, each with what identifies the answer that makes it.
+    made: Vec<(Line, Option<i32>)>,
+    results: Vec<MessageCursor>,
+}
+
+impl Calls {
+    fn lines(&self) -> impl Iterator<Item = &Line> {
+        self.made.iter().map(|(line, _)| line)
+    }
+
+    /// The line of the call that the result at this place answers.
+    fn answered_by(&self, result: &MessageCursor) -> Option<&Line> {
+        let made = self.made.iter();
+        let calls: Vec<_> =
+            made.map(|(line, answer)| PlacedCall { place: line.cursor.place(), answer: *answer }).collect();
+        let others = self.results.iter().filter(|other| other.place() != result.place());
+        let results: Vec<_> = std::iter::once(result).chain(others).map(MessageCursor::place).collect();
+        let call = *pair(&calls, &results).first()?;
+        call.map(|index| &self.made[index].0)
+    }
+}
+
 impl LineRow {
     fn line(self, session_id: &SessionId) -> Result<Line, DbError> {
         let uuid = LineId::to_text(&self.uuid, self.uuid_text);
@@ -112,16 +137,15 @@ pub async fn late(
 ) -> Result<Vec<IndexedMessage>, DbError> {
     let read = Read { tx, session_id };
     let calls: Vec<StoredCall> = answered.iter().map(StoredCall::of).collect();
-    let lines = read.lines_of_calls(&calls.iter().cloned().collect()).await?;
+    let lines = read.calls(&calls.iter().cloned().collect()).await?;
     let mut seen = HashSet::new();
     let shows = |line: &&Line| line.place == MessagePosition::List && line.ordinal < from;
-    let lines = calls.iter().zip(answered).flat_map(|(call, answered)| {
-        let lines = lines.get(call).map(Vec::as_slice).unwrap_or_default();
-        match &answered.result {
-            Some(result) => nearest(result, lines).into_iter().collect::<Vec<_>>(),
-            None => lines.iter().collect(),
-        }
-    });
+    let lines =
+        calls.iter().zip(answered).flat_map(|(call, answered)| match (lines.get(call), &answered.result) {
+            (Some(calls), Some(result)) => calls.answered_by(result).into_iter().collect::<Vec<_>>(),
+            (Some(calls), None) => calls.lines().collect(),
+            (None, _) => Vec::new(),
+        });
     let lines = lines.filter(shows);
     let keys: Vec<MessageKey> =
         lines.filter(|line| seen.insert(&line.key)).map(|line| line.key.clone()).collect();
@@ -138,16 +162,10 @@ pub async fn late(
         .collect())
 }
 
-/// The line of the call that the result at this place answers, of the lines of the calls with its id.
-fn nearest<'l>(result: &MessageCursor, calls: &'l [Line]) -> Option<&'l Line> {
-    let places: Vec<_> = calls.iter().map(|line| line.cursor.place()).collect();
-    call_of(&result.place(), &places).map(|index| &calls[index])
-}
-
 /// For messages of one session, the listed messages that show them: a listed message shows itself, a result is shown by
 /// its call, and a subagent's line by the tool use that started the subagent. Messages that no listed one shows are left
-/// out. If several lines make the call, the nearest one before the result counts. If several calls started the subagent,
-/// listed lines count before others, then earlier ones.
+/// out. If several calls have the id of a result, it answers one of them. If several calls started the subagent, listed lines
+/// count before others, then earlier ones.
 pub async fn shown_by(
     tx: &ScopedTx,
     session_id: &SessionId,
@@ -170,14 +188,19 @@ pub async fn shown_by(
         }
         let above = read.calls_above(nested.iter().map(|(_, at)| at)).await?;
         let calls = nested.iter().flat_map(|(_, at)| above.of(at)).cloned().collect();
-        let lines = read.lines_of_calls(&calls).await?;
+        let lines = read.calls(&calls).await?;
         open = nested
             .into_iter()
             .filter_map(|(key, at)| {
                 let calls = above.of(&at).filter_map(|call| lines.get(call));
                 let candidates: Vec<&Line> = match at.place {
-                    MessagePosition::Nested => calls.filter_map(|lines| nearest(&at.cursor, lines)).collect(),
-                    _ => calls.flatten().collect(),
+                    MessagePosition::Nested => {
+                        calls.filter_map(|calls| calls.answered_by(&at.cursor)).collect()
+                    }
+                    _ => match above.line_of(&at, &lines) {
+                        Some(line) => vec![line],
+                        None => calls.flat_map(Calls::lines).collect(),
+                    },
                 };
                 let candidates = candidates.into_iter();
                 let is_nested = |line: &Line| line.place != MessagePosition::List;
@@ -192,6 +215,23 @@ pub async fn shown_by(
 struct CallRow {
     kind: i16,
     call: Vec<u8>,
+    answer: Option<i32>,
+    #[sea_orm(nested)]
+    line: LineRow,
+}
+
+#[derive(FromQueryResult)]
+struct AgentResultRow {
+    started: String,
+    call: Vec<u8>,
+    #[sea_orm(nested)]
+    line: LineRow,
+}
+
+#[derive(FromQueryResult)]
+struct InlineRow {
+    /// The subagent that the call of the line started.
+    started: String,
     #[sea_orm(nested)]
     line: LineRow,
 }
@@ -229,6 +269,10 @@ struct CallsAbove {
     of_result: HashMap<i64, BTreeSet<StoredCall>>,
     /// By subagent.
     of_agent: HashMap<String, BTreeSet<StoredCall>>,
+    /// The lines of the calls that started subagents in the session's own file, by subagent.
+    of_inline: HashMap<String, Line>,
+    /// The results that name subagents, by subagent: the call, and the line of the result.
+    results: HashMap<String, Vec<(StoredCall, MessageCursor)>>,
 }
 
 impl CallsAbove {
@@ -239,6 +283,17 @@ impl CallsAbove {
             (None, _) => None,
         };
         calls.into_iter().flatten()
+    }
+
+    /// The line of the call that started the subagent of a line, if it is known which of several calls with its id that is.
+    fn line_of<'l>(&'l self, line: &Line, calls: &'l BTreeMap<StoredCall, Calls>) -> Option<&'l Line> {
+        let agent = line.agent_id.as_ref()?;
+        let of_results = || {
+            let results = self.results.get(agent)?.iter();
+            let lines = results.filter_map(|(call, result)| calls.get(call)?.answered_by(result));
+            lines.min_by_key(|line| (line.place != MessagePosition::List, &line.cursor))
+        };
+        self.of_inline.get(agent).or_else(of_results)
     }
 }
 
@@ -273,24 +328,23 @@ impl Read<'_> {
         lines.filter(|line| line.as_ref().map_or(true, |line| wanted.contains(&line.key))).collect()
     }
 
-    /// The lines of calls, earliest first. A hook run is found among the session's hooks, every other call among the
+    /// The lines of calls and of their results. A hook run is found among the session's hooks, every other call among the
     /// session's calls.
-    async fn lines_of_calls(
-        &self,
-        calls: &BTreeSet<StoredCall>,
-    ) -> Result<BTreeMap<StoredCall, Vec<Line>>, DbError> {
+    async fn calls(&self, calls: &BTreeSet<StoredCall>) -> Result<BTreeMap<StoredCall, Calls>, DbError> {
         let (mut kinds, mut keys, mut runs) = (BTreeSet::new(), Vec::new(), Vec::new());
         for call in calls {
             match call {
                 StoredCall::Call(kind, key) => {
-                    kinds.insert(kind.code());
+                    kinds.extend(
+                        [Some(*kind), kind.result_of_call()].into_iter().flatten().map(RowKind::code),
+                    );
                     keys.push(key);
                 }
                 StoredCall::Run(run_id) => runs.push(run_id),
             }
         }
         let dialect = self.tx.dialect();
-        let mut lines: BTreeMap<StoredCall, Vec<Line>> = BTreeMap::new();
+        let mut found: BTreeMap<StoredCall, Calls> = BTreeMap::new();
         if !runs.is_empty() {
             let sql = format!(
                 "SELECT h.run_id, {COLUMNS} \
@@ -301,12 +355,12 @@ impl Read<'_> {
             );
             for row in self.tx.all::<RunRow, _>(&sql, self.values([dialect.list(runs)])).await? {
                 let line = row.line.line(self.session_id)?;
-                lines.entry(StoredCall::Run(row.run_id)).or_default().push(line);
+                found.entry(StoredCall::Run(row.run_id)).or_default().made.push((line, None));
             }
         }
         if !keys.is_empty() {
             let sql = format!(
-                "SELECT r.kind, r.call, {COLUMNS} \
+                "SELECT r.kind, r.call, r.answer, {COLUMNS} \
                  FROM sessions s JOIN tool_results r ON r.team = s.team AND r.session = s.number \
                  JOIN messages m ON m.team = r.team AND m.session = r.session AND m.ordinal = r.ordinal {FILE} \
                  WHERE s.team = $1 AND s.session_id = $2 AND {} AND {}",
@@ -316,14 +370,20 @@ impl Read<'_> {
             let values = self.values([dialect.number_list(kinds), dialect.byte_list(keys)]);
             for row in self.tx.all::<CallRow, _>(&sql, values).await? {
                 let line = row.line.line(self.session_id)?;
-                let call = StoredCall::Call(row_kind(row.kind, &line.key)?, row.call);
-                lines.entry(call).or_default().push(line);
+                let kind = row_kind(row.kind, &line.key)?;
+                if kind.result_of_call().is_some() {
+                    let calls = found.entry(StoredCall::Call(kind, row.call)).or_default();
+                    calls.made.push((line, row.answer));
+                } else if let Some(kind) = kind.call_of_result() {
+                    let calls = found.entry(StoredCall::Call(kind, row.call)).or_default();
+                    calls.results.push(line.cursor);
+                }
             }
         }
-        for lines in lines.values_mut() {
-            lines.sort_by(|a, b| a.cursor.cmp(&b.cursor));
+        for calls in found.values_mut() {
+            calls.made.sort_by(|(a, _), (b, _)| a.cursor.cmp(&b.cursor));
         }
-        Ok(lines)
+        Ok(found)
     }
 
     async fn calls_above(&self, nested: impl Iterator<Item = &Line>) -> Result<CallsAbove, DbError> {
@@ -345,6 +405,11 @@ impl Read<'_> {
         }
         if !agents.is_empty() {
             above.of_agent = self.calls_of_agents(&agents).await?;
+            above.of_inline = self.inline_calls(&agents).await?;
+            for (agent, call, result) in self.results_of_agents(&agents).await? {
+                above.of_agent.entry(agent.clone()).or_default().insert(call.clone());
+                above.results.entry(agent).or_default().push((call, result));
+            }
         }
         Ok(above)
     }
@@ -407,28 +472,60 @@ impl Read<'_> {
         Ok(!self.tx.rows(&sql, values).await?.is_empty())
     }
 
-    /// The tool uses that started subagents, by subagent.
+    /// The tool uses that started subagents, by subagent, as the progress lines of subagents say.
     async fn calls_of_agents(
         &self,
         agents: &BTreeSet<&String>,
     ) -> Result<HashMap<String, BTreeSet<StoredCall>>, DbError> {
         let dialect = self.tx.dialect();
         let sql = format!(
-            "SELECT r.agent_id, r.call FROM sessions s JOIN tool_results r ON r.team = s.team AND r.session = s.number \
-             WHERE s.team = $1 AND s.session_id = $2 AND r.kind = $4 AND {} \
-             UNION SELECT a.agent_id, a.call \
+            "SELECT a.agent_id, a.call \
              FROM sessions s JOIN subagent_starts a ON a.team = s.team AND a.session = s.number \
              WHERE s.team = $1 AND s.session_id = $2 AND {}",
-            dialect.is_any("r.agent_id", 3),
             dialect.is_any("a.agent_id", 3)
         );
-        let values = self.values([dialect.list(agents), RowKind::ToolResult.code().into()]);
         let mut calls: HashMap<String, BTreeSet<StoredCall>> = HashMap::new();
-        for row in self.tx.all::<StartRow, _>(&sql, values).await? {
+        for row in self.tx.all::<StartRow, _>(&sql, self.values([dialect.list(agents)])).await? {
             let call = StoredCall::Call(RowKind::ToolCall, row.call);
             calls.entry(row.agent_id).or_default().insert(call);
         }
         Ok(calls)
+    }
+
+    /// The results that name subagents: the subagent, the call, and the line of the result.
+    async fn results_of_agents(
+        &self,
+        agents: &BTreeSet<&String>,
+    ) -> Result<Vec<(String, StoredCall, MessageCursor)>, DbError> {
+        let dialect = self.tx.dialect();
+        let sql = format!(
+            "SELECT r.agent_id AS started, r.call, {COLUMNS} \
+             FROM sessions s JOIN tool_results r ON r.team = s.team AND r.session = s.number \
+             JOIN messages m ON m.team = r.team AND m.session = r.session AND m.ordinal = r.ordinal {FILE} \
+             WHERE s.team = $1 AND s.session_id = $2 AND r.kind = $4 AND {}",
+            dialect.is_any("r.agent_id", 3)
+        );
+        let values = self.values([dialect.list(agents), RowKind::ToolResult.code().into()]);
+        let rows: Vec<AgentResultRow> = self.tx.all(&sql, values).await?;
+        let result = |row: AgentResultRow| {
+            let call = StoredCall::Call(RowKind::ToolCall, row.call);
+            Ok((row.started, call, row.line.line(self.session_id)?.cursor))
+        };
+        rows.into_iter().map(result).collect()
+    }
+
+    /// The lines of the calls that started subagents in the session's own file, by subagent.
+    async fn inline_calls(&self, agents: &BTreeSet<&String>) -> Result<HashMap<String, Line>, DbError> {
+        let dialect = self.tx.dialect();
+        let sql = format!(
+            "SELECT c.agent_id AS started, {COLUMNS} \
+             FROM sessions s JOIN subagent_calls c ON c.team = s.team AND c.session = s.number \
+             JOIN messages m ON m.team = c.team AND m.session = c.session AND m.ordinal = c.ordinal {FILE} \
+             WHERE s.team = $1 AND s.session_id = $2 AND {}",
+            dialect.is_any("c.agent_id", 3)
+        );
+        let rows: Vec<InlineRow> = self.tx.all(&sql, self.values([dialect.list(agents)])).await?;
+        rows.into_iter().map(|row| Ok((row.started, row.line.line(self.session_id)?))).collect()
     }
 }
 

@@ -43,7 +43,6 @@ struct SessionRow {
     metadata: String,
     sealed: bool,
     revision: i64,
-    created_at: i64,
     next_ordinal: i64,
 }
 
@@ -54,7 +53,7 @@ struct Made {
     rederived: Rederived,
 }
 
-const SESSIONS: &str = "SELECT number, session_id, user_id, project_id, metadata, sealed, revision, created_at, next_ordinal \
+const SESSIONS: &str = "SELECT number, session_id, user_id, project_id, metadata, sealed, revision, next_ordinal \
                         FROM sessions WHERE team = $1";
 
 /// Derives all of the team's lines again, and replaces all data derived from them, including rollups. It may run during
@@ -133,11 +132,12 @@ async fn renew(tx: &ScopedTx, row: &mut SessionRow) -> Result<(), DbError> {
         seals: row.sealed,
         session_id: &row.session_id,
         number: row.number,
-        arrived_at: row.created_at,
-        next_ordinal: row.next_ordinal,
+        untimed: None,
+        next_ordinal: Some(row.next_ordinal),
     };
     let details = open_details(keys, &row.session_id, row.sealed, row.metadata.clone())?;
     let Renewed { details, next_ordinal, last_activity_at } = renew.run(details).await?;
+    let next_ordinal = next_ordinal.unwrap_or(row.next_ordinal);
     let project_id = projects::of_session(tx, keys, row.sealed, &details).await?;
     let json = serde_json::json!(details).to_string();
     let (metadata, sealed) = keys.seal(row.sealed, details_context(&row.session_id), &json, tx.entropy())?;

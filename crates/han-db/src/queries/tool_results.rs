@@ -8,8 +8,8 @@ use han_types::MessageKey;
 use sea_orm::{FromQueryResult, Value};
 
 use crate::entities::ToolResult;
-use crate::line_id::{LineId, call_key};
-use crate::queries::call_pairs::{Place, call_of};
+use crate::line_id::{INLINE_PREFIX, LineId, call_key};
+use crate::queries::call_pairs::{Place, PlacedCall, pair};
 use crate::queries::messages::{self, unique};
 use crate::stored::message_key;
 use crate::{DbError, ScopedTx};
@@ -78,8 +78,18 @@ impl RowKind {
         }
     }
 
+    /// The kind of the calls that such results name; `None` for calls and hooks.
+    pub(crate) fn call_of_result(self) -> Option<Self> {
+        match self {
+            Self::ToolResult => Some(Self::ToolCall),
+            Self::McpResult => Some(Self::McpCall),
+            Self::ExposedResult => Some(Self::ExposedCall),
+            _ => None,
+        }
+    }
+
     /// The kind of the results that answer such calls; `None` for results.
-    fn result_of_call(self) -> Option<Self> {
+    pub(crate) fn result_of_call(self) -> Option<Self> {
         match self {
             Self::ToolCall => Some(Self::ToolResult),
             Self::McpCall => Some(Self::McpResult),
@@ -125,6 +135,7 @@ struct Row {
     success: Option<i16>,
     duration_ms: Option<i64>,
     agent_id: Option<String>,
+    answer: Option<i32>,
 }
 
 impl Row {
@@ -176,31 +187,34 @@ async fn pairs<'c>(tx: &ScopedTx, calls: &'c [Call]) -> Result<Vec<(&'c Call, Ro
         (call.message.session_id.to_string(), kind.code(), call_key(&call.call_id).to_vec())
     };
     let mut made: HashMap<Id, Vec<Row>> = HashMap::new();
-    let mut answers: Vec<Row> = Vec::new();
+    let mut answers: HashMap<Id, Vec<Row>> = HashMap::new();
     for row in rows(tx, calls).await? {
         let result = RowKind::of_code(row.kind.into()).and_then(RowKind::result_of_call);
-        match result {
-            Some(kind) => {
-                let id = (row.session_id.clone(), kind.code(), row.call.clone());
-                made.entry(id).or_default().push(row);
-            }
-            None => answers.push(row),
-        }
+        let (kind, rows) = match result {
+            Some(kind) => (kind.code(), &mut made),
+            None => (row.kind.into(), &mut answers),
+        };
+        rows.entry((row.session_id.clone(), kind, row.call.clone())).or_default().push(row);
     }
     let mut wanted: HashMap<Id, Vec<&Call>> = HashMap::new();
     for call in calls {
         wanted.entry(of_kind(call, RowKind::of_result(call.kind))).or_default().push(call);
     }
-    let mut found = Vec::with_capacity(answers.len());
-    for row in answers {
-        let id = (row.session_id.clone(), i64::from(row.kind), row.call.clone());
+    let mut found = Vec::new();
+    for (id, answers) in answers {
         let made = made.get(&id).map(Vec::as_slice).unwrap_or_default();
-        let places: Vec<Place<&str>> = made.iter().map(Row::place).collect();
-        let own = call_of(&row.place(), &places).map(|index| made[index].key()).transpose()?;
+        let calls: Vec<_> =
+            made.iter().map(|row| PlacedCall { place: row.place(), answer: row.answer }).collect();
+        let results: Vec<Place<&str>> = answers.iter().map(Row::place).collect();
+        let answered = pair(&calls, &results);
+        let keys: Vec<MessageKey> = made.iter().map(Row::key).collect::<Result<_, _>>()?;
         let wanted = wanted.get(&id).map(Vec::as_slice).unwrap_or_default();
-        // A call that is not stored is the only one with its id.
-        let call = wanted.iter().find(|call| own.as_ref().is_none_or(|own| *own == call.message));
-        found.extend(call.map(|call| (*call, row)));
+        for (row, own) in answers.into_iter().zip(answered) {
+            let own = own.map(|index| &keys[index]);
+            // A call that is not stored is the only one with its id.
+            let call = wanted.iter().find(|call| own.is_none_or(|own| *own == call.message));
+            found.extend(call.map(|call| (*call, row)));
+        }
     }
     Ok(found)
 }
@@ -210,7 +224,7 @@ async fn rows(tx: &ScopedTx, calls: &[Call]) -> Result<Vec<Row>, DbError> {
     let dialect = tx.dialect();
     let sql = format!(
         "SELECT s.session_id, r.kind, r.call, f.name AS transcript, m.uuid, m.uuid_text, m.at, m.line, m.part, \
-           r.success, r.duration_ms, r.agent_id \
+           r.success, r.duration_ms, r.agent_id, r.answer \
          FROM sessions s JOIN tool_results r ON r.team = s.team AND r.session = s.number \
          JOIN messages m ON m.team = r.team AND m.session = r.session AND m.ordinal = r.ordinal \
          JOIN transcripts f ON f.team = m.team AND f.session = m.session AND f.number = m.transcript \
@@ -242,6 +256,17 @@ struct StartRow {
     agent_id: String,
 }
 
+/// A call that started a subagent in the session's own file.
+#[derive(FromQueryResult)]
+struct InlineRow {
+    session_id: String,
+    transcript: String,
+    uuid: Vec<u8>,
+    uuid_text: Option<String>,
+    call: Vec<u8>,
+    agent_id: String,
+}
+
 /// The subagents that tool uses started, in order.
 pub async fn agents_by_calls(tx: &ScopedTx, calls: &[Call]) -> Result<Vec<(Call, String)>, DbError> {
     if calls.is_empty() {
@@ -257,7 +282,7 @@ pub async fn agents_by_calls(tx: &ScopedTx, calls: &[Call]) -> Result<Vec<(Call,
     let sql = format!(
         "SELECT s.session_id, a.call, a.agent_id \
          FROM sessions s JOIN subagent_starts a ON a.team = s.team AND a.session = s.number \
-         WHERE s.team = $1 AND {} AND {}",
+         WHERE s.team = $1 AND {} AND {} AND a.agent_id NOT LIKE '{INLINE_PREFIX}%'",
         dialect.is_any("s.session_id", 2),
         dialect.is_any_bytes("a.call", 3),
     );
@@ -266,10 +291,27 @@ pub async fn agents_by_calls(tx: &ScopedTx, calls: &[Call]) -> Result<Vec<(Call,
         dialect.list(unique(calls.iter().map(|call| call.message.session_id.as_str()))),
         dialect.byte_list(calls.iter().map(|call| call_key(&call.call_id))),
     ];
-    for row in tx.all::<StartRow, _>(&sql, values).await? {
+    for row in tx.all::<StartRow, _>(&sql, values.clone()).await? {
         let starts = |call: &&Call| {
             call.message.session_id.as_str() == row.session_id && call_key(&call.call_id) == row.call[..]
         };
+        let index = calls.iter().find(starts).and_then(|call| indexes.get(call));
+        found.extend(index.map(|index| (*index, row.agent_id.clone())));
+    }
+    // In the session's own file, the line of the call is known.
+    let sql = format!(
+        "SELECT s.session_id, f.name AS transcript, m.uuid, m.uuid_text, c.call, c.agent_id \
+         FROM sessions s JOIN subagent_calls c ON c.team = s.team AND c.session = s.number \
+         JOIN messages m ON m.team = c.team AND m.session = c.session AND m.ordinal = c.ordinal \
+         JOIN transcripts f ON f.team = m.team AND f.session = m.session AND f.number = m.transcript \
+         WHERE s.team = $1 AND {} AND {} AND c.agent_id IS NOT NULL",
+        dialect.is_any("s.session_id", 2),
+        dialect.is_any_bytes("c.call", 3),
+    );
+    for row in tx.all::<InlineRow, _>(&sql, values).await? {
+        let uuid = LineId::to_text(&row.uuid, row.uuid_text);
+        let message = message_key("subagent_calls", &row.session_id, &row.transcript, &uuid)?;
+        let starts = |call: &&Call| call.message == message && call_key(&call.call_id) == row.call[..];
         let index = calls.iter().find(starts).and_then(|call| indexes.get(call));
         found.extend(index.map(|index| (*index, row.agent_id.clone())));
     }

@@ -10,7 +10,9 @@ use han_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use hooks::{HookExecution, pair_hooks};
-pub use sidechains::{Assigned, InlineSidechain, SidechainAssignment, inline_sidechains, is_inline};
+pub use sidechains::{
+    Assigned, InlineSidechain, SidechainAssignment, StartingCall, inline_sidechains, is_inline,
+};
 pub use tasks::{NativeTask, Task, TaskStatus, native_tasks, tasks};
 pub use totals::{Compactions, SessionTotals, TokenTotals};
 

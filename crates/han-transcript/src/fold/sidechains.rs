@@ -35,8 +35,12 @@ pub fn inline_sidechains<'a>(
             continue;
         }
         if !is_inline(record) {
+            for result in record.results.iter().filter_map(|result| result.call_id.as_ref()) {
+                assignment.end(|call| call == result);
+            }
             for call in &record.subagent_calls {
-                assignment.add_call(call.call_id.clone(), call.prompt);
+                let (call, prompt) = (call.call_id.clone(), call.prompt);
+                assignment.add_call(StartingCall { call, prompt, answer: record.answer, is_open: true });
             }
             continue;
         }
@@ -56,18 +60,33 @@ pub fn is_inline(record: &LineRecord) -> bool {
     record.is_sidechain && record.agent_id.is_none()
 }
 
+/// A call that may start a subagent, and has none yet.
+#[derive(Clone, Debug)]
+pub struct StartingCall<Call> {
+    /// The call.
+    pub call: Call,
+    /// The key of the prompt that the subagent receives.
+    pub prompt: [u8; 16],
+    /// The answer that makes the call ([`LineRecord::answer`]).
+    pub answer: Option<i32>,
+    /// Whether it has no result yet.
+    pub is_open: bool,
+}
+
 /// Assigns the lines of subagents without ids, one after another in the order of the file.
 ///
 /// A line belongs to the subagent of its parent line (`parentUuid`). A prompt whose parent is in no subagent starts one;
-/// any other line without such a parent belongs to the subagent that started last. A subagent belongs to the preceding
-/// call with the same prompt that has no subagent yet, else to the latest preceding call without one.
+/// any other line without such a parent belongs to the subagent that started last. A subagent belongs to the nearest
+/// preceding call that has neither a subagent nor a result and has the same prompt; else to the nearest one with the same
+/// prompt that has a result; else to the nearest one without a result. Of several such calls of one answer, which run
+/// together, the first one counts.
 #[derive(Clone, Debug)]
 pub struct SidechainAssignment<Call> {
     /// The root of the subagent of each line, by the line's uuid.
     roots: BTreeMap<String, String>,
     last: Option<String>,
-    /// The calls without a subagent, in order, with the keys of their prompts.
-    calls: Vec<(Call, [u8; 16])>,
+    /// The calls without a subagent, in order.
+    calls: Vec<StartingCall<Call>>,
 }
 
 impl<Call> Default for SidechainAssignment<Call> {
@@ -92,14 +111,21 @@ impl<Call> SidechainAssignment<Call> {
     pub fn resume(
         roots: impl IntoIterator<Item = (String, String)>,
         last: Option<String>,
-        calls: Vec<(Call, [u8; 16])>,
+        calls: Vec<StartingCall<Call>>,
     ) -> Self {
         Self { roots: roots.into_iter().collect(), last, calls }
     }
 
-    /// Adds a call that may start a subagent, with the key of its prompt.
-    pub fn add_call(&mut self, call: Call, prompt: [u8; 16]) {
-        self.calls.push((call, prompt));
+    /// Adds a call that may start a subagent.
+    pub fn add_call(&mut self, call: StartingCall<Call>) {
+        self.calls.push(call);
+    }
+
+    /// A result that answers these calls.
+    pub fn end(&mut self, is_answered: impl Fn(&Call) -> bool) {
+        for call in self.calls.iter_mut().filter(|call| is_answered(&call.call)) {
+            call.is_open = false;
+        }
     }
 
     /// Assigns a line ([`is_inline`]), given the key of the prompt that it is.
@@ -109,13 +135,27 @@ impl<Call> SidechainAssignment<Call> {
         let (root, started_by) = match of_parent.or_else(of_last) {
             Some(root) => (root, None),
             None => {
-                let same = self.calls.iter().position(|(_, of_call)| Some(*of_call) == prompt);
-                let call = same.or_else(|| self.calls.len().checked_sub(1)).map(|at| self.calls.remove(at).0);
+                let is_same = |call: &StartingCall<Call>| Some(call.prompt) == prompt;
+                let call = self
+                    .nearest(|call| call.is_open && is_same(call))
+                    .or_else(|| self.nearest(is_same))
+                    .or_else(|| self.nearest(|call| call.is_open))
+                    .map(|at| self.calls.remove(at).call);
                 self.last = Some(record.uuid.clone());
                 (record.uuid.clone(), call)
             }
         };
         self.roots.insert(record.uuid.clone(), root.clone());
         Assigned { root, started_by }
+    }
+
+    /// The position of the first such call of the answer that makes the last one.
+    fn nearest(&self, is_wanted: impl Fn(&StartingCall<Call>) -> bool) -> Option<usize> {
+        let last = self.calls.iter().rposition(&is_wanted)?;
+        let answer = self.calls[last].answer;
+        if answer.is_none() {
+            return Some(last);
+        }
+        self.calls.iter().position(|call| call.answer == answer && is_wanted(call))
     }
 }

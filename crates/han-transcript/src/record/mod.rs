@@ -76,6 +76,8 @@ pub struct LineRecord {
     pub is_progress: bool,
     /// The model that answered.
     pub model: Option<String>,
+    /// Identifies the answer that the line is part of among those near it: the beginning of the answer's key.
+    pub answer: Option<i32>,
     /// The token counters of the answer.
     pub usage: Option<Usage>,
     /// The token counters of other models inside the answer, which are not in `usage`.

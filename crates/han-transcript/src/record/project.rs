@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::changes::{bounded, result_action};
 use super::tasks::small_result_text;
+use super::usage::answer_of;
 use super::{
     AgentStart, Compaction, CompactionTrigger, FileChangeRecord, HookRecord, LineContext, LineRecord,
     MAX_TOKENS, NativeTaskRecord, PullRequest, ResultKind, ResultRecord, SentimentRecord, SubagentCall,
@@ -96,6 +97,7 @@ fn project_record(position: usize, line: &str, read: &ParsedLine<'_>, at: &LineC
     } else {
         Vec::new().into_iter()
     };
+    let answer = if answers { answer_of(usage.as_slice().first(), &read.message) } else { None };
     let progress = &*read.line_type == "progress";
     LineRecord {
         position,
@@ -122,6 +124,7 @@ fn project_record(position: usize, line: &str, read: &ParsedLine<'_>, at: &LineC
         } else {
             None
         },
+        answer,
         usage: usage.next(),
         other_usage: usage.collect(),
         tool_name: tool_name(read, &uses.tools),

@@ -18,6 +18,13 @@ fn key(parts: &[&str]) -> [u8; 16] {
     Uuid::new_v5(&ANSWER_NAMESPACE, parts.join("\0").as_bytes()).into_bytes()
 }
 
+/// [`LineRecord::answer`](super::LineRecord::answer) of a line with these counters.
+pub(super) fn answer_of(usage: Option<&Usage>, message: &Object<'_>) -> Option<i32> {
+    let of_message = || message.text("id").and_then(|text| id(&text)).map(|id| key(&["message", &id]));
+    let [a, b, c, d, ..] = usage.map(Usage::copy_key).or_else(of_message)?;
+    Some(i32::from_le_bytes([a, b, c, d]))
+}
+
 /// The token counters of an answer, as one line reports them. The lines of one answer share `message_id`, and the first
 /// of them have a partial `output`: use the maximum of each counter.
 #[derive(Clone, Debug, PartialEq, Eq)]

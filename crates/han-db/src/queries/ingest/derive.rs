@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use han_crypto::FieldContext;
 use han_transcript::record::{
-    FileAction, FileChangeRecord, LineRecord, ResultKind, SentimentRecord, TodoStatus,
+    FileAction, FileChangeRecord, LineRecord, ResultKind, SentimentRecord, TimeSource, TodoStatus,
 };
 use sea_orm::{FromQueryResult, Value};
 
@@ -18,9 +18,9 @@ use super::rollup_delta::{CONTINUATION, Counts, Kind, RollupDelta};
 use crate::bulk_insert::{BulkInsert, Column};
 use crate::entities::{MessagePosition, Origin};
 use crate::keys::TeamKeys;
-use crate::line_id::call_key;
+use crate::line_id::{LineId, call_key};
 use crate::prices::Prices;
-use crate::queries::call_pairs::{Place, call_of};
+use crate::queries::call_pairs::{Place, PlacedCall, pair};
 use crate::queries::tool_results::RowKind;
 use crate::{DbError, ScopedTx};
 
@@ -117,6 +117,8 @@ struct ResultColumns<'a> {
     duration_ms: Option<i64>,
     agent_id: Option<&'a str>,
     file_action: Option<FileAction>,
+    /// Of a call: the answer that makes it.
+    answer: Option<i64>,
 }
 
 /// The outcome of a call, from its results.
@@ -157,13 +159,14 @@ struct OutcomeRow {
     ordinal: i32,
     success: Option<i16>,
     file_action: Option<String>,
+    answer: Option<i32>,
 }
 
 #[derive(FromQueryResult)]
 struct PlaceRow {
     ordinal: i32,
     at: i64,
-    transcript: i16,
+    transcript: String,
     line: i32,
     part: i16,
 }
@@ -194,6 +197,7 @@ impl Derive<'_> {
         if new.is_empty() {
             return Ok(delta);
         }
+        self.leaves(new).await?;
         self.results(new).await?;
         self.sidechains(new).await?;
         self.usage(new, &mut delta).await?;
@@ -214,6 +218,39 @@ impl Derive<'_> {
 
     pub(super) fn seal(&self, context: FieldContext<'_>, text: &str) -> Result<(String, bool), DbError> {
         Ok(self.keys.seal(self.seals, context, text, self.tx.entropy())?)
+    }
+
+    /// Stores which lines summaries name, because these may arrive later.
+    async fn leaves(&self, new: &[NewLine<'_>]) -> Result<(), DbError> {
+        let leaf = |line: &NewLine<'_>| match &line.record.time {
+            TimeSource::Leaf(uuid) => Some((line.transcript_number, LineId::of(uuid).bytes, line.ordinal)),
+            _ => None,
+        };
+        let leaves: Vec<(i64, [u8; 16], i64)> = new.iter().filter_map(leaf).collect();
+        if leaves.is_empty() {
+            return Ok(());
+        }
+        let insert = BulkInsert {
+            table: "summary_leaves",
+            constants: self.constants(),
+            columns: vec![
+                Column::Int("transcript", leaves.iter().map(|leaf| leaf.0).collect()),
+                Column::Key("leaf", leaves.iter().map(|leaf| leaf.1).collect()),
+                Column::Int("ordinal", leaves.iter().map(|leaf| leaf.2).collect()),
+            ],
+            // The key contains the line, which is new.
+            on_conflict: "",
+            returning: "",
+        };
+        insert.run(self.tx).await?;
+        let dialect = self.tx.dialect();
+        let sql = format!(
+            "UPDATE transcripts SET has_leaves = true WHERE team = $1 AND session = $2 AND {}",
+            dialect.is_any("number", 3)
+        );
+        let files: BTreeSet<i64> = leaves.iter().map(|leaf| leaf.0).collect();
+        self.tx.execute(&sql, [self.tx.team(), self.number.into(), dialect.number_list(files)]).await?;
+        Ok(())
     }
 
     /// Stores results and calls under the ids of the calls, and the subagents that calls started.
@@ -241,7 +278,8 @@ impl Derive<'_> {
             }
             for (kind, call_id) in record.calls() {
                 if let Some(kind) = RowKind::of_call(kind) {
-                    rows.entry((kind, call_key(call_id), line.ordinal)).or_default();
+                    let row = rows.entry((kind, call_key(call_id), line.ordinal)).or_default();
+                    row.answer = record.answer.map(i64::from);
                 }
             }
             if let Some(start) = &record.agent_start {
@@ -262,6 +300,7 @@ impl Derive<'_> {
                     "file_action",
                     rows.values().map(|row| row.file_action.map(FileAction::as_str)).collect(),
                 ),
+                Column::NullableInt("answer", rows.values().map(|row| row.answer).collect()),
             ],
             // The key contains the line, which is new.
             on_conflict: "",
@@ -297,7 +336,7 @@ impl Derive<'_> {
         let sql = dialect.find_each(
             &[dialect.numbers_from("kinds", 3), dialect.bytes_from("calls", 4)],
             "tool_results",
-            "kind, call, ordinal, success, file_action",
+            "kind, call, ordinal, success, file_action, answer",
             "team = $1 AND session = $2 AND kind = kinds.n AND call = calls.key",
         );
         let values = [
@@ -306,35 +345,44 @@ impl Derive<'_> {
             dialect.number_list(result_kinds.into_iter().chain(call_kinds.iter().copied())),
             dialect.byte_list(calls),
         ];
-        let (mut made, mut answers) = (HashMap::<Vec<u8>, BTreeSet<i64>>::new(), Vec::new());
+        let mut made: HashMap<Vec<u8>, BTreeMap<i64, Option<i32>>> = HashMap::new();
+        let mut answers = Vec::new();
         for row in self.tx.all::<OutcomeRow, _>(&sql, values).await? {
             if call_kinds.contains(&row.kind.into()) {
-                made.entry(row.call).or_default().insert(row.ordinal.into());
+                made.entry(row.call).or_default().insert(row.ordinal.into(), row.answer);
             } else {
                 answers.push(row);
             }
         }
         // Only where several calls have one id, their places matter.
         made.retain(|_, ordinals| ordinals.len() > 1);
-        let of_answers =
-            answers.iter().filter(|row| made.contains_key(&row.call)).map(|row| row.ordinal.into());
-        let places = self.places(of_answers.chain(made.values().flatten().copied()).collect()).await?;
+        let mut results: HashMap<&[u8], Vec<i64>> = HashMap::new();
+        for row in answers.iter().filter(|row| made.contains_key(&row.call)) {
+            results.entry(&row.call).or_default().push(row.ordinal.into());
+        }
+        let of_results = results.values().flatten().copied();
+        let places =
+            self.places(of_results.chain(made.values().flat_map(BTreeMap::keys).copied()).collect()).await?;
         for (call, ordinals) in &made {
-            let own = ordinals.iter().map(|ordinal| (*ordinal, *ordinal));
-            outcomes.repeated.insert(call.clone(), own.collect());
+            let mut lines: BTreeMap<i64, i64> = ordinals.keys().map(|ordinal| (*ordinal, *ordinal)).collect();
+            let placed = |ordinal: &i64| Some((*ordinal, places.get(ordinal)?.clone()));
+            let (of_calls, calls): (Vec<i64>, Vec<PlacedCall<String>>) = ordinals
+                .iter()
+                .filter_map(|(ordinal, answer)| {
+                    let (ordinal, place) = placed(ordinal)?;
+                    Some((ordinal, PlacedCall { place, answer: *answer }))
+                })
+                .unzip();
+            let of_id = results.get(&call[..]).map(Vec::as_slice).unwrap_or_default();
+            let (of_results, results): (Vec<i64>, Vec<Place<String>>) =
+                of_id.iter().filter_map(placed).unzip();
+            let answered = of_results.into_iter().zip(pair(&calls, &results));
+            lines.extend(answered.filter_map(|(result, index)| Some((result, of_calls[index?]))));
+            outcomes.repeated.insert(call.clone(), lines);
         }
         for row in answers {
-            let of_call = made.get(&row.call).and_then(|ordinals| {
-                let (known, at): (Vec<i64>, Vec<Place<i16>>) = ordinals
-                    .iter()
-                    .filter_map(|ordinal| Some((*ordinal, places.get(ordinal)?.clone())))
-                    .unzip();
-                let result = places.get(&row.ordinal.into())?;
-                call_of(result, &at).map(|index| known[index])
-            });
-            if let (Some(repeated), Some(of_call)) = (outcomes.repeated.get_mut(&row.call), of_call) {
-                repeated.insert(row.ordinal.into(), of_call);
-            }
+            let of_call =
+                outcomes.repeated.get(&row.call).and_then(|lines| lines.get(&row.ordinal.into())).copied();
             let outcome = outcomes.of_calls.entry((row.call, of_call)).or_default();
             outcome.failed |= row.success == Some(0);
             // A call has one result. If a hostile file has two, their order must not matter.
@@ -344,16 +392,21 @@ impl Derive<'_> {
     }
 
     /// The places of messages, by their ordinals.
-    async fn places(&self, ordinals: BTreeSet<i64>) -> Result<HashMap<i64, Place<i16>>, DbError> {
+    async fn places(&self, ordinals: BTreeSet<i64>) -> Result<HashMap<i64, Place<String>>, DbError> {
         if ordinals.is_empty() {
             return Ok(HashMap::new());
         }
         let dialect = self.tx.dialect();
-        let sql = dialect.find_each(
-            &[dialect.numbers_from("wanted", 3)],
+        let rows = dialect.joined_each(
+            &dialect.numbers_from("wanted", 3),
             "messages",
-            "ordinal, at, transcript, line, part",
-            "team = $1 AND session = $2 AND ordinal = wanted.n",
+            "m",
+            "m.team = $1 AND m.session = $2 AND m.ordinal = wanted.n",
+        );
+        // By the names of files: their numbers depend on the order of arrival.
+        let sql = format!(
+            "SELECT m.ordinal, m.at, f.name AS transcript, m.line, m.part FROM {rows} \
+             JOIN transcripts f ON f.team = m.team AND f.session = m.session AND f.number = m.transcript"
         );
         let values = [self.tx.team(), self.number.into(), dialect.number_list(ordinals)];
         let rows: Vec<PlaceRow> = self.tx.all(&sql, values).await?;
@@ -372,11 +425,10 @@ impl Derive<'_> {
                 line.record.file_changes.iter().enumerate().map(move |(n, change)| (line, n, change))
             })
             .collect();
-        let answered: BTreeSet<[u8; 16]> = tool_results(new)
-            .filter(|(_, failed, has_action)| *failed || *has_action)
-            .map(|(call_id, ..)| call_key(call_id))
-            .collect();
-        let stored = self.stored_changes(&answered).await?;
+        // A result, or a call with an id that others have, may also change which calls the other results answer.
+        let answered = tool_results(new).map(|(call_id, _)| call_key(call_id));
+        let affected = answered.chain(fresh.iter().map(|(.., change)| call_key(&change.call_id)));
+        let stored = self.stored_changes(&affected.collect()).await?;
         if fresh.is_empty() && stored.is_empty() {
             return Ok(());
         }
@@ -679,12 +731,11 @@ impl Derive<'_> {
     }
 }
 
-/// The results of tool calls: the call, whether it failed, whether it has a file action.
-pub(super) fn tool_results<'a>(new: &'a [NewLine<'_>]) -> impl Iterator<Item = (&'a str, bool, bool)> {
+/// The results of tool calls: the call, and whether it failed.
+pub(super) fn tool_results<'a>(new: &'a [NewLine<'_>]) -> impl Iterator<Item = (&'a str, bool)> {
     let results = new.iter().flat_map(|line| &line.record.results);
-    results.filter(|result| result.kind != ResultKind::Hook).filter_map(|result| {
-        Some((result.call_id.as_deref()?, result.success == Some(false), result.file_action.is_some()))
-    })
+    let results = results.filter(|result| result.kind != ResultKind::Hook);
+    results.filter_map(|result| Some((result.call_id.as_deref()?, result.success == Some(false))))
 }
 
 fn changed_file(lines_added: i64, lines_removed: i64) -> Counts {

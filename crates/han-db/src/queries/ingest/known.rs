@@ -11,7 +11,7 @@
 //!     UUIDv5 of its bytes. It keeps that id when its line is revised, and a line with its first bytes is its repeat.
 //!
 //! A damaged line may have several records. It is one entry, and each of its records is a message with its own uuid and its
-//! own bytes.
+//! own bytes. White space around a record, and padding, do not distinguish it from another one.
 //!
 //! Segments are opened one after another and not kept: of each entry that matters, its hash and its uuids are.
 
@@ -83,6 +83,7 @@ struct Entry {
     ordinal: i64,
     hash: Hash,
     records: Vec<EntryRecord>,
+    damaged: bool,
     /// The line that a client omitted because it was too large, if this is its marker.
     omitted: Option<OmittedLine>,
 }
@@ -102,7 +103,8 @@ struct EntryRecord {
     ordinals: Vec<i64>,
 }
 
-/// The bytes of a record: of the line as it was received, or, if the line is damaged, of the record alone.
+/// The bytes of a record, without what is around it in its line: a line that was read with another line ending, or was
+/// repaired, has the same record.
 #[derive(Clone, Copy, Debug)]
 struct Bytes {
     hash: Hash,
@@ -119,13 +121,9 @@ impl Bytes {
 fn bytes_of_records(body: &str) -> Vec<Bytes> {
     // An object is one record.
     if body.starts_with('{') {
-        return vec![Bytes::of(body)];
+        return vec![Bytes::of(body.trim_end())];
     }
-    let line = line_text(body);
-    match record_texts(&line)[..] {
-        [text] if text.len() == line.len() => vec![Bytes::of(body)],
-        ref texts => texts.iter().copied().map(Bytes::of).collect(),
-    }
+    record_texts(&line_text(body)).into_iter().map(Bytes::of).collect()
 }
 
 /// What the marker of an omitted line says about it.
@@ -258,7 +256,7 @@ impl Comparison<'_> {
                     physical: placed.physical,
                     line: placed.line,
                     hash: match own[..] {
-                        [one] if placed.line.text.starts_with('{') => one.hash,
+                        [one] if one.len == placed.line.text.len() => one.hash,
                         _ => hash(placed.line.text.as_bytes()),
                     },
                     first: position,
@@ -331,8 +329,9 @@ impl Comparison<'_> {
                     }
                     continue;
                 }
-                // Of entries of one message, the most complete one counts.
-                if own.len < message.bytes {
+                // Of entries of one message, the most complete one counts. Another line ending is no revision.
+                let is_damaged = line.line.damaged || before.is_some_and(|before| before.damaged);
+                if own.len < message.bytes || (is_repeat && !is_damaged) {
                     continue;
                 }
                 match message.at {
@@ -480,8 +479,9 @@ impl Comparison<'_> {
                     by_ordinal.extend(record.map(|record| (entry.ordinal + part, *record)));
                 }
                 if is_newest {
-                    let LineProjection { records, .. } =
-                        project_line(session_id.as_str(), transcript.as_str(), &text);
+                    let projected = project_line(session_id.as_str(), transcript.as_str(), &text);
+                    let damaged = projected.is_damaged();
+                    let LineProjection { records, .. } = projected;
                     let before = newest.remove(&entry.line);
                     let omitted = records.first().and_then(|record| OmittedLine::of(record, &text));
                     let record = |((part, record), own): ((i64, LineRecord), Bytes)| {
@@ -495,6 +495,7 @@ impl Comparison<'_> {
                         ordinal: entry.ordinal,
                         hash: hash(entry.text),
                         records: (0..).zip(records).zip(own).map(record).collect(),
+                        damaged,
                         omitted,
                     };
                     newest.insert(entry.line, entry_of_line);

@@ -8,7 +8,8 @@
 //!
 //! `prepare` projects and packs lines before the transaction. `derive` (with `tasks` and `usage`) writes the data derived
 //! from lines, `rollup_delta` what they add to rollups, and `rederive` repeats both from the log. `renew` repeats what this
-//! module writes about messages and their session.
+//! module writes about messages and their session. Both run for a batch with the time of lines that were stored before it
+//! (docs/adr/0031).
 
 pub(crate) mod answers;
 pub(crate) mod derive;
@@ -49,6 +50,7 @@ use derive::{Derive, NewLine};
 use known::{Comparison, Move, Plan};
 use prepare::{BatchLine, BatchRecord, PackedLines, ordinals, pack};
 use rederive::Rederived;
+use renew::Renew;
 use rollup_delta::{RollupDelta, RollupPart, SessionDelta, add_rollups};
 
 pub use prepare::{Batch, Preparer, ReceivedBatch, ReceivedLine};
@@ -153,7 +155,14 @@ struct TranscriptRow {
     number: i16,
     next_offset: i64,
     end_line: i64,
+    /// The time of the last line that has one of its own; `None` if none has.
     last_line_at: Option<i64>,
+    has_leaves: bool,
+}
+
+#[derive(FromQueryResult)]
+struct NumberRow {
+    number: i16,
 }
 
 #[derive(FromQueryResult)]
@@ -227,23 +236,40 @@ impl Write<'_> {
             number: transcript.number,
         };
 
-        let (placed, last_at) = self.place(first_line, &transcript, &file).await?;
+        let Timed { placed, first_at, last_at } =
+            self.place(first_line, &transcript, &file, session.started_at).await?;
         let plan = self.plan(&placed, first_line, &transcript, &file).await?;
 
         let mut details = open_details(self.keys, self.session(), session.sealed, session.metadata.clone())?;
         let known_details = details.clone();
         self.merge_metadata(&mut details);
         let derive = self.derive(&session, &known_details, &answers);
+        let dates = self.dates(first_at, &session, &transcript, &file, &plan, &placed).await?;
         // Where messages or the session's origin change, the session is derived again: before, to know what it added to the
         // rollups, and after.
         let origin = details.origin();
-        let derives_again = plan.revises() || (origin != derive.origin && session.next_ordinal > 0);
+        let derives_again =
+            plan.revises() || dates.is_some() || (origin != derive.origin && session.next_ordinal > 0);
         let before = if derives_again { Some(derive.rederive().await?.counted) } else { None };
         let derive = Derive { origin, ..derive };
         let ordinals = self.append(&placed, &plan, session.next_ordinal, first_line, &file).await?;
         let shown =
             plan.messages.iter().map(|(position, _)| position).chain(plan.revisions.iter().map(|(_, at)| at));
         let times: Vec<i64> = shown.map(|position| placed[*position].at).collect();
+        // Before the first message, this is the time of the push.
+        let known = session.last_activity_at.filter(|_| session.started_at.is_some());
+        let mut last_activity_at = times.iter().copied().chain(known).max();
+        note_clock(&mut details, &placed, &plan, self.now);
+        match &dates {
+            None => merge_lines(&mut details, self.transcript(), &placed, &plan),
+            Some(dates) => {
+                let renewed = self.renew(&session, dates).run(details).await?;
+                (details, last_activity_at) = (renewed.details, renewed.last_activity_at);
+            }
+        }
+        if details.project_path.is_none() {
+            details.project_path = details.first_cwd.as_ref().map(|stamped| stamped.value.clone());
+        }
         let (delta, started_at) = match before {
             None => {
                 let new = self.new_lines(&placed, &plan, &ordinals, &file);
@@ -257,17 +283,14 @@ impl Write<'_> {
             }
         };
 
-        merge_lines(&mut details, self.transcript(), &placed, &plan, self.now);
         let project_id = self.project(&session, &details).await?;
         self.update_transcript(&transcript, first_line, end, last_at, &plan, &file).await?;
         if !plan.entries.is_empty() || details != known_details || project_id != session.project_id {
-            // Before the first message, this is the time of the push.
-            let known = session.last_activity_at.filter(|_| session.started_at.is_some());
             let change = SessionChange {
                 details: &details,
                 project_id: project_id.as_deref(),
                 started_at,
-                last_activity_at: times.iter().copied().chain(known).max(),
+                last_activity_at,
                 entries: int(plan.entries.len() as u64),
                 ordinals: self.ordinals(plan.entries.iter().copied()),
                 delta: delta.session_delta(),
@@ -365,7 +388,7 @@ impl Write<'_> {
 
     /// The file's row, which the lock on the session's row protects, or a new one.
     async fn lock_transcript(&self, session: i32) -> Result<TranscriptRow, Stop> {
-        let select = "SELECT number, next_offset, end_line, last_line_at FROM transcripts \
+        let select = "SELECT number, next_offset, end_line, last_line_at, has_leaves FROM transcripts \
                       WHERE team = $1 AND session = $2 AND name = $3";
         let key: [Value; 3] = [self.tx.team(), i64::from(session).into(), self.transcript().into()];
         if let Some(row) = self.tx.one(select, key.clone()).await? {
@@ -416,51 +439,50 @@ impl Write<'_> {
         Ok(int(offset))
     }
 
-    /// Determines the time and the position of each line; also returns the time of the last one.
+    /// Determines the time and the position of each line. A line without a time of its own has that of the line that it
+    /// names, else of the line before it in its file, else of the line after it. In a file without any time, lines have the
+    /// time of the session's first line, or arrive first.
     async fn place(
         &self,
         first_line: i64,
         transcript: &TranscriptRow,
         file: &File,
-    ) -> Result<(Vec<Placed<'_>>, Option<i64>), DbError> {
-        let leaves = self.leaves(file).await?;
-        let mut before = if first_line == transcript.next_offset {
+        started_at: Option<i64>,
+    ) -> Result<Timed<'_>, DbError> {
+        let own: Vec<Option<i64>> = self.records().map(|record| own_time(&record.record, self.now)).collect();
+        let mut before = if first_line == transcript.next_offset || transcript.last_line_at.is_none() {
             transcript.last_line_at
+        } else if own.first().copied().flatten().is_none() {
+            self.time_beside(first_line, file).await?
         } else {
-            self.time_before(first_line, file).await?
+            None
         };
-        let times = Times { now: self.now, leaves };
-        let own: Vec<Option<i64>> = self.records().map(|record| times.own(&record.record)).collect();
-        // Lines before the first one with a time get that time. If no line has a time, they get the time of arrival.
-        let untimed = own.iter().copied().flatten().next().unwrap_or(self.now);
-        let next_own = following(&own);
+        let following = following(&own);
+        let untimed = started_at.unwrap_or(self.now);
+        let times = own.iter().zip(following).map(|(own, following)| {
+            before = own.or(before);
+            before.or(following).unwrap_or(untimed)
+        });
+        let mut times: Vec<i64> = times.collect();
+        self.name_times(&mut times, file).await?;
         let from_agent = self.batch.transcript.agent_id();
         let mut placed = Vec::with_capacity(own.len());
         for (index, line) in self.batch.lines.iter().enumerate() {
             for (part, batch_record) in (0..).zip(&line.records) {
                 let record = &batch_record.record;
-                let at = match &record.time {
-                    TimeSource::Own(_) => {
-                        let position = placed.len();
-                        own[position].or(next_own[position]).unwrap_or(self.now)
-                    }
-                    TimeSource::Leaf(uuid) => times.leaf(uuid).or(before).unwrap_or(untimed),
-                    TimeSource::LineBefore => before.unwrap_or(untimed),
-                };
-                before = Some(at);
                 placed.push(Placed {
                     line,
                     index,
                     record: batch_record,
                     part,
                     physical: first_line + int(line.index),
-                    at,
+                    at: times[placed.len()],
                     place: place(&self.batch.transcript, record),
                     agent_id: record.agent_id.as_deref().or(from_agent),
                 });
             }
         }
-        Ok((placed, before))
+        Ok(Timed { placed, first_at: own.iter().copied().flatten().min(), last_at: before })
     }
 
     /// The records of all lines.
@@ -468,60 +490,127 @@ impl Write<'_> {
         self.batch.lines.iter().flat_map(|line| &line.records)
     }
 
-    /// The time of the message before a line of the file, if the batch begins with a line without a time.
-    async fn time_before(&self, line: i64, file: &File) -> Result<Option<i64>, DbError> {
-        let first = self.records().next();
-        if line == 0 || first.is_none_or(|first| matches!(first.record.time, TimeSource::Own(_))) {
-            return Ok(None);
-        }
-        let sql = "SELECT uuid, at FROM messages WHERE team = $1 AND session = $2 AND transcript = $3 AND line < $4 \
-                   ORDER BY line DESC, ordinal DESC LIMIT 1";
-        let values: [Value; 4] =
-            [self.tx.team(), i64::from(file.session).into(), i64::from(file.number).into(), line.into()];
-        Ok(self.tx.one::<UuidTime, _>(sql, values).await?.map(|row| row.at))
-    }
-
-    /// The times of the lines that summaries name as their leaves, from this batch or from the database.
-    async fn leaves(&self, file: &File) -> Result<HashMap<String, i64>, DbError> {
-        let mut wanted: HashSet<&str> = self
-            .records()
-            .filter_map(|record| match &record.record.time {
-                TimeSource::Leaf(uuid) => Some(uuid.as_str()),
-                _ => None,
-            })
-            .collect();
-        let mut found = HashMap::new();
-        if wanted.is_empty() {
-            return Ok(found);
-        }
-        for BatchRecord { record, .. } in self.records() {
-            if let TimeSource::Own(at) = record.time
-                && wanted.remove(record.uuid.as_str())
-            {
-                found.insert(record.uuid.clone(), at.0);
+    /// The time of the message before a line of a file with times, or else of the one that is at or after it. A summary has
+    /// the time of another line.
+    async fn time_beside(&self, line: i64, file: &File) -> Result<Option<i64>, DbError> {
+        for (side, order) in [("line < $4", "line DESC, ordinal DESC"), ("line >= $4", "line, ordinal")] {
+            let sql = format!(
+                "SELECT uuid, at FROM messages WHERE team = $1 AND session = $2 AND transcript = $3 AND {side} \
+                 AND NOT EXISTS (SELECT 1 FROM summary_leaves l WHERE l.team = messages.team \
+                   AND l.session = messages.session AND l.transcript = messages.transcript \
+                   AND l.ordinal = messages.ordinal) \
+                 ORDER BY {order} LIMIT 1"
+            );
+            let values: [Value; 4] =
+                [self.tx.team(), i64::from(file.session).into(), i64::from(file.number).into(), line.into()];
+            if let Some(row) = self.tx.one::<UuidTime, _>(&sql, values).await? {
+                return Ok(Some(row.at));
             }
         }
-        if !wanted.is_empty() {
+        Ok(None)
+    }
+
+    /// Gives summaries the times of the lines that they name, from this batch or from the database.
+    async fn name_times(&self, times: &mut [i64], file: &File) -> Result<(), DbError> {
+        let leaf = |record: &LineRecord| match &record.time {
+            TimeSource::Leaf(uuid) => Some(LineId::of(uuid).bytes),
+            _ => None,
+        };
+        let wanted: Vec<(usize, [u8; 16])> = self
+            .records()
+            .enumerate()
+            .filter_map(|(position, record)| Some((position, leaf(&record.record)?)))
+            .collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let mut missing: BTreeSet<[u8; 16]> = wanted.iter().map(|(_, leaf)| *leaf).collect();
+        let mut found: HashMap<Vec<u8>, i64> = HashMap::new();
+        for (BatchRecord { record, id }, at) in self.records().zip(times.iter()) {
+            if leaf(record).is_none() && missing.remove(&id.bytes) {
+                found.insert(id.bytes.to_vec(), *at);
+            }
+        }
+        if !missing.is_empty() {
             let dialect = self.tx.dialect();
             let sql = format!(
                 "SELECT uuid, at FROM messages WHERE team = $1 AND session = $2 AND transcript = $3 AND {}",
                 dialect.is_any_bytes("uuid", 4)
             );
-            let ids: HashMap<[u8; 16], &str> =
-                wanted.into_iter().map(|uuid| (LineId::of(uuid).bytes, uuid)).collect();
             let values = [
                 self.tx.team(),
                 i64::from(file.session).into(),
                 i64::from(file.number).into(),
-                dialect.byte_list(ids.keys()),
+                dialect.byte_list(&missing),
             ];
-            for row in self.tx.all::<UuidTime, _>(&sql, values).await? {
-                if let Some(uuid) = ids.get(row.uuid.as_slice()) {
-                    found.insert((*uuid).to_owned(), row.at);
-                }
+            let rows: Vec<UuidTime> = self.tx.all(&sql, values).await?;
+            found.extend(rows.into_iter().map(|row| (row.uuid, row.at)));
+        }
+        for (position, leaf) in wanted {
+            if let Some(at) = found.get(&leaf[..]) {
+                times[position] = *at;
             }
         }
-        Ok(found)
+        Ok(())
+    }
+
+    /// Whether lines that were stored before get another time by this batch: it has the first time of a file or of the
+    /// session, or a line that a summary names.
+    async fn dates(
+        &self,
+        first_at: Option<i64>,
+        session: &SessionRow,
+        transcript: &TranscriptRow,
+        file: &File,
+        plan: &Plan,
+        placed: &[Placed<'_>],
+    ) -> Result<Option<Dates>, DbError> {
+        let key: [Value; 2] = [self.tx.team(), i64::from(session.number).into()];
+        if let (Some(first_at), Some(started_at)) = (first_at, session.started_at)
+            && (transcript.last_line_at.is_none() || first_at < started_at)
+        {
+            let sql = "SELECT number FROM transcripts WHERE team = $1 AND session = $2 AND last_line_at IS NULL \
+                       AND end_line > 0";
+            let untimed: Vec<NumberRow> = self.tx.all(sql, key.clone()).await?;
+            if untimed.iter().any(|row| row.number == file.number) {
+                return Ok(Some(Dates { untimed: Some((file.number, session.next_ordinal)) }));
+            }
+            let sql = "SELECT number FROM transcripts WHERE team = $1 AND session = $2 AND last_line_at IS NOT NULL LIMIT 1";
+            let is_first = || async { self.tx.one::<NumberRow, _>(sql, key.clone()).await };
+            if !untimed.is_empty() && (first_at < started_at || is_first().await?.is_none()) {
+                return Ok(Some(Dates { untimed: None }));
+            }
+        }
+        if transcript.has_leaves {
+            let new = plan.messages.iter().map(|(_, id)| id.bytes);
+            let revised = plan.revisions.iter().map(|(_, position)| placed[*position].record.id.bytes);
+            let uuids: BTreeSet<[u8; 16]> = new.chain(revised).collect();
+            let dialect = self.tx.dialect();
+            let sql = dialect.find_each(
+                &[dialect.bytes_from("wanted", 4)],
+                "summary_leaves",
+                "transcript AS number",
+                "team = $1 AND session = $2 AND transcript = $3 AND leaf = wanted.key",
+            );
+            let values = key.into_iter().chain([i64::from(file.number).into(), dialect.byte_list(&uuids)]);
+            if self.tx.one::<NumberRow, _>(&format!("{sql} LIMIT 1"), values).await?.is_some() {
+                return Ok(Some(Dates { untimed: None }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn renew<'a>(&'a self, session: &SessionRow, dates: &Dates) -> Renew<'a> {
+        Renew {
+            tx: self.tx,
+            keys: self.keys,
+            seals: self.batch.seals,
+            session_id: self.session(),
+            number: session.number,
+            untimed: dates.untimed,
+            // The batch has taken ordinals that the session's row does not know yet.
+            next_ordinal: None,
+        }
     }
 
     /// What becomes of each line.
@@ -777,6 +866,16 @@ impl Write<'_> {
         // lines. Any other batch with new lines at an earlier offset is from a rewritten file: the file continues there.
         let moves = end > transcript.next_offset || (!plan.entries.is_empty() && !plan.only_fills);
         if !moves || first_line == end {
+            if let (None, Some(at)) = (transcript.last_line_at, last_at) {
+                let sql = "UPDATE transcripts SET last_line_at = $4 WHERE team = $1 AND session = $2 AND number = $3";
+                let values = [
+                    self.tx.team(),
+                    i64::from(file.session).into(),
+                    i64::from(file.number).into(),
+                    at.into(),
+                ];
+                self.tx.execute(sql, values).await?;
+            }
             return Ok(());
         }
         let row_id = format!("{}/{}", self.session(), self.transcript());
@@ -901,26 +1000,27 @@ fn hash_context(row_id: &str) -> FieldContext<'_> {
     FieldContext { table: "transcripts", row_id, column: "last_line_hash" }
 }
 
-/// When lines were written, as far as is known.
-struct Times {
-    /// The time of arrival.
-    now: i64,
-    /// The times of the lines that summaries name.
-    leaves: HashMap<String, i64>,
+/// The records of a batch with their times.
+struct Timed<'a> {
+    placed: Vec<Placed<'a>>,
+    /// The earliest time that a record has of its own.
+    first_at: Option<i64>,
+    /// The time of the last record that has one of its own, of those of the file so far.
+    last_at: Option<i64>,
 }
 
-impl Times {
-    /// The time that a record states. A time in the future is none: it comes from a wrong clock, and would put the
-    /// session before all others for as long as the clock was wrong.
-    fn own(&self, record: &LineRecord) -> Option<i64> {
-        match record.time {
-            TimeSource::Own(at) => Some(at.0).filter(|at| !is_future(*at, self.now)),
-            _ => None,
-        }
-    }
+/// Which lines get another time than they were stored with.
+struct Dates {
+    /// A file that has no time so far, and the ordinal after its last line.
+    untimed: Option<(i16, i64)>,
+}
 
-    fn leaf(&self, uuid: &str) -> Option<i64> {
-        self.leaves.get(uuid).copied().filter(|at| !is_future(*at, self.now))
+/// The time that a record has of its own. A time in the future is none: it comes from a wrong clock, and would put the
+/// session before all others for as long as the clock was wrong.
+fn own_time(record: &LineRecord, now: i64) -> Option<i64> {
+    match record.time {
+        TimeSource::Own(at) => Some(at.0).filter(|at| !is_future(*at, now)),
+        _ => None,
     }
 }
 
@@ -959,16 +1059,25 @@ fn place(transcript: &TranscriptName, record: &LineRecord) -> MessagePosition {
     }
 }
 
-/// Repeats of a line count, too: a title that is set, replaced, and set again is the last one.
-fn merge_lines(details: &mut SessionDetails, transcript: &str, placed: &[Placed<'_>], plan: &Plan, now: i64) {
+/// The records that are stored. Repeats of a line count, too: a title that is set, replaced, and set again is the last one.
+fn stored_records<'p, 'a>(placed: &'p [Placed<'a>], plan: &Plan) -> impl Iterator<Item = &'p Placed<'a>> {
     let stored: HashSet<usize> = plan.entries.iter().copied().collect();
-    for placed in placed.iter().filter(|placed| stored.contains(&placed.index)) {
-        let record = &placed.record.record;
-        if let TimeSource::Own(at) = record.time
+    placed.iter().filter(move |placed| stored.contains(&placed.index))
+}
+
+/// Adds how far lines were dated ahead.
+fn note_clock(details: &mut SessionDetails, placed: &[Placed<'_>], plan: &Plan, now: i64) {
+    for placed in stored_records(placed, plan) {
+        if let TimeSource::Own(at) = placed.record.record.time
             && is_future(at.0, now)
         {
             details.clock_ahead_ms = details.clock_ahead_ms.max(Some(at.0 - now));
         }
+    }
+}
+
+fn merge_lines(details: &mut SessionDetails, transcript: &str, placed: &[Placed<'_>], plan: &Plan) {
+    for placed in stored_records(placed, plan) {
         let at = MessageCursor {
             at: placed.at,
             transcript: transcript.to_owned(),
@@ -976,10 +1085,7 @@ fn merge_lines(details: &mut SessionDetails, transcript: &str, placed: &[Placed<
             part: placed.part,
             uuid: String::new(),
         };
-        merge_record(details, &at, placed.place, record);
-    }
-    if details.project_path.is_none() {
-        details.project_path = details.first_cwd.as_ref().map(|stamped| stamped.value.clone());
+        merge_record(details, &at, placed.place, &placed.record.record);
     }
 }
 

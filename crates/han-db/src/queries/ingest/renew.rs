@@ -1,5 +1,6 @@
-//! Projects the messages of a session again from its log, for `rebuild`: their kinds, their positions, their times if they
-//! were in the future, and what they say about the session. What is derived from messages follows (`rederive`).
+//! Projects the messages of a session again from its log: their kinds, their positions, the times of those that have none of
+//! their own, and what they say about the session. For `rebuild`, and for a batch with the time of lines that were stored
+//! before it. What is derived from messages follows (`rederive`).
 //!
 //! The log is not changed. A damaged line whose records were not known when it was stored has one ordinal, but needs one for
 //! each record. Its bytes are appended as another entry of the same line number, and its messages point there.
@@ -14,7 +15,7 @@ use han_types::{SessionId, TranscriptName};
 use sea_orm::{FromQueryResult, Value};
 
 use super::prepare::{pack, project_line};
-use super::{is_future, merge_record, place};
+use super::{merge_record, own_time, place};
 use crate::bulk_insert::{BulkInsert, Column};
 use crate::cpu;
 use crate::entities::{MessagePosition, SessionDetails};
@@ -33,18 +34,18 @@ pub(crate) struct Renew<'a> {
     pub seals: bool,
     pub session_id: &'a str,
     pub number: i32,
-    /// When it was first pushed: the time of lines that are dated in the future.
-    pub arrived_at: i64,
-    /// The ordinal of the next line in its log.
-    pub next_ordinal: i64,
+    /// A file whose lines before this ordinal have no time but that of their arrival.
+    pub untimed: Option<(i16, i64)>,
+    /// The ordinal of the next line in its log; `None` if no line is to be appended again.
+    pub next_ordinal: Option<i64>,
 }
 
 /// What changed about the session.
 pub(crate) struct Renewed {
     /// What is sealed of it.
     pub details: SessionDetails,
-    /// The ordinal of the next line in its log.
-    pub next_ordinal: i64,
+    /// The ordinal of the next line in its log, if lines were to be appended.
+    pub next_ordinal: Option<i64>,
     /// The time of its latest message.
     pub last_activity_at: Option<i64>,
 }
@@ -63,6 +64,43 @@ struct LastRow {
 #[derive(FromQueryResult)]
 struct UuidRow {
     uuid: Vec<u8>,
+}
+
+#[derive(FromQueryResult)]
+struct OrderRow {
+    ordinal: i32,
+    at: i64,
+}
+
+#[derive(FromQueryResult)]
+struct LeafRow {
+    uuid: Vec<u8>,
+    ordinal: i32,
+    at: i64,
+}
+
+/// What a pass over the log finds.
+struct Pass {
+    details: SessionDetails,
+    regrown: BTreeMap<i16, Vec<Regrown>>,
+    times: BTreeMap<i16, FileTimes>,
+}
+
+/// The times of the messages of a file.
+#[derive(Default)]
+struct FileTimes {
+    /// Those that messages have of their own, in no order.
+    own: Vec<i64>,
+    untimed: Vec<Untimed>,
+}
+
+/// A message without a time of its own.
+struct Untimed {
+    ordinal: i64,
+    /// The time that is stored.
+    at: i64,
+    /// The uuid of the line that it names.
+    leaf: Option<[u8; 16]>,
 }
 
 /// A message as it is stored.
@@ -118,17 +156,31 @@ impl Renew<'_> {
             .all("SELECT number, name FROM transcripts WHERE team = $1 AND session = $2", session.clone())
             .await?;
         let files: HashMap<i16, String> = files.into_iter().map(|row| (row.number, row.name)).collect();
-        let mut renewed = Renewed {
-            details: details.without_lines(),
-            next_ordinal: self.next_ordinal,
-            last_activity_at: None,
-        };
-        let mut regrown: BTreeMap<i16, Vec<Regrown>> = BTreeMap::new();
+        let mut pass = self.pass(&files, details.clone()).await?;
+        if self.settle(&mut pass.times).await? {
+            // The order of lines decides what they say about the session, and it is another one now.
+            pass = self.pass(&files, details).await?;
+        }
+        let mut next_ordinal = self.next_ordinal;
+        if let Some(next_ordinal) = &mut next_ordinal {
+            for (number, lines) in pass.regrown {
+                let name = files.get(&number).map(String::as_str).unwrap_or_default();
+                self.regrow(number, name, lines, next_ordinal).await?;
+            }
+        }
+        let last = "SELECT MAX(at) AS at FROM messages WHERE team = $1 AND session = $2";
+        let last_activity_at = self.tx.one::<LastRow, _>(last, session).await?.and_then(|row| row.at);
+        Ok(Renewed { details: pass.details, next_ordinal, last_activity_at })
+    }
+
+    async fn pass(&self, files: &HashMap<i16, String>, details: SessionDetails) -> Result<Pass, DbError> {
+        let mut pass =
+            Pass { details: details.without_lines(), regrown: BTreeMap::new(), times: BTreeMap::new() };
         let (mut after, mut before) = (None, None);
         loop {
             let segments = self.tx.segments()?.next(self.number, after).await?;
             if segments.is_empty() {
-                break;
+                return Ok(pass);
             }
             for read in segments {
                 let (transcript, last) = (read.key.transcript, read.stored.extent.last_ordinal);
@@ -140,29 +192,20 @@ impl Renew<'_> {
                     row: format!("{}/{transcript}", self.session_id),
                 };
                 let name = files.get(&transcript).ok_or_else(missing)?;
-                let found = self.segment(read, name, &mut before, &mut renewed.details).await?;
-                regrown.entry(transcript).or_default().extend(found);
+                self.segment(read, name, &mut before, &mut pass).await?;
                 after = Some((transcript, last));
             }
         }
-        for (number, lines) in regrown {
-            let name = files.get(&number).map(String::as_str).unwrap_or_default();
-            self.regrow(number, name, lines, &mut renewed.next_ordinal).await?;
-        }
-        let last = "SELECT MAX(at) AS at FROM messages WHERE team = $1 AND session = $2";
-        renewed.last_activity_at = self.tx.one::<LastRow, _>(last, session).await?.and_then(|row| row.at);
-        Ok(renewed)
     }
 
-    /// Renews the messages of a segment; returns its lines that need more ordinals. `before` is the time of the line
-    /// before it in its file.
+    /// Renews the messages of a segment. `before` is the time of the entry before it in its file.
     async fn segment(
         &self,
         read: ReadSegment,
         name: &str,
         before: &mut Option<i64>,
-        details: &mut SessionDetails,
-    ) -> Result<Vec<Regrown>, DbError> {
+        pass: &mut Pass,
+    ) -> Result<(), DbError> {
         let ReadSegment { key, stored, opened } = read;
         let segment = opened?;
         let sql = format!(
@@ -185,28 +228,21 @@ impl Renew<'_> {
         let entries = self.project(Arc::clone(&segment), name).await?;
         let transcript: TranscriptName = stored_name(name, self.session_id)?;
         let now = self.tx.clock().now().0;
-        let credible = |record: &LineRecord| match record.time {
-            TimeSource::Own(at) => Some(at.0).filter(|at| !is_future(*at, now)),
-            _ => None,
-        };
-        let mut regrown = Vec::new();
-        for (index, entry) in entries.iter().enumerate() {
-            // Of a line that is dated in the future.
-            let substitute = || {
-                let later = entries[index..].iter().flat_map(|entry| &entry.records);
-                later.filter_map(credible).next().unwrap_or(self.arrived_at)
-            };
+        let is_skewed = pass.details.clock_ahead_ms.is_some();
+        let times = pass.times.entry(key.transcript).or_default();
+        let mut extent_at: Option<(i64, i64)> = None;
+        for entry in &entries {
             let known = rows.remove(&entry.ordinal).unwrap_or_default();
             for (part, record) in (0..).zip(&entry.records) {
                 let place = place(&transcript, record);
                 let row = known.iter().find(|row| row.part == part);
-                let stored_at = row.map(|row| row.at).filter(|at| !is_future(*at, now));
-                let at = match (stored_at, &record.time) {
-                    (Some(at), _) => at,
-                    (None, TimeSource::Own(_)) => credible(record).unwrap_or_else(substitute),
-                    (None, _) => before.unwrap_or_else(substitute),
-                };
+                // A time that was in the future when the line arrived is not believed later either.
+                let is_believed = |at: &i64| !is_skewed || row.is_none_or(|row| row.at >= *at);
+                let own = own_time(record, now).filter(is_believed);
+                let at = own.or(row.map(|row| row.at)).or(*before).unwrap_or_default();
                 *before = Some(at);
+                let (first, last) = extent_at.unwrap_or((at, at));
+                extent_at = Some((first.min(at), last.max(at)));
                 let cursor = MessageCursor {
                     at,
                     transcript: name.to_owned(),
@@ -214,9 +250,16 @@ impl Renew<'_> {
                     part: part.into(),
                     uuid: String::new(),
                 };
-                merge_record(details, &cursor, place, record);
-                if let Some(row) = row {
-                    self.row(row, entry, record, place, at, key.transcript, &transcript).await?;
+                merge_record(&mut pass.details, &cursor, place, record);
+                let Some(row) = row else { continue };
+                self.row(row, entry, record, place, at, key.transcript, &transcript).await?;
+                let leaf = match &record.time {
+                    TimeSource::Leaf(uuid) => Some(LineId::of(uuid).bytes),
+                    _ => None,
+                };
+                match own {
+                    Some(at) => times.own.push(at),
+                    None => times.untimed.push(Untimed { ordinal: row.ordinal.into(), at, leaf }),
                 }
             }
             if let [row] = &known[..]
@@ -224,16 +267,134 @@ impl Renew<'_> {
                 && entry.records.len() > 1
             {
                 let text = segment.get(entry.ordinal).map(|entry| entry.text.to_vec()).unwrap_or_default();
-                regrown.push(Regrown {
+                pass.regrown.entry(key.transcript).or_default().push(Regrown {
                     line: entry.line,
                     text,
                     row: row.clone(),
                     records: entry.records.clone(),
-                    at: before.unwrap_or(self.arrived_at),
+                    at: before.unwrap_or(row.at),
                 });
             }
         }
-        Ok(regrown)
+        if let Some((first, last)) = extent_at.filter(|at| *at != (stored.first_at, stored.last_at)) {
+            let sql = "UPDATE segments SET first_at = $5, last_at = $6 WHERE team = $1 AND session = $2 \
+                       AND transcript = $3 AND first_ordinal = $4";
+            let values = [
+                self.tx.team(),
+                i64::from(self.number).into(),
+                i64::from(key.transcript).into(),
+                extent.first_ordinal.into(),
+                first.into(),
+                last.into(),
+            ];
+            self.tx.execute(sql, values).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives messages without a time of their own the time of the line that they name, of a line before them, or of a line
+    /// after them; returns whether any changed. A time that a line of the file has stays: it is that of the line before it
+    /// when it arrived.
+    async fn settle(&self, files: &mut BTreeMap<i16, FileTimes>) -> Result<bool, DbError> {
+        let started_at = files.values().flat_map(|times| &times.own).copied().min();
+        let mut changes: Vec<[i64; 2]> = Vec::new();
+        for (number, times) in files {
+            times.own.sort_unstable();
+            let is_known = |at: &i64| times.own.binary_search(at).is_ok();
+            let bound = self.untimed.filter(|(file, _)| file == number).map_or(0, |(_, ordinal)| ordinal);
+            let is_open = |line: &&Untimed| line.ordinal < bound || !is_known(&line.at);
+            let mut new: HashMap<i64, i64> = HashMap::new();
+            if times.own.is_empty() {
+                // Earlier versions kept the time of arrival here.
+                let sql = "UPDATE transcripts SET last_line_at = NULL WHERE team = $1 AND session = $2 AND number = $3 \
+                           AND last_line_at IS NOT NULL";
+                let values = [self.tx.team(), i64::from(self.number).into(), i64::from(*number).into()];
+                self.tx.execute(sql, values).await?;
+                let lines = times.untimed.iter().map(|line| line.ordinal);
+                new.extend(lines.filter_map(|ordinal| Some((ordinal, started_at?))));
+            } else if times.untimed.iter().any(|line| is_open(&line)) {
+                let open: BTreeSet<i64> =
+                    times.untimed.iter().filter(is_open).map(|line| line.ordinal).collect();
+                let untimed: BTreeSet<i64> = times.untimed.iter().map(|line| line.ordinal).collect();
+                new = self.times_beside(*number, &open, &untimed).await?;
+            }
+            let named: HashMap<i64, [u8; 16]> =
+                times.untimed.iter().filter_map(|line| Some((line.ordinal, line.leaf?))).collect();
+            if !named.is_empty() {
+                let leaves = self.leaves(*number, named.values()).await?;
+                for (ordinal, leaf) in &named {
+                    if let Some(leaf) =
+                        leaves.get(&leaf[..]).filter(|leaf| !named.contains_key(&leaf.ordinal.into()))
+                    {
+                        let at = new.get(&leaf.ordinal.into()).copied().unwrap_or(leaf.at);
+                        new.insert(*ordinal, at);
+                    }
+                }
+            }
+            let changed = times.untimed.iter().filter_map(|line| Some((line, *new.get(&line.ordinal)?)));
+            changes.extend(changed.filter(|(line, at)| line.at != *at).map(|(line, at)| [line.ordinal, at]));
+        }
+        if changes.is_empty() {
+            return Ok(false);
+        }
+        let (wanted, rows) =
+            self.tx.dialect().number_rows(3, ["changed_ordinal", "new_at"], changes.into_iter());
+        let sql = format!(
+            "UPDATE messages SET at = new_at FROM {wanted} WHERE team = $1 AND session = $2 \
+             AND ordinal = changed_ordinal"
+        );
+        let session: [Value; 2] = [self.tx.team(), i64::from(self.number).into()];
+        self.tx.execute(&sql, session.into_iter().chain(rows)).await?;
+        Ok(true)
+    }
+
+    /// The times of the nearest lines with a time, for the messages `open` of a file: before them, or else after them.
+    async fn times_beside(
+        &self,
+        file: i16,
+        open: &BTreeSet<i64>,
+        untimed: &BTreeSet<i64>,
+    ) -> Result<HashMap<i64, i64>, DbError> {
+        let sql = "SELECT ordinal, at FROM messages WHERE team = $1 AND session = $2 AND transcript = $3 \
+                   ORDER BY line, part, ordinal";
+        let values = [self.tx.team(), i64::from(self.number).into(), i64::from(file).into()];
+        let (mut times, mut before, mut first) = (HashMap::new(), None, Vec::new());
+        for OrderRow { ordinal, at } in self.tx.all::<OrderRow, _>(sql, values).await? {
+            let ordinal = i64::from(ordinal);
+            if !untimed.contains(&ordinal) {
+                times.extend(first.drain(..).map(|ordinal| (ordinal, at)));
+                before = Some(at);
+            } else if open.contains(&ordinal) {
+                match before {
+                    Some(at) => {
+                        times.insert(ordinal, at);
+                    }
+                    None => first.push(ordinal),
+                }
+            }
+        }
+        Ok(times)
+    }
+
+    /// The messages of a file with these uuids, by them.
+    async fn leaves(
+        &self,
+        file: i16,
+        uuids: impl Iterator<Item = &[u8; 16]>,
+    ) -> Result<HashMap<Vec<u8>, LeafRow>, DbError> {
+        let dialect = self.tx.dialect();
+        let sql = format!(
+            "SELECT uuid, ordinal, at FROM messages WHERE team = $1 AND session = $2 AND transcript = $3 AND {}",
+            dialect.is_any_bytes("uuid", 4)
+        );
+        let values = [
+            self.tx.team(),
+            i64::from(self.number).into(),
+            i64::from(file).into(),
+            dialect.byte_list(uuids.collect::<BTreeSet<_>>()),
+        ];
+        let rows: Vec<LeafRow> = self.tx.all(&sql, values).await?;
+        Ok(rows.into_iter().map(|row| (row.uuid.clone(), row)).collect())
     }
 
     /// Projects the entries of a segment. CPU-bound, so it runs off the async threads.
@@ -388,10 +549,7 @@ impl Renew<'_> {
     ) -> Result<(), DbError> {
         let from_agent = file.transcript.agent_id();
         let now = self.tx.clock().now().0;
-        let at = |record: &LineRecord| match record.time {
-            TimeSource::Own(at) if !is_future(at.0, now) => at.0,
-            _ => line.at,
-        };
+        let at = |record: &LineRecord| own_time(record, now).unwrap_or(line.at);
         let bytes = i64::try_from(line.text.len()).unwrap_or(i64::MAX);
         let insert = BulkInsert {
             table: "messages",

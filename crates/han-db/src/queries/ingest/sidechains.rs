@@ -5,17 +5,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use han_crypto::to_hex;
-use han_transcript::fold::{Assigned, SidechainAssignment, is_inline};
+use han_transcript::fold::{Assigned, SidechainAssignment, StartingCall, is_inline};
+use han_transcript::record::ResultKind;
 use han_types::TranscriptName;
 use sea_orm::FromQueryResult;
 
 use super::derive::{Derive, NewLine};
 use crate::DbError;
 use crate::bulk_insert::{BulkInsert, Column};
-use crate::line_id::{LineId, call_key};
-
-/// The beginning of such an id. The uuid of the subagent's first line follows.
-const PREFIX: &str = "sidechain-";
+use crate::line_id::{INLINE_PREFIX, LineId, call_key};
+use crate::queries::tool_results::RowKind;
 
 /// The maximum number of calls without a subagent that are considered: the latest ones.
 const MAX_CALLS: usize = 1000;
@@ -38,6 +37,8 @@ struct CallRow {
     n: i16,
     call: Vec<u8>,
     prompt: Vec<u8>,
+    answer: Option<i32>,
+    results: i64,
 }
 
 /// A call that may start a subagent.
@@ -76,6 +77,10 @@ impl Derive<'_> {
                     "prompt",
                     calls.iter().map(|call| self.prompt_key(of_call(call).prompt)).collect(),
                 ),
+                Column::NullableInt(
+                    "answer",
+                    calls.iter().map(|(line, _)| line.record.answer.map(i64::from)).collect(),
+                ),
                 Column::NullableStr(
                     "agent_id",
                     calls
@@ -99,21 +104,30 @@ impl Derive<'_> {
         let mut assignment = SidechainAssignment::resume(
             self.roots_of_parents(own, transcript).await?,
             self.last_root(first, transcript).await?,
-            self.calls_without_subagent().await?,
+            self.calls_without_subagent(first, transcript).await?,
         );
         let mut lines: BTreeMap<String, BTreeSet<i64>> = BTreeMap::new();
         let mut started: Vec<(Call, String)> = Vec::new();
         for line in own {
             if !is_inline(line.record) {
+                for result in line.record.results.iter().filter(|result| result.kind == ResultKind::Tool) {
+                    let answered = result.call_id.as_deref().map(call_key);
+                    assignment.end(|call| answered.is_some_and(|answered| call.key == answered));
+                }
                 for (n, call) in (0..).zip(&line.record.subagent_calls) {
                     let key = call_key(&call.call_id).to_vec();
-                    assignment.add_call(Call { ordinal: line.ordinal, n, key }, self.prompt_key(call.prompt));
+                    assignment.add_call(StartingCall {
+                        call: Call { ordinal: line.ordinal, n, key },
+                        prompt: self.prompt_key(call.prompt),
+                        answer: line.record.answer,
+                        is_open: true,
+                    });
                 }
                 continue;
             }
             let Assigned { root, started_by } =
                 assignment.add_line(line.record, line.record.prompt.map(|prompt| self.prompt_key(prompt)));
-            let agent_id = format!("{PREFIX}{root}");
+            let agent_id = format!("{INLINE_PREFIX}{root}");
             started.extend(started_by.map(|call| (call, agent_id.clone())));
             lines.entry(agent_id).or_default().insert(line.ordinal);
         }
@@ -136,11 +150,6 @@ impl Derive<'_> {
                 call.n.into(),
                 agent_id.as_str().into(),
             ];
-            self.tx.execute(sql, values).await?;
-            let sql = "INSERT INTO subagent_starts (team, session, call, agent_id) VALUES ($1, $2, $3, $4) \
-                       ON CONFLICT (team, session, call, agent_id) DO NOTHING";
-            let values =
-                [self.tx.team(), self.number.into(), call.key.clone().into(), agent_id.as_str().into()];
             self.tx.execute(sql, values).await?;
         }
         Ok(started.into_iter().map(|(call, agent_id)| ((call.ordinal, call.n), agent_id)).collect())
@@ -173,7 +182,7 @@ impl Derive<'_> {
         let values = [self.tx.team(), self.number.into(), transcript.into(), dialect.byte_list(ids)];
         let rows: Vec<ParentRow> = self.tx.all(&sql, values).await?;
         let root = |row: ParentRow| {
-            let root = row.agent_id.as_deref()?.strip_prefix(PREFIX)?.to_owned();
+            let root = row.agent_id.as_deref()?.strip_prefix(INLINE_PREFIX)?.to_owned();
             Some((LineId::to_text(&row.uuid, row.uuid_text), root))
         };
         Ok(rows.into_iter().filter_map(root).collect())
@@ -188,23 +197,44 @@ impl Derive<'_> {
             self.number.into(),
             ordinal.into(),
             transcript.into(),
-            format!("{PREFIX}%").into(),
+            format!("{INLINE_PREFIX}%").into(),
         ];
         let row: Option<AgentRow> = self.tx.one(sql, values).await?;
         let agent = row.and_then(|row| row.agent_id);
-        Ok(agent.and_then(|agent| agent.strip_prefix(PREFIX).map(str::to_owned)))
+        Ok(agent.and_then(|agent| agent.strip_prefix(INLINE_PREFIX).map(str::to_owned)))
     }
 
-    async fn calls_without_subagent(&self) -> Result<Vec<(Call, [u8; 16])>, DbError> {
+    /// The calls before a line that have no subagent.
+    async fn calls_without_subagent(
+        &self,
+        ordinal: i64,
+        transcript: i64,
+    ) -> Result<Vec<StartingCall<Call>>, DbError> {
         let sql = format!(
-            "SELECT ordinal, n, call, prompt FROM subagent_calls WHERE team = $1 AND session = $2 \
-             AND agent_id IS NULL ORDER BY ordinal DESC, n DESC LIMIT {MAX_CALLS}"
+            "SELECT c.ordinal, c.n, c.call, c.prompt, c.answer, (SELECT count(*) FROM tool_results r \
+               JOIN messages m ON m.team = r.team AND m.session = r.session AND m.ordinal = r.ordinal \
+               WHERE r.team = c.team AND r.session = c.session AND r.kind = $3 AND r.call = c.call \
+                 AND r.ordinal > c.ordinal AND r.ordinal < $4 AND m.transcript = $5) AS results \
+             FROM subagent_calls c WHERE c.team = $1 AND c.session = $2 AND c.ordinal < $4 \
+             AND c.agent_id IS NULL ORDER BY c.ordinal DESC, c.n DESC LIMIT {MAX_CALLS}"
         );
-        let rows: Vec<CallRow> = self.tx.all(&sql, [self.tx.team(), self.number.into()]).await?;
+        let values = [
+            self.tx.team(),
+            self.number.into(),
+            RowKind::ToolResult.code().into(),
+            ordinal.into(),
+            transcript.into(),
+        ];
+        let rows: Vec<CallRow> = self.tx.all(&sql, values).await?;
         let call = |row: CallRow| {
             let prompt = <[u8; 16]>::try_from(row.prompt.as_slice())
                 .map_err(|_| DbError::malformed("subagent_calls", "prompt", row.ordinal))?;
-            Ok((Call { ordinal: row.ordinal.into(), n: row.n.into(), key: row.call }, prompt))
+            Ok(StartingCall {
+                call: Call { ordinal: row.ordinal.into(), n: row.n.into(), key: row.call },
+                prompt,
+                answer: row.answer,
+                is_open: row.results == 0,
+            })
         };
         rows.into_iter().rev().map(call).collect()
     }

@@ -151,19 +151,24 @@ impl Derive<'_> {
         Ok(())
     }
 
-    /// Whether a call of the stored events failed, according to a new result.
+    /// Whether a new result says that a call of the stored events failed, or may answer another of several such calls than
+    /// was known.
     async fn voids_events(&self, new: &[NewLine<'_>]) -> Result<bool, DbError> {
-        let failed: BTreeSet<[u8; 16]> =
-            tool_results(new).filter(|result| result.1).map(|(call_id, ..)| call_key(call_id)).collect();
-        if failed.is_empty() {
+        let answered: BTreeSet<[u8; 16]> = tool_results(new).map(|(call_id, _)| call_key(call_id)).collect();
+        if answered.is_empty() {
             return Ok(false);
         }
+        let failed: BTreeSet<[u8; 16]> =
+            tool_results(new).filter(|result| result.1).map(|(call_id, _)| call_key(call_id)).collect();
         let dialect = self.tx.dialect();
         let sql = format!(
-            "SELECT count(*) AS n FROM task_events WHERE team = $1 AND session = $2 AND {}",
-            dialect.is_any_bytes("call", 3)
+            "SELECT count(*) AS n FROM (SELECT call FROM task_events WHERE team = $1 AND session = $2 AND {} \
+             GROUP BY call HAVING count(DISTINCT ordinal) > 1 OR {}) AS voided",
+            dialect.is_any_bytes("call", 3),
+            dialect.is_any_bytes("call", 4)
         );
-        let values = [self.tx.team(), self.number.into(), dialect.byte_list(failed)];
+        let values =
+            [self.tx.team(), self.number.into(), dialect.byte_list(answered), dialect.byte_list(failed)];
         Ok(self.tx.one::<CountRow, _>(&sql, values).await?.is_some_and(|found| found.n > 0))
     }
 

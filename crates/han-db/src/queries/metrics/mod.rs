@@ -198,6 +198,12 @@ fn share(part: i64, of: i64) -> Option<f64> {
     (of > 0).then(|| part as f64 / of as f64)
 }
 
+/// The bucket of all rows, if they are not grouped by time.
+const NO_BUCKET: &str = "CAST(0 AS bigint)";
+
+/// The name of all rows, if they are not grouped by it.
+const NO_NAME: &str = "''";
+
 /// How rows of rollups are grouped.
 #[derive(Clone, Copy)]
 enum By {
@@ -212,11 +218,11 @@ impl By {
     /// The SQL of the bucket (a number) and the name (a text) of a row `r` of a piece `wanted`.
     fn sql(self) -> (String, &'static str) {
         match self {
-            Self::Whole => ("CAST(0 AS bigint)".to_owned(), "''"),
-            Self::Day => (format!("(r.start + wanted.ahead) / {DAY_MS}"), "''"),
-            Self::HourOfDay => (format!("(r.start + wanted.ahead) / {HOUR_MS} % 24"), "''"),
-            Self::Project => ("CAST(0 AS bigint)".to_owned(), "r.project_id"),
-            Self::User => ("CAST(0 AS bigint)".to_owned(), "r.user_id"),
+            Self::Whole => (NO_BUCKET.to_owned(), NO_NAME),
+            Self::Day => (format!("(r.start + wanted.ahead) / {DAY_MS}"), NO_NAME),
+            Self::HourOfDay => (format!("(r.start + wanted.ahead) / {HOUR_MS} % 24"), NO_NAME),
+            Self::Project => (NO_BUCKET.to_owned(), "r.project_id"),
+            Self::User => (NO_BUCKET.to_owned(), "r.user_id"),
         }
     }
 
@@ -316,11 +322,11 @@ struct RollupRow {
     usage: UsageColumns,
 }
 
-/// The columns of `rollups` that are summed.
-const SUMS: [&str; 13] = [
-    "sessions",
-    "messages",
-    "turns",
+/// The columns of `rollups` that count what sessions did.
+const ACTIVITY_SUMS: [&str; 3] = ["sessions", "messages", "turns"];
+
+/// The columns of [`UsageColumns`].
+const USAGE_SUMS: [&str; 10] = [
     "responses",
     "input_tokens",
     "output_tokens",
@@ -339,6 +345,16 @@ fn sums(columns: &[&str]) -> String {
     sums.collect::<Vec<_>>().join(", ")
 }
 
+/// The positions of the columns to group by, given the expressions of the first columns: those that are not constant. A
+/// constant would be hashed for each row.
+fn group(columns: &[&str]) -> String {
+    let is_constant = |column: &str| column == NO_BUCKET || column == NO_NAME;
+    let varying = (1..).zip(columns).filter(|(_, column)| !is_constant(column));
+    let positions: Vec<String> = varying.map(|(position, _)| i32::to_string(&position)).collect();
+    // Without rows, there is no group.
+    if positions.is_empty() { "1".to_owned() } else { positions.join(", ") }
+}
+
 async fn rollups(
     tx: &ScopedTx,
     range: &Range,
@@ -350,10 +366,13 @@ async fn rollups(
     let within = within.condition("r.project_id", &mut values);
     let source = source(tx, "rollups", &by.pieces(range), Rows::All, &within, &mut values);
     let (bucket, name) = by.sql();
-    let (model, group) = if models { ("r.model", "1, 2, 3") } else { ("''", "1, 2") };
+    let model = if models { "r.model" } else { NO_NAME };
+    let group = group(&[&bucket, name, model]);
     let sql = format!(
-        "SELECT {bucket} AS bucket, {name} AS name, {model} AS model, {} FROM {source} GROUP BY {group} ORDER BY {group}",
-        sums(&SUMS)
+        "SELECT {bucket} AS bucket, {name} AS name, {model} AS model, {}, {} FROM {source} \
+         GROUP BY {group} ORDER BY {group}",
+        sums(&ACTIVITY_SUMS),
+        sums(&USAGE_SUMS)
     );
     tx.all(&sql, values).await
 }
@@ -421,9 +440,10 @@ async fn counts(
         "score",
         "error",
     ];
+    let group = group(&[&bucket, name, "r.kind", "r.key"]);
     let sql = format!(
         "SELECT {bucket} AS bucket, {name} AS name, r.kind, r.key, {} FROM {source} \
-         GROUP BY 1, 2, 3, 4 HAVING sum(r.count) <> 0 ORDER BY 1, 2, 3, 4",
+         GROUP BY {group} HAVING sum(r.count) <> 0 ORDER BY {group}",
         sums(&columns)
     );
     tx.all(&sql, values).await

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use han_transcript::fold::TokenTotals;
 use sea_orm::Value;
 
-use super::{By, Cost, Period, Range, Rows, SUMS, UsageColumns, Within, plus, source, sums, total};
+use super::{
+    By, Cost, NO_NAME, Period, Range, Rows, USAGE_SUMS, UsageColumns, Within, group, plus, source, sums,
+    total,
+};
 use crate::{DbError, ScopedTx};
 
 /// The most groups of a report.
@@ -126,17 +129,21 @@ async fn rows(
 ) -> Result<Vec<GroupRow>, DbError> {
     let buckets = if by_day { By::Day } else { By::Whole };
     let mut values: Vec<Value> = vec![tx.team()];
-    let within = within.condition("r.project_id", &mut values);
-    let source = source(tx, "rollups", &buckets.pieces(range), Rows::All, &within, &mut values);
+    let mut condition = within.condition("r.project_id", &mut values);
+    // Most rows without a model only say that something was done: they are dropped before they are joined and grouped. No
+    // counter is negative, so the rows that are left have the sums of all.
+    condition.push_str(" AND (r.responses <> 0 OR r.cost <> 0 OR r.unpriced_answers <> 0)");
+    let source = source(tx, "rollups", &buckets.pieces(range), Rows::All, &condition, &mut values);
     let (bucket, _) = buckets.sql();
-    let column = |dimension, name: &'static str| if by.contains(&dimension) { name } else { "''" };
+    let column = |dimension, name: &'static str| if by.contains(&dimension) { name } else { NO_NAME };
+    let model = column(Dimension::Model, "r.model");
+    let project = column(Dimension::Project, "r.project_id");
+    let user = column(Dimension::Person, "r.user_id");
     let sql = format!(
-        "SELECT {bucket} AS bucket, {} AS model, {} AS project_id, {} AS user_id, {} FROM {source} GROUP BY 1, 2, 3, 4 \
-         HAVING sum(r.responses) <> 0 OR sum(r.cost) <> 0 OR sum(r.unpriced_answers) <> 0 LIMIT {}",
-        column(Dimension::Model, "r.model"),
-        column(Dimension::Project, "r.project_id"),
-        column(Dimension::Person, "r.user_id"),
-        sums(&SUMS),
+        "SELECT {bucket} AS bucket, {model} AS model, {project} AS project_id, {user} AS user_id, {} FROM {source} \
+         GROUP BY {} LIMIT {}",
+        sums(&USAGE_SUMS),
+        group(&[&bucket, model, project, user]),
         MAX_ROWS + 1
     );
     tx.all(&sql, values).await
