@@ -25,7 +25,7 @@ pub use sentiment::SentimentRecord;
 pub use tasks::{
     NativeTaskEvent, NativeTaskRecord, TaskEvent, TaskOutcome, TaskRecord, TodoRecord, TodoStatus,
 };
-pub use usage::{ANSWER_NAMESPACE, MAX_TOKENS, Terms, Usage};
+pub use usage::{ANSWER_NAMESPACE, MAX_TOKENS, Terms, Usage, most_written};
 
 /// The maximum number of items of one sort (tool uses, results, changes, tasks, to-dos) per line.
 pub const MAX_ITEMS: usize = 1000;
