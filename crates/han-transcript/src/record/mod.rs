@@ -120,6 +120,8 @@ pub struct LineRecord {
     pub title: Option<TitleRecord>,
     /// The branch it was written on.
     pub git_branch: Option<String>,
+    /// The worktree that the session entered with it.
+    pub worktree: Option<String>,
     /// The directory it was written in.
     pub cwd: Option<String>,
     /// The agent's version.
@@ -225,7 +227,8 @@ pub struct ResultRecord {
 pub struct SubagentCall {
     /// The tool use.
     pub call_id: String,
-    /// Identifies the subagent's prompt: the UUIDv5 of its trimmed text in [`LINE_NAMESPACE`].
+    /// Identifies the subagent's prompt: the UUIDv5 of its text in [`LINE_NAMESPACE`], trimmed and without what the harness
+    /// inserts.
     pub prompt: [u8; 16],
 }
 
