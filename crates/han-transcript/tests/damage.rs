@@ -102,7 +102,7 @@ fn objects_inside_a_damaged_record_are_no_records() {
         format!(r#"{{"message":{inner},"normalizedMessages":[{other}, {inner}]}}"#),
     ] {
         let progress = format!(
-            r#"{{"type":"progress","uuid":"p","data":{data},"timestamp":"2026-11-20T09:00:00.000Z"}}"#
+            r#"{{"type":"progress","uuid":"p","sessionId":"s","data":{data},"timestamp":"2026-11-20T09:00:00.000Z"}}"#
         );
         for at in 1..progress.len() {
             let (head, tail) = progress.split_at(at);
@@ -330,8 +330,11 @@ proptest! {
     #[test]
     fn records_joined_by_separators_are_all_found_and_no_object_inside_them(
         records in prop::collection::vec((any::<bool>(), texts()), 1..7),
-        separators in prop::collection::vec("[, \\t\r\u{0}\u{feff}]{0,4}|[}\\]],|,[\\[{]", 7),
-        head in "[ \u{feff}\u{0}]{0,3}|\\[|\\{",
+        (head, separators) in prop_oneof![
+            ("[ \u{feff}\u{0}]{0,3}", prop::collection::vec("[, \\t\r\u{0}\u{feff}]{0,4}", 7)),
+            // After NUL, a closing bracket may be that of a record whose beginning is missing.
+            ("[ \u{feff}]{0,3}|\\[|\\{", prop::collection::vec(" ?[}\\]], ?|,[\\[{]|", 7)),
+        ],
     ) {
         let records: Vec<String> = (0..).zip(&records).map(|(n, (has_part, text)): (usize, _)| {
             let (part, whole) = (answer(&format!("i{n}"), text, 1), answer(&format!("u{n}"), text, 1));
