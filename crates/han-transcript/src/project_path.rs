@@ -143,7 +143,8 @@ fn without_worktree(mut parts: Vec<&str>) -> (Vec<&str>, Option<&str>) {
         // A repository precedes the folder, and the worktree follows.
         let at = parts.windows(folder.len()).position(|window| window == folder).filter(|at| {
             let repository = parts.get(..*at).unwrap_or_default();
-            !repository.is_empty() && !(name == ANY_WORKTREES && is_home(repository))
+            let is_ambiguous = name == ANY_WORKTREES && is_home(repository);
+            !is_ambiguous && !repository.is_empty()
         });
         if let Some(at) = at
             && let Some(name) = parts.get(at + folder.len()).copied()
