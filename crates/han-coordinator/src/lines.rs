@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::io::{self, BufRead, Seek, SeekFrom};
 
+use han_transcript::split::{is_complete, record_texts};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
@@ -54,6 +55,24 @@ impl Content {
             Self::TooLong { bytes, sha256 } => Cow::Owned(format!(
                 "{{\"type\":\"han_omitted_line\",\"bytes\":{bytes},\"sha256\":\"{sha256}\"}}"
             )),
+        }
+    }
+
+    /// The texts of its records. A damaged line may have several; a line that was not read completely has none.
+    pub(crate) fn records(&self) -> Vec<&str> {
+        match self {
+            Self::Object(text) => vec![text],
+            Self::Text(text) | Self::Lossy(text) => record_texts(text),
+            Self::TooLong { .. } => Vec::new(),
+        }
+    }
+
+    /// Whether it is a complete line although no line feed ends it.
+    fn is_complete(&self) -> bool {
+        match self {
+            Self::Object(_) => true,
+            Self::Text(text) | Self::Lossy(text) => is_complete(text),
+            Self::TooLong { .. } => false,
         }
     }
 
@@ -127,8 +146,8 @@ impl<R: BufRead + Seek> LineReader<R> {
 
     /// The next complete line, or `None` at the end. Of a line longer than `max_bytes`, only length and hash are kept.
     ///
-    /// The agent may write at the same time. So a last line without a line feed is complete only if it is a JSON
-    /// object, because no prefix of an object is an object. Otherwise it is left for the next call.
+    /// The agent may write at the same time. So a last line without a line feed is complete only if it has a record and
+    /// does not end inside an object, because no prefix of an object is an object. Otherwise it is left for the next call.
     ///
     /// # Errors
     /// If reading fails.
@@ -165,7 +184,7 @@ impl<R: BufRead + Seek> LineReader<R> {
         } else {
             Content::of(raw)
         };
-        if !ended && !matches!(content, Content::Object(_)) {
+        if !ended && !content.is_complete() {
             self.seek(self.number, self.position)?;
             return Ok(None);
         }

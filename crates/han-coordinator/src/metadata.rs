@@ -44,12 +44,15 @@ pub(crate) fn initial(main: Option<&Path>) -> SessionMetadata {
 /// Updates the metadata from a line: the first working directory (with its remote and main worktree) and
 /// the latest branch.
 pub(crate) fn update_from(metadata: &mut SessionMetadata, line: &FileLine) {
-    let Content::Object(text) = &line.content else { return };
+    let (Content::Object(text) | Content::Text(text) | Content::Lossy(text)) = &line.content else { return };
     // Most bytes of a transcript are in lines without news; searching is faster than parsing.
-    if !text.contains("\"gitBranch\"") && (metadata.project_path.is_some() || !text.contains("\"cwd\"")) {
-        return;
+    if text.contains("\"gitBranch\"") || (metadata.project_path.is_none() && text.contains("\"cwd\"")) {
+        line.content.records().into_iter().for_each(|record| update_from_record(metadata, record));
     }
-    let Ok(fields) = serde_json::from_str::<LineFields<'_>>(text) else { return };
+}
+
+fn update_from_record(metadata: &mut SessionMetadata, record: &str) {
+    let Ok(fields) = serde_json::from_str::<LineFields<'_>>(record) else { return };
     if let Some(branch) = short_text(fields.git_branch) {
         metadata.git_branch = Some(branch);
     }
@@ -64,8 +67,8 @@ pub(crate) fn update_from(metadata: &mut SessionMetadata, line: &FileLine) {
 
 /// The session id in a line.
 pub(crate) fn session_of(line: &FileLine) -> Option<String> {
-    let Content::Object(text) = &line.content else { return None };
-    short_text(serde_json::from_str::<LineFields<'_>>(text).ok()?.session_id)
+    let session = |record: &str| short_text(serde_json::from_str::<LineFields<'_>>(record).ok()?.session_id);
+    line.content.records().into_iter().find_map(session)
 }
 
 fn short_text(raw: Option<&RawValue>) -> Option<String> {

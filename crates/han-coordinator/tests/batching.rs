@@ -125,10 +125,23 @@ fn the_length_limit_excludes_the_line_feed() {
 }
 
 #[test]
-fn a_last_line_without_line_feed_is_complete_only_if_it_is_an_object() {
-    for (end, lines) in
-        [("{\"a\":1}", 2), ("{\"a\":", 1), ("text", 1), ("[1]", 1), ("{\"a\":1} ", 1), ("", 1)]
-    {
+fn a_last_line_without_line_feed_is_complete_only_if_it_ends_outside_of_an_object() {
+    for (end, lines) in [
+        ("{\"a\":1}", 2),
+        ("{\"a\":1} ", 2),
+        ("{\"a\":1}\r", 2),
+        ("{\"a\":1}\0\0\0", 2),
+        ("{\"a\":1}\u{feff}", 2),
+        ("{\"a\":1}{\"b\":2}", 2),
+        ("{\"a\":1}\r{\"b\":2}\r", 2),
+        ("{\"a\":1}{\"b\":", 1),
+        ("{\"a\":", 1),
+        ("text", 1),
+        ("[1]", 1),
+        ("\0\0", 1),
+        (" ", 1),
+        ("", 1),
+    ] {
         let read = read_all(format!("{{}}\n{end}").as_bytes(), 4, 1000);
         assert_eq!(read.len(), lines, "{end}");
     }

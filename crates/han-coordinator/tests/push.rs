@@ -131,6 +131,42 @@ async fn a_grown_file_is_resumed_and_an_incomplete_line_is_left_for_later() {
 }
 
 #[tokio::test]
+async fn a_complete_record_is_sent_whatever_follows_it_instead_of_a_line_feed() {
+    for end in ["\0\0\0\0", "\r", " ", "\t", "\u{feff}", "{\"type\":\"user\",\"uuid\":\"second\"}"] {
+        let home = TestDirectory::new();
+        let path = home.write("p/s.jsonl", lines(0, 2) + "{\"type\":\"user\",\"uuid\":\"last\"}" + end);
+        let server = Server::start().await;
+        let report = server.push(home.path()).await;
+        assert_eq!((report.stored, report.half_written), (3, 0), "{end:?}");
+        let last = server.lines("s", "main").pop().unwrap();
+        assert_eq!(last, format!("{{\"type\":\"user\",\"uuid\":\"last\"}}{end}"));
+        assert_eq!(server.push(home.path()).await.lines_sent, 0, "{end:?}");
+        append(&path, &(String::from("\n") + &lines(9, 1)));
+        let report = server.push(home.path()).await;
+        assert_eq!((report.lines_sent, report.restarted), (1, 0), "{end:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_with_carriage_returns_only_is_one_line_that_grows() {
+    let home = TestDirectory::new();
+    let record = |n: u32| {
+        format!("{{\"type\":\"user\",\"uuid\":\"{n}\",\"cwd\":\"/home/ana/shop\",\"gitBranch\":\"b{n}\"}}\r")
+    };
+    let path = home.write("p/s.jsonl", record(1) + &record(2));
+    let server = Server::start().await;
+    let report = server.push(home.path()).await;
+    assert_eq!((report.stored, report.half_written), (1, 0));
+    assert_eq!(server.lines("s", "main"), [record(1) + &record(2)]);
+    let metadata = server.model().requests.last().unwrap()[0].metadata.clone();
+    assert_eq!(metadata.project_path.as_deref(), Some("/home/ana/shop"));
+    assert_eq!(metadata.git_branch.as_deref(), Some("b2"));
+    append(&path, &record(3));
+    server.push(home.path()).await;
+    assert_eq!(server.lines("s", "main"), [record(1) + &record(2) + &record(3)]);
+}
+
+#[tokio::test]
 async fn a_rewritten_or_truncated_file_is_sent_from_the_beginning() {
     let home = TestDirectory::new();
     let path = home.write("p/s.jsonl", lines(0, 10));

@@ -104,6 +104,11 @@ impl<'a> Object<'a> {
         serde_json::from_str(json).ok()
     }
 
+    /// An object of one field.
+    pub(crate) fn of(name: &'static str, value: &'a RawValue) -> Self {
+        Self(vec![(Cow::Borrowed(name), value)])
+    }
+
     /// A field's raw JSON; `null` counts as absent.
     pub(crate) fn raw(&self, name: &str) -> Option<&'a RawValue> {
         let (_, value) = self.0.iter().rev().find(|(key, _)| key == name)?;

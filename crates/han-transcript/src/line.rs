@@ -17,16 +17,27 @@ const CONTINUATION: &str = "This session is being continued from a previous conv
 pub(crate) const BASH_INPUT: &str = "<bash-input>";
 /// The first words of the agent's notice that a person stopped it (`…by user]`, `…by user for tool use]`).
 const INTERRUPTION: &str = "[Request interrupted by user";
-/// The first words of `user` lines that the harness writes, not a person.
-const HARNESS_TAGS: [&str; 7] = [
-    "<task-notification>",
-    "<local-command-stdout>",
-    "<local-command-stderr>",
-    "<local-command-caveat>",
-    "<bash-stdout>",
-    "<bash-stderr>",
-    "<system-reminder>",
+/// The tags at the beginning of `user` lines that the harness writes, not a person.
+const HARNESS_TAGS: [&str; 5] =
+    ["task-notification", "local-command-stdout", "local-command-stderr", "bash-stdout", "bash-stderr"];
+/// The tag of a message that another agent of the session's team sent.
+const TEAMMATE_TAG: &str = "teammate-message";
+/// The tags of texts that the harness inserts before or after what a person typed.
+const INSERTED_TAGS: [&str; 7] = [
+    "system-reminder",
+    "local-command-caveat",
+    "ide_opened_file",
+    "ide_selection",
+    "ide_diagnostics",
+    "user-prompt-submit-hook",
+    "post-tool-use-hook",
 ];
+/// The types of content blocks that a person attaches to a prompt.
+const ATTACHED: [&str; 5] = ["image", "document", "file", "audio", "video"];
+/// The origins of what a person typed.
+const PERSONS: [&str; 2] = ["human", "user"];
+/// The first millisecond of 2020 in UTC. No coding agent wrote a transcript before.
+const EARLIEST: Timestamp = Timestamp(1_577_836_800_000);
 
 /// The line of a stored body.
 ///
@@ -66,12 +77,21 @@ impl<'a> Content<'a> {
         if let Some(text) = json::text(raw) {
             return Self::Text(text);
         }
-        let Some(items) = json::list(raw) else { return Self::None };
         let part = |item: &'a RawValue| {
+            if item.get().starts_with('"') {
+                return Some(Part {
+                    kind: "text".into(),
+                    fields: Object::of("text", item),
+                    json: item.get(),
+                });
+            }
             let fields: Object<'a> = json::object(item)?;
             Some(Part { kind: fields.text("type").unwrap_or_default(), fields, json: item.get() })
         };
-        Self::Blocks(items.into_iter().filter_map(part).collect())
+        match json::list(raw) {
+            Some(items) => Self::Blocks(items.into_iter().filter_map(part).collect()),
+            None => part(raw).map_or(Self::None, |part| Self::Blocks(vec![part])),
+        }
     }
 
     /// The blocks, if it is a list of them.
@@ -92,15 +112,76 @@ impl<'a> Content<'a> {
         if let Self::Text(text) = self {
             return Some(Cow::Borrowed(text));
         }
-        let mut texts = self.of("text").filter_map(|block| block.text("text"));
-        let first = texts.next()?;
-        Some(texts.fold(first, |mut all, next| {
-            let joined = all.to_mut();
-            joined.push('\n');
-            joined.push_str(&next);
-            all
-        }))
+        joined(self.of("text").filter_map(|block| block.text("text")))
     }
+
+    /// The text of a user's message without what the harness inserted: of the string, or of each text block.
+    pub(crate) fn typed(&self) -> Cow<'_, str> {
+        if let Self::Text(text) = self {
+            return Cow::Borrowed(typed(text));
+        }
+        let texts = self.of("text").filter_map(|block| block.text("text"));
+        joined(texts.filter_map(typed_block)).unwrap_or_default()
+    }
+
+    /// Whether it has a block that a person attached.
+    fn has_attached(&self) -> bool {
+        self.parts().iter().any(|part| ATTACHED.contains(&&*part.kind))
+    }
+}
+
+/// The texts, joined by line feeds.
+fn joined<'a>(mut texts: impl Iterator<Item = Cow<'a, str>>) -> Option<Cow<'a, str>> {
+    let first = texts.next()?;
+    Some(texts.fold(first, |mut all, next| {
+        let joined = all.to_mut();
+        joined.push('\n');
+        joined.push_str(&next);
+        all
+    }))
+}
+
+/// The text of a block without what the harness inserted; `None` if nothing else is in it.
+fn typed_block(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    let kept = typed(&text);
+    if kept.len() == text.len() {
+        return Some(text);
+    }
+    (!kept.is_empty()).then(|| Cow::Owned(kept.to_owned()))
+}
+
+/// What a person typed of a text: without the texts that the harness inserted at its beginning and at its end. A tag
+/// elsewhere is a quote. A text without them is returned unchanged.
+pub(crate) fn typed(text: &str) -> &str {
+    let trimmed = text.trim();
+    let mut typed = trimmed;
+    while let Some(rest) = INSERTED_TAGS.iter().find_map(|tag| without_first(typed, tag)) {
+        typed = rest.trim_start();
+    }
+    while let Some(rest) = INSERTED_TAGS.iter().find_map(|tag| without_last(typed, tag)) {
+        typed = rest.trim_end();
+    }
+    if typed.len() == trimmed.len() { text } else { typed }
+}
+
+/// Whether the text begins with this tag, which may have attributes.
+fn begins_with_tag(text: &str, tag: &str) -> bool {
+    let rest = text.strip_prefix('<').and_then(|text| text.strip_prefix(tag));
+    rest.is_some_and(|rest| rest.starts_with(|c: char| c == '>' || c.is_whitespace()))
+}
+
+/// The text after the element with this tag that it begins with. An element without an end is all of the text.
+fn without_first<'a>(text: &'a str, tag: &str) -> Option<&'a str> {
+    let end = || text.split_once(&format!("</{tag}>")).map_or("", |(_, rest)| rest);
+    begins_with_tag(text, tag).then(end)
+}
+
+/// The text before the element with this tag that it ends with. The element begins a line.
+fn without_last<'a>(text: &'a str, tag: &str) -> Option<&'a str> {
+    let inside = text.strip_suffix('>')?.strip_suffix(tag)?.strip_suffix("</")?;
+    let begins = format!("<{tag}>");
+    let mut before = inside.rmatch_indices(&begins).filter_map(|(at, _)| inside.get(..at));
+    before.find(|before| before.trim_end_matches([' ', '\t']).ends_with('\n'))
 }
 
 /// A line with its kind; its parts are still raw JSON.
@@ -157,7 +238,7 @@ impl<'a> ParsedLine<'a> {
     }
 
     fn user_kind(&self) -> MessageKind {
-        let text = self.content.text().unwrap_or_default();
+        let text = self.content.typed();
         let text = text.trim_start();
         let is_meta = self.fields.flag("isMeta").unwrap_or(false);
         let has_summary = || self.fields.text("summary").is_some_and(|summary| !summary.trim().is_empty());
@@ -165,11 +246,23 @@ impl<'a> ParsedLine<'a> {
             return MessageKind::Summary;
         }
         let parts = self.content.parts();
-        if !parts.is_empty() && parts.iter().all(|part| part.kind == "tool_result") {
+        let has_only = |kinds: &[&str]| parts.iter().all(|part| kinds.contains(&&*part.kind));
+        let has_results = self.content.of("tool_result").next().is_some();
+        // A result may be followed by a text that the harness inserted.
+        if has_results
+            && (has_only(&["tool_result"]) || (text.is_empty() && has_only(&["tool_result", "text"])))
+        {
             return MessageKind::ToolResultUser;
         }
-        // In a command, the text starts with this tag or with its sibling tags. Later in a text, the tag is a quote.
-        if text.starts_with("<command-") && text.contains("<command-name>") {
+        let is_inserted = || {
+            text.is_empty()
+                && !self.content.has_attached()
+                && self.content.text().is_some_and(|text| !text.trim().is_empty())
+        };
+        if self.is_of_other_origin() || begins_with_tag(text, TEAMMATE_TAG) || is_inserted() {
+            MessageKind::MetaUser
+        } else if text.starts_with("<command-") && text.contains("<command-name>") {
+            // In a command, the text starts with this tag or with its sibling tags. Later in a text, the tag is a quote.
             MessageKind::CommandUser
         } else if text.starts_with(INTERRUPTION) {
             MessageKind::InterruptUser
@@ -178,6 +271,17 @@ impl<'a> ParsedLine<'a> {
         } else {
             MessageKind::RegularUser
         }
+    }
+
+    /// Whether the line says that it is of someone or something else than a person. Versions without an origin wrote only
+    /// what a person typed.
+    fn is_of_other_origin(&self) -> bool {
+        let attachment = self.fields.object("attachment").unwrap_or_default();
+        let Some(origin) = attachment.raw("origin").or_else(|| self.fields.raw("origin")) else {
+            return false;
+        };
+        let kind = json::text(origin).or_else(|| json::object(origin)?.text("kind"));
+        kind.is_some_and(|kind| !PERSONS.contains(&&*kind))
     }
 
     /// A slash command that the agent runs itself is a `system` line of subtype `local_command`, and so is its output.
@@ -214,12 +318,8 @@ impl<'a> ParsedLine<'a> {
         {
             self.content = Content::Text(format!("{BASH_INPUT}{command}</bash-input>").into());
         }
-        // Versions without an origin queued only what a person typed.
-        let origin = attachment.object("origin").and_then(|origin| origin.text("kind"));
         let is_meta = attachment.flag("isMeta").unwrap_or(false);
-        let by_person =
-            !is_meta && matches!(mode, "prompt" | "bash") && origin.is_none_or(|kind| kind == "human");
-        if by_person { self.user_kind() } else { MessageKind::MetaUser }
+        if !is_meta && matches!(mode, "prompt" | "bash") { self.user_kind() } else { MessageKind::MetaUser }
     }
 
     /// Reads an event of Han. Its name is in its data, beside its data, or in `type`.
@@ -293,8 +393,7 @@ impl<'a> ParsedLine<'a> {
     /// Whether this is the summary from which a compacted conversation continues.
     pub(crate) fn is_continuation(&self) -> bool {
         self.line_type == "user"
-            && (self.is_compact_summary()
-                || self.content.text().is_some_and(|text| text.trim_start().starts_with(CONTINUATION)))
+            && (self.is_compact_summary() || self.content.typed().trim_start().starts_with(CONTINUATION))
     }
 
     pub(crate) fn is_compact_summary(&self) -> bool {
@@ -302,7 +401,10 @@ impl<'a> ParsedLine<'a> {
     }
 
     pub(crate) fn own_time(&self) -> Option<Timestamp> {
-        let time = |text: Option<Cow<'_, str>>| text.and_then(|text| Timestamp::parse_rfc3339(&text));
+        // An earlier time is that of a machine whose clock was not set.
+        let time = |text: Option<Cow<'_, str>>| {
+            text.and_then(|text| Timestamp::parse_rfc3339(&text)).filter(|time| *time >= EARLIEST)
+        };
         time(self.fields.text("timestamp")).or_else(|| {
             if self.kind() != MessageKind::FileHistorySnapshot {
                 return None;
@@ -316,12 +418,11 @@ impl<'a> ParsedLine<'a> {
         match self.kind() {
             MessageKind::CommandUser => !self.is_subagent(),
             MessageKind::RegularUser => {
-                let text = self.content.text().unwrap_or_default();
+                let text = self.content.typed();
                 let text = text.trim_start();
-                let has_image = self.content.of("image").next().is_some();
                 !self.is_subagent()
-                    && (has_image || !text.is_empty())
-                    && !HARNESS_TAGS.iter().any(|tag| text.starts_with(tag))
+                    && (self.content.has_attached() || !text.is_empty())
+                    && !HARNESS_TAGS.iter().any(|tag| begins_with_tag(text, tag))
             }
             _ => false,
         }

@@ -9,6 +9,8 @@ use serde_json::value::RawValue;
 
 use crate::json::{self, Object};
 use crate::line::ParsedLine;
+use crate::project_path::ProjectPath;
+use crate::text::{MAX_NAME, label};
 
 /// The types, each with the fields whose texts are displayed. A type without fields displays all its texts.
 const NOTICES: [(&str, &[&str]); 34] = [
@@ -96,6 +98,32 @@ pub(crate) fn subtype<'a>(line: &ParsedLine<'a>) -> Option<Cow<'a, str>> {
     }
 }
 
+/// The worktree that the session entered, if the line is about it: its name, else the last part of its path.
+pub(crate) fn worktree_name(line: &ParsedLine<'_>) -> Option<String> {
+    let worktree = worktree(line)?;
+    let named = ["worktreeName", "name"].iter().find_map(|name| worktree.text(name));
+    let named = named.and_then(|name| label(&name, MAX_NAME));
+    named.or_else(|| {
+        let path = worktree_path(&worktree).and_then(|path| ProjectPath::of(&path))?;
+        label(&path.worktree.unwrap_or(path.name), MAX_NAME)
+    })
+}
+
+/// The branch of the worktree that the session entered.
+pub(crate) fn worktree_branch(line: &ParsedLine<'_>) -> Option<String> {
+    let worktree = worktree(line)?;
+    let branch = ["worktreeBranch", "branch"].iter().find_map(|name| worktree.text(name))?;
+    label(&branch, MAX_NAME)
+}
+
+fn worktree<'a>(line: &ParsedLine<'a>) -> Option<Object<'a>> {
+    (line.line_type == WORKTREE).then(|| line.fields.object("worktreeSession")).flatten()
+}
+
+fn worktree_path<'a>(worktree: &Object<'a>) -> Option<Cow<'a, str>> {
+    ["worktreePath", "path"].iter().find_map(|name| worktree.text(name))
+}
+
 /// What is displayed of a `system` line or another notice.
 pub(crate) fn text(line: &ParsedLine<'_>) -> Option<String> {
     let shown = match &*line.line_type {
@@ -105,10 +133,9 @@ pub(crate) fn text(line: &ParsedLine<'_>) -> Option<String> {
             None => texts(&line.fields, &ENVELOPE),
         },
         "attachment" => texts(&line.fields.object("attachment").unwrap_or_default(), &ENVELOPE),
-        WORKTREE => match line.fields.object("worktreeSession") {
-            Some(worktree) => ["worktreePath", "worktreeName", "path"]
-                .iter()
-                .find_map(|name| worktree.text(name))
+        WORKTREE => match worktree(line) {
+            Some(worktree) => worktree_path(&worktree)
+                .or_else(|| worktree.text("worktreeName"))
                 .map_or_else(|| texts(&worktree, &ENVELOPE), Cow::into_owned),
             None => "left the worktree".to_owned(),
         },
@@ -140,19 +167,25 @@ fn untagged(text: &str) -> Option<&str> {
 /// the connection failed, and which attempt it was.
 fn api_error(fields: &Object<'_>) -> String {
     let mut parts = Vec::new();
+    let mut has_message = false;
     for name in ["error", "cause"] {
-        let mut object = fields.object(name);
+        let mut cause = fields.raw(name);
         // The API's own error is nested in the error of the agent's library: {"error": {"error": {"type", "message"}}}.
         for _ in 0..DEPTH {
-            let Some(error) = object else { break };
+            let Some(raw) = cause else { break };
+            let error = json::object(raw).unwrap_or_default();
             let status = error.raw("status").filter(|raw| json::number(raw).is_some());
             parts.extend(status.map(|raw| raw.get().to_owned()));
-            parts.extend(
-                ["type", "code", "message"].iter().filter_map(|name| error.text(name)).map(Cow::into_owned),
-            );
-            object = error.object("error").or_else(|| error.object("cause"));
+            let texts = ["type", "code", "message"].iter().filter_map(|name| error.text(name));
+            parts.extend(texts.chain(json::text(raw)).map(Cow::into_owned));
+            let message = ["code", "message"].iter().find_map(|name| error.text(name));
+            has_message |= message.or_else(|| json::text(raw)).is_some();
+            cause = error.raw("error").or_else(|| error.raw("cause"));
         }
-        parts.extend(fields.text(name).map(Cow::into_owned));
+    }
+    if !has_message {
+        let causes = ["error", "cause"].iter().filter_map(|name| fields.raw(name));
+        causes.for_each(|cause| collect(cause, DEPTH, &mut parts));
     }
     parts.retain(|part| part != "error");
     let mut known = std::collections::BTreeSet::new();

@@ -1,8 +1,18 @@
 //! Normalizes the directory that a session works in, so that different spellings of one directory, and the worktrees that
 //! an agent makes for a repository, are one project. Works on text only: paths are of other machines.
 
+use unicode_normalization::UnicodeNormalization as _;
+
 /// The folders in which agents and their users keep the worktrees of a repository: `<repository>/<folder>/<worktree>`.
-const WORKTREE_FOLDERS: [&str; 3] = [".claude/worktrees", ".worktrees", "worktrees"];
+const WORKTREE_FOLDERS: [&str; 3] = [".claude/worktrees", ".worktrees", ANY_WORKTREES];
+
+/// A folder whose name alone does not say that its worktrees are those of the directory that contains it: in a home
+/// directory, they are of other repositories.
+const ANY_WORKTREES: &str = "worktrees";
+
+/// Directories in the root of a Unix file system. A path that begins with two slashes and one of them is not that of a
+/// network share.
+const UNIX_FOLDERS: [&str; 9] = ["Users", "Volumes", "home", "mnt", "opt", "root", "tmp", "usr", "var"];
 
 /// The end of the name of a folder beside a repository that has its worktrees: `<repository>-worktrees/<worktree>`.
 const WORKTREES_BESIDE: &str = "-worktrees";
@@ -23,20 +33,25 @@ impl ProjectPath {
     ///
     /// * Slashes at the end, repeated slashes and `.` parts are removed.
     /// * The letter of a Windows drive becomes upper case, and the slashes after it become backslashes: `c:/Users/ana/`
-    ///   is `C:\Users\ana`. So do those of a network share (`\\server\share`). Other parts keep their case, because a
-    ///   file system may distinguish it.
+    ///   is `C:\Users\ana`. So do those of a network share, whose server and share become lower case: `//SERVER/share` is
+    ///   `\\server\share`. Other parts keep their case, because a file system may distinguish it. The prefix `\\?\` is
+    ///   removed.
+    /// * Characters are composed (Unicode normalization form C), because file systems return either form of a name.
     /// * A worktree in a folder that is usual for them (`.claude/worktrees/NAME`, `../REPOSITORY-worktrees/NAME`) becomes its
     ///   repository.
     ///
     /// `None` if nothing remains, such as for an empty text.
     #[must_use]
     pub fn of(directory: &str) -> Option<Self> {
-        // `\\?\C:\x` is the same directory as `C:\x`.
-        let directory = directory.strip_prefix(r"\\?\").unwrap_or(directory);
-        let style = Style::of(directory);
+        let directory: String = directory.nfc().collect();
+        let (style, directory) = Style::of(&directory);
         let (root, rest) = style.split(directory);
         let parts: Vec<&str> =
             rest.split(|c: char| style.separates(c)).filter(|part| !matches!(*part, "" | ".")).collect();
+        // The names of a server and of a share have no case.
+        let shared = if style == Style::Share { parts.len().min(2) } else { 0 };
+        let lower: Vec<String> = parts.iter().take(shared).map(|part| part.to_lowercase()).collect();
+        let parts = lower.iter().map(String::as_str).chain(parts.iter().skip(shared).copied()).collect();
         let (parts, worktree) = without_worktree(parts);
         let name = match (parts.last(), root.as_str()) {
             (Some(last), _) => (*last).to_owned(),
@@ -62,12 +77,29 @@ enum Style {
 }
 
 impl Style {
-    fn of(path: &str) -> Self {
-        match path.as_bytes() {
+    /// The style of a path, and the path without a prefix that only says how Windows reads it: `\\?\C:\x` is the same
+    /// directory as `C:\x`, and `\\?\UNC\server\share` the same as `\\server\share`.
+    fn of(path: &str) -> (Self, &str) {
+        let prefixes = [r"\\?\", r"\\.\", "//?/", "//./"];
+        if let Some(rest) = prefixes.iter().find_map(|prefix| path.strip_prefix(prefix)) {
+            return match rest.get(..4) {
+                Some(unc) if unc.eq_ignore_ascii_case(r"UNC\") || unc.eq_ignore_ascii_case("UNC/") => {
+                    (Self::Share, rest.get(4..).unwrap_or_default())
+                }
+                _ => Self::of_plain(rest),
+            };
+        }
+        Self::of_plain(path)
+    }
+
+    fn of_plain(path: &str) -> (Self, &str) {
+        let style = match path.as_bytes() {
             [letter, b':', b'/' | b'\\', ..] | [letter, b':'] if letter.is_ascii_alphabetic() => Self::Drive,
             [b'\\', b'\\', ..] => Self::Share,
+            [b'/', b'/', ..] if names_share(path) => Self::Share,
             _ => Self::Unix,
-        }
+        };
+        (style, path)
     }
 
     fn separates(self, c: char) -> bool {
@@ -92,12 +124,28 @@ impl Style {
     }
 }
 
+/// Whether a path that begins with two slashes names a server, a share and a directory in it.
+fn names_share(path: &str) -> bool {
+    let mut parts = path.trim_start_matches('/').split('/').filter(|part| !part.is_empty());
+    let server = parts.next().unwrap_or_default();
+    !path.starts_with("///") && !UNIX_FOLDERS.contains(&server) && parts.count() >= 2
+}
+
+/// Whether these are the parts of a person's home directory.
+fn is_home(parts: &[&str]) -> bool {
+    matches!(parts, ["home" | "Users", _] | ["root" | "~"])
+}
+
 /// The parts of the repository, and the name of the worktree, if the parts are those of a worktree.
 fn without_worktree(mut parts: Vec<&str>) -> (Vec<&str>, Option<&str>) {
-    for folder in WORKTREE_FOLDERS {
-        let folder: Vec<&str> = folder.split('/').collect();
+    for name in WORKTREE_FOLDERS {
+        let folder: Vec<&str> = name.split('/').collect();
         // A repository precedes the folder, and the worktree follows.
-        let at = parts.windows(folder.len()).position(|window| window == folder).filter(|at| *at > 0);
+        let at = parts.windows(folder.len()).position(|window| window == folder).filter(|at| {
+            let repository = parts.get(..*at).unwrap_or_default();
+            let is_ambiguous = name == ANY_WORKTREES && is_home(repository);
+            !is_ambiguous && !repository.is_empty()
+        });
         if let Some(at) = at
             && let Some(name) = parts.get(at + folder.len()).copied()
         {
@@ -144,6 +192,17 @@ mod tests {
             (r"\\?\c:\Users\ana\shop", r"C:\Users\ana\shop", "shop"),
             (r"c:\", r"C:\", "C:"),
             (r"\\server\share\shop\", r"\\server\share\shop", "shop"),
+            (r"\\SERVER\Share\Shop", r"\\server\share\Shop", "Shop"),
+            ("//server/share/shop/", r"\\server\share\shop", "shop"),
+            (r"\\?\UNC\server\share\shop", r"\\server\share\shop", "shop"),
+            (r"\\?\unc\SERVER\share\shop\", r"\\server\share\shop", "shop"),
+            ("//?/UNC/server/share/shop", r"\\server\share\shop", "shop"),
+            ("//?/c:/Users/ana/shop", r"C:\Users\ana\shop", "shop"),
+            (r"\\.\C:\x", r"C:\x", "x"),
+            ("//home/ana/shop", "/home/ana/shop", "shop"),
+            ("///server/share/shop", "/server/share/shop", "shop"),
+            ("//", "/", "/"),
+            ("/home/ana/cafe\u{301}", "/home/ana/caf\u{e9}", "caf\u{e9}"),
             (r"/home/ana/a\b", r"/home/ana/a\b", r"a\b"),
             ("/home/ana/新聞", "/home/ana/新聞", "新聞"),
         ] {
@@ -169,6 +228,8 @@ mod tests {
             ("/home/ana/shop/.claude/worktrees/fix-login/crates/a", "/home/ana/shop", "fix-login"),
             ("/home/ana/shop/.worktrees/x/", "/home/ana/shop", "x"),
             ("/home/ana/shop/worktrees/x", "/home/ana/shop", "x"),
+            ("/r/app/worktrees/y", "/r/app", "y"),
+            (r"\\SRV\share\shop\.worktrees\x", r"\\srv\share\shop", "x"),
             ("/home/ana/shop-worktrees/x/src", "/home/ana/shop", "x"),
             (r"c:\src\shop\.claude\worktrees\x", r"C:\src\shop", "x"),
         ] {
@@ -182,6 +243,8 @@ mod tests {
         for other in [
             "/worktrees/x",
             "/home/ana/worktrees",
+            "/home/ana/worktrees/x",
+            r"C:\Users\ana\worktrees\x",
             "/home/ana/shop/.claude",
             "worktrees/x",
             "/a/-worktrees/x",
@@ -193,7 +256,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_key_is_its_own_key(directory in "(/|[a-cC]:[/\\\\]|\\\\\\\\)([a-cC]:|~|[/\\\\.]|worktrees|\\.claude|x|é| ){0,12}") {
+        fn a_key_is_its_own_key(directory in "(/|//|[a-cC]:[/\\\\]|\\\\\\\\|\\\\\\\\\\?\\\\(UNC\\\\)?)([a-cC]:|~|[/\\\\.]|worktrees|\\.claude|x|é| ){0,12}") {
             if let Some(path) = ProjectPath::of(&directory) {
                 prop_assert!(!path.name.is_empty());
                 if path.worktree.is_none() {

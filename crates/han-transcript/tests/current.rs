@@ -4,8 +4,8 @@
 
 use han_transcript::MessageKind;
 use han_transcript::fold::{InlineSidechain, LinePosition, SessionTotals, inline_sidechains};
-use han_transcript::record::{LineContext, LineRecord, TitleSource, project};
-use han_transcript::view::{MessageView, search_text, view};
+use han_transcript::record::{LineContext, LineRecord, TimeSource, TitleSource, project};
+use han_transcript::view::{Block, MessageView, search_text, view};
 use han_types::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -54,6 +54,9 @@ fn a_queued_prompt_is_a_message_and_a_turn_of_the_person() {
             MessageKind::RegularUser,
             "<bash-input>ls</bash-input>",
         ),
+        (json!({"prompt": ["rename it"]}), MessageKind::RegularUser, "rename it"),
+        (json!({"prompt": {"type": "text", "text": "rename it"}}), MessageKind::RegularUser, "rename it"),
+        (json!({"prompt": "rename it", "origin": "human"}), MessageKind::RegularUser, "rename it"),
         (
             json!({"prompt": "<command-name>/x</command-name>"}),
             MessageKind::CommandUser,
@@ -73,6 +76,9 @@ fn what_others_queue_is_no_turn() {
     for attachment in [
         json!({"prompt": "done", "origin": {"kind": "peer"}}),
         json!({"prompt": "done", "origin": {"kind": "coordinator"}}),
+        json!({"prompt": "done", "origin": "peer"}),
+        json!({"prompt": "<teammate-message teammate_id=\"a\">done</teammate-message>"}),
+        json!({"prompt": "<system-reminder>done</system-reminder>"}),
         json!({"prompt": "done", "isMeta": true}),
         json!({"prompt": "<task-notification>", "commandMode": "task-notification"}),
         json!({}),
@@ -105,6 +111,156 @@ fn local_commands_and_shell_commands_are_turns_and_their_output_is_none() {
         assert!(!read(&line).turn);
         assert_eq!(notice(&line), (Some("local_command".to_owned()), Some("done".to_owned())));
     }
+}
+
+fn user(content: Value) -> Value {
+    json!({"type": "user", "uuid": "u", "message": {"role": "user", "content": content}})
+}
+
+#[test]
+fn what_the_harness_inserts_around_a_prompt_is_not_the_prompt() {
+    let reminder = "<system-reminder>\nThe file was changed.\n</system-reminder>";
+    let block = |text: &str| json!({"type": "text", "text": text});
+    let command = "<command-name>/model</command-name>\n<command-args>opus</command-args>";
+    for (inserted, typed, summary) in [
+        (json!(format!("{reminder}\n\nwhy is it red?")), "why is it red?", "why is it red?"),
+        (json!(format!("{reminder}{reminder}why is it red?")), "why is it red?", "why is it red?"),
+        (json!(format!("why is it red?\n{reminder}\n\n{reminder}\n")), "why is it red?", "why is it red?"),
+        (json!([block(reminder), block("why is it red?")]), "why is it red?", "why is it red?"),
+        (json!([block("why is it red?"), block(reminder)]), "why is it red?", "why is it red?"),
+        (json!([block(&format!("{reminder}\nwhy?")), block("really")]), "why?\nreally", "why? really"),
+        (json!([reminder, "why is it red?"]), "why is it red?", "why is it red?"),
+        (
+            json!([block("<ide_opened_file>a.rs</ide_opened_file>"), block("why is it red?")]),
+            "why is it red?",
+            "why is it red?",
+        ),
+        (json!(format!("{reminder}\n{command}")), command, "/model opus"),
+        (json!(format!("{reminder}\n<bash-input>ls</bash-input>")), "<bash-input>ls</bash-input>", "! ls"),
+    ] {
+        let line = user(inserted);
+        let record = read(&line);
+        assert!(record.turn, "{line}");
+        assert_eq!(record.summary.unwrap().text, summary, "{line}");
+        assert_eq!(content(&line).as_deref(), Some(typed), "{line}");
+        let shown = match view(&line.to_string()) {
+            MessageView::RegularUser(user) => format!("{:?}", user.content_blocks),
+            MessageView::CommandUser(command) => format!("{:?}", command.user.content_blocks),
+            other => panic!("no prompt: {other:?}"),
+        };
+        assert!(!shown.contains("changed") && !shown.contains("a.rs"), "{shown}");
+        // It can still be found.
+        assert!(search_text(&line.to_string(), 1000).contains(typed.lines().next().unwrap()));
+    }
+    for quote in [
+        "what is <system-reminder>x</system-reminder>?",
+        " a prompt \n",
+        "see <system-reminder>x</system-reminder>",
+    ] {
+        let line = user(json!(quote));
+        assert!(read(&line).turn);
+        assert_eq!(content(&line).as_deref(), Some(quote), "a quote, and white space, are kept");
+    }
+    for inserted in [
+        json!(reminder),
+        json!([block(reminder), block(reminder)]),
+        json!("<system-reminder>without an end"),
+        json!("<ide_opened_file>a.rs</ide_opened_file>"),
+    ] {
+        let record = read(&user(inserted.clone()));
+        assert_eq!((record.kind, record.turn), (MessageKind::MetaUser, false), "{inserted}");
+        assert_eq!(record.summary, None);
+        assert!(content(&user(inserted)).is_some_and(|text| !text.is_empty()), "it is displayed as such");
+    }
+    let result = json!({"type": "tool_result", "tool_use_id": "c", "content": "r"});
+    assert_eq!(read(&user(json!([result, block(reminder)]))).kind, MessageKind::ToolResultUser);
+    let record = read(&user(json!([result, block("and why?"), block(reminder)])));
+    assert_eq!((record.kind, record.turn), (MessageKind::RegularUser, true));
+    assert_eq!(record.summary.unwrap().text, "and why?");
+}
+
+#[test]
+fn what_others_than_a_person_send_is_no_turn() {
+    let of = |origin: Value| {
+        let mut line = user(json!("hello"));
+        line["origin"] = origin;
+        read(&line)
+    };
+    for origin in
+        [json!({"kind": "peer"}), json!({"kind": "channel"}), json!("peer"), json!("task-notification")]
+    {
+        let record = of(origin.clone());
+        assert_eq!((record.kind, record.turn), (MessageKind::MetaUser, false), "{origin}");
+        assert_eq!(record.summary, None);
+    }
+    for origin in [json!({"kind": "human"}), json!("human"), json!(null), json!({}), json!(7)] {
+        assert!(of(origin.clone()).turn, "{origin}");
+    }
+    let teammate = user(json!("<teammate-message teammate_id=\"lead\">do it</teammate-message>"));
+    assert_eq!((read(&teammate).kind, read(&teammate).turn), (MessageKind::MetaUser, false));
+}
+
+#[test]
+fn a_prompt_of_an_attached_file_is_a_turn() {
+    let source = json!({"type": "base64", "media_type": "application/pdf", "data": "JVBERi0x"});
+    let text = json!({"type": "text", "media_type": "text/plain", "data": "the quarterly numbers"});
+    for (document, shown) in [
+        (json!({"type": "document", "source": source}), "[document: application/pdf]"),
+        (json!({"type": "document", "title": "plan.pdf", "source": source}), "[document: plan.pdf]"),
+        (
+            json!({"type": "document", "title": "n.txt", "source": text}),
+            "[document: n.txt]\n\nthe quarterly numbers",
+        ),
+        (json!({"type": "document"}), "[document]"),
+    ] {
+        for line in [user(json!([document])), queued(json!({"prompt": [document]}))] {
+            let record = read(&line);
+            assert_eq!((record.kind, record.turn), (MessageKind::RegularUser, true), "{line}");
+            let MessageView::RegularUser(user) = view(&line.to_string()) else { panic!("{line}") };
+            assert_eq!(user.content_blocks, [Block::Text { text: shown.to_owned() }]);
+        }
+    }
+    let line = user(json!([{"type": "document", "title": "n.txt", "source": text}]));
+    assert_eq!(search_text(&line.to_string(), 100), "n.txt\nthe quarterly numbers");
+    assert!(read(&user(json!([{"type": "image", "source": {}}]))).turn);
+    assert!(!read(&user(json!([]))).turn);
+}
+
+#[test]
+fn a_time_before_there_were_agents_is_none() {
+    for (time, is_time) in [
+        ("1970-01-01T00:00:00.000Z", false),
+        ("2019-12-31T23:59:59.999Z", false),
+        ("2020-01-01T00:00:00.000Z", true),
+        ("2026-11-20T09:00:00.000Z", true),
+    ] {
+        let mut line = user(json!("hello"));
+        line["timestamp"] = json!(time);
+        assert_eq!(matches!(read(&line).time, TimeSource::Own(_)), is_time, "{time}");
+        assert_eq!(view(&line.to_string()).head().timestamp.is_some(), is_time, "{time}");
+        let snapshot = json!({"type": "file-history-snapshot", "snapshot": {"timestamp": time}});
+        assert_eq!(matches!(read(&snapshot).time, TimeSource::Own(_)), is_time, "{time}");
+    }
+}
+
+#[test]
+fn a_worktree_is_named_by_the_line_about_it() {
+    let state = |worktree: Value| {
+        let record = read(&json!({"type": "worktree-state", "sessionId": "s", "worktreeSession": worktree}));
+        (record.worktree, record.git_branch)
+    };
+    let named = |name: &str, branch: Option<&str>| (Some(name.to_owned()), branch.map(str::to_owned));
+    let path = "/home/ana/shop/.claude/worktrees/fix-login";
+    assert_eq!(
+        state(json!({"worktreePath": path, "worktreeName": "login", "worktreeBranch": "worktree-login"})),
+        named("login", Some("worktree-login"))
+    );
+    assert_eq!(state(json!({"worktreePath": path})), named("fix-login", None));
+    assert_eq!(state(json!({"path": "/tmp/try", "branch": "b"})), named("try", Some("b")));
+    for none in [json!(null), json!({}), json!("x")] {
+        assert_eq!(state(none), (None, None));
+    }
+    assert_eq!(read(&user(json!("x"))).worktree, None);
 }
 
 #[test]
@@ -169,6 +325,13 @@ fn an_api_error_displays_its_cause() {
         "ConnectionRefused"
     );
     assert_eq!(error(json!({"error": "no network"})), "no network");
+    assert_eq!(error(json!({"error": {"status": 429, "error": "rate limited"}})), "429 rate limited");
+    assert_eq!(
+        error(json!({"error": {"status": 429, "error": {"error": "rate limited"}}})),
+        "429 rate limited"
+    );
+    assert_eq!(error(json!({"cause": "timeout", "error": {"status": 500}})), "500 timeout");
+    assert_eq!(error(json!({"error": {"type": "x", "detail": "no credit"}})), "x no credit");
 }
 
 #[test]
@@ -253,6 +416,33 @@ fn the_split_of_cache_writes_counts_if_the_total_is_zero() {
         {"usage": {"cache_creation_input_tokens": 0, "cache_creation": split}}});
     let usage = read(&line).usage.unwrap();
     assert_eq!((usage.cache_creation_5m, usage.cache_creation_1h), (10, 20));
+}
+
+proptest! {
+    #[test]
+    fn cache_writes_have_the_largest_total_of_all_lines(
+        lines in prop::collection::vec((0i64..100, 0i64..100, 0u8..3), 1..5),
+        order in any::<prop::sample::Index>(),
+    ) {
+        let usages: Vec<Value> = lines.iter().map(|(five, hour, shape)| match shape {
+            0 => json!({"cache_creation_input_tokens": five + hour}),
+            1 => json!({"cache_creation_input_tokens": 0, "cache_creation":
+                        {"ephemeral_5m_input_tokens": five, "ephemeral_1h_input_tokens": hour}}),
+            _ => json!({"cache_creation_input_tokens": five + hour, "cache_creation":
+                        {"ephemeral_5m_input_tokens": five, "ephemeral_1h_input_tokens": hour}}),
+        }).collect();
+        let mut all: Vec<_> = usages.iter().map(|usage| {
+            let line = json!({"type": "assistant", "uuid": "a", "requestId": "r", "message": {"id": "m", "usage": usage}});
+            read(&line).usage.unwrap()
+        }).collect();
+        let largest = lines.iter().map(|(five, hour, _)| five + hour).max().unwrap();
+        let hours = lines.iter().filter(|line| line.2 > 0).map(|line| line.1).max().unwrap_or(0);
+        let middle = order.index(all.len());
+        all.rotate_left(middle);
+        let mut merged = all[0].clone();
+        all.iter().for_each(|usage| merged.merge(usage));
+        prop_assert_eq!((merged.cache_creation(), merged.cache_creation_1h), (largest, hours));
+    }
 }
 
 fn task(uuid: &str, calls: &[(&str, &str)]) -> Value {

@@ -5,7 +5,7 @@
 use han_transcript::MessageKind;
 use han_transcript::fold::{LinePosition, SessionTotals};
 use han_transcript::record::{LineContext, project, project_all};
-use han_transcript::split::{MAX_RECORDS, split};
+use han_transcript::split::{MAX_RECORDS, is_complete, split};
 use han_transcript::view::{MessageView, results, search_text, view, view_all, view_at};
 use han_types::Timestamp;
 use proptest::prelude::*;
@@ -59,7 +59,22 @@ fn complete_records_are_found_in_each_kind_of_damage() {
         (format!("{b} garbage"), vec![&b]),
         (format!("{b}}}"), vec![&b]),
         (half.to_owned(), vec![]),
-        (format!("[{a}]"), vec![]),
+        (format!("[{a}]"), vec![&a]),
+        (format!("[{a},{b},{a}]"), vec![&a, &b, &a]),
+        (format!("[{a},\n {b}"), vec![&a, &b]),
+        (format!("{a},{b},{a},{b}"), vec![&a, &b, &a, &b]),
+        (format!("{a} , {b} ,\t{a}"), vec![&a, &b, &a]),
+        (format!("{a}}},{b}}},{a}"), vec![&a, &b, &a]),
+        (format!("{a}],{b}],{a}]"), vec![&a, &b, &a]),
+        (format!("{{{a},{b},{a}}}"), vec![&a, &b, &a]),
+        (format!("{a}:{b}:{a}}}{b}"), vec![&a, &b, &a, &b]),
+        (format!("{a},\0{b}\0,{a}\0\0"), vec![&a, &b, &a]),
+        (format!("\0{a},{b},{a}"), vec![&a, &b, &a]),
+        (format!("{half}{a},{b},{a}"), vec![&a, &b, &a]),
+        (format!("{half},{a},{b}"), vec![&a, &b]),
+        (format!("text {a},{b}, {half}"), vec![&a, &b]),
+        (format!("{a},{b},{half}"), vec![&a, &b]),
+        (format!("{a},{{\"other\":1}},{b}"), vec![&a, &b]),
         (Value::from(a.as_str()).to_string(), vec![]),
         (String::new(), vec![]),
         ("\0\0".to_owned(), vec![]),
@@ -76,10 +91,50 @@ fn objects_inside_a_damaged_record_are_no_records() {
         assert_eq!(found(&a[at..]), Vec::<&str>::new(), "without the first {at} bytes");
         assert_eq!(found(&format!("{}\0\0\0{}", &a[..at], &a[at..])), Vec::<&str>::new(), "NUL at {at}");
     }
-    // A progress line contains a complete record of its subagent.
-    let progress = json!({"type": "progress", "uuid": "p", "data": {"message": {"type": "user", "uuid": "u"}, "agentId": "x"},
-                          "timestamp": "2026-11-20T09:00:00.000Z"}).to_string();
-    assert_eq!(found(&progress[..progress.len() - 1]), Vec::<&str>::new());
+    // A progress line contains complete records of its subagent.
+    let named =
+        |record: String, session: &str| record.replacen('{', &format!("{{\"sessionId\":\"{session}\","), 1);
+    let (inner, other) = (answer("i", "inner", 5), named(prompt("o", "other"), "another"));
+    let b = named(prompt("b", "please"), "s");
+    for data in [
+        format!(r#"{{"message":{inner},"agentId":"x"}}"#),
+        format!(r#"{{"agentId":"x","normalizedMessages":[{inner},{other},{inner}]}}"#),
+        format!(r#"{{"message":{inner},"normalizedMessages":[{other}, {inner}]}}"#),
+    ] {
+        let progress = format!(
+            r#"{{"type":"progress","uuid":"p","sessionId":"s","data":{data},"timestamp":"2026-11-20T09:00:00.000Z"}}"#
+        );
+        for at in 1..progress.len() {
+            let (head, tail) = progress.split_at(at);
+            assert_eq!(found(head), Vec::<&str>::new(), "{head}");
+            assert_eq!(found(&format!("{head}{b}")), [&b], "{head}");
+            assert_eq!(found(&format!("{head}\0\0{b}")), [&b], "{head}");
+            assert_eq!(found(tail), Vec::<&str>::new(), "{tail}");
+            assert_eq!(found(&format!("{tail}{b}")), [&b], "{tail}");
+            assert_eq!(found(&format!("{head}\0\0\0{tail}")), Vec::<&str>::new(), "NUL at {at}: {progress}");
+        }
+    }
+}
+
+#[test]
+fn a_line_without_line_feed_is_complete_if_it_ends_outside_of_an_object() {
+    let (a, b) = (answer("a", "text", 5), prompt("b", "please"));
+    let half = &a[..a.len() / 2];
+    for end in ["", "\0\0\0", "\r", " ", "\t", "\u{feff}", &b, ",", "]", " \0\r"] {
+        assert!(is_complete(&format!("{a}{end}")), "{end:?}");
+        assert!(is_complete(&format!("{half}{a}{end}")), "{end:?}");
+        assert!(!is_complete(&format!("{half}{end}")) || end == b, "{end:?}");
+    }
+    for line in ["", "\0\0", "\r", "text", "[1]"] {
+        assert!(!is_complete(line), "{line:?}");
+    }
+    let progress = format!(r#"{{"type":"progress","uuid":"p","data":{{"message":{a}}},"timestamp":"x"}}"#);
+    for whole in [&a, &b, &progress] {
+        for at in 0..whole.len() {
+            assert!(!is_complete(&whole[..at]), "{}", &whole[..at]);
+            assert!(!is_complete(&format!("{a}\0{}", &whole[..at])) || at == 0, "{}", &whole[..at]);
+        }
+    }
 }
 
 #[test]
@@ -154,6 +209,13 @@ fn hostile_lines_of_megabytes_take_linear_time() {
         "{ ",
         "\\\"{",
         "{\"\\",
+        ",{",
+        "{ {",
+        "[,",
+        "\0,",
+        "{\"type\":\"\",\"uuid\":1},",
+        "{\"type\":\"\",\"uuid\":1},\"",
+        "x:{\"type\":\"\",\"uuid\":1}]",
         &cut,
         &record,
     ] {
@@ -263,6 +325,33 @@ proptest! {
         prop_assert_eq!(damaged.turns(), whole.turns());
         prop_assert_eq!(damaged.messages(), whole.messages());
         prop_assert_eq!(damaged.file_changes().len(), whole.file_changes().len());
+    }
+
+    #[test]
+    fn records_joined_by_separators_are_all_found_and_no_object_inside_them(
+        records in prop::collection::vec((any::<bool>(), texts()), 1..7),
+        (head, separators) in prop_oneof![
+            ("[ \u{feff}\u{0}]{0,3}", prop::collection::vec("[, \\t\r\u{0}\u{feff}]{0,4}", 7)),
+            // After NUL, a closing bracket may be that of a record whose beginning is missing.
+            ("[ \u{feff}]{0,3}|\\[|\\{", prop::collection::vec(" ?[}\\]], ?|,[\\[{]|", 7)),
+        ],
+    ) {
+        let records: Vec<String> = (0..).zip(&records).map(|(n, (has_part, text)): (usize, _)| {
+            let (part, whole) = (answer(&format!("i{n}"), text, 1), answer(&format!("u{n}"), text, 1));
+            if !has_part {
+                return whole;
+            }
+            json!({"type": "progress", "uuid": format!("p{n}"), "data": {"message": part.parse::<Value>().unwrap(),
+                   "text": whole, "normalizedMessages": [part.parse::<Value>().unwrap()]}}).to_string()
+        }).collect();
+        let mut line = head;
+        for (record, separator) in records.iter().zip(&separators) {
+            line.push_str(record);
+            line.push_str(separator);
+        }
+        prop_assert_eq!(found(&line), records.iter().collect::<Vec<_>>(), "{:?}", line);
+        let begins_another = line.ends_with('{');
+        prop_assert!(is_complete(&line) || begins_another);
     }
 
     #[test]

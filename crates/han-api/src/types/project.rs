@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, Object};
 use han_db::entities;
 use han_db::queries::project_lists::Activity;
+use han_transcript::project_path::ProjectPath;
 use han_types::{ProjectId, RepoId, Timestamp};
 
 use crate::context::Op;
@@ -221,11 +222,9 @@ impl Repo {
     }
 }
 
-/// The name of the worktree that contains a path: the part after `.worktrees`, `.claude/worktrees` or
-/// `<checkout>-worktrees`.
-pub(crate) fn worktree_name(path: &str) -> Option<&str> {
-    let (_, rest) = checkout(path)?;
-    rest.split(SEPARATORS).next()
+/// The name of the worktree that contains a path.
+pub(crate) fn worktree_name(path: &str) -> Option<String> {
+    ProjectPath::of(path)?.worktree
 }
 
 const SEPARATORS: [char; 2] = ['/', '\\'];
@@ -275,10 +274,11 @@ mod tests {
             ("/home/dev/orchard/.worktrees/graft", Some("graft")),
             ("/home/dev/orchard/.claude/worktrees/a-1", Some("a-1")),
             ("C:\\dev\\orchard-worktrees\\prune", Some("prune")),
+            ("/home/dev/orchard/worktrees/graft", Some("graft")),
             ("/home/dev/worktrees/orchard", None),
             ("/home/dev/orchard-worktrees/", None),
         ] {
-            assert_eq!(worktree_name(path), name, "{path}");
+            assert_eq!(worktree_name(path).as_deref(), name, "{path}");
         }
     }
 

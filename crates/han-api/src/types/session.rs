@@ -327,9 +327,10 @@ impl Session {
         self.row.details.pull_request.as_ref().map(|request| request.value.1.as_str())
     }
 
-    /// The name of the git worktree it worked in, if its path contains one.
-    async fn worktree_name(&self) -> Option<&str> {
-        self.path().and_then(worktree_name)
+    /// The name of the git worktree it worked in: of the last one that it entered, else of the one that its path contains.
+    async fn worktree_name(&self) -> Option<String> {
+        let entered = self.row.details.worktree.as_ref().map(|worktree| worktree.value.clone());
+        entered.or_else(|| self.path().and_then(worktree_name))
     }
 
     /// The name of the agent team that it works in, as its transcript records it; null for a session without one.

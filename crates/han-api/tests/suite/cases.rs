@@ -689,6 +689,76 @@ both_databases!(
 );
 
 both_databases!(
+    async fn a_session_names_the_worktree_that_it_worked_in(db: TestDatabase) {
+        let world = World::new(&db).await;
+        let state = |worktree: Value| json!({"type": "worktree-state", "sessionId": "s", "worktreeSession": worktree});
+        let entered = |path: &str| state(json!({"worktreePath": path, "worktreeBranch": "fix"}));
+        for (id, directory, states, name) in [
+            ("a", "/r/app/worktrees/y", vec![], json!("y")),
+            ("b", "/r/app", vec![], json!(null)),
+            ("c", "/r/app", vec![entered("/r/app/.claude/worktrees/x"), entered("/tmp/try")], json!("try")),
+            ("d", "/r/app/.worktrees/z", vec![state(json!(null))], json!("z")),
+        ] {
+            let lines: Vec<_> = [prompt(1, "p", "q")].into_iter().chain(states).collect();
+            let metadata =
+                SessionMetadata { project_path: Some(directory.to_owned()), ..SessionMetadata::default() };
+            push_from(&world, id, "main", 0, &file(&lines), metadata).await;
+            assert_eq!(session(&world, id).await["worktreeName"], name, "{id}");
+        }
+        rebuild::rebuild(&world.ada.scope, &world.db).await.unwrap();
+        assert_eq!(session(&world, "c").await["worktreeName"], "try");
+    }
+);
+
+both_databases!(
+    async fn records_between_commas_and_prompts_behind_reminders_count(db: TestDatabase) {
+        let world = World::new(&db).await;
+        let reminder = "<system-reminder>a file changed</system-reminder>";
+        let lines = [
+            prompt(1, "p", &format!("{reminder}\nwhy is it red?")),
+            text(2, "a", "one", 7),
+            text(3, "b", "two", 70),
+            text(4, "c", "three", 700),
+        ];
+        let one_line = format!("[{}]", file(&lines).join(" , "));
+        push(&world, "s", &[one_line]).await;
+        let found = session(&world, "s").await;
+        assert_eq!((&found["outputTokens"], &found["turnCount"]), (&json!(777), &json!(1)));
+        assert_eq!(found["summary"], "why is it red?");
+        assert_eq!(contents(&messages(&world, "s").await), ["why is it red?", "one", "two", "three"]);
+    }
+);
+
+both_databases!(
+    async fn cache_writes_of_an_answer_count_once_if_only_some_of_its_lines_split_them(db: TestDatabase) {
+        let world = World::new(&db).await;
+        let written = |uuid: &str, usage: Value| {
+            let mut line = text(2, uuid, uuid, 5);
+            line["requestId"] = json!("r");
+            line["message"]["id"] = json!("m");
+            line["message"]["usage"] = usage;
+            line
+        };
+        let whole = written("a", json!({"cache_creation_input_tokens": 1000}));
+        let split = written(
+            "b",
+            json!({"cache_creation_input_tokens": 1000, "cache_creation":
+                {"ephemeral_5m_input_tokens": 300, "ephemeral_1h_input_tokens": 700}}),
+        );
+        let lines = file(&[whole, split]);
+        push(&world, "together", &lines).await;
+        let other: Vec<String> =
+            lines.iter().map(|line| line.replace("\"r\"", "\"r2\"").replace("\"m\"", "\"m2\"")).collect();
+        for (n, line) in (0..).zip([&other[1], &other[0]]) {
+            push_at(&world, "apart", "main", n, std::slice::from_ref(line)).await;
+        }
+        for id in ["together", "apart"] {
+            assert_eq!(session(&world, id).await["cacheCreationTokens"], 1000, "{id}");
+        }
+    }
+);
+
+both_databases!(
     async fn lines_of_a_subagent_in_the_own_file_are_listed_under_its_call(db: TestDatabase) {
         let world = World::new(&db).await;
         let aside = |mut line: Value, parent: Option<&str>| {

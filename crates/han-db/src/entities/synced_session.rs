@@ -136,6 +136,8 @@ pub struct SessionDetails {
     pub slug: Option<Stamped<String>>,
     /// The agent team of the latest line that names one.
     pub team_name: Option<Stamped<String>>,
+    /// The last worktree that it entered.
+    pub worktree: Option<Stamped<String>>,
     /// The directory of the earliest line that names one.
     pub first_cwd: Option<Stamped<String>>,
     /// The first prompt.

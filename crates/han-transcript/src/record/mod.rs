@@ -25,7 +25,7 @@ pub use sentiment::SentimentRecord;
 pub use tasks::{
     NativeTaskEvent, NativeTaskRecord, TaskEvent, TaskOutcome, TaskRecord, TodoRecord, TodoStatus,
 };
-pub use usage::{ANSWER_NAMESPACE, MAX_TOKENS, Terms, Usage};
+pub use usage::{ANSWER_NAMESPACE, MAX_TOKENS, Terms, Usage, most_written};
 
 /// The maximum number of items of one sort (tool uses, results, changes, tasks, to-dos) per line.
 pub const MAX_ITEMS: usize = 1000;
@@ -122,6 +122,8 @@ pub struct LineRecord {
     pub title: Option<TitleRecord>,
     /// The branch it was written on.
     pub git_branch: Option<String>,
+    /// The worktree that the session entered with it.
+    pub worktree: Option<String>,
     /// The directory it was written in.
     pub cwd: Option<String>,
     /// The agent's version.
@@ -227,7 +229,8 @@ pub struct ResultRecord {
 pub struct SubagentCall {
     /// The tool use.
     pub call_id: String,
-    /// Identifies the subagent's prompt: the UUIDv5 of its trimmed text in [`LINE_NAMESPACE`].
+    /// Identifies the subagent's prompt: the UUIDv5 of its text in [`LINE_NAMESPACE`], trimmed and without what the harness
+    /// inserts.
     pub prompt: [u8; 16],
 }
 

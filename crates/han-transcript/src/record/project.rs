@@ -15,7 +15,7 @@ use super::{
 };
 use crate::json::{self, Object};
 use crate::kind::MessageKind;
-use crate::line::{BASH_INPUT, ParsedLine, duration_ms};
+use crate::line::{BASH_INPUT, ParsedLine, duration_ms, typed};
 use crate::notice;
 use crate::split::{Rest, each_record};
 use crate::text::{MAX_NAME, MAX_PATH, id, label, preview};
@@ -147,7 +147,8 @@ fn project_record(position: usize, line: &str, read: &ParsedLine<'_>, at: &LineC
         file_changes: uses.file_changes,
         summary: summary(read),
         title: title(read),
-        git_branch: named("gitBranch", MAX_NAME),
+        git_branch: named("gitBranch", MAX_NAME).or_else(|| notice::worktree_branch(read)),
+        worktree: notice::worktree_name(read),
         cwd: named("cwd", MAX_PATH),
         version: named("version", 64),
         slug: named("slug", MAX_NAME),
@@ -320,13 +321,13 @@ fn tool_name(line: &ParsedLine<'_>, tools: &[ToolUse]) -> Option<String> {
 
 /// Identifies a subagent's prompt.
 fn prompt_key(prompt: &str) -> [u8; 16] {
-    Uuid::new_v5(&LINE_NAMESPACE, prompt.trim().as_bytes()).into_bytes()
+    Uuid::new_v5(&LINE_NAMESPACE, typed(prompt).trim().as_bytes()).into_bytes()
 }
 
 /// The key of the prompt that a subagent's line is.
 fn sidechain_prompt(line: &ParsedLine<'_>) -> Option<[u8; 16]> {
     let is_prompt = line.kind() == MessageKind::RegularUser && line.is_subagent();
-    is_prompt.then(|| line.content.text().map(|text| prompt_key(&text))).flatten()
+    is_prompt.then(|| line.content.text().map(|_| prompt_key(&line.content.typed()))).flatten()
 }
 
 fn agent_start(line: &ParsedLine<'_>) -> Option<AgentStart> {
@@ -353,7 +354,7 @@ fn summary(line: &ParsedLine<'_>) -> Option<SummaryRecord> {
     let (text, source) = if &*line.line_type == "summary" {
         (line.fields.text("summary")?, SummarySource::SummaryLine)
     } else if line.is_turn() {
-        let text = line.content.text()?;
+        let text = line.content.typed();
         match line.kind() {
             MessageKind::CommandUser => (command(&text)?.into(), SummarySource::FirstPrompt),
             _ if text.trim_start().starts_with(BASH_INPUT) => {

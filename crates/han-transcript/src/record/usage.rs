@@ -125,8 +125,10 @@ impl Usage {
         self.input = self.input.max(other.input);
         self.output = self.output.max(other.output);
         self.cache_read = self.cache_read.max(other.cache_read);
-        self.cache_creation_5m = self.cache_creation_5m.max(other.cache_creation_5m);
-        self.cache_creation_1h = self.cache_creation_1h.max(other.cache_creation_1h);
+        (self.cache_creation_5m, self.cache_creation_1h) = most_written(
+            (self.cache_creation_5m, self.cache_creation_1h),
+            (other.cache_creation_5m, other.cache_creation_1h),
+        );
         self.prompt = self.prompt.max(other.prompt);
         self.web_searches = self.web_searches.max(other.web_searches);
         if other.model > self.model {
@@ -203,6 +205,16 @@ impl Usage {
             ..self.clone()
         }
     }
+}
+
+/// Merges the tokens written to the cache, for five minutes and for an hour, of two lines of one answer. The larger total
+/// counts, and of it the larger number for an hour: a line that does not split the total reports all of it as written for
+/// five minutes.
+#[must_use]
+pub fn most_written(one: (i64, i64), other: (i64, i64)) -> (i64, i64) {
+    let total = one.0.saturating_add(one.1).max(other.0.saturating_add(other.1));
+    let hour = one.1.max(other.1);
+    (total.saturating_sub(hour), hour)
 }
 
 /// Whether the counters of an iteration are part of the answer's: it is a request of the answer itself, not one of an

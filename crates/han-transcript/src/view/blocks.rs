@@ -1,8 +1,10 @@
 //! Content blocks, as the five types of the GraphQL schema. A block of another type is displayed as text, never
 //! dropped.
 
+use std::borrow::Cow;
+
 use crate::json::{self, Object};
-use crate::line::{Content, ParsedLine, Part};
+use crate::line::{Content, ParsedLine, Part, typed};
 use crate::record::FileChangeRecord;
 use crate::text::{MAX_ID, MAX_NAME, label, preview, without_nul};
 use crate::tool::{self, ToolCategory};
@@ -116,6 +118,21 @@ pub(super) fn blocks(line: &ParsedLine<'_>) -> Vec<Block> {
     }
 }
 
+/// The blocks of what a person typed, without what the harness inserted.
+pub(super) fn typed_blocks(line: &ParsedLine<'_>) -> Vec<Block> {
+    let typed = |block: Block| match block {
+        Block::Text { text } => {
+            let kept = typed(&text);
+            if kept.len() == text.len() {
+                return Some(Block::Text { text });
+            }
+            (!kept.is_empty()).then(|| Block::Text { text: kept.to_owned() })
+        }
+        block => Some(block),
+    };
+    blocks(line).into_iter().filter_map(typed).collect()
+}
+
 fn block(part: &Part<'_>) -> Block {
     let text = |name| part.fields.text(name).map(without_nul);
     let known = match &*part.kind {
@@ -134,6 +151,7 @@ fn block(part: &Part<'_>) -> Block {
         "tool_use" | "server_tool_use" => Some(Block::ToolUse(tool_use(&part.fields))),
         kind if is_tool_result(kind) => Some(Block::ToolResult(tool_result(&part.fields))),
         "image" => image(&part.fields).map(Block::Image),
+        "document" => Some(Block::Text { text: document(&part.fields) }),
         _ => None,
     };
     known.unwrap_or_else(|| Block::Text { text: part.json.chars().take(UNKNOWN_BLOCK_CHARS).collect() })
@@ -142,6 +160,21 @@ fn block(part: &Part<'_>) -> Block {
 /// Whether the block is a tool result: `tool_result`, `web_search_tool_result` and others.
 pub(super) fn is_tool_result(kind: &str) -> bool {
     kind == "tool_result" || kind.ends_with("_tool_result")
+}
+
+/// What is displayed of a document: its title, and its text if it is plain text.
+fn document(block: &Object<'_>) -> String {
+    let source = block.object("source").unwrap_or_default();
+    let named = block.text("title").or_else(|| source.text("media_type"));
+    let name = named.and_then(|name| label(&name, MAX_NAME)).map(|name| format!(": {name}"));
+    let text = document_text(block).map(|text| format!("\n\n{}", without_nul(text)));
+    format!("[document{}]{}", name.unwrap_or_default(), text.unwrap_or_default())
+}
+
+/// The text of a document of plain text.
+pub(super) fn document_text<'a>(block: &Object<'a>) -> Option<Cow<'a, str>> {
+    let source = block.object("source")?;
+    source.text("data").filter(|_| source.text("type").as_deref() == Some("text"))
 }
 
 fn tool_use(block: &Object<'_>) -> ToolUse {

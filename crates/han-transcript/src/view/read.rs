@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::blocks::{Block, blocks};
+use super::blocks::{Block, blocks, typed_blocks};
 use super::results::{call_result, hook_outcome};
 use super::search::{HEAD_SEARCH_CHARS, collect_text};
 use super::{
@@ -146,8 +146,16 @@ impl ContentReader<'_, '_> {
         }
     }
 
+    /// What a person typed is displayed without what the harness inserted before and after it.
     fn user(&self, head: Head) -> UserView {
-        UserView { head, content: self.0.content.text().map(without_nul), content_blocks: blocks(self.0) }
+        let is_typed = matches!(
+            self.0.kind(),
+            MessageKind::RegularUser | MessageKind::CommandUser | MessageKind::InterruptUser
+        );
+        let content = self.0.content.text();
+        let content = if is_typed { content.map(|_| self.0.content.typed()) } else { content };
+        let content_blocks = if is_typed { typed_blocks(self.0) } else { blocks(self.0) };
+        UserView { head, content: content.map(without_nul), content_blocks }
     }
 
     fn command(&self, head: Head) -> CommandUserView {

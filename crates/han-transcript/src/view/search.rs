@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use serde_json::value::RawValue;
 
-use super::blocks::{is_tool_result, result_text};
+use super::blocks::{document_text, is_tool_result, result_text};
 use crate::json::{self, Object};
 use crate::kind::MessageKind;
 use crate::line::{Content, ParsedLine};
@@ -135,9 +135,13 @@ impl TextCollector {
                         "text" => &["text"],
                         "thinking" => &["thinking"],
                         "tool_use" | "server_tool_use" => &["name", "input"],
+                        "document" => &["title", "context"],
                         _ => &[],
                     };
                     self.all(names.iter().filter_map(|name| part.fields.raw(name)));
+                    if let Some(text) = document_text(&part.fields).filter(|_| part.kind == "document") {
+                        self.push(&text);
+                    }
                     if let Some(result) = part.fields.raw("content").filter(|_| is_tool_result(&part.kind)) {
                         self.push(&result_text(result).0);
                     }

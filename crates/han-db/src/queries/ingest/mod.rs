@@ -1115,6 +1115,7 @@ fn merge_record(
     last(&mut details.version, &record.version);
     last(&mut details.slug, &record.slug);
     last(&mut details.team_name, &record.team_name);
+    last(&mut details.worktree, &record.worktree);
     if let Some(pr) = &record.pull_request {
         let value = (Some(pr.number), pr.url.clone());
         Stamped::keep_last(&mut details.pull_request, Stamped::new(at, value));

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use han_transcript::fold::TokenTotals;
 use han_transcript::rates::{Billable, Charge};
-use han_transcript::record::{ANSWER_NAMESPACE, LineRecord, Terms, Usage};
+use han_transcript::record::{ANSWER_NAMESPACE, LineRecord, Terms, Usage, most_written};
 use han_types::Timestamp;
 use uuid::Uuid;
 
@@ -39,9 +39,13 @@ impl Tokens {
 }
 
 impl Tokens {
-    /// The greater of each counter.
+    /// The greater of each counter, and of the sum of those of the writes to the cache.
     pub(crate) fn max(self, other: Self) -> Self {
-        self.map(other, i64::max)
+        let (cache_creation_5m, cache_creation_1h) = most_written(
+            (self.cache_creation_5m, self.cache_creation_1h),
+            (other.cache_creation_5m, other.cache_creation_1h),
+        );
+        Self { cache_creation_5m, cache_creation_1h, ..self.map(other, i64::max) }
     }
 
     /// All input tokens, cached or not.
