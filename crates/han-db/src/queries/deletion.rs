@@ -81,6 +81,12 @@ pub async fn session(scope: &Scope, db: &Db, session_id: &SessionId) -> Result<b
     Ok(deleted)
 }
 
+/// Whether the team had a session with this id that was deleted.
+pub async fn was_deleted(tx: &ScopedTx, session_id: &SessionId) -> Result<bool, DbError> {
+    let sql = "SELECT session_id FROM deleted_sessions WHERE team = $1 AND session_id = $2";
+    Ok(!tx.rows(sql, [tx.team(), session_id.as_str().into()]).await?.is_empty())
+}
+
 /// Deletes the segments of a session. A merge may replace segments while this waits for their rows; the statement does not
 /// see the new ones, so it is repeated until there are none. Each merge leaves fewer.
 async fn delete_segments(tx: &ScopedTx, session: i64) -> Result<(), DbError> {

@@ -11,6 +11,7 @@ pub mod credentials;
 pub mod deletion;
 pub mod derived_events;
 pub mod device_logins;
+pub mod export;
 pub mod file_changes;
 pub mod filter;
 pub mod github_accounts;
