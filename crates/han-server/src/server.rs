@@ -23,7 +23,7 @@ use crate::auth::{device, invite, login_link, oauth, sign_in, tokens};
 use crate::config::Environment;
 use crate::rates::{RateClass, RouteLimit};
 use crate::state::AppState;
-use crate::sync::receiver;
+use crate::sync::{export, receiver};
 use crate::{client, health, metrics, rates, security_txt};
 
 /// How long a browser may cache the answer to a CORS preflight request.
@@ -84,11 +84,16 @@ fn routes(environment: Environment) -> Vec<Route> {
     routes
 }
 
-/// Routes with large request bodies: their handlers apply their own limits and deadlines.
+/// Routes with large bodies: their handlers apply their own limits and deadlines.
 #[rustfmt::skip]
 fn streaming_routes() -> Vec<Route> {
     vec![
         route("/api/sync/sessions", &[Method::POST], RateClass::Sync, post(receiver::push)),
+        route("/api/sync/teams/{team_id}/export", &[Method::GET], RateClass::Sync, get(export::team)),
+        route(
+            "/api/sync/teams/{team_id}/sessions/{session_id}/export",
+            &[Method::GET], RateClass::Sync, get(export::session),
+        ),
     ]
 }
 

@@ -3,6 +3,7 @@
 
 mod access;
 mod health;
+mod import;
 mod jobs;
 mod kek;
 mod people;
@@ -55,6 +56,9 @@ enum Command {
     /// Rebuild the search index, under a new search key. Until it is complete, searches find only what is indexed. If it
     /// is interrupted, a running server continues.
     Reindex(Reindex),
+    /// Load an export into an empty team: the body of `GET /api/sync/teams/{team_id}/export`. Servers may run meanwhile. If
+    /// it is interrupted, run it again.
+    Import(ImportSessions),
     /// List the background jobs: the replica that runs each, its progress, and its last error. Servers may run meanwhile.
     Jobs(Jobs),
     /// List or change the prices of tokens and searches. A change applies to all replicas, and to stored answers.
@@ -134,6 +138,20 @@ struct Reindex {
     /// All teams, one after another.
     #[arg(long)]
     all: bool,
+}
+
+/// What is imported.
+#[derive(Debug, Args)]
+struct ImportSessions {
+    /// The team's slug.
+    #[arg(long)]
+    team: String,
+    /// Make a member for each owner of sessions who is no member of the team. Without this, each owner must be a member
+    /// with the same id or name.
+    #[arg(long)]
+    create_members: bool,
+    /// The export.
+    file: PathBuf,
 }
 
 /// How the jobs are listed.
@@ -526,6 +544,12 @@ async fn on_database(
         Command::Rebuild(asked) => {
             let heartbeat = db.start_heartbeat("rebuild", HeartbeatTimes::default()).await?;
             let done = rebuild::run(&asked, db, world).await;
+            heartbeat.stop().await?;
+            done?;
+        }
+        Command::Import(asked) => {
+            let heartbeat = db.start_heartbeat("import", HeartbeatTimes::default()).await?;
+            let done = import::run(&asked, config, db, world).await;
             heartbeat.stop().await?;
             done?;
         }
