@@ -12,6 +12,7 @@ mod m0005_github;
 mod m0006_records;
 mod m0007_prices;
 mod m0008_rotation;
+mod m0009_deletions;
 mod tables;
 
 use sea_orm::{DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
@@ -37,6 +38,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_records::Migration),
             Box::new(m0007_prices::Migration),
             Box::new(m0008_rotation::Migration),
+            Box::new(m0009_deletions::Migration),
         ]
     }
 }

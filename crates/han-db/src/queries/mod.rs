@@ -9,6 +9,7 @@ pub mod consolidation;
 pub mod conversion;
 pub mod credentials;
 pub mod deletion;
+pub mod deletion_requests;
 pub mod derived_events;
 pub mod device_logins;
 pub mod export;
