@@ -2,6 +2,7 @@
 //! output, one line; messages for people go to standard error or the log.
 
 mod access;
+mod deletions;
 mod health;
 mod import;
 mod jobs;
@@ -85,6 +86,8 @@ enum Command {
     /// Delete a team.
     #[command(subcommand)]
     Team(Team),
+    /// List what users have requested to delete, in all teams, and what was deleted: the latest 1000 requests.
+    Deletions(Listing),
 }
 
 /// What is asked of the server.
@@ -564,6 +567,7 @@ async fn on_database(
         Command::Kek(asked) => kek::run(&asked, db, world).await?,
         Command::Keys(asked) => team::keys(&asked, db, world).await?,
         Command::Content(asked) => team::content(&asked, config, db, world).await?,
+        Command::Deletions(asked) => deletions::run(&asked, db, world).await?,
         Command::Team(Team::Delete(asked)) => team::delete(&asked, db, world).await?,
         // They were run before.
         Command::Serve | Command::Schema | Command::Health(_) => {}

@@ -6,6 +6,7 @@ mod auth;
 mod clock;
 mod config;
 mod csrf;
+mod deletion;
 mod export;
 mod graphql;
 mod hardening;
