@@ -88,6 +88,19 @@ impl Db {
         }
     }
 
+    /// Prepares an empty PostgreSQL database for a dump: makes the roles that its grants name.
+    ///
+    /// # Errors
+    /// [`DbError::Job`] if the database is not empty; as [`Db::migrate`], where the account lacks a privilege.
+    pub async fn prepare_restore(&self) -> Result<(), DbError> {
+        if access::has_tables(&self.writer()).await? {
+            return Err(DbError::Job(
+                "the database has tables already: restore into an empty one".to_owned(),
+            ));
+        }
+        access::ensure_roles(&self.writer()).await
+    }
+
     async fn apply(&self) -> Result<usize, DbError> {
         if self.dialect() == Dialect::Postgres {
             access::ensure_roles(&self.writer()).await?;
