@@ -2,6 +2,7 @@
 //! output, one line; messages for people go to standard error or the log.
 
 mod access;
+mod backup;
 mod deletions;
 mod health;
 mod import;
@@ -86,6 +87,10 @@ enum Command {
     /// Delete a team.
     #[command(subcommand)]
     Team(Team),
+    /// Back up the database, consistently, beside running servers. PostgreSQL needs its program `pg_dump`.
+    Backup(BackUp),
+    /// Restore a backup into an empty database. PostgreSQL needs its program `psql`.
+    Restore(Restore),
     /// List what users have requested to delete, in all teams, and what was deleted: the latest 1000 requests.
     Deletions(Listing),
 }
@@ -141,6 +146,28 @@ struct Reindex {
     /// All teams, one after another.
     #[arg(long)]
     all: bool,
+}
+
+/// Where a backup is written.
+#[derive(Debug, Args)]
+struct BackUp {
+    /// The directory to make, for everything but the team keys.
+    #[arg(long, value_name = "DIRECTORY")]
+    to: PathBuf,
+    /// The file to make for the team keys, outside that directory.
+    #[arg(long, value_name = "FILE")]
+    keys: PathBuf,
+}
+
+/// What is restored.
+#[derive(Debug, Args)]
+struct Restore {
+    /// The directory of the backup.
+    #[arg(long, value_name = "DIRECTORY")]
+    from: PathBuf,
+    /// The file with its team keys.
+    #[arg(long, value_name = "FILE")]
+    keys: PathBuf,
 }
 
 /// What is imported.
@@ -504,6 +531,9 @@ pub async fn run(cli: Cli, mut world: World<'_>) -> Result<(), CommandError> {
     for notice in &config.notices {
         writeln!(world.err, "han-server: {notice}")?;
     }
+    if let Some(Command::Restore(asked)) = cli.command {
+        return backup::restore(&asked, &config, &mut world).await;
+    }
     let db = app::connect(&config, Arc::clone(&world.clock), Arc::clone(&world.entropy)).await?;
     let command = cli.command.unwrap_or(Command::Serve);
     if let Command::Serve = command {
@@ -567,10 +597,11 @@ async fn on_database(
         Command::Kek(asked) => kek::run(&asked, db, world).await?,
         Command::Keys(asked) => team::keys(&asked, db, world).await?,
         Command::Content(asked) => team::content(&asked, config, db, world).await?,
+        Command::Backup(asked) => backup::back_up(&asked, config, db, world).await?,
         Command::Deletions(asked) => deletions::run(&asked, db, world).await?,
         Command::Team(Team::Delete(asked)) => team::delete(&asked, db, world).await?,
         // They were run before.
-        Command::Serve | Command::Schema | Command::Health(_) => {}
+        Command::Serve | Command::Schema | Command::Health(_) | Command::Restore(_) => {}
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod abuse;
 mod auth;
+mod backup;
 mod clock;
 mod config;
 mod csrf;
