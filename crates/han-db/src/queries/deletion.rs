@@ -12,8 +12,7 @@ use crate::queries::ingest::answers::{self, Answers};
 use crate::queries::ingest::derive::Derive;
 use crate::queries::ingest::rollup_delta::{RollupDelta, RollupPart, add_rollups, empty_rollups};
 use crate::queries::sessions::open_details;
-use crate::tables::{self, Kind};
-use crate::{Db, DbError, ScopedTx};
+use crate::{Db, DbError, ScopedTx, tables};
 
 #[derive(FromQueryResult)]
 struct SessionRow {
@@ -130,36 +129,51 @@ async fn delete(
 }
 
 /// Deletes what no session of the team refers to any more: projects, repositories and labels, which are sealed but name
-/// what was deleted, and rollups that count nothing. Pushes wait meanwhile.
+/// what was deleted, and rollups that count nothing. Where there is something to delete besides rollups, pushes wait
+/// meanwhile.
 pub(crate) async fn leftovers(scope: &Scope, db: &Db) -> Result<(), DbError> {
-    db.write(scope, "deletion.leftovers", |tx| async move {
-        let rollups: Vec<&str> = tables::of_kind(Kind::Rollup).collect();
-        // A push writes in this order, so that this waits for one that refers to a row and has not committed.
-        let locked: Vec<&str> = ["labels", "projects", "repos"].into_iter().chain(rollups).collect();
-        tx.dialect().lock_tables(&tx, &locked).await?;
+    db.write(scope, "deletion.rollups", |tx| async move {
         for (table, zero) in empty_rollups() {
             tx.execute(&format!("DELETE FROM {table} WHERE team = $1 AND {zero}"), [tx.team()]).await?;
         }
-        for sql in UNUSED {
-            tx.execute(sql, [tx.team()]).await?;
+        Ok(())
+    })
+    .await?;
+    db.write(scope, "deletion.leftovers", |tx| async move {
+        let mut found = false;
+        for (table, unused) in UNUSED {
+            let sql = format!("SELECT id FROM {table} WHERE team = $1 AND {unused} LIMIT 1");
+            found |= !tx.rows(&sql, [tx.team()]).await?.is_empty();
+        }
+        if !found {
+            return Ok(());
+        }
+        // A push writes in this order, so that this waits for one that refers to a row and has not committed.
+        tx.dialect().lock_tables(&tx, &["labels", "repos", "projects"]).await?;
+        for (table, unused) in UNUSED {
+            tx.execute(&format!("DELETE FROM {table} WHERE team = $1 AND {unused}"), [tx.team()]).await?;
         }
         Ok(())
     })
     .await
 }
 
-const UNUSED: &[&str] = &[
-    "DELETE FROM labels WHERE team = $1 \
-     AND id NOT IN (SELECT hook FROM hook_executions WHERE team = $1) \
-     AND id NOT IN (SELECT plugin FROM hook_executions WHERE team = $1 AND plugin IS NOT NULL) \
-     AND id NOT IN (SELECT hook_type FROM hook_executions WHERE team = $1 AND hook_type IS NOT NULL) \
-     AND id NOT IN (SELECT directory FROM hook_executions WHERE team = $1 AND directory IS NOT NULL) \
-     AND id NOT IN (SELECT key FROM rollup_counts WHERE team = $1)",
-    "DELETE FROM projects WHERE team = $1 \
-     AND id NOT IN (SELECT project_id FROM sessions WHERE team = $1 AND project_id IS NOT NULL) \
-     AND id NOT IN (SELECT project_id FROM rollups WHERE team = $1)",
-    "DELETE FROM repos WHERE team = $1 \
-     AND id NOT IN (SELECT repo_id FROM projects WHERE team = $1 AND repo_id IS NOT NULL)",
+/// Tables, each with the condition on rows that nothing refers to. A repository goes with its last project.
+const UNUSED: [(&str, &str); 3] = [
+    (
+        "labels",
+        "id NOT IN (SELECT hook FROM hook_executions WHERE team = $1) \
+         AND id NOT IN (SELECT plugin FROM hook_executions WHERE team = $1 AND plugin IS NOT NULL) \
+         AND id NOT IN (SELECT hook_type FROM hook_executions WHERE team = $1 AND hook_type IS NOT NULL) \
+         AND id NOT IN (SELECT directory FROM hook_executions WHERE team = $1 AND directory IS NOT NULL) \
+         AND id NOT IN (SELECT key FROM rollup_counts WHERE team = $1)",
+    ),
+    (
+        "projects",
+        "id NOT IN (SELECT project_id FROM sessions WHERE team = $1 AND project_id IS NOT NULL) \
+         AND id NOT IN (SELECT project_id FROM rollups WHERE team = $1)",
+    ),
+    ("repos", "id NOT IN (SELECT repo_id FROM projects WHERE team = $1 AND repo_id IS NOT NULL)"),
 ];
 
 /// Whether the team had a session with this id that was deleted.
