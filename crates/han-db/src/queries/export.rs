@@ -39,7 +39,7 @@ pub enum Selection {
 #[derive(Debug)]
 pub enum Part {
     /// A session begins.
-    Session(ExportSession),
+    Session(Box<ExportSession>),
     /// A file of that session begins.
     Transcript(ExportTranscript),
     /// Lines of that file, in order.
@@ -119,7 +119,7 @@ impl Export {
             let Some(session) = &mut self.session else {
                 let Some((exported, files, number)) = self.next_session().await? else { return Ok(None) };
                 (self.session, self.after) = (Some(files), number);
-                return Ok(Some(Part::Session(exported)));
+                return Ok(Some(Part::Session(Box::new(exported))));
             };
             if let Some((name, from, end)) = session.file.take() {
                 let mut lines = page(&self.scope, &self.db, &session.session_id, &name, from).await?;

@@ -147,7 +147,7 @@ impl Writer {
         match self.export.next().await? {
             Some(Part::Session(session)) => {
                 self.end.sessions += 1;
-                write(&mut out, &ExportRecord::Session(session))?;
+                write(&mut out, &ExportRecord::Session(*session))?;
             }
             Some(Part::Transcript(transcript)) => {
                 self.end.transcripts += 1;
