@@ -122,22 +122,8 @@ both_databases!(
         let kept = contents(&database, &world).await;
         let labels = number(&database, "SELECT count(*) FROM labels").await;
         let mut receipts = Vec::new();
-        for (n, (steps, polls)) in [
-            (0, 3),
-            (0, 1_000),
-            (1, 1),
-            (1, 20),
-            (1, 60),
-            (1, 200),
-            (1, 1_000),
-            (2, 4),
-            (2, 40),
-            (2, 1_000),
-            (9, 1),
-        ]
-        .into_iter()
-        .enumerate()
-        {
+        let kills = [(0, 3), (1, 1), (1, 60), (1, 1_000), (2, 40), (9, 1)];
+        for (n, (steps, polls)) in kills.into_iter().enumerate() {
             let mark = format!("doomed{n}");
             // Bob's sessions repeat the answers of a part of them, which therefore pass to him.
             push_in_pieces(&world, &files(&mark), 9, 4).await;
