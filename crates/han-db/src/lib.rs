@@ -9,6 +9,7 @@
 //! * `team_numbers`, `line_id`, `stored`: how ids are stored, and reading stored values.
 //! * `entities`: the content of rows; `queries`: one file per noun.
 //! * `jobs`: background jobs; each runs on one replica at a time.
+//! * `backup`: what a backup needs of the database.
 //! * `outbox`, `changes`, `commits`: the table of changes, the live feed that subscriptions read, and its wake-ups.
 //!
 //! A query on a team's data takes a [`ScopedTx`] first, which carries the [`Scope`](han_types::Scope) that it was
@@ -21,6 +22,7 @@
 //! fails has changed nothing, unless its documentation says otherwise. An `# Errors` section of a function names
 //! further errors only.
 
+pub mod backup;
 mod bulk_insert;
 pub mod changes;
 mod commits;

@@ -64,6 +64,7 @@ pub(crate) const TABLES: &[Table] = &[
     table("kek_state", System, Other),
     table("replicas", System, Other),
     table("team_work", System, Other),
+    table("deletion_requests", System, Other),
     table("changes", System, Other),
     table("outbox_state", System, Other),
     table("jobs", System, Other),

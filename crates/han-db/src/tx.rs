@@ -175,6 +175,12 @@ impl ScopedTx {
         self
     }
 
+    /// Opens at most so many bytes of lines, instead of what the configuration says.
+    pub(crate) fn with_budget(mut self, bytes: usize) -> Self {
+        *self.tx.budget.get_mut() = Budget::of(bytes);
+        self
+    }
+
     /// The team whose data it sees.
     #[must_use]
     pub fn team_id(&self) -> &TeamId {

@@ -76,6 +76,18 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not_found", "There is no such thing here", detail)
     }
 
+    /// 410: it was deleted, and stays deleted.
+    #[must_use]
+    pub fn gone(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::GONE, "gone", "This was deleted", detail)
+    }
+
+    /// 403: the user is a member of the team, but not an admin.
+    #[must_use]
+    pub fn admins_only(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "admins_only", "Only an admin may do this", detail)
+    }
+
     /// 401: the request has no credential.
     #[must_use]
     pub fn no_credential() -> Self {

@@ -104,18 +104,24 @@ impl SecretsFile {
     }
 }
 
+/// Makes a directory, and those above it, that only this user may open. Does nothing if there is one.
 #[cfg(unix)]
-fn make_dir(dir: &Path) -> io::Result<()> {
+pub fn make_dir(dir: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
+/// Makes a directory, and those above it. Does nothing if there is one.
 #[cfg(not(unix))]
-fn make_dir(dir: &Path) -> io::Result<()> {
+pub fn make_dir(dir: &Path) -> io::Result<()> {
     fs::create_dir_all(dir)
 }
 
-fn new_private_file(path: &Path) -> io::Result<File> {
+/// Makes a file that only this user may read and write.
+///
+/// # Errors
+/// If there is one, or it cannot be made.
+pub fn new_private_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

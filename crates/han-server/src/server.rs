@@ -9,7 +9,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderValue, Method};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use han_http::graphql;
 use han_http::layers::{catch_panic, method_not_allowed, within_deadline};
 use han_http::observe::{REQUEST_ID, observe};
@@ -23,7 +23,7 @@ use crate::auth::{device, invite, login_link, oauth, sign_in, tokens};
 use crate::config::Environment;
 use crate::rates::{RateClass, RouteLimit};
 use crate::state::AppState;
-use crate::sync::receiver;
+use crate::sync::{deletion, export, receiver};
 use crate::{client, health, metrics, rates, security_txt};
 
 /// How long a browser may cache the answer to a CORS preflight request.
@@ -55,6 +55,8 @@ fn routes(environment: Environment) -> Vec<Route> {
     const GET: &[Method] = &[Method::GET];
     const POST: &[Method] = &[Method::POST];
     const GET_POST: &[Method] = &[Method::GET, Method::POST];
+    const DELETE: &[Method] = &[Method::DELETE];
+    const GET_DELETE: &[Method] = &[Method::GET, Method::DELETE];
     use RateClass::{Api, Codes, Page, Probe, SignIn, Sync, Tokens};
     let mut routes = vec![
         // Health checks of platforms, without a credential.
@@ -77,6 +79,18 @@ fn routes(environment: Environment) -> Vec<Route> {
         // Data: every handler takes a `Caller`.
         route(graphql::PATH,        GET_POST, Api,    graphql::methods()),
         route("/api/sync/status",   GET,      Sync,   get(receiver::status)),
+        // Deleting, the requests for it, and their cancellation.
+        route("/api/sync/teams/{team_id}", DELETE, Api, delete(deletion::team)),
+        route("/api/sync/teams/{team_id}/data", DELETE, Api, delete(deletion::data)),
+        route("/api/sync/teams/{team_id}/sessions/{session_id}", DELETE, Api, delete(deletion::session)),
+        route("/api/sync/teams/{team_id}/members/{user_id}/sessions", DELETE, Api, delete(deletion::member)),
+        route("/api/sync/teams/{team_id}/deletions", GET, Api, get(deletion::list)),
+        route(
+            "/api/sync/teams/{team_id}/deletions/{deletion_id}",
+            GET_DELETE, Api, get(deletion::show).delete(deletion::cancel),
+        ),
+        route("/api/account",          DELETE,     Api, delete(deletion::account)),
+        route("/api/account/deletion", GET_DELETE, Api, get(deletion::of_account).delete(deletion::cancel_account)),
     ];
     if environment == Environment::Development {
         routes.push(route("/graphiql", GET, Api, get(graphql::graphiql)));
@@ -84,11 +98,16 @@ fn routes(environment: Environment) -> Vec<Route> {
     routes
 }
 
-/// Routes with large request bodies: their handlers apply their own limits and deadlines.
+/// Routes with large bodies: their handlers apply their own limits and deadlines.
 #[rustfmt::skip]
 fn streaming_routes() -> Vec<Route> {
     vec![
         route("/api/sync/sessions", &[Method::POST], RateClass::Sync, post(receiver::push)),
+        route("/api/sync/teams/{team_id}/export", &[Method::GET], RateClass::Sync, get(export::team)),
+        route(
+            "/api/sync/teams/{team_id}/sessions/{session_id}/export",
+            &[Method::GET], RateClass::Sync, get(export::session),
+        ),
     ]
 }
 

@@ -1,10 +1,11 @@
 //! Types that every crate shares: ids, roles, plans, actors, scopes, clock, entropy, and the wire types of the sync
-//! protocol. No I/O.
+//! protocol and of exports. No I/O.
 
 mod actor;
 mod clock;
 mod entropy;
 mod error;
+pub mod export;
 mod global_id;
 mod id;
 pub mod id_parts;

@@ -1,5 +1,6 @@
-//! The job that works on all rows of teams: re-wraps DEKs after a rotation, converts content, deletes teams. It also
-//! completes a rotation of the KEK that was interrupted. What a batch does is in `queries::team_work`.
+//! The job that works on all rows of teams: re-wraps DEKs after a rotation, converts content, deletes what was requested
+//! to be deleted. It also completes a rotation of the KEK that was interrupted. What a batch does is in `queries::team_work`
+//! and `queries::deletion_requests`.
 //!
 //! Each piece of work gets one batch in turn, so that a long one does not hold up the others.
 
@@ -13,7 +14,7 @@ use super::{Job, JobContext, Outcome, Schedule};
 use crate::DbError;
 use crate::entities::Progress;
 use crate::queries::team_work::{self, Advance, Work};
-use crate::queries::{conversion, keks};
+use crate::queries::{conversion, deletion_requests, keks};
 
 /// How often it looks for work.
 const EVERY: Duration = Duration::from_secs(10);
@@ -82,6 +83,21 @@ impl Job for TeamWork {
         conversion::request_due(db, &self.seals).await?;
         loop {
             let mut moved = false;
+            for request in deletion_requests::due(db).await? {
+                if context.should_stop() {
+                    return Ok(Outcome::Stopped);
+                }
+                let began = Instant::now();
+                match deletion_requests::advance(db, &request).await {
+                    Ok(Advance::Waiting) => {}
+                    Ok(Advance::More | Advance::Finished) => moved = true,
+                    Err(error) => {
+                        tracing::warn!(%error, request = request.id, "a deletion could not go on");
+                        context.note_error(&error);
+                    }
+                }
+                self.rest(began).await;
+            }
             for work in team_work::unfinished(db).await? {
                 if context.should_stop() {
                     return Ok(Outcome::Stopped);

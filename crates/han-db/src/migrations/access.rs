@@ -111,6 +111,13 @@ pub(super) async fn ensure_roles(db: &DatabaseConnection) -> Result<(), DbError>
     Ok(())
 }
 
+/// Whether the schema has any table.
+pub(super) async fn has_tables(db: &DatabaseConnection) -> Result<bool, DbError> {
+    let sql = "SELECT 1 AS n FROM pg_class WHERE relkind IN ('r', 'p') \
+               AND relnamespace = current_schema()::regnamespace LIMIT 1";
+    Ok(db.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?.is_some())
+}
+
 /// Waits for the lock under which migrations run; it is given back when the transaction ends.
 pub(super) async fn lock(tx: &DatabaseTransaction, key: i64) -> Result<(), DbError> {
     let sql = "SELECT pg_advisory_xact_lock($1)";

@@ -13,6 +13,7 @@ mod m0006_records;
 mod m0007_prices;
 mod m0008_rotation;
 mod m0009_places;
+mod m0010_deletions;
 mod tables;
 
 use sea_orm::{DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
@@ -39,6 +40,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_prices::Migration),
             Box::new(m0008_rotation::Migration),
             Box::new(m0009_places::Migration),
+            Box::new(m0010_deletions::Migration),
         ]
     }
 }
@@ -86,6 +88,19 @@ impl Db {
             }
             done => done,
         }
+    }
+
+    /// Prepares an empty PostgreSQL database for a dump: makes the roles that its grants name.
+    ///
+    /// # Errors
+    /// [`DbError::Job`] if the database is not empty; as [`Db::migrate`], where the account lacks a privilege.
+    pub async fn prepare_restore(&self) -> Result<(), DbError> {
+        if access::has_tables(&self.writer()).await? {
+            return Err(DbError::Job(
+                "the database has tables already: restore into an empty one".to_owned(),
+            ));
+        }
+        access::ensure_roles(&self.writer()).await
     }
 
     async fn apply(&self) -> Result<usize, DbError> {

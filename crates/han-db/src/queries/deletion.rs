@@ -1,5 +1,5 @@
 //! Deletes a session: its lines, its derived data, and its part of the rollups. One row remains, which records that the
-//! session was deleted, so that the next push does not store it again.
+//! session was deleted, so that the next push does not store it again. `deletion_requests` decides what is deleted.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,9 +7,10 @@ use std::sync::Arc;
 use han_types::{Scope, SessionId};
 use sea_orm::FromQueryResult;
 
+use crate::entities::Origin;
 use crate::queries::ingest::answers::{self, Answers};
 use crate::queries::ingest::derive::Derive;
-use crate::queries::ingest::rollup_delta::{RollupDelta, RollupPart, add_rollups};
+use crate::queries::ingest::rollup_delta::{RollupDelta, RollupPart, add_rollups, empty_rollups};
 use crate::queries::sessions::open_details;
 use crate::{Db, DbError, ScopedTx, tables};
 
@@ -20,6 +21,7 @@ struct SessionRow {
     project_id: Option<String>,
     metadata: String,
     sealed: bool,
+    line_count: i64,
 }
 
 /// The team has no such session.
@@ -32,12 +34,50 @@ struct Missing;
 /// # Errors
 /// If a line cannot be opened. Then nothing is deleted.
 pub async fn session(scope: &Scope, db: &Db, session_id: &SessionId) -> Result<bool, DbError> {
+    delete(scope, db, session_id, None, Rollups::OfLines).await
+}
+
+/// As [`session`], for a request. If its lines cannot be opened, the session is deleted nevertheless, and the counts of its
+/// lines stay in the rollups until a rebuild; its answers are subtracted.
+pub(crate) async fn requested(
+    scope: &Scope,
+    db: &Db,
+    session_id: &SessionId,
+    request_id: &str,
+) -> Result<bool, DbError> {
+    match delete(scope, db, session_id, Some(request_id), Rollups::OfLines).await {
+        Err(error) if error.is_unreadable() => {
+            tracing::warn!(%error, session = %session_id, "a session that cannot be opened is deleted; \
+                rebuild its team to correct the metrics");
+            delete(scope, db, session_id, Some(request_id), Rollups::OfAnswers).await
+        }
+        done => done,
+    }
+}
+
+/// What is subtracted from the rollups.
+#[derive(Clone, Copy)]
+enum Rollups {
+    /// Everything that the session's lines add.
+    OfLines,
+    /// What is known without its lines.
+    OfAnswers,
+}
+
+async fn delete(
+    scope: &Scope,
+    db: &Db,
+    session_id: &SessionId,
+    request_id: Option<&str>,
+    rollups: Rollups,
+) -> Result<bool, DbError> {
     let (session, prices) = (session_id.as_str(), &db.prices().await?);
     let delete = |tx: Arc<ScopedTx>, locks: Arc<BTreeSet<String>>| async move {
         let mut answers = Answers::lock(&tx, &locks, session).await?;
         let lock = tx.dialect().for_update();
         let sql = format!(
-            "SELECT number, user_id, project_id, metadata, sealed FROM sessions WHERE team = $1 AND session_id = $2{lock}"
+            "SELECT number, user_id, project_id, metadata, sealed, line_count FROM sessions \
+             WHERE team = $1 AND session_id = $2{lock}"
         );
         let Some(row) = tx.one::<SessionRow, _>(&sql, [tx.team(), session.into()]).await? else {
             return Ok(Err(Missing));
@@ -45,11 +85,18 @@ pub async fn session(scope: &Scope, db: &Db, session_id: &SessionId) -> Result<b
         answers.lock_rest(&tx, &locks, session).await?;
         let keys = tx.keys()?;
         let number = i64::from(row.number);
-        let origin = open_details(keys, session, row.sealed, row.metadata)?.origin();
+        let origin = match rollups {
+            Rollups::OfLines => open_details(keys, session, row.sealed, row.metadata)?.origin(),
+            Rollups::OfAnswers => Origin::default(),
+        };
         let (seals, answers_of) = (row.sealed, &answers);
         let derive = Derive { tx: &tx, keys, seals, session, number, origin, answers: answers_of, prices };
+        let counted = match rollups {
+            Rollups::OfLines => derive.rederive().await?.counted,
+            Rollups::OfAnswers => RollupDelta::default().with_usage_of(&derive.forget_derived().await?),
+        };
         let mut delta = RollupDelta::default();
-        delta.add(-1, &derive.rederive().await?.counted);
+        delta.add(-1, &counted);
         answers.forget(&derive).await?;
         for table in tables::deleted_with_session() {
             let key = if table == "sessions" { "number" } else { "session" };
@@ -58,9 +105,9 @@ pub async fn session(scope: &Scope, db: &Db, session_id: &SessionId) -> Result<b
         }
         delete_segments(&tx, number).await?;
         tx.execute(
-            "INSERT INTO deleted_sessions (team, session_id, deleted_at) VALUES ($1, $2, $3) \
-             ON CONFLICT (team, session_id) DO NOTHING",
-            [tx.team(), session.into(), tx.clock().now().0.into()],
+            "INSERT INTO deleted_sessions (team, session_id, deleted_at, request_id, lines) \
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (team, session_id) DO NOTHING",
+            [tx.team(), session.into(), tx.clock().now().0.into(), request_id.into(), row.line_count.into()],
         )
         .await?;
         let part = RollupPart {
@@ -79,6 +126,60 @@ pub async fn session(scope: &Scope, db: &Db, session_id: &SessionId) -> Result<b
         db.commits().notify();
     }
     Ok(deleted)
+}
+
+/// Deletes what no session of the team refers to any more: projects, repositories and labels, which are sealed but name
+/// what was deleted, and rollups that count nothing. Where there is something to delete besides rollups, pushes wait
+/// meanwhile.
+pub(crate) async fn leftovers(scope: &Scope, db: &Db) -> Result<(), DbError> {
+    db.write(scope, "deletion.rollups", |tx| async move {
+        for (table, zero) in empty_rollups() {
+            tx.execute(&format!("DELETE FROM {table} WHERE team = $1 AND {zero}"), [tx.team()]).await?;
+        }
+        Ok(())
+    })
+    .await?;
+    db.write(scope, "deletion.leftovers", |tx| async move {
+        let mut found = false;
+        for (table, unused) in UNUSED {
+            let sql = format!("SELECT id FROM {table} WHERE team = $1 AND {unused} LIMIT 1");
+            found |= !tx.rows(&sql, [tx.team()]).await?.is_empty();
+        }
+        if !found {
+            return Ok(());
+        }
+        // A push writes in this order, so that this waits for one that refers to a row and has not committed.
+        tx.dialect().lock_tables(&tx, &["labels", "repos", "projects"]).await?;
+        for (table, unused) in UNUSED {
+            tx.execute(&format!("DELETE FROM {table} WHERE team = $1 AND {unused}"), [tx.team()]).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Tables, each with the condition on rows that nothing refers to. A repository goes with its last project.
+const UNUSED: [(&str, &str); 3] = [
+    (
+        "labels",
+        "id NOT IN (SELECT hook FROM hook_executions WHERE team = $1) \
+         AND id NOT IN (SELECT plugin FROM hook_executions WHERE team = $1 AND plugin IS NOT NULL) \
+         AND id NOT IN (SELECT hook_type FROM hook_executions WHERE team = $1 AND hook_type IS NOT NULL) \
+         AND id NOT IN (SELECT directory FROM hook_executions WHERE team = $1 AND directory IS NOT NULL) \
+         AND id NOT IN (SELECT key FROM rollup_counts WHERE team = $1)",
+    ),
+    (
+        "projects",
+        "id NOT IN (SELECT project_id FROM sessions WHERE team = $1 AND project_id IS NOT NULL) \
+         AND id NOT IN (SELECT project_id FROM rollups WHERE team = $1)",
+    ),
+    ("repos", "id NOT IN (SELECT repo_id FROM projects WHERE team = $1 AND repo_id IS NOT NULL)"),
+];
+
+/// Whether the team had a session with this id that was deleted.
+pub async fn was_deleted(tx: &ScopedTx, session_id: &SessionId) -> Result<bool, DbError> {
+    let sql = "SELECT session_id FROM deleted_sessions WHERE team = $1 AND session_id = $2";
+    Ok(!tx.rows(sql, [tx.team(), session_id.as_str().into()]).await?.is_empty())
 }
 
 /// Deletes the segments of a session. A merge may replace segments while this waits for their rows; the statement does not

@@ -60,6 +60,24 @@ pub fn scope_of_key(found: &MemberKey, actor: &Actor) -> Option<Resolved> {
     Some(resolve(membership, actor))
 }
 
+/// The right of the system's own work to the data of a team, on behalf of the user who requested it there, who may have left
+/// the team since.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is never a client's, and the request was checked when it was made"
+)]
+pub(crate) fn scope_of_work(team_id: &TeamId, user_id: UserId, request_id: RequestId) -> Scope {
+    let membership = Membership { team_id: team_id.clone(), user_id: user_id.clone(), role: Role::Admin };
+    let actor = Actor {
+        user_id,
+        credential: Credential::Operator,
+        capabilities: Capabilities::PERSON,
+        expires_at: None,
+        request_id,
+    };
+    Scope::assume_verified(membership, &actor)
+}
+
 #[expect(clippy::disallowed_methods, reason = "the membership was read from the database by the caller")]
 fn resolve(found: TeamMembership, actor: &Actor) -> Resolved {
     Resolved { scope: Scope::assume_verified(found.membership, actor), team: found.team }

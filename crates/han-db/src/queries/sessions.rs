@@ -1,5 +1,7 @@
 //! Reading sessions: a page of a team's sessions, sessions by id, counts.
 
+use std::collections::BTreeSet;
+
 use han_crypto::FieldContext;
 use han_types::SessionId;
 use sea_orm::{FromQueryResult, Value};
@@ -8,7 +10,7 @@ use crate::entities::{Session, SessionDetails, Totals};
 use crate::keys::TeamKeys;
 use crate::page::{Page, PageRequest, SessionCursor};
 use crate::queries::filter::Filter;
-use crate::stored::CountRow;
+use crate::stored::{CountRow, stored_id};
 use crate::{DbError, ScopedTx};
 
 #[derive(FromQueryResult)]
@@ -91,6 +93,19 @@ pub async fn exists(tx: &ScopedTx, id: &SessionId) -> Result<bool, DbError> {
     let sql = "SELECT count(*) AS n FROM sessions WHERE team = $1 AND session_id = $2";
     let found: Option<CountRow> = tx.one(sql, [tx.team(), id.as_str().into()]).await?;
     Ok(found.is_some_and(|row| row.n > 0))
+}
+
+/// A session of the team whose id is not among `known`, if there is one.
+pub async fn other_than(tx: &ScopedTx, known: &BTreeSet<SessionId>) -> Result<Option<SessionId>, DbError> {
+    let sql = "SELECT session_id FROM sessions WHERE team = $1 ORDER BY session_id";
+    for row in tx.rows(sql, [tx.team()]).await? {
+        let text: String = row.try_get("", "session_id")?;
+        let id: SessionId = stored_id(&text, "sessions", "session_id")?;
+        if !known.contains(&id) {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
 }
 
 /// Sessions by id; omits ids that are not the team's.

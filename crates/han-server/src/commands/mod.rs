@@ -2,7 +2,10 @@
 //! output, one line; messages for people go to standard error or the log.
 
 mod access;
+mod backup;
+mod deletions;
 mod health;
+mod import;
 mod jobs;
 mod kek;
 mod people;
@@ -55,6 +58,9 @@ enum Command {
     /// Rebuild the search index, under a new search key. Until it is complete, searches find only what is indexed. If it
     /// is interrupted, a running server continues.
     Reindex(Reindex),
+    /// Load an export into an empty team: the body of `GET /api/sync/teams/{team_id}/export`. Servers may run meanwhile. If
+    /// it is interrupted, run it again.
+    Import(ImportSessions),
     /// List the background jobs: the replica that runs each, its progress, and its last error. Servers may run meanwhile.
     Jobs(Jobs),
     /// List or change the prices of tokens and searches. A change applies to all replicas, and to stored answers.
@@ -81,6 +87,12 @@ enum Command {
     /// Delete a team.
     #[command(subcommand)]
     Team(Team),
+    /// Back up the database, consistently, beside running servers. PostgreSQL needs its program `pg_dump`.
+    Backup(BackUp),
+    /// Restore a backup into an empty database. PostgreSQL needs its program `psql`.
+    Restore(Restore),
+    /// List what users have requested to delete, in all teams, and what was deleted: the latest 1000 requests.
+    Deletions(Listing),
 }
 
 /// What is asked of the server.
@@ -134,6 +146,42 @@ struct Reindex {
     /// All teams, one after another.
     #[arg(long)]
     all: bool,
+}
+
+/// Where a backup is written.
+#[derive(Debug, Args)]
+struct BackUp {
+    /// The directory to make, for everything but the team keys.
+    #[arg(long, value_name = "DIRECTORY")]
+    to: PathBuf,
+    /// The file to make for the team keys, outside that directory.
+    #[arg(long, value_name = "FILE")]
+    keys: PathBuf,
+}
+
+/// What is restored.
+#[derive(Debug, Args)]
+struct Restore {
+    /// The directory of the backup.
+    #[arg(long, value_name = "DIRECTORY")]
+    from: PathBuf,
+    /// The file with its team keys.
+    #[arg(long, value_name = "FILE")]
+    keys: PathBuf,
+}
+
+/// What is imported.
+#[derive(Debug, Args)]
+struct ImportSessions {
+    /// The team's slug.
+    #[arg(long)]
+    team: String,
+    /// Make a member for each owner of sessions who is no member of the team. Without this, each owner must be a member
+    /// with the same id or name.
+    #[arg(long)]
+    create_members: bool,
+    /// The export.
+    file: PathBuf,
 }
 
 /// How the jobs are listed.
@@ -483,6 +531,9 @@ pub async fn run(cli: Cli, mut world: World<'_>) -> Result<(), CommandError> {
     for notice in &config.notices {
         writeln!(world.err, "han-server: {notice}")?;
     }
+    if let Some(Command::Restore(asked)) = cli.command {
+        return backup::restore(&asked, &config, &mut world).await;
+    }
     let db = app::connect(&config, Arc::clone(&world.clock), Arc::clone(&world.entropy)).await?;
     let command = cli.command.unwrap_or(Command::Serve);
     if let Command::Serve = command {
@@ -529,6 +580,12 @@ async fn on_database(
             heartbeat.stop().await?;
             done?;
         }
+        Command::Import(asked) => {
+            let heartbeat = db.start_heartbeat("import", HeartbeatTimes::default()).await?;
+            let done = import::run(&asked, config, db, world).await;
+            heartbeat.stop().await?;
+            done?;
+        }
         Command::Reindex(asked) => reindex::run(&asked, db, world).await?,
         Command::Jobs(asked) => jobs::run(&asked, db, world).await?,
         Command::Key(Key::Create(asked)) => people::create_key(&asked, db, world).await?,
@@ -540,9 +597,11 @@ async fn on_database(
         Command::Kek(asked) => kek::run(&asked, db, world).await?,
         Command::Keys(asked) => team::keys(&asked, db, world).await?,
         Command::Content(asked) => team::content(&asked, config, db, world).await?,
+        Command::Backup(asked) => backup::back_up(&asked, config, db, world).await?,
+        Command::Deletions(asked) => deletions::run(&asked, db, world).await?,
         Command::Team(Team::Delete(asked)) => team::delete(&asked, db, world).await?,
         // They were run before.
-        Command::Serve | Command::Schema | Command::Health(_) => {}
+        Command::Serve | Command::Schema | Command::Health(_) | Command::Restore(_) => {}
     }
     Ok(())
 }

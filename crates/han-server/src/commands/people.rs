@@ -189,7 +189,7 @@ fn only_team(memberships: Vec<TeamMembership>, user: &User) -> Result<Team, Comm
     }
 }
 
-fn check_name<'a>(flag: &str, name: &'a str) -> Result<&'a str, CommandError> {
+pub(super) fn check_name<'a>(flag: &str, name: &'a str) -> Result<&'a str, CommandError> {
     let trimmed = name.trim();
     if trimmed.is_empty() || trimmed.len() > MAX_NAME || !trimmed.chars().all(is_visible) {
         return Err(CommandError::Refused(format!(

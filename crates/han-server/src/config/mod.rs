@@ -5,6 +5,7 @@
 //! the section's `read`; then run `script/lib/drift --write`.
 
 mod database;
+mod deletion;
 mod github;
 mod holdings;
 mod http;
@@ -22,6 +23,7 @@ use han_types::{Entropy, Plans};
 use thiserror::Error;
 
 pub use database::DatabaseConfig;
+pub use deletion::DeletionConfig;
 pub use github::GithubConfig;
 pub use holdings::Holdings;
 pub use http::{Environment, HttpConfig};
@@ -34,11 +36,12 @@ pub use variable::Description;
 use variable::{Describe, VariableReader};
 
 /// The table of all variables, by section.
-const SECTIONS: [(&str, &[&dyn Describe]); 8] = [
+const SECTIONS: [(&str, &[&dyn Describe]); 9] = [
     ("Database", database::VARIABLES),
     ("Secrets", secrets::VARIABLES),
     ("Sign-in through GitHub", github::VARIABLES),
     ("Plans", plans::VARIABLES),
+    ("Deletion", deletion::VARIABLES),
     ("HTTP", http::VARIABLES),
     ("Limits", limits::VARIABLES),
     ("What clients may hold at once", holdings::VARIABLES),
@@ -97,6 +100,8 @@ pub struct Config {
     pub github: Option<GithubConfig>,
     /// Whether plans are enforced.
     pub plans: Plans,
+    /// When something is deleted that users request to delete.
+    pub deletion: DeletionConfig,
     /// The HTTP server.
     pub http: HttpConfig,
     /// Limits of sizes, counts and times.
@@ -117,6 +122,7 @@ impl std::fmt::Debug for Config {
             .field("http", &self.http)
             .field("limits", &self.limits)
             .field("holdings", &self.holdings)
+            .field("deletion", &self.deletion)
             .finish_non_exhaustive()
     }
 }
@@ -152,6 +158,7 @@ impl Config {
         let sqlite_file = database.as_ref().and_then(|database| database.sqlite_file.as_deref());
         let github = GithubConfig::read(reader);
         let plans = plans::read(reader);
+        let deletion = DeletionConfig::read(reader);
         let http = HttpConfig::read(reader, sqlite_file.is_some());
         let limits = ServerLimits::read(reader);
         let holdings = Holdings::read(reader);
@@ -161,7 +168,7 @@ impl Config {
         // Last: secrets are generated only for a configuration that is otherwise valid.
         let secrets = Secrets::read(reader, sqlite_file, entropy, &mut notices)?;
         notices.extend(reader.take_notices());
-        Some(Self { database: database?, secrets, github, plans, http, limits, holdings, notices })
+        Some(Self { database: database?, secrets, github, plans, deletion, http, limits, holdings, notices })
     }
 
     /// Where a server with this environment listens. Unlike [`Config::load`], reads neither secrets nor the database's

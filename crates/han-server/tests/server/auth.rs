@@ -32,8 +32,13 @@ const PUBLIC: [&str; 13] = [
 ];
 
 /// A request that succeeds with a valid credential.
-fn good_request(server: &TestServer, method: &Method, path: &str) -> RequestBuilder {
-    let request = match (method.as_str(), path) {
+fn good_request(server: &TestServer, ada: &Person, method: &Method, path: &str) -> RequestBuilder {
+    let path = &path
+        .replace("{team_id}", ada.team_id.as_str())
+        .replace("{user_id}", ada.user_id.as_str())
+        .replace("{session_id}", "s")
+        .replace("{deletion_id}", "none");
+    let request = match (method.as_str(), path.as_str()) {
         ("GET", "/graphql") => server.get("/graphql?query=%7B__typename%7D"),
         ("POST", "/graphql") => server.post(path).json(&json!({"query": "{__typename}"})),
         ("POST", "/api/sync/sessions") => server.post(path).json(&batch("s", 0, &[])),
@@ -59,14 +64,14 @@ both_databases!(
                 continue;
             }
             walked += 1;
-            let anonymous = good_request(&server, &method, path).send().await.unwrap();
+            let anonymous = good_request(&server, &ada, &method, path).send().await.unwrap();
             assert!(anonymous.headers()[header::WWW_AUTHENTICATE].to_str().unwrap().starts_with("Bearer"));
             assert_eq!(problem(anonymous).await.1, "unauthenticated", "{method} {path}");
             for credential in
                 [&expired, &expired_jwt, &revoked, &unknown, "han_key_junk", "junk", "a.b.c", "Bearer x"]
             {
                 let response =
-                    good_request(&server, &method, path).bearer_auth(credential).send().await.unwrap();
+                    good_request(&server, &ada, &method, path).bearer_auth(credential).send().await.unwrap();
                 let refused = problem(response).await;
                 assert_eq!(
                     (refused.0, refused.1.as_str()),
@@ -75,13 +80,15 @@ both_databases!(
                 );
             }
             let basic =
-                good_request(&server, &method, path).basic_auth("ada", Some("x")).send().await.unwrap();
+                good_request(&server, &ada, &method, path).basic_auth("ada", Some("x")).send().await.unwrap();
             assert_eq!(problem(basic).await.0, 401, "{method} {path}");
-            let good = good_request(&server, &method, path).bearer_auth(&ada.key).send().await.unwrap();
+            let good = good_request(&server, &ada, &method, path).bearer_auth(&ada.key).send().await.unwrap();
             let expected = match path {
                 "/auth/logout" => 400,
                 // Has a token of its own.
                 "/metrics" => 401,
+                // Not for keys.
+                _ if method == Method::DELETE || path.contains("deletion") => 403,
                 _ => 200,
             };
             assert_eq!(good.status(), expected, "{method} {path}");

@@ -3,9 +3,12 @@
 
 mod abuse;
 mod auth;
+mod backup;
 mod clock;
 mod config;
 mod csrf;
+mod deletion;
+mod export;
 mod graphql;
 mod hardening;
 mod matrix;

@@ -13,6 +13,7 @@ use async_graphql::parser::parse_schema;
 use async_graphql::parser::types::{
     BaseType, FieldDefinition, InputValueDefinition, Type, TypeDefinition, TypeKind, TypeSystemDefinition,
 };
+use han_db::queries::deletion_requests::{self, Requested, Target};
 use han_db::queries::invites::{self, Invited};
 use han_db::queries::memberships::Resolved;
 use han_db::queries::{device_logins, login_links, memberships, sign_ins, token_families, users};
@@ -20,7 +21,7 @@ use han_server::all_routes;
 use han_server::auth::jwt::LIFETIME_SECONDS;
 use han_server::config::{Environment, GithubConfig};
 use han_testkit::{SyntheticSession, both_databases};
-use han_types::{Plans, Role, UserId};
+use han_types::{Clock as _, Plans, Role, UserId};
 use reqwest::{Method, RequestBuilder, StatusCode, header};
 use serde_json::{Value, json};
 
@@ -53,6 +54,8 @@ impl Credentials {
 struct Case<'a> {
     server: &'a TestServer,
     admin: Person,
+    /// Another admin, who has the keys of the columns of keys.
+    second: UserId,
     /// A member who is not a caller.
     target: Person,
     slug: String,
@@ -66,6 +69,8 @@ struct Case<'a> {
     /// The code of a program that waits for approval.
     user_code: String,
     session: String,
+    /// A request to delete the session.
+    deletion: String,
     message: String,
     project: String,
     repo: String,
@@ -119,8 +124,10 @@ impl<'a> Case<'a> {
             sign_in: format!("SignIn:program-{sign_in}"),
             user_code: waiting.user_code,
             admin,
+            second: second.id,
             target,
             session: "s1".to_owned(),
+            deletion: "none".to_owned(),
             message: "Message:s1:main:none".to_owned(),
             project: "none".to_owned(),
             repo: "none".to_owned(),
@@ -147,6 +154,17 @@ impl<'a> Case<'a> {
         self.message = text(&node["messages"]["edges"][0]["node"]["id"]);
         self.project = text(&node["project"]["projectId"]);
         self.repo = text(&node["project"]["repo"]["repoId"]);
+        self
+    }
+
+    /// Adds a request of the second admin to delete the session.
+    async fn with_deletion(mut self) -> Self {
+        let scope = self.server.scope_of(&self.second).await.scope;
+        let target = Target::Session(self.session.parse().unwrap());
+        let due = self.server.clock.now().plus_seconds(86_400);
+        let requested = deletion_requests::request(&scope, &self.server.db, &target, due).await.unwrap();
+        let Requested::Stored(request) = requested else { panic!("{requested:?}") };
+        self.deletion = request.id;
         self
     }
 
@@ -363,7 +381,11 @@ async fn subscription(case: &Case<'_>, who: &Credentials, document: &str) -> Str
 /// A valid request for a route.
 fn request(case: &Case<'_>, method: &Method, path: &str) -> RequestBuilder {
     let team = case.admin.team_id.as_str();
-    let filled = path.replace("{team_id}", team).replace("{session_id}", &case.session);
+    let filled = path
+        .replace("{team_id}", team)
+        .replace("{session_id}", &case.session)
+        .replace("{user_id}", case.target.user_id.as_str())
+        .replace("{deletion_id}", &case.deletion);
     let request = case.server.request(method.clone(), &filled);
     match (method.as_str(), path) {
         ("GET", "/graphql") => request.query(&[("query", "{ __typename }")]),
@@ -383,6 +405,11 @@ fn request(case: &Case<'_>, method: &Method, path: &str) -> RequestBuilder {
         }
         ("GET", "/invite") => request.query(&[("code", &case.code)]),
         ("POST", "/invite") => case.server.post_form(path, format!("code={}", case.code)),
+        ("DELETE", "/api/account") => request.query(&[("confirm", "delete-my-account")]),
+        ("DELETE", path) if path.contains("{user_id}") => {
+            request.query(&[("confirm", case.target.user_id.as_str())])
+        }
+        ("DELETE", path) if path.starts_with("/api/sync/teams/") => request.query(&[("confirm", &case.slug)]),
         ("GET", path) if path.starts_with("/api/") => request.query(&[("team_id", team)]),
         ("POST" | "PUT" | "PATCH", _) => request.json(&json!({})),
         _ => request,
@@ -444,7 +471,13 @@ both_databases!(
             let mut cells = Vec::new();
             for at in 0..CALLERS.len() {
                 // Each caller gets a new case: the previous one may have signed out or used a token.
-                let case = Case::new(&server, &expired).await;
+                let mut case = Case::new(&server, &expired).await;
+                if path.contains("{session_id}") || path.contains("{deletion_id}") {
+                    case = case.with_session().await;
+                }
+                if path.contains("{deletion_id}") {
+                    case = case.with_deletion().await;
+                }
                 let response =
                     case.callers[at].on(&server, request(&case, &method, path)).send().await.unwrap();
                 let (status, body) = answer(response).await;

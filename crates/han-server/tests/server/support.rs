@@ -2,11 +2,14 @@
 #![allow(dead_code, unreachable_pub, reason = "helpers that some tests may not use yet")]
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use clap::Parser as _;
 use futures_util::{SinkExt as _, StreamExt as _};
+use han_coordinator::{Client, ClientConfig, PushOptions, PushReport};
 use han_crypto::OsEntropy;
 use han_db::Db;
 use han_db::queries::api_keys::NewApiKey;
@@ -14,6 +17,7 @@ use han_db::queries::memberships::Resolved;
 use han_db::queries::teams::TeamChange;
 use han_db::queries::{api_keys, login_links, memberships, teams, users};
 use han_server::auth::jwt::JwtKeys;
+use han_server::commands::{Cli, World};
 use han_server::config::{Config, PublicUrl};
 use han_server::{App, connect, serve};
 use han_testkit::{TestClock, TestDatabase};
@@ -21,6 +25,7 @@ use han_types::{Actor, ApiKeyId, Capabilities, Credential, Role, TeamId, UserId}
 use reqwest::{Method, RequestBuilder, StatusCode, header};
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -267,4 +272,75 @@ impl Socket {
             }
         }
     }
+}
+
+/// Another database of the same kind.
+pub async fn another(database: &TestDatabase) -> TestDatabase {
+    if database.is_postgres() { TestDatabase::postgres().await } else { TestDatabase::sqlite().await }
+}
+
+/// Runs a command of the server on a database, with the clock of a server. The result is what it wrote to standard error,
+/// or why it failed.
+pub async fn command(database: &TestDatabase, server: &TestServer, args: &[&str]) -> Result<String, String> {
+    let environment = environment(database.url());
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let world = World {
+        lookup: &|name| environment.get(name).cloned(),
+        names: Vec::new(),
+        clock: Arc::new(server.clock.clone()),
+        entropy: Arc::new(OsEntropy::new()),
+        out: &mut out,
+        err: &mut err,
+        shutdown: CancellationToken::new(),
+    };
+    let cli = Cli::try_parse_from(std::iter::once(&"han-server").chain(args)).unwrap();
+    let done = han_server::commands::run(cli, world).await;
+    done.map(|()| String::from_utf8(err).unwrap()).map_err(|error| error.to_string())
+}
+
+pub async fn push_directory(server: &TestServer, key: &str, path: &Path) -> PushReport {
+    let config = ClientConfig { url: server.url.clone(), api_key: key.to_owned().into(), team: None };
+    han_coordinator::push(path, &Client::new(config).unwrap(), &PushOptions::default()).await
+}
+
+pub async fn exported(server: &TestServer, key: &str, path: &str) -> String {
+    let response = server.get(path).bearer_auth(key).send().await.unwrap();
+    assert_eq!(
+        (response.status(), &response.headers()["content-type"]),
+        (StatusCode::OK, &"application/x-ndjson".parse().unwrap())
+    );
+    let text = response.text().await.unwrap();
+    // What the end says about the records before it.
+    let (before, end) = text.trim_end().rsplit_once('\n').unwrap();
+    let end: Value = serde_json::from_str(end).unwrap();
+    let hash: String =
+        Sha256::digest(format!("{before}\n")).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!((&end["end"]["sha256"], &end["end"]["bytes"]), (&json!(hash), &json!(before.len() + 1)));
+    let count =
+        |kind: &str| before.lines().filter(|line| line.starts_with(&format!("{{\"{kind}\":"))).count();
+    for (kind, counted) in [("session", "sessions"), ("transcript", "transcripts"), ("line", "lines")] {
+        assert_eq!(end["end"][counted], json!(count(kind)), "{kind}");
+    }
+    text
+}
+
+/// The lines of an export, as in the file, by session and transcript.
+pub fn lines_of(export: &str) -> Vec<(String, String, Vec<String>)> {
+    let mut files: Vec<(String, String, Vec<String>)> = Vec::new();
+    let mut session = String::new();
+    for record in export.lines() {
+        // A line may be JSON that has no `Value`.
+        if record.starts_with("{\"line\":") {
+            let (_, message) = record.split_once("\"message\":").unwrap();
+            files.last_mut().unwrap().2.push(message.strip_suffix("}}").unwrap().to_owned());
+            continue;
+        }
+        let value: Value = serde_json::from_str(record).unwrap();
+        if let Some(begun) = value["session"]["session_id"].as_str() {
+            session = begun.to_owned();
+        } else if let Some(name) = value["transcript"]["transcript"].as_str() {
+            files.push((session.clone(), name.to_owned(), Vec::new()));
+        }
+    }
+    files
 }

@@ -38,6 +38,7 @@ use crate::keys::TeamKeys;
 use crate::line_id::LineId;
 use crate::page::MessageCursor;
 use crate::prices::Prices;
+use crate::queries::deletion;
 use crate::queries::projects;
 use crate::queries::segments::{self, File, NewSegment};
 use crate::queries::sessions::{details_context, open_details};
@@ -101,6 +102,7 @@ pub async fn store(scope: &Scope, db: &Db, batch: Batch) -> Result<Outcome, DbEr
                     expects,
                     batch,
                     now: tx.clock().now().0,
+                    arrived_at: batch.arrived_at.unwrap_or_else(|| tx.clock().now()).0,
                     locks: &locks,
                     prices,
                 };
@@ -211,6 +213,8 @@ struct Write<'a> {
     expects: Expects,
     batch: &'a Batch,
     now: i64,
+    /// When the batch arrived, or its session, if the batch is imported. Lines without any time get this time.
+    arrived_at: i64,
     /// The sessions to lock.
     locks: &'a BTreeSet<String>,
     prices: &'a Prices,
@@ -340,7 +344,7 @@ impl Write<'_> {
             ));
         }
         // Checked after the row is locked, so that a concurrent deletion is visible.
-        if row.next_ordinal == 0 && self.was_deleted().await? {
+        if row.next_ordinal == 0 && deletion::was_deleted(self.tx, &self.batch.session_id).await? {
             let message = "this session was deleted from the team; it is not stored again";
             return Err(refuse(BatchErrorCode::Gone, message, None));
         }
@@ -371,19 +375,14 @@ impl Write<'_> {
                     self.tx.scope().user_id().as_str().into(),
                     metadata.into(),
                     sealed.into(),
-                    self.now.into(),
-                    self.now.into(),
+                    self.arrived_at.into(),
+                    self.arrived_at.into(),
                     self.now.into(),
                     self.prices.revision.into(),
                 ],
             )
             .await?;
         Ok(())
-    }
-
-    async fn was_deleted(&self) -> Result<bool, DbError> {
-        let sql = "SELECT session_id FROM deleted_sessions WHERE team = $1 AND session_id = $2";
-        Ok(!self.tx.rows(sql, [self.tx.team(), self.session().into()]).await?.is_empty())
     }
 
     /// The file's row, which the lock on the session's row protects, or a new one.
@@ -458,7 +457,7 @@ impl Write<'_> {
             None
         };
         let following = following(&own);
-        let untimed = started_at.unwrap_or(self.now);
+        let untimed = started_at.unwrap_or(self.arrived_at);
         let times = own.iter().zip(following).map(|(own, following)| {
             before = own.or(before);
             before.or(following).unwrap_or(untimed)

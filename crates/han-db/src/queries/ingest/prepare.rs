@@ -8,7 +8,7 @@ use han_crypto::{Packed, to_hex};
 use han_transcript::line_text;
 use han_transcript::record::{LineContext, LineProjection, LineRecord, project_all};
 use han_types::sync::SessionMetadata;
-use han_types::{SessionId, TranscriptName};
+use han_types::{SessionId, Timestamp, TranscriptName};
 use sha2::{Digest as _, Sha256};
 
 use crate::DbError;
@@ -55,6 +55,16 @@ pub struct Batch {
     pub(super) last_line_hash: Option<String>,
     /// Whether the content of the team is sealed.
     pub(super) seals: bool,
+    /// When it arrived, if that is not now.
+    pub(super) arrived_at: Option<Timestamp>,
+}
+
+impl Batch {
+    /// The batch, as if it had arrived at this time: that of an import.
+    #[must_use]
+    pub fn arrived_at(self, at: Timestamp) -> Self {
+        Self { arrived_at: Some(at), ..self }
+    }
 }
 
 /// A line to store.
@@ -152,6 +162,7 @@ impl Preparer {
             lines,
             last_line_hash: last.map(|last| to_hex(&Sha256::digest(line_text(last.text).as_bytes()))),
             seals: self.seals,
+            arrived_at: None,
         })
     }
 }

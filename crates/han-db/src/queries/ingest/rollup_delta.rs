@@ -402,6 +402,15 @@ const ROLLUPS: Sums<Rollup> = sums!("rollups" by "team, grain, start, user_id, p
     "unpriced_answers" => |row| row.usage.unpriced_answers,
 );
 
+/// The tables of rollups, each with the condition on rows that count nothing.
+pub(crate) fn empty_rollups() -> [(&'static str, String); 2] {
+    fn zero<Row>(sums: &Sums<Row>) -> (&'static str, String) {
+        let columns: Vec<String> = sums.columns.iter().map(|(name, _)| format!("{name} = 0")).collect();
+        (sums.table, columns.join(" AND "))
+    }
+    [zero(&ROLLUPS), zero(&ROLLUP_COUNTS)]
+}
+
 pub(super) const SESSION_USAGE: Sums<Tally> = sums!("session_usage" by "team, session, model",
     "responses" => |row| row.answers,
     "input_tokens" => |row| row.tokens.input,

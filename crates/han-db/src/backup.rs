@@ -1,0 +1,113 @@
+//! What a backup needs of the database itself: a copy or a snapshot of one moment, and the rows of `team_keys`, which are
+//! kept apart from the rest. On PostgreSQL, the programs of PostgreSQL write and read everything else.
+
+use std::path::Path;
+
+use sea_orm::{ConnectionTrait as _, FromQueryResult};
+use serde::{Deserialize, Serialize};
+
+use crate::tx::SystemTx;
+use crate::{Db, DbError, Dialect};
+
+/// A row of `team_keys`: a team key, wrapped by the KEK.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, FromQueryResult)]
+pub struct StoredKey {
+    team_id: String,
+    purpose: String,
+    version: i64,
+    wrapped: String,
+    kek_id: String,
+    active: bool,
+    created_at: i64,
+    uses: i64,
+}
+
+impl std::fmt::Debug for StoredKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoredKey")
+            .field("team_id", &self.team_id)
+            .field("purpose", &self.purpose)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+const KEYS: &str = "SELECT team_id, purpose, version, wrapped, kek_id, active, created_at, uses FROM team_keys \
+                    ORDER BY team_id, purpose, version";
+
+/// PostgreSQL as it was at one moment, for as long as this exists, but at most a minute without use.
+pub struct Snapshot {
+    /// The name by which other sessions see the same moment (`pg_dump --snapshot`).
+    pub name: String,
+    /// The team keys of that moment.
+    pub keys: Vec<StoredKey>,
+    /// Keeps the snapshot.
+    _tx: SystemTx,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// A snapshot of PostgreSQL.
+///
+/// # Errors
+/// [`DbError::RowMissing`] on another database.
+pub async fn snapshot(db: &Db) -> Result<Snapshot, DbError> {
+    let missing = || DbError::RowMissing { table: "pg_snapshots", row: "a new snapshot".to_owned() };
+    if db.dialect() != Dialect::Postgres {
+        return Err(missing());
+    }
+    let tx = db.read_system("backup.snapshot").await?;
+    let keys = tx.all(KEYS, []).await?;
+    let rows = tx.rows("SELECT pg_export_snapshot() AS name", []).await?;
+    let name = rows.first().ok_or_else(missing)?.try_get("", "name")?;
+    Ok(Snapshot { name, keys, _tx: tx })
+}
+
+/// Writes SQLite as it is at one moment to a new file. Servers go on reading and writing.
+pub async fn copy_to(db: &Db, file: &Path) -> Result<(), DbError> {
+    let name = file.display().to_string().replace('\'', "''");
+    db.writer().execute_unprepared(&format!("VACUUM INTO '{name}'")).await?;
+    Ok(())
+}
+
+/// Takes the team keys out of a copy of the database. The file of a SQLite copy does not contain them afterwards.
+pub async fn take_keys(copy: &Db) -> Result<Vec<StoredKey>, DbError> {
+    let keys = copy
+        .write_system("backup.take_keys", |tx| async move {
+            let keys: Vec<StoredKey> = tx.all(KEYS, []).await?;
+            tx.execute("DELETE FROM team_keys", []).await?;
+            Ok(keys)
+        })
+        .await?;
+    copy.writer().execute_unprepared("VACUUM").await?;
+    Ok(keys)
+}
+
+/// Stores the team keys of a backup; returns how many. Keys that are stored already are left as they are.
+pub async fn put_keys(db: &Db, keys: &[StoredKey]) -> Result<u64, DbError> {
+    db.write_system("backup.put_keys", |tx| async move {
+        let sql = "INSERT INTO team_keys (team_id, purpose, version, wrapped, kek_id, active, created_at, uses) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (team_id, purpose, version) DO NOTHING";
+        let mut stored = 0;
+        for key in keys {
+            let StoredKey { team_id, purpose, version, wrapped, kek_id, active, created_at, uses } = key.clone();
+            let values = [
+                team_id.into(),
+                purpose.into(),
+                version.into(),
+                wrapped.into(),
+                kek_id.into(),
+                active.into(),
+                created_at.into(),
+                uses.into(),
+            ];
+            stored += tx.execute(sql, values).await?;
+        }
+        Ok(stored)
+    })
+    .await
+}

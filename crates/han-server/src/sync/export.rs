@@ -1,0 +1,185 @@
+//! `GET /api/sync/teams/{team_id}/export` and `…/sessions/{session_id}/export`: a team's sessions as NDJSON, the caller's
+//! own, or one session. The body is written while it is read, a page of lines at a time.
+
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::stream;
+use han_crypto::to_hex;
+use han_db::DbError;
+use han_db::queries::export::{Export, Part, Selection};
+use han_db::queries::memberships::Resolved;
+use han_db::queries::{deletion, sessions};
+use han_http::Problem;
+use han_types::export::{EXPORT_VERSION, ExportEnd, ExportHead, ExportLine, ExportRecord, ExportUser};
+use han_types::{Capability, Role, SessionId};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+
+use crate::auth::middleware::Caller;
+use crate::state::AppState;
+
+const READ: (Capability, &str) = (Capability::Read, "read");
+
+/// Which sessions of the team are exported.
+#[derive(Deserialize)]
+pub(crate) struct ExportQuery {
+    /// Only the caller's own.
+    #[serde(default)]
+    own: bool,
+}
+
+/// `GET /api/sync/teams/{team_id}/export`.
+pub(crate) async fn team(
+    State(state): State<AppState>,
+    caller: Caller,
+    path: Result<Path<String>, PathRejection>,
+    query: Result<Query<ExportQuery>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Path(team) = path.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+    let Query(query) = query.map_err(|rejection| {
+        Problem::bad_request(format!("the query string is malformed: {}", rejection.body_text()))
+    })?;
+    caller.may(&[READ])?;
+    let resolved = caller.scope(&state, Some(&team)).await?;
+    if !query.own && resolved.scope.role() != Role::Admin {
+        return Err(Problem::admins_only(
+            "only an admin of the team may export all of its sessions: add ?own=true to export your own",
+        ));
+    }
+    respond(&state, resolved, if query.own { Selection::Own } else { Selection::Team }).await
+}
+
+/// `GET /api/sync/teams/{team_id}/sessions/{session_id}/export`.
+pub(crate) async fn session(
+    State(state): State<AppState>,
+    caller: Caller,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Result<Response, Problem> {
+    let Path((team, session)) = path.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+    caller.may(&[READ])?;
+    let resolved = caller.scope(&state, Some(&team)).await?;
+    let id = existing_session(&state, &resolved, &session).await?;
+    respond(&state, resolved, Selection::Session(id)).await
+}
+
+/// The id of a session of the team.
+///
+/// # Errors
+/// 410 if it was deleted, 404 if there is none.
+pub(crate) async fn existing_session(
+    state: &AppState,
+    resolved: &Resolved,
+    session: &str,
+) -> Result<SessionId, Problem> {
+    let missing = || Problem::not_found("the team has no such session: check its id");
+    let id: SessionId = session.parse().map_err(|_| missing())?;
+    let tx = state.db.read(&resolved.scope, "sessions.exists").await?;
+    if sessions::exists(&tx, &id).await? {
+        return Ok(id);
+    }
+    if deletion::was_deleted(&tx, &id).await? {
+        return Err(Problem::gone(
+            "this session was deleted from the team, and cannot be pushed or read again",
+        ));
+    }
+    Err(missing())
+}
+
+async fn respond(state: &AppState, resolved: Resolved, selection: Selection) -> Result<Response, Problem> {
+    let Resolved { scope, team } = resolved;
+    let name = match &selection {
+        Selection::Session(id) => format!("{}-{id}", team.slug),
+        Selection::Team | Selection::Own => team.slug.clone(),
+    };
+    tracing::info!(team = %team.id, user = %scope.user_id(), ?selection, "an export begins");
+    let export = Export::new(scope, state.db.clone(), selection);
+    let users = export.owners().await?;
+    let user = |user: han_db::entities::User| ExportUser { id: user.id.to_string(), name: user.username };
+    let head = ExportHead {
+        version: EXPORT_VERSION,
+        team_id: team.id.to_string(),
+        team: team.slug,
+        exported_at: state.clock.now().to_rfc3339(),
+        users: users.into_iter().map(user).collect(),
+    };
+    let writer = Writer { export, head: Some(head), hash: Sha256::new(), end: ExportEnd::default() };
+    let chunks = stream::try_unfold(Some(writer), |writer: Option<Writer>| async move {
+        let Some(writer) = writer else { return Ok(None) };
+        let chunk = writer.chunk().await.map(Some);
+        chunk.inspect_err(|error| tracing::error!(%error, "an export failed: it has no end marker"))
+    });
+    let disposition = format!("attachment; filename=\"{name}.ndjson\"");
+    let headers = [(CONTENT_TYPE, "application/x-ndjson".to_owned()), (CONTENT_DISPOSITION, disposition)];
+    Ok((headers, Body::from_stream(chunks)).into_response())
+}
+
+/// Why an export ended early. The client sees a response that is cut off.
+#[derive(Debug, Error)]
+enum ExportError {
+    #[error(transparent)]
+    Database(#[from] DbError),
+    #[error("a record cannot be written: {0}")]
+    Record(#[from] serde_json::Error),
+}
+
+/// Writes the records of an export.
+struct Writer {
+    export: Export,
+    /// Until it is written.
+    head: Option<ExportHead>,
+    hash: Sha256,
+    end: ExportEnd,
+}
+
+impl Writer {
+    /// The next bytes, and the writer unless they are the last.
+    async fn chunk(mut self) -> Result<(Bytes, Option<Self>), ExportError> {
+        let mut out = Vec::new();
+        if let Some(head) = self.head.take() {
+            write(&mut out, &ExportRecord::Export(head))?;
+            return Ok((self.counted(out), Some(self)));
+        }
+        match self.export.next().await? {
+            Some(Part::Session(session)) => {
+                self.end.sessions += 1;
+                write(&mut out, &ExportRecord::Session(*session))?;
+            }
+            Some(Part::Transcript(transcript)) => {
+                self.end.transcripts += 1;
+                write(&mut out, &ExportRecord::Transcript(transcript))?;
+            }
+            Some(Part::Lines(lines)) => {
+                self.end.lines += lines.len() as u64;
+                for line in &lines {
+                    let message: &RawValue = serde_json::from_str(&line.text)?;
+                    let line = u64::try_from(line.line).unwrap_or_default();
+                    write(&mut out, &ExportRecord::Line(ExportLine { line, message }))?;
+                }
+            }
+            None => {
+                self.end.sha256 = to_hex(&self.hash.finalize());
+                write(&mut out, &ExportRecord::End(self.end))?;
+                return Ok((out.into(), None));
+            }
+        }
+        Ok((self.counted(out), Some(self)))
+    }
+
+    /// Adds bytes to the count and to the hash.
+    fn counted(&mut self, bytes: Vec<u8>) -> Bytes {
+        self.hash.update(&bytes);
+        self.end.bytes += bytes.len() as u64;
+        bytes.into()
+    }
+}
+
+fn write(out: &mut Vec<u8>, record: &ExportRecord<'_>) -> Result<(), serde_json::Error> {
+    serde_json::to_writer(&mut *out, record)?;
+    out.push(b'\n');
+    Ok(())
+}

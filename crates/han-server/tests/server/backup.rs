@@ -1,0 +1,103 @@
+//! Backups: taken beside a running server, restored with and without their keys.
+
+use han_testkit::{SyntheticSession, both_databases};
+use serde_json::Value;
+
+use crate::support::{TestServer, another, answer, command, exported, lines_of};
+
+both_databases!(
+    async fn a_backup_beside_a_running_server_is_whole_and_needs_its_keys(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let ada = server.person("ada").await;
+        let lines = SyntheticSession::new(1).lines(200);
+        server.push_lines(&ada.key, "before", 0, &lines).await;
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        let (to, keys) = (path("backup"), path("keys"));
+        let pushing = async {
+            for n in 0..40 {
+                server.push_lines(&ada.key, &format!("during{n}"), 0, &lines[..20]).await;
+            }
+        };
+        let back_up = ["backup", "--to", &to, "--keys", &keys];
+        let (backed_up, ()) = tokio::join!(command(&db, &server, &back_up), pushing);
+        assert!(backed_up.unwrap().contains("backed up the database"));
+
+        // The keys are in their own file only, which no other user of the machine may read.
+        let stored = std::fs::read_to_string(&keys).unwrap();
+        let wrapped =
+            stored.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["wrapped"].clone());
+        let file = if db.is_postgres() { "han.sql" } else { "han.db" };
+        let copy = std::fs::read(directory.path().join("backup").join(file)).unwrap();
+        let holds = |text: &str| copy.windows(text.len()).any(|window| window == text.as_bytes());
+        assert!(holds("before") && stored.lines().count() > 1);
+        for key in wrapped {
+            assert!(!holds(key.as_str().unwrap()));
+        }
+        for secret in [&to, &keys] {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(std::fs::metadata(secret).unwrap().permissions().mode() & 0o077, 0, "{secret}");
+        }
+
+        let other = another(&db).await;
+        let restore = ["restore", "--from", &to, "--keys", &keys];
+        let restored = command(&other, &server, &restore).await.unwrap();
+        assert!(restored.contains(&format!("{} team key(s)", stored.lines().count())), "{restored}");
+        let again = command(&other, &server, &restore).await.unwrap_err();
+        assert!(again.contains("empty") || again.contains("new file"), "{again}");
+
+        // Roles, grants and policies are as they must be: it serves, and every session is whole.
+        let copy = TestServer::start(&other).await;
+        let list = "{ sessions(first: 100) { edges { node { sessionId lineCount } } } }";
+        let (_, body) = answer(copy.graphql(&ada.key, list).send().await.unwrap()).await;
+        let sessions = body["data"]["sessions"]["edges"].as_array().unwrap_or_else(|| panic!("{body}"));
+        assert!(!sessions.is_empty());
+        for session in sessions {
+            let id = session["node"]["sessionId"].as_str().unwrap();
+            let expected = if id == "before" { 200 } else { 20 };
+            assert_eq!(session["node"]["lineCount"], expected, "{id}");
+            let one = format!("/api/sync/teams/{}/sessions/{id}/export", ada.team_id);
+            let files = lines_of(&exported(&copy, &ada.key, &one).await);
+            assert_eq!(files[0].2, lines[..expected]);
+        }
+        // What is pushed again is stored.
+        assert_eq!(copy.push_lines(&ada.key, "before", 200, &lines[..1]).await["stored"], 1);
+        copy.stop().await;
+
+        // Without its keys, nothing sealed opens.
+        let bare = another(&db).await;
+        let none = path("none");
+        std::fs::write(&none, "").unwrap();
+        command(&bare, &server, &["restore", "--from", &to, "--keys", &none]).await.unwrap();
+        let shredded = TestServer::start(&bare).await;
+        let (_, body) = answer(shredded.graphql(&ada.key, list).send().await.unwrap()).await;
+        assert!(!body["errors"].is_null(), "{body}");
+        shredded.stop().await;
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn a_backup_keeps_its_keys_apart_and_replaces_nothing(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        let back_up = async |to: &str, keys: &str| {
+            command(&db, &server, &["backup", "--to", to, "--keys", keys]).await.unwrap_err()
+        };
+        let inside = back_up(&path("backup"), &path("backup/keys")).await;
+        assert!(inside.contains("keep the keys apart"), "{inside}");
+        std::fs::write(path("keys"), "kept").unwrap();
+        let exists = back_up(&path("one"), &path("keys")).await;
+        assert!(exists.contains("cannot make the new file"), "{exists}");
+        assert_eq!(std::fs::read_to_string(path("keys")).unwrap(), "kept");
+        std::fs::create_dir(path("two")).unwrap();
+        let exists = back_up(&path("two"), &path("other")).await;
+        assert!(exists.contains("name a new directory"), "{exists}");
+        let other = another(&db).await;
+        let args = ["restore", "--from", &path("two"), "--keys", &path("keys")];
+        let refused = command(&other, &server, &args).await.unwrap_err();
+        assert!(refused.contains("is no team key"), "{refused}");
+        server.stop().await;
+    }
+);

@@ -1,0 +1,258 @@
+//! Exports: what they contain, who may have them, and that an import of one gives the same answers.
+
+use han_db::queries::deletion;
+use han_testkit::{SyntheticSession, both_databases, fixtures};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::support::{
+    Person, TestServer, another, answer, command, exported, lines_of, problem, push_directory,
+};
+
+/// 40 days: after the times of all lines.
+const LATER: i64 = 40 * 86_400;
+
+async fn push_file(server: &TestServer, key: &str, session: &str, transcript: &str, messages: Vec<Value>) {
+    let metadata = json!({ "agent": "claude-code", "project_path": "/home/dev/pear", "git_branch": "graft",
+        "ended_at": "2026-11-02T10:00:00.000Z", "fork_depth": 2 });
+    let body = json!({ "sessions": [{ "session_id": session, "transcript": transcript, "offset": 0,
+        "metadata": metadata, "messages": messages }] });
+    let (status, body) = answer(server.push(key, &body).send().await.unwrap()).await;
+    assert_eq!((status, &body["sessions"][0]["error"]), (StatusCode::OK, &Value::Null), "{body}");
+}
+
+both_databases!(
+    async fn an_export_has_every_line_byte_for_byte(db: TestDatabase) {
+        let server = TestServer::start_with(&db, |config| config.limits.line_bytes = 64 << 10).await;
+        let ada = server.person("ada").await;
+        let bob = server.colleague(&ada, "bob").await;
+        let lines = SyntheticSession::new(1).lines(700);
+        for (n, part) in lines.chunks(300).enumerate() {
+            server.push_lines(&ada.key, "s1", n as u64 * 300, part).await;
+        }
+        // A compaction appends history again.
+        server.push_lines(&ada.key, "s1", 700, &lines[..20]).await;
+        let odd = r#"{ "uuid" : "u1", "n":1.0,"text":"\u00e4\ud800", "type":"user" }"#;
+        let raw = format!(
+            r#"{{"sessions":[{{"session_id":"s2","transcript":"agent-a1","offset":0,"messages":[{odd},"no object",
+            {{"type":"user","long":"{}"}},{{"type":"user","uuid":"u4"}}]}}]}}"#,
+            "x".repeat(70_000)
+        );
+        let (_, body) =
+            answer(server.post("/api/sync/sessions").bearer_auth(&bob.key).body(raw).send().await.unwrap())
+                .await;
+        assert_eq!(body["sessions"][0]["rejected"][0]["line"], 2, "{body}");
+        // A line that the agent completed later.
+        let completed = r#"{"completed":true,"type":"user","uuid":"u4"}"#;
+        let message: Value = serde_json::from_str(completed).unwrap();
+        let body = json!({"sessions": [{"session_id": "s2", "transcript": "agent-a1", "offset": 3, "messages": [message]}]});
+        server.push(&bob.key, &body).send().await.unwrap();
+
+        let path = format!("/api/sync/teams/{}/export", ada.team_id);
+        let all = exported(&server, &ada.key, &path).await;
+        let first: Value = serde_json::from_str(all.lines().next().unwrap()).unwrap();
+        // They are in the order of their ids, which are random within a millisecond.
+        let users = first["export"]["users"].as_array().unwrap();
+        let mut names: Vec<&str> = users.iter().map(|user| user["name"].as_str().unwrap()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["ada", "bob"]);
+        let files = lines_of(&all);
+        let repeated: Vec<String> = lines.iter().chain(&lines[..20]).cloned().collect();
+        assert_eq!(files[0], ("s1".to_owned(), "main".to_owned(), repeated));
+        assert_eq!(
+            files[1],
+            (
+                "s2".to_owned(),
+                "agent-a1".to_owned(),
+                vec![odd.to_owned(), "\"no object\"".to_owned(), completed.to_owned()]
+            )
+        );
+        assert_eq!(files.len(), 2);
+        // The number of a line after a rejected one.
+        assert!(all.contains(&format!("{{\"line\":{{\"line\":3,\"message\":{completed}}}}}")));
+
+        // One's own, as any member, and one session.
+        let own = lines_of(&exported(&server, &bob.key, &format!("{path}?own=true")).await);
+        assert_eq!(own, files[1..]);
+        let one = format!("/api/sync/teams/{}/sessions/s1/export", ada.team_id);
+        assert_eq!(lines_of(&exported(&server, &bob.key, &one).await), files[..1]);
+        let (status, code, _) = problem(server.get(&path).bearer_auth(&bob.key).send().await.unwrap()).await;
+        assert_eq!((status, code.as_str()), (403, "admins_only"));
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn a_session_that_is_not_there_is_not_exported(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let (ada, eve) = (server.person("ada").await, server.person("eve").await);
+        server.push_lines(&ada.key, "s1", 0, &SyntheticSession::new(1).lines(3)).await;
+        let asked = async |key: &str, team: &Person, session: &str| {
+            let path = format!("/api/sync/teams/{}/sessions/{session}/export", team.team_id);
+            let (status, code, _) = problem(server.get(&path).bearer_auth(key).send().await.unwrap()).await;
+            (status, code)
+        };
+        let not_found = (404, "not_found".to_owned());
+        assert_eq!(asked(&ada.key, &ada, "s2").await, not_found);
+        assert_eq!(asked(&ada.key, &ada, "a%20b").await, not_found);
+        assert_eq!(asked(&eve.key, &ada, "s1").await, not_found);
+        assert_eq!(asked(&eve.key, &eve, "s1").await, not_found);
+        let scope = server.scope_of(&ada.user_id).await.scope;
+        assert!(deletion::session(&scope, &server.db, &"s1".parse().unwrap()).await.unwrap());
+        assert_eq!(asked(&ada.key, &ada, "s1").await, (410, "gone".to_owned()));
+        let empty = exported(&server, &ada.key, &format!("/api/sync/teams/{}/export", ada.team_id)).await;
+        assert_eq!(empty.lines().count(), 2);
+        server.stop().await;
+    }
+);
+
+/// What clients read of a session.
+const SESSION: &str = "id date startedAt updatedAt title name summary projectName projectPath projectSlug gitBranch \
+    version harness status duration messageCount lineCount damagedLineCount turnCount compactionCount inputTokens \
+    outputTokens cacheReadTokens cacheCreationTokens prNumber prUrl worktreeName teamName fileChangeCount linesAdded \
+    linesRemoved models forkOf estimatedCostUsd unpricedTokens unpricedAnswers owner { id name } \
+    todoCounts { __typename total } frustrationSummary { totalAnalyzed } \
+    messages(first: 100, includeProgress: true) { totalCount edges { node { id uuid parentId timestamp searchText \
+      rawJson rawBytes agentId clockAheadSeconds __typename } } } \
+    fileChanges(first: 100) { edges { node { id filePath action } } }";
+
+const TEAM: &[&str] = &[
+    "{ activity(days: 400) { totalSessions totalMessages streakDays totalActiveDays firstSessionDate } }",
+    "{ dashboardAnalytics(days: 400) { toolUsage { toolName count } compactionStats { totalCompactions } \
+       costAnalysis { estimatedCostUsd } } }",
+    "{ teamMetrics { totalSessions totalTasks totalTokens } }",
+    "{ searchMessages(query: \"orchard\", first: 100) { edges { node { message { id } } } } }",
+];
+
+/// The answers to clients of a team.
+async fn answers(server: &TestServer, key: &str) -> Vec<String> {
+    server.until_indexed(key).await;
+    let ask = async |query: &str| {
+        let (_, body) = answer(server.graphql(key, query).send().await.unwrap()).await;
+        assert_eq!(body["errors"], Value::Null, "{query}: {body}");
+        body["data"].clone()
+    };
+    let list = ask("{ sessions(first: 500) { edges { node { sessionId } } } }").await;
+    let mut all = vec![list.to_string()];
+    for edge in list["sessions"]["edges"].as_array().unwrap() {
+        let id = edge["node"]["sessionId"].as_str().unwrap();
+        all.push(ask(&format!("{{ session(id: \"{id}\") {{ {SESSION} }} }}")).await.to_string());
+    }
+    for query in TEAM {
+        all.push(ask(query).await.to_string());
+    }
+    all
+}
+
+both_databases!(
+    async fn an_imported_export_gives_equal_answers(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        server.clock.advance_seconds(LATER);
+        let ada = server.person("ada").await;
+        let bob = server.colleague(&ada, "bob").await;
+        let directories = std::iter::once(fixtures::sample_sessions())
+            .chain(fixtures::real_transcripts().map(|real| real.join("projects")));
+        for directory in directories {
+            let report = push_directory(&server, &ada.key, &directory).await;
+            assert!(report.stopped.is_none() && report.failed.is_empty(), "{report:?}");
+        }
+        let mut made = SyntheticSession::new(3);
+        let json =
+            |lines: Vec<String>| lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        push_file(&server, &bob.key, "b1", "agent-zed", json(made.subagent("zed").lines(20))).await;
+        push_file(&server, &bob.key, "b1", "main", json(made.lines(1200))).await;
+        push_file(&server, &bob.key, "b1", "han", json(made.han_events(40))).await;
+        // Without any time, and a fork whose answers another session owns.
+        push_file(
+            &server,
+            &bob.key,
+            "b2",
+            "main",
+            vec![json!({"type": "summary", "summary": "Pears"}), json!("odd")],
+        )
+        .await;
+        push_file(&server, &ada.key, "b3", "main", json(SyntheticSession::new(3).lines(50))).await;
+
+        let export = exported(&server, &ada.key, &format!("/api/sync/teams/{}/export", ada.team_id)).await;
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ada.ndjson");
+        std::fs::write(&file, &export).unwrap();
+        let file = file.to_str().unwrap();
+
+        let other = another(&db).await;
+        let copy = TestServer::start(&other).await;
+        copy.clock.advance_seconds(LATER + 7200);
+        let operator = copy.person("copy").await;
+        let import = ["import", "--team", "copy", file];
+        let refused = command(&other, &copy, &import).await.unwrap_err();
+        assert!(refused.contains("--create-members") && refused.contains("bob"), "{refused}");
+        let with_members = ["import", "--team", "copy", "--create-members", file];
+        let imported = command(&other, &copy, &with_members).await.unwrap();
+        assert!(
+            imported.contains("added bob to the team copy") && imported.contains("imported"),
+            "{imported}"
+        );
+
+        let (_, key) = copy.key(&ada.user_id, &operator.team_id, "read", None).await;
+        copy.clock.advance_seconds(-7200);
+        let (original, copied) = (answers(&server, &ada.key).await, answers(&copy, &key).await);
+        for (copied, original) in copied.iter().zip(&original) {
+            assert_eq!(copied, original);
+        }
+        assert_eq!(copied.len(), original.len());
+        // All records but the first and the last are equal.
+        let (_, admin) = copy.key(&operator.user_id, &operator.team_id, "read", None).await;
+        let again = exported(&copy, &admin, &format!("/api/sync/teams/{}/export", operator.team_id)).await;
+        let records = |text: &str| -> Vec<String> {
+            let all: Vec<&str> = text.lines().collect();
+            all[1..all.len() - 1].iter().map(|line| (*line).to_owned()).collect()
+        };
+        assert!(records(&again) == records(&export), "the export of the copy differs");
+
+        // An import that is repeated stores nothing twice.
+        let repeated = command(&other, &copy, &import).await.unwrap();
+        assert!(repeated.contains("imported 0 line(s)"), "{repeated}");
+        assert_eq!(answers(&copy, &key).await, copied);
+        copy.stop().await;
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn an_import_refuses_a_file_that_is_not_whole(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        server.clock.advance_seconds(LATER);
+        let (ada, target) = (server.person("ada").await, server.person("target").await);
+        server.push_lines(&ada.key, "s1", 0, &SyntheticSession::new(1).lines(10)).await;
+        let export = exported(&server, &ada.key, &format!("/api/sync/teams/{}/export", ada.team_id)).await;
+        let records: Vec<&str> = export.split_inclusive('\n').collect();
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("export.ndjson");
+        let import = async |content: &str, team: &str| {
+            std::fs::write(&file, content).unwrap();
+            let args = ["import", "--create-members", "--team", team, file.to_str().unwrap()];
+            command(&db, &server, &args).await
+        };
+        let last = records.len() - 1;
+        let mut swapped = records.clone();
+        swapped.swap(5, 6);
+        for (content, why) in [
+            (records[..last].concat(), "has no end"),
+            (records[1..].concat(), "does not begin like an export"),
+            (records[..5].concat() + &records[6..].concat(), "the file was changed"),
+            (export.replacen("user", "User", 1), "record 1 of the file: it is none of an export"),
+            (swapped.concat(), "out of order"),
+            (export.clone() + records[5], "there is something after the end"),
+            (String::new(), "has no end"),
+        ] {
+            let refused = import(&content, "target").await.unwrap_err();
+            assert!(refused.contains(why), "{why}: {refused}");
+        }
+        let missing = import(&export, "nowhere").await.unwrap_err();
+        assert!(missing.contains("check --team"), "{missing}");
+        server.push_lines(&target.key, "s2", 0, &SyntheticSession::new(2).lines(1)).await;
+        let refused = import(&export, "target").await.unwrap_err();
+        assert!(refused.contains("s2") && refused.contains("empty team"), "{refused}");
+        server.stop().await;
+    }
+);
