@@ -1,7 +1,6 @@
 //! `han-server backup` and `han-server restore`. A backup is a directory with the database, and a file with the team keys,
 //! which is kept apart. SQLite is copied by the server's own connection, PostgreSQL by `pg_dump` and `psql`, at one moment.
 
-use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -187,7 +186,7 @@ fn program(name: &str, url: &SecretString) -> Result<Command, CommandError> {
 
 /// On the path; else where Debian has it, in the newest version.
 fn find(name: &str) -> Option<PathBuf> {
-    let on_path = std::env::var_os("PATH").unwrap_or_else(OsString::new);
+    let on_path = std::env::var_os("PATH").unwrap_or_default();
     let versions = fs::read_dir(DEBIAN).into_iter().flatten().filter_map(Result::ok);
     let mut debian: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
     debian.sort_unstable();
