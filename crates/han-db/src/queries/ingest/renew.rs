@@ -157,16 +157,21 @@ impl Renew<'_> {
             .await?;
         let files: HashMap<i16, String> = files.into_iter().map(|row| (row.number, row.name)).collect();
         let mut pass = self.pass(&files, details.clone()).await?;
-        if self.settle(&mut pass.times).await? {
-            // The order of lines decides what they say about the session, and it is another one now.
-            pass = self.pass(&files, details).await?;
-        }
         let mut next_ordinal = self.next_ordinal;
+        let mut regrown = BTreeSet::new();
         if let Some(next_ordinal) = &mut next_ordinal {
-            for (number, lines) in pass.regrown {
+            for (number, lines) in std::mem::take(&mut pass.regrown) {
                 let name = files.get(&number).map(String::as_str).unwrap_or_default();
                 self.regrow(number, name, lines, next_ordinal).await?;
+                regrown.insert(number);
             }
+        }
+        if !regrown.is_empty() {
+            pass = self.pass(&files, details.clone()).await?;
+        }
+        if self.settle(&mut pass.times, &regrown).await? {
+            // The order of lines decides what they say about the session, and it is another one now.
+            pass = self.pass(&files, details).await?;
         }
         let last = "SELECT MAX(at) AS at FROM messages WHERE team = $1 AND session = $2";
         let last_activity_at = self.tx.one::<LastRow, _>(last, session).await?.and_then(|row| row.at);
@@ -294,14 +299,19 @@ impl Renew<'_> {
 
     /// Gives messages without a time of their own the time of the line that they name, of a line before them, or of a line
     /// after them; returns whether any changed. A time that a line of the file has stays: it is that of the line before it
-    /// when it arrived.
-    async fn settle(&self, files: &mut BTreeMap<i16, FileTimes>) -> Result<bool, DbError> {
+    /// when it arrived. In the files `regrown`, the line before it may be one that was not known then.
+    async fn settle(
+        &self,
+        files: &mut BTreeMap<i16, FileTimes>,
+        regrown: &BTreeSet<i16>,
+    ) -> Result<bool, DbError> {
         let started_at = files.values().flat_map(|times| &times.own).copied().min();
         let mut changes: Vec<[i64; 2]> = Vec::new();
         for (number, times) in files {
             times.own.sort_unstable();
             let is_known = |at: &i64| times.own.binary_search(at).is_ok();
-            let bound = self.untimed.filter(|(file, _)| file == number).map_or(0, |(_, ordinal)| ordinal);
+            let untimed = self.untimed.filter(|(file, _)| file == number).map_or(0, |(_, ordinal)| ordinal);
+            let bound = if regrown.contains(number) { i64::MAX } else { untimed };
             let is_open = |line: &&Untimed| line.ordinal < bound || !is_known(&line.at);
             let mut new: HashMap<i64, i64> = HashMap::new();
             if times.own.is_empty() {
