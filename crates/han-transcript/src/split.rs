@@ -12,7 +12,8 @@
 //!   means that all of them are parts, and so do brackets that close what began before the damage. Otherwise they are
 //!   records.
 //! * An object at the end of a record that was cut off, in a field that has objects like records (`FIELDS_WITH_PARTS`), is
-//!   a record only if it names the session that the record names. The objects in such fields name none.
+//!   a record only if it names the session that the record names, or is of a type that names none. The objects in such
+//!   fields name none.
 //!
 //! A text inside a record cannot be mistaken for a record, because the quotes in it are escaped.
 
@@ -301,13 +302,16 @@ impl<'a> Splitter<'a> {
         })
     }
 
-    /// Whether an object names the session that the text before it names.
+    /// Whether an object names the session that the text before it names, or is of a type that names none: a summary or a
+    /// snapshot of files.
     fn is_of_session(&self, at: Range<usize>, before: Range<usize>) -> bool {
         let (object, before) =
             (self.line.get(at).unwrap_or_default(), self.bytes.get(before).unwrap_or_default());
         let text = json::without_lone_surrogates(object);
-        let session = Object::parse(&text).and_then(|object| object.raw("sessionId"));
-        session.is_some_and(|session| memmem::find(before, session.get().as_bytes()).is_some())
+        Object::parse(&text).is_some_and(|object| match object.raw("sessionId") {
+            Some(session) => memmem::find(before, session.get().as_bytes()).is_some(),
+            None => ["leafUuid", "isSnapshotUpdate"].iter().any(|name| object.raw(name).is_some()),
+        })
     }
 
     /// Whether an object here is not a part of a larger one, because it is where JSON has no value.

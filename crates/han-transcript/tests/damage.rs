@@ -96,6 +96,9 @@ fn objects_inside_a_damaged_record_are_no_records() {
         |record: String, session: &str| record.replacen('{', &format!("{{\"sessionId\":\"{session}\","), 1);
     let (inner, other) = (answer("i", "inner", 5), named(prompt("o", "other"), "another"));
     let b = named(prompt("b", "please"), "s");
+    // Names no session.
+    let snapshot =
+        r#"{"type":"file-history-snapshot","messageId":"m","snapshot":{},"isSnapshotUpdate":false}"#;
     for data in [
         format!(r#"{{"message":{inner},"agentId":"x"}}"#),
         format!(r#"{{"agentId":"x","normalizedMessages":[{inner},{other},{inner}]}}"#),
@@ -108,6 +111,7 @@ fn objects_inside_a_damaged_record_are_no_records() {
             let (head, tail) = progress.split_at(at);
             assert_eq!(found(head), Vec::<&str>::new(), "{head}");
             assert_eq!(found(&format!("{head}{b}")), [&b], "{head}");
+            assert_eq!(found(&format!("{head}{snapshot}")), [snapshot], "{head}");
             assert_eq!(found(&format!("{head}\0\0{b}")), [&b], "{head}");
             assert_eq!(found(tail), Vec::<&str>::new(), "{tail}");
             assert_eq!(found(&format!("{tail}{b}")), [&b], "{tail}");
