@@ -389,6 +389,9 @@ function List({
     },
   ]);
 
+  const isMoreOffered = isFewRows && (loaded.hasOlder || loaded.hasNewer);
+  const isEndOffered = unseen > 0 || (!isEndShown && loaded.hasNewer);
+
   return (
     <div className="conversation" data-outline={isOutlineOpen || undefined}>
       {isOutlineOpen && (
@@ -444,23 +447,25 @@ function List({
             </div>
           </ConversationContext>
         </div>
-        <div className="to-end">
-          {isFewRows && loaded.hasOlder && (
-            <Button small look="plain" onPress={() => store.loadOlder("oldest")}>
-              Older messages
-            </Button>
-          )}
-          {isFewRows && loaded.hasNewer && (
-            <Button small look="plain" onPress={() => store.loadNewer()}>
-              Newer messages
-            </Button>
-          )}
-          {(unseen > 0 || (!isEndShown && loaded.hasNewer)) && (
-            <Button small look={unseen > 0 ? "primary" : "plain"} onPress={() => void store.show("end")}>
-              {unseen > 0 ? `${number(unseen)} new` : "To the end"}
-            </Button>
-          )}
-        </div>
+        {(isMoreOffered || isEndOffered) && (
+          <div className="to-end">
+            {isMoreOffered && loaded.hasOlder && (
+              <Button small look="plain" onPress={() => store.loadOlder("oldest")}>
+                Older messages
+              </Button>
+            )}
+            {isMoreOffered && loaded.hasNewer && (
+              <Button small look="plain" onPress={() => store.loadNewer()}>
+                Newer messages
+              </Button>
+            )}
+            {isEndOffered && (
+              <Button small look={unseen > 0 ? "primary" : "plain"} onPress={() => void store.show("end")}>
+                {unseen > 0 ? `${number(unseen)} new` : "To the end"}
+              </Button>
+            )}
+          </div>
+        )}
       </section>
     </div>
   );
