@@ -15,7 +15,7 @@ use han_testkit::{SyntheticSession, TestDatabase, both_databases};
 use han_types::sync::BatchErrorCode;
 use han_types::{Clock as _, Role, Scope, Timestamp};
 use support::corpus::{File, assert_same, contents, eventful, number, push_in_pieces};
-use support::{Killed, World, batch, connect, dump, member, push, team, world};
+use support::{Killed, World, batch, columns, connect, dump, member, push, team, world};
 
 const DAY: i64 = 86_400;
 
@@ -72,19 +72,8 @@ async fn finish(db: &Db) {
 async fn left_of(database: &TestDatabase, world: &World, texts: &[&str]) -> BTreeMap<String, String> {
     world.clock.advance_seconds(3600);
     world.db.trim_changes(world.clock.now().0).await.unwrap();
-    let columns = match database.is_postgres() {
-        true => {
-            "SELECT table_name::text || '.' || column_name::text AS c FROM information_schema.columns \
-             WHERE table_schema = current_schema()"
-        }
-        false => {
-            "SELECT m.name || '.' || c.name AS c FROM sqlite_master m JOIN pragma_table_info(m.name) c \
-             WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' AND m.name NOT LIKE 'search_fts%'"
-        }
-    };
     let mut left = BTreeMap::new();
-    for row in dump(database, columns).await {
-        let name = row.trim_start_matches("{\"c\":\"").trim_end_matches("\"}");
+    for name in columns(database).await {
         let (table, column) = name.split_once('.').unwrap();
         // That a session was deleted, and by which request, is kept.
         if !["deleted_sessions", "deletion_requests"].contains(&table) {

@@ -24,7 +24,7 @@ use han_testkit::{SyntheticSession, TestClock, TestDatabase, both_databases};
 use han_transcript::words::Query;
 use han_types::{PlanTier, Scope, SessionId, TeamId};
 use support::corpus::{File, assert_same, contents, eventful, number, push_in_pieces, push_whole};
-use support::{Killed, Random, World, batch, dump, kek_ring, push};
+use support::{Killed, Random, World, batch, columns, dump, kek_ring, push};
 use tokio_util::sync::CancellationToken;
 
 const OLD: [u8; 32] = [7; 32];
@@ -603,19 +603,8 @@ async fn contents_of_one(world: &World) -> Vec<String> {
 
 /// The tables that still have rows of a team, without the outbox, which is trimmed by age.
 async fn left_of(database: &TestDatabase, team: i64, id: &TeamId) -> BTreeMap<String, i64> {
-    let columns = match database.is_postgres() {
-        true => {
-            "SELECT table_name::text || '.' || column_name::text AS c FROM information_schema.columns \
-             WHERE table_schema = current_schema()"
-        }
-        false => {
-            "SELECT m.name || '.' || c.name AS c FROM sqlite_master m JOIN pragma_table_info(m.name) c \
-             WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' AND m.name NOT LIKE 'search_fts%'"
-        }
-    };
     let mut left = BTreeMap::new();
-    for row in dump(database, columns).await {
-        let name = row.trim_start_matches("{\"c\":\"").trim_end_matches("\"}");
+    for name in columns(database).await {
         let (table, column) = name.split_once('.').unwrap();
         let condition = match column {
             "team" => format!("team = {team}"),

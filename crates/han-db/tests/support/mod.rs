@@ -141,6 +141,22 @@ pub async fn push(
     }
 }
 
+/// The columns of all tables, as `table.column`.
+pub async fn columns(database: &TestDatabase) -> Vec<String> {
+    let sql = match database.is_postgres() {
+        true => {
+            "SELECT table_name::text || '.' || column_name::text AS c FROM information_schema.columns \
+             WHERE table_schema = current_schema()"
+        }
+        false => {
+            "SELECT m.name || '.' || c.name AS c FROM sqlite_master m JOIN pragma_table_info(m.name) c \
+             WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' AND m.name NOT LIKE 'search_fts%'"
+        }
+    };
+    let rows = dump(database, sql).await;
+    rows.iter().map(|row| row.trim_start_matches("{\"c\":\"").trim_end_matches("\"}").to_owned()).collect()
+}
+
 /// All rows of a query as text, without row-level security: what a reader of the database file sees.
 pub async fn dump(database: &TestDatabase, sql: &str) -> Vec<String> {
     use sqlx::{Connection as _, Row as _};

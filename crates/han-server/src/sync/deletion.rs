@@ -12,6 +12,7 @@ use han_types::{Capability, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::export::existing_session;
+use super::{malformed_path, malformed_query};
 use crate::auth::middleware::Caller;
 use crate::state::AppState;
 
@@ -76,7 +77,7 @@ pub(crate) async fn session(
     caller: Caller,
     path: PathOf<(String, String)>,
 ) -> Answer {
-    let Path((team, session)) = path.map_err(malformed)?;
+    let Path((team, session)) = path.map_err(malformed_path)?;
     let resolved = scope(&state, &caller, &team).await?;
     let id = existing_session(&state, &resolved, &session).await?;
     request(&state, &resolved, Target::Session(id)).await
@@ -89,7 +90,7 @@ pub(crate) async fn member(
     path: PathOf<(String, String)>,
     confirmed: Confirmed,
 ) -> Answer {
-    let Path((team, user)) = path.map_err(malformed)?;
+    let Path((team, user)) = path.map_err(malformed_path)?;
     let resolved = scope(&state, &caller, &team).await?;
     let id: UserId = user.parse().map_err(|_| no_member())?;
     check(confirmed, id.as_str(), "this deletes all sessions that the user has pushed to the team")?;
@@ -103,7 +104,7 @@ pub(crate) async fn data(
     path: PathOf<String>,
     confirmed: Confirmed,
 ) -> Answer {
-    let Path(team) = path.map_err(malformed)?;
+    let Path(team) = path.map_err(malformed_path)?;
     let resolved = scope(&state, &caller, &team).await?;
     check(confirmed, &resolved.team.slug, "this deletes all sessions of the team")?;
     request(&state, &resolved, Target::Data).await
@@ -116,7 +117,7 @@ pub(crate) async fn team(
     path: PathOf<String>,
     confirmed: Confirmed,
 ) -> Answer {
-    let Path(team) = path.map_err(malformed)?;
+    let Path(team) = path.map_err(malformed_path)?;
     let resolved = scope(&state, &caller, &team).await?;
     check(
         confirmed,
@@ -163,7 +164,7 @@ pub(crate) async fn list(
     caller: Caller,
     path: PathOf<String>,
 ) -> Result<Json<Vec<Receipt>>, Problem> {
-    let Path(team) = path.map_err(malformed)?;
+    let Path(team) = path.map_err(malformed_path)?;
     let resolved = scope(&state, &caller, &team).await?;
     let found = deletion_requests::of_team(&resolved.scope, &state.db, LISTED).await?;
     Ok(Json(found.into_iter().map(Into::into).collect()))
@@ -175,7 +176,7 @@ pub(crate) async fn show(
     caller: Caller,
     path: PathOf<(String, String)>,
 ) -> Result<Json<Receipt>, Problem> {
-    let Path((team, id)) = path.map_err(malformed)?;
+    let Path((team, id)) = path.map_err(malformed_path)?;
     let resolved = scope(&state, &caller, &team).await?;
     let found = deletion_requests::find(&resolved.scope, &state.db, &id).await?;
     found.map(|found| Json(found.into())).ok_or_else(no_request)
@@ -187,13 +188,9 @@ pub(crate) async fn cancel(
     caller: Caller,
     path: PathOf<(String, String)>,
 ) -> Result<Json<Receipt>, Problem> {
-    let Path((team, id)) = path.map_err(malformed)?;
+    let Path((team, id)) = path.map_err(malformed_path)?;
     let resolved = scope(&state, &caller, &team).await?;
     cancelled(deletion_requests::cancel(&resolved.scope, &state.db, &id).await?)
-}
-
-fn malformed(rejection: PathRejection) -> Problem {
-    Problem::bad_request(rejection.body_text())
 }
 
 /// Only a person deletes: a key that leaks must not be able to.
@@ -215,9 +212,7 @@ async fn scope(state: &AppState, caller: &Caller, team: &str) -> Result<Resolved
 }
 
 fn check(confirmed: Confirmed, wanted: &str, what: &str) -> Result<(), Problem> {
-    let Query(Confirmation { confirm }) = confirmed.map_err(|rejection| {
-        Problem::bad_request(format!("the query string is malformed: {}", rejection.body_text()))
-    })?;
+    let Query(Confirmation { confirm }) = confirmed.map_err(malformed_query)?;
     if confirm.as_deref() == Some(wanted) {
         return Ok(());
     }

@@ -20,6 +20,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+use super::{malformed_path, malformed_query};
 use crate::auth::middleware::Caller;
 use crate::state::AppState;
 
@@ -40,10 +41,8 @@ pub(crate) async fn team(
     path: Result<Path<String>, PathRejection>,
     query: Result<Query<ExportQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Path(team) = path.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
-    let Query(query) = query.map_err(|rejection| {
-        Problem::bad_request(format!("the query string is malformed: {}", rejection.body_text()))
-    })?;
+    let Path(team) = path.map_err(malformed_path)?;
+    let Query(query) = query.map_err(malformed_query)?;
     caller.may(&[READ])?;
     let resolved = caller.scope(&state, Some(&team)).await?;
     if !query.own && resolved.scope.role() != Role::Admin {
@@ -60,7 +59,7 @@ pub(crate) async fn session(
     caller: Caller,
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Response, Problem> {
-    let Path((team, session)) = path.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
+    let Path((team, session)) = path.map_err(malformed_path)?;
     caller.may(&[READ])?;
     let resolved = caller.scope(&state, Some(&team)).await?;
     let id = existing_session(&state, &resolved, &session).await?;

@@ -9,3 +9,16 @@ pub(crate) mod memory_budget;
 pub(crate) mod receiver;
 pub(crate) mod request;
 pub(crate) mod transformer;
+
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use han_http::Problem;
+
+/// The response to a path that cannot be read.
+fn malformed_path(rejection: PathRejection) -> Problem {
+    Problem::bad_request(rejection.body_text())
+}
+
+/// The response to a query string that cannot be read.
+fn malformed_query(rejection: QueryRejection) -> Problem {
+    Problem::bad_request(format!("the query string is malformed: {}", rejection.body_text()))
+}

@@ -21,6 +21,7 @@ use han_types::sync::{
 use serde::Deserialize;
 use tracing::Instrument as _;
 
+use super::malformed_query;
 use crate::admission::{Priority, Saturated};
 use crate::auth::middleware::{Caller, Pushing};
 use crate::blocking;
@@ -87,9 +88,7 @@ pub(crate) async fn status(
     caller: Caller,
     query: Result<Query<StatusQuery>, QueryRejection>,
 ) -> Result<Json<SyncStatus>, Problem> {
-    let Query(query) = query.map_err(|rejection| {
-        Problem::bad_request(format!("the query string is malformed: {}", rejection.body_text()))
-    })?;
+    let Query(query) = query.map_err(malformed_query)?;
     caller.may(&[SYNC_WRITE, READ])?;
     let resolved = caller.scope(&state, query.team_id.as_deref()).await?;
     let transcripts = ingest::status(&resolved.scope, &state.db).await?;
