@@ -56,8 +56,9 @@ pub struct LoginArgs {
                         1 if something failed or the server refused a line as too large; 2 for invalid arguments."
 )]
 pub struct PushArgs {
-    /// The folder of all projects (~/.claude/projects), one project's folder, or one session's file.
-    pub dir: PathBuf,
+    /// The folder of all projects, one project's folder, or one session's file [default: projects in CLAUDE_CONFIG_DIR, or
+    /// ~/.claude/projects].
+    pub dir: Option<PathBuf>,
     /// The team server's address.
     #[arg(long, env = "HAN_URL", hide_env_values = true)]
     pub url: Option<String>,
@@ -85,6 +86,8 @@ pub struct Environment {
     pub api_key: Option<SecretString>,
     /// `HAN_API_KEY_FILE`.
     pub api_key_file: Option<PathBuf>,
+    /// The folder of the agent's transcripts: `projects` in `CLAUDE_CONFIG_DIR`, else in `~/.claude`.
+    pub projects: Option<PathBuf>,
     /// The directory of the logins: `HAN_CONFIG_DIR`, else `han` in `XDG_CONFIG_HOME` or `~/.config`.
     pub config_dir: Option<PathBuf>,
 }
@@ -104,6 +107,10 @@ impl Environment {
             // Text that is not Unicode is no valid key; the client rejects it later.
             api_key: set("HAN_API_KEY").map(|key| key.to_string_lossy().into_owned().into()),
             api_key_file: set("HAN_API_KEY_FILE").map(PathBuf::from),
+            projects: set("CLAUDE_CONFIG_DIR")
+                .map(PathBuf::from)
+                .or_else(|| set("HOME").map(|home| PathBuf::from(home).join(".claude")))
+                .map(|agent| agent.join("projects")),
             config_dir: set("HAN_CONFIG_DIR")
                 .map(PathBuf::from)
                 .or_else(|| set("XDG_CONFIG_HOME").map(|home| PathBuf::from(home).join("han")))
@@ -139,11 +146,14 @@ pub async fn run(cli: Cli, environment: &Environment, out: &mut dyn Write, err: 
         Command::Login(args) => return sign_in(&args, environment, out, err).await,
     };
     let json = args.json;
-    let report = match build_client(&args, environment) {
-        Ok(client) => {
+    let built = build_client(&args, environment).and_then(|client| {
+        Ok((client, args.dir.as_ref().or(environment.projects.as_ref()).ok_or(Error::MissingDir)?))
+    });
+    let report = match built {
+        Ok((client, dir)) => {
             let client = client.with_chooser(Arc::new(Terminal));
             let mut copies = environment.config_dir.as_deref().map(PushedCopies::of).unwrap_or_default();
-            push_remembering(&args.dir, &client, &args.options(), &mut copies).await
+            push_remembering(dir, &client, &args.options(), &mut copies).await
         }
         Err(error) => PushReport { stopped: Some(error), ..PushReport::default() },
     };

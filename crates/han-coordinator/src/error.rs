@@ -37,6 +37,11 @@ pub enum Error {
     /// The key is empty or has invalid characters.
     #[error("the API key is empty or has characters that no key has; copy it again, as one line")]
     BadKey,
+    /// No directory to push is given, and there is no default one.
+    #[error(
+        "no directory is given, and HOME is not set; give the folder of the transcripts, such as ~/.claude/projects"
+    )]
+    MissingDir,
     /// The directory or file to push cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Path {

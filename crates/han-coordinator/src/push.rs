@@ -88,6 +88,11 @@ impl Push {
         }
         let transcripts = self.discover(path)?;
         if transcripts.is_empty() {
+            self.report.warnings.push(format!(
+                "there is no transcript in {}; give the folder of all projects (~/.claude/projects), one project's folder, or \
+                 one session's file",
+                path.display()
+            ));
             return Ok(());
         }
         let mut status = self.client.enter_team().await?;

@@ -61,6 +61,29 @@ async fn a_push_prints_its_report_and_exits_with_0() {
     assert!(report["stopped"].is_null());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_directory_the_folder_of_the_agent_is_pushed() {
+    let home = TestDirectory::new();
+    home.write(".claude/projects/p/s.jsonl", lines(0, 3));
+    home.write("elsewhere/projects/p/s.jsonl", lines(0, 5));
+    let server = Server::start().await;
+    let push = |directories: &[(&str, &str)]| {
+        let environment = [&[("HAN_URL", server.url.as_str()), ("HAN_API_KEY", KEY)], directories].concat();
+        let output = tokio::task::block_in_place(|| coordinator(&["push"], &environment));
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        text(&output.stdout)
+    };
+    let in_home = ("HOME", home.path().to_str().unwrap());
+    let elsewhere = home.path().join("elsewhere");
+    assert!(push(&[in_home, ("CLAUDE_CONFIG_DIR", "")]).contains("3 lines sent"));
+    let pushed = push(&[in_home, ("CLAUDE_CONFIG_DIR", elsewhere.to_str().unwrap())]);
+    assert!(pushed.contains("2 lines sent"), "{pushed}");
+    home.write("empty/projects/notes.txt", "");
+    let empty = home.path().join("empty");
+    let pushed = push(&[in_home, ("CLAUDE_CONFIG_DIR", empty.to_str().unwrap())]);
+    assert!(pushed.contains("there is no transcript in"), "{pushed}");
+}
+
 #[test]
 fn errors_name_the_missing_setting_and_never_the_key() {
     let home = TestDirectory::new();
