@@ -68,7 +68,7 @@ fn wrong_origin(own: &str) -> Problem {
 
 fn neither() -> Problem {
     Problem::cross_site(
-        "a request authenticated by its cookie must have an Origin or Sec-Fetch-Site header: use a current browser, or an API key",
+        "a request authenticated by its cookie must have an Origin or Sec-Fetch-Site header: use a current browser, or send a token in Authorization",
     )
 }
 

@@ -96,6 +96,13 @@ pub(super) async fn restore(
     }
     match (&config.database.sqlite_file, is_sqlite) {
         (Some(target), true) => {
+            if target.exists() {
+                return Err(CommandError::Refused(format!(
+                    "{} exists, and a backup is restored into a new database only: name another place in HAN_DATA_DIR or \
+                     DATABASE_URL, or move that file and its -wal file away",
+                    target.display()
+                )));
+            }
             let mut copy = new_file(target)?;
             let mut source = fs::File::open(&file).map_err(|error| failed("cannot read", &file, &error))?;
             io::copy(&mut source, &mut copy).map_err(|error| failed("cannot write", target, &error))?;

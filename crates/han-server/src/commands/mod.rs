@@ -95,6 +95,17 @@ enum Command {
     Deletions(Listing),
 }
 
+impl Command {
+    /// Whether the command may be the first one on a new database. Any other one must leave no secrets and no file where
+    /// there is none.
+    fn makes_a_database(&self) -> bool {
+        matches!(
+            self,
+            Self::Serve | Self::Migrate | Self::LoginLink(_) | Self::Key(Key::Create(_)) | Self::Restore(_)
+        )
+    }
+}
+
 /// What is asked of the server.
 #[derive(Debug, Args)]
 struct Health {
@@ -527,6 +538,16 @@ pub async fn run(cli: Cli, mut world: World<'_>) -> Result<(), CommandError> {
     if let Some(Command::Health(asked)) = cli.command {
         return health::run(&asked, &mut world).await;
     }
+    if !cli.command.as_ref().is_none_or(Command::makes_a_database)
+        && let Some(file) = Config::sqlite_file(world.lookup)
+        && !file.exists()
+    {
+        return Err(CommandError::Refused(format!(
+            "there is no database at {}: run this command in the directory and with the environment of the server \
+             (HAN_DATA_DIR or DATABASE_URL), or start the server once",
+            file.display()
+        )));
+    }
     let (config, unusual) = preflight::load(world.lookup, &world.names, &*world.entropy)?;
     for notice in &config.notices {
         writeln!(world.err, "han-server: {notice}")?;
@@ -607,8 +628,10 @@ async fn on_database(
 }
 
 async fn serve(config: Config, db: Db, world: World<'_>) -> Result<(), CommandError> {
-    let failed =
-        |error| AppError::Io { what: format!("cannot listen on {} (HAN_LISTEN)", config.http.listen), error };
+    let failed = |error| AppError::Io {
+        what: format!("cannot listen on {} (HAN_LISTEN or PORT)", config.http.listen),
+        error,
+    };
     let listener = TcpListener::bind(config.http.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let public_url = config.http.public_url.clone().unwrap_or_else(|| PublicUrl::of_listener(address));

@@ -18,6 +18,7 @@ mod secrets;
 mod variable;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use han_types::{Entropy, Plans};
 use thiserror::Error;
@@ -184,6 +185,13 @@ impl Config {
         } else {
             Ok(address)
         }
+    }
+
+    /// The file of the SQLite database of this environment, if its database is one. Reads no secret but `DATABASE_URL`,
+    /// and reports no problem.
+    #[must_use]
+    pub fn sqlite_file(lookup: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+        DatabaseConfig::read(&mut VariableReader::new(lookup))?.sqlite_file
     }
 
     /// The address for links before the server listens.

@@ -87,6 +87,25 @@ async fn a_command_with_unusable_arguments_names_the_remedy() {
     );
 }
 
+#[tokio::test]
+async fn a_command_about_a_database_that_does_not_exist_makes_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    for args in [
+        &["deletions"][..],
+        &["jobs", "--json"],
+        &["kek", "status"],
+        &["rebuild", "--all"],
+        &["user", "list"],
+    ] {
+        let env = [("HAN_DATA_DIR", data.display().to_string())];
+        let (status, output) = Program::start(SERVER, args, env).wait().await;
+        assert!(!status.success(), "{args:?}: {output:?}");
+        assert!(output.line_with("there is no database at").is_some(), "{args:?}: {output:?}");
+        assert!(!data.exists(), "{args:?}");
+    }
+}
+
 /// With `--create`, the first commands work in any order and any number of times.
 #[tokio::test]
 async fn the_first_commands_work_in_any_order() {
