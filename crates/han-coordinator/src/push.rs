@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use han_types::TranscriptName;
 use han_types::sync::{
-    BatchError, BatchErrorCode, PushResponse, PushResult, RejectedLine, SyncLimits, SyncTeam,
-    TranscriptStatus,
+    BatchError, BatchErrorCode, EXPIRY_WARNING_DAYS, PushResponse, PushResult, RejectedLine, SyncKey,
+    SyncLimits, SyncTeam, TranscriptStatus,
 };
+use han_types::{TranscriptName, is_visible};
 
 use crate::batch::{Batch, BatchLimits, RequestBuilder};
 use crate::client::{Client, MAX_ATTEMPTS, PushOutcome};
@@ -96,6 +96,7 @@ impl Push {
             return Ok(());
         }
         let mut status = self.client.enter_team().await?;
+        self.report.warnings.extend(status.key.as_ref().and_then(expiry_warning));
         self.report.team = Some(status.team.take().unwrap_or_else(|| SyncTeam {
             id: status.team_id.clone(),
             slug: status.team_id.clone(),
@@ -359,6 +360,21 @@ impl Push {
         }
         report
     }
+}
+
+/// The warning about a key that expires soon.
+fn expiry_warning(key: &SyncKey) -> Option<String> {
+    let days = key.expires_in_days;
+    if days > EXPIRY_WARNING_DAYS {
+        return None;
+    }
+    // For the terminal: no control sequences.
+    let shown = |text: &str| text.chars().filter(|c| is_visible(*c)).take(100).collect::<String>();
+    let (name, end) = (shown(&key.name), shown(&key.expires_at));
+    let unit = if days == 1 { "day" } else { "days" };
+    Some(format!(
+        "key {name:?} expires in {days} {unit}: create another one before {end}, and use it in place of this one"
+    ))
 }
 
 /// The error code as the protocol spells it.

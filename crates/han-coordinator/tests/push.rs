@@ -12,7 +12,7 @@ use han_coordinator::batch::BatchLimits;
 use han_coordinator::{
     ChooseTeam, Client, ClientConfig, Error, PushOptions, PushedCopies, push, push_remembering,
 };
-use han_types::sync::{BatchErrorCode, SyncTeam};
+use han_types::sync::{BatchErrorCode, SyncKey, SyncTeam};
 use support::{Fault, KEY, READ_ONLY_KEY, RecordingSleeper, Server, TestDirectory, client, lines, sha256};
 
 /// Chooses the team `shop`.
@@ -687,4 +687,36 @@ async fn a_session_in_several_folders_arrives_as_the_union_of_its_lines() {
     let again = server.push(home.path()).await;
     assert!(again.succeeded());
     assert_eq!((again.stored, again.restarted), (0, 0), "{again:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_expires_soon_is_reported() {
+    let home = TestDirectory::new();
+    home.write("p/s-1.jsonl", lines(0, 3));
+    let server = Server::start().await;
+    let key = |days| SyncKey {
+        name: "lap\u{202e}top".to_owned(),
+        expires_at: "2026-11-16T09:00:00.000Z".to_owned(),
+        expires_in_days: days,
+    };
+    for (days, warning) in [
+        (15, None),
+        (14, Some("key \"laptop\" expires in 14 days: ")),
+        (1, Some("key \"laptop\" expires in 1 day: ")),
+    ] {
+        server.model().key = Some(key(days));
+        let report = server.push(home.path()).await;
+        assert!(report.succeeded());
+        let mut text = Vec::new();
+        report.write(&mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let warned = report.warnings.iter().find(|warning| warning.starts_with("key "));
+        match warning {
+            Some(warning) => {
+                assert!(warned.unwrap().starts_with(warning), "{report:?}");
+                assert!(text.contains(&format!("warning: {warning}")), "{text}");
+            }
+            None => assert_eq!(warned, None),
+        }
+    }
 }

@@ -90,6 +90,7 @@ pub(crate) const TABLES: &[Table] = &[
     table("messages", App, Session),
     table("segments", App, Session),
     table("transcripts", App, Session),
+    table("purged_sessions", App, Session),
     // Last: its triggers clear the search index.
     table("sessions", App, Session),
     table("deleted_sessions", App, Other),
@@ -138,6 +139,12 @@ pub(crate) fn of_kind(kind: Kind) -> impl Iterator<Item = &'static str> {
 /// The tables that hold nothing but what is derived from the lines of one session.
 pub(crate) fn derived() -> impl Iterator<Item = &'static str> {
     of_kind(Derived)
+}
+
+/// The tables whose rows go when the content of a session is purged. Its files and what it adds to totals stay: what its
+/// answers cost, and what `purged_sessions` counts. The search index goes with the segments.
+pub(crate) fn purged() -> impl Iterator<Item = &'static str> {
+    derived().filter(|table| *table != "session_usage").chain(["messages", "segments"])
 }
 
 /// The tables whose rows are deleted with their session, without further ado.

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use han_db::changes::Changes;
-use han_db::jobs::{Consolidation, GithubAccess, Prices, Registry, SearchIndex, Standing, TeamWork};
+use han_db::jobs::{
+    Consolidation, GithubAccess, Prices, Registry, Retention, SearchIndex, Standing, TeamWork,
+};
+use han_db::queries::retention;
 use han_db::{Db, DbConfig, DbError, Dialect, Heartbeat, HeartbeatTimes};
 use han_http::client::Client;
 use han_http::graphql::{Endpoint, TransportLimits};
@@ -228,12 +231,16 @@ fn jobs(state: &AppState, changes: &Changes, heartbeat: &Heartbeat) -> Registry 
         move |time| stores.is_quiet_for(time),
         move |tier| plans.effective(tier).seals_content(),
     );
+    let stores = state.stores.clone();
+    let retention =
+        Retention::new(move |time| stores.is_quiet_for(time), move |tier| retention::is_allowed(plans, tier));
     let jobs = Registry::new(state.db.clone())
         .named(heartbeat.id().to_owned())
         .with(search_index)
         .with(Consolidation::default())
         .with(Prices)
-        .with(team_work);
+        .with(team_work)
+        .with(retention);
     // If every account may sign in, there is nothing to ask.
     match &state.config.github {
         Some(app) if !app.is_open() => jobs.with(github_access(state, app.check_every)),

@@ -36,6 +36,14 @@ impl Timestamp {
         Self(self.0.saturating_add(seconds.saturating_mul(1000)))
     }
 
+    /// The days from this instant to `end`, a part of a day counted as a day; 0 if that is not later.
+    #[must_use]
+    pub fn days_until(self, end: Self) -> i64 {
+        const DAY_MS: i64 = 24 * Timestamp::HOUR_MS;
+        let left = end.0.saturating_sub(self.0).max(0);
+        left / DAY_MS + i64::from(left % DAY_MS > 0)
+    }
+
     /// Whole seconds since the epoch, the unit of `iat` and `exp` in a JWT (RFC 7519, NumericDate).
     #[must_use]
     pub fn seconds(self) -> i64 {

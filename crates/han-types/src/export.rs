@@ -61,6 +61,9 @@ pub struct ExportSession {
     pub created_at: String,
     /// What was pushed with its lines.
     pub metadata: SessionMetadata,
+    /// When lines of it were purged (RFC 3339), if they were: they are not in the export.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purged_at: Option<String>,
 }
 
 /// A file of a session.
@@ -68,7 +71,7 @@ pub struct ExportSession {
 pub struct ExportTranscript {
     /// Its name, as in pushes.
     pub transcript: String,
-    /// The number of lines, including those that were rejected and are not in the export.
+    /// The number of lines, including those that were rejected or purged and are not in the export.
     pub next_offset: u64,
 }
 

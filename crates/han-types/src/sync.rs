@@ -150,6 +150,20 @@ pub enum BatchErrorCode {
     Unavailable,
 }
 
+/// How many days before an API key expires clients begin to warn.
+pub const EXPIRY_WARNING_DAYS: i64 = 14;
+
+/// The API key of a request, if it expires.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncKey {
+    /// The name that its owner gave it.
+    pub name: String,
+    /// When it expires (RFC 3339).
+    pub expires_at: String,
+    /// How many days are left by the server's clock, the last one included.
+    pub expires_in_days: i64,
+}
+
 /// The response of `GET /api/sync/status`.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncStatus {
@@ -164,6 +178,9 @@ pub struct SyncStatus {
     /// The server's limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<SyncLimits>,
+    /// The API key of the request, if it expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<SyncKey>,
     /// Every transcript of the sessions that the caller has pushed.
     pub transcripts: Vec<TranscriptStatus>,
 }

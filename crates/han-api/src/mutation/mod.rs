@@ -2,6 +2,10 @@
 
 mod machine;
 #[cfg(feature = "team")]
+mod retention;
+#[cfg(feature = "team")]
+mod service_accounts;
+#[cfg(feature = "team")]
 mod sign_ins;
 #[cfg(feature = "team")]
 mod team;
@@ -17,4 +21,10 @@ pub(crate) struct LocalMutation(machine::MachineMutation);
 #[cfg(feature = "team")]
 #[derive(Debug, Default, MergedObject)]
 #[graphql(name = "MutationRoot")]
-pub(crate) struct TeamMutation(machine::MachineMutation, sign_ins::SignInMutation, team::TeamsMutation);
+pub(crate) struct TeamMutation(
+    machine::MachineMutation,
+    sign_ins::SignInMutation,
+    team::TeamsMutation,
+    service_accounts::ServiceAccountsMutation,
+    retention::RetentionMutation,
+);

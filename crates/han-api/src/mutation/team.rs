@@ -2,7 +2,9 @@
 //! itself need not. han-db checks the caller's role, in the transaction that makes the change.
 
 use async_graphql::{Context, ID, Object};
-use han_db::queries::api_keys::{self, MAX_GRACE_SECONDS, MAX_KEYS, Minted, Rotated, Which};
+use han_db::queries::api_keys::{
+    self, DEFAULT_DAYS, MAX_DAYS, MAX_GRACE_SECONDS, MAX_KEYS, Minted, Rotated, Which,
+};
 use han_db::queries::invites::{self, Accepted, Invited, MAX_OPEN_INVITES};
 use han_db::queries::memberships;
 use han_db::queries::teams::{self, TeamChange};
@@ -185,21 +187,22 @@ impl TeamsMutation {
         #[graphql(desc = "What the key allows: `read`, `sync:write`. The default is both.")] scopes: Option<
             Vec<String>,
         >,
-        #[graphql(desc = "The number of days until it expires, 1 to 3650. The default is never.")]
+        #[graphql(desc = "The number of days until it expires, 1 to 3650. The default is 90.")]
         expires_in_days: Option<i32>,
     ) -> Result<Option<NewApiKey>> {
         let (db, scope) = team::manage(ctx, &team_id).await?;
         let name = team::name("name", &name)?;
         let scopes = key_scopes(scopes)?;
-        let expires_at = match expires_in_days {
-            None => None,
-            Some(days @ 1..=3650) => Some(db.clock().now().plus_seconds(i64::from(days) * 86_400)),
-            Some(_) => return Err(ApiError::bad("expiresInDays", "it must be 1 to 3650")),
-        };
-        match api_keys::create(&scope, db, name, &scopes, expires_at).await? {
+        let days = expires_in_days.map_or(DEFAULT_DAYS, i64::from);
+        if !(1..=MAX_DAYS).contains(&days) {
+            return Err(ApiError::bad("expiresInDays", format!("it must be 1 to {MAX_DAYS}")));
+        }
+        let now = db.clock().now();
+        let expires_at = now.plus_seconds(days * 86_400);
+        match api_keys::create(&scope, db, name, &scopes, Some(expires_at)).await? {
             Minted::Done(row, token) => {
                 tracing::info!(team = %scope.team_id(), user = %scope.user_id(), api_key = %row.id, "key created");
-                Ok(Some(NewApiKey { api_key: ApiKey::from(*row), secret: token.expose().to_owned() }))
+                Ok(Some(NewApiKey { api_key: ApiKey::new(*row, now), secret: token.expose().to_owned() }))
             }
             Minted::NotAllowed => Err(ApiError::NotFound("team")),
             Minted::TooMany => {
@@ -253,7 +256,8 @@ impl TeamsMutation {
         match api_keys::rotate(&scope, db, which, grace).await? {
             Rotated::Done(row, token) => {
                 tracing::info!(team = %scope.team_id(), user = %scope.user_id(), api_key = %row.id, "key rotated");
-                Ok(Some(NewApiKey { api_key: ApiKey::from(*row), secret: token.expose().to_owned() }))
+                let api_key = ApiKey::new(*row, db.clock().now());
+                Ok(Some(NewApiKey { api_key, secret: token.expose().to_owned() }))
             }
             Rotated::NotFound => Err(ApiError::NotFound("API key of yours in this team")),
             Rotated::Several => Err(ApiError::bad(

@@ -103,6 +103,7 @@ impl TeamsQuery {
         #[graphql(desc = "The team's id, global or raw.")] team_id: ID,
     ) -> Result<Option<Vec<ApiKey>>> {
         let (db, scope) = team::manage(ctx, &team_id).await?;
-        Ok(Some(api_keys::list(&scope, db).await?.into_iter().map(Into::into).collect()))
+        let now = db.clock().now();
+        Ok(Some(api_keys::list(&scope, db).await?.into_iter().map(|row| ApiKey::new(row, now)).collect()))
     }
 }

@@ -261,7 +261,13 @@ impl Session {
         self.row.started_at.map(|started| (self.row.last_activity_at - started).max(0) / 1000)
     }
 
-    /// The number of messages in its list.
+    /// When its content was purged, because its team keeps content for a limited time only, RFC 3339 in UTC; null if it was
+    /// not. Its totals stay, and include what was purged. Lines that were pushed after that are its messages.
+    async fn purged_at(&self) -> Option<String> {
+        self.row.purged_at.map(|at| Timestamp(at).to_rfc3339())
+    }
+
+    /// The number of messages in its list, and of those that were purged.
     async fn message_count(&self) -> Result<i64> {
         if self.subagent.is_none() {
             return Ok(self.row.totals.messages);
@@ -374,6 +380,8 @@ impl Session {
         let agent_id = agent_id.raw("Agent").or_else(|| self.subagent.clone());
         let list = Arc::new(MessageList { include_progress, agent_id, filter });
         let is_whole_list = list.filter.is_none() && list.agent_id.is_none() && !include_progress;
+        // The counter includes messages that were purged.
+        let is_counted = is_whole_list && self.row.purged_at.is_none();
         let (request, place) = place(after.as_deref(), first, before.as_deref(), last, around.get())?;
         let op = &self.op;
         let (rows, has_next, has_previous) = match place {
@@ -402,7 +410,7 @@ impl Session {
             }
         };
         let edges = rows.into_iter().map(|row| MessageEdge::new(op, row)).collect();
-        let total = if is_whole_list {
+        let total = if is_counted {
             Total::Known(self.row.totals.messages)
         } else {
             Total::Messages { op: Op::clone(op), of: MessageCountOf { session_id, list } }

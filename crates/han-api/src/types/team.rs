@@ -1,9 +1,14 @@
 //! Teams as their members see them: the team, its members, invites and API keys.
 
-use async_graphql::{Enum, ID, Object, SimpleObject};
+use async_graphql::{Context, Enum, ID, Object, SimpleObject};
 use han_db::entities::{self, TeamMembership};
-use han_types::{Plans, Role};
+use han_db::queries::retention;
+use han_db::queries::service_accounts::{self, MAX_ACCOUNTS};
+use han_types::sync::EXPIRY_WARNING_DAYS;
+use han_types::{Plans, Role, Timestamp};
 
+use crate::context::database;
+use crate::error::Result;
 use crate::types::user::User;
 
 /// The role of a member.
@@ -110,6 +115,36 @@ impl Team {
     async fn created_at(&self) -> String {
         self.found.team.created_at.to_rfc3339()
     }
+
+    /// Its service accounts, oldest first. They are no members.
+    #[graphql(complexity = "1 + MAX_ACCOUNTS * child_complexity")]
+    async fn service_accounts(&self, ctx: &Context<'_>) -> Result<Vec<ServiceAccount>> {
+        let accounts = service_accounts::list(database(ctx)?, &self.found.team.id).await?;
+        Ok(accounts.into_iter().map(Into::into).collect())
+    }
+
+    /// For how many days the content of a session is kept after its last line has arrived; null: without end. It does not
+    /// apply while the plan does not include it.
+    async fn retention_days(&self, ctx: &Context<'_>) -> Result<Option<i64>> {
+        Ok(retention::of_team(database(ctx)?, &self.found.team.id).await?)
+    }
+}
+
+/// A user that is a program, such as a CI job.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct ServiceAccount {
+    /// The global id among users, `User:<id>`: `Session.owner` and `ApiKey.owner` have it, too.
+    id: ID,
+    /// Its name, unique in its team.
+    name: String,
+    /// When it was created, RFC 3339 in UTC.
+    created_at: String,
+}
+
+impl From<service_accounts::ServiceAccount> for ServiceAccount {
+    fn from(row: service_accounts::ServiceAccount) -> Self {
+        Self { id: ID(format!("User:{}", row.id)), name: row.name, created_at: row.created_at.to_rfc3339() }
+    }
 }
 
 /// A member of a team.
@@ -180,24 +215,31 @@ pub struct ApiKey {
     owner: User,
     /// When it was created, RFC 3339 in UTC.
     created_at: String,
-    /// When it expires, RFC 3339 in UTC; null for never.
+    /// When it expires, RFC 3339 in UTC; null for never, as in keys that were created when keys did not expire by default.
     expires_at: Option<String>,
+    /// How many days are left until it expires, the last one included; null for never.
+    expires_in_days: Option<i64>,
+    /// Whether it expires within 14 days.
+    expires_soon: bool,
     /// When it was last used, to within five minutes, RFC 3339 in UTC; null if it was never used.
     last_used_at: Option<String>,
     /// Whether it was rotated and is in its grace period.
     replaced: bool,
 }
 
-impl From<entities::ListedApiKey> for ApiKey {
-    fn from(row: entities::ListedApiKey) -> Self {
+impl ApiKey {
+    pub(crate) fn new(row: entities::ListedApiKey, now: Timestamp) -> Self {
+        let days = row.expires_at.map(|end| now.days_until(end));
         Self {
             id: ID(row.id.into()),
             name: row.name,
             scopes: row.scopes.split_ascii_whitespace().map(str::to_owned).collect(),
             owner: User::new(row.owner),
             created_at: row.created_at.to_rfc3339(),
-            expires_at: row.expires_at.map(han_types::Timestamp::to_rfc3339),
-            last_used_at: row.last_used_at.map(han_types::Timestamp::to_rfc3339),
+            expires_at: row.expires_at.map(Timestamp::to_rfc3339),
+            expires_in_days: days,
+            expires_soon: days.is_some_and(|days| days <= EXPIRY_WARNING_DAYS),
+            last_used_at: row.last_used_at.map(Timestamp::to_rfc3339),
             replaced: row.is_replaced,
         }
     }

@@ -43,6 +43,7 @@ fn the_local_schema_has_no_type_of_the_team_schema() {
         "PlanTier",
         "ApiKey",
         "NewApiKey",
+        "ServiceAccount",
         "SignIn",
         "SignInKind",
     ] {

@@ -24,7 +24,7 @@ use axum::routing::{get, post};
 use han_coordinator::{Client, ClientConfig, PushOptions, PushReport, Sleeper, push};
 use han_types::sync::{
     BatchError, BatchErrorCode, LineErrorCode, PushBatch, PushRequest, PushResponse, PushResult,
-    RejectedLine, SessionMetadata, SyncLimits, SyncStatus, SyncTeam, TranscriptStatus,
+    RejectedLine, SessionMetadata, SyncKey, SyncLimits, SyncStatus, SyncTeam, TranscriptStatus,
 };
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -83,6 +83,8 @@ pub struct Model {
     pub proxy_limit: usize,
     /// The limit in the status.
     pub stated_limit: Option<u64>,
+    /// The API key in the status.
+    pub key: Option<SyncKey>,
     /// The teams of the credential.
     pub teams: Vec<SyncTeam>,
     /// The team of each request.
@@ -115,6 +117,7 @@ impl Server {
             body_limit: usize::MAX,
             proxy_limit: usize::MAX,
             stated_limit: None,
+            key: None,
             teams: vec![team(TEAM, "shop")],
             pushed_to: Vec::new(),
             line_limit: usize::MAX,
@@ -267,6 +270,7 @@ async fn status(State(model): State<Arc<Mutex<Model>>>, uri: Uri, headers: Heade
             body_bytes: bytes,
             decompressed_bytes: bytes,
         }),
+        key: model.key.clone(),
         transcripts,
     };
     Response::new(serde_json::to_string(&status).unwrap().into())

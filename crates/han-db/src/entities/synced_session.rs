@@ -30,6 +30,8 @@ pub struct Session {
     pub created_at: i64,
     /// When it was last pushed, in milliseconds since the epoch.
     pub synced_at: i64,
+    /// When the content that it had was last purged, in milliseconds since the epoch.
+    pub purged_at: Option<i64>,
 }
 
 impl Session {

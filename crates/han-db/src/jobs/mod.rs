@@ -9,6 +9,7 @@
 mod consolidation;
 mod github_access;
 mod prices;
+mod retention;
 mod runner;
 mod search_index;
 mod team_work;
@@ -28,6 +29,7 @@ use crate::{Db, DbError};
 pub use consolidation::Consolidation;
 pub use github_access::{GithubAccess, Standing};
 pub use prices::Prices;
+pub use retention::Retention;
 pub use search_index::SearchIndex;
 pub use team_work::TeamWork;
 

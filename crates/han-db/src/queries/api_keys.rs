@@ -21,6 +21,12 @@ pub const MAX_KEYS: usize = 50;
 /// The longest time that a rotated key may be used on: a week.
 pub const MAX_GRACE_SECONDS: i64 = 7 * 86_400;
 
+/// The number of days after which a key expires, unless its owner chooses another number.
+pub const DEFAULT_DAYS: i64 = 90;
+
+/// The most days after which a key may expire that its owner chooses.
+pub const MAX_DAYS: i64 = 3650;
+
 /// What a new API key is to be.
 #[derive(Clone, Debug)]
 pub struct NewApiKey<'a> {
@@ -52,7 +58,8 @@ pub enum Minted {
 pub enum Which<'a> {
     /// The one that asks. Its successor ends when it would have: a key cannot prolong its own life.
     Calling(&'a ApiKeyId),
-    /// One of the person's own. Its successor lives as long, from now, as it was to live.
+    /// One of the person's own. Its successor lives as long, from now, as it was to live; [`DEFAULT_DAYS`] if it was to live
+    /// without end.
     Named(&'a ApiKeyId),
     /// The person's only one.
     Only,
@@ -170,9 +177,12 @@ pub async fn for_push(db: &Db, hash: &TokenHash) -> Result<Option<Arc<MemberKey>
     let row: Option<MemberKeyRecord> = tx
         .one(
             "SELECT k.id AS key_id, k.team_id AS key_team_id, k.key_hash, k.user_id, k.scopes, k.expires_at, \
-               k.last_used_at, k.revoked_at, m.role, t.id, t.slug, t.name, t.plan_tier, t.created_at \
+               k.last_used_at, k.revoked_at, \
+               COALESCE(m.role, CASE WHEN s.id IS NOT NULL THEN 'member' END) AS role, \
+               t.id, t.slug, t.name, t.plan_tier, t.created_at \
              FROM api_keys k LEFT JOIN teams t ON t.id = k.team_id \
              LEFT JOIN team_members m ON m.team = t.number AND m.user_id = k.user_id \
+             LEFT JOIN users s ON s.id = k.user_id AND s.service_team = t.number AND s.removed_at IS NULL \
              WHERE k.key_hash = $1",
             [hash.to_hex().into()],
         )
@@ -187,6 +197,25 @@ pub async fn for_push(db: &Db, hash: &TokenHash) -> Result<Option<Arc<MemberKey>
         keys.put(look_up, Arc::new(verified));
     }
     Ok(Some(Arc::new(found)))
+}
+
+/// The name of a key and when it ends; `None` if it does not end, or there is none.
+pub async fn expiry(
+    db: &Db,
+    team_id: &TeamId,
+    id: &ApiKeyId,
+) -> Result<Option<(String, Timestamp)>, DbError> {
+    let tx = db.read_system("api_keys.expiry").await?;
+    let sql =
+        "SELECT name, expires_at FROM api_keys WHERE team_id = $1 AND id = $2 AND expires_at IS NOT NULL";
+    let row: Option<ExpiryRecord> = tx.one(sql, [team_id.as_str().into(), id.as_str().into()]).await?;
+    Ok(row.map(|row| (row.name, Timestamp(row.expires_at))))
+}
+
+#[derive(FromQueryResult)]
+struct ExpiryRecord {
+    name: String,
+    expires_at: i64,
 }
 
 /// Makes an API key. The key itself is in the answer and nowhere else.
@@ -285,7 +314,11 @@ pub async fn list(scope: &Scope, db: &Db) -> Result<Vec<ListedApiKey>, DbError> 
     live(&tx, scope.team_id(), owner).await
 }
 
-async fn live(tx: &SystemTx, team_id: &TeamId, owner: Option<&UserId>) -> Result<Vec<ListedApiKey>, DbError> {
+pub(super) async fn live(
+    tx: &SystemTx,
+    team_id: &TeamId,
+    owner: Option<&UserId>,
+) -> Result<Vec<ListedApiKey>, DbError> {
     let own = if owner.is_some() { " AND k.user_id = $3" } else { "" };
     let sql = format!("{LIVE_KEY}{own} ORDER BY k.created_at DESC, k.id DESC");
     let values = [team_id.as_str().into(), tx.clock().now().0.into()];
@@ -303,7 +336,8 @@ pub async fn create(
     expires_at: Option<Timestamp>,
 ) -> Result<Minted, DbError> {
     let (id, token) = (db.new_id()?, ApiKeyToken::mint(db.entropy()));
-    let new = &NewKey { id: &id, hash: &token.hash().to_hex(), name, scopes, expires_at };
+    let owner = scope.user_id();
+    let new = &NewKey { id: &id, hash: &token.hash().to_hex(), owner, name, scopes, expires_at };
     let made = db
         .write_system_for(scope, "api_keys.create", |tx| async move {
             teams::lock(&tx, scope.team_id()).await?;
@@ -360,12 +394,15 @@ pub async fn rotate(
             };
             let expires_at = match which {
                 Which::Calling(_) => old.expires_at,
-                Which::Named(_) | Which::Only => {
-                    old.expires_at.map(|end| Timestamp(now.0 + (end.0 - old.created_at.0)))
-                }
+                Which::Named(_) | Which::Only => Some(match old.expires_at {
+                    Some(end) => Timestamp(now.0 + (end.0 - old.created_at.0)),
+                    // It was made when keys did not expire by default.
+                    None => now.plus_seconds(DEFAULT_DAYS * 86_400),
+                }),
             };
             replace(&tx, &old, id, grace_seconds).await?;
-            let new = NewKey { id, hash, name: &old.name, scopes: &old.scopes, expires_at };
+            let owner = scope.user_id();
+            let new = NewKey { id, hash, owner, name: &old.name, scopes: &old.scopes, expires_at };
             insert(&tx, &new).await.map(Ok)
         })
         .await?;
@@ -414,16 +451,18 @@ async fn replace(
     Ok(())
 }
 
-struct NewKey<'a> {
-    id: &'a ApiKeyId,
-    hash: &'a str,
-    name: &'a str,
-    scopes: &'a str,
-    expires_at: Option<Timestamp>,
+/// A key to store.
+pub(super) struct NewKey<'a> {
+    pub id: &'a ApiKeyId,
+    pub hash: &'a str,
+    pub owner: &'a UserId,
+    pub name: &'a str,
+    pub scopes: &'a str,
+    pub expires_at: Option<Timestamp>,
 }
 
-async fn insert(tx: &ActingTx, new: &NewKey<'_>) -> Result<ListedApiKey, DbError> {
-    let (team, user, now) = (tx.team_id().as_str(), tx.scope().user_id().as_str(), tx.clock().now());
+pub(super) async fn insert(tx: &ActingTx, new: &NewKey<'_>) -> Result<ListedApiKey, DbError> {
+    let (team, user, now) = (tx.team_id().as_str(), new.owner.as_str(), tx.clock().now());
     tx.execute(
         "INSERT INTO api_keys (team_id, id, key_hash, user_id, name, scopes, created_at, expires_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",

@@ -8,9 +8,10 @@ use han_types::{Scope, SessionId};
 use sea_orm::FromQueryResult;
 
 use crate::entities::Origin;
-use crate::queries::ingest::answers::{self, Answers};
+use crate::queries::ingest::answers::{self, Answers, Copies};
 use crate::queries::ingest::derive::Derive;
 use crate::queries::ingest::rollup_delta::{RollupDelta, RollupPart, add_rollups, empty_rollups};
+use crate::queries::purged_sessions;
 use crate::queries::sessions::open_details;
 use crate::{Db, DbError, ScopedTx, tables};
 
@@ -93,11 +94,15 @@ async fn delete(
         let derive = Derive { tx: &tx, keys, seals, session, number, origin, answers: answers_of, prices };
         let counted = match rollups {
             Rollups::OfLines => derive.rederive().await?.counted,
-            Rollups::OfAnswers => RollupDelta::default().with_usage_of(&derive.forget_derived().await?),
+            Rollups::OfAnswers => {
+                let purged = purged_sessions::find(&tx, number).await?;
+                let usage = derive.forget_derived(purged.as_ref()).await?;
+                purged.map_or_else(RollupDelta::default, |purged| purged.counted).with_usage_of(&usage)
+            }
         };
         let mut delta = RollupDelta::default();
         delta.add(-1, &counted);
-        answers.forget(&derive).await?;
+        answers.forget(&derive, Copies::All).await?;
         for table in tables::deleted_with_session() {
             let key = if table == "sessions" { "number" } else { "session" };
             let sql = format!("DELETE FROM {table} WHERE team = $1 AND {key} = $2");
@@ -184,7 +189,7 @@ pub async fn was_deleted(tx: &ScopedTx, session_id: &SessionId) -> Result<bool, 
 
 /// Deletes the segments of a session. A merge may replace segments while this waits for their rows; the statement does not
 /// see the new ones, so it is repeated until there are none. Each merge leaves fewer.
-async fn delete_segments(tx: &ScopedTx, session: i64) -> Result<(), DbError> {
+pub(crate) async fn delete_segments(tx: &ScopedTx, session: i64) -> Result<(), DbError> {
     let key = [tx.team(), session.into()];
     let left = "SELECT first_ordinal FROM segments WHERE team = $1 AND session = $2 LIMIT 1";
     while !tx.rows(left, key.clone()).await?.is_empty() {

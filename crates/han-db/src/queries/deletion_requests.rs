@@ -12,7 +12,7 @@ use han_types::{RequestId, Role, Scope, SessionId, TeamId, Timestamp, UserId, ne
 use sea_orm::{FromQueryResult, Value};
 
 use crate::queries::team_work::{self, Advance, WorkKind};
-use crate::queries::{deletion, memberships, team_deletion, teams};
+use crate::queries::{deletion, memberships, service_accounts, team_deletion, teams};
 use crate::stored::{stored, stored_id};
 use crate::tx::{SystemTx, Tx};
 use crate::{Db, DbError};
@@ -284,7 +284,8 @@ pub async fn request(
                 Target::Member(id) => {
                     let sql = "SELECT user_id FROM sessions WHERE team = $1 AND user_id = $2 LIMIT 1";
                     let pushed = tx.one::<OwnerRow, _>(sql, [team.into(), id.as_str().into()]).await?;
-                    if pushed.is_none() && teams::role_of(&tx, team, id).await?.is_none() {
+                    let is_known = pushed.is_some() || service_accounts::is_of_team(&tx, team, id).await?;
+                    if !is_known && teams::role_of(&tx, team, id).await?.is_none() {
                         return Ok(Requested::NotFound);
                     }
                     Some(id.to_string())

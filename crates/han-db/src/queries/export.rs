@@ -74,6 +74,7 @@ struct SessionRow {
     metadata: String,
     sealed: bool,
     created_at: i64,
+    purged_at: Option<i64>,
 }
 
 #[derive(FromQueryResult)]
@@ -157,7 +158,7 @@ impl Export {
         let (condition, mut values) = self.condition(&tx);
         values.push(i64::from(self.after).into());
         let sql = format!(
-            "SELECT number, session_id, user_id, metadata, sealed, created_at FROM sessions \
+            "SELECT number, session_id, user_id, metadata, sealed, created_at, purged_at FROM sessions \
              WHERE {condition} AND number > ${} ORDER BY number LIMIT 1",
             values.len()
         );
@@ -180,6 +181,7 @@ impl Export {
             user_id: row.user_id,
             created_at: Timestamp(row.created_at).to_rfc3339(),
             metadata: pushed_metadata(details),
+            purged_at: row.purged_at.map(|at| Timestamp(at).to_rfc3339()),
         };
         Ok(Some((exported, files, row.number)))
     }

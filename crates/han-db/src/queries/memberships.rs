@@ -105,8 +105,12 @@ impl TryFrom<MembershipRecord> for TeamMembership {
     }
 }
 
+/// The teams of a user, as what, and since when. A service account has the rights of a member in its team, but is none.
 const MEMBERSHIP: &str = "SELECT m.user_id, m.role, t.id, t.slug, t.name, t.plan_tier, t.created_at \
-     FROM team_members m JOIN teams t ON t.number = m.team WHERE m.user_id = $1";
+     FROM (SELECT team, user_id, role, joined_at FROM team_members WHERE user_id = $1 UNION ALL \
+       SELECT service_team, id, 'member', created_at FROM users \
+       WHERE id = $1 AND service_team IS NOT NULL AND removed_at IS NULL) AS m \
+     JOIN teams t ON t.number = m.team WHERE m.user_id = $1";
 
 /// The membership of a person in a team.
 pub async fn find(db: &Db, user_id: &UserId, team_id: &TeamId) -> Result<Option<TeamMembership>, DbError> {

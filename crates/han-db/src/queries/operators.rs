@@ -35,7 +35,7 @@ struct UserCounts {
     keys: i64,
 }
 
-/// Users by age, the oldest first: up to `limit` of those after `after`.
+/// Users by age, the oldest first: up to `limit` of those after `after`. Service accounts are left out.
 pub async fn users(db: &Db, after: Option<&User>, limit: u32) -> Result<Vec<UserRow>, DbError> {
     let tx = db.read_system("users.list").await?;
     let (at, id) = after.map_or((i64::MIN, ""), |user| (user.created_at.0, user.id.as_str()));
@@ -49,7 +49,7 @@ pub async fn users(db: &Db, after: Option<&User>, limit: u32) -> Result<Vec<User
                   AND c.expires_at > $3) AS sign_ins, \
                (SELECT count(*) FROM api_keys c WHERE c.user_id = u.id AND c.revoked_at IS NULL \
                   AND (c.expires_at IS NULL OR c.expires_at > $3)) AS keys \
-             FROM users u WHERE (u.created_at, u.id) > ($1, $2) ORDER BY u.created_at, u.id LIMIT $4",
+             FROM users u WHERE u.kind = 'person' AND (u.created_at, u.id) > ($1, $2) ORDER BY u.created_at, u.id LIMIT $4",
             [at.into(), id.into(), db.clock().now().0.into(), i64::from(limit).into()],
         )
         .await?;

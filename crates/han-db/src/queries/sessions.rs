@@ -35,13 +35,14 @@ struct SessionRow {
     cache_creation_1h_tokens: i64,
     created_at: i64,
     synced_at: i64,
+    purged_at: Option<i64>,
 }
 
 const COLUMNS: &str = "sessions.id, sessions.session_id, sessions.user_id, sessions.project_id, sessions.metadata, \
      sessions.sealed, sessions.started_at, COALESCE(sessions.last_activity_at, sessions.created_at) AS last_activity_at, \
      sessions.line_count, sessions.damaged_line_count, sessions.message_count, sessions.turn_count, sessions.compaction_count, \
      sessions.input_tokens, sessions.output_tokens, sessions.cache_read_tokens, sessions.cache_creation_5m_tokens, \
-     sessions.cache_creation_1h_tokens, sessions.created_at, sessions.synced_at";
+     sessions.cache_creation_1h_tokens, sessions.created_at, sessions.synced_at, sessions.purged_at";
 
 /// A page of the team's sessions, by latest activity, newest first.
 ///
@@ -160,6 +161,7 @@ impl SessionRow {
             },
             created_at: self.created_at,
             synced_at: self.synced_at,
+            purged_at: self.purged_at,
         })
     }
 }

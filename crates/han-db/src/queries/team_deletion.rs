@@ -107,6 +107,8 @@ async fn forget(db: &Db, work: &Work) -> Result<Advance, DbError> {
         for table in BY_TEXT_ID {
             tx.execute(&format!("DELETE FROM {table} WHERE team_id = $1"), [team_id.into()]).await?;
         }
+        let accounts = "DELETE FROM users WHERE service_team = (SELECT number FROM teams WHERE id = $1)";
+        tx.execute(accounts, [team_id.into()]).await?;
         tx.execute("DELETE FROM teams WHERE id = $1", [team_id.into()]).await?;
         tx.execute("DELETE FROM team_work WHERE team_id = $1", [team_id.into()]).await?;
         Ok(())

@@ -40,20 +40,35 @@ pub async fn by_id(db: &Db, id: &UserId) -> Result<Option<User>, DbError> {
     row.map(TryInto::try_into).transpose()
 }
 
-/// Everybody of that name, the oldest first, at most ten.
+/// As [`by_id`], but no service account.
+pub async fn person_by_id(db: &Db, id: &UserId) -> Result<Option<User>, DbError> {
+    let tx = db.read_system("users.find_person").await?;
+    let sql = format!("{USER} WHERE id = $1 AND kind = 'person'");
+    let row: Option<UserRecord> = tx.one(&sql, [id.as_str().into()]).await?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// Everybody of that name, the oldest first, at most ten. Service accounts are left out.
 pub async fn by_name(db: &Db, username: &str) -> Result<Vec<User>, DbError> {
     let tx = db.read_system("users.find_named").await?;
     let rows: Vec<UserRecord> = tx
-        .all(&format!("{USER} WHERE username = $1 ORDER BY created_at, id LIMIT 10"), [username.into()])
+        .all(
+            &format!("{USER} WHERE username = $1 AND kind = 'person' ORDER BY created_at, id LIMIT 10"),
+            [username.into()],
+        )
         .await?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// The first `limit` people, the oldest first.
+/// The first `limit` people, the oldest first. Service accounts are left out.
 pub async fn oldest(db: &Db, limit: u32) -> Result<Vec<User>, DbError> {
     let tx = db.read_system("users.list").await?;
-    let rows: Vec<UserRecord> =
-        tx.all(&format!("{USER} ORDER BY created_at, id LIMIT $1"), [i64::from(limit).into()]).await?;
+    let rows: Vec<UserRecord> = tx
+        .all(
+            &format!("{USER} WHERE kind = 'person' ORDER BY created_at, id LIMIT $1"),
+            [i64::from(limit).into()],
+        )
+        .await?;
     rows.into_iter().map(TryInto::try_into).collect()
 }
 

@@ -80,6 +80,13 @@ pub(super) async fn run(
         team.slug,
         checked.sessions.len()
     )?;
+    if checked.purged > 0 {
+        writeln!(
+            world.err,
+            "han-server: the content of {} session(s) was purged before the export: what it counted is not imported",
+            checked.purged
+        )?;
+    }
     Ok(())
 }
 
@@ -87,12 +94,14 @@ pub(super) async fn run(
 struct Checked {
     users: Vec<ExportUser>,
     sessions: BTreeSet<SessionId>,
+    /// How many of the sessions were purged.
+    purged: usize,
 }
 
 /// Reads the file once.
 fn check(file: &Path, line_bytes: usize) -> Result<Checked, CommandError> {
     let mut records = Records::open(file)?;
-    let mut checked = Checked { users: Vec::new(), sessions: BTreeSet::new() };
+    let mut checked = Checked { users: Vec::new(), sessions: BTreeSet::new(), purged: 0 };
     let mut owners: BTreeSet<String> = BTreeSet::new();
     let mut counts = ExportEnd::default();
     // The transcript that is open: its end, and the next line.
@@ -118,6 +127,7 @@ fn check(file: &Path, line_bytes: usize) -> Result<Checked, CommandError> {
                 if !checked.sessions.insert(id) {
                     return Err(wrong("a session occurs twice"));
                 }
+                checked.purged += usize::from(session.purged_at.is_some());
                 if !owners.contains(&session.user_id) {
                     return Err(wrong("the owner of the session is not among the users"));
                 }

@@ -12,6 +12,8 @@ mod people;
 mod prices;
 mod rebuild;
 mod reindex;
+mod retention;
+mod service_accounts;
 mod table;
 mod team;
 
@@ -75,6 +77,12 @@ enum Command {
     /// Create, list and revoke API keys.
     #[command(subcommand)]
     Key(Key),
+    /// Create, list, rename and remove the service accounts of a team, and create their API keys.
+    #[command(subcommand)]
+    ServiceAccount(ServiceAccount),
+    /// List or change for how long teams keep the content of their sessions.
+    #[command(subcommand)]
+    Retention(Retention),
     /// Rotate the KEK: the key in KEK_SECRET that wraps the keys of teams. Servers may run meanwhile.
     #[command(subcommand)]
     Kek(Kek),
@@ -323,6 +331,29 @@ enum Key {
 }
 
 #[derive(Debug, Subcommand)]
+enum ServiceAccount {
+    /// Create a service account: a user that is a program. It takes no seat and cannot sign in.
+    Create(CreateAccount),
+    /// List the service accounts of a team.
+    List(ListMembers),
+    /// Rename a service account. Its sessions show the new name.
+    Rename(RenameAccount),
+    /// Remove a service account: its keys end at once; the sessions that it pushed remain, with its name.
+    Remove(OneAccount),
+    /// Create an API key of a service account, which allows `sync:write` only, and print it, once.
+    CreateKey(CreateAccountKey),
+}
+
+#[derive(Debug, Subcommand)]
+enum Retention {
+    /// List the teams that limit how long their content is kept.
+    List(Listing),
+    /// Set for how many days a team keeps the content of a session after its last line has arrived. A running server then
+    /// purges it, and nothing restores it. Totals and metrics stay.
+    Set(SetRetention),
+}
+
+#[derive(Debug, Subcommand)]
 enum Kek {
     /// Show which KEK wraps new keys, how many keys each KEK wraps, which KEKs each replica holds, and what to do next.
     Status(Listing),
@@ -402,6 +433,66 @@ struct DeleteTeam {
     confirm: String,
 }
 
+/// A new service account.
+#[derive(Debug, Args)]
+struct CreateAccount {
+    /// The team's slug.
+    #[arg(long)]
+    team: String,
+    /// The name of the account, unique in its team: the author of its sessions.
+    #[arg(long)]
+    name: String,
+}
+
+/// A service account.
+#[derive(Debug, Args)]
+struct OneAccount {
+    /// The team's slug.
+    #[arg(long)]
+    team: String,
+    /// The account's name or id.
+    #[arg(long)]
+    account: String,
+}
+
+/// The new name of a service account.
+#[derive(Debug, Args)]
+struct RenameAccount {
+    #[command(flatten)]
+    account: OneAccount,
+    /// The new name.
+    #[arg(long)]
+    name: String,
+}
+
+/// What a new key of a service account is for.
+#[derive(Debug, Args)]
+struct CreateAccountKey {
+    #[command(flatten)]
+    account: OneAccount,
+    /// The name of the key.
+    #[arg(long, default_value = "created on the command line")]
+    name: String,
+    /// After how many days the key expires.
+    #[arg(long, value_parser = clap::value_parser!(i64).range(1..=366))]
+    expires_days: i64,
+}
+
+/// For how long a team keeps content.
+#[derive(Debug, Args)]
+struct SetRetention {
+    /// The team's slug.
+    #[arg(long)]
+    team: String,
+    /// For this many days.
+    #[arg(long, required_unless_present = "keep", conflicts_with = "keep",
+        value_parser = clap::value_parser!(i64).range(1..=3650))]
+    days: Option<i64>,
+    /// Without end.
+    #[arg(long)]
+    keep: bool,
+}
+
 /// How something is listed.
 #[derive(Debug, Args)]
 struct Listing {
@@ -473,9 +564,9 @@ struct CreateKey {
     /// The name of the key.
     #[arg(long, default_value = "created on the command line")]
     name: String,
-    /// After how many days the key expires; without this, it does not expire.
-    #[arg(long, value_parser = clap::value_parser!(i64).range(1..=3650))]
-    expires_days: Option<i64>,
+    /// After how many days the key expires.
+    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(i64).range(1..=3650))]
+    expires_days: i64,
 }
 
 /// Why a command failed.
@@ -615,6 +706,8 @@ async fn on_database(
         Command::Member(asked) => access::member(&asked, db, world).await?,
         Command::Key(Key::List(asked)) => access::list_keys(&asked, db, world).await?,
         Command::Key(Key::Revoke(asked)) => access::revoke_key(&asked, db, world).await?,
+        Command::ServiceAccount(asked) => service_accounts::run(&asked, db, world).await?,
+        Command::Retention(asked) => retention::run(&asked, config, db, world).await?,
         Command::Kek(asked) => kek::run(&asked, db, world).await?,
         Command::Keys(asked) => team::keys(&asked, db, world).await?,
         Command::Content(asked) => team::content(&asked, config, db, world).await?,

@@ -59,12 +59,13 @@ pub(super) async fn create_key(
             (user, team)
         }
     };
-    let expires_at = asked.expires_days.map(|days| world.clock.now().plus_seconds(days * 86_400));
-    let new = NewApiKey { team_id: &team.id, user_id: &user.id, name, scopes: &scopes, expires_at };
+    let end = world.clock.now().plus_seconds(asked.expires_days * 86_400);
+    let new =
+        NewApiKey { team_id: &team.id, user_id: &user.id, name, scopes: &scopes, expires_at: Some(end) };
     let (_, key) = api_keys::create_for(db, &new).await?;
     writeln!(
         world.err,
-        "han-server: the API key of {} for the team {} ({scopes}), shown only once:",
+        "han-server: the API key of {} for the team {} ({scopes}, until {end}), shown only once:",
         user.username, team.slug
     )?;
     writeln!(world.out, "{}", key.expose())?;
@@ -126,7 +127,7 @@ async fn find_user(name: &str, db: &Db) -> Result<Option<User>, CommandError> {
     }
     match (named.pop(), name.parse()) {
         (Some(user), _) => Ok(Some(user)),
-        (None, Ok(id)) => Ok(users::by_id(db, &id).await?),
+        (None, Ok(id)) => Ok(users::person_by_id(db, &id).await?),
         (None, Err(_)) => Ok(None),
     }
 }

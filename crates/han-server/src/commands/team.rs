@@ -5,8 +5,8 @@ use han_db::Db;
 use han_db::queries::conversion::{self, Form};
 use han_db::queries::keys::{self, ContentKey, MAX_USES};
 use han_db::queries::team_work::{self, Work};
-use han_db::queries::{team_deletion, teams};
-use han_types::{PlanTier, TeamId};
+use han_db::queries::{memberships, team_deletion, teams};
+use han_types::{PlanTier, RequestId, Scope, TeamId};
 use serde_json::{Value, json};
 
 use super::table::text_table;
@@ -26,6 +26,14 @@ async fn find(slug: &str, db: &Db) -> Result<(TeamId, String, PlanTier), Command
     let team = found
         .ok_or_else(|| CommandError::Refused(format!("the team {slug:?} does not exist: check --team")))?;
     Ok((team.id, team.slug, team.plan_tier))
+}
+
+/// The right of an operator to a team, given by its slug: that of its longest-standing admin.
+pub(super) async fn scope(slug: &str, db: &Db, world: &World<'_>) -> Result<Scope, CommandError> {
+    let request_id = RequestId::generate(&*world.clock, &*world.entropy);
+    let mut found = memberships::teams_for_operator(db, &request_id, Some(slug)).await?;
+    let missing = || CommandError::Refused(format!("no team {slug:?} with an admin exists: check --team"));
+    Ok(found.pop().ok_or_else(missing)?.scope)
 }
 
 async fn status(asked: &ListTeamKeys, db: &Db, world: &mut World<'_>) -> Result<(), CommandError> {

@@ -12,12 +12,13 @@ use axum::http::header::{CONNECTION, EXPECT};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
 use han_db::entities::Team;
+use han_db::queries::api_keys;
 use han_db::queries::ingest::{self, Outcome, Preparer};
 use han_db::queries::memberships::{self, Resolved};
-use han_types::Capability;
 use han_types::sync::{
-    BatchError, BatchErrorCode, PushResponse, PushResult, SyncLimits, SyncStatus, SyncTeam,
+    BatchError, BatchErrorCode, PushResponse, PushResult, SyncKey, SyncLimits, SyncStatus, SyncTeam,
 };
+use han_types::{Capability, Credential};
 use serde::Deserialize;
 use tracing::Instrument as _;
 
@@ -96,6 +97,7 @@ pub(crate) async fn status(
         |team: &Team| SyncTeam { id: team.id.to_string(), slug: team.slug.clone(), name: team.name.clone() };
     let teams = memberships::of_actor(&state.db, &caller.0).await?;
     let limits = &state.config.limits;
+    let key = expiring_key(&state, &caller).await?;
     Ok(Json(SyncStatus {
         team_id: resolved.team.id.to_string(),
         team: Some(named(&resolved.team)),
@@ -105,7 +107,19 @@ pub(crate) async fn status(
             body_bytes: limits.body_bytes as u64,
             decompressed_bytes: limits.decompressed_bytes as u64,
         }),
+        key,
         transcripts,
+    }))
+}
+
+/// The API key of the request, if it is one that expires.
+async fn expiring_key(state: &AppState, Caller(actor): &Caller) -> Result<Option<SyncKey>, Problem> {
+    let Credential::ApiKey { id, team_id } = &actor.credential else { return Ok(None) };
+    let found = api_keys::expiry(&state.db, team_id, id).await?;
+    Ok(found.map(|(name, end)| SyncKey {
+        name,
+        expires_at: end.to_rfc3339(),
+        expires_in_days: state.clock.now().days_until(end),
     }))
 }
 

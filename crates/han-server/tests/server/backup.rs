@@ -1,9 +1,11 @@
 //! Backups: taken beside a running server, restored with and without their keys.
 
-use han_testkit::{SyntheticSession, both_databases};
+use han_testkit::pg::{Cluster, Durability};
+use han_testkit::{SyntheticSession, TestDatabase, both_databases};
 use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use crate::support::{TestServer, another, answer, command, exported, lines_of};
+use crate::support::{TestServer, another, answer, command, command_on, exported, lines_of};
 
 both_databases!(
     async fn a_backup_beside_a_running_server_is_whole_and_needs_its_keys(db: TestDatabase) {
@@ -101,3 +103,48 @@ both_databases!(
         server.stop().await;
     }
 );
+
+/// Roles belong to a cluster, and a dump of a database does not have them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_is_restored_into_a_cluster_without_the_roles() {
+    let db = TestDatabase::postgres().await;
+    let server = TestServer::start(&db).await;
+    let ada = server.person("ada").await;
+    server.push_lines(&ada.key, "s1", 0, &SyntheticSession::new(1).lines(40)).await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let (to, keys) = (path("backup"), path("keys"));
+    command(&db, &server, &["backup", "--to", &to, "--keys", &keys]).await.unwrap();
+
+    let cluster = Cluster::start(Durability::None).unwrap();
+    let mut admin = PgConnection::connect(cluster.url()).await.unwrap();
+    let mut run = async |sql: &str| {
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut admin).await.unwrap();
+    };
+    run("CREATE ROLE plain LOGIN").await;
+    run("CREATE DATABASE of_plain OWNER plain").await;
+    run("CREATE DATABASE of_admin").await;
+    let restore = ["restore", "--from", &to, "--keys", &keys];
+    let verify = ["keys", "verify", "--team", "ada"];
+
+    // An account that may not make the roles gets the SQL for an administrator.
+    let mut url = reqwest::Url::parse(&cluster.url_of("of_plain")).unwrap();
+    url.set_username("plain").unwrap();
+    let refused = command_on(url.as_str(), &server, &restore).await.unwrap_err();
+    let sql: Vec<&str> =
+        refused.lines().filter(|line| line.starts_with("CREATE ROLE") || line.starts_with("GRANT")).collect();
+    assert_eq!(sql.len(), 3, "{refused}");
+    run(&sql.join("\n")).await;
+    let restored = command_on(url.as_str(), &server, &restore).await.unwrap();
+    assert!(restored.contains("team key(s)"), "{restored}");
+    assert!(command_on(url.as_str(), &server, &verify).await.unwrap().contains("opened all"));
+
+    // One that may makes them.
+    run("DROP DATABASE of_plain").await;
+    run("DROP OWNED BY han_app, han_system CASCADE; DROP ROLE han_app, han_system").await;
+    let url = cluster.url_of("of_admin");
+    command_on(&url, &server, &restore).await.unwrap();
+    assert!(command_on(&url, &server, &verify).await.unwrap().contains("opened all"));
+    drop(admin);
+    server.stop().await;
+}

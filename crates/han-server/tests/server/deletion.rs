@@ -2,12 +2,12 @@
 
 use han_db::queries::deletion_requests;
 use han_db::queries::memberships;
-use han_testkit::{SyntheticSession, both_databases, fixtures};
+use han_testkit::{SyntheticSession, TestDatabase, both_databases, fixtures};
 use han_types::UserId;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{Person, TestServer, answer, command, problem, push_directory};
+use crate::support::{Person, TestServer, answer, command, exported, lines_of, problem, push_directory};
 
 const DAY: i64 = 86_400;
 
@@ -220,3 +220,55 @@ both_databases!(
         server.stop().await;
     }
 );
+
+/// Two replicas on one PostgreSQL: what one deletes while the other one exports.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_on_one_replica_ends_what_the_other_one_serves() {
+    let db = TestDatabase::postgres().await;
+    let start = || TestServer::start_with(&db, |config| config.deletion.grace_days = 0);
+    let (one, two) = (start().await, start().await);
+    let ada = one.person("ada").await;
+    let lines = SyntheticSession::new(1).lines(150);
+    for n in 0..6 {
+        one.push_lines(&ada.key, &format!("s{n}"), 0, &lines).await;
+    }
+    let mut socket = two.socket_as(&token(&two, &ada.user_id)).await;
+    socket.subscribe("s", "subscription { nodeUpdated(id: \"Session:s4\") { node { id } } }").await;
+    socket.subscribe("q", "{ session(id: \"s4\") { id } }").await;
+    while socket.receive().await.unwrap()["type"] != "complete" {}
+
+    // The export has begun when the session is deleted.
+    let path = format!("/api/sync/teams/{}/export", ada.team_id);
+    let mut export = two.get(&path).bearer_auth(&ada.key).send().await.unwrap();
+    let mut text = export.chunk().await.unwrap().unwrap().to_vec();
+    let (status, _) = delete(&one, &ada, "/api/sync/teams/{team}/sessions/s4").await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+    work(&one).await;
+    while let Some(chunk) = export.chunk().await.unwrap() {
+        text.extend_from_slice(&chunk);
+    }
+    let text = String::from_utf8(text).unwrap();
+    let end: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    let files = lines_of(&text);
+    let all: usize = files.iter().map(|file| file.2.len()).sum();
+    assert_eq!(end["end"]["lines"], json!(all), "the end counts what is in it: {end}");
+    for (session, _, exported) in &files {
+        match session.as_str() {
+            "s4" => assert_eq!(exported[..], lines[..exported.len()], "as far as it was there"),
+            _ => assert_eq!(*exported, lines, "{session}"),
+        }
+    }
+    assert!(files.len() >= 5);
+
+    // The other replica notifies its subscribers, refuses pushes, and exports the session no more.
+    let notice = socket.receive().await.unwrap();
+    assert_eq!(notice["payload"]["data"]["nodeUpdated"]["node"], Value::Null, "{notice}");
+    assert_eq!(two.push_lines(&ada.key, "s4", 150, &lines[..1]).await["error"]["code"], "gone");
+    let after = exported(&two, &ada.key, &path).await;
+    let sessions: Vec<String> = lines_of(&after).into_iter().map(|file| file.0).collect();
+    assert_eq!(sessions, ["s0", "s1", "s2", "s3", "s5"]);
+    let one_session = format!("/api/sync/teams/{}/sessions/s4/export", ada.team_id);
+    assert_eq!(two.get(&one_session).bearer_auth(&ada.key).send().await.unwrap().status(), StatusCode::GONE);
+    one.stop().await;
+    two.stop().await;
+}

@@ -17,6 +17,8 @@ mod oauth;
 mod process;
 mod push_keys;
 mod rates;
+mod retention;
+mod service_accounts;
 mod serving;
 mod sockets;
 mod support;

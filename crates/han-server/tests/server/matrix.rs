@@ -16,6 +16,7 @@ use async_graphql::parser::types::{
 use han_db::queries::deletion_requests::{self, Requested, Target};
 use han_db::queries::invites::{self, Invited};
 use han_db::queries::memberships::Resolved;
+use han_db::queries::service_accounts::{self, AccountChange};
 use han_db::queries::{device_logins, login_links, memberships, sign_ins, token_families, users};
 use han_server::all_routes;
 use han_server::auth::jwt::LIFETIME_SECONDS;
@@ -58,6 +59,8 @@ struct Case<'a> {
     second: UserId,
     /// A member who is not a caller.
     target: Person,
+    /// A service account of the team.
+    account: UserId,
     slug: String,
     invite: String,
     code: String,
@@ -95,6 +98,8 @@ impl<'a> Case<'a> {
         let plans = Plans { billing_configured: false };
         let invited = invites::create(&scope, &server.db, plans, "new@example.com").await.unwrap();
         let Invited::Done(invite, code) = invited else { panic!("{invited:?}") };
+        let account = service_accounts::create(&scope, &server.db, "ci").await.unwrap();
+        let AccountChange::Done(account) = account else { panic!("{account:?}") };
         let link = login_links::create(&server.db, &target.user_id).await.unwrap();
         let refresh = token_families::begin(&server.db, &target.user_id, "test").await.unwrap();
         let sign_in = sign_ins::live(&server.db, &target.user_id).await.unwrap().remove(0).id;
@@ -126,6 +131,7 @@ impl<'a> Case<'a> {
             admin,
             second: second.id,
             target,
+            account: account.id,
             session: "s1".to_owned(),
             deletion: "none".to_owned(),
             message: "Message:s1:main:none".to_owned(),
@@ -179,6 +185,7 @@ impl<'a> Case<'a> {
             ("revokeSession", "id") => self.sign_in.clone(),
             (_, "teamId") => self.admin.team_id.to_string(),
             (_, "userId") => self.target.user_id.to_string(),
+            (_, "serviceAccountId") => self.account.to_string(),
             (_, "inviteId") => self.invite.clone(),
             ("revokeApiKey", "keyId") => self.target.key_id.to_string(),
             (_, "code") => self.code.clone(),

@@ -199,7 +199,7 @@ async fn the_jobs_of_a_running_server_are_listed() {
             serde_json::from_str(&jobs(&["jobs", "--json"]).await.join("\n")).unwrap();
         let listed = listed.as_array().unwrap();
         let index = listed.iter().position(|job| job["name"] == "search-index");
-        if let Some(index) = index.filter(|index| listed.len() == 4 && listed[*index]["state"] == "running") {
+        if let Some(index) = index.filter(|index| listed.len() == 5 && listed[*index]["state"] == "running") {
             break listed[index].clone();
         }
     };
@@ -207,10 +207,11 @@ async fn the_jobs_of_a_running_server_are_listed() {
         table.iter().find(|row| row.contains(name)).unwrap_or_else(|| panic!("{name}: {table:?}")).clone()
     };
     let table = jobs(&["jobs"]).await;
-    assert_eq!(table.len(), 5, "{table:?}");
+    assert_eq!(table.len(), 6, "{table:?}");
     row(&table, "prices");
     row(&table, "consolidation");
     row(&table, "team-work");
+    row(&table, "retention");
     assert!(row(&table, "search-index").contains(running["holder"].as_str().unwrap()), "{table:?}");
 
     server.signal(Signal::Terminate).await;

@@ -282,7 +282,12 @@ pub async fn another(database: &TestDatabase) -> TestDatabase {
 /// Runs a command of the server on a database, with the clock of a server. The result is what it wrote to standard error,
 /// or why it failed.
 pub async fn command(database: &TestDatabase, server: &TestServer, args: &[&str]) -> Result<String, String> {
-    let environment = environment(database.url());
+    command_on(database.url(), server, args).await
+}
+
+/// As [`command`], on the database at an address.
+pub async fn command_on(url: &str, server: &TestServer, args: &[&str]) -> Result<String, String> {
+    let environment = environment(url);
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let world = World {
         lookup: &|name| environment.get(name).cloned(),

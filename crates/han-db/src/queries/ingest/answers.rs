@@ -54,6 +54,8 @@ pub(crate) struct AnswerCopy {
     pub web_searches: i64,
     /// What it costs; `None` if it has no price, or until it is priced.
     pub charge: Option<Charge>,
+    /// Whether lines of it were purged: it cannot be derived again.
+    pub purged: bool,
 }
 
 impl AnswerCopy {
@@ -72,6 +74,7 @@ impl AnswerCopy {
             prompt: self.prompt.max(other.prompt),
             web_searches: self.web_searches.max(other.web_searches),
             charge: None,
+            purged: self.purged || other.purged,
         }
     }
 
@@ -142,6 +145,7 @@ struct CopyRow {
     geography: Option<String>,
     prompt_tokens: Option<i64>,
     web_searches: Option<i64>,
+    purged: bool,
     cost: Option<i64>,
     saved: i64,
     input_tokens: i64,
@@ -173,6 +177,7 @@ impl CopyRow {
                 prompt: self.prompt_tokens.unwrap_or_else(|| tokens.prompt()),
                 web_searches: self.web_searches.unwrap_or_default(),
                 charge: self.cost.map(|cost| Charge { cost, saved: self.saved }),
+                purged: self.purged,
                 tokens,
             },
             owner: self.owner,
@@ -187,7 +192,7 @@ impl CopyRow {
 }
 
 const COLUMNS: &str = "c.session, s.session_id, c.copy, c.answer, c.owner, c.at, c.line, c.fork_depth, c.file_created_at, \
-     c.part, c.model, c.speed, c.tier, c.geography, c.prompt_tokens, c.web_searches, c.cost, c.saved, c.input_tokens, \
+     c.part, c.model, c.speed, c.tier, c.geography, c.prompt_tokens, c.web_searches, c.purged, c.cost, c.saved, c.input_tokens, \
      c.output_tokens, c.cache_read_tokens, c.cache_creation_5m_tokens, \
      c.cache_creation_1h_tokens";
 
@@ -249,6 +254,25 @@ where
 #[derive(FromQueryResult)]
 struct NumberRow {
     number: i32,
+}
+
+/// Copies of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Copies {
+    /// All of them.
+    All,
+    /// Those that the log can give again.
+    Derivable,
+}
+
+impl Copies {
+    /// Restricts a condition on `answer_copies`.
+    fn condition(self, alias: &str) -> String {
+        match self {
+            Self::All => String::new(),
+            Self::Derivable => format!(" AND NOT {alias}purged"),
+        }
+    }
 }
 
 impl Answers {
@@ -402,12 +426,12 @@ impl Answers {
         self.promote(derive.tx, &owners.promote).await
     }
 
-    /// Deletes all copies of a session; returns what they had added to the rollups. Answers that it owned pass to their
-    /// next copies.
+    /// Deletes copies of a session; returns what all of its copies had added to the rollups. Answers that the deleted ones
+    /// owned pass to their next copies.
     ///
     /// # Errors
     /// As [`Answers::add`].
-    pub(crate) async fn forget(&self, derive: &Derive<'_>) -> Result<RollupDelta, DbError> {
+    pub(crate) async fn forget(&self, derive: &Derive<'_>, which: Copies) -> Result<RollupDelta, DbError> {
         let values: [Value; 2] = [derive.tx.team(), derive.number.into()];
         self.check_sharing(derive).await?;
         let counted = counted(derive.tx, derive.tx.team(), derive.number).await?;
@@ -415,7 +439,8 @@ impl Answers {
         let sql = format!(
             "SELECT {COLUMNS} FROM answer_copies own JOIN answer_copies c ON c.team = $1 AND c.answer = own.answer \
              AND NOT c.owner AND c.session <> $2 JOIN sessions s ON s.team = $1 AND s.number = c.session \
-             WHERE own.team = $1 AND own.session = $2 AND own.owner"
+             WHERE own.team = $1 AND own.session = $2 AND own.owner{}",
+            which.condition("own.")
         );
         let rows: Vec<CopyRow> = derive.tx.all(&sql, values.clone()).await?;
         let mut heirs: BTreeMap<AnswerKey, Stored> = BTreeMap::new();
@@ -426,7 +451,9 @@ impl Answers {
                 *heir = copy;
             }
         }
-        derive.tx.execute("DELETE FROM answer_copies WHERE team = $1 AND session = $2", values).await?;
+        let deleted = which.condition("");
+        let sql = format!("DELETE FROM answer_copies WHERE team = $1 AND session = $2{deleted}");
+        derive.tx.execute(&sql, values).await?;
         self.promote(derive.tx, &heirs.into_values().collect::<Vec<_>>()).await?;
         Ok(counted)
     }
@@ -562,6 +589,7 @@ async fn insert<'a>(
             Column::Key("copy", rows.iter().map(|row| row.0).collect()),
             Column::Key("answer", rows.iter().map(|row| row.1.answer).collect()),
             Column::Bool("owner", rows.iter().map(|row| row.2).collect()),
+            Column::Bool("purged", rows.iter().map(|row| row.1.purged).collect()),
             Column::Int("at", ints(&|copy| copy.at)),
             Column::Int("line", ints(&|copy| copy.line)),
             Column::Int("part", ints(&|copy| copy.part)),
@@ -718,7 +746,7 @@ struct CountedRow {
 
 /// What the session's answers have added to the rollups. The price of an answer may have changed since, so this cannot be
 /// computed from the lines.
-async fn counted(tx: &Tx, team: Value, session: i64) -> Result<RollupDelta, DbError> {
+pub(crate) async fn counted(tx: &Tx, team: Value, session: i64) -> Result<RollupDelta, DbError> {
     let sums = [
         "input_tokens",
         "output_tokens",

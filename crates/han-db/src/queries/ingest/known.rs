@@ -47,6 +47,8 @@ pub(super) struct Plan {
     pub filled: Vec<i64>,
     /// Whether the batch only replaces markers of omitted lines.
     pub only_fills: bool,
+    /// Whether lines of the batch were purged, and are therefore not stored.
+    pub has_purged: bool,
 }
 
 impl Plan {

@@ -40,6 +40,7 @@ use crate::page::MessageCursor;
 use crate::prices::Prices;
 use crate::queries::deletion;
 use crate::queries::projects;
+use crate::queries::purged_sessions::{self, PurgedLines};
 use crate::queries::segments::{self, File, NewSegment};
 use crate::queries::sessions::{details_context, open_details};
 use crate::segments::Entry;
@@ -150,6 +151,7 @@ struct SessionRow {
     last_activity_at: Option<i64>,
     next_ordinal: i64,
     revision: i64,
+    purged_at: Option<i64>,
 }
 
 #[derive(FromQueryResult)]
@@ -157,6 +159,8 @@ struct TranscriptRow {
     number: i16,
     next_offset: i64,
     end_line: i64,
+    /// The lines before this one were purged.
+    purged_line: i32,
     /// The time of the last line that has one of its own; `None` if none has.
     last_line_at: Option<i64>,
     has_leaves: bool,
@@ -240,9 +244,13 @@ impl Write<'_> {
             number: transcript.number,
         };
 
-        let Timed { placed, first_at, last_at } =
+        let purged = self.purged(&session, &transcript, first_line).await?;
+        let Timed { mut placed, first_at, last_at } =
             self.place(first_line, &transcript, &file, session.started_at).await?;
-        let plan = self.plan(&placed, first_line, &transcript, &file).await?;
+        placed.retain(|placed| !purged.contains(&placed.index));
+        let mut plan = self.plan(&placed, first_line, &transcript, &file).await?;
+        plan.entries.retain(|line| !purged.contains(line));
+        plan.has_purged = !purged.is_empty();
 
         let mut details = open_details(self.keys, self.session(), session.sealed, session.metadata.clone())?;
         let known_details = details.clone();
@@ -354,8 +362,8 @@ impl Write<'_> {
     async fn locked_session(&self) -> Result<Option<SessionRow>, DbError> {
         let lock = self.tx.dialect().for_update();
         let sql = format!(
-            "SELECT number, user_id, project_id, metadata, sealed, started_at, last_activity_at, next_ordinal, revision \
-             FROM sessions WHERE team = $1 AND session_id = $2{lock}"
+            "SELECT number, user_id, project_id, metadata, sealed, started_at, last_activity_at, next_ordinal, revision, \
+             purged_at FROM sessions WHERE team = $1 AND session_id = $2{lock}"
         );
         self.tx.one(&sql, [self.tx.team(), self.session().into()]).await
     }
@@ -387,7 +395,7 @@ impl Write<'_> {
 
     /// The file's row, which the lock on the session's row protects, or a new one.
     async fn lock_transcript(&self, session: i32) -> Result<TranscriptRow, Stop> {
-        let select = "SELECT number, next_offset, end_line, last_line_at, has_leaves FROM transcripts \
+        let select = "SELECT number, next_offset, end_line, purged_line, last_line_at, has_leaves FROM transcripts \
                       WHERE team = $1 AND session = $2 AND name = $3";
         let key: [Value; 3] = [self.tx.team(), i64::from(session).into(), self.transcript().into()];
         if let Some(row) = self.tx.one(select, key.clone()).await? {
@@ -436,6 +444,39 @@ impl Write<'_> {
             ));
         }
         Ok(int(offset))
+    }
+
+    /// The positions of lines that were purged: they are not stored again. No uuid and no hash of them is known, but the
+    /// time of the last one is. A line at a number that was purged, or without one, is later than that, or it was purged. A
+    /// line without a time is what the line before it is.
+    async fn purged(
+        &self,
+        session: &SessionRow,
+        transcript: &TranscriptRow,
+        first_line: i64,
+    ) -> Result<HashSet<usize>, DbError> {
+        let mut found = HashSet::new();
+        let purged_line = i64::from(transcript.purged_line);
+        if session.purged_at.is_none() || purged_line == 0 {
+            return Ok(found);
+        }
+        let Some(PurgedLines { last_activity_at, .. }) =
+            purged_sessions::find(self.tx, session.number.into()).await?
+        else {
+            return Ok(found);
+        };
+        let mut is_purged = true;
+        for (position, line) in self.batch.lines.iter().enumerate() {
+            if self.batch.offset.is_some() && first_line + int(line.index) >= purged_line {
+                break;
+            }
+            let at = line.records.iter().filter_map(|record| own_time(&record.record, self.now)).max();
+            is_purged = at.map_or(is_purged, |at| at <= last_activity_at);
+            if is_purged {
+                found.insert(position);
+            }
+        }
+        Ok(found)
     }
 
     /// Determines the time and the position of each line. A line without a time of its own has that of the line that it
@@ -862,8 +903,11 @@ impl Write<'_> {
         file: &File,
     ) -> Result<(), DbError> {
         // A batch of known lines is a retry and does not move the offset back, nor does one that only fills omitted
-        // lines. Any other batch with new lines at an earlier offset is from a rewritten file: the file continues there.
-        let moves = end > transcript.next_offset || (!plan.entries.is_empty() && !plan.only_fills);
+        // lines. Any other batch with new lines at an earlier offset is from a rewritten file: the file continues there. So
+        // does one with purged lines, which look like those of a rewritten file: else a client that finds another last line
+        // here would send its file again with every push.
+        let moves =
+            end > transcript.next_offset || (!plan.entries.is_empty() && !plan.only_fills) || plan.has_purged;
         if !moves || first_line == end {
             if let (None, Some(at)) = (transcript.last_line_at, last_at) {
                 let sql = "UPDATE transcripts SET last_line_at = $4 WHERE team = $1 AND session = $2 AND number = $3";

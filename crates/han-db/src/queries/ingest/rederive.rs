@@ -9,6 +9,7 @@ use han_transcript::record::LineRecord;
 use han_transcript::split::MAX_RECORDS;
 use sea_orm::{FromQueryResult, Value};
 
+use super::answers::{self, Copies};
 use super::derive::{Derive, NewLine};
 use super::prepare::project_line;
 use super::rollup_delta::RollupDelta;
@@ -16,11 +17,12 @@ use crate::DbError;
 use crate::cpu;
 use crate::entities::MessagePosition;
 use crate::line_id::LineId;
+use crate::queries::purged_sessions::{self, PurgedLines};
 use crate::queries::segments::ReadSegment;
 use crate::segments::Segment;
 use crate::tables;
 
-/// The result of deriving a session again.
+/// The result of deriving a session again. Lines that were purged are included: what they add was stored.
 pub(crate) struct Rederived {
     /// What its lines add to the rollups.
     pub delta: RollupDelta,
@@ -69,7 +71,8 @@ impl Derive<'_> {
     /// # Errors
     /// If a segment cannot be opened.
     pub(crate) async fn rederive(&self) -> Result<Rederived, DbError> {
-        let counted = self.forget_derived().await?;
+        let purged = purged_sessions::find(self.tx, self.number).await?;
+        let counted = self.forget_derived(purged.as_ref()).await?;
         let session: [Value; 2] = [self.tx.team(), self.number.into()];
         let files: Vec<FileRow> = self
             .tx
@@ -80,13 +83,16 @@ impl Derive<'_> {
             delta: RollupDelta::default(),
             counted: RollupDelta::default(),
             lines: 0,
-            started_at: None,
+            started_at: purged.as_ref().and_then(|purged| purged.started_at),
         };
         let mut after = None;
         loop {
             let number = i32::try_from(self.number).unwrap_or_default();
             let segments = self.tx.segments()?.next(number, after).await?;
             if segments.is_empty() {
+                if let Some(purged) = &purged {
+                    self.add_purged(purged, &mut rederived).await?;
+                }
                 rederived.counted = rederived.delta.with_usage_of(&counted);
                 return Ok(rederived);
             }
@@ -181,16 +187,30 @@ impl Derive<'_> {
         cpu::run("deriving a session again", work).await?
     }
 
+    /// Adds what purged lines add. Answers may begin in purged lines and end in others, so all of the session's are
+    /// counted together.
+    async fn add_purged(&self, purged: &PurgedLines, rederived: &mut Rederived) -> Result<(), DbError> {
+        rederived.delta.add(1, &purged.counted);
+        let usage = answers::counted(self.tx, self.tx.team(), self.number).await?;
+        rederived.delta = rederived.delta.with_usage_of(&usage);
+        rederived.lines += purged.lines;
+        Ok(())
+    }
+
     /// Deletes the data derived from the session's lines; returns what its answers had added to the rollups. Answers that
-    /// it owned pass to other sessions.
+    /// it owned pass to other sessions. Those of purged lines stay.
     ///
     /// # Errors
     /// [`DbError::LocksNeeded`] if these sessions are not locked.
-    pub(crate) async fn forget_derived(&self) -> Result<RollupDelta, DbError> {
-        let counted = self.answers.forget(self).await?;
+    pub(crate) async fn forget_derived(&self, purged: Option<&PurgedLines>) -> Result<RollupDelta, DbError> {
+        let counted = self.answers.forget(self, Copies::Derivable).await?;
         for table in tables::derived() {
             let sql = format!("DELETE FROM {table} WHERE team = $1 AND session = $2");
             self.tx.execute(&sql, [self.tx.team(), self.number.into()]).await?;
+        }
+        if purged.is_some() {
+            let left = answers::counted(self.tx, self.tx.team(), self.number).await?;
+            answers::add_usage(self.tx, self.tx.team(), self.number, &left.usage()).await?;
         }
         Ok(counted)
     }

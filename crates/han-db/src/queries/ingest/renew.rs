@@ -46,7 +46,7 @@ pub(crate) struct Renewed {
     pub details: SessionDetails,
     /// The ordinal of the next line in its log, if lines were to be appended.
     pub next_ordinal: Option<i64>,
-    /// The time of its latest message.
+    /// The time of its latest message, purged ones included.
     pub last_activity_at: Option<i64>,
 }
 
@@ -173,7 +173,8 @@ impl Renew<'_> {
             // The order of lines decides what they say about the session, and it is another one now.
             pass = self.pass(&files, details).await?;
         }
-        let last = "SELECT MAX(at) AS at FROM messages WHERE team = $1 AND session = $2";
+        let last = "SELECT MAX(at) AS at FROM (SELECT at FROM messages WHERE team = $1 AND session = $2 UNION ALL \
+                    SELECT last_activity_at FROM purged_sessions WHERE team = $1 AND session = $2) AS times";
         let last_activity_at = self.tx.one::<LastRow, _>(last, session).await?.and_then(|row| row.at);
         Ok(Renewed { details: pass.details, next_ordinal, last_activity_at })
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use sea_orm::Value;
+use serde::{Deserialize, Serialize};
 
 use super::grain::Grain;
 use super::usage::{Tally, Tokens};
@@ -15,7 +16,8 @@ use crate::tx::Tx;
 const SHARDS: u64 = 8;
 
 /// What a row of `rollup_counts` counts, and the meaning of its key. docs/METRICS.md describes the metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
     /// Compactions, by trigger; key `continuation`: summaries that continue a conversation.
     Compaction,
@@ -64,12 +66,23 @@ impl Kind {
 pub(crate) const CONTINUATION: &str = "continuation";
 
 /// One row of `rollups`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Rollup {
+    #[serde(skip_serializing_if = "is_zero")]
     pub sessions: i64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub messages: i64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub turns: i64,
+    // Never stored apart from the rollups: `answer_copies` has it.
+    #[serde(skip)]
     pub usage: Tally,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(n: &i64) -> bool {
+    *n == 0
 }
 
 impl Rollup {
@@ -84,19 +97,30 @@ impl Rollup {
 }
 
 /// One row of `rollup_counts`. [`Kind`] determines which of the numbers are used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Counts {
+    #[serde(skip_serializing_if = "is_zero")]
     pub count: i64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub passed: i64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub failed: i64,
     /// The number of those with a duration.
+    #[serde(skip_serializing_if = "is_zero")]
     pub timed: i64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub duration_ms: i64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub lines_added: i64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub lines_removed: i64,
     /// The number of those with a score.
+    #[serde(skip_serializing_if = "is_zero")]
     pub scored: i64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub score: i64,
+    #[serde(skip_serializing_if = "is_zero")]
     pub error: i64,
 }
 
@@ -133,6 +157,13 @@ impl Counts {
 pub(crate) struct RollupDelta {
     rollups: BTreeMap<(i64, String), Rollup>,
     counts: BTreeMap<(i64, Kind, String), Counts>,
+}
+
+/// The stored form of a [`RollupDelta`] without usage.
+#[derive(Default, Serialize, Deserialize)]
+struct StoredDelta {
+    rollups: Vec<(i64, String, Rollup)>,
+    counts: Vec<(i64, Kind, String, Counts)>,
 }
 
 /// What they add to the totals in the session's row.
@@ -219,6 +250,41 @@ impl RollupDelta {
             delta.rollups.entry(key.clone()).or_default().usage = row.usage;
         }
         delta
+    }
+
+    /// This delta without usage, as JSON.
+    pub(crate) fn to_json(&self) -> String {
+        let mut stored = StoredDelta::default();
+        for ((quarter, model), row) in &self.rollups {
+            let row = Rollup { usage: Tally::default(), ..*row };
+            if row != Rollup::default() {
+                stored.rollups.push((*quarter, model.clone(), row));
+            }
+        }
+        for ((quarter, kind, key), row) in &self.counts {
+            if *row != Counts::default() {
+                stored.counts.push((*quarter, *kind, key.clone(), *row));
+            }
+        }
+        serde_json::json!(stored).to_string()
+    }
+
+    /// Reads what [`RollupDelta::to_json`] wrote; `None` if it did not write this.
+    pub(crate) fn from_json(text: &str) -> Option<Self> {
+        let stored: StoredDelta = serde_json::from_str(text).ok()?;
+        let rollups = stored.rollups.into_iter().map(|(quarter, model, row)| ((quarter, model), row));
+        let counts = stored.counts.into_iter().map(|(quarter, kind, key, row)| ((quarter, kind, key), row));
+        Some(Self { rollups: rollups.collect(), counts: counts.collect() })
+    }
+
+    /// The usage by model.
+    pub(crate) fn usage(&self) -> BTreeMap<String, Tally> {
+        let mut usage: BTreeMap<String, Tally> = BTreeMap::new();
+        for ((_, model), row) in &self.rollups {
+            let sum = usage.entry(model.clone()).or_default();
+            *sum = sum.plus(1, &row.usage);
+        }
+        usage
     }
 
     /// Adds `counts` (sign 1) or subtracts them (sign -1).

@@ -180,6 +180,7 @@ fn of_answer(line: &NewLine<'_>, usage: &Usage) -> AnswerCopy {
         prompt: usage.prompt,
         web_searches: usage.web_searches,
         charge: None,
+        purged: false,
     }
 }
 
@@ -206,6 +207,7 @@ fn of_tools(line: &NewLine<'_>) -> impl Iterator<Item = (CopyKey, AnswerCopy)> {
             prompt: 0,
             web_searches,
             charge: None,
+            purged: false,
         };
         Some((key, copy))
     })

@@ -14,7 +14,7 @@ use super::{
     total, week_of,
 };
 use crate::dialect::FirstOfEach;
-use crate::queries::labels;
+use crate::queries::{labels, purged_sessions};
 use crate::{DbError, ScopedTx};
 
 /// The maximum sessions that a dashboard evaluates one by one: those with the latest activity. Costs, tools, hooks and
@@ -213,7 +213,7 @@ struct SessionRow {
     sentiment_sum: i64,
 }
 
-/// The dashboard of a range. Runs six statements.
+/// The dashboard of a range. Runs seven statements.
 ///
 /// # Errors
 /// If a name cannot be opened.
@@ -262,20 +262,21 @@ fn active(tx: &ScopedTx, range: &Range, within: &Within) -> (String, Vec<Value>)
 
 async fn sessions(tx: &ScopedTx, range: &Range, within: &Within) -> Result<Vec<SessionRow>, DbError> {
     let (active, values) = active(tx, range, within);
-    // One lookup per session. A join might read the whole table, which grows with the history.
-    let todos = |sum: &str| {
+    // One lookup per session. A join might read the whole table, which grows with the history. A list that was purged counts
+    // until the session has another one.
+    let todos = |sum: &str, purged: &str| {
         format!(
-            "(SELECT {sum} FROM todos \
-             WHERE todos.team = sessions.team AND todos.session = sessions.number)"
+            "COALESCE((SELECT {sum} FROM todos WHERE todos.team = sessions.team AND todos.session = sessions.number), \
+             (SELECT {purged} FROM purged_sessions p WHERE p.team = sessions.team AND p.session = sessions.number), 0)"
         )
     };
     let sql = format!(
         "SELECT sessions.number, sessions.session_id, sessions.started_at, sessions.last_activity_at, \
            sessions.message_count, sessions.turn_count, sessions.compaction_count, sessions.sentiment_count, sessions.sentiment_sum, \
-           sessions.task_count + COALESCE({}, 0) AS tasks, sessions.task_done_count + COALESCE({}, 0) AS tasks_done \
+           sessions.task_count + {} AS tasks, sessions.task_done_count + {} AS tasks_done \
          FROM sessions WHERE {active}",
-        todos("pending + in_progress + completed"),
-        todos("completed"),
+        todos("pending + in_progress + completed", "todos"),
+        todos("completed", "todos_done"),
     );
     tx.all(&sql, values).await
 }
@@ -479,6 +480,12 @@ struct SentimentRow {
     sentiment: i64,
 }
 
+#[derive(FromQueryResult)]
+struct PurgedRow {
+    session_id: String,
+    sentiments: String,
+}
+
 /// The scores of sessions' sentiments, in order within each session.
 async fn sentiments(
     tx: &ScopedTx,
@@ -489,13 +496,25 @@ async fn sentiments(
         return Ok(Vec::new());
     }
     let dialect = tx.dialect();
+    let (wanted, values) = (dialect.is_any("s.session_id", 2), [tx.team(), dialect.list(ids)]);
+    let sql = format!(
+        "SELECT s.session_id, p.sentiments FROM sessions s \
+         JOIN purged_sessions p ON p.team = s.team AND p.session = s.number WHERE s.team = $1 AND {wanted}"
+    );
+    let mut scores = Vec::new();
+    // Lines that were purged are earlier than others.
+    for PurgedRow { session_id, sentiments } in tx.all::<PurgedRow, _>(&sql, values.clone()).await? {
+        for sentiment in purged_sessions::scores(&sentiments, &session_id)? {
+            scores.push(SentimentRow { session_id: session_id.clone(), sentiment });
+        }
+    }
     let sql = format!(
         "SELECT s.session_id, e.sentiment FROM sessions s \
          JOIN sentiments e ON e.team = s.team AND e.session = s.number AND e.sentiment IS NOT NULL \
-         WHERE s.team = $1 AND {} ORDER BY s.session_id, e.at, e.transcript, e.line",
-        dialect.is_any("s.session_id", 2)
+         WHERE s.team = $1 AND {wanted} ORDER BY s.session_id, e.at, e.transcript, e.line"
     );
-    tx.all(&sql, [tx.team(), dialect.list(ids)]).await
+    scores.extend(tx.all::<SentimentRow, _>(&sql, values).await?);
+    Ok(scores)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "real counts are below 2^53")]

@@ -1,0 +1,111 @@
+//! Purges the content of sessions that is older than their team keeps it. What is purged, and what stays, is in
+//! `queries::retention`.
+//!
+//! A session that was purged says so in its row, in the same transaction. So a run may be interrupted anywhere, and the
+//! next one goes on with the sessions that are left.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use han_types::PlanTier;
+use tokio::time::{Instant, sleep};
+
+use super::{Job, JobContext, Outcome, Schedule};
+use crate::DbError;
+use crate::entities::Progress;
+use crate::queries::retention;
+
+/// How often it looks for sessions.
+const EVERY: Duration = Duration::from_secs(3600);
+
+/// How many sessions are listed at once.
+const LISTED: usize = 100;
+
+/// How long no client may have pushed for the job to work without a rest.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// How long the job rests after each session while clients push: this many times as long as the session took, and at most
+/// [`LONGEST_REST`].
+const REST: u32 = 5;
+const LONGEST_REST: Duration = Duration::from_secs(1);
+
+type IsQuiet = dyn Fn(Duration) -> bool + Send + Sync;
+type IsAllowed = dyn Fn(PlanTier) -> bool + Send + Sync;
+
+/// The job.
+pub struct Retention {
+    is_quiet_for: Box<IsQuiet>,
+    is_allowed: Box<IsAllowed>,
+}
+
+impl std::fmt::Debug for Retention {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Retention").finish_non_exhaustive()
+    }
+}
+
+impl Retention {
+    /// `is_quiet_for` says whether no client has pushed for so long: the work gives way to ingest. `is_allowed` says whether
+    /// a plan allows a team to limit how long its content is kept.
+    #[must_use]
+    pub fn new(
+        is_quiet_for: impl Fn(Duration) -> bool + Send + Sync + 'static,
+        is_allowed: impl Fn(PlanTier) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self { is_quiet_for: Box::new(is_quiet_for), is_allowed: Box::new(is_allowed) }
+    }
+
+    async fn rest(&self, began: Instant) {
+        if !(self.is_quiet_for)(QUIET) {
+            sleep((began.elapsed() * REST).min(LONGEST_REST)).await;
+        }
+    }
+}
+
+#[async_trait]
+impl Job for Retention {
+    fn name(&self) -> &'static str {
+        "retention"
+    }
+
+    fn schedule(&self) -> Schedule {
+        Schedule::Every(EVERY)
+    }
+
+    async fn run(&self, context: &JobContext) -> Result<Outcome, DbError> {
+        let db = context.db();
+        let (mut done, mut failed) = (0, 0);
+        for team in retention::list(db).await? {
+            if !(self.is_allowed)(team.plan_tier) {
+                continue;
+            }
+            let mut after = None;
+            loop {
+                let due = retention::due(db, &team.team_id, team.days, after.as_ref(), LISTED).await?;
+                let Some(last) = due.last() else { break };
+                after = Some(last.clone());
+                for session in &due {
+                    if context.should_stop() {
+                        return Ok(Outcome::Stopped);
+                    }
+                    let began = Instant::now();
+                    // One session that cannot be purged must not keep the others from being purged.
+                    if let Err(error) = retention::purge(db, &team.team_id, team.days, session).await {
+                        tracing::warn!(%error, team = %team.team_id, session = %session.session_id(),
+                            "a session could not be purged");
+                        context.note_error(&error);
+                        failed += 1;
+                    }
+                    done += 1;
+                    let unit = format!("sessions ({})", team.team_id);
+                    context.progress(Progress { done, total: None, unit, cursor: None });
+                    self.rest(began).await;
+                }
+            }
+        }
+        match failed {
+            0 => Ok(Outcome::Done),
+            n => Err(DbError::Job(format!("{n} session(s) could not be purged: see the log"))),
+        }
+    }
+}
