@@ -1,9 +1,12 @@
 //! Teams as their members see them: the team, its members, invites and API keys.
 
-use async_graphql::{Enum, ID, Object, SimpleObject};
+use async_graphql::{Context, Enum, ID, Object, SimpleObject};
 use han_db::entities::{self, TeamMembership};
+use han_db::queries::audit;
 use han_types::{Plans, Role};
 
+use crate::context::database;
+use crate::error::Result;
 use crate::types::user::User;
 
 /// The role of a member.
@@ -109,6 +112,11 @@ impl Team {
     /// When it was created, RFC 3339 in UTC.
     async fn created_at(&self) -> String {
         self.found.team.created_at.to_rfc3339()
+    }
+
+    /// Whether the audit log records that a member opens a session of another member.
+    async fn audit_reads(&self, ctx: &Context<'_>) -> Result<bool> {
+        Ok(audit::records_reads(database(ctx)?, &self.found.team.id).await?)
     }
 }
 

@@ -2,6 +2,7 @@
 //! parses a push, `transformer` projects and seals its lines. Storing is han-db's part. `export` gives sessions back,
 //! `deletion` takes requests to delete them. docs/SYNC.md has the protocol.
 
+pub(crate) mod audit;
 pub(crate) mod body;
 pub(crate) mod deletion;
 pub(crate) mod export;
