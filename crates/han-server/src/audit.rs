@@ -98,7 +98,10 @@ impl AuditExport {
             self.begun = true;
             let exported_at = self.db.clock().now().to_rfc3339();
             let team_id = self.team_id.as_str();
-            write(&mut out, &Record::Audit(Head { version: VERSION, team_id, team: &self.slug, exported_at }))?;
+            write(
+                &mut out,
+                &Record::Audit(Head { version: VERSION, team_id, team: &self.slug, exported_at }),
+            )?;
             return Ok(Some(out));
         }
         let page = audit::after(&self.db, LogOf::Team(&self.team_id), self.last, PAGE).await?;

@@ -331,11 +331,7 @@ impl Origin {
     /// A command of an operator.
     #[must_use]
     pub fn of_operator(request_id: RequestId) -> Self {
-        Self {
-            credential: Some(Credential::Operator),
-            request_id: Some(request_id),
-            ..Self::default()
-        }
+        Self { credential: Some(Credential::Operator), request_id: Some(request_id), ..Self::default() }
     }
 
     fn of(user_id: &UserId, credential: &Credential, client: Option<IpAddr>, request_id: &RequestId) -> Self {

@@ -168,11 +168,7 @@ pub(crate) struct AuditConnection {
 
 impl AuditConnection {
     /// A page; `after` says whether the request had a cursor.
-    pub(crate) fn new(
-        team_id: &TeamId,
-        page: han_db::page::Page<audit::AuditEntry>,
-        after: bool,
-    ) -> Self {
+    pub(crate) fn new(team_id: &TeamId, page: han_db::page::Page<audit::AuditEntry>, after: bool) -> Self {
         let edge = |row: audit::AuditEntry| AuditEdge {
             cursor: AuditCursor(row.seq).encode(),
             node: AuditEntry { team_id: team_id.clone(), row },

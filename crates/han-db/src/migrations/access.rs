@@ -221,7 +221,8 @@ pub(super) async fn check_grants(db: &Db) -> Result<(), DbError> {
     let tx = db.read_as(Role::System, "grants.check").await?;
     let roles = |table: &Table| {
         let (app, system) = table.access.grants();
-        [(Role::App, app), (Role::System, system)].map(|(role, grants)| (table.name, table.access, role, grants))
+        [(Role::App, app), (Role::System, system)]
+            .map(|(role, grants)| (table.name, table.access, role, grants))
     };
     let wanted = TABLES.iter().flat_map(roles);
     let wanted: Vec<String> = wanted

@@ -697,9 +697,10 @@ async fn finish(db: &Db, request: &DeletionRequest) -> Result<Advance, DbError> 
         let Some(receipt) = all(&tx, "id = $1", vec![request.id.as_str().into()]).await?.pop() else {
             return Ok(());
         };
-        let entry = about(Entry::new(Event::DeletionCompleted).about("deletion", receipt.id.as_str()), &receipt)
-            .with("sessions", receipt.sessions)
-            .with("lines", receipt.lines);
+        let entry =
+            about(Entry::new(Event::DeletionCompleted).about("deletion", receipt.id.as_str()), &receipt)
+                .with("sessions", receipt.sessions)
+                .with("lines", receipt.lines);
         tx.log_of(team_id, TeamNumber::of_column(team.number)).write(entry).await
     })
     .await?;

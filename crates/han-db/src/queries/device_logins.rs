@@ -225,12 +225,13 @@ pub async fn decide(db: &Db, user_code: &str, approve_as: Option<&UserId>) -> Re
     let now = db.clock().now();
     let decided = db
         .write_system("device_logins.decide", |tx| async move {
-            let decided = tx.execute(
-                "UPDATE device_logins SET decided_at = $1, user_id = $2 \
+            let decided = tx
+                .execute(
+                    "UPDATE device_logins SET decided_at = $1, user_id = $2 \
                  WHERE user_code = $3 AND decided_at IS NULL AND expires_at > $1",
-                [now.0.into(), approve_as.map(|id| id.as_str().to_owned()).into(), user_code.into()],
-            )
-            .await?;
+                    [now.0.into(), approve_as.map(|id| id.as_str().to_owned()).into(), user_code.into()],
+                )
+                .await?;
             if let (Some(user_id), true) = (approve_as, decided > 0) {
                 tx.log_for_user(user_id, Entry::new(Event::ProgramApproved)).await?;
             }

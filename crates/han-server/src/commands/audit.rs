@@ -17,7 +17,8 @@ pub(super) async fn run(asked: &Audit, db: &Db, world: &mut World<'_>) -> Result
 }
 
 async fn verify(asked: &VerifyAudit, db: &Db, world: &mut World<'_>) -> Result<(), CommandError> {
-    let malformed = || CommandError::Refused("--noted must be a number, a colon and 64 hexadecimal digits".to_owned());
+    let malformed =
+        || CommandError::Refused("--noted must be a number, a colon and 64 hexadecimal digits".to_owned());
     let noted = asked.noted.as_deref().map(|text| noted(text).ok_or_else(malformed)).transpose()?;
     let mut logs = log::teams(db).await?;
     if let Some(slug) = &asked.team {

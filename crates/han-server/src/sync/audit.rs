@@ -3,8 +3,8 @@
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::StatusCode;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 use han_db::queries::audit::{self, Entry, Event};
@@ -55,8 +55,9 @@ pub(crate) async fn export(
     let export = AuditExport::new(state.db.clone(), resolved.team.id, resolved.team.slug, after.into());
     let chunks = stream::try_unfold(export, |mut export| async move {
         let chunk = export.chunk().await;
-        let chunk = chunk
-            .inspect_err(|error| tracing::error!(%error, "an export of an audit log failed: it has no end"))?;
+        let chunk = chunk.inspect_err(
+            |error| tracing::error!(%error, "an export of an audit log failed: it has no end"),
+        )?;
         Ok::<_, crate::audit::AuditExportError>(chunk.map(|chunk| (Bytes::from(chunk), export)))
     });
     let disposition = format!("attachment; filename=\"{name}.ndjson\"");

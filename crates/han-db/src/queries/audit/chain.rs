@@ -200,7 +200,10 @@ mod tests {
     /// What somebody does to the stored entries.
     #[derive(Clone, Debug)]
     enum Attack {
-        Text { column: usize, text: String },
+        Text {
+            column: usize,
+            text: String,
+        },
         Time(i64),
         Hash(usize),
         /// Changes a text, and computes the hash of that entry again.

@@ -384,13 +384,9 @@ impl Log<'_> {
             Some(Subject::Session(id)) if self.holds_session(id).await? => Some(*id),
             _ => None,
         };
-        let lock = "INSERT INTO audit_heads (team, seq, hash) VALUES ($1, 0, $2) \
-                    ON CONFLICT (team) DO UPDATE SET seq = audit_heads.seq RETURNING seq, hash";
-        let head: Option<Head> = tx.one(lock, [team.into(), BEGINNING.to_vec().into()]).await?;
-        let row = || self.row();
-        let head = head.ok_or_else(|| DbError::RowMissing { table: "audit_heads", row: row() })?;
+        let head = self.lock().await?;
         let previous: Hash =
-            head.hash.try_into().map_err(|_| DbError::malformed("audit_heads", "hash", row()))?;
+            head.hash.try_into().map_err(|_| DbError::malformed("audit_heads", "hash", self.row()))?;
 
         let user = self.origin.user_id.as_ref().map_or("", UserId::as_str);
         let actor = if user.is_empty() { String::new() } else { self.name("user", user, user).await? };
@@ -455,6 +451,21 @@ impl Log<'_> {
         let sql = "UPDATE audit_heads SET seq = $2, hash = $3 WHERE team = $1";
         tx.execute(sql, [team.into(), seq.into(), hash.to_vec().into()]).await?;
         Ok(())
+    }
+
+    /// The end of the chain, which no other transaction reads to write an entry until this one ends.
+    async fn lock(&self) -> Result<Head, DbError> {
+        let lock = self.tx.dialect().for_update();
+        let sql = format!("SELECT seq, hash FROM audit_heads WHERE team = $1{lock}");
+        if let Some(head) = self.tx.one(&sql, [self.team.into()]).await? {
+            return Ok(head);
+        }
+        // The first entry; another transaction may write one at the same time.
+        let begin =
+            "INSERT INTO audit_heads (team, seq, hash) VALUES ($1, 0, $2) ON CONFLICT (team) DO NOTHING";
+        self.tx.execute(begin, [self.team.into(), BEGINNING.to_vec().into()]).await?;
+        let missing = || DbError::RowMissing { table: "audit_heads", row: self.row() };
+        self.tx.one(&sql, [self.team.into()]).await?.ok_or_else(missing)
     }
 
     /// Whether the team has a session, which is not deleted before the transaction ends. The id of a deleted one must not

@@ -220,11 +220,7 @@ pub async fn after(db: &Db, log: LogOf<'_>, seq: i64, limit: usize) -> Result<Ve
 }
 
 /// Finds what the pseudonyms of some entries mean.
-async fn resolved(
-    tx: &SystemTx,
-    team: TeamNumber,
-    rows: Vec<EntryRow>,
-) -> Result<Vec<AuditEntry>, DbError> {
+async fn resolved(tx: &SystemTx, team: TeamNumber, rows: Vec<EntryRow>) -> Result<Vec<AuditEntry>, DbError> {
     let dialect = tx.dialect();
     let pseudonyms = rows.iter().flat_map(|row| [&row.actor, &row.client, &row.subject]);
     let mut pseudonyms: Vec<&String> = pseudonyms.filter(|text| !text.is_empty()).collect();
