@@ -380,10 +380,12 @@ impl Log<'_> {
     pub(crate) async fn write(&self, entry: Entry<'_>) -> Result<(), DbError> {
         let (tx, team) = (self.tx, self.team);
         // Before the end of the chain is locked: a push may hold the session for a while.
-        let session = match &entry.subject {
-            Some(Subject::Session(id)) if self.holds_session(id).await? => Some(*id),
-            _ => None,
-        };
+        let mut session = None;
+        if let Some(Subject::Session(id)) = &entry.subject
+            && self.holds_session(id).await?
+        {
+            session = Some(*id);
+        }
         let head = self.lock().await?;
         let previous: Hash =
             head.hash.try_into().map_err(|_| DbError::malformed("audit_heads", "hash", self.row()))?;
