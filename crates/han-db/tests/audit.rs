@@ -361,7 +361,7 @@ both_databases!(
             .await;
         assert_eq!(fault(&world.db, log).await, None);
         let found = audit::verify(&world.db, log, noted).await.unwrap().fault;
-        assert_eq!(found, Some(Fault { seq: 3, kind: FaultKind::Truncated(3) }));
+        assert_eq!(found, Some(Fault { seq: 3, kind: Truncated(3) }));
     }
 );
 

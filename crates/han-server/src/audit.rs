@@ -156,5 +156,5 @@ pub(crate) fn noted(text: &str) -> Option<(i64, audit::Hash)> {
         .step_by(2)
         .map(|at| u8::from_str_radix(hash.get(at..at + 2)?, 16).ok())
         .collect::<Option<_>>()?;
-    Some((number.parse().ok().filter(|number| *number > 0)?, bytes.try_into().ok()?))
+    Some((number.parse::<i64>().ok().filter(|number| *number > 0)?, bytes.try_into().ok()?))
 }

@@ -182,9 +182,9 @@ both_databases!(
         let ada = server.person("ada").await;
         let bob = server.colleague(&ada, "bob").await;
         // More than a page of entries.
-        for n in 0..600 {
+        let scope = server.scope_of(&ada.user_id).await.scope;
+        for n in 0..510 {
             let name = format!("orchard {n}");
-            let scope = server.scope_of(&ada.user_id).await.scope;
             han_db::queries::teams::rename(&scope, &server.db, &name).await.unwrap();
         }
         let all = export(&server, &ada.key, &path(&ada)).await;
@@ -397,7 +397,7 @@ both_databases!(
             socket.subscribe("ready", "{ __typename }").await;
             while socket.receive().await.unwrap()["type"] != "complete" {}
         }
-        server.push_lines(&ada.key, "s1", 5, &SyntheticSession::new(2).lines(2)).await;
+        server.push_lines(&ada.key, "s1", 5, &SyntheticSession::new(2).lines(6)).await;
         assert_eq!(two.receive().await.unwrap()["id"], "s");
         assert_eq!(opened().await, 5);
         let last = entries(&server, &ada.team_id).await.pop().unwrap();

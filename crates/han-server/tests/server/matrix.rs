@@ -20,7 +20,7 @@ use han_db::queries::{device_logins, login_links, memberships, sign_ins, token_f
 use han_server::all_routes;
 use han_server::auth::jwt::LIFETIME_SECONDS;
 use han_server::config::{Environment, GithubConfig};
-use han_testkit::{SyntheticSession, both_databases};
+use han_testkit::{SyntheticSession, TestDatabase, both_databases};
 use han_types::{Clock as _, Plans, Role, UserId};
 use reqwest::{Method, RequestBuilder, StatusCode, header};
 use serde_json::{Value, json};
@@ -708,7 +708,7 @@ both_databases!(
                     assert!(status.is_success() || status.is_redirection(), "{name}: {status} {body}");
                 }
                 None => {
-                    let field = mutations.iter().find(|field| field.name.node == *name).unwrap();
+                    let field = mutations.iter().find(|field| field.name.node.as_str() == *name).unwrap();
                     let document = types.document(&case, "mutation", field);
                     graphql(&case, &who, &document).await.unwrap_or_else(|code| panic!("{name}: {code}"));
                 }
