@@ -5,8 +5,9 @@ use std::sync::{Arc, OnceLock};
 
 use async_graphql::Context;
 use futures_util::future::BoxFuture;
+use han_db::queries::audit;
 use han_db::{Db, ScopedTx};
-use han_types::{Actor, Capability, Credential, Scope, Timestamp};
+use han_types::{Actor, Capability, Credential, Scope, SessionId, Timestamp};
 use tokio::sync::watch;
 
 use crate::error::{ApiError, Result};
@@ -237,6 +238,11 @@ impl Operation {
 
     pub(crate) async fn tx(&self) -> Result<&ScopedTx> {
         self.reads.tx().await
+    }
+
+    /// Records that the caller opens a session, if their team wants that. To be called before its content is shown.
+    pub(crate) async fn opens(&self, id: &SessionId, owner: Option<&str>) -> Result<()> {
+        Ok(audit::session_opened(self.scope(), self.db(), id, owner).await?)
     }
 
     pub(crate) fn loader(&self) -> &Memo {

@@ -84,6 +84,20 @@ pub(crate) fn of_scope(resolved: Resolved, plans: Plans) -> Team {
     Team::new(TeamMembership { membership, team: resolved.team }, plans)
 }
 
+/// Checks that the members of a team may read its audit log.
+///
+/// # Errors
+/// `PLAN_LIMIT` if its plan does not include that.
+pub(crate) fn may_read_audit_log(plans: Plans, resolved: &Resolved) -> Result<()> {
+    if plans.may_read_audit_log(resolved.team.plan_tier) {
+        return Ok(());
+    }
+    Err(ApiError::PlanLimit(
+        "reading the audit log needs the plan Enterprise: it is written in the meantime, so upgrading shows all of it"
+            .to_owned(),
+    ))
+}
+
 /// The error of a change that was not made. `what` names the object that may not exist.
 pub(crate) fn changed(change: TeamChange, what: &'static str) -> Result<()> {
     match change {

@@ -301,6 +301,7 @@ async fn database(target: &Target) -> (Db, Scope) {
         capabilities: Capabilities::PERSON,
         expires_at: None,
         request_id: han_testkit::request_id(),
+        client: None,
     };
     let resolved =
         memberships::scope_for(&db, &actor).await.expect("the database answers").expect("a member");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use han_crypto::KekRing;
-use han_types::{Clock, Entropy, IdError, UserId, new_row_id};
+use han_types::{Clock, Entropy, IdError, Origin, UserId, new_row_id};
 use sea_orm::DatabaseConnection;
 #[cfg(feature = "postgres")]
 use sqlx::ConnectOptions as _;
@@ -22,6 +22,7 @@ use crate::dialect::Dialect;
 use crate::driver::{DriverTransaction, Pool};
 use crate::keys::KeyStore;
 use crate::prices::PriceCache;
+use crate::queries::audit::AuditCache;
 use crate::read_slots::{ReadSlot, ReadSlots};
 use crate::stats::TransactionCounters;
 use crate::team_numbers::TeamNumbers;
@@ -84,6 +85,7 @@ impl DbConfig {
 #[derive(Clone)]
 pub struct Db {
     inner: Arc<Inner>,
+    origin: Arc<Origin>,
 }
 
 struct Inner {
@@ -106,6 +108,7 @@ struct Inner {
     read_bytes: usize,
     search_bytes: usize,
     work_rows: usize,
+    audit: AuditCache,
 }
 
 impl std::fmt::Debug for Db {
@@ -141,6 +144,7 @@ impl Db {
         };
         let reads = ReadSlots::new((connections(dialect, config) / 2).max(1));
         Ok(Self {
+            origin: Arc::default(),
             inner: Arc::new(Inner {
                 dialect,
                 #[cfg(feature = "postgres")]
@@ -161,8 +165,26 @@ impl Db {
                 read_bytes: config.read_bytes,
                 search_bytes: config.search_bytes,
                 work_rows: config.work_rows.max(1),
+                audit: AuditCache::default(),
             }),
         })
+    }
+
+    /// The same database, for what is done on behalf of `origin` and has no [`Scope`](han_types::Scope), which would say
+    /// so: a sign-in, a command of an operator. The audit log records it. Without this, the server itself acts.
+    #[must_use]
+    pub fn on_behalf_of(&self, origin: Origin) -> Self {
+        Self { inner: Arc::clone(&self.inner), origin: Arc::new(origin) }
+    }
+
+    /// On whose behalf it is used.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// What this process knows about openings of sessions.
+    pub(crate) fn audit_cache(&self) -> &AuditCache {
+        &self.inner.audit
     }
 
     /// Which database this is.

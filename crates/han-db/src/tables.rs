@@ -1,7 +1,7 @@
 //! Every table, in one list: which role may touch it, and what becomes of its rows when a session is derived again or
 //! deleted. Grants, policies, rederivation and deletion read this list; a test compares it with the schema.
 
-use Access::{App, System};
+use Access::{App, Log, System};
 use Kind::{Answers, Derived, Other, Rollup, SearchIndex, Session};
 
 /// Who may touch a table on PostgreSQL.
@@ -9,6 +9,9 @@ use Kind::{Answers, Derived, Other, Rollup, SearchIndex, Session};
 pub(crate) enum Access {
     /// The app role, under a policy on `team`, and the system role: the data of one team.
     App,
+    /// The data of one team that is never changed: the app role, under a policy on `team`, reads rows and adds some. The
+    /// system role also deletes them, with their team.
+    Log,
     /// The system role alone: look-ups made before a team is known, keys, the outbox, jobs.
     System,
 }
@@ -94,11 +97,26 @@ pub(crate) const TABLES: &[Table] = &[
     // Last: its triggers clear the search index.
     table("sessions", App, Session),
     table("deleted_sessions", App, Other),
+    table("audit_log", Log, Other),
+    table("audit_heads", App, Other),
+    table("audit_names", App, Other),
     table("rollups", App, Rollup),
     table("rollup_counts", App, Rollup),
     table("search_state", App, SearchIndex),
     table("search_terms", System, SearchIndex),
 ];
+
+impl Access {
+    /// What the app role and the system role may do.
+    pub(crate) fn grants(self) -> (&'static str, &'static str) {
+        const ALL: &str = "SELECT, INSERT, UPDATE, DELETE";
+        match self {
+            Self::App => (ALL, ALL),
+            Self::Log => ("SELECT, INSERT", "SELECT, INSERT, DELETE"),
+            Self::System => ("", ALL),
+        }
+    }
+}
 
 /// The tables that hold one team's data, which the app role reads and writes under a policy on `team`.
 pub const TENANT_TABLES: &[&str] = &names::<{ tenant_tables() }>();
@@ -106,7 +124,7 @@ pub const TENANT_TABLES: &[&str] = &names::<{ tenant_tables() }>();
 const fn tenant_tables() -> usize {
     let (mut n, mut i) = (0, 0);
     while i < TABLES.len() {
-        if matches!(TABLES[i].access, App) {
+        if matches!(TABLES[i].access, App | Log) {
             n += 1;
         }
         i += 1;
@@ -117,18 +135,13 @@ const fn tenant_tables() -> usize {
 const fn names<const N: usize>() -> [&'static str; N] {
     let (mut names, mut n, mut i) = ([""; N], 0, 0);
     while i < TABLES.len() {
-        if matches!(TABLES[i].access, App) {
+        if matches!(TABLES[i].access, App | Log) {
             names[n] = TABLES[i].name;
             n += 1;
         }
         i += 1;
     }
     names
-}
-
-/// The tables that only the system role touches.
-pub(crate) fn system_tables() -> impl Iterator<Item = &'static str> {
-    TABLES.iter().filter(|table| table.access == System).map(|table| table.name)
 }
 
 /// The tables of a kind.

@@ -20,6 +20,9 @@ impl TeamNumber {
     /// The number of no team: numbers begin at 1.
     pub(crate) const NONE: Self = Self(0);
 
+    /// The number under which the server's own audit log is stored, which is that of no team.
+    pub(crate) const SERVER: Self = Self(-1);
+
     /// A number from a column of the database.
     pub(crate) fn of_column(number: i32) -> Self {
         Self(number)

@@ -24,6 +24,7 @@ fn actor(user_id: &UserId, credential: Credential) -> Actor {
         capabilities: Capabilities::PERSON,
         expires_at: None,
         request_id: han_testkit::request_id(),
+        client: None,
     }
 }
 

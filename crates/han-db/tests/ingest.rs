@@ -402,6 +402,7 @@ both_databases!(
             capabilities: han_types::Capabilities::PERSON,
             expires_at: None,
             request_id: han_testkit::request_id(),
+            client: None,
         };
         let colleague =
             han_db::queries::memberships::scope_for(&world.db, &actor).await.unwrap().unwrap().scope;

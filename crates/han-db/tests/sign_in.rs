@@ -132,6 +132,7 @@ both_databases!(
             capabilities: Capabilities::PERSON,
             expires_at: None,
             request_id: han_testkit::request_id(),
+            client: None,
         };
         assert!(credentials::is_live(&world.db, &holder).await.unwrap());
         // A thief uses a copy of the second token.

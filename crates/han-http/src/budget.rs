@@ -742,6 +742,7 @@ mod tests {
             capabilities: Capabilities::PERSON,
             expires_at: None,
             request_id: RequestId::given("request-1").unwrap(),
+            client: None,
         };
         budget.caller(at("192.0.2.1"), &actor)
     }

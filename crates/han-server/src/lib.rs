@@ -12,6 +12,7 @@
 mod address;
 mod admission;
 pub mod app;
+mod audit;
 pub mod auth;
 mod blocking;
 mod client;

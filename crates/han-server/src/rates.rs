@@ -370,6 +370,11 @@ pub(crate) fn note_valid(state: &AppState, credential: &str) {
     }
 }
 
+/// The address of the client of the request that this is called in, or of the message of a socket.
+pub(crate) fn client() -> Option<IpAddr> {
+    TICKET.try_with(|ticket| ticket.address).ok()
+}
+
 /// Runs `verify`, which verifies the credential of a message of a socket, as for a request from this address.
 pub(crate) async fn on_socket<T>(address: IpAddr, verify: impl Future<Output = T>) -> T {
     let ticket = Ticket { class: RateClass::Api, address, connection: None, verdicts: Mutex::default() };

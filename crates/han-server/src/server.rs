@@ -23,7 +23,7 @@ use crate::auth::{device, invite, login_link, oauth, sign_in, tokens};
 use crate::config::Environment;
 use crate::rates::{RateClass, RouteLimit};
 use crate::state::AppState;
-use crate::sync::{deletion, export, receiver};
+use crate::sync::{audit, deletion, export, receiver};
 use crate::{client, health, metrics, rates, security_txt};
 
 /// How long a browser may cache the answer to a CORS preflight request.
@@ -108,6 +108,7 @@ fn streaming_routes() -> Vec<Route> {
             "/api/sync/teams/{team_id}/sessions/{session_id}/export",
             &[Method::GET], RateClass::Sync, get(export::session),
         ),
+        route("/api/sync/teams/{team_id}/audit", &[Method::GET], RateClass::Sync, get(audit::export)),
     ]
 }
 

@@ -3,13 +3,14 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use axum::http::HeaderMap;
 use han_db::Db;
 use han_db::changes::DbChangeEvent;
 use han_http::Lifecycle;
 use han_http::client::Client;
 use han_http::graphql::Endpoint;
 use han_http::observe::RequestIds;
-use han_types::{Clock, Entropy};
+use han_types::{Actor, Clock, Entropy, Origin};
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
@@ -18,7 +19,7 @@ use crate::auth::github::Github;
 use crate::auth::jwt::JwtKeys;
 use crate::config::{Config, PublicUrl};
 use crate::health::Readiness;
-use crate::rates::Rates;
+use crate::rates::{self, Rates};
 use crate::sync::memory_budget::MemoryBudget;
 
 /// The state of one server; cheap to clone.
@@ -59,6 +60,18 @@ pub(crate) struct Inner {
 impl AppState {
     pub(crate) fn new(inner: Inner) -> Self {
         Self(Arc::new(inner))
+    }
+}
+
+impl AppState {
+    /// The database, for a request of someone who has not signed in, or is just doing so.
+    pub(crate) fn db_of_request(&self, headers: &HeaderMap) -> Db {
+        self.db.on_behalf_of(Origin::of_request(self.request_ids.of(headers), rates::client()))
+    }
+
+    /// The database, for what a signed-in user does for themselves, and for no team.
+    pub(crate) fn db_of_actor(&self, actor: &Actor) -> Db {
+        self.db.on_behalf_of(Origin::of_actor(actor))
     }
 }
 

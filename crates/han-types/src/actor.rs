@@ -3,6 +3,7 @@
 //! `Scope` and carry it.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -125,6 +126,33 @@ pub enum Credential {
     Operator,
 }
 
+impl Credential {
+    /// The kind, as the audit log and logs name it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::ApiKey { .. } => "api_key",
+            Self::Jwt { .. } => "access_token",
+            Self::WebSession { .. } => "browser",
+            Self::Local => "local",
+            Self::Operator => "operator",
+        }
+    }
+
+    /// The id of what can be revoked: the key, the browser's session, or the sign-in that an access token came of. Empty
+    /// for a credential without an id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        match self {
+            Self::ApiKey { id, .. } => id.as_str(),
+            Self::Jwt { family: Some(family), .. } => family.as_str(),
+            Self::Jwt { id, .. } => id,
+            Self::WebSession { id, .. } => id.as_str(),
+            Self::Local | Self::Operator => "",
+        }
+    }
+}
+
 /// Names the request, the socket or the command on whose behalf something is done: in its answer, in the log, and in
 /// what is recorded of it. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -176,6 +204,8 @@ pub struct Actor {
     pub expires_at: Option<Timestamp>,
     /// The request, the socket's handshake or the command that it came with.
     pub request_id: RequestId,
+    /// The address of the client, if there is one.
+    pub client: Option<IpAddr>,
 }
 
 impl Actor {
@@ -211,6 +241,7 @@ pub struct Scope {
     capabilities: Capabilities,
     credential: Credential,
     request_id: RequestId,
+    client: Option<IpAddr>,
 }
 
 impl Scope {
@@ -223,6 +254,7 @@ impl Scope {
             capabilities: actor.capabilities,
             credential: actor.credential.clone(),
             request_id: actor.request_id.clone(),
+            client: actor.client,
         }
     }
 
@@ -260,6 +292,74 @@ impl Scope {
     #[must_use]
     pub fn request_id(&self) -> &RequestId {
         &self.request_id
+    }
+}
+
+/// On whose behalf something is done, as the audit log records it: who, with which credential, from where, in which
+/// request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The person; `None` for an operator, for the server's own work, and before a sign-in.
+    pub user_id: Option<UserId>,
+    /// What they came with; `None` for the server's own work, and before a sign-in.
+    pub credential: Option<Credential>,
+    /// The address of the client, if there is one.
+    pub client: Option<IpAddr>,
+    /// The request or the command; `None` for the server's own work.
+    pub request_id: Option<RequestId>,
+}
+
+impl Origin {
+    /// A request of someone who has not signed in, or is just doing so.
+    #[must_use]
+    pub fn of_request(request_id: RequestId, client: Option<IpAddr>) -> Self {
+        Self { client, request_id: Some(request_id), ..Self::default() }
+    }
+
+    /// A request of someone who has signed in.
+    #[must_use]
+    pub fn of_actor(actor: &Actor) -> Self {
+        Self::of(&actor.user_id, &actor.credential, actor.client, &actor.request_id)
+    }
+
+    /// The same, for one team.
+    #[must_use]
+    pub fn of_scope(scope: &Scope) -> Self {
+        Self::of(scope.user_id(), &scope.credential, scope.client, &scope.request_id)
+    }
+
+    /// A command of an operator.
+    #[must_use]
+    pub fn of_operator(request_id: RequestId) -> Self {
+        Self { credential: Some(Credential::Operator), request_id: Some(request_id), ..Self::default() }
+    }
+
+    fn of(user_id: &UserId, credential: &Credential, client: Option<IpAddr>, request_id: &RequestId) -> Self {
+        Self {
+            // A command acts with the rights of an admin who knows nothing of it.
+            user_id: (*credential != Credential::Operator).then(|| user_id.clone()),
+            credential: Some(credential.clone()),
+            client,
+            request_id: Some(request_id.clone()),
+        }
+    }
+
+    /// The same, of this person, unless an operator or the server itself acts: who signs in is known only afterwards.
+    #[must_use]
+    pub fn signing_in(self, user_id: &UserId) -> Self {
+        let is_request = self.credential.is_none() && self.request_id.is_some();
+        let user_id = self.user_id.or_else(|| is_request.then(|| user_id.clone()));
+        Self { user_id, ..self }
+    }
+
+    /// The kind of the credential: that of [`Credential::kind`], `none` before a sign-in, or `server`.
+    #[must_use]
+    pub fn credential_kind(&self) -> &'static str {
+        match (&self.credential, &self.request_id) {
+            (Some(credential), _) => credential.kind(),
+            (None, Some(_)) => "none",
+            (None, None) => "server",
+        }
     }
 }
 

@@ -14,7 +14,7 @@ mod plan;
 pub mod sync;
 mod text;
 
-pub use actor::{Actor, Capabilities, Capability, Credential, Membership, RequestId, Role, Scope};
+pub use actor::{Actor, Capabilities, Capability, Credential, Membership, Origin, RequestId, Role, Scope};
 pub use clock::{Clock, Timestamp};
 pub use entropy::Entropy;
 pub use error::StorageError;

@@ -78,4 +78,10 @@ impl Plans {
     pub fn effective(self, tier: PlanTier) -> PlanTier {
         if self.billing_configured { tier } else { PlanTier::Enterprise }
     }
+
+    /// Whether the members of a team that is stored with `tier` may read its audit log. It is written for every team.
+    #[must_use]
+    pub fn may_read_audit_log(self, tier: PlanTier) -> bool {
+        self.effective(tier) == PlanTier::Enterprise
+    }
 }

@@ -2,6 +2,7 @@
 
 use async_graphql::{Context, ID, Object};
 use han_db::queries::sign_ins;
+use han_types::Origin;
 
 use crate::context::{caller, database, manager};
 use crate::error::{ApiError, Result};
@@ -23,7 +24,8 @@ impl SignInMutation {
         let actor = manager(caller(ctx)?.actor(), "sign its owner out: sign in yourself")?;
         let gone = ApiError::NotFound("sign-in of yours");
         let origin: SignInOrigin = id.parse().map_err(|()| gone.clone())?;
-        if sign_ins::revoke(database(ctx)?, &actor.user_id, origin.means, &origin.id).await? {
+        let db = database(ctx)?.on_behalf_of(Origin::of_actor(actor));
+        if sign_ins::revoke(&db, &actor.user_id, origin.means, &origin.id).await? {
             Ok(true)
         } else {
             Err(gone)

@@ -5,10 +5,11 @@ use async_graphql::{Context, ID, Object};
 use han_db::queries::api_keys::{
     self, DEFAULT_DAYS, MAX_DAYS, MAX_GRACE_SECONDS, MAX_KEYS, Minted, Rotated, Which,
 };
+use han_db::queries::audit;
 use han_db::queries::invites::{self, Accepted, Invited, MAX_OPEN_INVITES};
 use han_db::queries::memberships;
 use han_db::queries::teams::{self, TeamChange};
-use han_types::{ApiKeyId, Credential, GlobalId, UserId};
+use han_types::{ApiKeyId, Credential, GlobalId, Origin, UserId};
 
 use crate::context::{caller, database};
 use crate::error::{ApiError, Result};
@@ -39,7 +40,8 @@ impl TeamsMutation {
         if memberships::list(db, &actor.user_id).await?.len() >= MAX_TEAMS {
             return Err(team::conflict(format!("you are in {MAX_TEAMS} teams: leave one first")));
         }
-        let made = teams::create_for_user(db, name, &actor.user_id).await?;
+        let acting = db.on_behalf_of(Origin::of_actor(actor));
+        let made = teams::create_for_user(&acting, name, &actor.user_id).await?;
         let resolved = memberships::scope_in(db, actor, &made.id).await?.ok_or(ApiError::Internal)?;
         Ok(Some(team::of_scope(resolved, team::site(ctx).plans)))
     }
@@ -48,6 +50,15 @@ impl TeamsMutation {
     async fn rename_team(&self, ctx: &Context<'_>, team_id: ID, name: String) -> Result<Option<Team>> {
         let (db, scope) = team::manage(ctx, &team_id).await?;
         team::changed(teams::rename(&scope, db, team::name("name", &name)?).await?, "team")?;
+        let resolved = team::scope_in(db, team::person(ctx)?, &team_id).await?;
+        Ok(Some(team::of_scope(resolved, team::site(ctx).plans)))
+    }
+
+    /// Changes whether the audit log records that a member opens a session of another member: once an hour for each member
+    /// and session. Replicas of the server know it within seconds. Only for admins.
+    async fn set_audit_reads(&self, ctx: &Context<'_>, team_id: ID, enabled: bool) -> Result<Option<Team>> {
+        let (db, scope) = team::manage(ctx, &team_id).await?;
+        team::changed(audit::set_records_reads(&scope, db, enabled).await?, "team")?;
         let resolved = team::scope_in(db, team::person(ctx)?, &team_id).await?;
         Ok(Some(team::of_scope(resolved, team::site(ctx).plans)))
     }

@@ -44,6 +44,7 @@ impl NodeQuery {
             (Some(op), Ok(GlobalId::Message(key))) => {
                 let row = op.loader().load_one(key).await?;
                 let Some(row) = row else { return Ok(None) };
+                op.opens(&row.key.session_id, None).await?;
                 error::or_null(ctx, Message::alone(&op, &row).await.map(Some))
             }
             _ => Ok(None),
@@ -63,13 +64,16 @@ fn parsed(text: &str) -> Result<GlobalId, GlobalIdError> {
 
 async fn load(op: &Op, id: GlobalId) -> Result<Option<Node>> {
     Ok(match id {
-        GlobalId::Session(id) => Session::load(op, id).await?.map(Node::from),
+        GlobalId::Session(id) => Session::open(op, id).await?.map(Node::from),
         GlobalId::Project(id) => Project::load(op, id).await?.map(Node::from),
         GlobalId::Repo(id) => Repo::load(op, id).await?.map(Node::from),
         GlobalId::Message(key) => {
             let row = op.loader().load_one(key).await?;
             match row {
-                Some(row) => Some(Message::alone(op, &row).await?.into()),
+                Some(row) => {
+                    op.opens(&row.key.session_id, None).await?;
+                    Some(Message::alone(op, &row).await?.into())
+                }
                 None => None,
             }
         }

@@ -26,7 +26,7 @@ impl SessionQuery {
         #[graphql(desc = "The id, global or raw.")] id: String,
     ) -> Result<Option<Session>> {
         match (operation(ctx)?, GlobalId::raw("Session", &id).parse()) {
-            (Some(op), Ok(id)) => Session::load(&op, id).await,
+            (Some(op), Ok(id)) => Session::open(&op, id).await,
             _ => Ok(None),
         }
     }

@@ -2,13 +2,16 @@
 
 use async_graphql::{Context, ID, Object};
 use han_db::page::MAX_PAGE;
+use han_db::queries::audit::{self, AuditCursor};
 use han_db::queries::{api_keys, invites, memberships, teams, users};
 use han_types::Role;
 
+use crate::connection;
 use crate::context::{caller, database};
 use crate::error::{ApiError, Result};
 use crate::optional_id::OptionalId;
 use crate::team::{self, ONLY_ADMINS};
+use crate::types::audit::{AuditConnection, AuditLogFilter};
 use crate::types::team::{ApiKey, Team, TeamInvite, TeamMember};
 use crate::types::user::User;
 
@@ -94,6 +97,27 @@ impl TeamsQuery {
             return Err(ONLY_ADMINS);
         }
         Ok(Some(invites::open(&scope, db).await?.into_iter().map(Into::into).collect()))
+    }
+
+    /// The audit log of a team, the latest entry first. Admins see all entries, members what they did themselves.
+    #[graphql(complexity = "connection::page_cost(first, child_complexity)")]
+    async fn audit_log(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The team's id, global or raw.")] team_id: ID,
+        #[graphql(desc = "The cursor of the last entry of the previous page.")] after: Option<String>,
+        #[graphql(desc = "The number of entries, 1 to 500. The default is 50.")] first: Option<i32>,
+        #[graphql(desc = "Only entries that match.")] filter: Option<AuditLogFilter>,
+    ) -> Result<Option<AuditConnection>> {
+        let caller = caller(ctx)?;
+        caller.readable()?;
+        let request = connection::page::<AuditCursor>(after.as_deref(), first)?;
+        let filter = filter.unwrap_or_default().filter()?;
+        let db = database(ctx)?;
+        let resolved = team::scope_in(db, caller.actor(), &team_id).await?;
+        team::may_read_audit_log(team::site(ctx).plans, &resolved)?;
+        let page = audit::page(&resolved.scope, db, &filter, &request).await?;
+        Ok(Some(AuditConnection::new(&resolved.team.id, page, request.after.is_some())))
     }
 
     /// The valid API keys of a team, newest first: all of them for an admin, their own for a member.

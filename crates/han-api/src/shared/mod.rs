@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, Weak};
 use async_graphql::{Request, Response, Variables};
 use futures_util::FutureExt as _;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
-use han_db::Db;
+use han_db::queries::audit;
+use han_db::{Db, DbError};
 use han_types::{Capabilities, Role, TeamId};
 use tokio::task::JoinHandle;
 use tracing::Instrument as _;
@@ -182,12 +183,21 @@ impl Drop for Hub {
 }
 
 impl Hub {
+    /// Records that a caller opens the session whose content is shown, in a task of its own.
+    fn opening(&self, caller: &RequestContext) -> Option<JoinHandle<Result<(), DbError>>> {
+        let (id, scope) = (self.publisher.session()?.clone(), caller.scope()?.clone());
+        let db = self.registry.db.clone();
+        let record = async move { audit::session_opened(&scope, &db, &id, None).await };
+        Some(tokio::spawn(record.in_current_span()))
+    }
+
     fn stream(
         self: Arc<Self>,
         reader: QueueReader,
         caller: Arc<RequestContext>,
     ) -> BoxStream<'static, SharedAnswer> {
-        let listener = Listener { hub: self, reader, caller, last_failed: false };
+        let opening = self.opening(&caller);
+        let listener = Listener { hub: self, reader, caller, last_failed: false, opening };
         stream::unfold(Some(listener), |listener| async move {
             let mut listener = listener?;
             let (response, goes_on) = listener.next().await?;
@@ -204,11 +214,20 @@ struct Listener {
     caller: Arc<RequestContext>,
     /// Whether the last response that was passed on holds an error.
     last_failed: bool,
+    /// The record that must be written before anything is passed on.
+    opening: Option<JoinHandle<Result<(), DbError>>>,
 }
 
 impl Listener {
     /// The next response, and whether more may follow.
     async fn next(&mut self) -> Option<(SharedAnswer, bool)> {
+        if let Some(opening) = self.opening.take() {
+            match opening.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return last(&error.into()),
+                Err(_) => return last(&ApiError::Internal),
+            }
+        }
         loop {
             let item = match self.caller.live().cloned() {
                 None => self.reader.next().await,

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use async_graphql::Response;
-use han_types::{TeamId, UserId};
+use han_types::{SessionId, TeamId, UserId};
 use serde_json::value::RawValue;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
@@ -103,6 +103,8 @@ struct Queue {
     tail: Mutex<Tail>,
     grown: watch::Sender<()>,
     backlog: Arc<Backlog>,
+    /// The session whose content the responses show, if it is one.
+    session: OnceLock<SessionId>,
 }
 
 struct Tail {
@@ -121,6 +123,7 @@ impl Publisher {
             tail: Mutex::new(tail),
             grown: watch::Sender::new(()),
             backlog: Arc::new(backlog),
+            session: OnceLock::new(),
         }))
     }
 
@@ -128,6 +131,16 @@ impl Publisher {
     pub(super) fn subscribe(&self) -> Option<QueueReader> {
         let tail = lock(&self.0.tail);
         (!tail.has_ended).then(|| QueueReader { at: Arc::clone(&tail.last), grown: self.0.grown.subscribe() })
+    }
+
+    /// Says that the responses show the content of a session. To be called before the first response.
+    pub(crate) fn shows(&self, id: &SessionId) {
+        self.0.session.get_or_init(|| id.clone());
+    }
+
+    /// The session whose content the responses show, if it is one.
+    pub(super) fn session(&self) -> Option<&SessionId> {
+        self.0.session.get()
     }
 
     /// The rights of this user may have changed.

@@ -20,7 +20,7 @@ use han_db::changes::DbChangeEvent;
 use han_types::{GlobalId, ProjectId, SessionId};
 use tokio::sync::broadcast;
 
-use crate::context::{caller, database};
+use crate::context::{AuthMode, caller, database};
 use crate::error::{ApiError, Result};
 use crate::machine::machine;
 use crate::optional_id::{OptionalId, ProjectScope};
@@ -64,7 +64,14 @@ impl SubscriptionRoot {
     async fn feed_of(&self, ctx: &Context<'_>, id: &SessionId) -> Result<Feed> {
         // Subscribed first: what happens to the session while it is looked up is not missed.
         let feed = self.feed(ctx)?;
+        if let AuthMode::Shared(publisher) = caller(ctx)?.auth_mode() {
+            // Each listener opens it.
+            publisher.shows(id);
+        }
         feed.check_session(id).await?;
+        if let AuthMode::Own = caller(ctx)?.auth_mode() {
+            feed.operation()?.opens(id, None).await?;
+        }
         Ok(feed)
     }
 }

@@ -1,6 +1,8 @@
 //! The object types of the schema, one file per noun. han-transcript computes what a type shows of a line; here it gets
 //! its GraphQL shape.
 
+#[cfg(feature = "team")]
+pub(crate) mod audit;
 pub mod content;
 pub mod file_change;
 pub mod hook;

@@ -89,6 +89,7 @@ impl MessageHit {
 impl MessageHit {
     /// The message.
     async fn message(&self) -> Result<Message> {
+        self.op.opens(&self.hit.message.key.session_id, None).await?;
         Message::read(&self.op, &self.hit.message).await
     }
 

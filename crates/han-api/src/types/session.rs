@@ -102,6 +102,20 @@ impl Session {
         Ok(row.map(|row| Self { subagent: Some(subagent), ..Self::new(op, row) }))
     }
 
+    /// As [`Session::load`], for a caller who asks for this session.
+    pub(crate) async fn open(op: &Op, id: SessionId) -> Result<Option<Self>> {
+        let found = Self::load(op, id).await?;
+        if let Some(session) = &found {
+            session.opens().await?;
+        }
+        Ok(found)
+    }
+
+    /// Records that the caller opens it.
+    async fn opens(&self) -> Result<()> {
+        self.op.opens(&self.id_of()?, Some(&self.row.user_id)).await
+    }
+
     /// The id that clients name it by.
     fn shown_id(&self) -> String {
         match &self.subagent {
@@ -384,6 +398,7 @@ impl Session {
         let is_counted = is_whole_list && self.row.purged_at.is_none();
         let (request, place) = place(after.as_deref(), first, before.as_deref(), last, around.get())?;
         let op = &self.op;
+        self.opens().await?;
         let (rows, has_next, has_previous) = match place {
             Place::After => {
                 let after = request.after.is_some();

@@ -2,6 +2,7 @@
 
 use async_graphql::{Context, Enum, ID, Object, SimpleObject};
 use han_db::entities::{self, TeamMembership};
+use han_db::queries::audit;
 use han_db::queries::retention;
 use han_db::queries::service_accounts::{self, MAX_ACCOUNTS};
 use han_types::sync::EXPIRY_WARNING_DAYS;
@@ -127,6 +128,11 @@ impl Team {
     /// apply while the plan does not include it.
     async fn retention_days(&self, ctx: &Context<'_>) -> Result<Option<i64>> {
         Ok(retention::of_team(database(ctx)?, &self.found.team.id).await?)
+    }
+
+    /// Whether the audit log records that a member opens a session of another member.
+    async fn audit_reads(&self, ctx: &Context<'_>) -> Result<bool> {
+        Ok(audit::records_reads(database(ctx)?, &self.found.team.id).await?)
     }
 }
 

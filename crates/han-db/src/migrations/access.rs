@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, Statement};
 
 use crate::dialect::{Dialect, Role};
-use crate::tables::{self, TENANT_TABLES};
+use crate::tables::{Access, TABLES, TENANT_TABLES, Table};
 use crate::{Db, DbError};
 
 /// What an administrator must run where the account may not make the roles, or may not take them on.
@@ -154,15 +154,24 @@ pub(super) async fn grant(tx: &DatabaseTransaction) -> Result<(), DbErr> {
             END LOOP;
         END $$;\n",
     );
-    for table in tables::system_tables() {
-        sql.push_str(&format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO han_system;\n"));
+    for Table { name, access, .. } in TABLES {
+        let (app, system) = access.grants();
+        sql.push_str(&format!("GRANT {system} ON {name} TO han_system;\n"));
+        if !app.is_empty() {
+            sql.push_str(&format!("GRANT {app} ON {name} TO han_app;\n"));
+        }
+        if *access == Access::Log {
+            sql.push_str(&format!(
+                "REVOKE UPDATE, DELETE, TRUNCATE ON {name} FROM han_app;\n\
+                 REVOKE UPDATE, TRUNCATE ON {name} FROM han_system;\n"
+            ));
+        }
     }
     // The check of new rows asks for the setting in a subquery, which runs once for each statement. As a plain expression
     // it would run for each row, which made an insert of many rows a third slower.
     for table in TENANT_TABLES {
         sql.push_str(&format!(
-            "GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO han_app, han_system;\n\
-             ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;\n\
+            "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;\n\
              DROP POLICY IF EXISTS team ON {table};\n\
              CREATE POLICY team ON {table} TO han_app \
                USING (team = nullif(current_setting('han.team', true), '')::int) \
@@ -207,33 +216,52 @@ async fn denied(db: &Db, error: &DbError, table: &str) -> Result<DbError, DbErro
     Ok(DbError::Privileges { reason, sql })
 }
 
-/// Whether the two roles have every grant that the migrations give them.
+/// Whether the two roles have every grant that the migrations give them, and no grant to change what is never changed.
 pub(super) async fn check_grants(db: &Db) -> Result<(), DbError> {
     let tx = db.read_as(Role::System, "grants.check").await?;
-    let all = "SELECT, INSERT, UPDATE, DELETE";
-    let of_app = TENANT_TABLES.iter().map(|table| (Role::App, *table));
-    let of_system = TENANT_TABLES.iter().copied().chain(tables::system_tables());
-    let wanted: Vec<String> = of_app
-        .chain(of_system.map(|table| (Role::System, table)))
-        .map(|(role, table)| format!("('{}', '{table}')", role.name()))
+    let roles = |table: &Table| {
+        let (app, system) = table.access.grants();
+        [(Role::App, app), (Role::System, system)]
+            .map(|(role, grants)| (table.name, table.access, role, grants))
+    };
+    let wanted = TABLES.iter().flat_map(roles);
+    let wanted: Vec<String> = wanted
+        .map(|(name, access, role, grants)| {
+            let never = if access == Access::Log { "UPDATE" } else { "" };
+            format!("('{}', '{name}', '{grants}', '{never}')", role.name())
+        })
         .collect();
     let sql = format!(
-        "SELECT w.role, w.name FROM (VALUES {}) AS w(role, name) WHERE NOT COALESCE((\
+        "SELECT w.role, w.name, w.grants, w.never, COALESCE((\
            SELECT bool_and(has_table_privilege(w.role, c.oid, p)) \
-           FROM pg_class c, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p \
-           WHERE c.relname = w.name AND c.relnamespace = current_schema()::regnamespace), false)",
+           FROM pg_class c, unnest(string_to_array(w.grants, ', ')) AS p \
+           WHERE c.relname = w.name AND c.relnamespace = current_schema()::regnamespace), w.grants = '') AS granted, \
+           w.never <> '' AND COALESCE((SELECT has_table_privilege(w.role, c.oid, 'UPDATE') FROM pg_class c \
+           WHERE c.relname = w.name AND c.relnamespace = current_schema()::regnamespace), false) AS excess \
+         FROM (VALUES {}) AS w(role, name, grants, never)",
         wanted.join(", ")
     );
-    let mut missing = String::new();
+    let (mut repair, mut lacks) = (String::new(), false);
     for row in tx.rows(&sql, []).await? {
         let (role, table): (String, String) = (row.try_get("", "role")?, row.try_get("", "name")?);
-        missing.push_str(&format!("GRANT {all} ON {table} TO {role};\n"));
+        if !row.try_get::<bool>("", "granted")? {
+            let grants: String = row.try_get("", "grants")?;
+            repair.push_str(&format!("GRANT {grants} ON {table} TO {role};\n"));
+            lacks = true;
+        }
+        if row.try_get::<bool>("", "excess")? {
+            repair.push_str(&format!("REVOKE UPDATE ON {table} FROM {role};\n"));
+        }
     }
-    if missing.is_empty() {
+    if repair.is_empty() {
         return Ok(());
     }
-    let reason = "the roles of the server lack grants".to_owned();
-    Err(DbError::Privileges { reason, sql: missing.trim_end().to_owned() })
+    let reason = if lacks {
+        "the roles of the server lack grants"
+    } else {
+        "the roles of the server may change entries of the audit log"
+    };
+    Err(DbError::Privileges { reason: reason.to_owned(), sql: repair.trim_end().to_owned() })
 }
 
 /// Whether row-level security is on for every table of teams' data, with the policies that the migrations made and no

@@ -14,6 +14,7 @@ mod m0007_prices;
 mod m0008_rotation;
 mod m0009_places;
 mod m0010_deletions;
+mod m0011_audit;
 mod m0012_retention;
 mod tables;
 
@@ -42,6 +43,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0008_rotation::Migration),
             Box::new(m0009_places::Migration),
             Box::new(m0010_deletions::Migration),
+            Box::new(m0011_audit::Migration),
             Box::new(m0012_retention::Migration),
         ]
     }

@@ -8,6 +8,7 @@ use han_types::{ApiKeyId, Capabilities, Membership, Role, Scope, TeamId, Timesta
 use sea_orm::FromQueryResult;
 
 use crate::entities::{ApiKey, ListedApiKey, MemberKey, Team, TeamMembership};
+use crate::queries::audit::{Entry, Event};
 use crate::queries::credentials::USE_RECORDED_EVERY_SECONDS;
 use crate::queries::teams::{self, TeamChange, TeamRecord};
 use crate::queries::users::UserRecord;
@@ -223,7 +224,7 @@ pub async fn create_for(db: &Db, new: &NewApiKey<'_>) -> Result<(ApiKeyId, ApiKe
     let id: ApiKeyId = db.new_id()?;
     let token = ApiKeyToken::mint(db.entropy());
     let (row_id, hash, now) = (&id, token.hash().to_hex(), db.clock().now());
-    let hash = &hash;
+    let (hash, team) = (&hash, db.team_number(new.team_id).await?);
     db.write_system("api_keys.create", |tx| async move {
         tx.execute(
             "INSERT INTO api_keys (team_id, id, key_hash, user_id, name, scopes, created_at, expires_at) \
@@ -239,10 +240,20 @@ pub async fn create_for(db: &Db, new: &NewApiKey<'_>) -> Result<(ApiKeyId, ApiKe
                 new.expires_at.map(|end| end.0).into(),
             ],
         )
-        .await
+        .await?;
+        let entry = created(row_id, new.scopes, new.expires_at).with_user("owner", new.user_id);
+        tx.log_of(new.team_id, team).write(entry).await
     })
     .await?;
     Ok((id, token))
+}
+
+fn created<'a>(id: &'a ApiKeyId, scopes: &str, expires_at: Option<Timestamp>) -> Entry<'a> {
+    let expires_at = expires_at.map(Timestamp::to_rfc3339);
+    Entry::new(Event::KeyCreated)
+        .about("api_key", id.as_str())
+        .with("scopes", scopes)
+        .with("expiresAt", expires_at)
 }
 
 /// Whether a use of a key at `now` is to be recorded with [`touch`].
@@ -347,7 +358,9 @@ pub async fn create(
             if live(&tx, tx.team_id(), Some(scope.user_id())).await?.len() >= MAX_KEYS {
                 return Ok(Err(Minted::TooMany));
             }
-            insert(&tx, new).await.map(Ok)
+            let row = insert(&tx, new).await?;
+            tx.log().write(created(&row.id, scopes, expires_at)).await?;
+            Ok(Ok(row))
         })
         .await?;
     Ok(match made {
@@ -368,7 +381,11 @@ pub async fn revoke(scope: &Scope, db: &Db, id: &ApiKeyId) -> Result<TeamChange,
             );
             let user = (!owner.is_empty()).then(|| scope.user_id().as_str().into());
             let values = [now.0.into(), team.as_str().into(), id.as_str().into()];
-            tx.execute(&sql, values.into_iter().chain(user)).await
+            let revoked = tx.execute(&sql, values.into_iter().chain(user)).await?;
+            if revoked > 0 {
+                tx.log().write(Entry::new(Event::KeyRevoked).about("api_key", id.as_str())).await?;
+            }
+            Ok(revoked)
         })
         .await?;
     db.rights_changed();
@@ -403,7 +420,13 @@ pub async fn rotate(
             replace(&tx, &old, id, grace_seconds).await?;
             let owner = scope.user_id();
             let new = NewKey { id, hash, owner, name: &old.name, scopes: &old.scopes, expires_at };
-            insert(&tx, &new).await.map(Ok)
+            let row = insert(&tx, &new).await?;
+            let entry = Entry::new(Event::KeyRotated)
+                .about("api_key", old.id.as_str())
+                .with("successor", id.as_str())
+                .with("graceSeconds", grace_seconds);
+            tx.log().write(entry).await?;
+            Ok(Ok(row))
         })
         .await?;
     db.rights_changed();

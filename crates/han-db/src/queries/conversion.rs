@@ -5,6 +5,7 @@
 use han_types::{PlanTier, TeamId};
 use sea_orm::FromQueryResult;
 
+use crate::queries::audit::{Entry, Event};
 use crate::queries::team_work::{self, WorkKind};
 use crate::stored::{stored, stored_id};
 use crate::{Db, DbError};
@@ -52,9 +53,12 @@ pub(crate) fn refuse_where_unsealed(db: &Db) -> Result<(), DbError> {
 /// team.
 pub async fn request(db: &Db, team_id: &TeamId, form: Form) -> Result<(), DbError> {
     refuse_where_unsealed(db)?;
-    db.team_number(team_id).await?;
+    let team = db.team_number(team_id).await?;
     db.write_system("conversion.request", |tx| async move {
-        team_work::request(&tx, team_id, WorkKind::Convert, form.as_str(), 0).await
+        team_work::request(&tx, team_id, WorkKind::Convert, form.as_str(), 0).await?;
+        tx.log_of(team_id, team)
+            .write(Entry::new(Event::ConversionRequested).with("form", form.as_str()))
+            .await
     })
     .await?;
     tracing::info!(team = %team_id, form = form.as_str(), "the content of a team is to be converted");

@@ -3,6 +3,7 @@
 use han_types::{Actor, Credential, TeamId, UserId};
 use sea_orm::FromQueryResult;
 
+use crate::queries::audit::{Entry, Event};
 use crate::tx::SystemTx;
 use crate::{Db, DbError};
 
@@ -71,11 +72,18 @@ pub(crate) async fn end_all_in(tx: &SystemTx, user_id: &UserId) -> Result<EndedC
     {
         tx.execute(sql, [user_id.as_str().into()]).await?;
     }
-    Ok(EndedCredentials {
+    let ended = EndedCredentials {
         browsers: tx.execute(&revoke("web_sessions"), values()).await?,
         programs: tx.execute(&revoke("token_families"), values()).await?,
         keys: tx.execute(&revoke("api_keys"), values()).await?,
-    })
+    };
+    let entry = Entry::new(Event::AccessEnded)
+        .about_user(user_id)
+        .with("browsers", ended.browsers)
+        .with("programs", ended.programs)
+        .with("keys", ended.keys);
+    tx.log_for_user(user_id, entry).await?;
+    Ok(ended)
 }
 
 #[derive(FromQueryResult)]

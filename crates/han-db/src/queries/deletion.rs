@@ -8,6 +8,7 @@ use han_types::{Scope, SessionId};
 use sea_orm::FromQueryResult;
 
 use crate::entities::Origin;
+use crate::queries::audit;
 use crate::queries::ingest::answers::{self, Answers, Copies};
 use crate::queries::ingest::derive::Derive;
 use crate::queries::ingest::rollup_delta::{RollupDelta, RollupPart, add_rollups, empty_rollups};
@@ -109,6 +110,7 @@ async fn delete(
             tx.execute(&sql, [tx.team(), number.into()]).await?;
         }
         delete_segments(&tx, number).await?;
+        audit::forget_session(&tx, session).await?;
         tx.execute(
             "INSERT INTO deleted_sessions (team, session_id, deleted_at, request_id, lines) \
              VALUES ($1, $2, $3, $4, $5) ON CONFLICT (team, session_id) DO NOTHING",

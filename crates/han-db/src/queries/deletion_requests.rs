@@ -11,9 +11,11 @@ use std::str::FromStr;
 use han_types::{RequestId, Role, Scope, SessionId, TeamId, Timestamp, UserId, new_row_id};
 use sea_orm::{FromQueryResult, Value};
 
+use crate::queries::audit::{self, Entry, Event};
 use crate::queries::team_work::{self, Advance, WorkKind};
 use crate::queries::{deletion, memberships, service_accounts, team_deletion, teams};
 use crate::stored::{stored, stored_id};
+use crate::team_numbers::TeamNumber;
 use crate::tx::{SystemTx, Tx};
 use crate::{Db, DbError};
 
@@ -95,6 +97,15 @@ impl Target {
             Self::Data => TargetKind::Data,
             Self::Team => TargetKind::Team,
             Self::Account(_) => TargetKind::Account,
+        }
+    }
+
+    fn entry(&self, event: Event) -> Entry<'_> {
+        let entry = Entry::new(event);
+        match self {
+            Self::Session(id) => entry.about_session(id),
+            Self::Member(id) | Self::Account(id) => entry.about_user(id),
+            Self::Data | Self::Team => entry,
         }
     }
 
@@ -297,7 +308,11 @@ pub async fn request(
             if !own && !teams::is_admin(&tx, team, user).await? {
                 return Ok(Requested::NotAllowed);
             }
-            insert(&tx, Some(tx.team_id()), target, user, own, due_at).await.map(Requested::Stored)
+            let (stored, is_new) = insert(&tx, Some(tx.team_id()), target, user, own, due_at).await?;
+            if is_new {
+                tx.log().write(about(target.entry(Event::DeletionRequested), &stored)).await?;
+            }
+            Ok(Requested::Stored(stored))
         })
         .await?;
     if let Requested::Stored(stored) = &requested {
@@ -322,7 +337,12 @@ pub async fn request_account(db: &Db, user_id: &UserId, due_at: Timestamp) -> Re
                 return Ok(Requested::LastAdmin(slugs.collect::<Result<_, DbError>>()?));
             }
             let target = Target::Account(user_id.clone());
-            insert(&tx, None, &target, user_id, true, due_at).await.map(Requested::Stored)
+            let (stored, is_new) = insert(&tx, None, &target, user_id, true, due_at).await?;
+            if is_new {
+                let entry = about(target.entry(Event::DeletionRequested), &stored);
+                tx.log_for_user(user_id, entry).await?;
+            }
+            Ok(Requested::Stored(stored))
         })
         .await?;
     if let Requested::Stored(stored) = &requested {
@@ -337,6 +357,15 @@ struct OwnerRow {
     user_id: String,
 }
 
+/// An entry of the audit log, with what it says about every request.
+fn about<'a>(entry: Entry<'a>, request: &DeletionRequest) -> Entry<'a> {
+    entry
+        .with("kind", request.kind.as_str())
+        .with("deletion", request.id.as_str())
+        .with("dueAt", request.due_at.to_rfc3339())
+}
+
+/// Stores a request; returns whether there was none for the same.
 async fn insert(
     tx: &SystemTx,
     team_id: Option<&TeamId>,
@@ -344,12 +373,12 @@ async fn insert(
     requested_by: &UserId,
     own: bool,
     due_at: Timestamp,
-) -> Result<DeletionRequest, DbError> {
+) -> Result<(DeletionRequest, bool), DbError> {
     let team_id = team_id.map_or("", TeamId::as_str);
     let key: [Value; 3] = [team_id.into(), target.kind().as_str().into(), target.subject().into()];
     let open = "team_id = $1 AND kind = $2 AND subject = $3 AND finished_at IS NULL AND cancelled_at IS NULL";
     if let Some(found) = all(tx, open, key.to_vec()).await?.pop() {
-        return Ok(found);
+        return Ok((found, false));
     }
     let sql = "INSERT INTO deletion_requests (team_id, kind, subject, id, requested_by, own, requested_at, due_at) \
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
@@ -363,7 +392,8 @@ async fn insert(
     ];
     tx.execute(sql, key.into_iter().chain(values)).await?;
     let missing = || DbError::RowMissing { table: "deletion_requests", row: id.clone() };
-    all(tx, "id = $1", vec![id.as_str().into()]).await?.pop().ok_or_else(missing)
+    let stored = all(tx, "id = $1", vec![id.as_str().into()]).await?.pop().ok_or_else(missing)?;
+    Ok((stored, true))
 }
 
 /// Cancels a request of the scope's team: its author may, and admins, unless the author deletes only what is theirs.
@@ -382,7 +412,12 @@ pub async fn cancel(scope: &Scope, db: &Db, id: &str) -> Result<Cancelled, DbErr
                 (false, _) => return Ok(Cancelled::NotFound),
             }
         }
-        cancel_found(&tx, found).await
+        let (cancelled, is_new) = cancel_found(&tx, found).await?;
+        if let (Cancelled::Done(request), true) = (&cancelled, is_new) {
+            let entry = Entry::new(Event::DeletionCancelled).about("deletion", request.id.as_str());
+            tx.log().write(about(entry, request)).await?;
+        }
+        Ok(cancelled)
     })
     .await
 }
@@ -395,22 +430,32 @@ pub async fn cancel_account(db: &Db, user_id: &UserId) -> Result<Cancelled, DbEr
             tx.dialect().for_update()
         );
         match tx.one::<RequestRow, _>(&sql, [user_id.as_str().into()]).await? {
-            Some(found) => cancel_found(&tx, found).await,
+            Some(found) => {
+                let (cancelled, is_new) = cancel_found(&tx, found).await?;
+                if let (Cancelled::Done(request), true) = (&cancelled, is_new) {
+                    let entry = Entry::new(Event::DeletionCancelled).about_user(user_id);
+                    tx.log_for_user(user_id, about(entry, request)).await?;
+                }
+                Ok(cancelled)
+            }
             None => Ok(Cancelled::NotFound),
         }
     })
     .await
 }
 
-async fn cancel_found(tx: &SystemTx, found: RequestRow) -> Result<Cancelled, DbError> {
+/// Cancels a request; returns whether it was not cancelled before.
+async fn cancel_found(tx: &SystemTx, found: RequestRow) -> Result<(Cancelled, bool), DbError> {
     if found.started_at.is_some() {
-        return Ok(Cancelled::Begun);
+        return Ok((Cancelled::Begun, false));
     }
+    let is_new = found.cancelled_at.is_none();
     let cancelled_at = found.cancelled_at.unwrap_or(tx.clock().now().0);
     let sql = "UPDATE deletion_requests SET cancelled_at = $2 WHERE id = $1";
     tx.execute(sql, [found.id.as_str().into(), cancelled_at.into()]).await?;
     tracing::info!(request = found.id, "a deletion was cancelled");
-    Ok(Cancelled::Done(RequestRow { cancelled_at: Some(cancelled_at), ..found }.try_into()?))
+    let cancelled = RequestRow { cancelled_at: Some(cancelled_at), ..found }.try_into()?;
+    Ok((Cancelled::Done(cancelled), is_new))
 }
 
 // ---- the work -----------------------------------------------------------------------------------------------
@@ -495,6 +540,8 @@ async fn end_access(db: &Db, user_id: &str) -> Result<(), DbError> {
 
 /// Triggers notify all replicas.
 async fn end_rights(tx: &SystemTx, user_id: &str) -> Result<(), DbError> {
+    let id = stored_id(user_id, "deletion_requests", "subject")?;
+    let logs = tx.logs_of(&id).await?;
     tx.execute(
         "DELETE FROM refresh_tokens WHERE family_id IN (SELECT id FROM token_families WHERE user_id = $1)",
         [user_id.into()],
@@ -504,6 +551,9 @@ async fn end_rights(tx: &SystemTx, user_id: &str) -> Result<(), DbError> {
         ["token_families", "web_sessions", "login_links", "device_logins", "api_keys", "team_members"]
     {
         tx.execute(&format!("DELETE FROM {table} WHERE user_id = $1"), [user_id.into()]).await?;
+    }
+    for log in logs {
+        log.write(Entry::new(Event::MemberLeft).about_user(&id)).await?;
     }
     Ok(())
 }
@@ -619,7 +669,7 @@ async fn advance_account(
         // What was requested for their sessions is done.
         let sql = "UPDATE deletion_requests SET subject = '', finished_at = COALESCE(finished_at, $2) WHERE subject = $1";
         tx.execute(sql, [user_id.into(), tx.clock().now().0.into()]).await?;
-        Ok(())
+        audit::forget_user(&tx, user_id, &request.id).await
     })
     .await?;
     tracing::info!(request = request.id, "an account was deleted");
@@ -636,13 +686,37 @@ const FORGET_USER: &[&str] = &[
 ];
 
 async fn finish(db: &Db, request: &DeletionRequest) -> Result<Advance, DbError> {
-    db.write_system("deletion_requests.finish", |tx| async move { complete(&tx, request).await }).await?;
+    db.write_system("deletion_requests.finish", |tx| async move {
+        if !complete(&tx, request).await? {
+            return Ok(());
+        }
+        let Some(team_id) = &request.team_id else { return Ok(()) };
+        // That of a team that is deleted itself is deleted, too.
+        let sql = "SELECT number FROM teams t WHERE id = $1 \
+                   AND NOT EXISTS (SELECT 1 FROM team_work w WHERE w.team_id = t.id AND w.kind = 'delete')";
+        let Some(team) = tx.one::<TeamRow, _>(sql, [team_id.as_str().into()]).await? else { return Ok(()) };
+        let Some(receipt) = all(&tx, "id = $1", vec![request.id.as_str().into()]).await?.pop() else {
+            return Ok(());
+        };
+        let entry =
+            about(Entry::new(Event::DeletionCompleted).about("deletion", receipt.id.as_str()), &receipt)
+                .with("sessions", receipt.sessions)
+                .with("lines", receipt.lines);
+        tx.log_of(team_id, TeamNumber::of_column(team.number)).write(entry).await
+    })
+    .await?;
     tracing::info!(request = request.id, kind = %request.kind, "a deletion is complete");
     Ok(Advance::Finished)
 }
 
-/// Writes the receipt. The sessions of a team were counted when its deletion began: their rows are deleted.
-async fn complete(tx: &SystemTx, request: &DeletionRequest) -> Result<(), DbError> {
+#[derive(FromQueryResult)]
+struct TeamRow {
+    number: i32,
+}
+
+/// Writes the receipt; returns whether there was none. The sessions of a team were counted when its deletion began: their
+/// rows are deleted.
+async fn complete(tx: &SystemTx, request: &DeletionRequest) -> Result<bool, DbError> {
     let counts = match request.kind {
         TargetKind::Team => "",
         _ => {
@@ -653,6 +727,6 @@ async fn complete(tx: &SystemTx, request: &DeletionRequest) -> Result<(), DbErro
     let sql = format!(
         "UPDATE deletion_requests SET finished_at = $2{counts} WHERE id = $1 AND finished_at IS NULL"
     );
-    tx.execute(&sql, [request.id.as_str().into(), tx.clock().now().0.into()]).await?;
-    Ok(())
+    let values = [request.id.as_str().into(), tx.clock().now().0.into()];
+    Ok(tx.execute(&sql, values).await? > 0)
 }

@@ -8,6 +8,7 @@ use han_crypto::{OpaqueToken, TokenHash};
 use han_types::{Timestamp, UserId};
 use sea_orm::FromQueryResult;
 
+use super::audit::{Entry, Event};
 use super::sign_ins::clip;
 use super::token_families::{IssuedToken, NewFamily};
 use crate::stored::{CountRow, stored_id};
@@ -224,12 +225,17 @@ pub async fn decide(db: &Db, user_code: &str, approve_as: Option<&UserId>) -> Re
     let now = db.clock().now();
     let decided = db
         .write_system("device_logins.decide", |tx| async move {
-            tx.execute(
-                "UPDATE device_logins SET decided_at = $1, user_id = $2 \
+            let decided = tx
+                .execute(
+                    "UPDATE device_logins SET decided_at = $1, user_id = $2 \
                  WHERE user_code = $3 AND decided_at IS NULL AND expires_at > $1",
-                [now.0.into(), approve_as.map(|id| id.as_str().to_owned()).into(), user_code.into()],
-            )
-            .await
+                    [now.0.into(), approve_as.map(|id| id.as_str().to_owned()).into(), user_code.into()],
+                )
+                .await?;
+            if let (Some(user_id), true) = (approve_as, decided > 0) {
+                tx.log_for_user(user_id, Entry::new(Event::ProgramApproved)).await?;
+            }
+            Ok(decided)
         })
         .await?;
     Ok(decided > 0)
@@ -273,7 +279,7 @@ pub async fn poll(db: &Db, hash: &TokenHash) -> Result<Polled, DbError> {
                         [now.0.into(), hash.as_str().into()],
                     )
                     .await?;
-                    new.insert(&tx, &user_id, &login.client).await?;
+                    new.insert(&tx, &user_id, &login.client, "device").await?;
                     Ok(Answer::Approved(user_id))
                 }
                 Verdict::Wait { hurried } => {

@@ -2,10 +2,11 @@
 //! lookup before a team is known: the code is the credential.
 
 use han_crypto::OpaqueToken;
-use han_types::{Actor, InviteId, Plans, Role, Scope, TeamId, Timestamp, UserId};
+use han_types::{Actor, InviteId, Origin, Plans, Role, Scope, TeamId, Timestamp, UserId};
 use sea_orm::FromQueryResult;
 
 use crate::entities::{Team, TeamInvite};
+use crate::queries::audit::{Entry, Event};
 use crate::queries::memberships::insert_member;
 use crate::queries::teams::{self, TeamChange};
 use crate::queries::users::{self, UserRecord};
@@ -127,12 +128,16 @@ async fn insert(tx: &ActingTx, row: &TeamInvite, hash: &str) -> Result<Option<In
         [team.into(), now.plus_seconds(-KEEP_SECONDS).0.into()],
     )
     .await?;
-    tx.execute(
-        "UPDATE team_invites SET revoked_at = $1 \
-         WHERE team = $2 AND LOWER(email) = LOWER($3) AND used_at IS NULL AND revoked_at IS NULL",
-        [now.0.into(), team.into(), row.email.as_str().into()],
-    )
-    .await?;
+    let replaced: Vec<ReplacedRow> = tx
+        .all(
+            "UPDATE team_invites SET revoked_at = $1 \
+             WHERE team = $2 AND LOWER(email) = LOWER($3) AND used_at IS NULL AND revoked_at IS NULL RETURNING id",
+            [now.0.into(), team.into(), row.email.as_str().into()],
+        )
+        .await?;
+    for ReplacedRow { id } in &replaced {
+        tx.log().write(Entry::new(Event::InviteRevoked).about("invite", id.as_str())).await?;
+    }
     let open: Option<CountRow> = tx
         .one(
             "SELECT COUNT(*) AS n FROM team_invites \
@@ -157,7 +162,13 @@ async fn insert(tx: &ActingTx, row: &TeamInvite, hash: &str) -> Result<Option<In
         ],
     )
     .await?;
+    tx.log().write(Entry::new(Event::InviteCreated).about("invite", row.id.as_str())).await?;
     Ok(None)
+}
+
+#[derive(FromQueryResult)]
+struct ReplacedRow {
+    id: String,
 }
 
 /// The number of seats, if all of them are taken.
@@ -197,7 +208,11 @@ pub async fn revoke(scope: &Scope, db: &Db, id: &InviteId) -> Result<TeamChange,
                 [now.0.into(), tx.team(), id.as_str().into()],
             )
             .await?;
-        Ok(if revoked > 0 { TeamChange::Done } else { TeamChange::NotFound })
+        if revoked == 0 {
+            return Ok(TeamChange::NotFound);
+        }
+        tx.log().write(Entry::new(Event::InviteRevoked).about("invite", id.as_str())).await?;
+        Ok(TeamChange::Done)
     })
     .await
 }
@@ -250,7 +265,7 @@ pub async fn accept(db: &Db, plans: Plans, actor: &Actor, code: &str) -> Result<
         };
         let team: TeamId = stored_id(&found.team_id, "teams", "id")?;
         let team = teams::lock(&tx, &team).await?;
-        take(&tx, plans, team, &found, user_id, now).await
+        take(&tx, plans, team, &found, actor, now).await
     })
     .await
 }
@@ -260,9 +275,10 @@ async fn take(
     plans: Plans,
     team: Team,
     invite: &Code,
-    user_id: &UserId,
+    actor: &Actor,
     now: Timestamp,
 ) -> Result<Accepted, DbError> {
+    let user_id = &actor.user_id;
     let number = TeamNumber::of_column(invite.team);
     // The caller has the code, so the following answers reveal nothing.
     let key = || [number.into(), invite.id.as_str().into(), now.0.into()];
@@ -287,6 +303,10 @@ async fn take(
         return Ok(Accepted::Ended);
     }
     insert_member(tx, number, user_id, Role::Member).await?;
+    let log = tx.log_of(&team.id, number).on_behalf_of(Origin::of_actor(actor));
+    log.write(Entry::new(Event::InviteAccepted).about("invite", invite.id.as_str())).await?;
+    let joined = Entry::new(Event::MemberJoined).about_user(user_id);
+    log.write(joined.with("role", Role::Member.as_str())).await?;
     Ok(Accepted::Done(team))
 }
 

@@ -14,6 +14,7 @@ use sea_orm::FromQueryResult;
 #[cfg(feature = "postgres")]
 use crate::bulk_insert::Column;
 use crate::dialect::Dialect;
+use crate::queries::audit::{Entry, Event};
 use crate::queries::github_accounts;
 use crate::queries::replicas::{self, Replica};
 use crate::tx::SystemTx;
@@ -131,6 +132,8 @@ pub async fn activate(db: &Db) -> Result<Activation, DbError> {
             }
             let sql = "UPDATE kek_state SET active_id = $1, changed_at = $2 WHERE id = 1";
             tx.execute(sql, [id.into(), tx.clock().now().0.into()]).await?;
+            let entry = Entry::new(Event::KekRotated).about("kek", id).with("before", before.as_str());
+            tx.log_of_server().write(entry).await?;
             Ok(Activation::Activated { before })
         })
         .await?;

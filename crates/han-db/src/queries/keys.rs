@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use han_types::TeamId;
 use sea_orm::FromQueryResult;
 
+use crate::queries::audit::{Entry, Event};
 use crate::queries::replicas;
 use crate::queries::reseal;
 use crate::queries::team_work::{self, WorkKind};
@@ -78,11 +79,15 @@ pub async fn content_keys(db: &Db, team_id: Option<&TeamId>) -> Result<Vec<Conte
 /// # Errors
 /// [`DbError::KeyMissing`] if the team has no keys: it was deleted.
 pub async fn rotate_team(db: &Db, team_id: &TeamId) -> Result<u32, DbError> {
+    let missing = || DbError::KeyMissing { team: team_id.clone(), purpose: "content" };
+    let team = db.find_team_number(team_id).await?.ok_or_else(missing)?;
     let (version, epoch) = db
         .write_system("team_keys.rotate", |tx| async move {
             let epoch = replicas::next_epoch(&tx).await?;
             let version = db.keys().replace_content_key(&tx, team_id).await?;
             team_work::request(&tx, team_id, WorkKind::Rotate, &version.to_string(), epoch).await?;
+            let entry = Entry::new(Event::TeamKeyRotated).about("content_key", version.to_string());
+            tx.log_of(team_id, team).write(entry).await?;
             Ok((version, epoch))
         })
         .await?;

@@ -4,6 +4,7 @@ use han_crypto::{OpaqueToken, TokenHash};
 use han_types::{UserId, WebSessionId};
 use sea_orm::FromQueryResult;
 
+use crate::queries::audit::{Entry, Event};
 use crate::queries::web_sessions::{OpenedWebSession, WEB_SESSION_PREFIX, WEB_SESSION_SECONDS};
 use crate::stored::stored_id;
 use crate::{Db, DbError};
@@ -32,7 +33,8 @@ pub async fn create(db: &Db, user_id: &UserId) -> Result<OpaqueToken, DbError> {
                 now.plus_seconds(LOGIN_LINK_SECONDS).0.into(),
             ],
         )
-        .await
+        .await?;
+        tx.log_for_user(user_id, Entry::new(Event::LinkCreated).about_user(user_id)).await
     })
     .await?;
     Ok(token)
@@ -90,6 +92,8 @@ pub async fn redeem(db: &Db, hash: &TokenHash) -> Result<Option<OpenedWebSession
                 ],
             )
             .await?;
+            let entry = Entry::new(Event::SignedIn).about("browser", id.as_str()).with("by", "link");
+            tx.log_for_user(&user_id, entry).await?;
             Ok(Some(user_id))
         })
         .await?;

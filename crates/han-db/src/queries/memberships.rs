@@ -5,7 +5,8 @@ use han_types::{Actor, Capabilities, Credential, Membership, RequestId, Role, Sc
 use sea_orm::FromQueryResult;
 
 use crate::entities::{ApiKey, MemberKey, Team, TeamMembership};
-use crate::queries::teams::TeamRecord;
+use crate::queries::audit::{Entry, Event};
+use crate::queries::teams::{self, TeamRecord};
 use crate::stored::stored;
 use crate::team_numbers::TeamNumber;
 use crate::tx::SystemTx;
@@ -74,6 +75,7 @@ pub(crate) fn scope_of_work(team_id: &TeamId, user_id: UserId, request_id: Reque
         capabilities: Capabilities::PERSON,
         expires_at: None,
         request_id,
+        client: None,
     };
     Scope::assume_verified(membership, &actor)
 }
@@ -184,6 +186,7 @@ pub async fn teams_for_operator(
             capabilities: Capabilities::PERSON,
             expires_at: None,
             request_id: request_id.clone(),
+            client: None,
         };
         Ok(resolve(found, &actor))
     };
@@ -196,8 +199,18 @@ pub async fn teams_for_operator(
 /// [`DbError::RowMissing`] where there is no such team.
 pub async fn put(db: &Db, team_id: &TeamId, user_id: &UserId, role: Role) -> Result<(), DbError> {
     let team = db.team_number(team_id).await?;
-    db.write_system("memberships.put", |tx| async move { insert_member(&tx, team, user_id, role).await })
-        .await?;
+    db.write_system("memberships.put", |tx| async move {
+        let before = teams::role_of(&tx, team, user_id).await?;
+        insert_member(&tx, team, user_id, role).await?;
+        let event = match before {
+            None => Event::MemberJoined,
+            Some(before) if before != role => Event::RoleChanged,
+            Some(_) => return Ok(()),
+        };
+        let entry = Entry::new(event).about_user(user_id).with("role", role.as_str());
+        tx.log_of(team_id, team).write(entry).await
+    })
+    .await?;
     db.rights_changed();
     Ok(())
 }

@@ -5,9 +5,11 @@ use han_types::{ApiKeyId, Role, TeamId, Timestamp, UserId};
 use sea_orm::FromQueryResult;
 
 use crate::entities::{TeamMember, User};
+use crate::queries::audit::{Entry, Event};
 use crate::queries::teams::{self, MemberRecord, TeamChange};
 use crate::queries::users::UserRecord;
 use crate::stored::stored_id;
+use crate::team_numbers::TeamNumber;
 use crate::{Db, DbError};
 
 /// A user, with the number of live credentials.
@@ -79,7 +81,7 @@ pub async fn remove_member(db: &Db, team_id: &TeamId, user_id: &UserId) -> Resul
     let change = db
         .write_system("memberships.end", |tx| async move {
             teams::lock(&tx, team_id).await?;
-            teams::end_membership(&tx, team_id, team, user_id).await
+            teams::end_membership(&tx, &tx.log_of(team_id, team), team_id, user_id).await
         })
         .await?;
     db.rights_changed();
@@ -97,7 +99,7 @@ pub async fn set_role(
     let change = db
         .write_system("memberships.role", |tx| async move {
             teams::lock(&tx, team_id).await?;
-            teams::change_role(&tx, team, user_id, role).await
+            teams::change_role(&tx, &tx.log_of(team_id, team), user_id, role).await
         })
         .await?;
     db.rights_changed();
@@ -173,18 +175,30 @@ pub async fn keys(
     rows.into_iter().map(row).collect()
 }
 
+#[derive(FromQueryResult)]
+struct RevokedRow {
+    number: Option<i32>,
+    team_id: String,
+}
+
 /// Ends a key of any team. Returns false if no live key has this id.
 pub async fn revoke_key(db: &Db, id: &ApiKeyId) -> Result<bool, DbError> {
     let now = db.clock().now();
     let revoked = db
         .write_system("api_keys.revoke_any", |tx| async move {
-            tx.execute(
-                "UPDATE api_keys SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL",
-                [now.0.into(), id.as_str().into()],
-            )
-            .await
+            let sql = "UPDATE api_keys SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL RETURNING \
+                       (SELECT t.number FROM teams t WHERE t.id = team_id) AS number, team_id";
+            let values = [now.0.into(), id.as_str().into()];
+            let Some(RevokedRow { number, team_id }) = tx.one(sql, values).await? else { return Ok(false) };
+            // The team may be deleted at this moment.
+            if let Some(number) = number {
+                let log =
+                    tx.log_of(&stored_id(&team_id, "api_keys", "team_id")?, TeamNumber::of_column(number));
+                log.write(Entry::new(Event::KeyRevoked).about("api_key", id.as_str())).await?;
+            }
+            Ok(true)
         })
         .await?;
     db.rights_changed();
-    Ok(revoked > 0)
+    Ok(revoked)
 }

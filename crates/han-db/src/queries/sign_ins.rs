@@ -6,6 +6,7 @@ use han_types::{Credential, Timestamp, TokenFamilyId, UserId, WebSessionId, is_v
 use sea_orm::FromQueryResult;
 
 use crate::entities::User;
+use crate::queries::audit::{Entry, Event};
 use crate::queries::web_sessions::WEB_SESSION_PREFIX;
 use crate::queries::web_sessions::WEB_SESSION_SECONDS;
 use crate::queries::{teams, users};
@@ -179,7 +180,9 @@ pub async fn open_web_session(db: &Db, user_id: &UserId, label: &str) -> Result<
                 now.plus_seconds(WEB_SESSION_SECONDS).0.into(),
             ],
         )
-        .await
+        .await?;
+        let entry = Entry::new(Event::SignedIn).about("browser", id.as_str()).with("by", "github");
+        tx.log_for_user(user_id, entry).await
     })
     .await?;
     Ok(token)
@@ -238,13 +241,21 @@ pub async fn revoke(db: &Db, user_id: &UserId, means: Means, id: &str) -> Result
             "UPDATE token_families SET revoked_at = $1 WHERE id = $2 AND user_id = $3 AND revoked_at IS NULL"
         }
     };
+    let kind = match means {
+        Means::Browser => "browser",
+        Means::Tokens => "program",
+    };
     let revoked = db
         .write_system("sign_ins.revoke", |tx| async move {
-            tx.execute(sql, [now.0.into(), id.into(), user_id.as_str().into()]).await
+            let revoked = tx.execute(sql, [now.0.into(), id.into(), user_id.as_str().into()]).await? > 0;
+            if revoked {
+                tx.log_for_user(user_id, Entry::new(Event::SignedOut).about(kind, id)).await?;
+            }
+            Ok(revoked)
         })
         .await?;
     db.rights_changed();
-    Ok(revoked > 0)
+    Ok(revoked)
 }
 
 /// The sign-in that a credential comes from, if it comes from one.

@@ -3,6 +3,7 @@
 
 use han_types::TeamId;
 
+use crate::queries::audit::{Entry, Event};
 use crate::queries::replicas;
 use crate::queries::team_work::{self, Advance, Work, WorkKind};
 use crate::tables::TENANT_TABLES;
@@ -40,6 +41,8 @@ pub async fn begin(db: &Db, team_id: &TeamId) -> Result<(), DbError> {
             tx.execute(sql, [team_id.as_str().into()]).await?;
             tx.execute("DELETE FROM team_work WHERE team_id = $1", [team_id.as_str().into()]).await?;
             team_work::request(&tx, team_id, WorkKind::Delete, "", epoch).await?;
+            let entry = Entry::new(Event::TeamDeleted).about("team", team_id.as_str());
+            tx.log_of_server().write(entry).await?;
             Ok(epoch)
         })
         .await?;

@@ -7,6 +7,7 @@ use sea_orm::FromQueryResult;
 
 use crate::entities::{Team, TeamMember, User};
 use crate::page::MAX_PAGE;
+use crate::queries::audit::{Entry, Event, Log};
 use crate::queries::memberships::insert_member;
 use crate::queries::users::{self, UserRecord};
 use crate::stored::{CountRow, stored, stored_id};
@@ -212,6 +213,9 @@ pub(super) async fn insert_team(tx: &SystemTx, team: &Team, admin: &UserId) -> R
     let number = TeamNumber::of_column(inserted.ok_or_else(missing)?.number);
     insert_member(tx, number, admin, Role::Admin).await?;
     tx.key_store().insert_team_keys(tx, &team.id).await?;
+    let origin = tx.origin().clone().signing_in(admin);
+    let log = tx.log_of(&team.id, number).on_behalf_of(origin);
+    log.write(Entry::new(Event::TeamCreated).about_user(admin)).await?;
     Ok(team)
 }
 
@@ -239,6 +243,7 @@ pub async fn rename(scope: &Scope, db: &Db, name: &str) -> Result<TeamChange, Db
             return Ok(TeamChange::NotAllowed);
         }
         tx.execute("UPDATE teams SET name = $1 WHERE number = $2", [name.into(), team.into()]).await?;
+        tx.log().write(Entry::new(Event::TeamRenamed)).await?;
         Ok(TeamChange::Done)
     })
     .await
@@ -253,7 +258,7 @@ pub async fn set_role(scope: &Scope, db: &Db, user_id: &UserId, role: Role) -> R
             if !is_admin(&tx, team, scope.user_id()).await? {
                 return Ok(TeamChange::NotAllowed);
             }
-            change_role(&tx, team, user_id, role).await
+            change_role(&tx, &tx.log(), user_id, role).await
         })
         .await?;
     db.rights_changed();
@@ -268,7 +273,7 @@ pub async fn remove(scope: &Scope, db: &Db, user_id: &UserId) -> Result<TeamChan
             if !is_admin(&tx, tx.team_number(), scope.user_id()).await? {
                 return Ok(TeamChange::NotAllowed);
             }
-            end_membership(&tx, tx.team_id(), tx.team_number(), user_id).await
+            end_membership(&tx, &tx.log(), tx.team_id(), user_id).await
         })
         .await?;
     db.rights_changed();
@@ -280,7 +285,7 @@ pub async fn leave(scope: &Scope, db: &Db) -> Result<TeamChange, DbError> {
     let change = db
         .write_system_for(scope, "memberships.leave", |tx| async move {
             lock(&tx, tx.team_id()).await?;
-            end_membership(&tx, tx.team_id(), tx.team_number(), scope.user_id()).await
+            end_membership(&tx, &tx.log(), tx.team_id(), scope.user_id()).await
         })
         .await?;
     db.rights_changed();
@@ -309,15 +314,17 @@ pub async fn switch(scope: &Scope, db: &Db, session: &WebSessionId) -> Result<bo
 /// Gives a member another role. The caller has locked the team.
 pub(super) async fn change_role(
     tx: &SystemTx,
-    team: TeamNumber,
+    log: &Log<'_>,
     user_id: &UserId,
     role: Role,
 ) -> Result<TeamChange, DbError> {
+    let team = log.team();
     match role_of(tx, team, user_id).await? {
         None => return Ok(TeamChange::NotFound),
         Some(Role::Admin) if role == Role::Member && admins(tx, team).await? < 2 => {
             return Ok(TeamChange::LastAdmin);
         }
+        Some(present) if present == role => return Ok(TeamChange::Done),
         Some(_) => {}
     }
     tx.execute(
@@ -325,16 +332,18 @@ pub(super) async fn change_role(
         [role.as_str().into(), team.into(), user_id.as_str().into()],
     )
     .await?;
+    log.write(Entry::new(Event::RoleChanged).about_user(user_id).with("role", role.as_str())).await?;
     Ok(TeamChange::Done)
 }
 
 /// Ends a membership and the keys that go with it. The caller has locked the team.
 pub(super) async fn end_membership(
     tx: &SystemTx,
+    log: &Log<'_>,
     team_id: &TeamId,
-    team: TeamNumber,
     user_id: &UserId,
 ) -> Result<TeamChange, DbError> {
+    let team = log.team();
     match role_of(tx, team, user_id).await? {
         None => return Ok(TeamChange::NotFound),
         Some(Role::Admin) if admins(tx, team).await? < 2 => return Ok(TeamChange::LastAdmin),
@@ -351,6 +360,9 @@ pub(super) async fn end_membership(
         [tx.clock().now().0.into(), team_id.as_str().into(), user_id.as_str().into()],
     )
     .await?;
+    let leaves = log.origin().user_id.as_ref() == Some(user_id);
+    let event = if leaves { Event::MemberLeft } else { Event::MemberRemoved };
+    log.write(Entry::new(event).about_user(user_id)).await?;
     Ok(TeamChange::Done)
 }
 

@@ -6,6 +6,7 @@ use han_crypto::{OpaqueToken, TokenHash};
 use han_types::{Timestamp, TokenFamilyId, UserId};
 use sea_orm::FromQueryResult;
 
+use super::audit::{Entry, Event};
 use super::sign_ins::clip;
 use crate::stored::{CountRow, stored, stored_id};
 use crate::tx::SystemTx;
@@ -48,8 +49,10 @@ pub enum Refreshed {
 pub async fn begin(db: &Db, user_id: &UserId, label: &str) -> Result<IssuedToken, DbError> {
     let new = NewFamily::mint(db)?;
     let family = &new;
-    db.write_system("token_families.begin", |tx| async move { family.insert(&tx, user_id, label).await })
-        .await?;
+    db.write_system("token_families.begin", |tx| async move {
+        family.insert(&tx, user_id, label, "github").await
+    })
+    .await?;
     Ok(new.issued(user_id.clone()))
 }
 
@@ -66,8 +69,14 @@ impl NewFamily {
         Ok(Self { id: db.new_id()?, token, now: db.clock().now() })
     }
 
-    /// Stores it, and deletes families that ended a month ago.
-    pub(super) async fn insert(&self, tx: &SystemTx, user_id: &UserId, label: &str) -> Result<(), DbError> {
+    /// Stores it, and deletes families that ended a month ago. `by` says how the user has signed in.
+    pub(super) async fn insert(
+        &self,
+        tx: &SystemTx,
+        user_id: &UserId,
+        label: &str,
+        by: &'static str,
+    ) -> Result<(), DbError> {
         let long_ago = self.now.plus_seconds(-FAMILY_SECONDS).0;
         tx.execute(
             "DELETE FROM refresh_tokens WHERE family_id IN (SELECT id FROM token_families WHERE expires_at < $1)",
@@ -87,7 +96,9 @@ impl NewFamily {
             ],
         )
         .await?;
-        insert_token(tx, &self.token.hash().to_hex(), &self.id, None, self.now).await
+        insert_token(tx, &self.token.hash().to_hex(), &self.id, None, self.now).await?;
+        let entry = Entry::new(Event::SignedIn).about("program", self.id.as_str()).with("by", by);
+        tx.log_for_user(user_id, entry).await
     }
 
     pub(super) fn issued(self, user_id: UserId) -> IssuedToken {
@@ -164,6 +175,9 @@ pub async fn refresh(db: &Db, hash: &TokenHash) -> Result<Refreshed, DbError> {
                 [now.0.into(), id.as_str().into()],
             )
             .await?;
+            let user_id = stored(&owner.user_id, "token_families", "user_id", id)?;
+            let entry = Entry::new(Event::SignInEnded).about("program", id.as_str()).with("reason", "reused");
+            tx.log_for_user(&user_id, entry).await?;
             Ok(Some((owner.user_id, false)))
         })
         .await?;
@@ -230,11 +244,13 @@ pub async fn revoke_by_token(db: &Db, hash: &TokenHash) -> Result<(), DbError> {
     let Some(family) = family_of(db, hash).await? else { return Ok(()) };
     let (family, now) = (&family, db.clock().now());
     db.write_system("token_families.revoke", |tx| async move {
-        tx.execute(
-            "UPDATE token_families SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL",
-            [now.0.into(), family.as_str().into()],
-        )
-        .await
+        let sql = "UPDATE token_families SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL \
+                   RETURNING user_id";
+        let values = [now.0.into(), family.as_str().into()];
+        let Some(owner) = tx.one::<Owner, _>(sql, values).await? else { return Ok(()) };
+        let user_id = stored(&owner.user_id, "token_families", "user_id", family)?;
+        let entry = Entry::new(Event::SignedOut).about("program", family.as_str());
+        tx.log_for_user(&user_id, entry).await
     })
     .await?;
     db.rights_changed();

@@ -38,6 +38,7 @@ async fn world(database: &TestDatabase) -> (Db, Scope) {
         capabilities: Capabilities::PERSON,
         expires_at: None,
         request_id: request_id(),
+        client: None,
     };
     let scope = memberships::scope_for(&db, &actor).await.unwrap().unwrap().scope;
     (db, scope)

@@ -84,6 +84,7 @@ pub fn actor(user_id: UserId) -> Actor {
         capabilities: Capabilities::PERSON,
         expires_at: None,
         request_id: han_testkit::request_id(),
+        client: None,
     }
 }
 

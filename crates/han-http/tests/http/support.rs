@@ -83,6 +83,7 @@ impl Authenticate for Local {
             capabilities: Capabilities::PERSON,
             expires_at: None,
             request_id: request_id.clone(),
+            client: None,
         })
     }
 

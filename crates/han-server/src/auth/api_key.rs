@@ -3,9 +3,10 @@
 use han_crypto::{ApiKeyToken, TokenHash};
 use han_db::entities::ApiKey;
 use han_db::queries::memberships::Resolved;
-use han_db::queries::{api_keys, memberships};
-use han_types::{Actor, Credential, RequestId};
+use han_db::queries::{api_keys, audit, memberships};
+use han_types::{Actor, Credential, Origin, RequestId};
 
+use crate::rates;
 use crate::state::AppState;
 use han_http::Problem;
 
@@ -20,8 +21,8 @@ pub(crate) fn looks_like_one(token: &str) -> bool {
 /// The actor of an API key.
 pub(crate) async fn verify(state: &AppState, text: &str, request_id: &RequestId) -> Result<Actor, Problem> {
     let hash = hash_of(text)?;
-    let key = api_keys::by_hash(&state.db, &hash).await?;
-    let key = key.filter(|key| is_valid(state, key, &hash)).ok_or_else(refused)?;
+    let key = api_keys::by_hash(&state.db, &hash).await?.ok_or_else(refused)?;
+    check(state, &key, &hash, request_id).await?;
     record_use(state, &key);
     Ok(actor_of(&key, request_id))
 }
@@ -34,8 +35,8 @@ pub(crate) async fn verify_for_push(
     request_id: &RequestId,
 ) -> Result<(Actor, Option<Resolved>), Problem> {
     let hash = hash_of(text)?;
-    let found = api_keys::for_push(&state.db, &hash).await?;
-    let found = found.filter(|found| is_valid(state, &found.key, &hash)).ok_or_else(refused)?;
+    let found = api_keys::for_push(&state.db, &hash).await?.ok_or_else(refused)?;
+    check(state, &found.key, &hash, request_id).await?;
     record_use(state, &found.key);
     let actor = actor_of(&found.key, request_id);
     let resolved = memberships::scope_of_key(&found, &actor);
@@ -50,9 +51,26 @@ fn hash_of(text: &str) -> Result<TokenHash, Problem> {
     ApiKeyToken::parse(text).map(|token| token.hash()).map_err(|_| refused())
 }
 
-/// The key was found by its hash; this comparison takes constant time.
-fn is_valid(state: &AppState, key: &ApiKey, hash: &TokenHash) -> bool {
-    key.hash == *hash && key.is_live(state.clock.now())
+/// Checks that a key may be used now. The use of one that has ended is recorded, once in a while: somebody may have found
+/// it.
+async fn check(
+    state: &AppState,
+    key: &ApiKey,
+    hash: &TokenHash,
+    request_id: &RequestId,
+) -> Result<(), Problem> {
+    // The key was found by its hash; this comparison takes constant time.
+    if key.hash != *hash {
+        return Err(refused());
+    }
+    if key.is_live(state.clock.now()) {
+        return Ok(());
+    }
+    let origin = Origin::of_request(request_id.clone(), rates::client());
+    if let Err(error) = audit::key_refused(&state.db.on_behalf_of(origin), key).await {
+        tracing::error!(%error, api_key = %key.id, "the use of an ended API key could not be recorded");
+    }
+    Err(refused())
 }
 
 fn actor_of(key: &ApiKey, request_id: &RequestId) -> Actor {
@@ -62,6 +80,7 @@ fn actor_of(key: &ApiKey, request_id: &RequestId) -> Actor {
         capabilities: key.capabilities,
         expires_at: key.expires_at,
         request_id: request_id.clone(),
+        client: None,
     }
 }
 

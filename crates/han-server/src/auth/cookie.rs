@@ -85,5 +85,6 @@ pub(crate) async fn verify(state: &AppState, text: &str, request_id: &RequestId)
         capabilities: Capabilities::PERSON,
         expires_at: Some(expires_at),
         request_id: request_id.clone(),
+        client: None,
     })
 }

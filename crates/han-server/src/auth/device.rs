@@ -100,6 +100,7 @@ pub(crate) struct TokenForm {
 /// `POST /auth/device/token` (section 3.4): the program polls for its tokens.
 pub(crate) async fn token(
     State(state): State<AppState>,
+    headers: HeaderMap,
     SmallForm(form): SmallForm<TokenForm, MAX_FORM_BYTES>,
 ) -> Result<Response, Problem> {
     let Some(form) = form else {
@@ -118,7 +119,7 @@ pub(crate) async fn token(
         || error("invalid_grant", "the device code is unknown, or its tokens have been fetched already");
     let device = form.device_code.and_then(|code| OpaqueToken::parse(DEVICE_PREFIX, &code).ok());
     let Some(device) = device else { return Ok(unknown()) };
-    Ok(match device_logins::poll(&state.db, &device.hash()).await? {
+    Ok(match device_logins::poll(&state.db_of_request(&headers), &device.hash()).await? {
         Polled::Approved(refresh) => tokens::pair(&state, &refresh, None)?,
         Polled::Pending => {
             error("authorization_pending", "the sign-in is not approved yet: ask again after the interval")
@@ -225,7 +226,10 @@ pub(crate) async fn decide(
         _ => return Err(Problem::bad_request("decision must be approve or deny")),
     };
     let decided = match code {
-        Some(code) => device_logins::decide(&state.db, &code, approves.then_some(&actor.user_id)).await?,
+        Some(code) => {
+            let db = state.db_of_actor(&actor);
+            device_logins::decide(&db, &code, approves.then_some(&actor.user_id)).await?
+        }
         None => false,
     };
     if !decided {

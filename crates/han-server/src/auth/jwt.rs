@@ -154,6 +154,7 @@ impl JwtKeys {
             capabilities: Capabilities::PERSON,
             expires_at: Some(Timestamp(claims.exp.saturating_mul(1000))),
             request_id: request_id.clone(),
+            client: None,
         })
     }
 

@@ -77,7 +77,7 @@ pub(crate) async fn redeem(
     csrf::same_origin(&headers, state.public_url.origin(), false)?;
     let token = form.and_then(|form| OpaqueToken::parse(LOGIN_LINK_PREFIX, &form.token).ok());
     let opened = match token {
-        Some(token) => login_links::redeem(&state.db, &token.hash()).await?,
+        Some(token) => login_links::redeem(&state.db_of_request(&headers), &token.hash()).await?,
         None => None,
     };
     let Some(opened) = opened else {

@@ -58,7 +58,8 @@ impl Presented {
         if matches!(self, Self::Bearer(_)) && state.jwt.verify(text.expose_secret(), request_id).is_some() {
             rates::note_valid(state, text.expose_secret());
         }
-        rates::checked(state, text.expose_secret(), self.look_up(state, request_id)).await
+        let actor = rates::checked(state, text.expose_secret(), self.look_up(state, request_id)).await?;
+        Ok(Actor { client: rates::client(), ..actor })
     }
 
     /// As [`Presented::verify`], for a push. An API key also brings what it may touch, read together with it.

@@ -112,7 +112,8 @@ async fn finish(state: &AppState, headers: &HeaderMap, query: CallbackQuery) -> 
     }
     let code = query.code.ok_or_else(sign_in_over)?;
     let (person, token) = github.person(code, attempt.verifier, state.clock.now()).await?;
-    let signed_in = sign_ins::upsert_github_person(&state.db, &person).await?;
+    let db = state.db_of_request(headers);
+    let signed_in = sign_ins::upsert_github_person(&db, &person).await?;
     let user = &signed_in.user;
     // Before the credentials are issued: what ends credentials compares with this sign-in.
     let token = token.as_ref().map(ExposeSecret::expose_secret);
@@ -120,10 +121,10 @@ async fn finish(state: &AppState, headers: &HeaderMap, query: CallbackQuery) -> 
     tracing::info!(user = %user.id, github_id = person.github_id, is_new = signed_in.is_new, "a user signed in by GitHub");
     let label = tokens::label(headers);
     if page::wants_json(headers) {
-        let refresh = token_families::begin(&state.db, &user.id, label).await?;
+        let refresh = token_families::begin(&db, &user.id, label).await?;
         return tokens::pair(state, &refresh, None);
     }
-    let cookie = tokens::open_browser(state, &user.id, label).await?;
+    let cookie = tokens::open_browser(state, &db, &user.id, label).await?;
     // A path without a host, checked when the attempt began.
     let headers = [(LOCATION, target), (SET_COOKIE, cookie), (CACHE_CONTROL, "no-store".to_owned())];
     Ok((StatusCode::SEE_OTHER, headers).into_response())

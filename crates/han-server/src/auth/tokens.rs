@@ -8,6 +8,7 @@ use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, SET_COOKIE, USER_AGENT};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
 use han_crypto::OpaqueToken;
+use han_db::Db;
 use han_db::queries::token_families::{self, IssuedToken, REFRESH_PREFIX, Refreshed};
 use han_db::queries::{credentials, sign_ins};
 use han_http::headers::is_json;
@@ -87,7 +88,7 @@ pub(crate) async fn refresh(
     let refused =
         || Problem::bad_credential("the refresh token is unknown or its sign-in has ended: sign in again");
     let token = OpaqueToken::parse(REFRESH_PREFIX, &request.refresh_token).map_err(|_| refused())?;
-    match token_families::refresh(&state.db, &token.hash()).await? {
+    match token_families::refresh(&state.db_of_request(&headers), &token.hash()).await? {
         Refreshed::Issued(next) => pair(&state, &next, request.team_id.as_ref()),
         Refreshed::Reused(family) => {
             tracing::warn!(%family, "a refresh token was used twice: its sign-in was ended");
@@ -118,12 +119,12 @@ pub(crate) async fn logout(
                 "this credential does not belong to a sign-in, so it cannot be signed out: revoke an API key instead",
             ));
         };
-        sign_ins::revoke(&state.db, &caller.0.user_id, means, id).await?;
+        sign_ins::revoke(&state.db_of_actor(&caller.0), &caller.0.user_id, means, id).await?;
     }
     // The token is sufficient, and a guess reveals nothing (RFC 7009, section 2.2).
     if let Some(token) = named.and_then(|named| OpaqueToken::parse(REFRESH_PREFIX, &named.refresh_token).ok())
     {
-        token_families::revoke_by_token(&state.db, &token.hash()).await?;
+        token_families::revoke_by_token(&state.db_of_request(&headers), &token.hash()).await?;
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
     if has_cookie && let Ok(value) = cookie::clear(&state.public_url).try_into() {
@@ -133,8 +134,13 @@ pub(crate) async fn logout(
 }
 
 /// Opens a browser session for a user who has just signed in; returns the `Set-Cookie` header.
-pub(crate) async fn open_browser(state: &AppState, user_id: &UserId, label: &str) -> Result<String, Problem> {
-    let token = sign_ins::open_web_session(&state.db, user_id, label).await?;
+pub(crate) async fn open_browser(
+    state: &AppState,
+    db: &Db,
+    user_id: &UserId,
+    label: &str,
+) -> Result<String, Problem> {
+    let token = sign_ins::open_web_session(db, user_id, label).await?;
     rates::note_valid(state, token.expose());
     Ok(cookie::set(&state.public_url, &token))
 }

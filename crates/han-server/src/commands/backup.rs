@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use han_db::backup::{self, StoredKey};
+use han_db::queries::audit::{self, Entry, Event, LogOf};
 use han_db::{Db, Dialect};
 use han_http::secrets_file::{make_dir, new_private_file};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -71,6 +72,7 @@ pub(super) async fn back_up(
         writeln!(key_file, "{line}").map_err(|error| failed("cannot write", keys, &error))?;
     }
     key_file.sync_all().map_err(|error| failed("cannot write", keys, &error))?;
+    audit::record_in(db, LogOf::Server, Entry::new(Event::BackedUp)).await?;
     writeln!(
         world.err,
         "han-server: backed up the database to {}, and {} team key(s) to {}: keep the two, and the KEK, apart",

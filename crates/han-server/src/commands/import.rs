@@ -9,6 +9,7 @@ use std::path::Path;
 use han_crypto::to_hex;
 use han_db::Db;
 use han_db::entities::Team;
+use han_db::queries::audit::{self, Entry, Event};
 use han_db::queries::ingest::{self, Outcome, Preparer, ReceivedBatch, ReceivedLine};
 use han_db::queries::memberships::Resolved;
 use han_db::queries::{memberships, sessions, users};
@@ -61,6 +62,7 @@ pub(super) async fn run(
             capabilities: Capabilities::PERSON,
             expires_at: None,
             request_id: request_id.clone(),
+            client: None,
         };
         let resolved = memberships::scope_in(db, &actor, &team.id).await?;
         let ended = || CommandError::Refused("a membership has ended meanwhile: import again".to_owned());
@@ -70,6 +72,8 @@ pub(super) async fn run(
     let most_lines = BATCH_LINES.min(config.limits.lines_per_batch);
     let import = Import { db, scopes, preparer: Preparer::new(seals), most_lines, stored: 0, duplicates: 0 };
     let Import { stored, duplicates, .. } = import.store(&asked.file).await?;
+    let entry = Entry::new(Event::Imported).with("sessions", checked.sessions.len()).with("lines", stored);
+    audit::record(&scope, db, entry).await?;
     let again = match duplicates {
         0 => String::new(),
         n => format!("; {n} line(s) were stored before"),

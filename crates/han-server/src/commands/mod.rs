@@ -2,6 +2,7 @@
 //! output, one line; messages for people go to standard error or the log.
 
 mod access;
+mod audit;
 mod backup;
 mod deletions;
 mod health;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use han_db::{Db, DbError, HeartbeatTimes};
-use han_types::{Clock, Entropy};
+use han_types::{Clock, Entropy, Origin, RequestId};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -95,6 +96,9 @@ enum Command {
     /// Delete a team.
     #[command(subcommand)]
     Team(Team),
+    /// Verify or export the audit logs of teams. Servers may run meanwhile.
+    #[command(subcommand)]
+    Audit(Audit),
     /// Back up the database, consistently, beside running servers. PostgreSQL needs its program `pg_dump`.
     Backup(BackUp),
     /// Restore a backup into an empty database. PostgreSQL needs its program `psql`.
@@ -391,6 +395,37 @@ enum Team {
     Delete(DeleteTeam),
 }
 
+#[derive(Debug, Subcommand)]
+enum Audit {
+    /// Check that no entry was altered, removed, added or moved; names the first one that was. Exits with status 1 if there
+    /// is one. Prints the number and the hash of the last entry: note them where no one can change them.
+    Verify(VerifyAudit),
+    /// Print the audit log of a team as NDJSON. The log records that.
+    Export(ExportAudit),
+}
+
+/// Which audit logs are verified.
+#[derive(Debug, Args)]
+struct VerifyAudit {
+    /// Only that of the team with this slug. Without this, those of all teams, and that of the server.
+    #[arg(long)]
+    team: Option<String>,
+    /// What an earlier verification has printed for the team: the entry with that number must have that hash.
+    #[arg(long, value_name = "NUMBER:HASH", requires = "team")]
+    noted: Option<String>,
+}
+
+/// Which entries are exported.
+#[derive(Debug, Args)]
+struct ExportAudit {
+    /// The team's slug.
+    #[arg(long)]
+    team: String,
+    /// Only the entries after the one with this number.
+    #[arg(long, default_value_t = 0)]
+    after: u32,
+}
+
 /// Which content keys are listed.
 #[derive(Debug, Args)]
 struct ListTeamKeys {
@@ -654,7 +689,9 @@ pub async fn run(cli: Cli, mut world: World<'_>) -> Result<(), CommandError> {
         }
         return serve(config, db, world).await;
     }
-    let done = on_database(command, &config, &db, &mut world).await;
+    let request_id = RequestId::generate(&*world.clock, &*world.entropy);
+    let acting = db.on_behalf_of(Origin::of_operator(request_id));
+    let done = on_database(command, &config, &acting, &mut world).await;
     db.close().await;
     done
 }
@@ -712,6 +749,7 @@ async fn on_database(
         Command::Keys(asked) => team::keys(&asked, db, world).await?,
         Command::Content(asked) => team::content(&asked, config, db, world).await?,
         Command::Backup(asked) => backup::back_up(&asked, config, db, world).await?,
+        Command::Audit(asked) => audit::run(&asked, db, world).await?,
         Command::Deletions(asked) => deletions::run(&asked, db, world).await?,
         Command::Team(Team::Delete(asked)) => team::delete(&asked, db, world).await?,
         // They were run before.

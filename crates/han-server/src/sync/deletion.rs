@@ -135,7 +135,8 @@ pub(crate) async fn account(State(state): State<AppState>, caller: Caller, confi
         ACCOUNT,
         "this deletes your account, and the sessions that you have pushed to any team",
     )?;
-    let requested = deletion_requests::request_account(&state.db, &caller.0.user_id, due_at(&state)).await?;
+    let db = state.db_of_actor(&caller.0);
+    let requested = deletion_requests::request_account(&db, &caller.0.user_id, due_at(&state)).await?;
     accepted(requested)
 }
 
@@ -155,7 +156,8 @@ pub(crate) async fn cancel_account(
     caller: Caller,
 ) -> Result<Json<Receipt>, Problem> {
     person(&caller)?;
-    cancelled(deletion_requests::cancel_account(&state.db, &caller.0.user_id).await?)
+    let db = state.db_of_actor(&caller.0);
+    cancelled(deletion_requests::cancel_account(&db, &caller.0.user_id).await?)
 }
 
 /// `GET /api/sync/teams/{team_id}/deletions`.

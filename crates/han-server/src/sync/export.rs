@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 use han_crypto::to_hex;
 use han_db::DbError;
+use han_db::queries::audit::{self, Entry, Event};
 use han_db::queries::export::{Export, Part, Selection};
 use han_db::queries::memberships::Resolved;
 use han_db::queries::{deletion, sessions};
@@ -96,6 +97,12 @@ async fn respond(state: &AppState, resolved: Resolved, selection: Selection) -> 
         Selection::Team | Selection::Own => team.slug.clone(),
     };
     tracing::info!(team = %team.id, user = %scope.user_id(), ?selection, "an export begins");
+    let entry = match &selection {
+        Selection::Team => Entry::new(Event::TeamExported),
+        Selection::Own => Entry::new(Event::OwnExported),
+        Selection::Session(id) => Entry::new(Event::SessionExported).about_session(id),
+    };
+    audit::record(&scope, &state.db, entry).await?;
     let export = Export::new(scope, state.db.clone(), selection);
     let users = export.owners().await?;
     let user = |user: han_db::entities::User| ExportUser { id: user.id.to_string(), name: user.username };

@@ -1,7 +1,8 @@
 //! Receiving sessions: `receiver` has the routes (authentication and limits), `body` reads and decompresses, `request`
 //! parses a push, `transformer` projects and seals its lines. Storing is han-db's part. `export` gives sessions back,
-//! `deletion` takes requests to delete them. docs/SYNC.md has the protocol.
+//! `deletion` takes requests to delete them, `audit` exports the audit log. docs/SYNC.md has the protocol.
 
+pub(crate) mod audit;
 pub(crate) mod body;
 pub(crate) mod deletion;
 pub(crate) mod export;

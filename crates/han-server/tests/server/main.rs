@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helper fails its test by panicking")]
 
 mod abuse;
+mod audit;
 mod auth;
 mod backup;
 mod clock;

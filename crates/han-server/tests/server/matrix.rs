@@ -21,7 +21,7 @@ use han_db::queries::{device_logins, login_links, memberships, sign_ins, token_f
 use han_server::all_routes;
 use han_server::auth::jwt::LIFETIME_SECONDS;
 use han_server::config::{Environment, GithubConfig};
-use han_testkit::{SyntheticSession, both_databases};
+use han_testkit::{SyntheticSession, TestDatabase, both_databases};
 use han_types::{Clock as _, Plans, Role, UserId};
 use reqwest::{Method, RequestBuilder, StatusCode, header};
 use serde_json::{Value, json};
@@ -562,6 +562,168 @@ both_databases!(
         }
         rows.sort();
         insta::assert_snapshot!("subscriptions", table(&rows));
+        server.stop().await;
+    }
+);
+
+/// Who makes a change in [`CHANGES`].
+#[derive(Clone, Copy)]
+enum By {
+    /// One of [`CALLERS`].
+    Caller(&'static str),
+    /// The member who is not a caller.
+    Target,
+    /// A browser of a user without a team.
+    NewBrowser,
+}
+
+/// What a change leaves in the audit log.
+enum Leaves {
+    /// These events, when it is made by that caller.
+    Events(By, &'static [&'static str]),
+    /// Nothing, for this reason.
+    Nothing(&'static str),
+}
+
+use By::{Caller, NewBrowser, Target as OfTarget};
+use Leaves::{Events, Nothing};
+
+const NOT_HERE: &str = "a server has no machine: it changes nothing";
+
+/// Each mutation, each route that is no GET, and those that export, with the entries of the audit log that it must leave.
+const CHANGES: &[(&str, Leaves)] = &[
+    ("acceptInvite", Events(Caller("stranger"), &["invite.accepted", "member.joined"])),
+    ("createApiKey", Events(Caller("admin"), &["key.created"])),
+    ("createTeam", Events(Caller("admin"), &["team.created"])),
+    ("inviteToTeam", Events(Caller("admin"), &["invite.created"])),
+    ("leaveTeam", Events(Caller("member"), &["member.left"])),
+    ("removeMember", Events(Caller("admin"), &["member.removed"])),
+    ("removePlugin", Nothing(NOT_HERE)),
+    ("renameTeam", Events(Caller("admin"), &["team.renamed"])),
+    ("revokeApiKey", Events(Caller("admin"), &["key.revoked"])),
+    ("revokeInvite", Events(Caller("admin"), &["invite.revoked"])),
+    ("revokeSession", Events(OfTarget, &["sign_out"])),
+    ("rotateApiKey", Events(Caller("sync key"), &["key.rotated"])),
+    ("setAuditReads", Events(Caller("admin"), &["setting.changed"])),
+    ("setMemberRole", Events(Caller("admin"), &["member.role_changed"])),
+    ("startMemoryQuery", Nothing(NOT_HERE)),
+    ("switchTeam", Nothing("it changes what the caller's browser shows, and no right")),
+    ("togglePlugin", Nothing(NOT_HERE)),
+    ("DELETE /api/account", Events(OfTarget, &["deletion.requested"])),
+    ("DELETE /api/account/deletion", Events(OfTarget, &["deletion.cancelled"])),
+    ("DELETE /api/sync/teams/{team_id}", Events(Caller("admin"), &["deletion.requested"])),
+    ("DELETE /api/sync/teams/{team_id}/data", Events(Caller("admin"), &["deletion.requested"])),
+    (
+        "DELETE /api/sync/teams/{team_id}/deletions/{deletion_id}",
+        Events(Caller("admin"), &["deletion.cancelled"]),
+    ),
+    (
+        "DELETE /api/sync/teams/{team_id}/members/{user_id}/sessions",
+        Events(Caller("admin"), &["deletion.requested"]),
+    ),
+    (
+        "DELETE /api/sync/teams/{team_id}/sessions/{session_id}",
+        Events(Caller("admin"), &["deletion.requested"]),
+    ),
+    ("GET /api/sync/teams/{team_id}/audit", Events(Caller("admin"), &["export.audit"])),
+    ("GET /api/sync/teams/{team_id}/export", Events(Caller("admin"), &["export.team"])),
+    (
+        "GET /api/sync/teams/{team_id}/sessions/{session_id}/export",
+        Events(Caller("member"), &["export.session"]),
+    ),
+    ("POST /api/sync/sessions", Nothing("a session says itself who pushed it, and when")),
+    ("POST /auth/device", Events(Caller("browser"), &["sign_in.program_approved"])),
+    ("POST /auth/device/code", Nothing("no user is known yet")),
+    ("POST /auth/device/token", Events(Caller("anonymous"), &["sign_in"])),
+    ("POST /auth/login-link", Events(Caller("anonymous"), &["sign_in"])),
+    ("POST /auth/logout", Events(Caller("browser"), &["sign_out"])),
+    ("POST /auth/refresh", Nothing("it goes on with a sign-in that was recorded; its end is recorded")),
+    ("POST /graphql", Nothing("each mutation is listed by itself")),
+    ("POST /invite", Events(NewBrowser, &["invite.accepted", "member.joined"])),
+];
+
+/// How many entries of each event the database has.
+async fn recorded(db: &TestDatabase, events: &[&str]) -> Vec<i64> {
+    let mut counts = Vec::new();
+    for event in events {
+        let sql = format!("SELECT CAST(count(*) AS text) FROM audit_log WHERE event = '{event}'");
+        counts.push(db.text(&sql).await.parse().unwrap());
+    }
+    counts
+}
+
+both_databases!(
+    async fn each_change_is_in_the_audit_log(db: TestDatabase) {
+        let server = TestServer::start_with(&db, |config| config.github = Some(github())).await;
+        let types = Types::read();
+        let expired = expired_token(&server).await;
+        let mutations = types.fields("MutationRoot");
+        let mut changes: BTreeSet<String> =
+            mutations.iter().map(|field| field.name.node.to_string()).collect();
+        let routes = all_routes(Environment::Production);
+        let is_change = |method: &Method, path: &str| {
+            *method != Method::GET || path.ends_with("/export") || path.ends_with("/audit")
+        };
+        let of_routes = routes.iter().filter(|(method, path)| is_change(method, path));
+        changes.extend(of_routes.map(|(method, path)| format!("{method} {path}")));
+        let listed: BTreeSet<String> = CHANGES.iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(listed, changes, "each change must name its audit event, or why it has none");
+
+        for (name, leaves) in CHANGES {
+            let (by, events) = match leaves {
+                Events(by, events) => (*by, *events),
+                Nothing(reason) => {
+                    assert!(!reason.is_empty());
+                    continue;
+                }
+            };
+            let mut case = Case::new(&server, &expired).await;
+            if name.contains("{session_id}") || name.contains("{deletion_id}") {
+                case = case.with_session().await;
+            }
+            if name.contains("{deletion_id}") {
+                case = case.with_deletion().await;
+            }
+            let target = case.target.user_id.clone();
+            match *name {
+                // Otherwise the role would not change.
+                "setMemberRole" => {
+                    memberships::put(&server.db, &case.admin.team_id, &target, Role::Admin).await.unwrap();
+                }
+                "DELETE /api/account/deletion" => {
+                    let due = server.clock.now().plus_seconds(86_400);
+                    deletion_requests::request_account(&server.db, &target, due).await.unwrap();
+                }
+                _ => {}
+            }
+            let who = match by {
+                Caller(name) => {
+                    case.callers[CALLERS.iter().position(|caller| caller == &name).unwrap()].clone()
+                }
+                OfTarget => Credentials::Bearer(server.jwt.mint(&target, None, server.db.entropy()).unwrap()),
+                NewBrowser => {
+                    let user = users::create(&server.db, "new").await.unwrap();
+                    Credentials::Cookie(server.cookie(&user.id).await)
+                }
+            };
+            let before = recorded(&db, events).await;
+            match name.split_once(' ') {
+                Some((method, path)) => {
+                    let method: Method = method.parse().unwrap();
+                    let response = who.on(&server, request(&case, &method, path)).send().await.unwrap();
+                    let (status, body) = answer(response).await;
+                    assert!(status.is_success() || status.is_redirection(), "{name}: {status} {body}");
+                }
+                None => {
+                    let field = mutations.iter().find(|field| field.name.node.as_str() == *name).unwrap();
+                    let document = types.document(&case, "mutation", field);
+                    graphql(&case, &who, &document).await.unwrap_or_else(|code| panic!("{name}: {code}"));
+                }
+            }
+            let after = recorded(&db, events).await;
+            let expected: Vec<i64> = before.iter().map(|n| n + 1).collect();
+            assert_eq!(after, expected, "{name} must leave {events:?}");
+        }
         server.stop().await;
     }
 );

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use han_coordinator::{Client, LoginStore, PushOptions, Sleeper, push};
+use han_db::queries::audit::{self, LogOf};
 use han_db::queries::{memberships, sign_ins, token_families, users};
 use han_server::config::GithubConfig;
 use han_testkit::{FakeGithub, GithubAccount, GithubFault, TestClock, TestDatabase, both_databases};
@@ -161,6 +162,15 @@ both_databases!(
         let done = browser.go(server, &location(&back), "text/html").await;
         assert_eq!((done.status(), location(&done).as_str()), (StatusCode::SEE_OTHER, "/sessions?days=7"));
         assert!(browser.is_signed_in() && !browser.cookies.contains_key("han_signin"));
+        let user = users::by_name(&server.db, "octocat").await.unwrap().remove(0);
+        let team = memberships::list(&server.db, &user.id).await.unwrap().remove(0).team;
+        let log = audit::after(&server.db, LogOf::Team(&team.id), 0, 10).await.unwrap();
+        let recorded: Vec<&str> = log.iter().map(|entry| entry.event.as_str()).collect();
+        assert_eq!(recorded, ["team.created", "sign_in"]);
+        assert!(
+            log.iter().all(|entry| entry.user.as_ref() == Some(&user) && entry.address.is_some()),
+            "{log:?}"
+        );
         let request = server.post("/graphql").header(header::COOKIE, browser.header());
         let body = json!({"query": "{ me { name email } }"});
         let me = answer(request.header("origin", &server.url).json(&body).send().await.unwrap()).await.1;

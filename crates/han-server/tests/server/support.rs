@@ -148,6 +148,7 @@ impl TestServer {
             capabilities: Capabilities::PERSON,
             expires_at: None,
             request_id: han_testkit::request_id(),
+            client: None,
         };
         memberships::scope_for(&self.db, &actor).await.unwrap().unwrap()
     }

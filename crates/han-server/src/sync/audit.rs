@@ -1,0 +1,66 @@
+//! `GET /api/sync/teams/{team_id}/audit`: the audit log of a team as NDJSON, for an admin.
+
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::stream;
+use han_db::queries::audit::{self, Entry, Event};
+use han_http::Problem;
+use han_types::{Capability, Role};
+use serde::Deserialize;
+
+use super::{malformed_path, malformed_query};
+use crate::audit::AuditExport;
+use crate::auth::middleware::Caller;
+use crate::state::AppState;
+
+const READ: (Capability, &str) = (Capability::Read, "read");
+
+/// Which entries are exported.
+#[derive(Deserialize)]
+pub(crate) struct AuditQuery {
+    /// Those after the one with this number.
+    #[serde(default)]
+    after: u32,
+}
+
+/// `GET /api/sync/teams/{team_id}/audit`.
+pub(crate) async fn export(
+    State(state): State<AppState>,
+    caller: Caller,
+    path: Result<Path<String>, PathRejection>,
+    query: Result<Query<AuditQuery>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Path(team) = path.map_err(malformed_path)?;
+    let Query(AuditQuery { after }) = query.map_err(malformed_query)?;
+    caller.may(&[READ])?;
+    let resolved = caller.scope(&state, Some(&team)).await?;
+    if resolved.scope.role() != Role::Admin {
+        return Err(Problem::admins_only("only an admin of the team may export its audit log"));
+    }
+    if !state.config.plans.may_read_audit_log(resolved.team.plan_tier) {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "plan_limit",
+            "The team's plan does not allow this",
+            "reading the audit log needs the plan Enterprise: it is written in the meantime, so upgrading shows all of it",
+        ));
+    }
+    let entry = Entry::new(Event::AuditExported).with("after", after);
+    audit::record(&resolved.scope, &state.db, entry).await?;
+    let name = format!("{}-audit", resolved.team.slug);
+    let export = AuditExport::new(state.db.clone(), resolved.team.id, resolved.team.slug, after.into());
+    let chunks = stream::try_unfold(export, |mut export| async move {
+        let chunk = export.chunk().await;
+        let chunk = chunk.inspect_err(
+            |error| tracing::error!(%error, "an export of an audit log failed: it has no end"),
+        )?;
+        Ok::<_, crate::audit::AuditExportError>(chunk.map(|chunk| (Bytes::from(chunk), export)))
+    });
+    let disposition = format!("attachment; filename=\"{name}.ndjson\"");
+    let headers = [(CONTENT_TYPE, "application/x-ndjson".to_owned()), (CONTENT_DISPOSITION, disposition)];
+    Ok((headers, Body::from_stream(chunks)).into_response())
+}
