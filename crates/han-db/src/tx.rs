@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use han_crypto::sealed_key_id;
-use han_types::{Clock, Entropy, Scope, TeamId};
+use han_types::{Clock, Entropy, Plans, Scope, TeamId};
 use sea_orm::{FromQueryResult, QueryResult, Value};
 use tokio::sync::{Mutex, MutexGuard};
 use tracing::Instrument as _;
@@ -252,6 +252,11 @@ impl Tx {
     /// The source of ids and keys.
     pub(crate) fn entropy(&self) -> &dyn Entropy {
         self.db.entropy()
+    }
+
+    /// Whether the plans of teams are enforced.
+    pub(crate) fn plans(&self) -> Plans {
+        self.db.plans()
     }
 
     /// The key rings of teams.
