@@ -34,9 +34,8 @@ impl TeamsQuery {
     async fn my_teams(&self, ctx: &Context<'_>) -> Result<Option<Vec<Team>>> {
         let caller = caller(ctx)?;
         caller.readable()?;
-        let plans = team::site(ctx).plans;
         let teams = team::teams_of(database(ctx)?, caller.actor()).await?;
-        Ok(Some(teams.into_iter().map(|found| Team::new(found, plans)).collect()))
+        Ok(Some(teams.into_iter().map(Team::new).collect()))
     }
 
     /// The team whose sessions this credential gives access to; null for a user without a team.
@@ -44,7 +43,7 @@ impl TeamsQuery {
         let caller = caller(ctx)?;
         caller.readable()?;
         let found = memberships::scope_for(database(ctx)?, caller.actor()).await?;
-        Ok(found.map(|found| team::of_scope(found, team::site(ctx).plans)))
+        Ok(found.map(team::of_scope))
     }
 
     /// The caller's team with this slug.
@@ -53,7 +52,7 @@ impl TeamsQuery {
         caller.readable()?;
         let teams = team::teams_of(database(ctx)?, caller.actor()).await?;
         let found = teams.into_iter().find(|found| found.team.slug == slug);
-        Ok(found.map(|found| Team::new(found, team::site(ctx).plans)))
+        Ok(found.map(Team::new))
     }
 
     /// The members of a team, oldest membership first.
