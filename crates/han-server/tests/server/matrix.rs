@@ -21,7 +21,7 @@ use han_server::all_routes;
 use han_server::auth::jwt::LIFETIME_SECONDS;
 use han_server::config::{Environment, GithubConfig};
 use han_testkit::{SyntheticSession, both_databases};
-use han_types::{Clock as _, Plans, Role, UserId};
+use han_types::{Clock as _, Role, UserId};
 use reqwest::{Method, RequestBuilder, StatusCode, header};
 use serde_json::{Value, json};
 
@@ -92,8 +92,7 @@ impl<'a> Case<'a> {
         let (stranger, outsider) = (server.person("stranger").await, server.person("outsider").await);
         let token = |user: &UserId| server.jwt.mint(user, None, server.db.entropy()).unwrap();
         let Resolved { scope, team } = server.scope_of(&admin.user_id).await;
-        let plans = Plans { billing_configured: false };
-        let invited = invites::create(&scope, &server.db, plans, "new@example.com").await.unwrap();
+        let invited = invites::create(&scope, &server.db, "new@example.com").await.unwrap();
         let Invited::Done(invite, code) = invited else { panic!("{invited:?}") };
         let link = login_links::create(&server.db, &target.user_id).await.unwrap();
         let refresh = token_families::begin(&server.db, &target.user_id, "test").await.unwrap();
