@@ -13,8 +13,8 @@
 //!   that both need to know.
 //!
 //! The cargo feature `team` compiles people, teams, invites and keys. Which of them a schema has depends on the function
-//! that makes it: a type that only a team server needs is reachable from the parts in `TeamQuery` and `TeamMutation`
-//! alone, so the local schema does not contain it.
+//! that makes it: a type that only a team server needs is reachable from the parts in `TeamQuery`,
+//! `TeamMutation` and `TeamSubscription` alone, so the local schema does not contain it.
 
 mod connection;
 mod context;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_graphql::parser::types::OperationType;
 use async_graphql::{
-    BatchRequest, BatchResponse, Data, ObjectType, Request, Response, Schema, SchemaBuilder,
+    BatchRequest, BatchResponse, Data, ObjectType, Request, Response, Schema, SchemaBuilder, SubscriptionType,
 };
 use futures_util::FutureExt as _;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
@@ -31,7 +31,9 @@ use crate::query::LocalQuery;
 #[cfg(feature = "team")]
 use crate::query::TeamQuery;
 use crate::shared::{Shared, StartedOperation, SubscriptionKey};
-use crate::subscription::SubscriptionRoot;
+use crate::subscription::LocalSubscription;
+#[cfg(feature = "team")]
+use crate::subscription::TeamSubscription;
 #[cfg(feature = "team")]
 use crate::team::Site;
 use crate::types::message::UserMessage;
@@ -60,45 +62,43 @@ pub fn local(
     changes: broadcast::Sender<DbChangeEvent>,
     limits: QueryLimits,
 ) -> HanSchema {
-    HanSchema::new(build::<LocalQuery, LocalMutation>(changes).data(machine), db, limits)
+    let builder = build::<LocalQuery, LocalMutation, _>(LocalSubscription::new(changes)).data(machine);
+    HanSchema::new(builder, db, limits)
 }
 
-/// The schema of a team server: people, teams, invites and keys, and no machine. Links lead to `site`, whose plans
-/// apply.
+/// The schema of a team server: people, teams, invites and keys, and no machine. Links lead to `site`.
 ///
 /// Subscriptions receive what is sent to `changes`, which `Db::start_changes` feeds for `db`.
 #[cfg(feature = "team")]
 #[must_use]
 pub fn team(site: Site, db: Db, changes: broadcast::Sender<DbChangeEvent>, limits: QueryLimits) -> HanSchema {
     let machine: Arc<dyn Machine> = Arc::new(NoMachine);
-    let builder = build::<TeamQuery, TeamMutation>(changes).data(machine).data(site);
+    let subscription = TeamSubscription::new(changes);
+    let builder = build::<TeamQuery, TeamMutation, _>(subscription).data(machine).data(site);
     HanSchema::new(builder, db, limits)
 }
 
 /// The text of the [`local`] schema.
 #[must_use]
 pub fn local_sdl() -> String {
-    sdl::<LocalQuery, LocalMutation>()
+    // Printing needs neither a database nor a change feed.
+    build::<LocalQuery, LocalMutation, _>(LocalSubscription::new(broadcast::channel(1).0)).finish().sdl()
 }
 
 /// The text of the [`team`] schema.
 #[cfg(feature = "team")]
 #[must_use]
 pub fn team_sdl() -> String {
-    sdl::<TeamQuery, TeamMutation>()
+    build::<TeamQuery, TeamMutation, _>(TeamSubscription::new(broadcast::channel(1).0)).finish().sdl()
 }
 
-fn sdl<Q: ObjectType + Default + 'static, M: ObjectType + Default + 'static>() -> String {
-    // Printing needs neither a database nor a change feed.
-    let (changes, _) = broadcast::channel(1);
-    build::<Q, M>(changes).finish().sdl()
-}
-
-/// Both schemas have the same subscriptions.
-fn build<Q: ObjectType + Default + 'static, M: ObjectType + Default + 'static>(
-    changes: broadcast::Sender<DbChangeEvent>,
-) -> SchemaBuilder<Q, M, SubscriptionRoot> {
-    Schema::build(Q::default(), M::default(), SubscriptionRoot::new(changes))
+fn build<Q, M, S>(subscription: S) -> SchemaBuilder<Q, M, S>
+where
+    Q: ObjectType + Default + 'static,
+    M: ObjectType + Default + 'static,
+    S: SubscriptionType + 'static,
+{
+    Schema::build(Q::default(), M::default(), subscription)
         // No field returns this interface; only fragments name it.
         .register_output_type::<UserMessage>()
 }
@@ -122,11 +122,12 @@ pub fn too_large(bytes: usize) -> Response {
 }
 
 impl HanSchema {
-    fn new<Q: ObjectType + 'static, M: ObjectType + 'static>(
-        builder: SchemaBuilder<Q, M, SubscriptionRoot>,
-        db: Db,
-        limits: QueryLimits,
-    ) -> Self {
+    fn new<Q, M, S>(builder: SchemaBuilder<Q, M, S>, db: Db, limits: QueryLimits) -> Self
+    where
+        Q: ObjectType + 'static,
+        M: ObjectType + 'static,
+        S: SubscriptionType + 'static,
+    {
         let schema = builder
             // The introspection query of the specification nests 13 fields deep, the fragments of clients less.
             .limit_depth(limits.nesting)

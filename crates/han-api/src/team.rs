@@ -7,7 +7,7 @@ use han_db::entities::TeamMembership;
 use han_db::queries::memberships;
 use han_db::queries::memberships::Resolved;
 use han_db::queries::teams::TeamChange;
-use han_types::{Actor, Capability, GlobalId, Membership, Plans, Scope, is_visible};
+use han_types::{Actor, Capability, GlobalId, Membership, PlanRefusal, Scope, is_visible};
 
 use crate::context::{caller, database};
 use crate::error::{ApiError, Result};
@@ -20,13 +20,11 @@ pub struct Site {
     pub origin: String,
     /// The path of the page that accepts invites.
     pub invite_path: &'static str,
-    /// Whether plans are enforced.
-    pub plans: Plans,
 }
 
 impl Default for Site {
     fn default() -> Self {
-        Self { origin: String::new(), invite_path: "/invite", plans: Plans { billing_configured: false } }
+        Self { origin: String::new(), invite_path: "/invite" }
     }
 }
 
@@ -77,25 +75,11 @@ pub(crate) async fn teams_of(db: &Db, actor: &Actor) -> Result<Vec<TeamMembershi
 }
 
 /// A team as the member of a resolved scope sees it.
-pub(crate) fn of_scope(resolved: Resolved, plans: Plans) -> Team {
+pub(crate) fn of_scope(resolved: Resolved) -> Team {
     let scope = &resolved.scope;
     let membership =
         Membership { team_id: scope.team_id().clone(), user_id: scope.user_id().clone(), role: scope.role() };
-    Team::new(TeamMembership { membership, team: resolved.team }, plans)
-}
-
-/// Checks that the members of a team may read its audit log.
-///
-/// # Errors
-/// `PLAN_LIMIT` if its plan does not include that.
-pub(crate) fn may_read_audit_log(plans: Plans, resolved: &Resolved) -> Result<()> {
-    if plans.may_read_audit_log(resolved.team.plan_tier) {
-        return Ok(());
-    }
-    Err(ApiError::PlanLimit(
-        "reading the audit log needs the plan Enterprise: it is written in the meantime, so upgrading shows all of it"
-            .to_owned(),
-    ))
+    Team::new(TeamMembership { membership, policy: scope.policy(), team: resolved.team })
 }
 
 /// The error of a change that was not made. `what` names the object that may not exist.
@@ -108,6 +92,11 @@ pub(crate) fn changed(change: TeamChange, what: &'static str) -> Result<()> {
             Err(conflict("the team would be left without an admin: make another member one first"))
         }
     }
+}
+
+/// The error of what the team's plan does not allow.
+pub(crate) fn over_plan(refusal: PlanRefusal) -> ApiError {
+    ApiError::PlanLimit(refusal.to_string())
 }
 
 pub(crate) fn conflict(problem: impl ToString) -> ApiError {

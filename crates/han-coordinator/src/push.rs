@@ -22,6 +22,10 @@ use crate::upload::{FillState, Omission, Session, Upload};
 /// The maximum number of gaps per transcript. A server that reports more contradicts itself.
 const MAX_GAPS: u32 = 8;
 
+/// After so many sessions that the team's plan did not allow, other new sessions are not sent: the server would refuse them
+/// too.
+const MAX_OVER_PLAN: usize = 3;
+
 /// Size limits of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PushOptions {
@@ -59,6 +63,8 @@ pub async fn push_remembering(
         max_line_bytes: options.max_line_bytes,
         sessions: Vec::new(),
         uploads: Vec::new(),
+        known: BTreeSet::new(),
+        over_plan: Vec::new(),
         report: PushReport::default(),
     };
     push.report.stopped = push.run(path, copies).await.err();
@@ -77,6 +83,10 @@ struct Push {
     sessions: Vec<Session>,
     /// Grouped by session, the main transcript first, because it determines the session's metadata.
     uploads: Vec<Upload>,
+    /// The sessions that the server had before this push.
+    known: BTreeSet<String>,
+    /// Why the server refused sessions that the team's plan does not allow.
+    over_plan: Vec<String>,
     report: PushReport,
 }
 
@@ -103,6 +113,7 @@ impl Push {
             name: status.team_id.clone(),
         }));
         self.server_limits = status.limits;
+        self.known = status.transcripts.iter().map(|known| known.session_id.clone()).collect();
         // First, copies with lines of their own: the server then continues at the end of the larger file.
         let copies = self.uploads.len();
         let mut new = Vec::new();
@@ -231,6 +242,7 @@ impl Push {
                 Some(_) => {}
             }
         }
+        self.hold_back_new_sessions();
         if failures > 0 {
             self.client.pause("the server could not store a batch", failures).await;
         }
@@ -272,6 +284,9 @@ impl Push {
                 upload.rewind_to(batch.first);
             }
             (code @ (BatchErrorCode::SessionOwned | BatchErrorCode::Gone | BatchErrorCode::PlanLimit), _) => {
+                if code == BatchErrorCode::PlanLimit && !upload.failed {
+                    self.over_plan.push(error.message.clone());
+                }
                 self.fail_session(batch.owner, &code_of(code), error.message);
             }
             (code, _) => self.fail_transcript(batch.owner, &code_of(code), error.message),
@@ -336,6 +351,26 @@ impl Push {
                 message,
             });
             self.uploads.iter_mut().filter(|upload| upload.session == session).for_each(Upload::abandon);
+        }
+    }
+
+    /// Fails the sessions that the server does not have, once it has refused enough of them. Nothing is lost: the next push
+    /// tries them again.
+    fn hold_back_new_sessions(&mut self) {
+        let Some(message) = self.over_plan.get(MAX_OVER_PLAN - 1).cloned() else { return };
+        let mut new: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut has_lines = BTreeSet::new();
+        for (owner, upload) in self.uploads.iter().enumerate() {
+            new.entry(upload.session).or_insert(owner);
+            if upload.sent {
+                has_lines.insert(upload.session);
+            }
+        }
+        new.retain(|session, _| {
+            !has_lines.contains(session) && !self.known.contains(&self.sessions[*session].id)
+        });
+        for owner in new.into_values() {
+            self.fail_session(owner, &code_of(BatchErrorCode::PlanLimit), message.clone());
         }
     }
 

@@ -11,8 +11,11 @@ use serde::{Serialize, Serializer};
 use crate::discover::SkippedFile;
 use crate::error::Error;
 
-/// How many skipped files of one reason the report for people names.
+/// How many files of one reason the report for people names.
 const NAMED_FILES: usize = 3;
+
+/// The code of sessions that the team's plan does not allow.
+const OVER_PLAN: &str = "plan_limit";
 
 /// The report of a push.
 #[derive(Debug, Default, Serialize)]
@@ -140,11 +143,14 @@ impl PushReport {
                 if line.by_server { "a limit of the server" } else { "--max-line-bytes" },
             )?;
         }
-        for failed in &self.failed {
+        let (over_plan, failed): (Vec<_>, Vec<_>) =
+            self.failed.iter().partition(|failed| failed.code == OVER_PLAN);
+        for failed in failed {
             let what = failed.transcript.as_deref().unwrap_or("all transcripts");
             let path = failed.path.display();
             writeln!(out, "failed: {} ({what}): {path}: {}", failed.session_id, failed.message)?;
         }
+        write_over_plan(&over_plan, out)?;
         writeln!(
             out,
             "{} sessions, {} transcripts ({} up to date): {} lines sent, {} stored, {} duplicates, {} rejected, {} \
@@ -198,6 +204,25 @@ impl PushReport {
         }
         Ok(())
     }
+}
+
+/// The sessions that the team's plan does not allow: the reason is the same for all of them.
+fn write_over_plan(sessions: &[&FailedTranscript], out: &mut dyn Write) -> io::Result<()> {
+    let Some(first) = sessions.first() else { return Ok(()) };
+    let n = sessions.len();
+    let plural = if n == 1 { "" } else { "s" };
+    writeln!(
+        out,
+        "over the plan: {n} session{plural} not pushed, and left for a later push: {}",
+        first.message
+    )?;
+    for session in sessions.iter().take(NAMED_FILES) {
+        writeln!(out, "  {}: {}", session.session_id, session.path.display())?;
+    }
+    if n > NAMED_FILES {
+        writeln!(out, "  and {} more (--json names them)", n - NAMED_FILES)?;
+    }
+    Ok(())
 }
 
 fn plural(files: usize) -> String {

@@ -493,6 +493,40 @@ async fn a_refused_session_is_reported_once_and_the_others_are_pushed() {
 }
 
 #[tokio::test]
+async fn after_some_sessions_over_the_plan_only_known_ones_are_pushed_and_a_later_push_sends_the_rest() {
+    let home = TestDirectory::new();
+    let new: Vec<String> = (0..40).map(|n| format!("new-{n:02}")).collect();
+    home.write("p/known.jsonl", lines(0, 3));
+    let server = Server::start().await;
+    assert!(server.push(home.path()).await.succeeded());
+    append(&home.path().join("p/known.jsonl"), &lines(3, 2));
+    for session in &new {
+        home.write(&format!("p/{session}.jsonl"), lines(0, 3));
+        server.model().refused.insert(session.clone(), BatchErrorCode::PlanLimit);
+    }
+    let requests = server.model().requests.len();
+    // Three sessions in a request.
+    let options = small(4 * lines(0, 3).len(), 3);
+    let report = push(home.path(), &server.client(&RecordingSleeper::default()), &options).await;
+    assert!(!report.succeeded() && report.stopped.is_none());
+    assert_eq!(report.failed.len(), 40, "each is reported");
+    assert!(report.failed.iter().all(|failed| failed.code == "plan_limit" && failed.transcript.is_none()));
+    assert_eq!(server.lines("known", "main").len(), 5, "a session that the server knows grows on");
+    let sent = server.model().requests[requests..].iter().flatten().count();
+    assert!(sent < 20, "the others are not sent: {sent}");
+    let mut text = Vec::new();
+    report.write(&mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("over the plan: 40 sessions not pushed, and left for a later push: no"), "{text}");
+    assert!(text.contains("and 37 more (--json names them)"), "{text}");
+
+    server.model().refused.clear();
+    let report = server.push(home.path()).await;
+    assert!(report.succeeded(), "{report:?}");
+    assert_eq!(server.lines("new-39", "main").len(), 3);
+}
+
+#[tokio::test]
 async fn an_unavailable_batch_is_retried_until_the_attempts_run_out() {
     let home = TestDirectory::new();
     home.write("p/a.jsonl", lines(0, 5));

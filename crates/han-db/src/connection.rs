@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use han_crypto::KekRing;
-use han_types::{Clock, Entropy, IdError, Origin, UserId, new_row_id};
+use han_types::{Clock, Entropy, IdError, Origin, Plans, UserId, new_row_id};
 use sea_orm::DatabaseConnection;
 #[cfg(feature = "postgres")]
 use sqlx::ConnectOptions as _;
@@ -52,6 +52,8 @@ pub struct DbConfig {
     /// Whether rows are refused that are marked as not sealed: on a server that seals everything, the marker must not be a
     /// way around the encryption.
     pub refuses_unsealed: bool,
+    /// Whether the plans of teams are enforced.
+    pub plans: Plans,
     /// Receives each statement that clients' reads and writes run.
     pub observer: Option<Observer>,
 }
@@ -65,7 +67,7 @@ impl std::fmt::Debug for DbConfig {
 
 impl DbConfig {
     /// The defaults for a database at `url`: 20 connections, ten seconds' patience, 32 MiB of lines in a read,
-    /// 48 MiB looked through in a search, and 1,000 rows in a transaction of work on a team.
+    /// 48 MiB looked through in a search, and 1,000 rows in a transaction of work on a team. Plans are not enforced.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self {
@@ -76,6 +78,7 @@ impl DbConfig {
             search_bytes: 48 << 20,
             work_rows: 1_000,
             refuses_unsealed: false,
+            plans: Plans::default(),
             observer: None,
         }
     }
@@ -98,6 +101,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     keys: KeyStore,
+    plans: Plans,
     team_numbers: TeamNumbers,
     verified_keys: VerifiedKeys,
     prices: PriceCache,
@@ -155,6 +159,7 @@ impl Db {
                 clock,
                 entropy,
                 keys: KeyStore::new(keks, config.refuses_unsealed),
+                plans: config.plans,
                 team_numbers: TeamNumbers::default(),
                 verified_keys: VerifiedKeys::default(),
                 prices: PriceCache::default(),
@@ -217,6 +222,12 @@ impl Db {
     #[must_use]
     pub fn keys(&self) -> &KeyStore {
         &self.inner.keys
+    }
+
+    /// Whether the plans of teams are enforced.
+    #[must_use]
+    pub fn plans(&self) -> Plans {
+        self.inner.plans
     }
 
     /// The numbers of teams that are known already.

@@ -54,6 +54,7 @@ pub(crate) const TABLES: &[Table] = &[
     table("teams", System, Other),
     table("team_members", App, Other),
     table("team_invites", App, Other),
+    table("team_usage", App, Other),
     table("invite_attempts", System, Other),
     table("api_keys", System, Other),
     table("web_sessions", System, Other),

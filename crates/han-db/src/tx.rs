@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use han_crypto::sealed_key_id;
-use han_types::{Clock, Entropy, Origin, Scope, TeamId};
+use han_types::{Clock, Entropy, Origin, Plans, Scope, TeamId};
 use sea_orm::{FromQueryResult, QueryResult, Value};
 use tokio::sync::{Mutex, MutexGuard};
 use tracing::Instrument as _;
@@ -257,6 +257,11 @@ impl Tx {
     /// On whose behalf the database is used, where no scope says so.
     pub(crate) fn origin(&self) -> &Origin {
         self.db.origin()
+    }
+
+    /// Whether the plans of teams are enforced.
+    pub(crate) fn plans(&self) -> Plans {
+        self.db.plans()
     }
 
     /// The key rings of teams.

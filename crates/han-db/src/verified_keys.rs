@@ -130,7 +130,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use han_crypto::{ApiKeyToken, OsEntropy, TokenHash};
-    use han_types::{Capabilities, Membership, PlanTier, Role, Timestamp};
+    use han_types::{Capabilities, Membership, PlanTier, Policy, Role, Timestamp};
 
     use super::{MAX_KEYS, REMEMBERED_FOR, VerifiedKeys};
     use crate::entities::{ApiKey, MemberKey, Team, TeamMembership};
@@ -152,10 +152,14 @@ mod tests {
             slug: "team".to_owned(),
             name: "team".to_owned(),
             plan_tier: PlanTier::Free,
+            before_billing: false,
             created_at: Timestamp(0),
         };
-        let membership =
-            TeamMembership { membership: Membership { team_id, user_id, role: Role::Member }, team };
+        let membership = TeamMembership {
+            membership: Membership { team_id, user_id, role: Role::Member },
+            policy: Policy::of(PlanTier::Free),
+            team,
+        };
         Arc::new(MemberKey { key, membership: Some(membership) })
     }
 

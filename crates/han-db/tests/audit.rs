@@ -25,8 +25,6 @@ use sqlx::Connection as _;
 use support::corpus::number;
 use support::{World, actor, connect, connect_as, connect_with, dump, kek_ring, member, push, world};
 
-const PLANS: Plans = Plans { billing_configured: false };
-
 fn request_id() -> RequestId {
     RequestId::given("request-0001").unwrap()
 }
@@ -145,15 +143,14 @@ both_databases!(
         operators::remove_member(db, team_id, bob.user_id()).await.unwrap();
         expect(&["member.joined", "member.removed", "member.joined", "member.removed"]).await;
         // Invites.
-        let invite = async |email: &str| match invites::create(ada, db, PLANS, email).await.unwrap() {
+        let invite = async |email: &str| match invites::create(ada, db, email).await.unwrap() {
             Invited::Done(invite, code) => (invite, code),
             other => panic!("{other:?}"),
         };
         invite("bob@example.com").await;
         let (_, code) = invite("bob@example.com").await;
         expect(&["invite.created", "invite.revoked", "invite.created"]).await;
-        let accepted =
-            invites::accept(db, PLANS, &actor(bob.user_id().clone()), code.expose()).await.unwrap();
+        let accepted = invites::accept(db, &actor(bob.user_id().clone()), code.expose()).await.unwrap();
         assert!(matches!(accepted, Accepted::Done(_)));
         expect(&["invite.accepted", "member.joined"]).await;
         let (invited, _) = invite("cy@example.com").await;
@@ -418,7 +415,7 @@ both_databases!(
             let name = format!("orchard {n}");
             assert_eq!(teams::rename(scope, db, &name).await.unwrap(), TeamChange::Done);
             sign_ins::open_web_session(db, scope.user_id(), "Firefox").await.unwrap();
-            let invited = invites::create(scope, db, PLANS, &format!("{n}@example.com")).await.unwrap();
+            let invited = invites::create(scope, db, &format!("{n}@example.com")).await.unwrap();
             assert!(matches!(invited, Invited::Done(..)));
         };
         let writes = (0..12).map(|n| {

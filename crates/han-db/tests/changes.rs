@@ -5,35 +5,59 @@ mod support;
 
 use std::time::Duration;
 
-use han_db::changes::{Action, DbChangeEvent};
-use han_db::queries::api_keys::NewApiKey;
+use han_db::changes::{Action, DbChangeEvent, TeamPart};
+use han_db::queries::api_keys::{NewApiKey, Which};
+use han_db::queries::invites::{self, Invited};
 use han_db::queries::sign_ins::{self, Means};
-use han_db::queries::{api_keys, credentials, login_links, memberships, users, web_sessions};
+use han_db::queries::{
+    api_keys, conversion, credentials, login_links, memberships, plans, teams, users, web_sessions,
+};
 use han_testkit::{SyntheticSession, TestDatabase, both_databases};
-use han_types::{Role, UserId};
+use han_types::{PlanTier, Role, UserId};
 use sqlx::Connection as _;
 use support::{push, world};
 use tokio::sync::broadcast::Receiver;
 use tokio_util::sync::CancellationToken;
 
+/// The next event of another kind than changes of teams, which have a test of their own.
+async fn event(feed: &mut Receiver<DbChangeEvent>) -> DbChangeEvent {
+    loop {
+        let event =
+            tokio::time::timeout(Duration::from_secs(30), feed.recv()).await.expect("a change arrives");
+        match event.unwrap() {
+            DbChangeEvent::Team(_) => {}
+            other => return other,
+        }
+    }
+}
+
 /// The next change, as (session, action, number of lines).
 async fn next(feed: &mut Receiver<DbChangeEvent>) -> (String, Action, i64) {
-    match tokio::time::timeout(Duration::from_secs(30), feed.recv()).await.expect("a change arrives").unwrap()
-    {
+    match event(feed).await {
         DbChangeEvent::Change(change) => (
             change.session_id.as_ref().unwrap().to_string(),
             change.action,
             change.ordinal_to - change.ordinal_from,
         ),
         DbChangeEvent::Access(user_id) => panic!("no right of {user_id} has changed"),
-        DbChangeEvent::Resync => panic!("a resync, although no change was missed"),
+        other => panic!("{other:?}, although no change was missed"),
+    }
+}
+
+/// The next change of a team.
+async fn next_of_team(feed: &mut Receiver<DbChangeEvent>) -> (TeamPart, Action) {
+    loop {
+        let event =
+            tokio::time::timeout(Duration::from_secs(30), feed.recv()).await.expect("a change arrives");
+        if let DbChangeEvent::Team(change) = event.unwrap() {
+            return (change.part, change.action);
+        }
     }
 }
 
 /// The user of the next change of rights.
 async fn next_access(feed: &mut Receiver<DbChangeEvent>) -> UserId {
-    match tokio::time::timeout(Duration::from_secs(30), feed.recv()).await.expect("a change arrives").unwrap()
-    {
+    match event(feed).await {
         DbChangeEvent::Access(user_id) => UserId::clone(&user_id),
         other => panic!("{other:?}"),
     }
@@ -76,6 +100,50 @@ both_databases!(
         push(&world, "s1", "main", Some(0), &SyntheticSession::new(3).lines(2)).await;
         assert_eq!(next(&mut feed).await.0, "s1");
         assert!(access.try_recv().is_err());
+    }
+);
+
+both_databases!(
+    async fn changes_of_a_team_are_published_and_connections_receive_those_of_rights(database: TestDatabase) {
+        use {Action::*, TeamPart::*};
+        let world = world(&database).await;
+        let (db, ada) = (&world.db, &world.scope);
+        let changes = db.start_changes(CancellationToken::new()).await.unwrap();
+        let (mut feed, mut access) = (changes.sender.subscribe(), changes.access.subscribe());
+
+        teams::rename(ada, db, "Orchard").await.unwrap();
+        assert_eq!(next_of_team(&mut feed).await, (Team, Update));
+        plans::set(db, ada.team_id(), PlanTier::Pro).await.unwrap();
+        assert_eq!(next_of_team(&mut feed).await, (Team, Update));
+        let bob = users::create(db, "bob").await.unwrap().id;
+        memberships::put(db, ada.team_id(), &bob, Role::Member).await.unwrap();
+        assert_eq!(next_of_team(&mut feed).await, (Members, Insert));
+        teams::set_role(ada, db, &bob, Role::Admin).await.unwrap();
+        assert_eq!(next_of_team(&mut feed).await, (Members, Update));
+        teams::remove(ada, db, &bob).await.unwrap();
+        assert_eq!(next_of_team(&mut feed).await, (Members, Delete));
+        let invited = invites::create(ada, db, "cy@example.com").await.unwrap();
+        let Invited::Done(invite, _) = invited else { panic!("{invited:?}") };
+        assert_eq!(next_of_team(&mut feed).await, (Invites, Insert));
+        invites::revoke(ada, db, &invite.id).await.unwrap();
+        assert_eq!(next_of_team(&mut feed).await, (Invites, Update));
+        api_keys::create(ada, db, "ci", "read", None).await.unwrap();
+        assert_eq!(next_of_team(&mut feed).await, (Keys, Insert));
+        api_keys::rotate(ada, db, Which::Only, 0).await.unwrap();
+        assert_eq!(next_of_team(&mut feed).await, (Keys, Update));
+        assert_eq!(next_of_team(&mut feed).await, (Keys, Insert));
+        conversion::request(db, ada.team_id(), conversion::Form::Sealed).await.unwrap();
+        assert_eq!(next_of_team(&mut feed).await, (Work, Insert));
+        // What is read again and again changes nothing.
+        push(&world, "s1", "main", Some(0), &SyntheticSession::new(3).lines(2)).await;
+        assert_eq!(next(&mut feed).await.0, "s1");
+        for _ in 0..3 {
+            assert!(
+                matches!(access.recv().await, Ok(DbChangeEvent::Access(_))),
+                "of Bob, Bob, and the owner of the key"
+            );
+        }
+        assert!(access.try_recv().is_err(), "connections receive changes of rights only");
     }
 );
 
@@ -238,6 +306,8 @@ both_databases!(
     async fn trimming_keeps_recent_changes(database: TestDatabase) {
         let world = world(&database).await;
         let lines = SyntheticSession::new(3).lines(2);
+        // The rows of the new team have the time of the database.
+        database.execute("DELETE FROM changes").await;
         push(&world, "old", "main", Some(0), &lines).await;
         world.clock.advance_seconds(3600);
         push(&world, "young", "main", Some(0), &lines).await;

@@ -14,7 +14,7 @@ use han_testkit::{SeededEntropy, SyntheticSession, TestDatabase, both_databases}
 use han_transcript::fold::{LinePosition, SessionTotals};
 use han_transcript::record::{LineContext, ResultKind, TimeSource, project};
 use han_types::sync::SessionMetadata;
-use han_types::{MessageKey, SessionId, Timestamp};
+use han_types::{MessageKey, PlanTier, Policy, SessionId, Timestamp};
 use support::corpus::{
     File, all_files, contents, contested, eventful, number, opened, push_in_pieces, push_whole,
     strip_blind_ids,
@@ -174,7 +174,7 @@ both_databases!(
             metadata: SessionMetadata::default(),
             ..support::received("s1", "main", Some(0), &homeless[..40])
         };
-        let batch = Preparer::new(true).prepare(received).unwrap();
+        let batch = Preparer::new(Policy::of(PlanTier::Enterprise)).prepare(received).unwrap();
         han_db::queries::ingest::store(&world.scope, &world.db, batch).await.unwrap();
         assert_eq!(number(&database, "SELECT count(*) FROM rollups WHERE project_id <> ''").await, 0);
         push(&world, "s1", "main", Some(40), &homeless[40..]).await;

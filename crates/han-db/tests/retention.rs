@@ -21,7 +21,7 @@ use han_transcript::pricing::Price;
 use han_transcript::rates::Rate;
 use han_transcript::words::Query;
 use han_types::sync::SessionMetadata;
-use han_types::{Clock as _, PlanTier, Plans, Role, Scope, Timestamp};
+use han_types::{Clock as _, PlanTier, Policy, Role, Scope, Timestamp};
 use serde_json::json;
 use support::corpus::{
     File, assert_same, contents, contested, eventful, number, push_in_pieces, strip_blind_ids,
@@ -33,8 +33,6 @@ const DAY: i64 = 86_400;
 
 /// For how long content is kept in these tests.
 const DAYS: i64 = 30;
-
-const PLANS: Plans = Plans { billing_configured: false };
 
 /// As `world`, for another team.
 async fn another(world: &World, name: &str) -> World {
@@ -75,7 +73,7 @@ fn lines_at(mark: &str, at: Timestamp, n: usize) -> Vec<String> {
 }
 
 async fn keep_for(world: &World, days: Option<i64>) {
-    let set = retention::set(&world.scope, &world.db, PLANS, days).await.unwrap();
+    let set = retention::set(&world.scope, &world.db, days).await.unwrap();
     assert_eq!(set, retention::Changed::Done);
 }
 
@@ -483,7 +481,7 @@ both_databases!(
             let mut batch = received("s", "main", Some(offset), lines);
             batch.metadata =
                 SessionMetadata { project_path: path.map(str::to_owned), ..SessionMetadata::default() };
-            let batch = ingest::Preparer::new(true).prepare(batch).unwrap();
+            let batch = ingest::Preparer::new(Policy::of(PlanTier::Enterprise)).prepare(batch).unwrap();
             let outcome = ingest::store(&world.scope, &world.db, batch).await.unwrap();
             assert!(matches!(outcome, Outcome::Stored { .. }), "{outcome:?}");
         };
@@ -510,13 +508,13 @@ both_databases!(
             push(team, "s", "main", Some(0), &lines_at("a", world.clock.now(), 4)).await;
         }
         let bob = member(&world, "bob", Role::Member).await;
-        let set = async |scope: &Scope, plans: Plans, days| {
-            retention::set(scope, &world.db, plans, days).await.unwrap()
-        };
-        assert_eq!(set(&bob, PLANS, Some(1)).await, retention::Changed::NotAllowed);
-        let billed = Plans { billing_configured: true };
-        assert_eq!(set(&world.scope, billed, Some(1)).await, retention::Changed::NotInPlan);
-        assert_eq!(set(&world.scope, billed, None).await, retention::Changed::Done);
+        let billed = support::connect_as(&support::billed(&database), &world.clock).await;
+        database.execute("UPDATE teams SET before_billing = FALSE").await;
+        let set = async |scope: &Scope, db: &Db, days| retention::set(scope, db, days).await.unwrap();
+        assert_eq!(set(&bob, &world.db, Some(1)).await, retention::Changed::NotAllowed);
+        let refused = set(&world.scope, &billed, Some(1)).await;
+        assert!(matches!(refused, retention::Changed::NotInPlan(_)), "{refused:?}");
+        assert_eq!(set(&world.scope, &billed, None).await, retention::Changed::Done);
         keep_for(&world, Some(DAYS)).await;
         keep_for(&free, Some(DAYS)).await;
         assert_eq!(retention::of_team(&world.db, world.scope.team_id()).await.unwrap(), Some(DAYS));
@@ -526,9 +524,9 @@ both_databases!(
         database.execute(&tier("enterprise", &world)).await;
         database.execute(&tier("pro", &free)).await;
         world.clock.advance_seconds((DAYS + 1) * DAY);
-        let job = Retention::new(|_| true, move |tier: PlanTier| retention::is_allowed(billed, tier));
+        let job = Retention::new(|_| true);
         let stopping = CancellationToken::new();
-        let jobs = tokio::spawn(Registry::new(world.db.clone()).with(job).run(stopping.clone()));
+        let jobs = tokio::spawn(Registry::new(billed.clone()).with(job).run(stopping.clone()));
         let purged = "SELECT count(*) FROM sessions WHERE purged_at IS NOT NULL";
         let ended = "SELECT count(*) FROM jobs WHERE last_outcome = 'done'";
         let done = async { while number(&database, ended).await == 0 {} };

@@ -17,7 +17,8 @@ use han_db::queries::keks::{self, Activation};
 use han_db::queries::search::{self, Due, Within};
 use han_db::queries::team_work::{self, Advance, WorkKind};
 use han_db::queries::{
-    github_accounts, ingest, jobs, keys, memberships, messages, rebuild, sessions, team_deletion, teams,
+    github_accounts, ingest, jobs, keys, memberships, messages, plans, rebuild, sessions, team_deletion,
+    teams,
 };
 use han_db::{Db, DbConfig, DbError, Heartbeat, HeartbeatTimes};
 use han_testkit::{SyntheticSession, TestClock, TestDatabase, both_databases};
@@ -36,7 +37,7 @@ const FAST: HeartbeatTimes =
 
 /// A process with these KEKs, whose background work changes few rows in a transaction.
 async fn process(database: &TestDatabase, clock: &TestClock, keks: KekRing) -> Db {
-    let config = DbConfig { work_rows: 3, ..DbConfig::new(database.url()) };
+    let config = DbConfig { work_rows: 3, ..support::billed(database) };
     Db::connect(&config, keks, Arc::new(clock.clone()), Arc::new(OsEntropy::new())).await.unwrap()
 }
 
@@ -500,19 +501,102 @@ both_databases!(
     }
 );
 
+/// Whether a reader of the database finds a text in any column of any table, as text or as bytes.
+async fn is_found(database: &TestDatabase, text: &str) -> bool {
+    let hex = text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    for column in columns(database).await {
+        let (table, column) = column.split_once('.').unwrap();
+        // PostgreSQL shows bytes as lower-case digits.
+        let value = match database.is_postgres() {
+            true => format!("\"{column}\"::text"),
+            false => format!("lower(hex(\"{column}\"))"),
+        };
+        let rows = dump(database, &format!("SELECT {value} AS v FROM {table}")).await;
+        if rows.iter().any(|row| row.contains(text) || row.contains(&hex)) {
+            return true;
+        }
+    }
+    false
+}
+
+both_databases!(
+    async fn an_upgrade_seals_everything_and_a_downgrade_unseals_nothing(database: TestDatabase) {
+        const SECRET: &str = "marmalade-of-quinces";
+        let world = plaintext_world(&database).await;
+        let prompt = format!(
+            r#"{{"type":"user","uuid":"secret","timestamp":"2026-11-02T10:00:00.000Z","message":{{"content":"{SECRET}"}}}}"#
+        );
+        let summary = format!(r#"{{"type":"summary","summary":"{SECRET}","leafUuid":"secret"}}"#);
+        let pushed = batch(false, "plain", "main", Some(0), &[prompt, summary]);
+        ingest::store(&world.scope, &world.db, pushed).await.unwrap();
+        index(&world).await;
+        let before = contents(&database, &world).await;
+        assert!(is_found(&database, SECRET).await, "it is plaintext");
+
+        plans::set(&world.db, world.team(), PlanTier::Pro).await.unwrap();
+        let mut boundaries = 0;
+        // Another process goes on each time, and dies somewhere in its second batch.
+        while {
+            let dying = world.another(&database).await;
+            let left = die_after(&dying, 1, 1 + boundaries % 9).await;
+            dying.close().await;
+            left
+        } {
+            assert_same(&contents(&database, &world).await, &before);
+            boundaries += 1;
+        }
+        assert!(boundaries > 20, "{boundaries}");
+        finish(&world.db).await;
+        assert_current(&world.db, world.team(), 1).await;
+        assert!(!is_found(&database, SECRET).await, "nothing is plaintext");
+        assert_same(&contents(&database, &world).await, &before);
+
+        // The same plan again requests nothing.
+        plans::set(&world.db, world.team(), PlanTier::Pro).await.unwrap();
+        plans::set(&world.db, world.team(), PlanTier::Enterprise).await.unwrap();
+        assert_eq!(team_work::unfinished(&world.db).await.unwrap(), []);
+        // Sealed content stays sealed, and is read on; what is new is stored in the form of the new plan.
+        plans::set(&world.db, world.team(), PlanTier::Free).await.unwrap();
+        assert_eq!(team_work::unfinished(&world.db).await.unwrap(), []);
+        assert_eq!(conversion::request_due(&world.db).await.unwrap(), 0);
+        assert_current(&world.db, world.team(), 1).await;
+        assert_same(&contents(&database, &world).await, &before);
+    }
+);
+
+both_databases!(
+    async fn the_job_seals_after_an_upgrade(database: TestDatabase) {
+        let world = plaintext_world(&database).await;
+        plans::set(&world.db, world.team(), PlanTier::Pro).await.unwrap();
+        let stop = CancellationToken::new();
+        let registry = Registry::new(world.db.clone()).with(TeamWork::new(|_| true));
+        let running = tokio::spawn(registry.run(stop.clone()));
+        let sealed = async {
+            while team_work::find(&world.db, world.team(), WorkKind::Convert)
+                .await
+                .unwrap()
+                .is_none_or(|work| work.finished_at.is_none())
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), sealed).await.expect("in time");
+        stop.cancel();
+        running.await.unwrap();
+        assert_current(&world.db, world.team(), 1).await;
+    }
+);
+
 both_databases!(
     async fn pushes_go_on_during_a_conversion_and_lose_nothing(database: TestDatabase) {
         let world = plaintext_world(&database).await;
         let stop = AtomicBool::new(false);
         let converting = async {
-            assert_eq!(
-                conversion::request_due(&world.db, PlanTier::seals_content).await.unwrap(),
-                0,
-                "it is free"
-            );
+            assert_eq!(conversion::request_due(&world.db).await.unwrap(), 0, "it is free");
+            // As another program might: `plans::set` would request it.
             database.execute("UPDATE teams SET plan_tier = 'pro'").await;
-            assert_eq!(conversion::request_due(&world.db, PlanTier::seals_content).await.unwrap(), 1);
-            assert_eq!(conversion::request_due(&world.db, PlanTier::seals_content).await.unwrap(), 0, "once");
+            assert_eq!(conversion::request_due(&world.db).await.unwrap(), 1);
+            assert_eq!(conversion::request_due(&world.db).await.unwrap(), 0, "once");
             while let Some(work) = team_work::unfinished(&world.db).await.unwrap().first() {
                 team_work::advance(&world.db, work).await.unwrap();
             }
@@ -533,10 +617,10 @@ both_databases!(
         let after_all = batch(false, "late", "main", Some(late.len() as u64), &last);
         ingest::store(&world.scope, &world.db, after_all).await.unwrap();
         late.extend(last);
-        assert_eq!(conversion::request_due(&world.db, PlanTier::seals_content).await.unwrap(), 1);
+        assert_eq!(conversion::request_due(&world.db).await.unwrap(), 1);
         finish(&world.db).await;
         assert_current(&world.db, world.team(), 1).await;
-        assert_eq!(conversion::request_due(&world.db, PlanTier::seals_content).await.unwrap(), 0);
+        assert_eq!(conversion::request_due(&world.db).await.unwrap(), 0);
         assert_eq!(stored_lines(&world, "late").await, late);
     }
 );
@@ -548,7 +632,7 @@ both_databases!(
         let strict = support::connect_as(&config, &world.clock).await;
         let error = conversion::request(&strict, world.team(), Form::Sealed).await.unwrap_err();
         assert!(error.to_string().contains("HAN_UNSEALED_CONTENT"), "{error}");
-        assert_eq!(conversion::request_due(&strict, |_| true).await.unwrap(), 0);
+        assert_eq!(conversion::request_due(&strict).await.unwrap(), 0);
         // Nor if another process requested it.
         conversion::request(&world.db, world.team(), Form::Sealed).await.unwrap();
         let work = team_work::unfinished(&strict).await.unwrap().remove(0);
@@ -656,7 +740,7 @@ both_databases!(
         keys::rotate_team(&both, other.team_id()).await.unwrap();
         team_deletion::begin(&both, doomed.team_id()).await.unwrap();
         let stop = CancellationToken::new();
-        let job = TeamWork::new(|_| true, |_| false);
+        let job = TeamWork::new(|_| true);
         let running = tokio::spawn(Registry::new(both.clone()).with(job).run(stop.clone()));
         let done = async {
             loop {

@@ -205,19 +205,18 @@ both_databases!(
 both_databases!(
     async fn accounts_go_with_their_team_and_take_no_seat(database: TestDatabase) {
         let world = world(&database).await;
-        let db = &world.db;
         let ci = account(&world, "ci").await;
         let token = key(&world, &ci.id, 30).await;
-        database.execute("UPDATE teams SET plan_tier = 'pro'").await;
+        database.execute("UPDATE teams SET plan_tier = 'pro', before_billing = FALSE").await;
+        let db = &support::connect_as(&support::billed(&database), &world.clock).await;
         for n in 1..9 {
             member(&world, &format!("m{n}"), Role::Member).await;
         }
         // The tenth seat of ten is free.
-        let billed = Plans { billing_configured: true };
-        let invited = invites::create(&world.scope, db, billed, "bob@example.com").await.unwrap();
+        let invited = invites::create(&world.scope, db, "bob@example.com").await.unwrap();
         let Invited::Done(_, code) = invited else { panic!("{invited:?}") };
         let bob = users::create(db, "bob").await.unwrap().id;
-        let joined = invites::accept(db, billed, &support::actor(bob), code.expose()).await.unwrap();
+        let joined = invites::accept(db, &support::actor(bob), code.expose()).await.unwrap();
         assert!(matches!(joined, Accepted::Done(_)), "{joined:?}");
         assert!(scope_of(db, &token).await.is_some());
         team_deletion::begin(db, world.scope.team_id()).await.unwrap();

@@ -18,8 +18,11 @@ use support::{World, push};
 type Seen = Arc<Mutex<Vec<String>>>;
 
 async fn observed_world(database: &TestDatabase) -> (World, Seen) {
+    observed(DbConfig::new(database.url())).await
+}
+
+async fn observed(mut config: DbConfig) -> (World, Seen) {
     let (clock, seen) = (TestClock::default(), Seen::default());
-    let mut config = DbConfig::new(database.url());
     let observer = Arc::clone(&seen);
     config.observer = Some(Arc::new(move |sql: &str| observer.lock().unwrap().push(sql.to_owned())));
     let entropy = Arc::new(OsEntropy::new());
@@ -87,6 +90,24 @@ both_databases!(
         assert!(all.len() <= 30, "{all:#?}");
         let twice = of_push(&world, &seen, &session.lines(1000), 1502).await;
         assert_eq!(twice.len(), all.len(), "{all:#?} {twice:#?}");
+    }
+);
+
+both_databases!(
+    async fn only_a_new_session_costs_statements_for_its_plan(database: TestDatabase) {
+        let (free, seen) = observed(support::billed(&database)).await;
+        let (unlimited, unlimited_seen) = observed_world(&database).await;
+        let of_plan = |statements: &[String]| {
+            let of_plan = statements.iter().filter(|statement| statement.contains("team_usage"));
+            of_plan.cloned().collect::<Vec<_>>()
+        };
+        let new = of_push(&free, &seen, &[prompt(0)], 0).await;
+        assert_eq!(of_plan(&new), ["SELECT team_usage", "INSERT team_usage"]);
+        let known = of_push(&free, &seen, &[prompt(1)], 1).await;
+        assert_eq!(of_plan(&known), Vec::<String>::new(), "a known session");
+        let new = of_push(&unlimited, &unlimited_seen, &[prompt(0)], 0).await;
+        assert_eq!(of_plan(&new), ["INSERT team_usage"]);
+        assert_eq!(of_push(&unlimited, &unlimited_seen, &[prompt(1)], 1).await, known);
     }
 );
 

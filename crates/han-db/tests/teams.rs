@@ -13,12 +13,9 @@ use han_db::queries::invites::{
 use han_db::queries::teams::{self, TeamChange};
 use han_db::queries::{memberships, users};
 use han_testkit::both_databases;
-use han_types::{ApiKeyId, Clock as _, Plans, Role, Scope, TeamId, UserId};
+use han_types::{ApiKeyId, Clock as _, Role, Scope, UserId};
 
 use support::{World, dump, member, scope, world};
-
-const SELF_HOSTED: Plans = Plans { billing_configured: false };
-const BILLED: Plans = Plans { billing_configured: true };
 
 async fn roles(world: &World) -> Vec<(String, Role)> {
     let members = teams::members(&world.scope, &world.db, None, 500).await.unwrap();
@@ -29,20 +26,15 @@ async fn person(world: &World, name: &str) -> UserId {
     users::create(&world.db, name).await.unwrap().id
 }
 
-async fn invite(world: &World, plans: Plans, email: &str) -> OpaqueToken {
-    match invites::create(&world.scope, &world.db, plans, email).await.unwrap() {
+async fn invite(world: &World, email: &str) -> OpaqueToken {
+    match invites::create(&world.scope, &world.db, email).await.unwrap() {
         Invited::Done(_, code) => code,
         other => panic!("{other:?}"),
     }
 }
 
 async fn accept(world: &World, user: &UserId, code: &str) -> Accepted {
-    invites::accept(&world.db, SELF_HOSTED, &support::actor(user.clone()), code).await.unwrap()
-}
-
-async fn plan(database: &han_testkit::TestDatabase, team: &TeamId, tier: &str) {
-    let sql = format!("UPDATE teams SET plan_tier = '{tier}' WHERE id = '{team}'");
-    database.execute(&sql).await;
+    invites::accept(&world.db, &support::actor(user.clone()), code).await.unwrap()
 }
 
 both_databases!(
@@ -144,7 +136,7 @@ both_databases!(
 both_databases!(
     async fn an_invite_admits_one_user_within_a_day(db: TestDatabase) {
         let world = world(&db).await;
-        let code = invite(&world, SELF_HOSTED, "bob@example.com").await;
+        let code = invite(&world, "bob@example.com").await;
         let rows = dump(&db, "SELECT * FROM team_invites").await;
         assert!(rows.len() == 1 && !rows[0].contains(code.expose()));
 
@@ -157,14 +149,14 @@ both_databases!(
         assert!(used.len() == 1 && used[0].contains(bob.as_str()), "{used:?}");
         assert!(matches!(accept(&world, &cy, code.expose()).await, Accepted::Ended), "once");
 
-        let late = invite(&world, SELF_HOSTED, "cy@example.com").await;
+        let late = invite(&world, "cy@example.com").await;
         world.clock.advance_seconds(INVITE_SECONDS);
         assert!(matches!(accept(&world, &cy, late.expose()).await, Accepted::Ended));
         let open = async || invites::open(&world.scope, &world.db).await.unwrap();
         assert!(open().await.is_empty());
 
-        let first = invite(&world, SELF_HOSTED, "cy@example.com").await;
-        let second = invite(&world, SELF_HOSTED, "CY@example.com").await;
+        let first = invite(&world, "cy@example.com").await;
+        let second = invite(&world, "CY@example.com").await;
         assert!(
             matches!(accept(&world, &cy, first.expose()).await, Accepted::Ended),
             "another took its place"
@@ -175,7 +167,7 @@ both_databases!(
         assert_eq!(invites::revoke(&stranger, &world.db, &id).await.unwrap(), TeamChange::NotFound);
         let bob = scope(&world.db, bob).await;
         assert_eq!(invites::revoke(&bob, &world.db, &id).await.unwrap(), TeamChange::NotAllowed);
-        let refused = invites::create(&bob, &world.db, SELF_HOSTED, "x@example.com").await.unwrap();
+        let refused = invites::create(&bob, &world.db, "x@example.com").await.unwrap();
         assert!(matches!(refused, Invited::NotAllowed));
         assert_eq!(invites::revoke(&world.scope, &world.db, &id).await.unwrap(), TeamChange::Done);
         assert_eq!(invites::revoke(&world.scope, &world.db, &id).await.unwrap(), TeamChange::NotFound);
@@ -187,7 +179,7 @@ both_databases!(
 both_databases!(
     async fn concurrent_uses_of_one_invite_admit_one_user(db: TestDatabase) {
         let world = world(&db).await;
-        let code = invite(&world, SELF_HOSTED, "bob@example.com").await;
+        let code = invite(&world, "bob@example.com").await;
         let mut people = Vec::new();
         for n in 0..6 {
             people.push(person(&world, &format!("p{n}")).await);
@@ -201,42 +193,10 @@ both_databases!(
 );
 
 both_databases!(
-    async fn concurrent_invites_do_not_exceed_the_seats(database: TestDatabase) {
-        let world = world(&database).await;
-        plan(&database, world.scope.team_id(), "pro").await;
-        for n in 0..8 {
-            member(&world, &format!("m{n}"), Role::Member).await;
-        }
-        // Nine of ten seats are taken; three codes are open.
-        let mut codes = Vec::new();
-        for n in 0..3 {
-            let code = invite(&world, BILLED, &format!("p{n}@example.com")).await;
-            codes.push((support::actor(person(&world, &format!("p{n}")).await), code));
-        }
-        let tried =
-            codes.iter().map(|(actor, code)| invites::accept(&world.db, BILLED, actor, code.expose()));
-        let outcomes = futures_util::future::join_all(tried).await;
-        let outcomes: Vec<Accepted> = outcomes.into_iter().map(Result::unwrap).collect();
-        assert_eq!(outcomes.iter().filter(|o| matches!(o, Accepted::Done(_))).count(), 1, "{outcomes:?}");
-        assert_eq!(outcomes.iter().filter(|o| matches!(o, Accepted::Full(10))).count(), 2, "{outcomes:?}");
-        assert_eq!(roles(&world).await.len(), 10);
-        let refused = invites::create(&world.scope, &world.db, BILLED, "x@example.com").await.unwrap();
-        assert!(matches!(refused, Invited::Full(10)), "{refused:?}");
-        // Without billing, plans are not enforced: the same code is valid.
-        let (user, code) =
-            codes.iter().zip(&outcomes).find(|(_, o)| matches!(o, Accepted::Full(_))).unwrap().0;
-        assert!(matches!(accept(&world, &user.user_id, code.expose()).await, Accepted::Done(_)));
-        plan(&database, world.scope.team_id(), "free").await;
-        let refused = invites::create(&world.scope, &world.db, BILLED, "x@example.com").await.unwrap();
-        assert!(matches!(refused, Invited::Full(1)), "{refused:?}");
-    }
-);
-
-both_databases!(
     async fn guessing_invite_codes_locks_out_only_the_guesser(db: TestDatabase) {
         let world = world(&db).await;
         let (eve, bob) = (person(&world, "eve").await, person(&world, "bob").await);
-        let good = invite(&world, SELF_HOSTED, "eve@example.com").await;
+        let good = invite(&world, "eve@example.com").await;
         let guess = || OpaqueToken::mint(INVITE_PREFIX, world.db.entropy());
         for junk in ["", "han_invite_short", "junk", "han_login_x"] {
             assert!(matches!(accept(&world, &eve, junk).await, Accepted::Malformed), "{junk}");

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use han_types::PlanTier;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -19,14 +18,6 @@ pub(crate) enum Priority {
 }
 
 impl Priority {
-    /// The priority of a plan.
-    pub(crate) fn of(plan: PlanTier) -> Self {
-        match plan {
-            PlanTier::Pro | PlanTier::Enterprise => Self::First,
-            PlanTier::Free => Self::Normal,
-        }
-    }
-
     /// The index of its queue: the lower, the earlier.
     fn queue(self) -> usize {
         match self {

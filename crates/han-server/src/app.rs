@@ -78,6 +78,7 @@ pub async fn connect(
     // Without billing, every team has a plan that seals.
     let accepts_unsealed = config.database.accepts_unsealed.unwrap_or(config.plans.billing_configured);
     database.refuses_unsealed = !accepts_unsealed;
+    database.plans = config.plans;
     // Any line that was taken can be shown.
     database.read_bytes = database.read_bytes.max(config.limits.line_bytes);
     Ok(Db::connect(&database, config.secrets.kek_ring()?, clock, entropy).await?)
@@ -131,11 +132,7 @@ impl App {
             None => None,
         };
         let schema = han_api::schema::team(
-            han_api::Site {
-                origin: public_url.origin().to_owned(),
-                invite_path: invite::PATH,
-                plans: config.plans,
-            },
+            han_api::Site { origin: public_url.origin().to_owned(), invite_path: invite::PATH },
             db.clone(),
             changes.sender.clone(),
             han_api::QueryLimits {
@@ -226,14 +223,10 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: CancellationToken)
 fn jobs(state: &AppState, changes: &Changes, heartbeat: &Heartbeat) -> Registry {
     let stores = state.stores.clone();
     let search_index = SearchIndex::new(changes.sender.clone(), move |time| stores.is_quiet_for(time));
-    let (stores, plans) = (state.stores.clone(), state.config.plans);
-    let team_work = TeamWork::new(
-        move |time| stores.is_quiet_for(time),
-        move |tier| plans.effective(tier).seals_content(),
-    );
     let stores = state.stores.clone();
-    let retention =
-        Retention::new(move |time| stores.is_quiet_for(time), move |tier| retention::is_allowed(plans, tier));
+    let team_work = TeamWork::new(move |time| stores.is_quiet_for(time));
+    let stores = state.stores.clone();
+    let retention = Retention::new(move |time| stores.is_quiet_for(time));
     let jobs = Registry::new(state.db.clone())
         .named(heartbeat.id().to_owned())
         .with(search_index)

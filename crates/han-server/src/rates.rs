@@ -15,7 +15,7 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use han_types::{Actor, Timestamp, UserId, network};
+use han_types::{Actor, Policy, TeamId, Timestamp, UserId, network};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
@@ -48,6 +48,7 @@ const DELAYED_REFUSALS: usize = 4096;
 /// The places in `Rates::refused`.
 const ADDRESS: usize = 0;
 const USER: usize = 1;
+const TEAM: usize = 2;
 
 /// What a route is for, which decides how often it may be called. Each class counts separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,8 +125,14 @@ impl<K: Eq + Hash> RateLimit<K> {
 
     /// Checks a request, and counts it if it passes and `count` is true.
     fn check(&self, key: K, now: Timestamp, count: bool) -> Verdict {
+        self.check_quota(key, now, count, self.quota)
+    }
+
+    /// As [`RateLimit::check`], with a quota of the key's own.
+    fn check_quota(&self, key: K, now: Timestamp, count: bool, quota: u32) -> Verdict {
+        let quota = quota.max(1);
         let now = now.0.saturating_mul(1000);
-        let price = WINDOW / i64::from(self.quota);
+        let price = WINDOW / i64::from(quota);
         let mut cache = lock(&self.paid_at);
         // A clock that was set back must not lock a client out for longer than a window.
         let paid_at = cache.get(&key).unwrap_or(now).clamp(now, now + WINDOW);
@@ -136,7 +143,7 @@ impl<K: Eq + Hash> RateLimit<K> {
         }
         let owed = if passes { next - now } else { next - now - WINDOW };
         let remaining = if passes { (now + WINDOW - next) / price } else { 0 };
-        Verdict { passes, quota: self.quota, remaining, seconds: ceil_seconds(owed) }
+        Verdict { passes, quota, remaining, seconds: ceil_seconds(owed) }
     }
 }
 
@@ -184,6 +191,8 @@ impl AddressLimits {
 struct ClassLimits {
     addresses: AddressLimits,
     users: RateLimit<UserId>,
+    /// Their quotas are those of the teams' plans.
+    teams: RateLimit<TeamId>,
 }
 
 /// All limits of a server. Each replica counts for itself.
@@ -196,8 +205,10 @@ pub(crate) struct Rates {
     sync: ClassLimits,
     page: ClassLimits,
     invalid: AddressLimits,
-    /// Requests and operations of sockets that were refused: for their address, and for their user.
-    refused: [AtomicU64; 2],
+    /// What every quota is multiplied by.
+    factor: u32,
+    /// Requests and operations of sockets that were refused: for their address, for their user, and for their team.
+    refused: [AtomicU64; 3],
     /// The refusals that may be delayed.
     delays: Semaphore,
     /// Hashes of credentials that were valid: these are looked up even after many invalid ones from their address.
@@ -211,6 +222,7 @@ impl Rates {
         let limits = |address: u32, user: u32| ClassLimits {
             addresses: AddressLimits::new(quota(address)),
             users: RateLimit::new(quota(user), REMEMBERED),
+            teams: RateLimit::new(1, REMEMBERED),
         };
         Self {
             sign_in: limits(30, 30),
@@ -220,6 +232,7 @@ impl Rates {
             sync: limits(3000, 1200),
             page: limits(6000, 6000),
             invalid: AddressLimits::new(quota(INVALID_CREDENTIALS)),
+            factor: factor.max(1),
             refused: Default::default(),
             delays: Semaphore::new(DELAYED_REFUSALS),
             valid: Mutex::new(KeyCache::new(REMEMBERED)),
@@ -227,9 +240,9 @@ impl Rates {
     }
 
     /// How many requests and operations were refused, by level.
-    pub(crate) fn refused(&self) -> [(&'static str, u64); 2] {
-        let [address, user] = self.refused.each_ref().map(|refused| refused.load(Ordering::Relaxed));
-        [("address", address), ("user", user)]
+    pub(crate) fn refused(&self) -> [(&'static str, u64); 3] {
+        let [address, user, team] = self.refused.each_ref().map(|refused| refused.load(Ordering::Relaxed));
+        [("address", address), ("user", user), ("team", team)]
     }
 
     fn note(&self, level: usize, verdict: Verdict) -> Verdict {
@@ -436,6 +449,21 @@ async fn counted(
             Err(problem)
         }
     }
+}
+
+/// Counts a request for its team, if the team's plan limits how many requests it may make. The operations of a socket are
+/// counted for their users alone.
+///
+/// # Errors
+/// 429 if it does not pass.
+pub(crate) fn count_for_team(state: &AppState, team_id: &TeamId, policy: Policy) -> Result<(), Problem> {
+    let Some(quota) = policy.limits().requests_per_minute else { return Ok(()) };
+    let Ok(ticket) = TICKET.try_with(Arc::clone) else { return Ok(()) };
+    let Some(rates) = &state.rates else { return Ok(()) };
+    let Some(limits) = rates.of(ticket.class) else { return Ok(()) };
+    let quota = quota.saturating_mul(rates.factor);
+    let verdict = limits.teams.check_quota(team_id.clone(), state.clock.now(), true, quota);
+    ticket.record("team", rates.note(TEAM, verdict))
 }
 
 #[cfg(test)]

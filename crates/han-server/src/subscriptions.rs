@@ -19,6 +19,7 @@ use tokio::sync::broadcast;
 use crate::address;
 use crate::auth::csrf;
 use crate::auth::middleware::{Presented, bearer_token};
+use crate::billing::middleware::enter;
 use crate::rates;
 use crate::state::AppState;
 
@@ -110,7 +111,7 @@ impl Authenticate for AppState {
         let resolved = memberships::scope_for(&self.db, &actor).await?;
         let context = RequestContext::new(actor);
         Ok(match resolved {
-            Some(resolved) => context.with_scope(resolved.scope),
+            Some(resolved) => context.with_scope(enter(self, resolved)?.scope),
             None => context,
         })
     }

@@ -307,18 +307,33 @@ async fn sealed_sessions(database: &TestDatabase) -> (i64, i64) {
     }
 }
 
-/// A server that enforces plans.
-async fn start_billed(database: &TestDatabase) -> Server {
+/// The environment of a server that enforces plans.
+fn billed(database: &TestDatabase) -> Vec<(String, String)> {
     let mut billed = environment(database);
     billed.push(("STRIPE_SECRET_KEY".to_owned(), "sk_test_of_the_tests".to_owned()));
-    Server::start_with(billed).await
+    billed
+}
+
+/// A server that enforces plans.
+async fn start_billed(database: &TestDatabase) -> Server {
+    Server::start_with(billed(database)).await
+}
+
+/// Decides on the plan of all teams from before billing was configured.
+async fn adopt(database: &TestDatabase, plan: &str) {
+    let args = ["billing", "adopt", "--plan", plan, "--all"];
+    let (status, output) = Program::start(SERVER, args, billed(database)).wait().await;
+    assert!(status.success() && output.line_with(&format!("the plan is {plan}")).is_some(), "{output:?}");
 }
 
 both_databases!(
     async fn content_of_a_pro_team_is_sealed(db: TestDatabase) {
         let ada = key(&db, "ada").await;
-        db.execute("UPDATE teams SET plan_tier = 'pro'").await;
         let server = start_billed(&db).await;
+        let notice =
+            server.program.output().line_with("from before billing was configured").map(str::to_owned);
+        assert!(notice.unwrap().contains("1 team from before billing was configured (ada)"));
+        adopt(&db, "pro").await;
         let samples = fixtures::sample_sessions();
         let report = push(&server.url, &ada, &samples, 50).await;
         assert!(report.succeeded(), "{report:?}");
@@ -331,8 +346,10 @@ both_databases!(
 both_databases!(
     async fn content_of_a_free_team_is_stored_unsealed_and_read_back(db: TestDatabase) {
         let ada = key(&db, "ada").await;
+        adopt(&db, "free").await;
         let samples = fixtures::sample_sessions();
         let server = start_billed(&db).await;
+        assert!(server.program.output().line_with("from before billing").is_none());
         let report = push(&server.url, &ada, &samples, 50).await;
         assert!(report.succeeded(), "{report:?}");
         let read = read_back(&server.url, &ada).await;

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ApiKeyId, Clock, Entropy, TeamId, Timestamp, TokenFamilyId, UserId, WebSessionId, new_row_id};
+use crate::{
+    ApiKeyId, Clock, Entropy, Policy, TeamId, Timestamp, TokenFamilyId, UserId, WebSessionId, new_row_id,
+};
 
 /// What a member may do in a team.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -238,6 +240,7 @@ pub struct Membership {
 #[derive(Clone, Debug)]
 pub struct Scope {
     membership: Membership,
+    policy: Policy,
     capabilities: Capabilities,
     credential: Credential,
     request_id: RequestId,
@@ -246,11 +249,12 @@ pub struct Scope {
 
 impl Scope {
     /// Makes a scope. The caller vouches that `membership` was read from the database just now for the person
-    /// behind `actor`; clippy.toml bans the call outside the one module that reads memberships.
+    /// behind `actor`, and `policy` with it; clippy.toml bans the call outside the one module that reads memberships.
     #[must_use]
-    pub fn assume_verified(membership: Membership, actor: &Actor) -> Self {
+    pub fn assume_verified(membership: Membership, policy: Policy, actor: &Actor) -> Self {
         Self {
             membership,
+            policy,
             capabilities: actor.capabilities,
             credential: actor.credential.clone(),
             request_id: actor.request_id.clone(),
@@ -274,6 +278,12 @@ impl Scope {
     #[must_use]
     pub fn role(&self) -> Role {
         self.membership.role
+    }
+
+    /// What the team's plan allowed the person when the membership was read.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.policy
     }
 
     /// Whether the credential may be used for `capability`.

@@ -24,5 +24,5 @@ pub use id::{
     TranscriptName, UserId, WebSessionId, new_row_id,
 };
 pub use network::network;
-pub use plan::{PlanTier, Plans};
+pub use plan::{Feature, Limits, Month, PlanRefusal, PlanTier, Plans, Policy};
 pub use text::is_visible;

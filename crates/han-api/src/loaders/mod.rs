@@ -3,6 +3,8 @@
 mod by_session;
 mod pages;
 mod people;
+#[cfg(feature = "team")]
+mod plans;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,6 +24,8 @@ pub(crate) use by_session::{
 };
 pub(crate) use pages::{FileChangesOf, IndexOf, MessageCountOf, MessagesOf};
 pub(crate) use people::{ProjectActivity, ProjectsOf, RepoActivity, SentimentOf};
+#[cfg(feature = "team")]
+pub(crate) use plans::PlanUsageOf;
 
 /// The loaders of one operation, one per type of key.
 pub(crate) struct Loaders(Arc<Reads>);

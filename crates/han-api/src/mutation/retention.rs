@@ -28,17 +28,12 @@ impl RetentionMutation {
             let problem = format!("it must be {} to {}, or null", DAYS.start(), DAYS.end());
             return Err(ApiError::bad("days", problem));
         }
-        let plans = team::site(ctx).plans;
-        match retention::set(&scope, db, plans, days).await? {
+        match retention::set(&scope, db, days).await? {
             Changed::Done => {}
             Changed::NotAllowed => return Err(ONLY_ADMINS),
-            Changed::NotInPlan => {
-                let problem =
-                    "the team's plan keeps content without end: upgrade it to Enterprise to purge content";
-                return Err(ApiError::PlanLimit(problem.to_owned()));
-            }
+            Changed::NotInPlan(refusal) => return Err(team::over_plan(refusal)),
         }
         let resolved = team::scope_in(db, team::person(ctx)?, &team_id).await?;
-        Ok(Some(team::of_scope(resolved, plans)))
+        Ok(Some(team::of_scope(resolved)))
     }
 }

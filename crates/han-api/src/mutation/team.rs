@@ -43,7 +43,7 @@ impl TeamsMutation {
         let acting = db.on_behalf_of(Origin::of_actor(actor));
         let made = teams::create_for_user(&acting, name, &actor.user_id).await?;
         let resolved = memberships::scope_in(db, actor, &made.id).await?.ok_or(ApiError::Internal)?;
-        Ok(Some(team::of_scope(resolved, team::site(ctx).plans)))
+        Ok(Some(team::of_scope(resolved)))
     }
 
     /// Renames a team. Only for admins.
@@ -51,7 +51,7 @@ impl TeamsMutation {
         let (db, scope) = team::manage(ctx, &team_id).await?;
         team::changed(teams::rename(&scope, db, team::name("name", &name)?).await?, "team")?;
         let resolved = team::scope_in(db, team::person(ctx)?, &team_id).await?;
-        Ok(Some(team::of_scope(resolved, team::site(ctx).plans)))
+        Ok(Some(team::of_scope(resolved)))
     }
 
     /// Changes whether the audit log records that a member opens a session of another member: once an hour for each member
@@ -60,7 +60,7 @@ impl TeamsMutation {
         let (db, scope) = team::manage(ctx, &team_id).await?;
         team::changed(audit::set_records_reads(&scope, db, enabled).await?, "team")?;
         let resolved = team::scope_in(db, team::person(ctx)?, &team_id).await?;
-        Ok(Some(team::of_scope(resolved, team::site(ctx).plans)))
+        Ok(Some(team::of_scope(resolved)))
     }
 
     /// Makes this the active team of the browser session. The session's open sockets are closed, so that they reconnect
@@ -77,7 +77,7 @@ impl TeamsMutation {
         if !teams::switch(&resolved.scope, db, id).await? {
             return Err(ApiError::Unauthenticated);
         }
-        Ok(Some(team::of_scope(resolved, team::site(ctx).plans)))
+        Ok(Some(team::of_scope(resolved)))
     }
 
     /// Invites a person: creates a link that one person can use to join, within 24 hours. No mail is sent: send the link
@@ -90,7 +90,7 @@ impl TeamsMutation {
     ) -> Result<Option<Invitation>> {
         let (db, scope) = team::manage(ctx, &team_id).await?;
         let site = team::site(ctx);
-        match invites::create(&scope, db, site.plans, team::email(&email)?).await? {
+        match invites::create(&scope, db, team::email(&email)?).await? {
             Invited::Done(invite, code) => {
                 tracing::info!(team = %scope.team_id(), by = %scope.user_id(), invite = %invite.id, "invited");
                 let code = code.expose().to_owned();
@@ -98,7 +98,7 @@ impl TeamsMutation {
                 Ok(Some(Invitation { invite: invite.into(), code, url }))
             }
             Invited::NotAllowed => Err(team::ONLY_ADMINS),
-            Invited::Full(seats) => Err(full(seats)),
+            Invited::Full(refusal) => Err(team::over_plan(refusal)),
             Invited::TooMany => Err(team::conflict(format!(
                 "{MAX_OPEN_INVITES} invites are open: revoke one, or wait until one has ended"
             ))),
@@ -119,8 +119,7 @@ impl TeamsMutation {
     /// Joins the team of an invite.
     async fn accept_invite(&self, ctx: &Context<'_>, code: String) -> Result<Option<Team>> {
         let (actor, db) = (team::person(ctx)?, database(ctx)?);
-        let site = team::site(ctx);
-        let joined = match invites::accept(db, site.plans, actor, &code).await? {
+        let joined = match invites::accept(db, actor, &code).await? {
             Accepted::Done(team) => team,
             Accepted::Malformed => {
                 return Err(ApiError::bad(
@@ -139,7 +138,7 @@ impl TeamsMutation {
                     "you are a member of this team already; the invite remains valid",
                 ));
             }
-            Accepted::Full(seats) => return Err(full(seats)),
+            Accepted::Full(refusal) => return Err(team::over_plan(refusal)),
             Accepted::Locked(until) => {
                 let retry_after = until.seconds() - db.clock().now().seconds();
                 return Err(ApiError::RateLimited { retry_after: retry_after.max(1) });
@@ -148,7 +147,7 @@ impl TeamsMutation {
         tracing::info!(team = %joined.id, user = %actor.user_id, "an invite was accepted");
         let memberships = memberships::list(db, &actor.user_id).await?;
         let found = memberships.into_iter().find(|found| found.team.id == joined.id);
-        Ok(found.map(|found| Team::new(found, site.plans)))
+        Ok(found.map(Team::new))
     }
 
     /// Changes the role of a member. Only for admins; the last admin remains one.
@@ -280,13 +279,6 @@ impl TeamsMutation {
             )),
         }
     }
-}
-
-fn full(seats: u32) -> ApiError {
-    let members = if seats == 1 { "member" } else { "members" };
-    ApiError::PlanLimit(format!(
-        "the team's plan has room for {seats} {members}: upgrade it, or remove a member first"
-    ))
 }
 
 fn member_id(text: &str) -> Result<UserId> {

@@ -4,7 +4,7 @@ use async_graphql::{Context, ID, Object};
 use han_db::page::MAX_PAGE;
 use han_db::queries::audit::{self, AuditCursor};
 use han_db::queries::{api_keys, invites, memberships, teams, users};
-use han_types::Role;
+use han_types::{Feature, Role};
 
 use crate::connection;
 use crate::context::{caller, database};
@@ -37,9 +37,8 @@ impl TeamsQuery {
     async fn my_teams(&self, ctx: &Context<'_>) -> Result<Option<Vec<Team>>> {
         let caller = caller(ctx)?;
         caller.readable()?;
-        let plans = team::site(ctx).plans;
         let teams = team::teams_of(database(ctx)?, caller.actor()).await?;
-        Ok(Some(teams.into_iter().map(|found| Team::new(found, plans)).collect()))
+        Ok(Some(teams.into_iter().map(Team::new).collect()))
     }
 
     /// The team whose sessions this credential gives access to; null for a user without a team.
@@ -47,7 +46,7 @@ impl TeamsQuery {
         let caller = caller(ctx)?;
         caller.readable()?;
         let found = memberships::scope_for(database(ctx)?, caller.actor()).await?;
-        Ok(found.map(|found| team::of_scope(found, team::site(ctx).plans)))
+        Ok(found.map(team::of_scope))
     }
 
     /// The caller's team with this slug.
@@ -56,7 +55,7 @@ impl TeamsQuery {
         caller.readable()?;
         let teams = team::teams_of(database(ctx)?, caller.actor()).await?;
         let found = teams.into_iter().find(|found| found.team.slug == slug);
-        Ok(found.map(|found| Team::new(found, team::site(ctx).plans)))
+        Ok(found.map(Team::new))
     }
 
     /// The members of a team, oldest membership first.
@@ -115,7 +114,7 @@ impl TeamsQuery {
         let filter = filter.unwrap_or_default().filter()?;
         let db = database(ctx)?;
         let resolved = team::scope_in(db, caller.actor(), &team_id).await?;
-        team::may_read_audit_log(team::site(ctx).plans, &resolved)?;
+        resolved.scope.policy().require(Feature::AuditLog).map_err(team::over_plan)?;
         let page = audit::page(&resolved.scope, db, &filter, &request).await?;
         Ok(Some(AuditConnection::new(&resolved.team.id, page, request.after.is_some())))
     }

@@ -133,7 +133,7 @@ impl<T: Select> Source for Events<T> {
                 return Ok(Some(payload));
             }
             let change: Arc<Change> = match self.feed.next().await? {
-                Some(FeedEvent::Session(change)) => change,
+                Some(FeedEvent::Changed(change)) => change,
                 Some(FeedEvent::Missed) => return Err(ApiError::Resync),
                 None => return Ok(None),
             };

@@ -8,7 +8,7 @@ use futures_util::stream::{self, Stream};
 use han_db::Db;
 use han_db::changes::{Change, DbChangeEvent};
 use han_db::queries::sessions;
-use han_types::{Scope, SessionId};
+use han_types::{Scope, SessionId, TeamId};
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::context::{AuthMode, Op, RequestContext};
@@ -22,11 +22,26 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 
 /// An event of the feed.
 #[derive(Clone, Debug)]
-pub(crate) enum FeedEvent {
-    /// A session of the team changed.
-    Session(Arc<Change>),
+pub(crate) enum FeedEvent<T = Arc<Change>> {
+    /// Something of the team changed: a session, unless another type says otherwise.
+    Changed(T),
     /// Events were missed.
     Missed,
+}
+
+/// A kind of change that subscriptions receive.
+pub(crate) trait Wanted: Sized {
+    /// The change of an event, with the team that it concerns; `None` for an event of another kind.
+    fn of(event: &DbChangeEvent) -> Option<(&TeamId, &Self)>;
+}
+
+impl Wanted for Arc<Change> {
+    fn of(event: &DbChangeEvent) -> Option<(&TeamId, &Self)> {
+        match event {
+            DbChangeEvent::Change(change) if change.table == SESSIONS => Some((&change.team_id, change)),
+            _ => None,
+        }
+    }
 }
 
 /// The feed of one subscriber.
@@ -58,11 +73,17 @@ impl Feed {
         Ok(self.caller.operation(&self.db, self.scope()?, None))
     }
 
-    /// The next event that concerns the subscriber; `None` once the server stops.
+    /// The team whose changes the subscriber receives.
+    #[cfg(feature = "team")]
+    pub(crate) fn team_id(&self) -> Option<&TeamId> {
+        self.caller.scope().map(Scope::team_id)
+    }
+
+    /// The next event of one kind that concerns the subscriber; `None` once the server stops.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` once the access has ended.
-    pub(crate) async fn next(&mut self) -> Result<Option<FeedEvent>> {
+    pub(crate) async fn next<T: Wanted + Clone>(&mut self) -> Result<Option<FeedEvent<T>>> {
         if std::mem::take(&mut self.has_missed) {
             self.recheck().await?;
             return Ok(Some(FeedEvent::Missed));
@@ -71,10 +92,10 @@ impl Feed {
             let event = self.receive().await?;
             self.check_expiry()?;
             let event = match event {
-                Ok(DbChangeEvent::Change(change)) if change.table == SESSIONS && self.is_own(&change) => {
-                    FeedEvent::Session(change)
-                }
-                Ok(DbChangeEvent::Change(_)) => continue,
+                Ok(event @ (DbChangeEvent::Change(_) | DbChangeEvent::Team(_))) => match T::of(&event) {
+                    Some((team_id, change)) if self.is_own(team_id) => FeedEvent::Changed(change.clone()),
+                    _ => continue,
+                },
                 // Checked before later events are delivered: the subscriber may have lost access to them.
                 Ok(DbChangeEvent::Access(user_id)) => {
                     match self.caller.auth_mode() {
@@ -153,8 +174,8 @@ impl Feed {
         found.then_some(()).ok_or_else(unknown)
     }
 
-    fn is_own(&self, change: &Change) -> bool {
-        self.caller.scope().is_some_and(|scope| *scope.team_id() == change.team_id)
+    fn is_own(&self, team_id: &TeamId) -> bool {
+        self.caller.scope().is_some_and(|scope| scope.team_id() == team_id)
     }
 
     fn check_expiry(&self) -> Result<()> {

@@ -32,9 +32,10 @@ impl Source for Updated {
     type Item = MemoryUpdatedPayload;
 
     async fn next(&mut self) -> Result<Option<MemoryUpdatedPayload>> {
-        let Some(event) = self.0.next().await? else { return Ok(None) };
+        let event: Option<FeedEvent> = self.0.next().await?;
+        let Some(event) = event else { return Ok(None) };
         let action = match event {
-            FeedEvent::Session(change) => match change.action {
+            FeedEvent::Changed(change) => match change.action {
                 Action::Insert => "created",
                 Action::Update => "updated",
                 Action::Delete => "deleted",

@@ -6,15 +6,16 @@
 //! caller's access ends, so does the stream, with `UNAUTHENTICATED`. While the database cannot be reached, subscriptions
 //! wait for it. A response whose fields could not be loaded then ends the subscription, and its socket (`executor`).
 //!
-//! Both schemas have these subscriptions. One that only a team server has belongs in a separate part, merged into a
-//! root of the team schema as in `query`.
+//! Each part belongs to both schemas, or to that of a team server alone, and is merged into their roots as in `query`.
 
 mod derived_events;
 mod feed;
 mod memory;
 mod session;
+#[cfg(feature = "team")]
+mod team;
 
-use async_graphql::{Context, ID, Subscription};
+use async_graphql::{Context, ID, MergedSubscription, Subscription};
 use futures_util::stream::{BoxStream, Stream};
 use han_db::changes::DbChangeEvent;
 use han_types::{GlobalId, ProjectId, SessionId};
@@ -37,26 +38,49 @@ use feed::{Feed, until_error};
 pub(crate) use memory::MemoryUpdatedPayload;
 pub(crate) use session::{NodeUpdatedPayload, SessionAddedPayload, SessionMessageAddedPayload};
 
+/// What clients can subscribe to.
+#[derive(Clone, Debug, MergedSubscription)]
+#[graphql(name = "SubscriptionRoot")]
+pub(crate) struct LocalSubscription(SharedSubscription);
+
+impl LocalSubscription {
+    pub(crate) fn new(changes: broadcast::Sender<DbChangeEvent>) -> Self {
+        Self(SharedSubscription { changes })
+    }
+}
+
+/// What clients can subscribe to.
+#[cfg(feature = "team")]
+#[derive(Clone, Debug, MergedSubscription)]
+#[graphql(name = "SubscriptionRoot")]
+pub(crate) struct TeamSubscription(SharedSubscription, team::TeamsSubscription);
+
+#[cfg(feature = "team")]
+impl TeamSubscription {
+    pub(crate) fn new(changes: broadcast::Sender<DbChangeEvent>) -> Self {
+        Self(SharedSubscription { changes: changes.clone() }, team::TeamsSubscription { changes })
+    }
+}
+
+/// The events that the caller receives from now on.
+fn feed(changes: &broadcast::Sender<DbChangeEvent>, ctx: &Context<'_>) -> Result<Feed> {
+    let caller = caller(ctx)?;
+    caller.readable()?;
+    Ok(Feed::new(changes.subscribe(), caller.clone(), database(ctx)?.clone()))
+}
+
 /// The subscriptions of both schemas.
 #[derive(Clone, Debug)]
-pub(crate) struct SubscriptionRoot {
+pub(crate) struct SharedSubscription {
     changes: broadcast::Sender<DbChangeEvent>,
 }
 
-impl SubscriptionRoot {
-    pub(crate) fn new(changes: broadcast::Sender<DbChangeEvent>) -> Self {
-        Self { changes }
-    }
-
+impl SharedSubscription {
     /// The events that the caller receives from now on.
     fn feed(&self, ctx: &Context<'_>) -> Result<Feed> {
-        let caller = caller(ctx)?;
-        caller.readable()?;
-        Ok(Feed::new(self.changes.subscribe(), caller.clone(), database(ctx)?.clone()))
+        feed(&self.changes, ctx)
     }
-}
 
-impl SubscriptionRoot {
     /// The events that the caller receives from now on, for a subscription to one session.
     ///
     /// # Errors
@@ -76,9 +100,9 @@ impl SubscriptionRoot {
     }
 }
 
-/// What clients can subscribe to.
+/// Sessions, their messages, and what is derived from them.
 #[Subscription]
-impl SubscriptionRoot {
+impl SharedSubscription {
     /// New sessions; only those of one project or repository if `projectId` is given.
     async fn session_added(
         &self,

@@ -46,7 +46,7 @@ pub(crate) struct NodeUpdatedPayload {
 /// The next change of a session; missed events end the subscription.
 async fn next_change(feed: &mut Feed) -> Result<Option<Arc<Change>>> {
     match feed.next().await? {
-        Some(FeedEvent::Session(change)) => Ok(Some(change)),
+        Some(FeedEvent::Changed(change)) => Ok(Some(change)),
         Some(FeedEvent::Missed) => Err(ApiError::Resync),
         None => Ok(None),
     }

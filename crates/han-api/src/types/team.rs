@@ -2,14 +2,14 @@
 
 use async_graphql::{Context, Enum, ID, Object, SimpleObject};
 use han_db::entities::{self, TeamMembership};
-use han_db::queries::audit;
-use han_db::queries::retention;
 use han_db::queries::service_accounts::{self, MAX_ACCOUNTS};
+use han_db::queries::{audit, plans, retention};
 use han_types::sync::EXPIRY_WARNING_DAYS;
-use han_types::{Plans, Role, Timestamp};
+use han_types::{Feature, Limits, Role, Timestamp};
 
-use crate::context::database;
+use crate::context::{database, operation};
 use crate::error::Result;
+use crate::loaders::PlanUsageOf;
 use crate::types::user::User;
 
 /// The role of a member.
@@ -60,17 +60,61 @@ impl From<han_types::PlanTier> for PlanTier {
     }
 }
 
+/// Something that only some plans include.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub enum PlanFeature {
+    /// The audit log.
+    AuditLog,
+    /// Sessions are deleted after a number of days that the team chooses.
+    CustomRetention,
+}
+
+impl From<Feature> for PlanFeature {
+    fn from(feature: Feature) -> Self {
+        match feature {
+            Feature::AuditLog => Self::AuditLog,
+            Feature::CustomRetention => Self::CustomRetention,
+        }
+    }
+}
+
+/// The limits of a plan; null is unlimited.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct PlanLimits {
+    /// Members of the team.
+    members: Option<u32>,
+    /// New sessions of the team in a month.
+    sessions_per_month: Option<u32>,
+}
+
+impl From<Limits> for PlanLimits {
+    fn from(limits: Limits) -> Self {
+        Self { members: limits.members, sessions_per_month: limits.sessions_per_month }
+    }
+}
+
+/// What a team has used of its plan.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct PlanUsage {
+    /// Members who take a seat. If they are more than the limit, those who joined last can read, but not push.
+    members: u32,
+    /// Sessions that the team has pushed for the first time in this month (UTC). A deleted session still counts.
+    sessions_this_month: u32,
+    /// When the count of sessions begins at 0 again, RFC 3339 in UTC.
+    resets_at: String,
+    /// The limits of the plan.
+    limits: PlanLimits,
+}
+
 /// A team, as one of its members sees it.
 #[derive(Clone, Debug)]
 pub struct Team {
     found: TeamMembership,
-    plan: han_types::PlanTier,
 }
 
 impl Team {
-    pub(crate) fn new(found: TeamMembership, plans: Plans) -> Self {
-        let plan = plans.effective(found.team.plan_tier);
-        Self { found, plan }
+    pub(crate) fn new(found: TeamMembership) -> Self {
+        Self { found }
     }
 }
 
@@ -104,12 +148,33 @@ impl Team {
 
     /// The plan that is in effect.
     async fn plan(&self) -> PlanTier {
-        self.plan.into()
+        self.found.policy.plan().into()
     }
 
     /// The number of members that the plan allows; null for any number.
     async fn seats(&self) -> Option<u32> {
-        self.plan.max_members()
+        self.found.policy.limits().members
+    }
+
+    /// What the plan includes besides what every plan includes.
+    async fn plan_features(&self) -> Vec<PlanFeature> {
+        self.found.policy.features().map(Into::into).collect()
+    }
+
+    /// What the team has used of its plan.
+    async fn plan_usage(&self, ctx: &Context<'_>) -> Result<Option<PlanUsage>> {
+        let key = PlanUsageOf(self.found.team.id.clone());
+        let usage = match operation(ctx)? {
+            Some(op) => op.loader().load_one(key).await?,
+            // A user's first team: the operation began without one.
+            None => plans::usage(database(ctx)?, &[key.0]).await?.pop().map(|(_, usage)| usage),
+        };
+        Ok(usage.map(|usage| PlanUsage {
+            members: usage.members,
+            sessions_this_month: usage.sessions,
+            resets_at: usage.month.ends_at.to_rfc3339(),
+            limits: self.found.policy.limits().into(),
+        }))
     }
 
     /// When it was created, RFC 3339 in UTC.

@@ -7,6 +7,7 @@ use han_db::queries::ingest::{self, Outcome, Preparer, ReceivedBatch, ReceivedLi
 use han_db::queries::rebuild;
 use han_testkit::both_databases;
 use han_types::sync::SessionMetadata;
+use han_types::{PlanTier, Policy};
 use serde_json::{Value, json};
 
 use crate::support::World;
@@ -101,7 +102,7 @@ async fn push_from(
         metadata,
         lines: (0..).zip(&lines).map(|(index, text)| ReceivedLine { index, text }).collect(),
     };
-    let batch = Preparer::new(true).prepare(batch).unwrap();
+    let batch = Preparer::new(Policy::of(PlanTier::Enterprise)).prepare(batch).unwrap();
     match ingest::store(&world.ada.scope, &world.db, batch).await.unwrap() {
         Outcome::Stored { stored, .. } => stored,
         Outcome::Refused(error) => panic!("{error:?}"),

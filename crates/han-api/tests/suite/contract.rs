@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_graphql::parser::types::FieldDefinition;
+use han_db::queries::teams;
 use han_testkit::{TestDatabase, both_databases};
 use serde_json::{Value, json};
 
@@ -82,6 +83,8 @@ impl ResponseLog {
             .await;
         world.push("late-session", "main", &main).await;
         self.receive(&mut watches, &["sessionAdded"], names).await;
+        teams::rename(&world.ada.scope, &world.db, "Orchard").await.unwrap();
+        self.receive(&mut watches, &["teamUpdated"], names).await;
         assert!(watches.is_empty(), "not received: {:?}", watches.keys());
     }
 
@@ -372,7 +375,7 @@ fn reason(field: &str) -> Option<&'static str> {
         }
         ("MessageHitConnection", "linesToIndex") => "all lines are indexed before the query",
         ("SignIn", _) | ("Query", "mySessions") => "the callers of these tests have not signed in",
-        ("Team", "seats") => "without billing, the number of members is unlimited",
+        ("Team", "seats") | ("PlanLimits", _) => "without billing, nothing is limited",
         ("User", "avatarUrl" | "email") => "the users of these tests do not come from GitHub",
         ("FileHistorySnapshotMessage", "searchText") => "it has no text",
         ("UnknownEventMessage", "searchText") => "progress lines repeat other lines",

@@ -12,7 +12,7 @@ use han_db::queries::{memberships, teams, users};
 use han_db::{Db, DbConfig};
 use han_testkit::{SeededEntropy, TestClock, TestDatabase, fixtures};
 use han_types::sync::SessionMetadata;
-use han_types::{Actor, Capabilities, Credential, Entropy, Role, Scope, Timestamp, UserId};
+use han_types::{Actor, Capabilities, Credential, Entropy, PlanTier, Policy, Role, Scope, Timestamp, UserId};
 use secrecy::SecretString;
 use serde_json::Value;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -126,7 +126,7 @@ impl World {
             },
             lines: lines.iter().map(String::as_str).zip(0..).map(line).collect(),
         };
-        let preparer = Preparer::new(true);
+        let preparer = Preparer::new(Policy::of(PlanTier::Enterprise));
         let batch = preparer.prepare(received).unwrap();
         let outcome = ingest::store(scope, &self.db, batch).await.unwrap();
         assert!(matches!(outcome, Outcome::Stored { .. }), "{outcome:?}");

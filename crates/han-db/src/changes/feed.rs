@@ -26,17 +26,15 @@ use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "postgres")]
 use super::replicas;
-use super::{Change, DbChangeEvent, Recent};
+use super::{Action, Change, DbChangeEvent, Recent, TeamChange, TeamPart};
 use crate::dialect::Dialect;
 use crate::outbox::{self, ChangeRow, Horizon};
 use crate::stored::stored;
 use crate::tx::SystemTx;
 use crate::{Db, DbError};
 
-/// The tables whose rows in the outbox name no user. All others are about rights of one user.
+/// The table whose rows in the outbox name a session. All others are about rights, or about what a team shows.
 const SESSIONS: &str = "sessions";
-/// A team's plan changed, or it was deleted.
-const TEAMS: &str = "teams";
 /// How often the outbox is read when nothing woke the reader.
 const SAFETY_POLL: Duration = Duration::from_secs(2);
 /// How many rows one read takes.
@@ -234,23 +232,31 @@ impl OutboxReader {
     }
 
     fn deliver(&self, row: ChangeRow) -> Result<(), DbError> {
-        if row.table_name != SESSIONS {
+        if row.table_name == SESSIONS {
+            let change = Change::of_row(row, &self.recent)?;
+            // No subscriber is no error.
+            let _ = self.sender.send(DbChangeEvent::Change(Arc::new(change)));
+            return Ok(());
+        }
+        let part = TeamPart::of_table(&row.table_name);
+        // A new row ends no right.
+        if part.is_none_or(TeamPart::has_rights) && row.action != "insert" {
             // First of all: whether the row can be delivered does not matter here.
             self.db.verified_keys().rights_changed();
         }
-        if row.table_name == TEAMS {
-            return Ok(());
-        }
-        if let Some(user_id) = row.user_id {
-            let user_id: UserId = stored(&user_id, "changes", "user_id", row.seq)?;
+        // Before what changed, so that who has lost the right to see it does not.
+        if let Some(user_id) = &row.user_id {
+            let user_id: UserId = stored(user_id, "changes", "user_id", row.seq)?;
             let event = DbChangeEvent::Access(Arc::new(user_id));
             let _ = self.sender.send(event.clone());
             let _ = self.access.send(event);
-            return Ok(());
         }
-        let change = Change::of_row(row, &self.recent)?;
-        // No subscriber is no error.
-        let _ = self.sender.send(DbChangeEvent::Change(Arc::new(change)));
+        // The row of a team that is gone names none.
+        if let Some(part) = part.filter(|_| !row.team_id.is_empty()) {
+            let team_id = stored(&row.team_id, "changes", "team_id", row.seq)?;
+            let change = TeamChange { team_id, part, action: Action::of_row(&row)? };
+            let _ = self.sender.send(DbChangeEvent::Team(Arc::new(change)));
+        }
         Ok(())
     }
 }

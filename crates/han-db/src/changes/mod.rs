@@ -37,6 +37,8 @@ pub enum DbChangeEvent {
     /// A right of this person's may have ended or changed: a membership, a key, a browser's session. An open
     /// connection that serves them reads it again.
     Access(Arc<UserId>),
+    /// Something of a team besides its sessions changed.
+    Team(Arc<TeamChange>),
     /// Changes may have been missed: fetch again.
     Resync,
 }
@@ -50,6 +52,65 @@ pub enum Action {
     Update,
     /// It is gone.
     Delete,
+}
+
+impl Action {
+    fn of_row(row: &ChangeRow) -> Result<Self, DbError> {
+        Ok(match row.action.as_str() {
+            "insert" => Self::Insert,
+            "update" => Self::Update,
+            "delete" => Self::Delete,
+            _ => return Err(DbError::malformed("changes", "action", row.seq)),
+        })
+    }
+}
+
+/// A part of a team that `teamUpdated` reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TeamPart {
+    /// Its name or its plan.
+    Team,
+    /// Its members and their roles.
+    Members,
+    /// Its invites.
+    Invites,
+    /// Its API keys.
+    Keys,
+    /// Work on all its rows: a rotation of keys, a conversion, its deletion.
+    Work,
+}
+
+impl TeamPart {
+    /// The part whose rows are in `table`.
+    fn of_table(table: &str) -> Option<Self> {
+        Some(match table {
+            "teams" => Self::Team,
+            "team_members" => Self::Members,
+            "team_invites" => Self::Invites,
+            "api_keys" => Self::Keys,
+            "team_work" => Self::Work,
+            _ => return None,
+        })
+    }
+
+    /// Whether a change of its rows can end a right.
+    fn has_rights(self) -> bool {
+        match self {
+            Self::Team | Self::Members | Self::Keys => true,
+            Self::Invites | Self::Work => false,
+        }
+    }
+}
+
+/// A change of a part of a team.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TeamChange {
+    /// The team.
+    pub team_id: TeamId,
+    /// What changed.
+    pub part: TeamPart,
+    /// What happened to its row.
+    pub action: Action,
 }
 
 /// A change. It carries ids only; its rows are loaded once, for the first subscriber that asks.
@@ -120,16 +181,12 @@ enum LinesOfChange<'a> {
 impl Change {
     /// The change that a row of the outbox describes.
     fn of_row(row: ChangeRow, recent: &Arc<Recent>) -> Result<Self, DbError> {
+        let action = Action::of_row(&row)?;
         Ok(Self {
             seq: row.seq,
             team_id: stored(&row.team_id, "changes", "team_id", row.seq)?,
             table: row.table_name,
-            action: match row.action.as_str() {
-                "insert" => Action::Insert,
-                "update" => Action::Update,
-                "delete" => Action::Delete,
-                _ => return Err(DbError::malformed("changes", "action", row.seq)),
-            },
+            action,
             session_id: row.session_id.map(|id| stored(&id, "changes", "session_id", row.seq)).transpose()?,
             ordinal_from: row.ordinal_from.unwrap_or_default(),
             ordinal_to: row.ordinal_to.unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! Memberships, as the team's members list them and as the user who has them.
 
-use han_types::{Membership, Role, Timestamp};
+use han_types::{Membership, Policy, Role, Timestamp};
 
 use super::{Team, User};
 
@@ -20,6 +20,8 @@ pub struct TeamMember {
 pub struct TeamMembership {
     /// Who, where, as what.
     pub membership: Membership,
+    /// What the team's plan allows this member.
+    pub policy: Policy,
     /// The team.
     pub team: Team,
 }

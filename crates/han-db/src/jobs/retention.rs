@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use han_types::PlanTier;
 use tokio::time::{Instant, sleep};
 
 use super::{Job, JobContext, Outcome, Schedule};
@@ -30,12 +29,10 @@ const REST: u32 = 5;
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
 type IsQuiet = dyn Fn(Duration) -> bool + Send + Sync;
-type IsAllowed = dyn Fn(PlanTier) -> bool + Send + Sync;
 
 /// The job.
 pub struct Retention {
     is_quiet_for: Box<IsQuiet>,
-    is_allowed: Box<IsAllowed>,
 }
 
 impl std::fmt::Debug for Retention {
@@ -45,14 +42,10 @@ impl std::fmt::Debug for Retention {
 }
 
 impl Retention {
-    /// `is_quiet_for` says whether no client has pushed for so long: the work gives way to ingest. `is_allowed` says whether
-    /// a plan allows a team to limit how long its content is kept.
+    /// `is_quiet_for` says whether no client has pushed for so long: the work gives way to ingest.
     #[must_use]
-    pub fn new(
-        is_quiet_for: impl Fn(Duration) -> bool + Send + Sync + 'static,
-        is_allowed: impl Fn(PlanTier) -> bool + Send + Sync + 'static,
-    ) -> Self {
-        Self { is_quiet_for: Box::new(is_quiet_for), is_allowed: Box::new(is_allowed) }
+    pub fn new(is_quiet_for: impl Fn(Duration) -> bool + Send + Sync + 'static) -> Self {
+        Self { is_quiet_for: Box::new(is_quiet_for) }
     }
 
     async fn rest(&self, began: Instant) {
@@ -76,7 +69,7 @@ impl Job for Retention {
         let db = context.db();
         let (mut done, mut failed) = (0, 0);
         for team in retention::list(db).await? {
-            if !(self.is_allowed)(team.plan_tier) {
+            if !team.applies {
                 continue;
             }
             let mut after = None;

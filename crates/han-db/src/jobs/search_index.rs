@@ -192,7 +192,7 @@ fn take(event: DbChangeEvent, queue: &mut Queue) -> bool {
             false
         }
         DbChangeEvent::Resync => true,
-        DbChangeEvent::Access(_) => false,
+        DbChangeEvent::Access(_) | DbChangeEvent::Team(_) => false,
     }
 }
 

@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use han_types::PlanTier;
 use tokio::time::{Instant, sleep};
 
 use super::{Job, JobContext, Outcome, Schedule};
@@ -28,12 +27,10 @@ const REST: u32 = 5;
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
 type IsQuiet = dyn Fn(Duration) -> bool + Send + Sync;
-type Seals = dyn Fn(PlanTier) -> bool + Send + Sync;
 
 /// The job.
 pub struct TeamWork {
     is_quiet_for: Box<IsQuiet>,
-    seals: Box<Seals>,
 }
 
 impl std::fmt::Debug for TeamWork {
@@ -43,14 +40,10 @@ impl std::fmt::Debug for TeamWork {
 }
 
 impl TeamWork {
-    /// `is_quiet_for` says whether no client has pushed for so long: the work gives way to ingest. `seals` says whether
-    /// the content of a team with a plan is sealed: plaintext of such a team is converted.
+    /// `is_quiet_for` says whether no client has pushed for so long: the work gives way to ingest.
     #[must_use]
-    pub fn new(
-        is_quiet_for: impl Fn(Duration) -> bool + Send + Sync + 'static,
-        seals: impl Fn(PlanTier) -> bool + Send + Sync + 'static,
-    ) -> Self {
-        Self { is_quiet_for: Box::new(is_quiet_for), seals: Box::new(seals) }
+    pub fn new(is_quiet_for: impl Fn(Duration) -> bool + Send + Sync + 'static) -> Self {
+        Self { is_quiet_for: Box::new(is_quiet_for) }
     }
 }
 
@@ -80,7 +73,7 @@ impl Job for TeamWork {
             context.progress(Progress { done, total: None, unit: "keys".to_owned(), cursor: None });
             self.rest(began).await;
         }
-        conversion::request_due(db, &self.seals).await?;
+        conversion::request_due(db).await?;
         loop {
             let mut moved = false;
             for request in deletion_requests::due(db).await? {

@@ -16,6 +16,7 @@ mod m0009_places;
 mod m0010_deletions;
 mod m0011_audit;
 mod m0012_retention;
+mod m0013_plans;
 mod tables;
 
 use sea_orm::{DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
@@ -45,6 +46,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_deletions::Migration),
             Box::new(m0011_audit::Migration),
             Box::new(m0012_retention::Migration),
+            Box::new(m0013_plans::Migration),
         ]
     }
 }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use han_crypto::{ApiKeyToken, TokenHash};
-use han_types::{ApiKeyId, Capabilities, Membership, Role, Scope, TeamId, Timestamp, UserId};
+use han_types::{ApiKeyId, Capabilities, Membership, Plans, Role, Scope, TeamId, Timestamp, UserId};
 use sea_orm::FromQueryResult;
 
 use crate::entities::{ApiKey, ListedApiKey, MemberKey, Team, TeamMembership};
 use crate::queries::audit::{Entry, Event};
 use crate::queries::credentials::USE_RECORDED_EVERY_SECONDS;
-use crate::queries::teams::{self, TeamChange, TeamRecord};
+use crate::queries::plans;
+use crate::queries::teams::{self, TEAM, TeamChange, TeamRecord};
 use crate::queries::users::UserRecord;
 use crate::stored::{stored, stored_id};
 use crate::tx::{ActingTx, SystemTx};
@@ -132,14 +133,14 @@ struct MemberKeyRecord {
     last_used_at: Option<i64>,
     revoked_at: Option<i64>,
     role: Option<String>,
+    members_before: i64,
     #[sea_orm(nested)]
     team: Option<TeamRecord>,
 }
 
-impl TryFrom<MemberKeyRecord> for MemberKey {
-    type Error = DbError;
-
-    fn try_from(row: MemberKeyRecord) -> Result<Self, DbError> {
+impl MemberKeyRecord {
+    fn found(self, plans: Plans) -> Result<MemberKey, DbError> {
+        let row = self;
         let key = ApiKey::try_from(ApiKeyRecord {
             team_id: row.key_team_id,
             id: row.key_id,
@@ -156,11 +157,13 @@ impl TryFrom<MemberKeyRecord> for MemberKey {
                 let role = stored(&role, "team_members", "role", member)?;
                 let membership =
                     Membership { team_id: key.team_id.clone(), user_id: key.user_id.clone(), role };
-                Some(TeamMembership { membership, team: Team::try_from(team)? })
+                let team = Team::try_from(team)?;
+                let policy = team.policy(plans).after_members(plans::count(row.members_before));
+                Some(TeamMembership { membership, policy, team })
             }
             _ => None,
         };
-        Ok(Self { key, membership })
+        Ok(MemberKey { key, membership })
     }
 }
 
@@ -175,20 +178,18 @@ pub async fn for_push(db: &Db, hash: &TokenHash) -> Result<Option<Arc<MemberKey>
     }
     let look_up = keys.begin(Instant::now());
     let tx = db.read_system("api_keys.for_push").await?;
-    let row: Option<MemberKeyRecord> = tx
-        .one(
-            "SELECT k.id AS key_id, k.team_id AS key_team_id, k.key_hash, k.user_id, k.scopes, k.expires_at, \
-               k.last_used_at, k.revoked_at, \
-               COALESCE(m.role, CASE WHEN s.id IS NOT NULL THEN 'member' END) AS role, \
-               t.id, t.slug, t.name, t.plan_tier, t.created_at \
-             FROM api_keys k LEFT JOIN teams t ON t.id = k.team_id \
-             LEFT JOIN team_members m ON m.team = t.number AND m.user_id = k.user_id \
-             LEFT JOIN users s ON s.id = k.user_id AND s.service_team = t.number AND s.removed_at IS NULL \
-             WHERE k.key_hash = $1",
-            [hash.to_hex().into()],
-        )
-        .await?;
-    let Some(found) = row.map(MemberKey::try_from).transpose()? else { return Ok(None) };
+    let sql = format!(
+        "SELECT k.id AS key_id, k.team_id AS key_team_id, k.key_hash, k.user_id, k.scopes, k.expires_at, \
+           k.last_used_at, k.revoked_at, \
+           COALESCE(m.role, CASE WHEN s.id IS NOT NULL THEN 'member' END) AS role, {}, {TEAM} \
+         FROM api_keys k LEFT JOIN teams t ON t.id = k.team_id \
+         LEFT JOIN team_members m ON m.team = t.number AND m.user_id = k.user_id \
+         LEFT JOIN users s ON s.id = k.user_id AND s.service_team = t.number AND s.removed_at IS NULL \
+         WHERE k.key_hash = $1",
+        plans::members_before(db.plans())
+    );
+    let row: Option<MemberKeyRecord> = tx.one(&sql, [hash.to_hex().into()]).await?;
+    let Some(found) = row.map(|row| row.found(db.plans())).transpose()? else { return Ok(None) };
     if found.key.is_live(now) && found.membership.is_some() {
         let mut verified = found.clone();
         if use_is_due(&verified.key, now) {
@@ -248,7 +249,8 @@ pub async fn create_for(db: &Db, new: &NewApiKey<'_>) -> Result<(ApiKeyId, ApiKe
     Ok((id, token))
 }
 
-fn created<'a>(id: &'a ApiKeyId, scopes: &str, expires_at: Option<Timestamp>) -> Entry<'a> {
+/// The entry about a new key.
+pub(crate) fn created<'a>(id: &'a ApiKeyId, scopes: &str, expires_at: Option<Timestamp>) -> Entry<'a> {
     let expires_at = expires_at.map(Timestamp::to_rfc3339);
     Entry::new(Event::KeyCreated)
         .about("api_key", id.as_str())
@@ -363,6 +365,7 @@ pub async fn create(
             Ok(Ok(row))
         })
         .await?;
+    db.commits().wake_reader();
     Ok(match made {
         Ok(row) => Minted::Done(Box::new(row), token),
         Err(refused) => refused,

@@ -2,12 +2,12 @@
 //! asks for it. The rows are converted in batches (`reseal`) while clients push and read. A push stores content in
 //! the form that the plan asks for, whatever is being converted.
 
-use han_types::{PlanTier, TeamId};
-use sea_orm::FromQueryResult;
+use han_types::TeamId;
 
+use crate::entities::Team;
 use crate::queries::audit::{Entry, Event};
 use crate::queries::team_work::{self, WorkKind};
-use crate::stored::{stored, stored_id};
+use crate::queries::teams::{TEAM, TeamRecord};
 use crate::{Db, DbError};
 
 /// The targets in `team_work.target`.
@@ -66,30 +66,27 @@ pub async fn request(db: &Db, team_id: &TeamId, form: Form) -> Result<(), DbErro
     Ok(())
 }
 
-#[derive(FromQueryResult)]
-struct DueRow {
-    id: String,
-    plan_tier: String,
-}
-
 /// Requests that teams are sealed that have plaintext segments, although their plan seals: they were upgraded, or a
 /// push from before the upgrade arrived late. Returns their number. Does nothing where content that is not sealed is
 /// refused.
-pub async fn request_due(db: &Db, seals: impl Fn(PlanTier) -> bool) -> Result<usize, DbError> {
+pub async fn request_due(db: &Db) -> Result<usize, DbError> {
     if db.keys().refuses_unsealed() {
         return Ok(0);
     }
     let tx = db.read_system("conversion.due").await?;
-    let sql = "SELECT t.id, t.plan_tier FROM teams t \
-               WHERE EXISTS (SELECT 1 FROM segments g WHERE g.team = t.number AND NOT g.sealed) \
-               AND NOT EXISTS (SELECT 1 FROM team_work w WHERE w.team_id = t.id AND w.finished_at IS NULL \
-               AND w.kind IN ('convert', 'delete')) ORDER BY t.id";
-    let rows: Vec<DueRow> = tx.all(sql, []).await?;
+    let sql = format!(
+        "SELECT {TEAM} FROM teams t \
+         WHERE EXISTS (SELECT 1 FROM segments g WHERE g.team = t.number AND NOT g.sealed) \
+         AND NOT EXISTS (SELECT 1 FROM team_work w WHERE w.team_id = t.id AND w.finished_at IS NULL \
+         AND w.kind IN ('convert', 'delete')) ORDER BY t.id"
+    );
+    let rows: Vec<TeamRecord> = tx.all(&sql, []).await?;
     drop(tx);
     let mut requested = 0;
     for row in rows {
-        if seals(stored(&row.plan_tier, "teams", "plan_tier", &row.id)?) {
-            request(db, &stored_id(&row.id, "teams", "id")?, Form::Sealed).await?;
+        let team = Team::try_from(row)?;
+        if team.policy(db.plans()).seals_content() {
+            request(db, &team.id, Form::Sealed).await?;
             requested += 1;
         }
     }

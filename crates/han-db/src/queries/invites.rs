@@ -2,12 +2,13 @@
 //! lookup before a team is known: the code is the credential.
 
 use han_crypto::OpaqueToken;
-use han_types::{Actor, InviteId, Origin, Plans, Role, Scope, TeamId, Timestamp, UserId};
+use han_types::{Actor, InviteId, Origin, PlanRefusal, Role, Scope, TeamId, Timestamp, UserId};
 use sea_orm::FromQueryResult;
 
 use crate::entities::{Team, TeamInvite};
 use crate::queries::audit::{Entry, Event};
 use crate::queries::memberships::insert_member;
+use crate::queries::plans;
 use crate::queries::teams::{self, TeamChange};
 use crate::queries::users::{self, UserRecord};
 use crate::stored::{CountRow, stored_id};
@@ -44,8 +45,8 @@ pub enum Invited {
     Done(TeamInvite, OpaqueToken),
     /// Only an admin may invite.
     NotAllowed,
-    /// All seats of the plan are taken; it has this many.
-    Full(u32),
+    /// All seats of the plan are taken.
+    Full(PlanRefusal),
     /// The team has [`MAX_OPEN_INVITES`] open invites.
     TooMany,
 }
@@ -63,8 +64,8 @@ pub enum Accepted {
     Ended,
     /// The user was a member already; the invite stays valid.
     AlreadyMember(Team),
-    /// All seats of the plan are taken; it has this many. The invite stays valid.
-    Full(u32),
+    /// All seats of the plan are taken. The invite stays valid.
+    Full(PlanRefusal),
     /// The user tried too many wrong codes and is locked out until this time.
     Locked(Timestamp),
 }
@@ -94,7 +95,7 @@ impl TryFrom<InviteRecord> for TeamInvite {
 }
 
 /// Creates an invite. Revokes earlier ones for the same address, so that only the last link works.
-pub async fn create(scope: &Scope, db: &Db, plans: Plans, email: &str) -> Result<Invited, DbError> {
+pub async fn create(scope: &Scope, db: &Db, email: &str) -> Result<Invited, DbError> {
     let code = OpaqueToken::mint(INVITE_PREFIX, db.entropy());
     let now = db.clock().now();
     let Some(invited_by) = users::by_id(db, scope.user_id()).await? else { return Ok(Invited::NotAllowed) };
@@ -112,12 +113,13 @@ pub async fn create(scope: &Scope, db: &Db, plans: Plans, email: &str) -> Result
             if !teams::is_admin(&tx, tx.team_number(), scope.user_id()).await? {
                 return Ok(Some(Invited::NotAllowed));
             }
-            if let Some(seats) = full(&tx, plans, &team, tx.team_number()).await? {
-                return Ok(Some(Invited::Full(seats)));
+            if let Err(full) = room(&tx, &team, tx.team_number()).await? {
+                return Ok(Some(Invited::Full(full)));
             }
             insert(&tx, row, hash).await
         })
         .await?;
+    db.commits().wake_reader();
     Ok(refused.unwrap_or(Invited::Done(invite, code)))
 }
 
@@ -171,11 +173,13 @@ struct ReplacedRow {
     id: String,
 }
 
-/// The number of seats, if all of them are taken.
-async fn full(tx: &SystemTx, plans: Plans, team: &Team, number: TeamNumber) -> Result<Option<u32>, DbError> {
-    let Some(seats) = plans.effective(team.plan_tier).max_members() else { return Ok(None) };
-    let taken = teams::member_count(tx, number).await?;
-    Ok((taken >= i64::from(seats)).then_some(seats))
+/// Whether the plan has room for another member. The caller has locked the team.
+async fn room(tx: &SystemTx, team: &Team, number: TeamNumber) -> Result<Result<(), PlanRefusal>, DbError> {
+    let policy = team.policy(tx.plans());
+    if policy.limits().members.is_none() {
+        return Ok(Ok(()));
+    }
+    Ok(policy.require_room(plans::seats_taken(tx, number).await?))
 }
 
 /// The team's open invites, the newest first; there are at most [`MAX_OPEN_INVITES`].
@@ -197,24 +201,27 @@ pub async fn open(scope: &Scope, db: &Db) -> Result<Vec<TeamInvite>, DbError> {
 /// Ends an open invite.
 pub async fn revoke(scope: &Scope, db: &Db, id: &InviteId) -> Result<TeamChange, DbError> {
     let now = db.clock().now();
-    db.write(scope, "invites.revoke", |tx| async move {
-        if !teams::is_admin(&tx, tx.team_number(), scope.user_id()).await? {
-            return Ok(TeamChange::NotAllowed);
-        }
-        let revoked = tx
-            .execute(
-                "UPDATE team_invites SET revoked_at = $1 WHERE team = $2 AND id = $3 \
-                 AND used_at IS NULL AND revoked_at IS NULL AND expires_at > $1",
-                [now.0.into(), tx.team(), id.as_str().into()],
-            )
-            .await?;
-        if revoked == 0 {
-            return Ok(TeamChange::NotFound);
-        }
-        tx.log().write(Entry::new(Event::InviteRevoked).about("invite", id.as_str())).await?;
-        Ok(TeamChange::Done)
-    })
-    .await
+    let change = db
+        .write(scope, "invites.revoke", |tx| async move {
+            if !teams::is_admin(&tx, tx.team_number(), scope.user_id()).await? {
+                return Ok(TeamChange::NotAllowed);
+            }
+            let revoked = tx
+                .execute(
+                    "UPDATE team_invites SET revoked_at = $1 WHERE team = $2 AND id = $3 \
+                     AND used_at IS NULL AND revoked_at IS NULL AND expires_at > $1",
+                    [now.0.into(), tx.team(), id.as_str().into()],
+                )
+                .await?;
+            if revoked == 0 {
+                return Ok(TeamChange::NotFound);
+            }
+            tx.log().write(Entry::new(Event::InviteRevoked).about("invite", id.as_str())).await?;
+            Ok(TeamChange::Done)
+        })
+        .await?;
+    db.commits().wake_reader();
+    Ok(change)
 }
 
 /// What the page of an open invite shows.
@@ -250,29 +257,31 @@ struct Code {
 ///
 /// Wrong codes are counted in the database, so that neither a second replica nor a restart allows more attempts. The
 /// attempts of one user are serialized.
-pub async fn accept(db: &Db, plans: Plans, actor: &Actor, code: &str) -> Result<Accepted, DbError> {
+pub async fn accept(db: &Db, actor: &Actor, code: &str) -> Result<Accepted, DbError> {
     let Ok(code) = OpaqueToken::parse(INVITE_PREFIX, code.trim()) else { return Ok(Accepted::Malformed) };
     let (user_id, hash, now) = (&actor.user_id, &code.hash().to_hex(), db.clock().now());
-    db.write_system("invites.accept", |tx| async move {
-        if let Some(until) = locked_until(&tx, user_id, now).await? {
-            return Ok(Accepted::Locked(until));
-        }
-        let sql = "SELECT i.team, t.id AS team_id, i.id FROM team_invites i JOIN teams t ON t.number = i.team \
-             WHERE i.code_hash = $1";
-        let Some(found) = tx.one::<Code, _>(sql, [hash.as_str().into()]).await? else {
-            count_failure(&tx, user_id, now).await?;
-            return Ok(Accepted::Unknown);
-        };
-        let team: TeamId = stored_id(&found.team_id, "teams", "id")?;
-        let team = teams::lock(&tx, &team).await?;
-        take(&tx, plans, team, &found, actor, now).await
-    })
-    .await
+    let accepted = db
+        .write_system("invites.accept", |tx| async move {
+            if let Some(until) = locked_until(&tx, user_id, now).await? {
+                return Ok(Accepted::Locked(until));
+            }
+            let sql = "SELECT i.team, t.id AS team_id, i.id FROM team_invites i JOIN teams t ON t.number = i.team \
+                 WHERE i.code_hash = $1";
+            let Some(found) = tx.one::<Code, _>(sql, [hash.as_str().into()]).await? else {
+                count_failure(&tx, user_id, now).await?;
+                return Ok(Accepted::Unknown);
+            };
+            let team: TeamId = stored_id(&found.team_id, "teams", "id")?;
+            let team = teams::lock(&tx, &team).await?;
+            take(&tx, team, &found, actor, now).await
+        })
+        .await?;
+    db.commits().wake_reader();
+    Ok(accepted)
 }
 
 async fn take(
     tx: &SystemTx,
-    plans: Plans,
     team: Team,
     invite: &Code,
     actor: &Actor,
@@ -289,8 +298,8 @@ async fn take(
     if teams::role_of(tx, number, user_id).await?.is_some() {
         return Ok(Accepted::AlreadyMember(team));
     }
-    if let Some(seats) = full(tx, plans, &team, number).await? {
-        return Ok(Accepted::Full(seats));
+    if let Err(full) = room(tx, &team, number).await? {
+        return Ok(Accepted::Full(full));
     }
     let used = tx
         .execute(

@@ -1,12 +1,16 @@
 //! Memberships and what follows from them: which teams a user is in, and what an actor may touch. The only module that
 //! makes a [`Scope`]. How members change each other's roles is in `teams`.
 
-use han_types::{Actor, Capabilities, Credential, Membership, RequestId, Role, Scope, TeamId, UserId};
+use han_types::{
+    Actor, Capabilities, Credential, Membership, PlanTier, Plans, Policy, RequestId, Role, Scope, TeamId,
+    UserId,
+};
 use sea_orm::FromQueryResult;
 
 use crate::entities::{ApiKey, MemberKey, Team, TeamMembership};
 use crate::queries::audit::{Entry, Event};
-use crate::queries::teams::{self, TeamRecord};
+use crate::queries::plans;
+use crate::queries::teams::{self, TEAM, TeamRecord};
 use crate::stored::stored;
 use crate::team_numbers::TeamNumber;
 use crate::tx::SystemTx;
@@ -77,12 +81,13 @@ pub(crate) fn scope_of_work(team_id: &TeamId, user_id: UserId, request_id: Reque
         request_id,
         client: None,
     };
-    Scope::assume_verified(membership, &actor)
+    // The work was allowed when it was requested.
+    Scope::assume_verified(membership, Policy::of(PlanTier::Enterprise), &actor)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the membership was read from the database by the caller")]
 fn resolve(found: TeamMembership, actor: &Actor) -> Resolved {
-    Resolved { scope: Scope::assume_verified(found.membership, actor), team: found.team }
+    Resolved { scope: Scope::assume_verified(found.membership, found.policy, actor), team: found.team }
 }
 
 // ---- memberships --------------------------------------------------------------------------------------------
@@ -91,36 +96,49 @@ fn resolve(found: TeamMembership, actor: &Actor) -> Resolved {
 struct MembershipRecord {
     user_id: String,
     role: String,
+    members_before: i64,
     #[sea_orm(nested)]
     team: TeamRecord,
 }
 
-impl TryFrom<MembershipRecord> for TeamMembership {
-    type Error = DbError;
-
-    fn try_from(row: MembershipRecord) -> Result<Self, DbError> {
-        let team = Team::try_from(row.team)?;
-        let member = format_args!("{}/{}", team.id, row.user_id);
-        let role: Role = stored(&row.role, "team_members", "role", member)?;
-        let user_id = stored(&row.user_id, "team_members", "user_id", member)?;
-        Ok(Self { membership: Membership { team_id: team.id.clone(), user_id, role }, team })
+impl MembershipRecord {
+    fn found(self, plans: Plans) -> Result<TeamMembership, DbError> {
+        let team = Team::try_from(self.team)?;
+        let member = format_args!("{}/{}", team.id, self.user_id);
+        let role: Role = stored(&self.role, "team_members", "role", member)?;
+        let user_id = stored(&self.user_id, "team_members", "user_id", member)?;
+        let policy = team.policy(plans).after_members(plans::count(self.members_before));
+        Ok(TeamMembership {
+            membership: Membership { team_id: team.id.clone(), user_id, role },
+            policy,
+            team,
+        })
     }
 }
 
-/// The teams of a user, as what, and since when. A service account has the rights of a member in its team, but is none.
-const MEMBERSHIP: &str = "SELECT m.user_id, m.role, t.id, t.slug, t.name, t.plan_tier, t.created_at \
-     FROM (SELECT team, user_id, role, joined_at FROM team_members WHERE user_id = $1 UNION ALL \
-       SELECT service_team, id, 'member', created_at FROM users \
-       WHERE id = $1 AND service_team IS NOT NULL AND removed_at IS NULL) AS m \
-     JOIN teams t ON t.number = m.team WHERE m.user_id = $1";
+/// The memberships of the user in `$1`: the teams, as what, and since when. A service account has the rights of a member in
+/// its team, but is none.
+fn memberships(plans: Plans) -> String {
+    format!(
+        "SELECT m.user_id, m.role, {}, {TEAM} \
+         FROM (SELECT team, user_id, role, joined_at FROM team_members WHERE user_id = $1 UNION ALL \
+           SELECT service_team, id, 'member', created_at FROM users \
+           WHERE id = $1 AND service_team IS NOT NULL AND removed_at IS NULL) AS m \
+         JOIN teams t ON t.number = m.team WHERE m.user_id = $1",
+        plans::members_before(plans)
+    )
+}
 
 /// The membership of a person in a team.
 pub async fn find(db: &Db, user_id: &UserId, team_id: &TeamId) -> Result<Option<TeamMembership>, DbError> {
     let tx = db.read_system("memberships.find").await?;
     let row: Option<MembershipRecord> = tx
-        .one(&format!("{MEMBERSHIP} AND t.id = $2"), [user_id.as_str().into(), team_id.as_str().into()])
+        .one(
+            &format!("{} AND t.id = $2", memberships(db.plans())),
+            [user_id.as_str().into(), team_id.as_str().into()],
+        )
         .await?;
-    row.map(TryInto::try_into).transpose()
+    row.map(|row| row.found(db.plans())).transpose()
 }
 
 async fn preferred_team(
@@ -132,20 +150,21 @@ async fn preferred_team(
     let row: Option<MembershipRecord> = tx
         .one(
             &format!(
-                "{MEMBERSHIP} ORDER BY CASE WHEN t.id = $2 THEN 0 ELSE 1 END, m.joined_at, t.id LIMIT 1"
+                "{} ORDER BY CASE WHEN t.id = $2 THEN 0 ELSE 1 END, m.joined_at, t.id LIMIT 1",
+                memberships(db.plans())
             ),
             [user_id.as_str().into(), preferred.map_or("", |id| id.as_str()).into()],
         )
         .await?;
-    row.map(TryInto::try_into).transpose()
+    row.map(|row| row.found(db.plans())).transpose()
 }
 
 /// Every team that a person is a member of, the oldest membership first.
 pub async fn list(db: &Db, user_id: &UserId) -> Result<Vec<TeamMembership>, DbError> {
     let tx = db.read_system("memberships.list").await?;
-    let rows: Vec<MembershipRecord> =
-        tx.all(&format!("{MEMBERSHIP} ORDER BY m.joined_at, t.id"), [user_id.as_str().into()]).await?;
-    rows.into_iter().map(TryInto::try_into).collect()
+    let sql = format!("{} ORDER BY m.joined_at, t.id", memberships(db.plans()));
+    let rows: Vec<MembershipRecord> = tx.all(&sql, [user_id.as_str().into()]).await?;
+    rows.into_iter().map(|row| row.found(db.plans())).collect()
 }
 
 /// The teams that a credential gives access to, oldest membership first: all teams of a user, or the one that the
@@ -172,14 +191,16 @@ pub async fn teams_for_operator(
     team: Option<&str>,
 ) -> Result<Vec<Resolved>, DbError> {
     let tx = db.read_system("teams.list").await?;
-    let sql = "SELECT m.user_id, m.role, t.id, t.slug, t.name, t.plan_tier, t.created_at FROM teams t \
+    let sql = format!(
+        "SELECT m.user_id, m.role, CAST(0 AS bigint) AS members_before, {TEAM} FROM teams t \
          JOIN team_members m ON m.team = t.number AND m.user_id = (SELECT a.user_id FROM team_members a \
            WHERE a.team = t.number AND a.role = $2 ORDER BY a.joined_at, a.user_id LIMIT 1) \
-         WHERE $1 IN ('', t.id, t.slug) ORDER BY t.slug";
+         WHERE $1 IN ('', t.id, t.slug) ORDER BY t.slug"
+    );
     let rows: Vec<MembershipRecord> =
-        tx.all(sql, [team.unwrap_or_default().into(), Role::Admin.as_str().into()]).await?;
+        tx.all(&sql, [team.unwrap_or_default().into(), Role::Admin.as_str().into()]).await?;
     let resolved = |row: MembershipRecord| {
-        let found = TeamMembership::try_from(row)?;
+        let found = row.found(db.plans())?;
         let actor = Actor {
             user_id: found.membership.user_id.clone(),
             credential: Credential::Operator,

@@ -32,6 +32,7 @@ pub mod messages;
 pub mod metrics;
 pub mod operators;
 pub mod outline;
+pub mod plans;
 pub mod prices;
 pub mod project_lists;
 pub mod projects;

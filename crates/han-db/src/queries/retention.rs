@@ -8,11 +8,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use han_types::{PlanTier, Plans, RequestId, Scope, SessionId, TeamId, Timestamp, UserId};
+use han_types::{Feature, PlanRefusal, PlanTier, RequestId, Scope, SessionId, TeamId, Timestamp, UserId};
 use sea_orm::{FromQueryResult, Value};
 
 use crate::entities::SessionDetails;
 use crate::prices::Prices;
+use crate::queries::audit::{Entry, Event};
 use crate::queries::deletion::delete_segments;
 use crate::queries::ingest::answers::{self, Answers};
 use crate::queries::ingest::derive::Derive;
@@ -29,13 +30,6 @@ pub const DAYS: std::ops::RangeInclusive<i64> = 1..=3650;
 
 const DAY_SECONDS: i64 = 86_400;
 
-/// Whether a team with this plan may limit how long its content is kept. What a team has set does not apply while its plan
-/// does not allow it: then nothing is purged.
-#[must_use]
-pub fn is_allowed(plans: Plans, tier: PlanTier) -> bool {
-    plans.effective(tier) == PlanTier::Enterprise
-}
-
 /// What became of a change of the retention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Changed {
@@ -44,23 +38,28 @@ pub enum Changed {
     /// Only an admin of the team may.
     NotAllowed,
     /// The plan of the team does not allow it.
-    NotInPlan,
+    NotInPlan(PlanRefusal),
 }
 
-/// Sets after how many days the content of the scope's team is purged; `None` keeps it. The caller has checked that the
+/// Sets after how many days the content of the scope's team is purged; `None` keeps it. It does not apply while the plan of
+/// the team does not include it: then nothing is purged. The caller has checked that the
 /// days are among [`DAYS`].
-pub async fn set(scope: &Scope, db: &Db, plans: Plans, days: Option<i64>) -> Result<Changed, DbError> {
+pub async fn set(scope: &Scope, db: &Db, days: Option<i64>) -> Result<Changed, DbError> {
     let changed = db
         .write_system_for(scope, "retention.set", |tx| async move {
             let team = teams::lock(&tx, tx.team_id()).await?;
             if !teams::is_admin(&tx, tx.team_number(), scope.user_id()).await? {
                 return Ok(Changed::NotAllowed);
             }
-            if days.is_some() && !is_allowed(plans, team.plan_tier) {
-                return Ok(Changed::NotInPlan);
+            if days.is_some()
+                && let Err(refusal) = team.policy(tx.plans()).require(Feature::CustomRetention)
+            {
+                return Ok(Changed::NotInPlan(refusal));
             }
             let sql = "UPDATE teams SET retention_days = $2 WHERE number = $1";
             tx.execute(sql, [tx.team_number().into(), days.into()]).await?;
+            let entry = Entry::new(Event::SettingChanged).with("setting", "retentionDays");
+            tx.log().write(entry.with("value", days)).await?;
             Ok(Changed::Done)
         })
         .await?;
@@ -90,8 +89,8 @@ pub struct Retention {
     pub team_id: TeamId,
     /// Its name in addresses.
     pub slug: String,
-    /// Its plan, as stored.
-    pub plan_tier: PlanTier,
+    /// Whether its plan includes that.
+    pub applies: bool,
     /// After how many days content is purged.
     pub days: i64,
     /// How many of its sessions were purged.
@@ -103,6 +102,7 @@ struct RetentionRow {
     id: String,
     slug: String,
     plan_tier: String,
+    before_billing: bool,
     retention_days: i32,
     purged: i64,
 }
@@ -110,14 +110,15 @@ struct RetentionRow {
 /// The teams that limit how long their content is kept, by slug. Teams that are being deleted are left out.
 pub async fn list(db: &Db) -> Result<Vec<Retention>, DbError> {
     let tx = db.read_system("retention.list").await?;
-    let sql = "SELECT t.id, t.slug, t.plan_tier, t.retention_days, \
+    let sql = "SELECT t.id, t.slug, t.plan_tier, t.before_billing, t.retention_days, \
                  (SELECT count(*) FROM sessions s WHERE s.team = t.number AND s.purged_at IS NOT NULL) AS purged \
                FROM teams t WHERE t.retention_days IS NOT NULL \
                AND NOT EXISTS (SELECT 1 FROM team_work w WHERE w.team_id = t.id AND w.kind = 'delete') ORDER BY t.slug";
     let rows: Vec<RetentionRow> = tx.all(sql, []).await?;
     let retention = |row: RetentionRow| {
+        let tier: PlanTier = stored(&row.plan_tier, "teams", "plan_tier", &row.id)?;
         Ok(Retention {
-            plan_tier: stored(&row.plan_tier, "teams", "plan_tier", &row.id)?,
+            applies: db.plans().policy(tier, row.before_billing).allows(Feature::CustomRetention),
             team_id: stored_id(&row.id, "teams", "id")?,
             slug: row.slug,
             days: row.retention_days.into(),

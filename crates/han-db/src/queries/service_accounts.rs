@@ -10,6 +10,7 @@ use sea_orm::FromQueryResult;
 
 use crate::entities::ListedApiKey;
 use crate::queries::api_keys::{self, MAX_KEYS, NewKey};
+use crate::queries::audit::{Entry, Event};
 use crate::queries::teams::{self, TeamChange};
 use crate::stored::{CountRow, stored_id};
 use crate::team_numbers::TeamNumber;
@@ -116,6 +117,7 @@ pub async fn create(scope: &Scope, db: &Db, name: &str) -> Result<AccountChange,
                        VALUES ($1, $2, $3, 'service', $4)";
             let values = [row.id.as_str().into(), name.into(), row.created_at.0.into(), team.into()];
             tx.execute(sql, values).await?;
+            tx.log().write(Entry::new(Event::ServiceAccountCreated).about_user(&row.id)).await?;
             Ok(AccountChange::Done(row.clone()))
         })
         .await?;
@@ -137,6 +139,7 @@ pub async fn rename(scope: &Scope, db: &Db, id: &UserId, name: &str) -> Result<A
             return Ok(AccountChange::NameTaken);
         }
         tx.execute("UPDATE users SET username = $2 WHERE id = $1", [id.as_str().into(), name.into()]).await?;
+        tx.log().write(Entry::new(Event::ServiceAccountRenamed).about_user(id)).await?;
         Ok(AccountChange::Done(ServiceAccount { name: name.to_owned(), ..found }))
     })
     .await
@@ -161,6 +164,7 @@ pub async fn remove(scope: &Scope, db: &Db, id: &UserId) -> Result<TeamChange, D
                 [now.into(), tx.team_id().as_str().into(), id.as_str().into()],
             )
             .await?;
+            tx.log().write(Entry::new(Event::ServiceAccountRemoved).about_user(id)).await?;
             Ok(TeamChange::Done)
         })
         .await?;
@@ -200,7 +204,10 @@ pub async fn create_key(
             if api_keys::live(&tx, tx.team_id(), Some(account)).await?.len() >= MAX_KEYS {
                 return Ok(Err(AccountKey::TooMany));
             }
-            api_keys::insert(&tx, new).await.map(Ok)
+            let row = api_keys::insert(&tx, new).await?;
+            let entry = api_keys::created(&row.id, SCOPES, Some(expires_at)).with_user("owner", account);
+            tx.log().write(entry).await?;
+            Ok(Ok(row))
         })
         .await?;
     Ok(match made {

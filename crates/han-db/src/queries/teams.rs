@@ -34,12 +34,16 @@ pub enum TeamChange {
     LastAdmin,
 }
 
+/// The columns of a [`TeamRecord`], of the table `teams t`.
+pub(crate) const TEAM: &str = "t.id, t.slug, t.name, t.plan_tier, t.before_billing, t.created_at";
+
 #[derive(FromQueryResult)]
 pub(crate) struct TeamRecord {
     id: String,
     slug: String,
     name: String,
     plan_tier: String,
+    before_billing: bool,
     created_at: i64,
 }
 
@@ -49,6 +53,7 @@ impl TryFrom<TeamRecord> for Team {
     fn try_from(row: TeamRecord) -> Result<Self, DbError> {
         Ok(Self {
             plan_tier: stored(&row.plan_tier, "teams", "plan_tier", &row.id)?,
+            before_billing: row.before_billing,
             id: stored_id(&row.id, "teams", "id")?,
             slug: row.slug,
             name: row.name,
@@ -118,9 +123,8 @@ pub async fn member(scope: &Scope, db: &Db, user_id: &UserId) -> Result<Option<T
 /// A team by its slug.
 pub async fn by_slug(db: &Db, slug: &str) -> Result<Option<Team>, DbError> {
     let tx = db.read_system("teams.find").await?;
-    let row: Option<TeamRecord> = tx
-        .one("SELECT id, slug, name, plan_tier, created_at FROM teams WHERE slug = $1", [slug.into()])
-        .await?;
+    let row: Option<TeamRecord> =
+        tx.one(&format!("SELECT {TEAM} FROM teams t WHERE t.slug = $1"), [slug.into()]).await?;
     row.map(TryInto::try_into).transpose()
 }
 
@@ -173,6 +177,7 @@ pub(super) fn new_team(db: &Db, name: &str) -> Result<Team, DbError> {
         slug: slug_of(name),
         name: name.to_owned(),
         plan_tier: PlanTier::Free,
+        before_billing: !db.plans().billing_configured,
         created_at: db.clock().now(),
     })
 }
@@ -194,13 +199,14 @@ pub(super) async fn insert_team(tx: &SystemTx, team: &Team, admin: &UserId) -> R
         };
         inserted = tx
             .one::<NumberRecord, _>(
-                "INSERT INTO teams (id, slug, name, plan_tier, created_at) VALUES ($1, $2, $3, $4, $5) \
-                 ON CONFLICT (slug) DO NOTHING RETURNING number",
+                "INSERT INTO teams (id, slug, name, plan_tier, before_billing, created_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (slug) DO NOTHING RETURNING number",
                 [
                     team.id.as_str().into(),
                     team.slug.as_str().into(),
                     team.name.as_str().into(),
                     team.plan_tier.as_str().into(),
+                    team.before_billing.into(),
                     team.created_at.0.into(),
                 ],
             )
@@ -237,16 +243,19 @@ pub fn slug_of(name: &str) -> String {
 
 /// Gives the team another name; its slug stays, since links and command lines have it.
 pub async fn rename(scope: &Scope, db: &Db, name: &str) -> Result<TeamChange, DbError> {
-    db.write_system_for(scope, "teams.rename", |tx| async move {
-        let team = tx.team_number();
-        if !is_admin(&tx, team, scope.user_id()).await? {
-            return Ok(TeamChange::NotAllowed);
-        }
-        tx.execute("UPDATE teams SET name = $1 WHERE number = $2", [name.into(), team.into()]).await?;
-        tx.log().write(Entry::new(Event::TeamRenamed)).await?;
-        Ok(TeamChange::Done)
-    })
-    .await
+    let change = db
+        .write_system_for(scope, "teams.rename", |tx| async move {
+            let team = tx.team_number();
+            if !is_admin(&tx, team, scope.user_id()).await? {
+                return Ok(TeamChange::NotAllowed);
+            }
+            tx.execute("UPDATE teams SET name = $1 WHERE number = $2", [name.into(), team.into()]).await?;
+            tx.log().write(Entry::new(Event::TeamRenamed)).await?;
+            Ok(TeamChange::Done)
+        })
+        .await?;
+    db.commits().wake_reader();
+    Ok(change)
 }
 
 /// Gives a member another role.
@@ -371,7 +380,7 @@ pub(super) async fn end_membership(
 /// Waits until no other transaction changes the team, and reads it. SQLite has one writer anyway.
 pub(crate) async fn lock(tx: &SystemTx, team: &TeamId) -> Result<Team, DbError> {
     let lock = tx.dialect().for_update();
-    let sql = format!("SELECT id, slug, name, plan_tier, created_at FROM teams WHERE id = $1{lock}");
+    let sql = format!("SELECT {TEAM} FROM teams t WHERE t.id = $1{lock}");
     let row: Option<TeamRecord> = tx.one(&sql, [team.as_str().into()]).await?;
     row.ok_or_else(|| DbError::RowMissing { table: "teams", row: team.to_string() })?.try_into()
 }
@@ -395,11 +404,6 @@ pub(crate) async fn is_admin(tx: &Tx, team: TeamNumber, user_id: &UserId) -> Res
 
 async fn admins(tx: &SystemTx, team: TeamNumber) -> Result<i64, DbError> {
     count(tx, "SELECT COUNT(*) AS n FROM team_members WHERE team = $1 AND role = 'admin'", team).await
-}
-
-/// How many members the team has at this moment.
-pub(crate) async fn member_count(tx: &SystemTx, team: TeamNumber) -> Result<i64, DbError> {
-    count(tx, "SELECT COUNT(*) AS n FROM team_members WHERE team = $1", team).await
 }
 
 async fn count(tx: &SystemTx, sql: &str, team: TeamNumber) -> Result<i64, DbError> {

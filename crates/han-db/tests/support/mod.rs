@@ -21,7 +21,7 @@ use han_db::queries::{memberships, teams, users};
 use han_db::{Db, DbConfig};
 use han_testkit::{TestClock, TestDatabase};
 use han_types::sync::SessionMetadata;
-use han_types::{Actor, Capabilities, Credential, Scope, UserId};
+use han_types::{Actor, Capabilities, Credential, PlanTier, Plans, Policy, Scope, UserId};
 use secrecy::SecretString;
 
 /// A database with a team.
@@ -101,7 +101,22 @@ pub async fn member(world: &World, name: &str, role: han_types::Role) -> Scope {
 
 /// A batch as the server makes it: projected and packed, to be sealed if `seals`.
 pub fn batch(seals: bool, session: &str, transcript: &str, offset: Option<u64>, lines: &[String]) -> Batch {
-    Preparer::new(seals).prepare(received(session, transcript, offset, lines)).unwrap()
+    let policy = Policy::of(if seals { PlanTier::Enterprise } else { PlanTier::Free });
+    Preparer::new(policy).prepare(received(session, transcript, offset, lines)).unwrap()
+}
+
+/// A configuration that enforces plans.
+pub fn billed(database: &TestDatabase) -> DbConfig {
+    DbConfig { plans: Plans { billing_configured: true }, ..DbConfig::new(database.url()) }
+}
+
+/// As [`world`], where plans are enforced: its team has the Free plan.
+pub async fn billed_world(database: &TestDatabase) -> World {
+    let clock = TestClock::default();
+    let db = connect_as(&billed(database), &clock).await;
+    db.migrate().await.unwrap();
+    let scope = team(&db, "ada").await;
+    World { db, clock, scope }
 }
 
 /// A batch as the server receives it.

@@ -79,9 +79,7 @@ pub(crate) async fn accept(
         }
         Err(problem) => return Err(problem),
     };
-    let (status, (title, message)) = match invites::accept(&state.db, state.config.plans, &actor, &code)
-        .await?
-    {
+    let (status, (title, message)) = match invites::accept(&state.db, &actor, &code).await? {
         Accepted::Done(team) | Accepted::AlreadyMember(team) => {
             tracing::info!(team = %team.id, user = %actor.user_id, "an invite was accepted");
             let resolved = memberships::scope_in(&state.db, &actor, &team.id).await?;

@@ -13,6 +13,7 @@ use han_types::{Actor, Capability, GlobalId, RequestId};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{api_key, cookie, tokens};
+use crate::billing::middleware::enter;
 use crate::rates;
 use crate::state::AppState;
 
@@ -121,16 +122,16 @@ impl Caller {
     /// not belong to is not found, like one that does not exist.
     pub(crate) async fn scope(&self, state: &AppState, team: Option<&str>) -> Result<Resolved, Problem> {
         let Some(team) = team else {
-            return memberships::scope_for(&state.db, &self.0).await?.ok_or_else(no_team);
+            return enter(state, memberships::scope_for(&state.db, &self.0).await?.ok_or_else(no_team)?);
         };
         if let Ok(team_id) = GlobalId::raw("Team", team).parse()
             && let Some(resolved) = memberships::scope_in(&state.db, &self.0, &team_id).await?
         {
-            return Ok(resolved);
+            return enter(state, resolved);
         }
         let teams = memberships::of_actor(&state.db, &self.0).await?;
         let named = teams.into_iter().find(|found| found.team.slug == team).ok_or_else(no_team)?;
-        memberships::scope_in(&state.db, &self.0, &named.team.id).await?.ok_or_else(no_team)
+        enter(state, memberships::scope_in(&state.db, &self.0, &named.team.id).await?.ok_or_else(no_team)?)
     }
 }
 
@@ -156,7 +157,7 @@ impl Pushing {
     /// The scope of the caller's default team.
     pub(crate) async fn scope(&mut self, state: &AppState) -> Result<Resolved, Problem> {
         match self.resolved.take() {
-            Some(resolved) => resolved.ok_or_else(no_team),
+            Some(resolved) => enter(state, resolved.ok_or_else(no_team)?),
             None => self.caller.scope(state, None).await,
         }
     }

@@ -68,9 +68,10 @@ pub(super) async fn run(
         let ended = || CommandError::Refused("a membership has ended meanwhile: import again".to_owned());
         scopes.insert(exported, resolved.ok_or_else(ended)?.scope);
     }
-    let seals = config.plans.effective(team.plan_tier).seals_content();
+    // Sessions of an import exist already: they count in no month, and no limit of the plan applies to them.
+    let preparer = Preparer::new(team.policy(db.plans()));
     let most_lines = BATCH_LINES.min(config.limits.lines_per_batch);
-    let import = Import { db, scopes, preparer: Preparer::new(seals), most_lines, stored: 0, duplicates: 0 };
+    let import = Import { db, scopes, preparer, most_lines, stored: 0, duplicates: 0 };
     let Import { stored, duplicates, .. } = import.store(&asked.file).await?;
     let entry = Entry::new(Event::Imported).with("sessions", checked.sessions.len()).with("lines", stored);
     audit::record(&scope, db, entry).await?;

@@ -10,6 +10,7 @@ mod import;
 mod jobs;
 mod kek;
 mod people;
+mod plans;
 mod prices;
 mod rebuild;
 mod reindex;
@@ -24,14 +25,14 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use han_db::{Db, DbError, HeartbeatTimes};
-use han_types::{Clock, Entropy, Origin, RequestId};
+use han_types::{Clock, Entropy, Origin, PlanTier, RequestId};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{self, App, AppError};
 use crate::config::{self, Config, ConfigError, PublicUrl};
-use crate::{migrations, preflight};
+use crate::{billing, migrations, preflight};
 
 /// The Han Teams server. Without a command, it serves.
 #[derive(Debug, Parser)]
@@ -93,12 +94,15 @@ enum Command {
     /// Convert the stored content of a team. A running server does it in the background.
     #[command(subcommand)]
     Content(Content),
-    /// Delete a team.
+    /// Show or set the plan of a team, or delete a team.
     #[command(subcommand)]
     Team(Team),
     /// Verify or export the audit logs of teams. Servers may run meanwhile.
     #[command(subcommand)]
     Audit(Audit),
+    /// Decide on the plans of teams from before billing was configured.
+    #[command(subcommand)]
+    Billing(Billing),
     /// Back up the database, consistently, beside running servers. PostgreSQL needs its program `pg_dump`.
     Backup(BackUp),
     /// Restore a backup into an empty database. PostgreSQL needs its program `psql`.
@@ -390,6 +394,9 @@ enum Content {
 
 #[derive(Debug, Subcommand)]
 enum Team {
+    /// Show the plan of a team and what the team has used of it, or set it. A subscription that billing knows of replaces it
+    /// with its next change.
+    Plan(TeamPlan),
     /// Destroy the keys of a team, so that its sealed content cannot be opened any more, and end all access to it. A
     /// running server then deletes its rows. Nothing restores them.
     Delete(DeleteTeam),
@@ -424,6 +431,46 @@ struct ExportAudit {
     /// Only the entries after the one with this number.
     #[arg(long, default_value_t = 0)]
     after: u32,
+}
+
+#[derive(Debug, Subcommand)]
+enum Billing {
+    /// Give teams from before billing was configured their plan. Until then they have the Enterprise plan.
+    Adopt(Adopt),
+}
+
+/// The teams whose plan is decided.
+#[derive(Debug, Args)]
+struct Adopt {
+    /// Their plan: free, pro or enterprise.
+    #[arg(long)]
+    plan: PlanTier,
+    #[command(flatten)]
+    teams: AdoptTeams,
+}
+
+/// One team from before billing was configured, or all of them.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct AdoptTeams {
+    /// One team, by its slug.
+    #[arg(long, value_name = "SLUG")]
+    team: Option<String>,
+    /// All teams from before billing was configured.
+    #[arg(long)]
+    all: bool,
+}
+
+/// The plan of a team.
+#[derive(Debug, Args)]
+struct TeamPlan {
+    /// The team's slug.
+    slug: String,
+    /// The plan to set: free, pro or enterprise. Without it, the plan is shown.
+    plan: Option<PlanTier>,
+    /// Show it as one line of JSON.
+    #[arg(long, conflicts_with = "plan")]
+    json: bool,
 }
 
 /// Which content keys are listed.
@@ -744,14 +791,16 @@ async fn on_database(
         Command::Key(Key::List(asked)) => access::list_keys(&asked, db, world).await?,
         Command::Key(Key::Revoke(asked)) => access::revoke_key(&asked, db, world).await?,
         Command::ServiceAccount(asked) => service_accounts::run(&asked, db, world).await?,
-        Command::Retention(asked) => retention::run(&asked, config, db, world).await?,
+        Command::Retention(asked) => retention::run(&asked, db, world).await?,
         Command::Kek(asked) => kek::run(&asked, db, world).await?,
         Command::Keys(asked) => team::keys(&asked, db, world).await?,
-        Command::Content(asked) => team::content(&asked, config, db, world).await?,
+        Command::Content(asked) => team::content(&asked, db, world).await?,
         Command::Backup(asked) => backup::back_up(&asked, config, db, world).await?,
         Command::Audit(asked) => audit::run(&asked, db, world).await?,
         Command::Deletions(asked) => deletions::run(&asked, db, world).await?,
         Command::Team(Team::Delete(asked)) => team::delete(&asked, db, world).await?,
+        Command::Team(Team::Plan(asked)) => plans::show_or_set(&asked, db, world).await?,
+        Command::Billing(Billing::Adopt(asked)) => plans::adopt(&asked, db, world).await?,
         // They were run before.
         Command::Serve | Command::Schema | Command::Health(_) | Command::Restore(_) => {}
     }
@@ -766,7 +815,10 @@ async fn serve(config: Config, db: Db, world: World<'_>) -> Result<(), CommandEr
     let listener = TcpListener::bind(config.http.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let public_url = config.http.public_url.clone().unwrap_or_else(|| PublicUrl::of_listener(address));
-    let app = App::build(config, public_url.clone(), db, world.clock, world.entropy).await?;
+    let app = App::build(config, public_url.clone(), db.clone(), world.clock, world.entropy).await?;
+    if let Some(notice) = billing::plans::undecided(&db).await? {
+        writeln!(world.err, "han-server: notice: {notice}")?;
+    }
     writeln!(world.out, "listening on http://{address}")?;
     world.out.flush()?;
     tracing::info!(%address, public_url = public_url.origin(), "serving");

@@ -6,25 +6,16 @@ use serde_json::json;
 
 use super::table::text_table;
 use super::{CommandError, Retention, World, team};
-use crate::config::Config;
 
-pub(super) async fn run(
-    asked: &Retention,
-    config: &Config,
-    db: &Db,
-    world: &mut World<'_>,
-) -> Result<(), CommandError> {
+pub(super) async fn run(asked: &Retention, db: &Db, world: &mut World<'_>) -> Result<(), CommandError> {
     match asked {
         Retention::Set(asked) => {
             let scope = team::scope(&asked.team, db, world).await?;
             let days = asked.days.filter(|_| !asked.keep);
-            match retention::set(&scope, db, config.plans, days).await? {
+            match retention::set(&scope, db, days).await? {
                 Changed::Done => {}
-                Changed::NotInPlan => {
-                    return Err(CommandError::Refused(format!(
-                        "the plan of {} keeps content without end: only Enterprise teams limit it",
-                        asked.team
-                    )));
+                Changed::NotInPlan(refusal) => {
+                    return Err(CommandError::Refused(format!("team {}: {refusal}", asked.team)));
                 }
                 Changed::NotAllowed => {
                     return Err(CommandError::Refused(format!(
@@ -52,7 +43,7 @@ pub(super) async fn run(
                         "team": team.slug,
                         "teamId": team.team_id.as_str(),
                         "days": team.days,
-                        "applies": retention::is_allowed(config.plans, team.plan_tier),
+                        "applies": team.applies,
                         "purgedSessions": team.purged,
                     })
                 });
@@ -60,11 +51,10 @@ pub(super) async fn run(
                 return Ok(());
             }
             let rows = teams.into_iter().map(|team| {
-                let applies = retention::is_allowed(config.plans, team.plan_tier);
                 [
                     team.slug,
                     team.days.to_string(),
-                    if applies { "yes" } else { "no: not in its plan" }.to_owned(),
+                    if team.applies { "yes" } else { "no: not in its plan" }.to_owned(),
                     team.purged.to_string(),
                 ]
             });

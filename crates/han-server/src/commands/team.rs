@@ -2,16 +2,16 @@
 //! and by the job `team-work` of a running server.
 
 use han_db::Db;
+use han_db::entities::Team;
 use han_db::queries::conversion::{self, Form};
 use han_db::queries::keys::{self, ContentKey, MAX_USES};
 use han_db::queries::team_work::{self, Work};
 use han_db::queries::{memberships, team_deletion, teams};
-use han_types::{PlanTier, RequestId, Scope, TeamId};
+use han_types::{RequestId, Scope};
 use serde_json::{Value, json};
 
 use super::table::text_table;
 use super::{CommandError, Content, DeleteTeam, Keys, ListTeamKeys, OneTeam, RotateTeam, World};
-use crate::config::Config;
 
 pub(super) async fn keys(asked: &Keys, db: &Db, world: &mut World<'_>) -> Result<(), CommandError> {
     match asked {
@@ -21,11 +21,9 @@ pub(super) async fn keys(asked: &Keys, db: &Db, world: &mut World<'_>) -> Result
     }
 }
 
-async fn find(slug: &str, db: &Db) -> Result<(TeamId, String, PlanTier), CommandError> {
+pub(super) async fn find(slug: &str, db: &Db) -> Result<Team, CommandError> {
     let found = teams::by_slug(db, slug).await?;
-    let team = found
-        .ok_or_else(|| CommandError::Refused(format!("the team {slug:?} does not exist: check --team")))?;
-    Ok((team.id, team.slug, team.plan_tier))
+    found.ok_or_else(|| CommandError::Refused(format!("the team {slug:?} does not exist: check its slug")))
 }
 
 /// The right of an operator to a team, given by its slug: that of its longest-standing admin.
@@ -38,7 +36,7 @@ pub(super) async fn scope(slug: &str, db: &Db, world: &World<'_>) -> Result<Scop
 
 async fn status(asked: &ListTeamKeys, db: &Db, world: &mut World<'_>) -> Result<(), CommandError> {
     let team = match &asked.team {
-        Some(slug) => Some(find(slug, db).await?.0),
+        Some(slug) => Some(find(slug, db).await?.id),
         None => None,
     };
     let keys = keys::content_keys(db, team.as_ref()).await?;
@@ -106,7 +104,7 @@ fn key_json(key: &ContentKey, work: &[Work]) -> Value {
 
 async fn rotate(asked: &RotateTeam, db: &Db, world: &mut World<'_>) -> Result<(), CommandError> {
     let team = match &asked.team {
-        Some(slug) => Some(find(slug, db).await?.0),
+        Some(slug) => Some(find(slug, db).await?.id),
         None => None,
     };
     // A team without members has content, too.
@@ -125,7 +123,7 @@ async fn rotate(asked: &RotateTeam, db: &Db, world: &mut World<'_>) -> Result<()
 async fn verify(asked: &OneTeam, db: &Db, world: &mut World<'_>) -> Result<(), CommandError> {
     /// The most rows that are named.
     const NAMED: usize = 20;
-    let (team_id, slug, _) = find(&asked.team, db).await?;
+    let Team { id: team_id, slug, .. } = find(&asked.team, db).await?;
     let found = keys::verify_team(db, &team_id).await?;
     for (row, why) in found.failures.iter().take(NAMED) {
         writeln!(world.err, "han-server: {row}: {why}")?;
@@ -153,18 +151,15 @@ async fn verify(asked: &OneTeam, db: &Db, world: &mut World<'_>) -> Result<(), C
     Ok(())
 }
 
-pub(super) async fn content(
-    asked: &Content,
-    config: &Config,
-    db: &Db,
-    world: &mut World<'_>,
-) -> Result<(), CommandError> {
+pub(super) async fn content(asked: &Content, db: &Db, world: &mut World<'_>) -> Result<(), CommandError> {
     let (form, asked) = match asked {
         Content::Seal(asked) => (Form::Sealed, asked),
         Content::Unseal(asked) => (Form::Plaintext, asked),
     };
-    let (team_id, slug, plan) = find(&asked.team, db).await?;
-    if form == Form::Plaintext && config.plans.effective(plan).seals_content() {
+    let team = find(&asked.team, db).await?;
+    let seals = team.policy(db.plans()).seals_content();
+    let Team { id: team_id, slug, .. } = team;
+    if form == Form::Plaintext && seals {
         return Err(CommandError::Refused(format!(
             "the plan of {slug} seals content: what is unsealed would be sealed again"
         )));
@@ -179,7 +174,7 @@ pub(super) async fn content(
 }
 
 pub(super) async fn delete(asked: &DeleteTeam, db: &Db, world: &mut World<'_>) -> Result<(), CommandError> {
-    let (team_id, slug, _) = find(&asked.team, db).await?;
+    let Team { id: team_id, slug, .. } = find(&asked.team, db).await?;
     if asked.confirm != slug {
         return Err(CommandError::Refused(format!(
             "this destroys the keys of the team {slug}, which nothing restores: repeat its slug with --confirm {slug}"

@@ -41,14 +41,10 @@ pub(crate) async fn export(
     if resolved.scope.role() != Role::Admin {
         return Err(Problem::admins_only("only an admin of the team may export its audit log"));
     }
-    if !state.config.plans.may_read_audit_log(resolved.team.plan_tier) {
-        return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "plan_limit",
-            "The team's plan does not allow this",
-            "reading the audit log needs the plan Enterprise: it is written in the meantime, so upgrading shows all of it",
-        ));
-    }
+    resolved.scope.policy().require(Feature::AuditLog).map_err(|refusal| {
+        let title = "The team's plan does not allow this";
+        Problem::new(StatusCode::FORBIDDEN, "plan_limit", title, refusal.to_string())
+    })?;
     let entry = Entry::new(Event::AuditExported).with("after", after);
     audit::record(&resolved.scope, &state.db, entry).await?;
     let name = format!("{}-audit", resolved.team.slug);

@@ -23,8 +23,9 @@ use serde::Deserialize;
 use tracing::Instrument as _;
 
 use super::malformed_query;
-use crate::admission::{Priority, Saturated};
+use crate::admission::Saturated;
 use crate::auth::middleware::{Caller, Pushing};
+use crate::billing::middleware;
 use crate::blocking;
 use crate::config::push_memory::{BATCHES_AT_ONCE, PREPARED_AHEAD, bytes_to_store};
 use crate::state::AppState;
@@ -71,7 +72,8 @@ async fn accept(
     pushing.caller.may(&[SYNC_WRITE])?;
     let resolved = pushing.scope(state).await?;
     let encoding = Encoding::of(headers)?;
-    let priority = Priority::of(state.config.plans.effective(resolved.team.plan_tier));
+    middleware::may_push(&resolved)?;
+    let priority = middleware::priority(resolved.scope.policy());
     let mut memory = state.memory.reservation(resolved.team.id.clone(), priority);
     let read = body::read(headers, body, &state.config.limits, &mut memory);
     let bytes = tokio::time::timeout(BODY_DEADLINE, read)
@@ -148,12 +150,15 @@ async fn receive(
     let needed = bytes_to_store(push.body_bytes, longest_line, push.most_lines(BATCHES_AT_ONCE));
     memory.grow_to_store(needed).await?;
     let resolved = match &push.team_id {
-        Some(named) if *named != resolved.team.id.as_str() => caller.scope(&state, Some(named)).await?,
+        Some(named) if *named != resolved.team.id.as_str() => {
+            let resolved = caller.scope(&state, Some(named)).await?;
+            middleware::may_push(&resolved)?;
+            resolved
+        }
         _ => resolved,
     };
-    let seals = state.config.plans.effective(resolved.team.plan_tier).seals_content();
     let transformer = Transformer {
-        preparer: Preparer::new(seals),
+        preparer: Preparer::new(resolved.scope.policy()),
         max_line_bytes: limits.line_bytes,
         max_lines: limits.lines_per_batch,
     };
@@ -169,7 +174,7 @@ async fn store_all(
     transformer: Transformer,
     batches: Vec<PushedBatch>,
 ) -> Result<Vec<PushResult>, Problem> {
-    let priority = Priority::of(state.config.plans.effective(resolved.team.plan_tier));
+    let priority = middleware::priority(resolved.scope.policy());
     let mut prepared = std::pin::pin!(
         futures_util::stream::iter(batches)
             .map(|pushed| {

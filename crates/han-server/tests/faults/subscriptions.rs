@@ -26,7 +26,7 @@ struct Kind {
     is_of: fn(&Value, usize) -> bool,
 }
 
-/// Each root field, except those of the memory, which a team server does not have.
+/// Each root field, except those of the memory, which a team server does not have, and that of a team, which loads nothing.
 fn kinds() -> Vec<Kind> {
     let kind = |field, arguments: &str, selection: &str, is_of| Kind {
         field,

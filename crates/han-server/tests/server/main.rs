@@ -15,6 +15,7 @@ mod hardening;
 mod matrix;
 mod memory;
 mod oauth;
+mod plans;
 mod process;
 mod push_keys;
 mod rates;

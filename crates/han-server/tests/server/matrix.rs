@@ -22,7 +22,7 @@ use han_server::all_routes;
 use han_server::auth::jwt::LIFETIME_SECONDS;
 use han_server::config::{Environment, GithubConfig};
 use han_testkit::{SyntheticSession, TestDatabase, both_databases};
-use han_types::{Clock as _, Plans, Role, UserId};
+use han_types::{Clock as _, Role, UserId};
 use reqwest::{Method, RequestBuilder, StatusCode, header};
 use serde_json::{Value, json};
 
@@ -95,8 +95,7 @@ impl<'a> Case<'a> {
         let (stranger, outsider) = (server.person("stranger").await, server.person("outsider").await);
         let token = |user: &UserId| server.jwt.mint(user, None, server.db.entropy()).unwrap();
         let Resolved { scope, team } = server.scope_of(&admin.user_id).await;
-        let plans = Plans { billing_configured: false };
-        let invited = invites::create(&scope, &server.db, plans, "new@example.com").await.unwrap();
+        let invited = invites::create(&scope, &server.db, "new@example.com").await.unwrap();
         let Invited::Done(invite, code) = invited else { panic!("{invited:?}") };
         let account = service_accounts::create(&scope, &server.db, "ci").await.unwrap();
         let AccountChange::Done(account) = account else { panic!("{account:?}") };

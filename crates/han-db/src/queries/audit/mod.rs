@@ -73,6 +73,12 @@ pub enum Event {
     MemberRemoved,
     /// A member got another role.
     RoleChanged,
+    /// A service account was made.
+    ServiceAccountCreated,
+    /// A service account got another name.
+    ServiceAccountRenamed,
+    /// A service account was removed.
+    ServiceAccountRemoved,
     /// A person was invited.
     InviteCreated,
     /// An invite was revoked.
@@ -119,7 +125,7 @@ pub enum Event {
 
 impl Event {
     /// All events.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 38] = [
         Self::SignedIn,
         Self::SignedOut,
         Self::SignInEnded,
@@ -134,6 +140,9 @@ impl Event {
         Self::MemberLeft,
         Self::MemberRemoved,
         Self::RoleChanged,
+        Self::ServiceAccountCreated,
+        Self::ServiceAccountRenamed,
+        Self::ServiceAccountRemoved,
         Self::InviteCreated,
         Self::InviteRevoked,
         Self::InviteAccepted,
@@ -175,6 +184,9 @@ impl Event {
             Self::MemberLeft => "member.left",
             Self::MemberRemoved => "member.removed",
             Self::RoleChanged => "member.role_changed",
+            Self::ServiceAccountCreated => "service_account.created",
+            Self::ServiceAccountRenamed => "service_account.renamed",
+            Self::ServiceAccountRemoved => "service_account.removed",
             Self::InviteCreated => "invite.created",
             Self::InviteRevoked => "invite.revoked",
             Self::InviteAccepted => "invite.accepted",

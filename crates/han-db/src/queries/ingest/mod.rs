@@ -29,7 +29,7 @@ use std::sync::Arc;
 use han_crypto::FieldContext;
 use han_transcript::record::{LineRecord, OMITTED_LINE, TimeSource};
 use han_types::sync::{BatchError, BatchErrorCode, TranscriptStatus};
-use han_types::{Scope, Timestamp, TranscriptName, new_row_id};
+use han_types::{PlanRefusal, Scope, Timestamp, TranscriptName, new_row_id};
 use sea_orm::{FromQueryResult, Value};
 
 use crate::bulk_insert::{BulkInsert, Column};
@@ -39,6 +39,7 @@ use crate::line_id::LineId;
 use crate::page::MessageCursor;
 use crate::prices::Prices;
 use crate::queries::deletion;
+use crate::queries::plans::NewSession;
 use crate::queries::projects;
 use crate::queries::purged_sessions::{self, PurgedLines};
 use crate::queries::segments::{self, File, NewSegment};
@@ -53,7 +54,7 @@ use known::{Comparison, Move, Plan};
 use prepare::{BatchLine, BatchRecord, PackedLines, ordinals, pack};
 use rederive::Rederived;
 use renew::Renew;
-use rollup_delta::{RollupDelta, RollupPart, SessionDelta, add_rollups};
+use rollup_delta::{RollupDelta, RollupPart, SessionDelta, add_rollups, shard};
 
 pub use prepare::{Batch, Preparer, ReceivedBatch, ReceivedLine};
 
@@ -227,7 +228,13 @@ struct Write<'a> {
 impl Write<'_> {
     async fn run(&self) -> Result<Outcome, Stop> {
         let mut answers = Answers::lock(self.tx, self.locks, self.session()).await?;
-        let session = self.lock_session().await?;
+        let (session, is_new) = self.lock_session().await?;
+        // An import moves sessions that exist.
+        let counted = if is_new && self.batch.arrived_at.is_none() {
+            Some(NewSession::check(self.tx, self.now).await?.map_err(over_plan)?)
+        } else {
+            None
+        };
         answers.lock_rest(self.tx, self.locks, self.session()).await?;
         let transcript = self.lock_transcript(session.number).await?;
         let first_line = self.first_line(&transcript)?;
@@ -310,6 +317,9 @@ impl Write<'_> {
             self.update_session(&session, change).await?;
         }
         // Last, because many sessions share these rows and lock them until they commit.
+        if let Some(counted) = counted {
+            counted.count(self.tx, shard(self.session())).await?.map_err(over_plan)?;
+        }
         self.add_delta(&derive, &session, project_id.as_deref(), delta).await?;
 
         let stored = plan.entries.len() as u64;
@@ -334,14 +344,14 @@ impl Write<'_> {
         lines.map(|line| self.batch.lines[line].ordinals()).sum()
     }
 
-    /// Locks the session's row, or inserts it.
-    async fn lock_session(&self) -> Result<SessionRow, Stop> {
-        let row = match self.locked_session().await? {
-            Some(row) => row,
+    /// Locks the session's row, or inserts it. Says whether it is new.
+    async fn lock_session(&self) -> Result<(SessionRow, bool), Stop> {
+        let (row, is_new) = match self.locked_session().await? {
+            Some(row) => (row, false),
             None => {
-                self.insert_session().await?;
+                let is_new = self.insert_session().await?;
                 let missing = || DbError::RowMissing { table: "sessions", row: self.session().to_owned() };
-                self.locked_session().await?.ok_or_else(missing)?
+                (self.locked_session().await?.ok_or_else(missing)?, is_new)
             }
         };
         if row.user_id != self.tx.scope().user_id().as_str() {
@@ -356,7 +366,7 @@ impl Write<'_> {
             let message = "this session was deleted from the team; it is not stored again";
             return Err(refuse(BatchErrorCode::Gone, message, None));
         }
-        Ok(row)
+        Ok((row, is_new))
     }
 
     async fn locked_session(&self) -> Result<Option<SessionRow>, DbError> {
@@ -368,10 +378,11 @@ impl Write<'_> {
         self.tx.one(&sql, [self.tx.team(), self.session().into()]).await
     }
 
-    /// Another push may insert it at the same time; both then lock the same row.
-    async fn insert_session(&self) -> Result<(), DbError> {
+    /// Another push may insert it at the same time; both then lock the same row. Says whether this one did.
+    async fn insert_session(&self) -> Result<bool, DbError> {
         let (metadata, sealed) = self.seal_details(&SessionDetails::default())?;
-        self.tx
+        let inserted = self
+            .tx
             .execute(
                 "INSERT INTO sessions (team, session_id, id, user_id, metadata, sealed, last_activity_at, created_at, \
                    synced_at, price_revision) \
@@ -390,7 +401,7 @@ impl Write<'_> {
                 ],
             )
             .await?;
-        Ok(())
+        Ok(inserted > 0)
     }
 
     /// The file's row, which the lock on the session's row protects, or a new one.
@@ -1031,6 +1042,11 @@ impl Write<'_> {
 /// Refuses the batch, which rolls its transaction back.
 fn refuse(code: BatchErrorCode, message: &str, offset: Option<u64>) -> Stop {
     Stop::Refused(BatchError { code, message: message.to_owned(), offset })
+}
+
+/// Refuses the batch of a session that the plan does not allow.
+fn over_plan(refusal: PlanRefusal) -> Stop {
+    refuse(BatchErrorCode::PlanLimit, &refusal.to_string(), None)
 }
 
 /// A count as a signed integer. No count here comes near the limit.

@@ -8,7 +8,7 @@ use han_crypto::{Packed, to_hex};
 use han_transcript::line_text;
 use han_transcript::record::{LineContext, LineProjection, LineRecord, project_all};
 use han_types::sync::SessionMetadata;
-use han_types::{SessionId, Timestamp, TranscriptName};
+use han_types::{Policy, SessionId, Timestamp, TranscriptName};
 use sha2::{Digest as _, Sha256};
 
 use crate::DbError;
@@ -60,7 +60,8 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The batch, as if it had arrived at this time: that of an import.
+    /// The batch, as if it had arrived at this time: that of an import. Its session counts in no month, and no limit of the
+    /// plan applies to it.
     #[must_use]
     pub fn arrived_at(self, at: Timestamp) -> Self {
         Self { arrived_at: Some(at), ..self }
@@ -122,10 +123,10 @@ pub struct Preparer {
 }
 
 impl Preparer {
-    /// For batches of a team. `seals` says whether its content is sealed.
+    /// For batches of a team with this policy, which says whether content is sealed.
     #[must_use]
-    pub fn new(seals: bool) -> Self {
-        Self { seals }
+    pub fn new(policy: Policy) -> Self {
+        Self { seals: policy.seals_content() }
     }
 
     /// Projects and packs the lines of a batch. CPU-bound: call it off the async threads.

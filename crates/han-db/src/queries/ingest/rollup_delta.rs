@@ -504,7 +504,7 @@ const ROLLUP_COUNTS: Sums<Counts> = sums!("rollup_counts" by "team, grain, kind,
 );
 
 /// The shard of a session: FNV-1a of its id, the same in every process.
-fn shard(session_id: &str) -> i64 {
+pub(crate) fn shard(session_id: &str) -> i64 {
     let hash = session_id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
