@@ -133,7 +133,7 @@ mod tests {
     use han_types::{Capabilities, Membership, PlanTier, Role, Timestamp};
 
     use super::{MAX_KEYS, REMEMBERED_FOR, VerifiedKeys};
-    use crate::entities::{ApiKey, MemberKey, Team, TeamMembership};
+    use crate::entities::{ApiKey, MemberKey, Team, TeamMembership, TeamPayment};
 
     fn key() -> Arc<MemberKey> {
         let (team_id, user_id) = ("team".parse().unwrap(), "user".parse().unwrap());
@@ -153,6 +153,7 @@ mod tests {
             name: "team".to_owned(),
             plan_tier: PlanTier::Free,
             created_at: Timestamp(0),
+            payment: TeamPayment::default(),
         };
         let membership =
             TeamMembership { membership: Membership { team_id, user_id, role: Role::Member }, team };

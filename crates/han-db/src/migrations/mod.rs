@@ -14,6 +14,7 @@ mod m0007_prices;
 mod m0008_rotation;
 mod m0009_places;
 mod m0010_deletions;
+mod m0014_billing;
 mod tables;
 
 use sea_orm::{DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
@@ -41,6 +42,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0008_rotation::Migration),
             Box::new(m0009_places::Migration),
             Box::new(m0010_deletions::Migration),
+            Box::new(m0014_billing::Migration),
         ]
     }
 }

@@ -170,7 +170,8 @@ pub async fn for_push(db: &Db, hash: &TokenHash) -> Result<Option<Arc<MemberKey>
     let row: Option<MemberKeyRecord> = tx
         .one(
             "SELECT k.id AS key_id, k.team_id AS key_team_id, k.key_hash, k.user_id, k.scopes, k.expires_at, \
-               k.last_used_at, k.revoked_at, m.role, t.id, t.slug, t.name, t.plan_tier, t.created_at \
+               k.last_used_at, k.revoked_at, m.role, t.id, t.slug, t.name, t.plan_tier, t.created_at, \
+               t.payment_state, t.cancels_at, t.grace_until, t.stripe_customer_id \
              FROM api_keys k LEFT JOIN teams t ON t.id = k.team_id \
              LEFT JOIN team_members m ON m.team = t.number AND m.user_id = k.user_id \
              WHERE k.key_hash = $1",

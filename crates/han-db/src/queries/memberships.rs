@@ -105,7 +105,8 @@ impl TryFrom<MembershipRecord> for TeamMembership {
     }
 }
 
-const MEMBERSHIP: &str = "SELECT m.user_id, m.role, t.id, t.slug, t.name, t.plan_tier, t.created_at \
+const MEMBERSHIP: &str = "SELECT m.user_id, m.role, t.id, t.slug, t.name, t.plan_tier, t.created_at, \
+       t.payment_state, t.cancels_at, t.grace_until, t.stripe_customer_id \
      FROM team_members m JOIN teams t ON t.number = m.team WHERE m.user_id = $1";
 
 /// The membership of a person in a team.
@@ -166,7 +167,8 @@ pub async fn teams_for_operator(
     team: Option<&str>,
 ) -> Result<Vec<Resolved>, DbError> {
     let tx = db.read_system("teams.list").await?;
-    let sql = "SELECT m.user_id, m.role, t.id, t.slug, t.name, t.plan_tier, t.created_at FROM teams t \
+    let sql = "SELECT m.user_id, m.role, t.id, t.slug, t.name, t.plan_tier, t.created_at, \
+           t.payment_state, t.cancels_at, t.grace_until, t.stripe_customer_id FROM teams t \
          JOIN team_members m ON m.team = t.number AND m.user_id = (SELECT a.user_id FROM team_members a \
            WHERE a.team = t.number AND a.role = $2 ORDER BY a.joined_at, a.user_id LIMIT 1) \
          WHERE $1 IN ('', t.id, t.slug) ORDER BY t.slug";

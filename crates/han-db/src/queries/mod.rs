@@ -3,6 +3,7 @@
 //! security.
 
 pub mod api_keys;
+pub mod billing;
 pub(crate) mod call_pairs;
 pub mod calls;
 pub mod consolidation;

@@ -5,7 +5,7 @@
 use han_types::{PlanTier, Role, Scope, TeamId, Timestamp, UserId, WebSessionId};
 use sea_orm::FromQueryResult;
 
-use crate::entities::{Team, TeamMember, User};
+use crate::entities::{Team, TeamMember, TeamPayment, User};
 use crate::page::MAX_PAGE;
 use crate::queries::memberships::insert_member;
 use crate::queries::users::{self, UserRecord};
@@ -40,7 +40,15 @@ pub(crate) struct TeamRecord {
     name: String,
     plan_tier: String,
     created_at: i64,
+    payment_state: String,
+    cancels_at: Option<i64>,
+    grace_until: Option<i64>,
+    stripe_customer_id: Option<String>,
 }
+
+/// The columns of a [`TeamRecord`].
+const TEAM: &str =
+    "id, slug, name, plan_tier, created_at, payment_state, cancels_at, grace_until, stripe_customer_id";
 
 impl TryFrom<TeamRecord> for Team {
     type Error = DbError;
@@ -52,6 +60,12 @@ impl TryFrom<TeamRecord> for Team {
             slug: row.slug,
             name: row.name,
             created_at: Timestamp(row.created_at),
+            payment: TeamPayment {
+                state: stored(&row.payment_state, "teams", "payment_state", &row.id)?,
+                cancels_at: row.cancels_at.map(Timestamp),
+                grace_until: row.grace_until.map(Timestamp),
+                is_customer: row.stripe_customer_id.is_some(),
+            },
         })
     }
 }
@@ -117,9 +131,8 @@ pub async fn member(scope: &Scope, db: &Db, user_id: &UserId) -> Result<Option<T
 /// A team by its slug.
 pub async fn by_slug(db: &Db, slug: &str) -> Result<Option<Team>, DbError> {
     let tx = db.read_system("teams.find").await?;
-    let row: Option<TeamRecord> = tx
-        .one("SELECT id, slug, name, plan_tier, created_at FROM teams WHERE slug = $1", [slug.into()])
-        .await?;
+    let row: Option<TeamRecord> =
+        tx.one(&format!("SELECT {TEAM} FROM teams WHERE slug = $1"), [slug.into()]).await?;
     row.map(TryInto::try_into).transpose()
 }
 
@@ -173,6 +186,7 @@ pub(super) fn new_team(db: &Db, name: &str) -> Result<Team, DbError> {
         name: name.to_owned(),
         plan_tier: PlanTier::Free,
         created_at: db.clock().now(),
+        payment: TeamPayment::default(),
     })
 }
 
@@ -359,7 +373,7 @@ pub(super) async fn end_membership(
 /// Waits until no other transaction changes the team, and reads it. SQLite has one writer anyway.
 pub(crate) async fn lock(tx: &SystemTx, team: &TeamId) -> Result<Team, DbError> {
     let lock = tx.dialect().for_update();
-    let sql = format!("SELECT id, slug, name, plan_tier, created_at FROM teams WHERE id = $1{lock}");
+    let sql = format!("SELECT {TEAM} FROM teams WHERE id = $1{lock}");
     let row: Option<TeamRecord> = tx.one(&sql, [team.as_str().into()]).await?;
     row.ok_or_else(|| DbError::RowMissing { table: "teams", row: team.to_string() })?.try_into()
 }
