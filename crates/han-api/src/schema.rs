@@ -31,9 +31,9 @@ use crate::query::LocalQuery;
 #[cfg(feature = "team")]
 use crate::query::TeamQuery;
 use crate::shared::{Shared, StartedOperation, SubscriptionKey};
-use crate::subscription::SubscriptionRoot;
 #[cfg(feature = "team")]
-use crate::team::Site;
+use crate::site::Site;
+use crate::subscription::SubscriptionRoot;
 use crate::types::message::UserMessage;
 
 /// A schema over a database: a coordinator's or a team server's, for any transport. Every way into it counts a document
