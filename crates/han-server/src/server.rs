@@ -20,6 +20,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::auth::{device, invite, login_link, oauth, sign_in, tokens};
+use crate::billing::stripe;
 use crate::config::Environment;
 use crate::rates::{RateClass, RouteLimit};
 use crate::state::AppState;
@@ -107,6 +108,11 @@ fn streaming_routes() -> Vec<Route> {
         route(
             "/api/sync/teams/{team_id}/sessions/{session_id}/export",
             &[Method::GET], RateClass::Sync, get(export::session),
+        ),
+        // Stripe's events. Its handler checks their signature before it does anything.
+        route(
+            stripe::PATH,
+            &[Method::POST], RateClass::Api, post(stripe::receive).layer(from_fn(within_deadline)),
         ),
     ]
 }

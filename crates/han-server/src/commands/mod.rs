@@ -3,6 +3,7 @@
 
 mod access;
 mod backup;
+mod billing;
 mod deletions;
 mod health;
 mod import;
@@ -87,6 +88,9 @@ enum Command {
     /// Delete a team.
     #[command(subcommand)]
     Team(Team),
+    /// Keep teams as Stripe says that they are.
+    #[command(subcommand)]
+    Billing(Billing),
     /// Back up the database, consistently, beside running servers. PostgreSQL needs its program `pg_dump`.
     Backup(BackUp),
     /// Restore a backup into an empty database. PostgreSQL needs its program `psql`.
@@ -349,6 +353,21 @@ enum Team {
     Delete(DeleteTeam),
 }
 
+#[derive(Debug, Subcommand)]
+enum Billing {
+    /// Compare all teams with the subscriptions at Stripe, repair what differs, and print it: one line for each team. A
+    /// server does the same every six hours.
+    Reconcile(ReconcileBilling),
+}
+
+/// How teams are compared with Stripe.
+#[derive(Debug, Args)]
+struct ReconcileBilling {
+    /// Print what differs, and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
 /// Which content keys are listed.
 #[derive(Debug, Args)]
 struct ListTeamKeys {
@@ -600,6 +619,9 @@ async fn on_database(
         Command::Backup(asked) => backup::back_up(&asked, config, db, world).await?,
         Command::Deletions(asked) => deletions::run(&asked, db, world).await?,
         Command::Team(Team::Delete(asked)) => team::delete(&asked, db, world).await?,
+        Command::Billing(Billing::Reconcile(asked)) => {
+            billing::reconcile(&asked, config, db, world).await?;
+        }
         // They were run before.
         Command::Serve | Command::Schema | Command::Health(_) | Command::Restore(_) => {}
     }

@@ -4,6 +4,7 @@
 mod abuse;
 mod auth;
 mod backup;
+mod billing;
 mod clock;
 mod config;
 mod csrf;
