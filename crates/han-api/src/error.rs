@@ -38,7 +38,8 @@ pub enum Code {
     ContentUnreadable,
     /// `RESYNC`: this subscription may have missed events and has ended. Fetch the data again, then subscribe again.
     Resync,
-    /// `UNAVAILABLE`: the database could not be reached. The same request may succeed later.
+    /// `UNAVAILABLE`: the database, or a service that the server needs, could not be reached. The same request may succeed
+    /// later.
     Unavailable,
     /// `INTERNAL_SERVER_ERROR`: a fault of the server, which its log describes.
     Internal,
@@ -116,6 +117,9 @@ pub enum ApiError {
     /// The database cannot be reached.
     #[error("the database cannot be reached at the moment: try again later")]
     Unavailable,
+    /// A service that the server needs failed.
+    #[error("{0}")]
+    Elsewhere(String),
     /// The transcript lines of a response exceed the limit of its size.
     #[error(
         "the response would hold more than {0} bytes of transcript lines: ask for fewer messages at once (`first`), or \
@@ -158,7 +162,7 @@ impl ApiError {
             Self::Unsupported(_) => Code::Unsupported,
             Self::ContentUnreadable => Code::ContentUnreadable,
             Self::Resync => Code::Resync,
-            Self::Unavailable | Self::TooSlow => Code::Unavailable,
+            Self::Unavailable | Self::TooSlow | Self::Elsewhere(_) => Code::Unavailable,
             Self::Internal => Code::Internal,
         }
     }

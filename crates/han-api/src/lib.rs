@@ -6,7 +6,8 @@
 //!   that each key is loaded once (docs/adr/0011).
 //! * `shared`: equal subscriptions, which share one stream of responses (docs/adr/0010).
 //! * `types`, `query`, `mutation`, `subscription`: the schema, one file per noun.
-//! * `machine`: what only a developer's machine knows; `team`: what the fields about teams have in common.
+//! * `machine`: what only a developer's machine knows; `team`: what the fields about teams have in common;
+//!   `site`: the server of the team schema.
 //! * `connection`, `filters`: pages and conditions, the same for every list; `optional_id`: arguments that may name nothing.
 //! * `limits`: the limits of a document; `meter`: the size of responses; `one_field`: what a subscription selects; `error`: the errors that clients receive.
 //! * `nulls`: failed fields in `data`; `shape`: the order of fields, and objects without fields; `field_types`: the types
@@ -37,6 +38,8 @@ mod reads;
 pub mod schema;
 mod shape;
 mod shared;
+#[cfg(feature = "team")]
+mod site;
 mod subscription;
 #[cfg(feature = "team")]
 mod team;
@@ -51,4 +54,4 @@ pub use schema::{HanSchema, busy, too_large, too_slow};
 pub use shared::StartedOperation;
 pub use shared::queue::SharedAnswer;
 #[cfg(feature = "team")]
-pub use team::Site;
+pub use site::{BillingError, BillingPages, Site};

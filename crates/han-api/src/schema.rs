@@ -31,11 +31,11 @@ use crate::query::LocalQuery;
 #[cfg(feature = "team")]
 use crate::query::TeamQuery;
 use crate::shared::{Shared, StartedOperation, SubscriptionKey};
+#[cfg(feature = "team")]
+use crate::site::Site;
 use crate::subscription::LocalSubscription;
 #[cfg(feature = "team")]
 use crate::subscription::TeamSubscription;
-#[cfg(feature = "team")]
-use crate::team::Site;
 use crate::types::message::UserMessage;
 
 /// A schema over a database: a coordinator's or a team server's, for any transport. Every way into it counts a document

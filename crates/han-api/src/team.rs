@@ -1,5 +1,7 @@
-//! What the fields about teams share: the server's site, the caller's scope in a named team, checks of names and
-//! addresses, and the errors of changes that were refused.
+//! What the fields about teams share: the caller's scope in a named team, checks of names and addresses, and the errors of
+//! changes that were refused.
+
+use std::sync::Arc;
 
 use async_graphql::Context;
 use han_db::Db;
@@ -7,26 +9,13 @@ use han_db::entities::TeamMembership;
 use han_db::queries::memberships;
 use han_db::queries::memberships::Resolved;
 use han_db::queries::teams::TeamChange;
-use han_types::{Actor, Capability, GlobalId, Membership, PlanRefusal, Scope, is_visible};
+use han_types::{Actor, Capability, GlobalId, Membership, PlanRefusal, Role, Scope, is_visible};
 
 use crate::context::{caller, database};
 use crate::error::{ApiError, Result};
+pub(crate) use crate::site::site;
+use crate::site::{BillingPages, ONLY_ADMINS_CAN};
 use crate::types::team::Team;
-
-/// The team server that serves the schema.
-#[derive(Clone, Debug)]
-pub struct Site {
-    /// Its public origin, in the form of an `Origin` header: links begin with it.
-    pub origin: String,
-    /// The path of the page that accepts invites.
-    pub invite_path: &'static str,
-}
-
-impl Default for Site {
-    fn default() -> Self {
-        Self { origin: String::new(), invite_path: "/invite" }
-    }
-}
 
 /// The longest accepted name, in bytes.
 const MAX_NAME: usize = 100;
@@ -34,13 +23,7 @@ const MAX_NAME: usize = 100;
 /// The longest accepted address, in bytes (RFC 5321, section 4.5.3.1.3, without the brackets).
 const MAX_EMAIL: usize = 254;
 
-pub(crate) const ONLY_ADMINS: ApiError =
-    ApiError::Forbidden("do this: only an admin of the team can, so ask one");
-
-/// The server of the schema; a schema that exists only to be printed has a default one.
-pub(crate) fn site(ctx: &Context<'_>) -> Site {
-    ctx.data_opt::<Site>().cloned().unwrap_or_default()
-}
+pub(crate) const ONLY_ADMINS: ApiError = ApiError::Forbidden(ONLY_ADMINS_CAN);
 
 /// The caller, who must be signed in as a person: a key cannot manage teams.
 pub(crate) fn person<'a>(ctx: &Context<'a>) -> Result<&'a Actor> {
@@ -66,6 +49,18 @@ pub(crate) async fn manage<'a>(ctx: &Context<'a>, team_id: &str) -> Result<(&'a 
     let actor = person(ctx)?;
     let db = database(ctx)?;
     Ok((db, scope_in(db, actor, team_id).await?.scope))
+}
+
+/// The pages where teams pay, and the scope of an admin in the team that an argument names.
+pub(crate) async fn billing(ctx: &Context<'_>, team_id: &str) -> Result<(Arc<dyn BillingPages>, Scope)> {
+    let (_, scope) = manage(ctx, team_id).await?;
+    if scope.role() != Role::Admin {
+        return Err(ONLY_ADMINS);
+    }
+    let pages = site(ctx).billing.ok_or(ApiError::Unsupported(
+        "this server has no billing: every team has the plan Enterprise, and nothing has to be paid",
+    ))?;
+    Ok((pages, scope))
 }
 
 /// The teams that a credential gives access to, oldest membership first: all teams of a user, or the one that the

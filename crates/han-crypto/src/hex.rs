@@ -14,7 +14,8 @@ pub fn encode(bytes: &[u8]) -> String {
 }
 
 /// `None` unless `text` is exactly `N` bytes of lowercase hexadecimal.
-pub(crate) fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
+#[must_use]
+pub fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();
     if digits.len() != N * 2 {
         return None;

@@ -69,6 +69,8 @@ pub(crate) const TABLES: &[Table] = &[
     table("replicas", System, Other),
     table("team_work", System, Other),
     table("deletion_requests", System, Other),
+    table("stripe_events", System, Other),
+    table("stripe_cancellations", System, Other),
     table("changes", System, Other),
     table("outbox_state", System, Other),
     table("jobs", System, Other),

@@ -133,7 +133,7 @@ mod tests {
     use han_types::{Capabilities, Membership, PlanTier, Policy, Role, Timestamp};
 
     use super::{MAX_KEYS, REMEMBERED_FOR, VerifiedKeys};
-    use crate::entities::{ApiKey, MemberKey, Team, TeamMembership};
+    use crate::entities::{ApiKey, MemberKey, Team, TeamMembership, TeamPayment};
 
     fn key() -> Arc<MemberKey> {
         let (team_id, user_id) = ("team".parse().unwrap(), "user".parse().unwrap());
@@ -154,6 +154,7 @@ mod tests {
             plan_tier: PlanTier::Free,
             before_billing: false,
             created_at: Timestamp(0),
+            payment: TeamPayment::default(),
         };
         let membership = TeamMembership {
             membership: Membership { team_id, user_id, role: Role::Member },

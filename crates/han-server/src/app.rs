@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use han_db::changes::Changes;
 use han_db::jobs::{
-    Consolidation, GithubAccess, Prices, Registry, Retention, SearchIndex, Standing, TeamWork,
+    Billing as BillingJob, Consolidation, GithubAccess, Prices, Registry, Retention, SearchIndex, Standing,
+    TeamWork,
 };
-use han_db::queries::retention;
 use han_db::{Db, DbConfig, DbError, Dialect, Heartbeat, HeartbeatTimes};
 use han_http::client::Client;
 use han_http::graphql::{Endpoint, TransportLimits};
@@ -28,6 +28,7 @@ use crate::auth::github::{Github, GithubError};
 use crate::auth::invite;
 use crate::auth::jwt::JwtKeys;
 use crate::auth::oauth;
+use crate::billing::{self, Billing, StripeError};
 use crate::client;
 use crate::config::{Config, PublicUrl};
 use crate::health::Readiness;
@@ -48,6 +49,9 @@ pub enum AppError {
     /// GitHub cannot be set up. The text says what to do.
     #[error(transparent)]
     Github(#[from] GithubError),
+    /// Stripe cannot be set up. The text says what to do.
+    #[error(transparent)]
+    Stripe(#[from] StripeError),
     /// The listener or a file failed.
     #[error("{what}: {error}")]
     Io {
@@ -131,8 +135,19 @@ impl App {
             Some(app) => Some(Github::new(app.clone(), oauth::redirect_uri(&public_url))?),
             None => None,
         };
+        let billing = match &config.stripe {
+            Some(account) => {
+                let account = account.clone();
+                Some(Billing::new(account, public_url.origin(), db.clone(), Arc::clone(&entropy))?)
+            }
+            None => None,
+        };
         let schema = han_api::schema::team(
-            han_api::Site { origin: public_url.origin().to_owned(), invite_path: invite::PATH },
+            han_api::Site {
+                origin: public_url.origin().to_owned(),
+                invite_path: invite::PATH,
+                billing: billing.clone().map(|billing| Arc::new(billing) as _),
+            },
             db.clone(),
             changes.sender.clone(),
             han_api::QueryLimits {
@@ -161,6 +176,7 @@ impl App {
                 Arc::clone(&clock),
             ),
             github,
+            billing,
             rates: config.http.rate_factor.map(Rates::new),
             graphql: Endpoint::new(schema, limits, Arc::clone(&clock), lifecycle.clone(), budget),
             access: changes.access.clone(),
@@ -234,6 +250,22 @@ fn jobs(state: &AppState, changes: &Changes, heartbeat: &Heartbeat) -> Registry 
         .with(Prices)
         .with(team_work)
         .with(retention);
+    let jobs = match &state.billing {
+        Some(billing) => {
+            let (due, all) = (billing.clone(), billing.clone());
+            let due = move || {
+                let billing = due.clone();
+                async move { Ok(billing.run_due().await?) }
+            };
+            let all = move || {
+                let billing = all.clone();
+                async move { Ok(billing.reconcile_scheduled().await?) }
+            };
+            jobs.with(BillingJob::due(billing::DUE_EVERY, due))
+                .with(BillingJob::reconcile(billing::RECONCILE_EVERY, all))
+        }
+        None => jobs,
+    };
     // If every account may sign in, there is nothing to ask.
     match &state.config.github {
         Some(app) if !app.is_open() => jobs.with(github_access(state, app.check_every)),

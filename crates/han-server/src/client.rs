@@ -8,7 +8,7 @@ use crate::auth::sign_in::Navigation;
 use crate::state::AppState;
 
 /// The path prefixes of this server's own routes: the dashboard has no pages there.
-pub(crate) const API: &[&str] = &["/api", "/graphql", "/graphiql", "/auth"];
+pub(crate) const API: &[&str] = &["/api", "/graphql", "/graphiql", "/auth", "/webhooks"];
 
 /// Answers every request that no route matches. A browser that opens a page of the dashboard without a session is sent to
 /// the sign-in page.

@@ -3,7 +3,8 @@
 //!
 //! * `config`: environment variables; `preflight`: what is checked before the start; `commands`: the command line.
 //! * `app`: building and serving; `server`: the routes page; `state`: what handlers share.
-//! * `auth`: authentication; `rates`, `admission`: limits per client, and on concurrent work; `billing`: plans.
+//! * `auth`: authentication; `rates`, `admission`: limits per client, and on concurrent work.
+//! * `billing`: plans, and what teams pay for through Stripe.
 //! * `sync`: receiving sessions; `subscriptions`: how GraphQL requests and sockets authenticate; `blocking`: CPU-bound
 //!   work.
 //! * `client`: what is shown at the dashboard's paths; `page`: the server's own HTML pages; `health`, `metrics`,
@@ -14,7 +15,7 @@ mod admission;
 pub mod app;
 mod audit;
 pub mod auth;
-mod billing;
+pub mod billing;
 mod blocking;
 mod client;
 pub mod commands;

@@ -20,6 +20,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::auth::{device, invite, login_link, oauth, sign_in, tokens};
+use crate::billing::stripe;
 use crate::config::Environment;
 use crate::rates::{RateClass, RouteLimit};
 use crate::state::AppState;
@@ -109,6 +110,11 @@ fn streaming_routes() -> Vec<Route> {
             &[Method::GET], RateClass::Sync, get(export::session),
         ),
         route("/api/sync/teams/{team_id}/audit", &[Method::GET], RateClass::Sync, get(audit::export)),
+        // Stripe's events. Its handler checks their signature before it does anything.
+        route(
+            stripe::PATH,
+            &[Method::POST], RateClass::Api, post(stripe::receive).layer(from_fn(within_deadline)),
+        ),
     ]
 }
 

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::admission::PrioritySemaphore;
 use crate::auth::github::Github;
 use crate::auth::jwt::JwtKeys;
+use crate::billing::Billing;
 use crate::config::{Config, PublicUrl};
 use crate::health::Readiness;
 use crate::rates::{self, Rates};
@@ -38,6 +39,8 @@ pub(crate) struct Inner {
     pub(crate) rates: Option<Rates>,
     /// The GitHub app that users sign in through, if one is configured.
     pub(crate) github: Option<Github>,
+    /// Billing through Stripe, if it is configured.
+    pub(crate) billing: Option<Billing>,
     pub(crate) graphql: Endpoint,
     /// Sends changes of access rights.
     pub(crate) access: broadcast::Sender<DbChangeEvent>,

@@ -229,7 +229,7 @@ both_databases!(
 );
 
 /// The variables that the specification names, and `PUBLIC_URL` and `PORT`, which it does not name; port 0 selects a free
-/// one. The server does not read `STRIPE_WEBHOOK_SECRET` before billing is built: it must start with it all the same.
+/// one.
 fn specified(database: &TestDatabase) -> Vec<(&'static str, String)> {
     let of_environment = |name: &str| {
         let found = environment(database).into_iter().find(|(of, _)| of == name);

@@ -4,9 +4,11 @@
 //! It imports no product crate except han-types, so that every product crate can use it in its tests.
 //!
 //! Fake only what a test cannot reach, and fake it at the HTTP level. Tests run the real server, the real client and
-//! real databases. A fake replaces only a service on the internet ([`FakeGithub`]): it is an HTTP server on
+//! real databases. A fake replaces only a service on the internet ([`FakeGithub`], [`FakeStripe`]): it is an HTTP server on
 //! localhost that behaves as the vendor's documentation states, including its errors, and the product's own HTTP client
 //! talks to it. Do not add traits to product code only to replace an implementation by a mock.
+// The objects of Stripe have many fields.
+#![recursion_limit = "512"]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -26,6 +28,7 @@ mod numbers;
 pub mod pg;
 mod program;
 mod proxy;
+mod stripe;
 mod synthetic;
 
 pub use clock::TestClock;
@@ -35,6 +38,7 @@ pub use github::{FakeGithub, GithubAccount, GithubFault};
 pub use numbers::MarkedNumbers;
 pub use program::{Output, Program, Signal};
 pub use proxy::{Cut, FaultProxy};
+pub use stripe::{FakeStripe, STRIPE_VERSION, StripeFault, StripeRequest, stripe_signature};
 pub use synthetic::{SyntheticSession, transcript_text};
 
 /// The id of the request that a test's actor acts in.

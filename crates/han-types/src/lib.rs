@@ -10,6 +10,7 @@ mod global_id;
 mod id;
 pub mod id_parts;
 mod network;
+mod payment;
 mod plan;
 pub mod sync;
 mod text;
@@ -24,5 +25,6 @@ pub use id::{
     TranscriptName, UserId, WebSessionId, new_row_id,
 };
 pub use network::network;
+pub use payment::{BillingInterval, PaymentState};
 pub use plan::{Feature, Limits, Month, PlanRefusal, PlanTier, Plans, Policy};
 pub use text::is_visible;

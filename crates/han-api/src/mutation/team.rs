@@ -14,7 +14,9 @@ use han_types::{ApiKeyId, Credential, GlobalId, Origin, UserId};
 use crate::context::{caller, database};
 use crate::error::{ApiError, Result};
 use crate::team;
-use crate::types::team::{ApiKey, Invitation, NewApiKey, Team, TeamMember, TeamRole};
+use crate::types::team::{
+    ApiKey, BillingInterval, Invitation, NewApiKey, PlanTier, Team, TeamMember, TeamRole,
+};
 
 /// A user with this many teams cannot create another.
 const MAX_TEAMS: usize = 100;
@@ -186,6 +188,32 @@ impl TeamsMutation {
         team::changed(teams::leave(&scope, db).await?, "team")?;
         tracing::info!(team = %scope.team_id(), user = %scope.user_id(), "left the team");
         Ok(Some(true))
+    }
+
+    /// Creates a page at Stripe where the team subscribes to a plan, and returns its URL, which is valid for a day. Open it
+    /// in the browser. The plan changes when the payment has succeeded. Only for admins.
+    async fn create_checkout_session(
+        &self,
+        ctx: &Context<'_>,
+        team_id: ID,
+        #[graphql(desc = "`PRO` or `ENTERPRISE`.")] plan: PlanTier,
+        interval: BillingInterval,
+    ) -> Result<Option<String>> {
+        let (pages, scope) = team::billing(ctx, &team_id).await?;
+        if plan == PlanTier::Free {
+            return Err(ApiError::bad(
+                "plan",
+                "choose PRO or ENTERPRISE: to return to FREE, cancel the subscription in the billing portal",
+            ));
+        }
+        Ok(Some(pages.checkout(&scope, plan.into(), interval.into()).await?))
+    }
+
+    /// Creates a page at Stripe where the team changes its plan and how it pays, and sees its invoices, and returns its
+    /// URL, which is valid for some minutes. Only for admins.
+    async fn create_billing_portal_session(&self, ctx: &Context<'_>, team_id: ID) -> Result<Option<String>> {
+        let (pages, scope) = team::billing(ctx, &team_id).await?;
+        Ok(Some(pages.portal(&scope).await?))
     }
 
     /// Creates an API key for the caller. The response is the only time that the key is shown.

@@ -10,6 +10,7 @@ use han_types::{Feature, Limits, Role, Timestamp};
 use crate::context::{database, operation};
 use crate::error::Result;
 use crate::loaders::PlanUsageOf;
+use crate::site::site;
 use crate::types::user::User;
 
 /// The role of a member.
@@ -78,6 +79,42 @@ impl From<Feature> for PlanFeature {
     }
 }
 
+/// The state of a team's payments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub enum PaymentState {
+    /// The team has no subscription.
+    None,
+    /// A subscription was begun, but its first payment has not succeeded yet.
+    Incomplete,
+    /// The subscription has ended.
+    Canceled,
+    /// The subscription is paused: it bills nothing and gives no plan.
+    Paused,
+    /// Payments have failed for good. The plan has ended.
+    Unpaid,
+    /// A payment failed. The plan stays until `graceUntil`; pay in the billing portal.
+    PaymentFailed,
+    /// The subscription is in its trial.
+    Trialing,
+    /// The subscription is paid.
+    Active,
+}
+
+impl From<han_types::PaymentState> for PaymentState {
+    fn from(state: han_types::PaymentState) -> Self {
+        match state {
+            han_types::PaymentState::None => Self::None,
+            han_types::PaymentState::Incomplete => Self::Incomplete,
+            han_types::PaymentState::Canceled => Self::Canceled,
+            han_types::PaymentState::Paused => Self::Paused,
+            han_types::PaymentState::Unpaid => Self::Unpaid,
+            han_types::PaymentState::PaymentFailed => Self::PaymentFailed,
+            han_types::PaymentState::Trialing => Self::Trialing,
+            han_types::PaymentState::Active => Self::Active,
+        }
+    }
+}
+
 /// The limits of a plan; null is unlimited.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct PlanLimits {
@@ -104,6 +141,34 @@ pub struct PlanUsage {
     resets_at: String,
     /// The limits of the plan.
     limits: PlanLimits,
+}
+
+/// How often a subscription is paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub enum BillingInterval {
+    /// Every month.
+    Monthly,
+    /// Every year.
+    Yearly,
+}
+
+impl From<BillingInterval> for han_types::BillingInterval {
+    fn from(interval: BillingInterval) -> Self {
+        match interval {
+            BillingInterval::Monthly => Self::Monthly,
+            BillingInterval::Yearly => Self::Yearly,
+        }
+    }
+}
+
+impl From<PlanTier> for han_types::PlanTier {
+    fn from(plan: PlanTier) -> Self {
+        match plan {
+            PlanTier::Free => Self::Free,
+            PlanTier::Pro => Self::Pro,
+            PlanTier::Enterprise => Self::Enterprise,
+        }
+    }
 }
 
 /// A team, as one of its members sees it.
@@ -175,6 +240,29 @@ impl Team {
             resets_at: usage.month.ends_at.to_rfc3339(),
             limits: self.found.policy.limits().into(),
         }))
+    }
+
+    /// The state of its payments.
+    async fn payment_state(&self) -> PaymentState {
+        self.found.team.payment.state.into()
+    }
+
+    /// When its subscription ends, RFC 3339 in UTC; null unless it was cancelled.
+    async fn cancels_at(&self) -> Option<String> {
+        self.found.team.payment.cancels_at.map(Timestamp::to_rfc3339)
+    }
+
+    /// Until when it keeps its plan although a payment failed, RFC 3339 in UTC; null if none failed.
+    async fn grace_until(&self) -> Option<String> {
+        self.found.team.payment.grace_until.map(Timestamp::to_rfc3339)
+    }
+
+    /// Whether the caller can open the billing portal (`createBillingPortalSession`): an admin of a team that has begun a
+    /// subscription.
+    async fn billing_portal(&self, ctx: &Context<'_>) -> bool {
+        self.found.membership.role == Role::Admin
+            && self.found.team.payment.is_customer
+            && site(ctx).billing.is_some()
     }
 
     /// When it was created, RFC 3339 in UTC.

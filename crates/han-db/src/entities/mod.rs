@@ -22,7 +22,7 @@ pub use project::{Project, ProjectDetails, Repo, RepoDetails};
 pub(crate) use synced_session::Origin;
 pub use synced_session::{Session, SessionDetails, Stamped, Totals};
 pub use task::{NativeTask, NativeTaskDetails, Task, TaskDetails};
-pub use team::Team;
+pub use team::{Team, TeamPayment};
 pub use team_invite::TeamInvite;
 pub use team_member::{TeamMember, TeamMembership};
 pub use user::User;

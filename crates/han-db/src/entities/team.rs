@@ -1,6 +1,6 @@
 //! Teams.
 
-use han_types::{PlanTier, Plans, Policy, TeamId, Timestamp};
+use han_types::{PaymentState, PlanTier, Plans, Policy, TeamId, Timestamp};
 
 /// A team.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,28 @@ pub struct Team {
     pub before_billing: bool,
     /// When it was made.
     pub created_at: Timestamp,
+    /// How it pays for its plan.
+    pub payment: TeamPayment,
+}
+
+/// How a team pays for its plan, as Stripe last said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TeamPayment {
+    /// The state of its payments.
+    pub state: PaymentState,
+    /// When its subscription ends, if it was cancelled.
+    pub cancels_at: Option<Timestamp>,
+    /// Until when its plan stays although a payment failed.
+    pub grace_until: Option<Timestamp>,
+    /// Whether it is a customer at Stripe.
+    pub is_customer: bool,
+}
+
+impl Default for TeamPayment {
+    /// A team that has never paid.
+    fn default() -> Self {
+        Self { state: PaymentState::None, cancels_at: None, grace_until: None, is_customer: false }
+    }
 }
 
 impl Team {

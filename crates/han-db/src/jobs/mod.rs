@@ -6,6 +6,7 @@
 //! depend on what it has read (it compares before it writes, as [`SearchIndex`] does), and can be killed and started
 //! again at any point (docs/adr/0012).
 
+mod billing;
 mod consolidation;
 mod github_access;
 mod prices;
@@ -26,6 +27,7 @@ use crate::entities::Progress;
 use crate::queries::jobs::Report;
 use crate::{Db, DbError};
 
+pub use billing::Billing;
 pub use consolidation::Consolidation;
 pub use github_access::{GithubAccess, Standing};
 pub use prices::Prices;

@@ -17,6 +17,7 @@ mod m0010_deletions;
 mod m0011_audit;
 mod m0012_retention;
 mod m0013_plans;
+mod m0014_billing;
 mod tables;
 
 use sea_orm::{DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
@@ -47,6 +48,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0011_audit::Migration),
             Box::new(m0012_retention::Migration),
             Box::new(m0013_plans::Migration),
+            Box::new(m0014_billing::Migration),
         ]
     }
 }

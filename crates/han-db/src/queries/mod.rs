@@ -4,6 +4,7 @@
 
 pub mod api_keys;
 pub mod audit;
+pub mod billing;
 pub(crate) mod call_pairs;
 pub mod calls;
 pub mod consolidation;

@@ -4,8 +4,8 @@
 use han_types::TeamId;
 
 use crate::queries::audit::{Entry, Event};
-use crate::queries::replicas;
 use crate::queries::team_work::{self, Advance, Work, WorkKind};
+use crate::queries::{billing, replicas};
 use crate::tables::TENANT_TABLES;
 use crate::team_numbers::TeamNumber;
 use crate::{Db, DbError};
@@ -26,6 +26,7 @@ pub async fn begin(db: &Db, team_id: &TeamId) -> Result<(), DbError> {
     let epoch = db
         .write_system("team_deletion.begin", |tx| async move {
             let epoch = replicas::next_epoch(&tx).await?;
+            billing::end(&tx, team_id, team).await?;
             // On SQLite, a deleted row stays in its page until something else is stored there.
             let sql = "UPDATE team_keys SET wrapped = $2 WHERE team_id = $1";
             tx.execute(sql, [team_id.as_str().into(), "-".repeat(WRAPPED_CHARS).into()]).await?;

@@ -5,7 +5,7 @@
 use han_types::{PlanTier, Role, Scope, TeamId, Timestamp, UserId, WebSessionId};
 use sea_orm::FromQueryResult;
 
-use crate::entities::{Team, TeamMember, User};
+use crate::entities::{Team, TeamMember, TeamPayment, User};
 use crate::page::MAX_PAGE;
 use crate::queries::audit::{Entry, Event, Log};
 use crate::queries::memberships::insert_member;
@@ -35,7 +35,8 @@ pub enum TeamChange {
 }
 
 /// The columns of a [`TeamRecord`], of the table `teams t`.
-pub(crate) const TEAM: &str = "t.id, t.slug, t.name, t.plan_tier, t.before_billing, t.created_at";
+pub(crate) const TEAM: &str = "t.id, t.slug, t.name, t.plan_tier, t.before_billing, t.created_at, t.payment_state, \
+     t.cancels_at, t.grace_until, t.stripe_customer_id";
 
 #[derive(FromQueryResult)]
 pub(crate) struct TeamRecord {
@@ -45,6 +46,10 @@ pub(crate) struct TeamRecord {
     plan_tier: String,
     before_billing: bool,
     created_at: i64,
+    payment_state: String,
+    cancels_at: Option<i64>,
+    grace_until: Option<i64>,
+    stripe_customer_id: Option<String>,
 }
 
 impl TryFrom<TeamRecord> for Team {
@@ -58,6 +63,12 @@ impl TryFrom<TeamRecord> for Team {
             slug: row.slug,
             name: row.name,
             created_at: Timestamp(row.created_at),
+            payment: TeamPayment {
+                state: stored(&row.payment_state, "teams", "payment_state", &row.id)?,
+                cancels_at: row.cancels_at.map(Timestamp),
+                grace_until: row.grace_until.map(Timestamp),
+                is_customer: row.stripe_customer_id.is_some(),
+            },
         })
     }
 }
@@ -179,6 +190,7 @@ pub(super) fn new_team(db: &Db, name: &str) -> Result<Team, DbError> {
         plan_tier: PlanTier::Free,
         before_billing: !db.plans().billing_configured,
         created_at: db.clock().now(),
+        payment: TeamPayment::default(),
     })
 }
 

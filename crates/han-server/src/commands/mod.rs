@@ -4,6 +4,7 @@
 mod access;
 mod audit;
 mod backup;
+mod billing;
 mod deletions;
 mod health;
 mod import;
@@ -100,7 +101,7 @@ enum Command {
     /// Verify or export the audit logs of teams. Servers may run meanwhile.
     #[command(subcommand)]
     Audit(Audit),
-    /// Decide on the plans of teams from before billing was configured.
+    /// Keep teams as Stripe says that they are, and decide on the plans of teams from before billing was configured.
     #[command(subcommand)]
     Billing(Billing),
     /// Back up the database, consistently, beside running servers. PostgreSQL needs its program `pg_dump`.
@@ -437,6 +438,9 @@ struct ExportAudit {
 enum Billing {
     /// Give teams from before billing was configured their plan. Until then they have the Enterprise plan.
     Adopt(Adopt),
+    /// Compare all teams with the subscriptions at Stripe, repair what differs, and print it: one line for each team. A
+    /// server does the same every six hours.
+    Reconcile(ReconcileBilling),
 }
 
 /// The teams whose plan is decided.
@@ -471,6 +475,14 @@ struct TeamPlan {
     /// Show it as one line of JSON.
     #[arg(long, conflicts_with = "plan")]
     json: bool,
+}
+
+/// How teams are compared with Stripe.
+#[derive(Debug, Args)]
+struct ReconcileBilling {
+    /// Print what differs, and change nothing.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// Which content keys are listed.
@@ -801,6 +813,9 @@ async fn on_database(
         Command::Team(Team::Delete(asked)) => team::delete(&asked, db, world).await?,
         Command::Team(Team::Plan(asked)) => plans::show_or_set(&asked, db, world).await?,
         Command::Billing(Billing::Adopt(asked)) => plans::adopt(&asked, db, world).await?,
+        Command::Billing(Billing::Reconcile(asked)) => {
+            billing::reconcile(&asked, config, db, world).await?;
+        }
         // They were run before.
         Command::Serve | Command::Schema | Command::Health(_) | Command::Restore(_) => {}
     }

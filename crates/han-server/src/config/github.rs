@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use axum::http::Uri;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::address;
 use super::variable::{Describe, Number, Optional, Required, Secret, Variable, VariableReader};
 
 /// GitHub itself, and its API; an Enterprise Server has its API under its own address.
@@ -180,16 +180,6 @@ impl GithubConfig {
 /// The problem of one setting with two names.
 fn both_set(name: &str, other: &str) -> String {
     format!("{name} and {other} are the same setting and differ: set one of them")
-}
-
-/// An http or https address, without a slash at its end.
-fn address(text: &str) -> Option<String> {
-    let text = text.trim().trim_end_matches('/');
-    let uri: Uri = text.parse().ok()?;
-    let is_plain = matches!(uri.scheme_str(), Some("http" | "https"))
-        && uri.query().is_none()
-        && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
-    is_plain.then(|| text.to_owned())
 }
 
 /// Names, separated by commas. A malformed list is refused: it could allow no account, or more than intended.

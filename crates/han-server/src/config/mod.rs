@@ -15,11 +15,13 @@ mod plans;
 mod public_url;
 pub(crate) mod push_memory;
 mod secrets;
+mod stripe;
 mod variable;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use axum::http::Uri;
 use han_types::{Entropy, Plans};
 use thiserror::Error;
 
@@ -32,16 +34,18 @@ pub use limits::ServerLimits;
 pub use log::LogConfig;
 pub use public_url::PublicUrl;
 pub use secrets::{MIN_JWT_SECRET_BYTES, Secrets};
+pub use stripe::{Prices, StripeConfig};
 pub use variable::Description;
 
 use variable::{Describe, VariableReader};
 
 /// The table of all variables, by section.
-const SECTIONS: [(&str, &[&dyn Describe]); 9] = [
+const SECTIONS: [(&str, &[&dyn Describe]); 10] = [
     ("Database", database::VARIABLES),
     ("Secrets", secrets::VARIABLES),
     ("Sign-in through GitHub", github::VARIABLES),
     ("Plans", plans::VARIABLES),
+    ("Stripe, with STRIPE_SECRET_KEY", stripe::VARIABLES),
     ("Deletion", deletion::VARIABLES),
     ("HTTP", http::VARIABLES),
     ("Limits", limits::VARIABLES),
@@ -101,6 +105,8 @@ pub struct Config {
     pub github: Option<GithubConfig>,
     /// Whether plans are enforced.
     pub plans: Plans,
+    /// The account at Stripe through which teams pay for their plans.
+    pub stripe: Option<StripeConfig>,
     /// When something is deleted that users request to delete.
     pub deletion: DeletionConfig,
     /// The HTTP server.
@@ -120,6 +126,7 @@ impl std::fmt::Debug for Config {
             .field("secrets", &self.secrets)
             .field("github", &self.github)
             .field("plans", &self.plans)
+            .field("stripe", &self.stripe)
             .field("http", &self.http)
             .field("limits", &self.limits)
             .field("holdings", &self.holdings)
@@ -159,6 +166,7 @@ impl Config {
         let sqlite_file = database.as_ref().and_then(|database| database.sqlite_file.as_deref());
         let github = GithubConfig::read(reader);
         let plans = plans::read(reader);
+        let stripe = StripeConfig::read(reader);
         let deletion = DeletionConfig::read(reader);
         let http = HttpConfig::read(reader, sqlite_file.is_some());
         let limits = ServerLimits::read(reader);
@@ -169,7 +177,18 @@ impl Config {
         // Last: secrets are generated only for a configuration that is otherwise valid.
         let secrets = Secrets::read(reader, sqlite_file, entropy, &mut notices)?;
         notices.extend(reader.take_notices());
-        Some(Self { database: database?, secrets, github, plans, deletion, http, limits, holdings, notices })
+        Some(Self {
+            database: database?,
+            secrets,
+            github,
+            plans,
+            stripe,
+            deletion,
+            http,
+            limits,
+            holdings,
+            notices,
+        })
     }
 
     /// Where a server with this environment listens. Unlike [`Config::load`], reads neither secrets nor the database's
@@ -199,4 +218,14 @@ impl Config {
     pub fn link_base(&self) -> PublicUrl {
         self.http.public_url.clone().unwrap_or_else(|| PublicUrl::of_listener(self.http.listen))
     }
+}
+
+/// An http or https address, without a slash at its end.
+fn address(text: &str) -> Option<String> {
+    let text = text.trim().trim_end_matches('/');
+    let uri: Uri = text.parse().ok()?;
+    let is_plain = matches!(uri.scheme_str(), Some("http" | "https"))
+        && uri.query().is_none()
+        && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+    is_plain.then(|| text.to_owned())
 }

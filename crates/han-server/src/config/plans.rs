@@ -4,7 +4,7 @@ use han_types::Plans;
 
 use super::variable::{Describe, Secret, Variable, VariableReader};
 
-const STRIPE_SECRET_KEY: Variable<Secret> = Variable {
+pub(super) const STRIPE_SECRET_KEY: Variable<Secret> = Variable {
     name: "STRIPE_SECRET_KEY",
     about: "turns billing on; without it, every team has the Enterprise plan",
     kind: Secret { unset: "" },

@@ -5,6 +5,7 @@ mod abuse;
 mod audit;
 mod auth;
 mod backup;
+mod billing;
 mod clock;
 mod config;
 mod csrf;

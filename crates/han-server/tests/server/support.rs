@@ -81,13 +81,21 @@ impl TestServer {
 
     /// Starts a server with a configuration that `change` has modified.
     pub async fn start_with(database: &TestDatabase, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_at(database, TestClock::default(), change).await
+    }
+
+    /// As [`TestServer::start_with`], with a clock that others have, too.
+    pub async fn start_at(
+        database: &TestDatabase,
+        clock: TestClock,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let public_url = PublicUrl::of_listener(listener.local_addr().unwrap());
         let mut config = load(&environment(database.url()));
         // The test clock does not advance by itself, so a used quota would never recover.
         config.http.rate_factor = None;
         change(&mut config);
-        let clock = TestClock::default();
         let entropy = Arc::new(OsEntropy::new());
         let db = connect(&config, Arc::new(clock.clone()), Arc::clone(&entropy) as _).await.unwrap();
         let app = App::build(config, public_url.clone(), db.clone(), Arc::new(clock.clone()), entropy)
@@ -288,7 +296,18 @@ pub async fn command(database: &TestDatabase, server: &TestServer, args: &[&str]
 
 /// As [`command`], on the database at an address.
 pub async fn command_on(url: &str, server: &TestServer, args: &[&str]) -> Result<String, String> {
-    let environment = environment(url);
+    command_with(url, server, &[], args).await.map(|(_, err)| err)
+}
+
+/// As [`command_on`], with more variables. The result is what it wrote to standard output and to standard error.
+pub async fn command_with(
+    url: &str,
+    server: &TestServer,
+    variables: &[(&str, &str)],
+    args: &[&str],
+) -> Result<(String, String), String> {
+    let mut environment = environment(url);
+    environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let world = World {
         lookup: &|name| environment.get(name).cloned(),
@@ -301,7 +320,8 @@ pub async fn command_on(url: &str, server: &TestServer, args: &[&str]) -> Result
     };
     let cli = Cli::try_parse_from(std::iter::once(&"han-server").chain(args)).unwrap();
     let done = han_server::commands::run(cli, world).await;
-    done.map(|()| String::from_utf8(err).unwrap()).map_err(|error| error.to_string())
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    done.map(|()| (text(out), text(err))).map_err(|error| error.to_string())
 }
 
 pub async fn push_directory(server: &TestServer, key: &str, path: &Path) -> PushReport {

@@ -1,0 +1,620 @@
+//! The client of Stripe's API: the few calls that billing needs, with the fields that it reads. Each request names the
+//! version of the API, has a deadline, follows no redirect and reads a limited response. What may succeed later is sent
+//! again; a `POST` then has the same idempotency key, so that Stripe does it once (docs.stripe.com/api/idempotent_requests).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use han_types::{Entropy, Timestamp};
+use reqwest::header::{HeaderMap, HeaderName};
+use reqwest::{Method, Url, redirect};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use tokio::time::sleep;
+
+use crate::config::StripeConfig;
+
+/// The version of the API that the requests and responses here have (docs.stripe.com/api/versioning). The types of the
+/// npm package `stripe` of the same version check the tests' requests and objects.
+pub const API_VERSION: &str = "2026-10-28.endive";
+
+/// The longest time to connect.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest response that is read. A page of a hundred subscriptions has a few hundred kilobytes.
+const MAX_RESPONSE_BYTES: usize = 8 << 20;
+
+/// How often a request is sent at most.
+const ATTEMPTS: u32 = 3;
+
+/// The longest wait before a request is sent again. If Stripe asks for a longer one, the request fails.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// How many objects a page has: the most that Stripe allows.
+const PAGE: &str = "100";
+
+/// The most pages of a list that are read.
+const MAX_PAGES: usize = 10_000;
+
+/// The name of the metadata that names the team of a customer, a checkout session and a subscription.
+pub const TEAM_METADATA: &str = "han_team_id";
+
+/// Why a call failed. The text has no secret: neither the key, nor what Stripe says in words, which may quote it.
+#[derive(Debug, Error)]
+pub enum StripeError {
+    /// The address is not a URL.
+    #[error("STRIPE_API_BASE is not a URL: {0}")]
+    Address(String),
+    /// TLS could not be set up.
+    #[error(
+        "TLS for Stripe could not be set up: {0}; install the system's CA certificates (package ca-certificates)"
+    )]
+    Tls(String),
+    /// Stripe could not be reached, or the connection failed.
+    #[error("Stripe cannot be reached: {0}")]
+    Transport(String),
+    /// The response is too long.
+    #[error("Stripe's response has more than {MAX_RESPONSE_BYTES} bytes")]
+    TooLong,
+    /// The response is not what Stripe documents.
+    #[error("Stripe's response does not have the documented format ({0})")]
+    Unreadable(String),
+    /// Stripe refused the request, or failed.
+    #[error(
+        "Stripe answered {status} (type {kind}, code {code}, parameter {param}, request {request}){}", remedy(.status)
+    )]
+    Refused {
+        /// The status of the response.
+        status: StatusCode,
+        /// The kind of error, such as `invalid_request_error`.
+        kind: String,
+        /// Its code, such as `resource_missing`.
+        code: String,
+        /// The parameter that was refused.
+        param: String,
+        /// Stripe's id of the request, for the operator's dashboard.
+        request: String,
+    },
+}
+
+fn remedy(status: &StatusCode) -> &'static str {
+    match *status {
+        StatusCode::UNAUTHORIZED => ": check STRIPE_SECRET_KEY",
+        StatusCode::FORBIDDEN => {
+            ": the key in STRIPE_SECRET_KEY lacks a permission (docs/BILLING.md lists them)"
+        }
+        StatusCode::TOO_MANY_REQUESTS => ": too many requests, try again later",
+        _ => "",
+    }
+}
+
+impl StripeError {
+    /// Whether an object that the request names does not exist, and which parameter named it.
+    pub(super) fn missing(&self) -> Option<&str> {
+        match self {
+            Self::Refused { code, param, .. } if code == "resource_missing" => Some(param),
+            _ => None,
+        }
+    }
+
+    /// Whether Stripe itself failed, with a response that it repeats for the same idempotency key.
+    fn is_failure_of_stripe(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if status.is_server_error())
+    }
+}
+
+/// A list of Stripe: one page of it.
+#[derive(Debug, Deserialize)]
+struct List<T> {
+    data: Vec<T>,
+    #[serde(default)]
+    has_more: bool,
+}
+
+/// What a list contains.
+trait Listed: DeserializeOwned {
+    fn id(&self) -> &str;
+}
+
+/// The state of a subscription, as Stripe documents it (docs.stripe.com/api/subscriptions/object).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Status {
+    Trialing,
+    Active,
+    /// A payment failed; Stripe tries again.
+    PastDue,
+    /// Stripe has given up on a payment, and the subscription remains.
+    Unpaid,
+    Paused,
+    /// The first payment has not succeeded yet.
+    Incomplete,
+    /// The first payment did not succeed in time.
+    IncompleteExpired,
+    Canceled,
+    /// A state that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+/// A subscription.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Subscription {
+    pub(super) id: String,
+    pub(super) customer: Reference,
+    pub(super) status: Status,
+    /// Seconds since the epoch, as all times of Stripe.
+    pub(super) created: i64,
+    pub(super) cancel_at: Option<i64>,
+    #[serde(default)]
+    pub(super) cancel_at_period_end: bool,
+    pub(super) items: Items,
+    #[serde(default)]
+    pub(super) metadata: HashMap<String, String>,
+}
+
+/// The items of a subscription.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Items {
+    pub(super) data: Vec<Item>,
+}
+
+/// An item of a subscription: a price and how often it is paid.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Item {
+    pub(super) price: Price,
+    pub(super) quantity: Option<u32>,
+    pub(super) current_period_start: i64,
+    pub(super) current_period_end: i64,
+}
+
+/// A price.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Price {
+    pub(super) id: String,
+    pub(super) lookup_key: Option<String>,
+}
+
+/// The id of an object, or the object itself.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Reference {
+    Id(String),
+    Object { id: String },
+}
+
+impl Reference {
+    pub(super) fn id(&self) -> &str {
+        match self {
+            Self::Id(id) | Self::Object { id } => id,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Invoice {
+    id: String,
+    created: i64,
+    due_date: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Created {
+    id: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct WithUrl {
+    url: String,
+}
+
+impl Listed for Subscription {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Listed for Invoice {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    error: ErrorOfStripe,
+}
+
+#[derive(Default, Deserialize)]
+struct ErrorOfStripe {
+    #[serde(default, rename = "type")]
+    kind: Option<String>,
+    #[serde(default)]
+    code: Option<String>,
+    #[serde(default)]
+    param: Option<String>,
+}
+
+/// A subscription, and since when it has an unpaid invoice.
+#[derive(Clone, Debug)]
+pub(super) struct Subscribed {
+    pub(super) subscription: Subscription,
+    /// If a payment failed: when the oldest unpaid invoice was made, or was due.
+    pub(super) unpaid_since: Option<Timestamp>,
+}
+
+/// What a checkout session sells.
+pub(super) struct Checkout<'a> {
+    pub(super) customer: &'a str,
+    pub(super) team_id: &'a str,
+    pub(super) price: &'a str,
+    pub(super) success_url: &'a str,
+    pub(super) cancel_url: &'a str,
+}
+
+/// A request that failed, and whether it may be sent again.
+struct Failure {
+    error: StripeError,
+    again: bool,
+    wait: Option<Duration>,
+}
+
+impl From<StripeError> for Failure {
+    fn from(error: StripeError) -> Self {
+        Self { error, again: false, wait: None }
+    }
+}
+
+type Parameters<'a> = &'a [(&'a str, &'a str)];
+
+/// The client.
+pub(super) struct Client {
+    http: reqwest::Client,
+    base: Url,
+    secret_key: SecretString,
+    retry_delay: Duration,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl Client {
+    pub(super) fn new(config: &StripeConfig, entropy: Arc<dyn Entropy>) -> Result<Self, StripeError> {
+        let base = Url::parse(&format!("{}/", config.api_base))
+            .map_err(|error| StripeError::Address(error.to_string()))?;
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(concat!("han-server/", env!("CARGO_PKG_VERSION")))
+                .redirect(redirect::Policy::none())
+                .connect_timeout(CONNECT_TIMEOUT)
+                .timeout(config.timeout)
+        };
+        let http = match builder().build() {
+            // Plain http needs no CA certificates.
+            Err(_) if base.scheme() == "http" => builder().tls_certs_only([]).build(),
+            built => built,
+        };
+        Ok(Self {
+            http: http.map_err(|error| StripeError::Tls(error.to_string()))?,
+            base,
+            secret_key: config.secret_key.clone(),
+            retry_delay: config.retry_delay,
+            entropy,
+        })
+    }
+
+    // ---- calls ----------------------------------------------------------------------------------------------
+
+    /// Makes the customer of a team. `previous` is one that no longer exists. All calls for the same give the same
+    /// customer, for a day at least: they have the same idempotency key, and therefore must have the same parameters.
+    pub(super) async fn create_customer(
+        &self,
+        team_id: &str,
+        slug: &str,
+        previous: Option<&str>,
+    ) -> Result<String, StripeError> {
+        let description = format!("Han team {slug}");
+        let team = format!("metadata[{TEAM_METADATA}]");
+        let parameters = [("description", description.as_str()), (team.as_str(), team_id)];
+        let mut attempt = 1;
+        loop {
+            let key = format!("han-customer-{team_id}-{}-{attempt}", previous.unwrap_or("first"));
+            match self.post::<Created>(&["customers"], &parameters, &key).await {
+                // Stripe would repeat its failure for this key.
+                Err(error) if error.is_failure_of_stripe() && attempt < ATTEMPTS => attempt += 1,
+                made => return made.map(|customer| customer.id),
+            }
+        }
+    }
+
+    /// Makes a page where a customer subscribes to a price, and gives its URL.
+    pub(super) async fn create_checkout(&self, checkout: &Checkout<'_>) -> Result<String, StripeError> {
+        let metadata = format!("metadata[{TEAM_METADATA}]");
+        let of_subscription = format!("subscription_data[metadata][{TEAM_METADATA}]");
+        let parameters = [
+            ("mode", "subscription"),
+            ("customer", checkout.customer),
+            ("client_reference_id", checkout.team_id),
+            ("line_items[0][price]", checkout.price),
+            ("line_items[0][quantity]", "1"),
+            ("success_url", checkout.success_url),
+            ("cancel_url", checkout.cancel_url),
+            (metadata.as_str(), checkout.team_id),
+            (of_subscription.as_str(), checkout.team_id),
+        ];
+        let made: WithUrl = self.post(&["checkout", "sessions"], &parameters, &self.new_key()).await?;
+        Ok(made.url)
+    }
+
+    /// Makes a page of the billing portal for a customer, and gives its URL.
+    pub(super) async fn create_portal(
+        &self,
+        customer: &str,
+        return_url: &str,
+    ) -> Result<String, StripeError> {
+        let parameters = [("customer", customer), ("return_url", return_url)];
+        let made: WithUrl = self.post(&["billing_portal", "sessions"], &parameters, &self.new_key()).await?;
+        Ok(made.url)
+    }
+
+    /// The id of the active price with a lookup key.
+    pub(super) async fn price(&self, lookup_key: &str) -> Result<Option<String>, StripeError> {
+        let parameters = [("lookup_keys[]", lookup_key), ("active", "true"), ("limit", "1")];
+        let found: List<Price> = self.get(&["prices"], &parameters).await?;
+        Ok(found.data.into_iter().next().map(|price| price.id))
+    }
+
+    /// The subscriptions of a customer, in all states. A customer that does not exist has none.
+    pub(super) async fn subscriptions_of(&self, customer: &str) -> Result<Vec<Subscribed>, StripeError> {
+        let mut all = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.subscriptions(Some(customer), after.as_deref()).await;
+            let (subscriptions, has_more) = match page {
+                Err(error) if error.missing() == Some("customer") => break,
+                page => page?,
+            };
+            after = subscriptions.last().map(|last| last.id.clone());
+            for subscription in subscriptions {
+                all.push(self.with_invoices(subscription).await?);
+            }
+            if !has_more || after.is_none() {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// A page of subscriptions in all states, and whether there are more.
+    pub(super) async fn subscriptions(
+        &self,
+        customer: Option<&str>,
+        after: Option<&str>,
+    ) -> Result<(Vec<Subscription>, bool), StripeError> {
+        let mut parameters = vec![("status", "all")];
+        parameters.extend(customer.map(|customer| ("customer", customer)));
+        let page = self.page(&["subscriptions"], &parameters, after).await?;
+        Ok((page.data, page.has_more))
+    }
+
+    /// Reads since when a subscription has an unpaid invoice, if a payment failed.
+    pub(super) async fn with_invoices(&self, subscription: Subscription) -> Result<Subscribed, StripeError> {
+        let mut unpaid_since = None;
+        if subscription.status == Status::PastDue {
+            let parameters = [("subscription", subscription.id.as_str()), ("status", "open")];
+            let open: Vec<Invoice> = self.all(&["invoices"], &parameters).await?;
+            let since = |invoice: &Invoice| invoice.created.max(invoice.due_date.unwrap_or_default());
+            unpaid_since = open.iter().map(since).min().map(seconds);
+        }
+        Ok(Subscribed { subscription, unpaid_since })
+    }
+
+    /// Cancels a subscription at once. One that has ended already is left as it is.
+    pub(super) async fn cancel(&self, subscription: &str) -> Result<(), StripeError> {
+        let done = self.send::<Created>(&Method::DELETE, &["subscriptions", subscription], &[], None).await;
+        match done {
+            Err(error) if error.missing().is_some() => Ok(()),
+            done => done.map(|_| ()),
+        }
+    }
+
+    // ---- requests -------------------------------------------------------------------------------------------
+
+    async fn all<T: Listed>(&self, path: &[&str], parameters: Parameters<'_>) -> Result<Vec<T>, StripeError> {
+        let mut all: Vec<T> = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let after = all.last().map(|last| last.id().to_owned());
+            let page: List<T> = self.page(path, parameters, after.as_deref()).await?;
+            let is_last = !page.has_more || page.data.is_empty();
+            all.extend(page.data);
+            if is_last {
+                return Ok(all);
+            }
+        }
+        Err(StripeError::TooLong)
+    }
+
+    async fn page<T: Listed>(
+        &self,
+        path: &[&str],
+        parameters: Parameters<'_>,
+        after: Option<&str>,
+    ) -> Result<List<T>, StripeError> {
+        let mut parameters = parameters.to_vec();
+        parameters.push(("limit", PAGE));
+        parameters.extend(after.map(|after| ("starting_after", after)));
+        self.get(path, &parameters).await
+    }
+
+    async fn get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        parameters: Parameters<'_>,
+    ) -> Result<T, StripeError> {
+        self.send(&Method::GET, path, parameters, None).await
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        parameters: Parameters<'_>,
+        key: &str,
+    ) -> Result<T, StripeError> {
+        self.send(&Method::POST, path, parameters, Some(key)).await
+    }
+
+    /// A new idempotency key.
+    fn new_key(&self) -> String {
+        let mut random = [0u8; 16];
+        self.entropy.fill(&mut random);
+        format!("han-{}", han_crypto::to_hex(&random))
+    }
+
+    /// Sends a request, and sends it again if it may succeed then.
+    async fn send<T: DeserializeOwned>(
+        &self,
+        method: &Method,
+        path: &[&str],
+        parameters: Parameters<'_>,
+        key: Option<&str>,
+    ) -> Result<T, StripeError> {
+        let mut attempt = 1;
+        loop {
+            let Failure { error, again, wait } = match self.once(method, path, parameters, key).await {
+                Ok(body) => {
+                    let read = serde_json::from_slice(&body);
+                    // The error says where, but does not quote the response.
+                    return read.map_err(|error| {
+                        StripeError::Unreadable(format!(
+                            "{:?} in line {}, column {}",
+                            error.classify(),
+                            error.line(),
+                            error.column()
+                        ))
+                    });
+                }
+                Err(failure) => failure,
+            };
+            let wait = wait.unwrap_or_else(|| self.backoff(attempt));
+            if !again || attempt >= ATTEMPTS || wait > MAX_WAIT {
+                return Err(error);
+            }
+            tracing::debug!(%error, attempt, "a request to Stripe failed and is sent again");
+            sleep(wait).await;
+            attempt += 1;
+        }
+    }
+
+    /// Twice as long each time, and up to twice that at random, so that replicas do not ask at the same moment.
+    fn backoff(&self, attempt: u32) -> Duration {
+        let mut random = [0u8; 1];
+        self.entropy.fill(&mut random);
+        let base = self.retry_delay * 2u32.saturating_pow(attempt - 1);
+        base + base * u32::from(random[0]) / 255
+    }
+
+    async fn once(
+        &self,
+        method: &Method,
+        path: &[&str],
+        parameters: Parameters<'_>,
+        key: Option<&str>,
+    ) -> Result<Vec<u8>, Failure> {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push("v1").extend(path);
+        }
+        let mut request = self.http.request(method.clone(), self.with_query(url, method, parameters));
+        if *method == Method::POST {
+            request = request
+                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(form(&self.base, parameters));
+        }
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let request =
+            request.bearer_auth(self.secret_key.expose_secret()).header("stripe-version", API_VERSION);
+        let response = request.send().await.map_err(transport)?;
+        read(response).await
+    }
+
+    fn with_query(&self, mut url: Url, method: &Method, parameters: Parameters<'_>) -> Url {
+        if *method != Method::POST && !parameters.is_empty() {
+            url.set_query(Some(&form(&self.base, parameters)));
+        }
+        url
+    }
+}
+
+/// Parameters in the syntax of forms and queries.
+fn form(base: &Url, parameters: Parameters<'_>) -> String {
+    let mut url = base.clone();
+    url.query_pairs_mut().clear().extend_pairs(parameters);
+    url.query().unwrap_or_default().to_owned()
+}
+
+/// A failure of the connection. Stripe may or may not have done what was asked.
+fn transport(error: reqwest::Error) -> Failure {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    Failure { error: StripeError::Transport(text), again: true, wait: None }
+}
+
+/// The body of a response, or why there is none (docs.stripe.com/error-low-level).
+async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, Failure> {
+    let (status, headers) = (response.status(), response.headers().clone());
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(transport)? {
+        if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
+            return Err(StripeError::TooLong.into());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    if status == StatusCode::OK {
+        return Ok(body);
+    }
+    let found = serde_json::from_slice::<ErrorBody>(&body).map(|body| body.error).unwrap_or_default();
+    let word = |text: Option<String>| match text {
+        Some(text) => text.chars().filter(char::is_ascii_graphic).take(60).collect(),
+        None => "-".to_owned(),
+    };
+    let again = match text(&headers, "stripe-should-retry") {
+        Some("true") => true,
+        Some("false") => false,
+        _ => {
+            matches!(status, StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS) || status.is_server_error()
+        }
+    };
+    let wait = text(&headers, RETRY_AFTER.as_str()).and_then(|seconds| seconds.trim().parse().ok());
+    Err(Failure {
+        error: StripeError::Refused {
+            status,
+            kind: word(found.kind),
+            code: word(found.code),
+            param: word(found.param),
+            request: word(text(&headers, "request-id").map(str::to_owned)),
+        },
+        again,
+        wait: wait.map(Duration::from_secs),
+    })
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let name: HeaderName = name.parse().ok()?;
+    headers.get(name)?.to_str().ok()
+}
+
+/// A time of Stripe.
+pub(super) fn seconds(seconds: i64) -> Timestamp {
+    Timestamp(seconds.saturating_mul(1000))
+}

@@ -1,0 +1,280 @@
+//! Comparing all teams with Stripe, and what is due without an event: the end of grace periods, the subscriptions of
+//! deleted teams, and old records of events.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use han_db::queries::billing::{self, BilledTeam, Bound, Customer, StoredState};
+use han_types::{TeamId, Timestamp};
+
+use super::api::{Subscribed, Subscription};
+use super::{Billing, Failed, Refreshed, standing, standing_of, team_of_metadata};
+
+/// How long the record of an applied event is kept. Stripe sends an event again for three days, and an operator can have
+/// it sent again for thirty (docs.stripe.com/webhooks/process-undelivered-events).
+const KEEP_EVENTS_DAYS: i64 = 45;
+
+/// How many teams one statement reads.
+const PAGE: u32 = 500;
+
+/// How many teams whose grace period has ended one run works on.
+const ENDINGS: u32 = 1000;
+
+/// What differs between two states.
+pub(crate) struct Change<'a> {
+    pub(crate) before: &'a StoredState,
+    pub(crate) after: &'a StoredState,
+}
+
+impl fmt::Display for Change<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { before, after } = self;
+        let time = |time: Option<Timestamp>| time.map_or_else(|| "-".to_owned(), Timestamp::to_rfc3339);
+        let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+        let seats = |seats: Option<u32>| seats.map_or_else(|| "-".to_owned(), |seats| seats.to_string());
+        let values = [
+            ("plan", before.plan.to_string(), after.plan.to_string()),
+            ("payment", before.payment.to_string(), after.payment.to_string()),
+            ("subscription", text(&before.subscription_id), text(&after.subscription_id)),
+            ("cancels at", time(before.cancels_at), time(after.cancels_at)),
+            ("grace until", time(before.grace_until), time(after.grace_until)),
+            ("seats", seats(before.seats), seats(after.seats)),
+        ];
+        let changed = values.into_iter().filter(|(_, before, after)| before != after);
+        let changed: Vec<String> =
+            changed.map(|(name, before, after)| format!("{name} {before} -> {after}")).collect();
+        f.write_str(&changed.join(", "))
+    }
+}
+
+/// What a comparison found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Report {
+    /// How many teams were compared.
+    pub(crate) compared: u64,
+    /// One line for each thing that was changed, or would be.
+    pub(crate) changed: Vec<String>,
+    /// One line for each thing that an operator must decide.
+    pub(crate) open: Vec<String>,
+}
+
+impl Billing {
+    /// Compares all teams with the subscriptions at Stripe, and repairs what differs; with `dry_run`, only reports it.
+    pub(crate) async fn reconcile(&self, dry_run: bool) -> Result<Report, Failed> {
+        let mut report = Report::default();
+        let mut by_customer = self.all_subscriptions().await?;
+        let mut after: Option<String> = None;
+        loop {
+            let teams = billing::customers(&self.0.db, after.as_deref(), PAGE).await?;
+            let Some(last) = teams.last() else { break };
+            after.clone_from(&last.customer_id);
+            for team in teams {
+                let Some(customer) = &team.customer_id else { continue };
+                let subscriptions = by_customer.remove(customer).unwrap_or_default();
+                self.compare(&team, customer, subscriptions, dry_run, &mut report).await?;
+            }
+        }
+        // In the order of their ids, so that two reports are alike.
+        let mut left: Vec<_> = by_customer.into_iter().collect();
+        left.sort_by(|one, other| one.0.cmp(&other.0));
+        for (customer, subscriptions) in left {
+            self.of_no_team(&customer, &subscriptions, dry_run, &mut report).await?;
+        }
+        Ok(report)
+    }
+
+    /// The subscriptions of all customers, by customer.
+    async fn all_subscriptions(&self) -> Result<HashMap<String, Vec<Subscription>>, Failed> {
+        let mut all: HashMap<String, Vec<Subscription>> = HashMap::new();
+        let mut after: Option<String> = None;
+        loop {
+            let (page, has_more) = self.0.client.subscriptions(None, after.as_deref()).await?;
+            after = page.last().map(|last| last.id.clone());
+            for subscription in page {
+                all.entry(subscription.customer.id().to_owned()).or_default().push(subscription);
+            }
+            if !has_more || after.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
+    async fn compare(
+        &self,
+        team: &BilledTeam,
+        customer: &str,
+        subscriptions: Vec<Subscription>,
+        dry_run: bool,
+        report: &mut Report,
+    ) -> Result<(), Failed> {
+        let live = subscriptions.iter().filter(|one| standing::is_live(one.status)).count();
+        if live > 1 {
+            report.open.push(format!(
+                "team {} ({}): the customer {customer} pays for {live} subscriptions, cancel all but one at Stripe",
+                team.slug, team.id
+            ));
+        }
+        let mut with_invoices: Vec<Subscribed> = Vec::new();
+        for subscription in subscriptions {
+            with_invoices.push(self.0.client.with_invoices(subscription).await?);
+        }
+        let found = standing_of(customer, &with_invoices, &self.0.config, &self.0.db);
+        report.compared += 1;
+        let after = team.state.after(&found);
+        if after == team.state {
+            return Ok(());
+        }
+        // What was listed may be older than what is stored: read the customer again.
+        let (before, after) = if dry_run {
+            let after = team.state.after(&self.read(customer).await?);
+            (team.state.clone(), after)
+        } else {
+            match self.refresh(customer, None).await? {
+                Refreshed::Done { before, after, .. } => (before, after),
+                _ => return Ok(()),
+            }
+        };
+        if before != after {
+            let change = Change { before: &before, after: &after };
+            report.changed.push(format!("team {} ({}): {change}", team.slug, team.id));
+        }
+        Ok(())
+    }
+
+    /// The subscriptions of a customer that no team has: of a deleted team, of a team that was restored from an older
+    /// backup, or of another product.
+    async fn of_no_team(
+        &self,
+        customer: &str,
+        subscriptions: &[Subscription],
+        dry_run: bool,
+        report: &mut Report,
+    ) -> Result<(), Failed> {
+        let live: Vec<&Subscription> =
+            subscriptions.iter().filter(|one| !standing::is_over(one.status)).collect();
+        if live.is_empty() {
+            return Ok(());
+        }
+        match billing::find_customer(&self.0.db, customer, None).await? {
+            Customer::OfDeletedTeam => {
+                report.changed.push(format!(
+                    "customer {customer} of a deleted team: {} subscription(s) to cancel",
+                    live.len()
+                ));
+                if !dry_run {
+                    billing::cancel_again(&self.0.db, customer).await?;
+                    self.cancel_deleted().await?;
+                }
+                return Ok(());
+            }
+            // It was bound meanwhile.
+            Customer::Of(_) | Customer::EventApplied => return Ok(()),
+            Customer::Unknown => {}
+        }
+        let Some(team_id) = live.iter().find_map(|one| team_of_metadata(&one.metadata)) else {
+            return Ok(());
+        };
+        match billing::of_team(&self.0.db, &team_id).await? {
+            None => report.open.push(format!(
+                "customer {customer}: its subscription names the team {team_id}, which does not exist: cancel it at Stripe"
+            )),
+            Some(BilledTeam { customer_id: Some(other), .. }) => report.open.push(format!(
+                "customer {customer}: its subscription names the team {team_id}, which is the customer {other}: cancel one \
+                 of them at Stripe"
+            )),
+            Some(team) => {
+                report.changed.push(format!("team {} ({team_id}): customer - -> {customer}", team.slug));
+                if !dry_run {
+                    self.bind_and_refresh(&team_id, customer, report).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn bind_and_refresh(
+        &self,
+        team_id: &TeamId,
+        customer: &str,
+        report: &mut Report,
+    ) -> Result<(), Failed> {
+        match billing::bind(&self.0.db, team_id, customer).await? {
+            Bound::Done => {
+                if let Refreshed::Done { team, before, after } = self.refresh(customer, None).await?
+                    && before != after
+                {
+                    let change = Change { before: &before, after: &after };
+                    report.changed.push(format!("team {} ({}): {change}", team.slug, team.id));
+                }
+            }
+            other => {
+                report.open.push(format!(
+                    "customer {customer}: it cannot be that of the team {team_id} ({other:?})"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The scheduled comparison. Nothing is asked while no team has a customer.
+    pub(crate) async fn reconcile_scheduled(&self) -> Result<(), Failed> {
+        if billing::customers(&self.0.db, None, 1).await?.is_empty() {
+            return Ok(());
+        }
+        let Report { compared, changed, open } = self.reconcile(false).await?;
+        for line in &changed {
+            tracing::warn!(line, "a difference to Stripe was repaired: an event was lost");
+        }
+        for line in &open {
+            tracing::error!(line, "billing needs a decision of the operator");
+        }
+        tracing::info!(compared, changed = changed.len(), "all teams were compared with Stripe");
+        Ok(())
+    }
+
+    /// What is due: the end of grace periods, the subscriptions of deleted teams, and old records of events. What fails for
+    /// one customer does not hold up the others.
+    pub(crate) async fn run_due(&self) -> Result<(), Failed> {
+        let mut failed = None;
+        for team in billing::past_grace(&self.0.db, ENDINGS).await? {
+            let Some(customer) = &team.customer_id else { continue };
+            // A payment may have arrived without an event; and while Stripe cannot be asked, no team loses its plan.
+            if let Err(error) = self.refresh(customer, None).await {
+                tracing::warn!(%error, team = %team.id, "the end of a grace period could not be applied");
+                failed = Some(error);
+            }
+        }
+        if let Err(error) = self.cancel_deleted().await {
+            failed = Some(error);
+        }
+        let now = self.0.db.clock().now();
+        billing::trim_events(&self.0.db, now.plus_seconds(-KEEP_EVENTS_DAYS * 86_400)).await?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Cancels the subscriptions of deleted teams.
+    async fn cancel_deleted(&self) -> Result<(), Failed> {
+        let mut failed = None;
+        for due in billing::cancellations(&self.0.db).await? {
+            if let Err(error) = self.cancel_all(&due.customer_id).await {
+                tracing::warn!(%error, team = %due.team_id, customer = due.customer_id,
+                    "the subscriptions of a deleted team could not be cancelled yet");
+                failed = Some(error);
+                continue;
+            }
+            billing::cancelled(&self.0.db, &due).await?;
+            tracing::info!(team = %due.team_id, customer = due.customer_id,
+                "the subscriptions of a deleted team are cancelled");
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn cancel_all(&self, customer: &str) -> Result<(), Failed> {
+        for Subscribed { subscription, .. } in self.0.client.subscriptions_of(customer).await? {
+            if !standing::is_over(subscription.status) {
+                self.0.client.cancel(&subscription.id).await?;
+            }
+        }
+        Ok(())
+    }
+}
