@@ -106,7 +106,7 @@ async fn totals(database: &TestDatabase, world: &World) -> Vec<String> {
         ),
         format!("SELECT s.session_id, x.name, x.next_offset FROM transcripts x {of} WHERE x.team = {team}"),
         format!(
-            "SELECT s.session_id, x.owner, x.at, x.line, x.part, x.model, x.cost, x.saved, x.input_tokens, \
+            "SELECT s.session_id, x.owner, x.at, x.part, x.model, x.cost, x.saved, x.input_tokens, \
                x.output_tokens, x.cache_read_tokens FROM answer_copies x {of} WHERE x.team = {team}"
         ),
         format!(

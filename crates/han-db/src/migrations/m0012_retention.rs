@@ -74,15 +74,17 @@ const PERSONS_ONLY: &str =
     "CREATE FUNCTION han_persons_only() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path FROM CURRENT AS $$
     BEGIN
-        IF EXISTS (SELECT 1 FROM users WHERE id = NEW.user_id AND kind = 'service') THEN
+        IF (TG_OP = 'INSERT' OR NEW.user_id IS DISTINCT FROM OLD.user_id)
+                AND EXISTS (SELECT 1 FROM users WHERE id = NEW.user_id AND kind = 'service') THEN
             RAISE EXCEPTION 'a service account is no member, and cannot sign in';
         END IF;
         RETURN NEW;
     END $$";
 
+/// It names no column: the collation of a column that a trigger names cannot be changed, and `access` does that.
 fn postgres_trigger(table: &str) -> String {
     format!(
-        "CREATE TRIGGER {table}_persons_only BEFORE INSERT OR UPDATE OF user_id ON {table}
+        "CREATE TRIGGER {table}_persons_only BEFORE INSERT OR UPDATE ON {table}
             FOR EACH ROW EXECUTE FUNCTION han_persons_only()"
     )
 }
