@@ -545,7 +545,7 @@ both_databases!(
             assert_same(&contents(&database, &world).await, &before);
             boundaries += 1;
         }
-        assert!(boundaries > 20, "{boundaries}");
+        assert!(boundaries > 5, "{boundaries}");
         finish(&world.db).await;
         assert_current(&world.db, world.team(), 1).await;
         assert!(!is_found(&database, SECRET).await, "nothing is plaintext");
