@@ -374,7 +374,7 @@ impl FakeStripe {
         [
             ("Stripe.Customer", last(&stripe.customers)),
             ("Stripe.Price", last(&stripe.prices)),
-            ("Stripe.Checkout.Session", last(&stripe.sessions)),
+            ("Stripe.Checkout.Session", stripe.sessions.last().map(shown)),
             ("Stripe.BillingPortal.Session", last(&stripe.portals)),
             ("Stripe.Subscription", last(&stripe.subscriptions)),
             ("Stripe.Invoice", last(&stripe.invoices)),
