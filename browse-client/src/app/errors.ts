@@ -32,7 +32,7 @@ export class PageLoadError extends Error {
   }
 }
 
-type GraphQLError = { message: string; extensions?: { code?: string } };
+export type GraphQLError = { message: string; extensions?: { code?: string } };
 
 /** The error of a response of which nothing can be shown. */
 export function requestError(errors: readonly GraphQLError[], status: number, requestId: string | null) {

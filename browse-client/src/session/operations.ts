@@ -2,11 +2,15 @@
 // messages itself (window.ts), and the store would keep every message that ever arrived.
 
 import { graphql } from "react-relay";
-import type { GraphQLResponse, GraphQLTaggedNode, IEnvironment, Variables } from "relay-runtime";
+import type { GraphQLTaggedNode, IEnvironment, Variables } from "relay-runtime";
 import { getRequest } from "relay-runtime";
+import { codeOf, type GraphQLError, RequestError, requestError } from "../app/errors.ts";
 import type { operationsNestingQuery$rawResponse } from "./__generated__/operationsNestingQuery.graphql.ts";
 import type { operationsPageQuery$rawResponse } from "./__generated__/operationsPageQuery.graphql.ts";
 import type { Entry, Page } from "./window.ts";
+
+/** The code of an error that says that a response, or the lines that it needs, are too large. */
+const TOO_LARGE = "LIMIT_EXCEEDED";
 
 /** A page of messages: after a cursor, before one, around a message, or at one end. */
 export const pageQuery = graphql`
@@ -151,7 +155,9 @@ export async function ask<Response>(
 ): Promise<Response> {
   const network = environment.getNetwork();
   const response = await network.execute(getRequest(query).params, variables, { force: true }).toPromise();
-  const { data } = response as Extract<GraphQLResponse, { data?: unknown }>;
+  const { data, errors } = response as { data?: unknown; errors?: GraphQLError[] };
+  // What is missing was left out because of its size, and must not look like a result that has not arrived.
+  if (codeOf(errors) === TOO_LARGE) throw requestError(errors ?? [], 200, null);
   return data as Response;
 }
 
@@ -206,7 +212,16 @@ export type Place =
   | { last: number; before?: string }
   | { first: number; around: string };
 
-/** A page of a session, or of one of its subagents, oldest first; null if there is no such session. */
+/** The same place with half as many messages; null if that would be none. */
+function halved(place: Place): Place | null {
+  if ("last" in place) return place.last > 1 ? { ...place, last: Math.floor(place.last / 2) } : null;
+  return place.first > 1 ? { ...place, first: Math.floor(place.first / 2) } : null;
+}
+
+/**
+ * A page of a session, or of one of its subagents, oldest first; null if there is no such session. It is shorter if its
+ * lines and their results, such as pictures, exceed what the server reads for one response.
+ */
 export async function askPage(
   environment: IEnvironment,
   session: string,
@@ -214,7 +229,17 @@ export async function askPage(
   agentId?: string,
 ): Promise<Page<Message> | null> {
   const variables = { id: session, agentId: agentId ?? null, ...place };
-  const { session: found } = await ask<operationsPageQuery$rawResponse>(environment, pageQuery, variables);
+  let response: operationsPageQuery$rawResponse;
+  try {
+    response = await ask<operationsPageQuery$rawResponse>(environment, pageQuery, variables);
+  } catch (error) {
+    const smaller = halved(place);
+    if (smaller && error instanceof RequestError && error.code === TOO_LARGE) {
+      return askPage(environment, session, smaller, agentId);
+    }
+    throw error;
+  }
+  const { session: found } = response;
   if (!found) return null;
   const { edges, pageInfo, totalCount } = found.messages;
   const entries = edges.map(({ cursor, messageIndex, node }) => ({

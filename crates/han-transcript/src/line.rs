@@ -20,10 +20,10 @@ const INTERRUPTION: &str = "[Request interrupted by user";
 /// The tags at the beginning of `user` lines that the harness writes, not a person.
 const HARNESS_TAGS: [&str; 5] =
     ["task-notification", "local-command-stdout", "local-command-stderr", "bash-stdout", "bash-stderr"];
-/// The tag of a message that another agent of the session's team sent.
-const TEAMMATE_TAG: &str = "teammate-message";
+/// The beginnings of messages that another agent, another session or a connected program sent.
+const MESSAGE_TAGS: [&str; 4] = ["teammate-message", "agent-message", "cross-session-message", "channel source="];
 /// The tags of texts that the harness inserts before or after what a person typed.
-const INSERTED_TAGS: [&str; 7] = [
+const INSERTED_TAGS: [&str; 10] = [
     "system-reminder",
     "local-command-caveat",
     "ide_opened_file",
@@ -31,6 +31,9 @@ const INSERTED_TAGS: [&str; 7] = [
     "ide_diagnostics",
     "user-prompt-submit-hook",
     "post-tool-use-hook",
+    "session-start-hook",
+    "tick",
+    "goal",
 ];
 /// The types of content blocks that a person attaches to a prompt.
 const ATTACHED: [&str; 5] = ["image", "document", "file", "audio", "video"];
@@ -164,6 +167,17 @@ pub(crate) fn typed(text: &str) -> &str {
     if typed.len() == trimmed.len() { text } else { typed }
 }
 
+/// Whether the text is a message of [`MESSAGE_TAGS`].
+fn is_sent(text: &str) -> bool {
+    MESSAGE_TAGS.iter().any(|tag| match tag.split_once(' ') {
+        // A person may type XML, too: such a tag counts only with its attribute.
+        Some((name, attribute)) => {
+            begins_with_tag(text, name) && text[name.len() + 1..].trim_start().starts_with(attribute)
+        }
+        None => begins_with_tag(text, tag),
+    })
+}
+
 /// Whether the text begins with this tag, which may have attributes.
 fn begins_with_tag(text: &str, tag: &str) -> bool {
     let rest = text.strip_prefix('<').and_then(|text| text.strip_prefix(tag));
@@ -259,7 +273,7 @@ impl<'a> ParsedLine<'a> {
                 && !self.content.has_attached()
                 && self.content.text().is_some_and(|text| !text.trim().is_empty())
         };
-        if self.is_of_other_origin() || begins_with_tag(text, TEAMMATE_TAG) || is_inserted() {
+        if self.is_of_other_origin() || is_sent(text) || is_inserted() {
             MessageKind::MetaUser
         } else if text.starts_with("<command-") && text.contains("<command-name>") {
             // In a command, the text starts with this tag or with its sibling tags. Later in a text, the tag is a quote.

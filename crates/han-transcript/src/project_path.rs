@@ -131,9 +131,10 @@ fn names_share(path: &str) -> bool {
     !path.starts_with("///") && !UNIX_FOLDERS.contains(&server) && parts.count() >= 2
 }
 
-/// Whether these are the parts of a person's home directory.
+/// Whether these are the parts of a person's home directory: also below `/var`, `/export` or a mounted disk, and of a Linux
+/// that Windows shares (`\\wsl.localhost\Ubuntu\home\ana`).
 fn is_home(parts: &[&str]) -> bool {
-    matches!(parts, ["home" | "Users", _] | ["root" | "~"])
+    matches!(parts, [.., "home" | "Users", _] if parts.len() <= 4) || matches!(parts, ["root" | "~"])
 }
 
 /// The parts of the repository, and the name of the worktree, if the parts are those of a worktree.
@@ -245,6 +246,10 @@ mod tests {
             "/home/ana/worktrees",
             "/home/ana/worktrees/x",
             r"C:\Users\ana\worktrees\x",
+            "/var/home/ana/worktrees/x",
+            "/export/home/ana/worktrees/x",
+            "/mnt/c/Users/ana/worktrees/x",
+            r"\\wsl.localhost\Ubuntu\home\ana\worktrees\x",
             "/home/ana/shop/.claude",
             "worktrees/x",
             "/a/-worktrees/x",

@@ -12,8 +12,8 @@
 //!   means that all of them are parts, and so do brackets that close what began before the damage. Otherwise they are
 //!   records.
 //! * An object at the end of a record that was cut off, in a field that has objects like records (`FIELDS_WITH_PARTS`), is
-//!   a record only if it names the session that the record names, or is of a type that names none. The objects in such
-//!   fields name none.
+//!   a record only if it names a session and the record names no other one, or is of a type that names none. The objects
+//!   in such fields name none. A record names its session at its end, so a cut often removes that.
 //!
 //! A text inside a record cannot be mistaken for a record, because the quotes in it are escaped.
 
@@ -24,8 +24,12 @@ use memchr::{memchr, memchr2, memmem};
 use crate::json::{self, Object};
 use crate::line::ParsedLine;
 
-/// The maximum number of records of a line. More are counted in [`Rest::beyond_limit`].
+/// The maximum number of records of a short line. A longer one may have one for each [`RECORD_BYTES`] of it: a file whose
+/// lines end with carriage returns only is one line. More are counted in [`Rest::beyond_limit`].
 pub const MAX_RECORDS: usize = 1000;
+
+/// Real records have more bytes than this. The rows that a hostile line makes are therefore few beside its size.
+const RECORD_BYTES: usize = 128;
 
 /// Objects deeper than this are not found after damage. Real records are less than 30 levels deep.
 const MAX_DEPTH: usize = 1024;
@@ -65,7 +69,7 @@ pub struct Rest {
     pub cut_records: Share,
     /// Other text.
     pub text: Share,
-    /// Complete records after the first [`MAX_RECORDS`].
+    /// Complete records after the most that a line may have ([`MAX_RECORDS`]).
     pub beyond_limit: Share,
 }
 
@@ -302,14 +306,17 @@ impl<'a> Splitter<'a> {
         })
     }
 
-    /// Whether an object names the session that the text before it names, or is of a type that names none: a summary or a
-    /// snapshot of files.
+    /// Whether an object names a session, and the text before it names no other one; or is of a type that names none: a
+    /// summary or a snapshot of files.
     fn is_of_session(&self, at: Range<usize>, before: Range<usize>) -> bool {
         let (object, before) =
             (self.line.get(at).unwrap_or_default(), self.bytes.get(before).unwrap_or_default());
         let text = json::without_lone_surrogates(object);
         Object::parse(&text).is_some_and(|object| match object.raw("sessionId") {
-            Some(session) => memmem::find(before, session.get().as_bytes()).is_some(),
+            Some(session) => {
+                memmem::find(before, session.get().as_bytes()).is_some()
+                    || memmem::find(before, b"\"sessionId\"").is_none()
+            }
             None => ["leafUuid", "isSnapshotUpdate"].iter().any(|name| object.raw(name).is_some()),
         })
     }
@@ -417,7 +424,7 @@ impl<'a> Splitter<'a> {
         self.counted = at.end;
         self.context = Context::Boundary;
         self.is_separated = false;
-        if self.pieces.records.len() < MAX_RECORDS {
+        if self.pieces.records.len() < MAX_RECORDS.max(self.bytes.len() / RECORD_BYTES) {
             self.pieces.records.push(at);
         } else {
             self.pieces.rest.beyond_limit.add(at.len());

@@ -142,7 +142,9 @@ pub struct SessionDetails {
     pub worktree: Option<Stamped<String>>,
     /// The directory of the earliest line that names one.
     pub first_cwd: Option<Stamped<String>>,
-    /// The first prompt.
+    /// The first slash command.
+    pub first_command: Option<Stamped<String>>,
+    /// The first prompt that is no slash command.
     pub first_prompt: Option<Stamped<String>>,
     /// The last summary line.
     pub last_summary: Option<Stamped<String>>,
@@ -154,6 +156,8 @@ pub struct SessionDetails {
     pub agent_name: Option<Stamped<String>>,
     /// The last title that the agent gave it.
     pub ai_title: Option<Stamped<String>>,
+    /// The last title of another session that its file repeats.
+    pub copied_title: Option<Stamped<String>>,
     /// How far lines were dated ahead of the server's clock when they arrived, in milliseconds: the most of all lines
     /// whose time was not believed.
     pub clock_ahead_ms: Option<i64>,
@@ -180,17 +184,19 @@ impl SessionDetails {
         }
     }
 
-    /// The session's title: the last one that a person gave it, else the name of its agent, else the agent's title.
+    /// The session's title: the last one that a person gave it, else the name of its agent, else the agent's title, else that
+    /// of the session it was forked from.
     #[must_use]
     pub fn title(&self) -> Option<&str> {
-        let titles = [&self.custom_title, &self.agent_name, &self.ai_title];
+        let titles = [&self.custom_title, &self.agent_name, &self.ai_title, &self.copied_title];
         titles.into_iter().flatten().map(|stamped| stamped.value.as_str()).next()
     }
 
-    /// The session's summary: the last summary line, else the first prompt.
+    /// The session's summary: the last summary line, else the first prompt, else the first command.
     #[must_use]
     pub fn summary(&self) -> Option<&str> {
-        self.last_summary.as_ref().or(self.first_prompt.as_ref()).map(|stamped| stamped.value.as_str())
+        let summaries = [&self.last_summary, &self.first_prompt, &self.first_command];
+        summaries.into_iter().flatten().map(|stamped| stamped.value.as_str()).next()
     }
 
     /// The branch it was last on.
@@ -204,6 +210,7 @@ impl SessionDetails {
             TitleSource::Person => &mut self.custom_title,
             TitleSource::AgentName => &mut self.agent_name,
             TitleSource::Agent => &mut self.ai_title,
+            TitleSource::Copied => &mut self.copied_title,
         };
         Stamped::keep_last(slot, Stamped::new(at, title.text));
     }
@@ -211,6 +218,7 @@ impl SessionDetails {
     pub(crate) fn offer_summary(&mut self, at: &MessageCursor, summary: SummaryRecord) {
         let stamped = Stamped::new(at, summary.text);
         match summary.source {
+            SummarySource::FirstCommand => Stamped::keep_first(&mut self.first_command, stamped),
             SummarySource::FirstPrompt => Stamped::keep_first(&mut self.first_prompt, stamped),
             SummarySource::SummaryLine => Stamped::keep_last(&mut self.last_summary, stamped),
         }

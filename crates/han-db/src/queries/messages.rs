@@ -98,6 +98,23 @@ pub(crate) async fn rows(
     tx.all(&sql, values).await
 }
 
+/// The most bytes of lines on one page, unless it is a single line. Whoever reads a line takes several copies of it, so a
+/// page of pictures would otherwise exceed what a caller may hold, however often it is requested again.
+const PAGE_BYTES: i64 = 6 << 20;
+
+/// Takes the first rows whose lines have [`PAGE_BYTES`]; returns whether rows remain.
+fn shorten(rows: &mut Vec<MessageRow>) -> bool {
+    let mut bytes = 0i64;
+    let fits = rows.iter().take_while(|row| {
+        bytes = bytes.saturating_add(row.bytes.into());
+        bytes <= PAGE_BYTES
+    });
+    let count = fits.count().max(1);
+    let left_out = rows.len() > count;
+    rows.truncate(count);
+    left_out
+}
+
 /// Takes the first rows that the budget covers; returns whether rows remain. A segment costs its bytes when it is opened.
 /// A line of a segment that was opened before costs the bytes of the line, so that a line that is selected often is
 /// counted often.
@@ -135,8 +152,9 @@ pub(crate) async fn open_affordable(
     tx: &ScopedTx,
     mut rows: Vec<MessageRow>,
 ) -> Result<(Vec<Message>, bool), DbError> {
+    let shortened = shorten(&mut rows);
     let mut budget = tx.budget().await;
-    let remain = afford(tx, &mut rows, &mut budget)?;
+    let remain = afford(tx, &mut rows, &mut budget)? || shortened;
     Ok((open(tx, rows).await?, remain))
 }
 

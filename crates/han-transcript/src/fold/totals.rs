@@ -66,6 +66,7 @@ pub struct SessionTotals {
     failed_calls: BTreeSet<String>,
     tool_searches: BTreeMap<String, i64>,
     file_actions: BTreeMap<String, FileAction>,
+    first_command: Option<(LinePosition, String)>,
     first_prompt: Option<(LinePosition, String)>,
     last_summary: Option<(LinePosition, String)>,
     title: Option<(TitleSource, LinePosition, String)>,
@@ -132,6 +133,7 @@ impl SessionTotals {
     fn add_summary(&mut self, position: &LinePosition, record: &LineRecord) {
         let Some(summary) = &record.summary else { return };
         let (slot, replaces): (_, fn(&LinePosition, &LinePosition) -> bool) = match summary.source {
+            SummarySource::FirstCommand => (&mut self.first_command, |new, old| new < old),
             SummarySource::FirstPrompt => (&mut self.first_prompt, |new, old| new < old),
             SummarySource::SummaryLine => (&mut self.last_summary, |new, old| new > old),
         };
@@ -229,9 +231,10 @@ impl SessionTotals {
         self.title.as_ref().map(|(.., text)| text.as_str())
     }
 
-    /// The last summary line, else the first prompt.
+    /// The last summary line, else the first prompt, else the first command.
     #[must_use]
     pub fn summary(&self) -> Option<&str> {
-        self.last_summary.as_ref().or(self.first_prompt.as_ref()).map(|(_, text)| text.as_str())
+        let summaries = [&self.last_summary, &self.first_prompt, &self.first_command];
+        summaries.into_iter().flatten().map(|(_, text)| text.as_str()).next()
     }
 }

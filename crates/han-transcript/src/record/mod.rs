@@ -276,11 +276,14 @@ pub struct Compaction {
     pub continuation: bool,
 }
 
-/// The source of a session's summary. A summary line takes precedence over a prompt.
+/// The source of a session's summary. A summary line takes precedence over a prompt, and a prompt over a command: many
+/// sessions begin with `/clear`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SummarySource {
-    /// A turn; the session's first one is used.
+    /// A slash command; the session's first one is used.
+    FirstCommand,
+    /// Another turn; the session's first one is used.
     FirstPrompt,
     /// A `summary` line; the last one is used.
     SummaryLine,
@@ -299,6 +302,8 @@ pub struct SummaryRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TitleSource {
+    /// Any of these of another session: a fork repeats the titles of the session that it was forked from.
+    Copied,
     /// `ai-title`: the agent named the session.
     Agent,
     /// `agent-name`: the name of the agent that works in the session.

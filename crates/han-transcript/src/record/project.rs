@@ -93,7 +93,7 @@ fn project_record(position: usize, line: &str, read: &ParsedLine<'_>, at: &LineC
     let answered = ResultProjection::read(read, tool_result.as_ref());
     let mut usage = if answers {
         let request_id = fields.text("requestId").and_then(|text| id(&text));
-        Usage::read(&read.message, request_id, &uuid, line).into_iter()
+        Usage::read(&read.message, request_id, &uuid).into_iter()
     } else {
         Vec::new().into_iter()
     };
@@ -146,7 +146,7 @@ fn project_record(position: usize, line: &str, read: &ParsedLine<'_>, at: &LineC
         native_tasks: uses.native_tasks.into_iter().chain(answered.native_tasks).collect(),
         file_changes: uses.file_changes,
         summary: summary(read),
-        title: title(read),
+        title: title(read, at),
         git_branch: named("gitBranch", MAX_NAME).or_else(|| notice::worktree_branch(read)),
         worktree: notice::worktree_name(read),
         cwd: named("cwd", MAX_PATH),
@@ -356,7 +356,7 @@ fn summary(line: &ParsedLine<'_>) -> Option<SummaryRecord> {
     } else if line.is_turn() {
         let text = line.content.typed();
         match line.kind() {
-            MessageKind::CommandUser => (command(&text)?.into(), SummarySource::FirstPrompt),
+            MessageKind::CommandUser => (command(&text)?.into(), SummarySource::FirstCommand),
             _ if text.trim_start().starts_with(BASH_INPUT) => {
                 let command = tag(&text, "bash-input").unwrap_or_default();
                 (format!("! {command}").into(), SummarySource::FirstPrompt)
@@ -381,14 +381,17 @@ fn tag<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     Some(rest.split_once(&format!("</{name}>")).map_or(rest, |(inside, _)| inside).trim())
 }
 
-/// The title that the line gives the session.
-fn title(line: &ParsedLine<'_>) -> Option<TitleRecord> {
+/// The title that the line gives the session. A line that names another session was copied from it, by a fork or by
+/// mistake.
+fn title(line: &ParsedLine<'_>, at: &LineContext<'_>) -> Option<TitleRecord> {
     let (field, source) = match &*line.line_type {
         "ai-title" => ("aiTitle", TitleSource::Agent),
         "agent-name" => ("agentName", TitleSource::AgentName),
         "custom-title" => ("customTitle", TitleSource::Person),
         _ => return None,
     };
+    let is_copied = line.fields.text("sessionId").is_some_and(|session| session != at.session_id);
+    let source = if is_copied { TitleSource::Copied } else { source };
     let text = preview(&line.fields.text(field)?, 499);
     (!text.is_empty()).then_some(TitleRecord { text, source })
 }

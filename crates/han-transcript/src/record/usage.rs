@@ -33,8 +33,8 @@ pub struct Usage {
     pub message_id: String,
     /// The request that was answered (`requestId`). With `message_id`, it identifies the answer.
     pub request_id: Option<String>,
-    /// Without a `requestId`: a UUIDv5 of the line's uuid and bytes in [`ANSWER_NAMESPACE`].
-    pub line_key: Option<Uuid>,
+    /// Without a `requestId`: the line's uuid. A fork repeats it.
+    pub line_uuid: Option<String>,
     /// The model that answered.
     pub model: Option<String>,
     /// Input tokens that were neither read from nor written to a cache.
@@ -105,10 +105,14 @@ impl Usage {
         self.part_key(answer)
     }
 
-    /// Identifies the answer among the sessions of a team, in 16 bytes, if this is its first line.
+    /// Identifies the answer among the sessions of a team, in 16 bytes, if this is its first line. Some gateways give all
+    /// answers one `message.id`, so without a `requestId` the uuid of the line is part of it. Its bytes are not: a fork
+    /// writes the line again with its own `sessionId`.
     #[must_use]
     pub fn answer_key(&self) -> [u8; 16] {
-        self.line_key.map_or_else(|| self.copy_key(), |key| self.part_key(key.into_bytes()))
+        let answer = self.copy_key();
+        let Some(uuid) = &self.line_uuid else { return answer };
+        Uuid::new_v5(&ANSWER_NAMESPACE, &[&answer[..], b"\0line\0", uuid.as_bytes()].concat()).into_bytes()
     }
 
     /// The key of a part of the answer with this key.
@@ -140,12 +144,7 @@ impl Usage {
     }
 
     /// The usage of an answer, followed by that of other models inside it. Empty if the line has none.
-    pub(super) fn read(
-        message: &Object<'_>,
-        request_id: Option<String>,
-        line_uuid: &str,
-        line: &str,
-    ) -> Vec<Self> {
+    pub(super) fn read(message: &Object<'_>, request_id: Option<String>, line_uuid: &str) -> Vec<Self> {
         let Some(usage) = message.object("usage") else { return Vec::new() };
         let count = |name| tokens(&usage, name).unwrap_or(0);
         let (cache_creation_5m, cache_creation_1h) = cache_creation(&usage);
@@ -161,9 +160,7 @@ impl Usage {
                 .text("id")
                 .and_then(|text| id(&text))
                 .unwrap_or_else(|| format!("line:{line_uuid}")),
-            line_key: request_id.is_none().then(|| {
-                Uuid::new_v5(&ANSWER_NAMESPACE, &[line_uuid.as_bytes(), b"\0", line.as_bytes()].concat())
-            }),
+            line_uuid: request_id.is_none().then(|| line_uuid.to_owned()),
             request_id,
             model: message.text("model").and_then(|model| label(&model, MAX_NAME)),
             input: count("input_tokens"),
