@@ -14,9 +14,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::batch::BatchLimits;
 use crate::client::{ChooseTeam, Client, ClientConfig, TokioSleeper};
-use crate::copies::PushedCopies;
 use crate::error::Error;
 use crate::login::{login, without_control_characters};
+use crate::memory::PushMemory;
 use crate::push::{PushOptions, push_remembering};
 use crate::report::PushReport;
 use crate::store::LoginStore;
@@ -88,7 +88,7 @@ pub struct Environment {
     pub api_key_file: Option<PathBuf>,
     /// The folder of the agent's transcripts: `projects` in `CLAUDE_CONFIG_DIR`, else in `~/.claude`.
     pub projects: Option<PathBuf>,
-    /// The directory of the logins: `HAN_CONFIG_DIR`, else `han` in `XDG_CONFIG_HOME` or `~/.config`.
+    /// The directory of the logins and of what was pushed: `HAN_CONFIG_DIR`, else `han` in `XDG_CONFIG_HOME` or `~/.config`.
     pub config_dir: Option<PathBuf>,
 }
 
@@ -152,8 +152,8 @@ pub async fn run(cli: Cli, environment: &Environment, out: &mut dyn Write, err: 
     let report = match built {
         Ok((client, dir)) => {
             let client = client.with_chooser(Arc::new(Terminal));
-            let mut copies = environment.config_dir.as_deref().map(PushedCopies::of).unwrap_or_default();
-            push_remembering(dir, &client, &args.options(), &mut copies).await
+            let mut memory = environment.config_dir.as_deref().map(PushMemory::of).unwrap_or_default();
+            push_remembering(dir, &client, &args.options(), &mut memory).await
         }
         Err(error) => PushReport { stopped: Some(error), ..PushReport::default() },
     };

@@ -1,4 +1,4 @@
-//! Finds transcript files and determines the session and transcript name of each. Reads the first line of a file only
+//! Finds transcript files and determines the session and transcript name of each. Reads the first lines of a file only
 //! if its path does not contain the session.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -13,9 +13,13 @@ use crate::error::Error;
 use crate::lines::LineReader;
 use crate::metadata;
 
-/// The maximum length of a line that is read: of the first line of an older subagent file, which names its session, and
+/// The maximum length of a line that is read: of the first lines of an older subagent file, which name its session, and
 /// of the lines of two copies of a transcript, which are compared.
 const MAX_LINE_BYTES: u64 = 16 << 20;
+/// The number of lines of an older subagent file among which one must name its session.
+const NAMING_LINES: u64 = 64;
+/// That line begins within this many bytes.
+const NAMING_BYTES: u64 = 1 << 20;
 
 /// The transcripts under a path.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -226,7 +230,7 @@ impl DirectoryWalk {
             fs::read_dir(&beside).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
         for file in beside {
             if stem_of(&file).is_some_and(|stem| stem.starts_with("agent-"))
-                && first_line_session(&file).is_ok_and(|session| session == id)
+                && session_in(&file).is_ok_and(|session| session == id)
             {
                 self.file(&file, &Place::Projects);
             }
@@ -251,9 +255,7 @@ impl DirectoryWalk {
             Place::Subagents(_) if stem == "journal" => return self.skip(path, JOURNAL),
             Place::Subagents(session) if stem.starts_with("agent-") => Ok((session.clone(), stem)),
             Place::Subagents(_) => Err("it is among subagents but is not named agent-<id>.jsonl".to_owned()),
-            Place::Projects if stem.starts_with("agent-") => {
-                first_line_session(path).map(|session| (session, stem))
-            }
+            Place::Projects if stem.starts_with("agent-") => session_in(path).map(|session| (session, stem)),
             Place::Projects => match stem.strip_suffix("-han") {
                 Some(session) => Ok((session.to_owned(), TranscriptName::HAN)),
                 None => Ok((stem.to_owned(), TranscriptName::MAIN)),
@@ -339,11 +341,20 @@ fn with_jsonl(folder: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn first_line_session(path: &Path) -> Result<String, String> {
+/// The session that the first lines of an older subagent file name. Its first line may be damaged, or of a kind that
+/// names no session.
+fn session_in(path: &Path) -> Result<String, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
-    let line =
-        LineReader::new(BufReader::new(file)).next_line(MAX_LINE_BYTES).map_err(|error| error.to_string())?;
-    line.as_ref()
-        .and_then(metadata::session_of)
-        .ok_or_else(|| "its first line does not name the session of this subagent (sessionId)".to_owned())
+    let mut reader = LineReader::new(BufReader::new(file));
+    while reader.number() < NAMING_LINES
+        && reader.position() < NAMING_BYTES
+        && let Some(line) = reader.next_line(MAX_LINE_BYTES).map_err(|error| error.to_string())?
+    {
+        if let Some(session) = metadata::session_of(&line) {
+            return Ok(session);
+        }
+    }
+    Err(format!(
+        "none of its first lines (up to {NAMING_LINES}) names the session of this subagent (sessionId)"
+    ))
 }

@@ -5,12 +5,12 @@
 pub mod batch;
 pub mod cli;
 pub mod client;
-mod copies;
 pub mod discover;
 mod error;
 mod git;
 pub mod lines;
 pub mod login;
+mod memory;
 mod metadata;
 pub mod push;
 mod report;
@@ -18,9 +18,9 @@ mod store;
 mod upload;
 
 pub use client::{ChooseTeam, Client, ClientConfig, Sleeper, TokioSleeper};
-pub use copies::PushedCopies;
 pub use error::Error;
 pub use login::login;
+pub use memory::PushMemory;
 pub use push::{PushOptions, push, push_remembering};
 pub use report::{FailedTranscript, OmittedLine, PushReport, RejectedLineReport};
 pub use store::LoginStore;

@@ -106,12 +106,37 @@ pub struct LineReader<R> {
     input: R,
     number: u64,
     position: u64,
+    /// The hash of the bytes before the line feed that precedes `position`; `None` if they were not all read.
+    prefix: Option<Sha256>,
+}
+
+/// A place in a file, to which its [`LineReader`] can return.
+#[derive(Clone, Debug)]
+pub struct Mark {
+    number: u64,
+    position: u64,
+    prefix: Option<Sha256>,
+}
+
+impl Mark {
+    /// The number of lines before this place.
+    #[must_use]
+    pub fn lines(&self) -> u64 {
+        self.number
+    }
+
+    /// SHA-256 of the bytes up to the end of the last of these lines, without its line feed, in lowercase hexadecimal. (A
+    /// line feed may follow a last line later and changes nothing.) `None` after a jump over lines.
+    #[must_use]
+    pub fn sha256(&self) -> Option<String> {
+        self.prefix.clone().map(|prefix| format!("{:x}", prefix.finalize()))
+    }
 }
 
 impl<R: BufRead + Seek> LineReader<R> {
     /// Reads from `input`, which is at its beginning.
     pub fn new(input: R) -> Self {
-        Self { input, number: 0, position: 0 }
+        Self { input, number: 0, position: 0, prefix: Some(Sha256::new()) }
     }
 
     /// The number of the next line.
@@ -131,8 +156,23 @@ impl<R: BufRead + Seek> LineReader<R> {
     /// # Errors
     /// If seeking fails.
     pub fn seek(&mut self, number: u64, position: u64) -> io::Result<()> {
-        self.input.seek(SeekFrom::Start(position))?;
-        (self.number, self.position) = (number, position);
+        let prefix = (position == 0).then(Sha256::new);
+        self.return_to(Mark { number, position, prefix })
+    }
+
+    /// The place before the next line.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark { number: self.number, position: self.position, prefix: self.prefix.clone() }
+    }
+
+    /// Goes to a place that [`Self::mark`] returned.
+    ///
+    /// # Errors
+    /// If seeking fails.
+    pub fn return_to(&mut self, mark: Mark) -> io::Result<()> {
+        self.input.seek(SeekFrom::Start(mark.position))?;
+        (self.number, self.position, self.prefix) = (mark.number, mark.position, mark.prefix);
         Ok(())
     }
 
@@ -157,6 +197,10 @@ impl<R: BufRead + Seek> LineReader<R> {
         let mut bytes = 0_u64;
         let mut consumed = 0_u64;
         let mut ended = false;
+        let mut prefix = self.prefix.clone();
+        if let Some(prefix) = prefix.as_mut().filter(|_| self.number > 0) {
+            prefix.update(b"\n");
+        }
         while !ended {
             let chunk = match self.input.fill_buf() {
                 Ok([]) => break,
@@ -168,6 +212,9 @@ impl<R: BufRead + Seek> LineReader<R> {
             let piece = &chunk[..newline.unwrap_or(chunk.len())];
             let used = piece.len() + usize::from(newline.is_some());
             bytes += piece.len() as u64;
+            if let Some(prefix) = &mut prefix {
+                prefix.update(piece);
+            }
             if bytes <= max_bytes {
                 raw.extend_from_slice(piece);
             } else {
@@ -185,12 +232,13 @@ impl<R: BufRead + Seek> LineReader<R> {
             Content::of(raw)
         };
         if !ended && !content.is_complete() {
-            self.seek(self.number, self.position)?;
+            self.return_to(self.mark())?;
             return Ok(None);
         }
         let line = FileLine { number: self.number, position: self.position, content };
         self.number += 1;
         self.position += consumed;
+        self.prefix = prefix;
         Ok(Some(line))
     }
 }

@@ -3,10 +3,9 @@
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
+use han_transcript::text_fields;
 use han_types::Timestamp;
 use han_types::sync::SessionMetadata;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use crate::git;
 use crate::lines::{Content, FileLine};
@@ -16,17 +15,6 @@ const MAX_VALUE_BYTES: usize = 4096;
 
 /// The agent that writes these files.
 const AGENT: &str = "claude-code";
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct LineFields<'a> {
-    #[serde(borrow)]
-    cwd: Option<&'a RawValue>,
-    #[serde(borrow)]
-    git_branch: Option<&'a RawValue>,
-    #[serde(borrow)]
-    session_id: Option<&'a RawValue>,
-}
 
 /// Metadata before the first line is read. `main` is the session's own file.
 pub(crate) fn initial(main: Option<&Path>) -> SessionMetadata {
@@ -52,12 +40,12 @@ pub(crate) fn update_from(metadata: &mut SessionMetadata, line: &FileLine) {
 }
 
 fn update_from_record(metadata: &mut SessionMetadata, record: &str) {
-    let Ok(fields) = serde_json::from_str::<LineFields<'_>>(record) else { return };
-    if let Some(branch) = short_text(fields.git_branch) {
-        metadata.git_branch = Some(branch);
+    let [branch, cwd] = text_fields(record, ["gitBranch", "cwd"]).map(short_text);
+    if branch.is_some() {
+        metadata.git_branch = branch;
     }
     if metadata.project_path.is_none()
-        && let Some(cwd) = short_text(fields.cwd)
+        && let Some(cwd) = cwd
     {
         metadata.git_remote = git::remote_of(&cwd);
         metadata.main_worktree = git::main_worktree_of(&cwd);
@@ -67,11 +55,15 @@ fn update_from_record(metadata: &mut SessionMetadata, record: &str) {
 
 /// The session id in a line.
 pub(crate) fn session_of(line: &FileLine) -> Option<String> {
-    let session = |record: &str| short_text(serde_json::from_str::<LineFields<'_>>(record).ok()?.session_id);
+    let session = |record: &str| {
+        let [session] = text_fields(record, ["sessionId"]);
+        short_text(session)
+    };
     line.content.records().into_iter().find_map(session)
 }
 
-fn short_text(raw: Option<&RawValue>) -> Option<String> {
-    let text = serde_json::from_str::<String>(raw?.get()).ok()?;
-    (!text.is_empty() && text.len() <= MAX_VALUE_BYTES && !text.chars().any(char::is_control)).then_some(text)
+fn short_text(text: Option<String>) -> Option<String> {
+    text.filter(|text| {
+        !text.is_empty() && text.len() <= MAX_VALUE_BYTES && !text.chars().any(char::is_control)
+    })
 }

@@ -12,9 +12,9 @@ use han_types::{TranscriptName, is_visible};
 
 use crate::batch::{Batch, BatchLimits, RequestBuilder};
 use crate::client::{Client, MAX_ATTEMPTS, PushOutcome};
-use crate::copies::PushedCopies;
 use crate::discover::discover;
 use crate::error::Error;
+use crate::memory::PushMemory;
 use crate::metadata;
 use crate::report::{FailedTranscript, OmittedLine, PushReport, RejectedLineReport};
 use crate::upload::{FillState, Omission, Session, Upload};
@@ -45,15 +45,16 @@ impl Default for PushOptions {
 /// Pushes every transcript under `path` and returns a report. An error that ends the push early is in the report's
 /// `stopped`.
 pub async fn push(path: &Path, client: &Client, options: &PushOptions) -> PushReport {
-    push_remembering(path, client, options, &mut PushedCopies::default()).await
+    push_remembering(path, client, options, &mut PushMemory::default()).await
 }
 
-/// As [`push`], but does not send copies of transcripts again that are in `copies`, and adds those that it pushed.
+/// As [`push`], but compares each file with what was pushed of it by `memory`, and adds to it: sends a file from the
+/// beginning if an earlier line has changed, and does not read files and send copies that have not changed.
 pub async fn push_remembering(
     path: &Path,
     client: &Client,
     options: &PushOptions,
-    copies: &mut PushedCopies,
+    memory: &mut PushMemory,
 ) -> PushReport {
     let limits = BatchLimits { batch_lines: options.limits.batch_lines.max(1), ..options.limits };
     let mut push = Push {
@@ -67,9 +68,9 @@ pub async fn push_remembering(
         over_plan: Vec::new(),
         report: PushReport::default(),
     };
-    push.report.stopped = push.run(path, copies).await.err();
-    if let Err(error) = copies.save() {
-        tracing::warn!("the pushed copies cannot be remembered, and are sent again: {error}");
+    push.report.stopped = push.run(path, memory).await.err();
+    if let Err(error) = memory.save() {
+        tracing::warn!("what was pushed cannot be remembered, and is read again: {error}");
     }
     push.into_report()
 }
@@ -91,7 +92,7 @@ struct Push {
 }
 
 impl Push {
-    async fn run(&mut self, path: &Path, pushed: &mut PushedCopies) -> Result<(), Error> {
+    async fn run(&mut self, path: &Path, memory: &mut PushMemory) -> Result<(), Error> {
         if self.client.is_exposed() {
             let warning = "the server's address is plain http: others on the network can read the API key and every line";
             self.report.warnings.push(warning.to_owned());
@@ -118,11 +119,8 @@ impl Push {
         let copies = self.uploads.len();
         let mut new = Vec::new();
         for index in 0..copies {
-            let upload = &self.uploads[index];
-            let session = &self.sessions[upload.session].id;
-            let names = [self.client.server(), &status.team_id, session, &upload.transcript];
-            match PushedCopies::copy(names, &upload.path) {
-                Ok(copy) if pushed.knows(&copy) => self.uploads[index].skip(),
+            match PushMemory::copy(self.key(index, &status.team_id), &self.uploads[index].path) {
+                Ok(copy) if memory.knows(&copy) => self.uploads[index].skip(),
                 Ok(copy) => new.push((index, Some(copy))),
                 // Sending it fails, too, and is reported.
                 Err(_) => new.push((index, None)),
@@ -133,13 +131,31 @@ impl Push {
             for (index, copy) in new {
                 copy.filter(|_| !self.uploads[index].failed)
                     .into_iter()
-                    .for_each(|copy| pushed.remember(copy));
+                    .for_each(|copy| memory.remember_copy(copy));
             }
             status = self.client.status().await?;
         }
         self.uploads.extend(transcripts);
         self.resume_from(copies, status.transcripts);
-        self.send().await
+        let keys: Vec<_> =
+            (copies..self.uploads.len()).map(|index| self.key(index, &status.team_id)).collect();
+        for (upload, key) in self.uploads[copies..].iter_mut().zip(&keys) {
+            upload.recall(memory.file(key).cloned());
+        }
+        let sent = self.send().await;
+        for (upload, key) in self.uploads[copies..].iter().zip(keys) {
+            if let Some(pushed) = upload.pushed() {
+                memory.remember_file(key, pushed);
+            }
+        }
+        sent
+    }
+
+    /// The key of an upload's file in the memory.
+    fn key(&self, index: usize, team: &str) -> String {
+        let upload = &self.uploads[index];
+        let session = &self.sessions[upload.session].id;
+        PushMemory::key([self.client.server(), team, session, &upload.transcript], &upload.path)
     }
 
     /// Sends the missing lines of all uploads.
@@ -243,6 +259,9 @@ impl Push {
             }
         }
         self.hold_back_new_sessions();
+        for owner in batches.iter().map(|batch| batch.owner) {
+            self.uploads[owner].confirm();
+        }
         if failures > 0 {
             self.client.pause("the server could not store a batch", failures).await;
         }

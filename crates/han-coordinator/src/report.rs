@@ -44,7 +44,8 @@ pub struct PushReport {
     pub not_utf8: u64,
     /// Incomplete last lines, left for the next push.
     pub half_written: u64,
-    /// Transcripts that were sent again from the beginning, because the server's last line differs from the file's.
+    /// Transcripts that were sent again from the beginning, because the server's last line differs from the file's, or a
+    /// line before it from what was pushed.
     pub restarted: u64,
     /// The number of `skipped`.
     pub ignored_files: u64,

@@ -95,7 +95,7 @@ impl LoginStore {
 }
 
 /// A new file that only its owner can read, from its creation.
-fn private(path: &Path) -> io::Result<fs::File> {
+pub(crate) fn private(path: &Path) -> io::Result<fs::File> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]

@@ -2,7 +2,7 @@
 //! here: HTTP; the server's status is a parameter.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::mem;
 use std::path::PathBuf;
@@ -11,7 +11,8 @@ use han_types::sync::{RejectedLine, SessionMetadata, SyncLimits, TranscriptStatu
 
 use crate::batch::{RequestBuilder, Source};
 use crate::client::fits;
-use crate::lines::{Content, FileLine, LineReader};
+use crate::lines::{Content, FileLine, LineReader, Mark};
+use crate::memory::{self, PushedFile, WholeFile};
 use crate::metadata;
 
 /// The number of lines at the start of a file that are searched for the working directory.
@@ -48,6 +49,22 @@ pub(crate) struct Upload {
     /// so the main file is used if there is one.
     pub(crate) describes_session: bool,
     state: State,
+    /// What an earlier push has remembered of the file.
+    remembered: Option<PushedFile>,
+    /// What the server has of the file: of an earlier push, and then of this one.
+    known: Option<Prefix>,
+    /// What the server has when it accepts the request that was filled last.
+    filled: Option<Prefix>,
+    /// Whether `known` is of this push.
+    is_new: bool,
+    /// Whether the lines of `known` are not those of the file any more.
+    differs: bool,
+    /// The protocol's hash of the last line that was sent or that the server had.
+    last_line: Option<String>,
+    /// The server's offset before this push.
+    offset: u64,
+    /// The file's size, and when it was changed, before it was read.
+    opened: Option<(u64, u64)>,
     /// Lines that the server refused in a request of their own.
     too_large: BTreeSet<u64>,
     /// Lines that were omitted by an earlier push and are tried again after the end of the file.
@@ -83,6 +100,15 @@ enum State {
     Done,
 }
 
+/// The first lines of a file.
+struct Prefix {
+    lines: u64,
+    sha256: String,
+    last_line: String,
+    /// Whether they are all complete lines of the file.
+    is_whole: bool,
+}
+
 /// Whether a request has room for more lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FillState {
@@ -100,6 +126,14 @@ impl Upload {
             session,
             describes_session,
             state: State::Unopened(None),
+            remembered: None,
+            known: None,
+            filled: None,
+            is_new: false,
+            differs: false,
+            last_line: None,
+            offset: 0,
+            opened: None,
             too_large: BTreeSet::new(),
             refills: Vec::new(),
             refilling: false,
@@ -122,8 +156,49 @@ impl Upload {
         self.state = State::Unopened(Some(status));
     }
 
+    /// Sets what an earlier push has remembered of the file. Must be called before the first read.
+    pub(crate) fn recall(&mut self, remembered: Option<PushedFile>) {
+        self.known = remembered.as_ref().map(|file| Prefix {
+            lines: file.lines,
+            sha256: file.sha256.clone(),
+            last_line: file.last_line.clone(),
+            is_whole: false,
+        });
+        self.remembered = remembered;
+    }
+
+    /// What this push has to remember of the file, if it is not the same as before.
+    pub(crate) fn pushed(&self) -> Option<PushedFile> {
+        let (bytes, modified) = self.opened?;
+        let known = self.known.as_ref().filter(|_| self.is_new)?;
+        let pushed = PushedFile {
+            lines: known.lines,
+            sha256: known.sha256.clone(),
+            last_line: known.last_line.clone(),
+            older_end: if self.offset > known.lines { self.offset } else { 0 },
+            modified,
+            whole: None,
+        };
+        let whole = Some(WholeFile { bytes, half_written: self.half_written });
+        Some(match (known.is_whole, self.restarted) {
+            (true, _) => PushedFile { whole, ..pushed },
+            (false, false) => pushed,
+            // The server has lines of two states of the file, so the next push must start again: no file has this hash.
+            (false, true) => PushedFile { lines: 1, sha256: String::new(), ..pushed },
+        })
+    }
+
+    /// The server has accepted all lines of the request that was filled last, unless the upload was rewound.
+    pub(crate) fn confirm(&mut self) {
+        if let Some(filled) = self.filled.take() {
+            self.known = Some(filled);
+            self.is_new = true;
+        }
+    }
+
     /// Continues from this line.
     pub(crate) fn rewind_to(&mut self, number: u64) {
+        self.filled = None;
         if !self.failed {
             self.refilling = false;
             self.state = State::Reopen(number);
@@ -149,6 +224,7 @@ impl Upload {
 
     /// Marks the upload as failed; no more lines are sent.
     pub(crate) fn abandon(&mut self) {
+        self.filled = None;
         self.failed = true;
         self.state = State::Done;
     }
@@ -167,29 +243,84 @@ impl Upload {
             State::Done => return self.refill(owner, session, max_line_bytes, limits, request),
             State::Reading(reader, waiting) => (reader, waiting),
             State::Reopen(number) => (self.reopen(number)?, None),
+            State::Unopened(Some(status)) if self.is_unchanged(&status)? => {
+                return self.refill(owner, session, max_line_bytes, limits, request);
+            }
             State::Unopened(status) => (self.open(status, session, max_line_bytes)?, None),
         };
+        let mut last = None;
         loop {
-            let line = match waiting.take() {
-                Some(line) => line,
-                None => match self.read(&mut reader, session, max_line_bytes)? {
-                    Some(line) => line,
-                    None => return self.refill(owner, session, max_line_bytes, limits, request),
-                },
+            let (line, before) = match waiting.take() {
+                Some(line) => (line, None),
+                None => {
+                    let before = reader.mark();
+                    match self.read(&mut reader, session, max_line_bytes)? {
+                        Some(line) => (line, Some(before)),
+                        None => {
+                            self.set_filled(&before, last.as_ref(), true);
+                            return self.refill(owner, session, max_line_bytes, limits, request);
+                        }
+                    }
+                }
             };
             let source = Source { owner, session_id: &session.id, transcript: &self.transcript };
             if !request.add(source, &session.metadata, line.number, &line.content.wire()) {
+                if let Some(before) = before {
+                    self.set_filled(&before, last.as_ref(), false);
+                }
                 self.state = State::Reading(reader, Some(line));
                 return Ok(FillState::Full);
             }
-            match line.content {
+            match &line.content {
                 Content::TooLong { bytes, .. } => {
                     let by_server = self.too_large.contains(&line.number);
-                    self.omitted.insert(line.number, Omission { bytes, by_server });
+                    self.omitted.insert(line.number, Omission { bytes: *bytes, by_server });
                 }
                 Content::Lossy(_) => drop(self.not_utf8.insert(line.number)),
                 Content::Object(_) | Content::Text(_) => {}
             }
+            last = Some(line.content);
+        }
+    }
+
+    /// Whether the file is as an earlier push left it, and the server, too. It is then not read.
+    fn is_unchanged(&mut self, status: &TranscriptStatus) -> io::Result<bool> {
+        let Some((file, whole)) = self.remembered.as_ref().and_then(|file| Some((file, file.whole?))) else {
+            return Ok(false);
+        };
+        let is_of_server =
+            status.offset == file.lines && status.last_line_hash.as_ref() == Some(&file.last_line);
+        if !is_of_server {
+            return Ok(false);
+        }
+        let now = fs::metadata(&self.path)?;
+        let is_unchanged = (now.len(), memory::modified(&now)) == (whole.bytes, file.modified);
+        self.half_written = is_unchanged && whole.half_written;
+        Ok(is_unchanged)
+    }
+
+    /// Sets what the server has when it accepts the request. `end` is the end of its lines, and `last` the last of them, if
+    /// there is one.
+    fn set_filled(&mut self, end: &Mark, last: Option<&Content>, is_whole: bool) {
+        if let Some(last) = last {
+            self.last_line = Some(last.hash());
+        }
+        // A file that was changed while it was sent is compared with the lines before the change by the next push.
+        if self.differs || end.lines() == 0 {
+            return;
+        }
+        if let (Some(sha256), Some(last_line)) = (end.sha256(), self.last_line.clone()) {
+            self.filled = Some(Prefix { lines: end.lines(), sha256, last_line, is_whole });
+        }
+        if last.is_none() {
+            self.confirm();
+        }
+    }
+
+    /// Compares the lines that were read with those that the server has.
+    fn compare(&mut self, reader: &TranscriptReader) {
+        if let Some(known) = self.known.as_ref().filter(|known| known.lines == reader.number()) {
+            self.differs |= reader.mark().sha256().is_some_and(|sha256| sha256 != known.sha256);
         }
     }
 
@@ -250,23 +381,28 @@ impl Upload {
             Some(_) => {}
             None => self.half_written = reader.has_partial_line()?,
         }
+        self.compare(reader);
         Ok(line)
     }
 
-    fn reopen(&self, number: u64) -> io::Result<TranscriptReader> {
+    fn reopen(&mut self, number: u64) -> io::Result<TranscriptReader> {
         let mut reader = LineReader::new(BufReader::new(File::open(&self.path)?));
-        while reader.number() < number && reader.next_line(PLACEHOLDER_ONLY)?.is_some() {}
+        while reader.number() < number && reader.next_line(PLACEHOLDER_ONLY)?.is_some() {
+            self.compare(&reader);
+        }
         Ok(reader)
     }
 
-    /// Opens the file after the server's last line, if the file has that line at that number; otherwise (a new,
-    /// rewritten or truncated file) at the beginning.
+    /// Opens the file after the server's last line, if the file has that line at that number, and the lines that an
+    /// earlier push remembers; otherwise (a new, changed or truncated file) at the beginning.
     fn open(
         &mut self,
         status: Option<TranscriptStatus>,
         session: &mut Session,
         max_line_bytes: u64,
     ) -> io::Result<TranscriptReader> {
+        let file = fs::metadata(&self.path)?;
+        self.opened = Some((file.len(), memory::modified(&file)));
         let mut reader = self.reopen(0)?;
         if self.describes_session {
             while reader.number() < FIRST_LINES
@@ -277,14 +413,20 @@ impl Upload {
             }
             reader.seek(0, 0)?;
         }
-        let Some(status) = status.filter(|status| status.offset > 0) else { return Ok(reader) };
+        let Some(status) = status.filter(|status| status.offset > 0) else {
+            self.known = None;
+            return Ok(reader);
+        };
+        self.offset = status.offset;
         if let Some(hash) = &status.last_line_hash {
             while reader.number() + 1 < status.offset
                 && self.read(&mut reader, session, max_line_bytes)?.is_some()
             {}
             if reader.number() + 1 == status.offset
                 && self.reads_line_with_hash(hash, &mut reader, session, max_line_bytes)?
+                && self.has_known_lines(&mut reader)?
             {
+                self.last_line = Some(hash.clone());
                 return Ok(reader);
             }
         }
@@ -293,8 +435,26 @@ impl Upload {
             self.path.display()
         );
         self.restarted = true;
+        self.known = None;
+        self.differs = false;
         reader.seek(0, 0)?;
         Ok(reader)
+    }
+
+    /// Whether the file has the known lines. Those after the reader's place are read, too: the server may have lost them,
+    /// or have stored only a part of a changed file.
+    fn has_known_lines(&mut self, reader: &mut TranscriptReader) -> io::Result<bool> {
+        let Some(known) = self.known.as_ref().map(|known| known.lines) else { return Ok(true) };
+        if known < self.offset && self.remembered.as_ref().is_some_and(|file| file.older_end == self.offset) {
+            return Ok(false);
+        }
+        let place = reader.mark();
+        while reader.number() < known && reader.next_line(PLACEHOLDER_ONLY)?.is_some() {
+            self.compare(reader);
+        }
+        let has_all = reader.number() >= known;
+        reader.return_to(place)?;
+        Ok(has_all && !self.differs)
     }
 
     /// Reads a line and returns whether it has this hash, either unchanged or as a placeholder. The limit that decided
@@ -306,11 +466,11 @@ impl Upload {
         session: &mut Session,
         max_line_bytes: u64,
     ) -> io::Result<bool> {
-        let (number, position) = (reader.number(), reader.position());
+        let place = reader.mark();
         match self.read(reader, session, max_line_bytes)? {
             None => return Ok(false),
             Some(line) if line.content.hash() == hash => return Ok(true),
-            Some(_) => reader.seek(number, position)?,
+            Some(_) => reader.return_to(place)?,
         }
         let Some(line) = reader.next_line(PLACEHOLDER_ONLY)? else { return Ok(false) };
         let is_unchanged = matches!(&line.content, Content::TooLong { sha256, .. } if sha256 == hash);

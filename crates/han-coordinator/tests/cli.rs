@@ -16,6 +16,9 @@ fn coordinator(args: &[&str], environment: &[(&str, &str)]) -> Output {
     }
     // A machine without CA certificates can still push over plain http.
     command.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent");
+    // Nothing is remembered beyond the test.
+    let config = TestDirectory::new();
+    command.env("HAN_CONFIG_DIR", config.path());
     command.envs(environment.iter().copied()).output().unwrap()
 }
 

@@ -40,7 +40,7 @@ fn home() -> TestDirectory {
     home.write("p1/b/subagents/other.jsonl", "{}\n");
     home.write("p1/b/tool-results/x.jsonl", "{}\n");
     home.write("p1/agent-old.jsonl", "{\"sessionId\":\"b\",\"isSidechain\":true}\n");
-    home.write("p1/agent-lost.jsonl", "{\"type\":\"user\"}\n{\"sessionId\":\"b\"}\n");
+    home.write("p1/agent-lost.jsonl", "{\"type\":\"user\"}\n".repeat(64) + "{\"sessionId\":\"b\"}\n");
     home.write("p1/not an id.jsonl", "{}\n");
     home.write("p1/notes.md", "");
     home.write("p2/a.v1.jsonl", "");
@@ -68,7 +68,7 @@ fn the_folder_of_all_projects_is_searched() {
     let mut skipped = skipped(&home, &found);
     skipped.sort();
     let expected = [
-        "p1/agent-lost.jsonl: its first line does not name the session of this subagent (sessionId)",
+        "p1/agent-lost.jsonl: none of its first lines (up to 64) names the session of this subagent (sessionId)",
         "p1/b/subagents/agent-1.meta.json: it describes a subagent",
         "p1/b/subagents/other.jsonl: it is among subagents but is not named agent-<id>.jsonl",
         "p1/b/tool-results/x.jsonl: it is an output of a tool, to which a line refers",
@@ -79,7 +79,7 @@ fn the_folder_of_all_projects_is_searched() {
     assert_eq!((others, of_id.len()), (expected.map(str::to_owned).to_vec(), 1));
     let warnings = found.warnings.join("\n");
     assert_eq!(found.warnings.len(), 3, "{warnings}");
-    assert!(warnings.contains("agent-lost.jsonl: not pushed: its first line"), "{warnings}");
+    assert!(warnings.contains("agent-lost.jsonl: not pushed: none of its first lines"), "{warnings}");
     assert!(warnings.contains("session_id contains ' '"), "{warnings}");
 }
 
@@ -101,6 +101,56 @@ fn a_project_a_session_or_a_file_can_be_given() {
         assert_eq!(names(&home, &found), expected, "{path}");
     }
     assert!(discover(&home.path().join("missing")).unwrap_err().to_string().contains("missing"));
+}
+
+#[test]
+fn an_older_subagent_file_with_damaged_first_lines_is_found() {
+    let line = r#"{"type":"user","sessionId":"s","isSidechain":true}"#;
+    let snapshot = r#"{"type":"file-history-snapshot","messageId":"m","snapshot":{"sessionId":"inner"}}"#;
+    let long = format!("{{\"type\":\"user\",\"text\":\"{}\"}}", "x".repeat(1 << 20));
+    let found = [
+        ("blank", format!("\n\n{line}\n")),
+        ("nul", format!("{}\n{line}\n", "\0".repeat(50))),
+        ("glued-nul", format!("\0\0\0{line}\n")),
+        ("cut", format!("{}\n{line}\n", &line[..30])),
+        ("glued-cut", format!("{}{line}\n", &line[..30])),
+        ("snapshot", format!("{snapshot}\n{line}\n")),
+        ("bom", format!("\u{feff}{line}\n")),
+        ("escaped", line.replace("sessionId", "\\u0073essionId") + "\n"),
+        ("twice", line.replacen('{', r#"{"sessionId":"other","#, 1) + "\n"),
+        ("no-text", format!("{}\n{line}\n", line.replace("\"s\"", "null"))),
+        ("surrogate", line.replacen('{', r#"{"\ud800":1,"cwd":"\ud800","#, 1) + "\n"),
+        ("unended", format!("\n{line}")),
+        ("last-allowed", "{}\n".repeat(63) + line + "\n"),
+    ];
+    let lost = [
+        ("too-late", "{}\n".repeat(64) + line + "\n"),
+        ("too-far", format!("{long}\n{line}\n")),
+        ("half", line[..30].to_owned()),
+        ("empty", String::new()),
+    ];
+    let home = TestDirectory::new();
+    home.write("p/s.jsonl", "{}\n");
+    for (name, content) in found.iter().chain(&lost) {
+        home.write(&format!("p/agent-{name}.jsonl"), content);
+    }
+    let mut expected: Vec<_> =
+        found.iter().map(|(name, _)| format!("s/agent-{name} <- p/agent-{name}.jsonl")).collect();
+    expected.sort();
+    expected.insert(0, "s/main <- p/s.jsonl".to_owned());
+    for path in ["p", "p/s.jsonl"] {
+        assert_eq!(names(&home, &discover(&home.path().join(path)).unwrap()), expected, "{path}");
+    }
+    let mut expected: Vec<_> = lost
+        .iter()
+        .map(|(name, _)| {
+            format!(
+                "p/agent-{name}.jsonl: none of its first lines (up to 64) names the session of this subagent (sessionId)"
+            )
+        })
+        .collect();
+    expected.sort();
+    assert_eq!(skipped(&home, &discover(home.path()).unwrap()), expected);
 }
 
 #[test]

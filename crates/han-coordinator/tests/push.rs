@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use han_coordinator::batch::BatchLimits;
 use han_coordinator::{
-    ChooseTeam, Client, ClientConfig, Error, PushOptions, PushedCopies, push, push_remembering,
+    ChooseTeam, Client, ClientConfig, Error, PushMemory, PushOptions, push, push_remembering,
 };
 use han_types::sync::{BatchErrorCode, SyncKey, SyncTeam};
 use support::{Fault, KEY, READ_ONLY_KEY, RecordingSleeper, Server, TestDirectory, client, lines, sha256};
@@ -705,14 +705,14 @@ async fn a_session_in_several_folders_arrives_as_the_union_of_its_lines() {
     let requests = || server.model().requests.len();
     for sent in [1, 0, 0] {
         let before = requests();
-        let mut copies = PushedCopies::of(&memory);
+        let mut copies = PushMemory::of(&memory);
         let client = server.client(&RecordingSleeper::default());
         let again = push_remembering(home.path(), &client, &PushOptions::default(), &mut copies).await;
         assert!(again.succeeded(), "{again:?}");
         assert_eq!(requests() - before, sent);
     }
     home.write("diverged/s.jsonl", lines(0, 2) + &lines(10, 2));
-    let mut copies = PushedCopies::of(&memory);
+    let mut copies = PushMemory::of(&memory);
     let client = server.client(&RecordingSleeper::default());
     let again = push_remembering(home.path(), &client, &PushOptions::default(), &mut copies).await;
     assert_eq!(again.stored, 1, "{again:?}");

@@ -29,5 +29,5 @@ pub mod view;
 pub mod words;
 
 pub use kind::{MessageKind, UnknownKind};
-pub use line::line_text;
+pub use line::{line_text, text_fields};
 pub use tool::ToolCategory;

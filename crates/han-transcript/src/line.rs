@@ -57,6 +57,15 @@ pub fn line_text(body: &str) -> Cow<'_, str> {
         .map_or(Cow::Borrowed(body), Cow::Owned)
 }
 
+/// The texts in a record's fields of these names. A field with another value is `None`, and so is each field of a text
+/// that is no object. Of several fields with one name, the last counts, as for all readers of this crate.
+#[must_use]
+pub fn text_fields<const N: usize>(record: &str, names: [&str; N]) -> [Option<String>; N] {
+    let clean = json::without_lone_surrogates(record);
+    let object = Object::parse(&clean).unwrap_or_default();
+    names.map(|name| object.text(name).map(Cow::into_owned))
+}
+
 /// A line's `message.content`.
 #[derive(Debug, Default)]
 pub(crate) enum Content<'a> {
