@@ -20,7 +20,7 @@ use han_db::queries::{
 };
 use han_db::{Db, DbConfig};
 use han_testkit::{SyntheticSession, TestDatabase, both_databases};
-use han_types::{Actor, Clock as _, Origin, Plans, RequestId, Role, Scope, UserId};
+use han_types::{Actor, Clock as _, Origin, RequestId, Role, Scope, UserId};
 use sqlx::Connection as _;
 use support::corpus::number;
 use support::{World, actor, connect, connect_as, connect_with, dump, kek_ring, member, push, world};

@@ -16,7 +16,7 @@ use han_db::queries::{
     users,
 };
 use han_testkit::{SyntheticSession, both_databases};
-use han_types::{Actor, Capability, Clock as _, Credential, Plans, Role, Scope, UserId};
+use han_types::{Actor, Capability, Clock as _, Credential, Role, Scope, UserId};
 use support::corpus::number;
 use support::{World, batch, member, world};
 
@@ -46,6 +46,7 @@ async fn scope_of(db: &Db, key: &ApiKeyToken) -> Option<Scope> {
         capabilities: found.key.capabilities,
         expires_at: found.key.expires_at,
         request_id: han_testkit::request_id(),
+        client: None,
     };
     let of_push = memberships::scope_of_key(&found, &actor).map(|resolved| resolved.scope);
     let read = memberships::scope_for(db, &actor).await.unwrap().map(|resolved| resolved.scope);

@@ -21,7 +21,8 @@ const INTERRUPTION: &str = "[Request interrupted by user";
 const HARNESS_TAGS: [&str; 5] =
     ["task-notification", "local-command-stdout", "local-command-stderr", "bash-stdout", "bash-stderr"];
 /// The beginnings of messages that another agent, another session or a connected program sent.
-const MESSAGE_TAGS: [&str; 4] = ["teammate-message", "agent-message", "cross-session-message", "channel source="];
+const MESSAGE_TAGS: [&str; 4] =
+    ["teammate-message", "agent-message", "cross-session-message", "channel source="];
 /// The tags of texts that the harness inserts before or after what a person typed.
 const INSERTED_TAGS: [&str; 10] = [
     "system-reminder",

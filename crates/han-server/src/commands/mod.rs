@@ -32,8 +32,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{self, App, AppError};
+use crate::billing::plans::undecided;
 use crate::config::{self, Config, ConfigError, PublicUrl};
-use crate::{billing, migrations, preflight};
+use crate::{migrations, preflight};
 
 /// The Han Teams server. Without a command, it serves.
 #[derive(Debug, Parser)]
@@ -831,7 +832,7 @@ async fn serve(config: Config, db: Db, world: World<'_>) -> Result<(), CommandEr
     let address = listener.local_addr().map_err(failed)?;
     let public_url = config.http.public_url.clone().unwrap_or_else(|| PublicUrl::of_listener(address));
     let app = App::build(config, public_url.clone(), db.clone(), world.clock, world.entropy).await?;
-    if let Some(notice) = billing::plans::undecided(&db).await? {
+    if let Some(notice) = undecided(&db).await? {
         writeln!(world.err, "han-server: notice: {notice}")?;
     }
     writeln!(world.out, "listening on http://{address}")?;

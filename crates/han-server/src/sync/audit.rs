@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 use han_db::queries::audit::{self, Entry, Event};
 use han_http::Problem;
-use han_types::{Capability, Role};
+use han_types::{Capability, Feature, Role};
 use serde::Deserialize;
 
 use super::{malformed_path, malformed_query};
