@@ -12,9 +12,24 @@ use han_server::commands::{Cli, World, run};
 use han_server::config::LogConfig;
 use tokio_util::sync::CancellationToken;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// The stack of a worker thread, in bytes: twice the default of Rust. The deepest filter that a query may have takes a part
+/// of it for each level, and an overflow ends the process.
+const STACK_BYTES: usize = 4 << 20;
+
+fn main() -> ExitCode {
     let cli = Cli::parse();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(start(cli)),
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "han-server: the threads of the runtime cannot be started: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start(cli: Cli) -> ExitCode {
     let lookup = |name: &str| std::env::var(name).ok();
     let log = LogConfig::load(&lookup);
     start_log(&log.filter, log.format);

@@ -98,7 +98,7 @@ pub(crate) async fn rows(
     tx.all(&sql, values).await
 }
 
-/// The most bytes of lines on one page, unless it is a single line. Whoever reads a line takes several copies of it, so a
+/// The most bytes of lines on one page, unless it is a single line. Reading a line takes several copies of it, so a
 /// page of pictures would otherwise exceed what a caller may hold, however often it is requested again.
 const PAGE_BYTES: i64 = 6 << 20;
 
