@@ -23,7 +23,8 @@ fn main() -> ExitCode {
     match runtime {
         Ok(runtime) => runtime.block_on(start(cli)),
         Err(error) => {
-            let _ = writeln!(io::stderr(), "han-server: the threads of the runtime cannot be started: {error}");
+            let _ =
+                writeln!(io::stderr(), "han-server: the threads of the runtime cannot be started: {error}");
             ExitCode::FAILURE
         }
     }

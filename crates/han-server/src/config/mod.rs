@@ -80,7 +80,7 @@ pub fn help() -> String {
             let values = if values.is_empty() { values } else { format!(" ({values})") };
             let secret = if secret { " (secret)" } else { "" };
             let default = if default.is_empty() { default } else { format!(" [{default}]") };
-            text.push_str(&format!("  {name:<29}{about}{values}{secret}{default}\n"));
+            text.push_str(&format!("  {name:<33}{about}{values}{secret}{default}\n"));
         }
     }
     text

@@ -351,7 +351,9 @@ fn each_subscription_is_tested() {
             name.starts_with(|c: char| c.is_ascii_lowercase()) && rest[name.len()..].starts_with(['(', ':']);
         is_field.then_some(name)
     });
-    let mut declared: Vec<String> = declared.filter(|name| !name.starts_with("memoryAgent")).collect();
+    // What `kinds` leaves out: a team server has no memory, and changes of a team load nothing.
+    let is_left_out = |name: &str| name.starts_with("memoryAgent") || name == "teamUpdated";
+    let mut declared: Vec<String> = declared.filter(|name| !is_left_out(name)).collect();
     let mut tested: Vec<String> = kinds().iter().map(|kind| kind.field.to_owned()).collect();
     declared.sort();
     tested.sort();

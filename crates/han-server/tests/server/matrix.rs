@@ -587,17 +587,25 @@ enum Leaves {
 use By::{Caller, NewBrowser, Target as OfTarget};
 use Leaves::{Events, Nothing};
 
+const AT_STRIPE: &str = "it opens a page of Stripe; what is bought there is recorded as plan.changed";
+
 const NOT_HERE: &str = "a server has no machine: it changes nothing";
 
 /// Each mutation, each route that is no GET, and those that export, with the entries of the audit log that it must leave.
 const CHANGES: &[(&str, Leaves)] = &[
     ("acceptInvite", Events(Caller("stranger"), &["invite.accepted", "member.joined"])),
     ("createApiKey", Events(Caller("admin"), &["key.created"])),
+    ("createBillingPortalSession", Nothing(AT_STRIPE)),
+    ("createCheckoutSession", Nothing(AT_STRIPE)),
+    ("createServiceAccount", Events(Caller("admin"), &["service_account.created"])),
+    ("createServiceAccountKey", Events(Caller("admin"), &["key.created"])),
     ("createTeam", Events(Caller("admin"), &["team.created"])),
     ("inviteToTeam", Events(Caller("admin"), &["invite.created"])),
     ("leaveTeam", Events(Caller("member"), &["member.left"])),
     ("removeMember", Events(Caller("admin"), &["member.removed"])),
     ("removePlugin", Nothing(NOT_HERE)),
+    ("removeServiceAccount", Events(Caller("admin"), &["service_account.removed"])),
+    ("renameServiceAccount", Events(Caller("admin"), &["service_account.renamed"])),
     ("renameTeam", Events(Caller("admin"), &["team.renamed"])),
     ("revokeApiKey", Events(Caller("admin"), &["key.revoked"])),
     ("revokeInvite", Events(Caller("admin"), &["invite.revoked"])),
@@ -605,6 +613,7 @@ const CHANGES: &[(&str, Leaves)] = &[
     ("rotateApiKey", Events(Caller("sync key"), &["key.rotated"])),
     ("setAuditReads", Events(Caller("admin"), &["setting.changed"])),
     ("setMemberRole", Events(Caller("admin"), &["member.role_changed"])),
+    ("setRetention", Events(Caller("admin"), &["setting.changed"])),
     ("startMemoryQuery", Nothing(NOT_HERE)),
     ("switchTeam", Nothing("it changes what the caller's browser shows, and no right")),
     ("togglePlugin", Nothing(NOT_HERE)),
@@ -639,6 +648,7 @@ const CHANGES: &[(&str, Leaves)] = &[
     ("POST /auth/refresh", Nothing("it goes on with a sign-in that was recorded; its end is recorded")),
     ("POST /graphql", Nothing("each mutation is listed by itself")),
     ("POST /invite", Events(NewBrowser, &["invite.accepted", "member.joined"])),
+    ("POST /webhooks/stripe", Nothing("the change of a plan is recorded where it is stored: plan.changed")),
 ];
 
 /// How many entries of each event the database has.
