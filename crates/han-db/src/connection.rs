@@ -17,12 +17,12 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use crate::DbError;
+use crate::audit_cache::AuditCache;
 use crate::commits::Commits;
 use crate::dialect::Dialect;
 use crate::driver::{DriverTransaction, Pool};
 use crate::keys::KeyStore;
 use crate::prices::PriceCache;
-use crate::queries::audit::AuditCache;
 use crate::read_slots::{ReadSlot, ReadSlots};
 use crate::stats::TransactionCounters;
 use crate::team_numbers::TeamNumbers;

@@ -22,6 +22,7 @@
 //! fails has changed nothing, unless its documentation says otherwise. An `# Errors` section of a function names
 //! further errors only.
 
+mod audit_cache;
 pub mod backup;
 mod bulk_insert;
 pub mod changes;

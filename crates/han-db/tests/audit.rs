@@ -205,10 +205,10 @@ both_databases!(
         keys::rotate_team(db, team_id).await.unwrap();
         conversion::request(db, team_id, Form::Sealed).await.unwrap();
         expect(&["team_key.rotated", "content.conversion_requested"]).await;
-        audit::set_records_reads(ada, db, true).await.unwrap();
-        audit::set_records_reads(ada, db, true).await.unwrap();
+        teams::set_audit_reads(ada, db, true).await.unwrap();
+        teams::set_audit_reads(ada, db, true).await.unwrap();
         expect(&["setting.changed"]).await;
-        assert_eq!(audit::set_records_reads(&bob, db, false).await.unwrap(), TeamChange::NotAllowed);
+        assert_eq!(teams::set_audit_reads(&bob, db, false).await.unwrap(), TeamChange::NotAllowed);
         // Deletions.
         push(&world, "s1", "main", Some(0), &SyntheticSession::new(1).lines(5)).await;
         let due = world.clock.now();
@@ -579,7 +579,7 @@ both_databases!(
             all.iter().filter(|entry| entry.event == "session.opened").count()
         };
         assert_eq!(open(&world.db, &bob, "s-one", Some(ada)).await, 0, "the team does not want it");
-        audit::set_records_reads(&world.scope, &world.db, true).await.unwrap();
+        teams::set_audit_reads(&world.scope, &world.db, true).await.unwrap();
         assert_eq!(open(&world.db, &world.scope, "s-one", Some(ada)).await, 0, "it is her own");
         assert_eq!(open(&world.db, &world.scope, "s-one", None).await, 0, "it is her own");
         assert_eq!(open(&world.db, &bob, "s-one", Some(ada)).await, 1);
@@ -597,7 +597,7 @@ both_databases!(
         assert_eq!(page.rows[0].subject_id.as_deref(), Some("s-one"));
 
         // Another replica knows a change after some seconds.
-        audit::set_records_reads(&world.scope, &world.db, false).await.unwrap();
+        teams::set_audit_reads(&world.scope, &world.db, false).await.unwrap();
         world.clock.advance_seconds(audit::RECORDED_EVERY_SECONDS);
         assert_eq!(open(&world.db, &bob, "s-one", Some(ada)).await, 3);
         assert_eq!(open(&other, &bob, "s-one", Some(ada)).await, 3);

@@ -336,7 +336,7 @@ fn an_api_error_displays_its_cause() {
 
 #[test]
 fn a_title_of_a_person_takes_precedence() {
-    let line = |kind: &str, field: &str, title: &str| json!({"type": kind, field: title, "sessionId": "s"});
+    let line = |kind: &str, field: &str, title: &str| json!({"type": kind, field: title, "sessionId": AT.session_id});
     let lines = [
         line("ai-title", "aiTitle", "Title of the agent"),
         line("custom-title", "customTitle", "auth"),
@@ -360,6 +360,59 @@ fn a_title_of_a_person_takes_precedence() {
     assert_eq!(titles(&numbered[..1]).as_deref(), Some("Title of the agent 2"));
     assert_eq!(read(&lines[1]).title.unwrap().source, TitleSource::Person);
     assert_eq!(titles(&[]), None);
+    // A title of another session counts only if the session has none of its own.
+    let copied = json!({"type": "custom-title", "customTitle": "of another", "sessionId": "another"});
+    assert_eq!(titles(&[(9, &copied)]).as_deref(), Some("of another"));
+    assert_eq!(titles(&[(0, &lines[0]), (9, &copied)]).as_deref(), Some("Title of the agent"));
+}
+
+#[test]
+fn a_command_names_a_session_only_without_a_prompt() {
+    let command = "<command-name>/clear</command-name>\n<command-args></command-args>";
+    let line =
+        |text: &str| json!({"type": "user", "uuid": text, "message": {"role": "user", "content": text}});
+    let lines = [line(command), line("<tick>12</tick>"), line("write the notes"), line("and then")];
+    let mut totals = SessionTotals::default();
+    let mut summaries = Vec::new();
+    for (number, line) in (0u64..).zip(&lines) {
+        let position = LinePosition { time: Timestamp(0), transcript: "main".to_owned(), line: number };
+        totals.add(&position, &read(line));
+        summaries.push(totals.summary().map(str::trim).map(str::to_owned));
+    }
+    let expected = ["/clear", "/clear", "write the notes", "write the notes"];
+    assert_eq!(summaries, expected.map(|text| Some(text.to_owned())));
+}
+
+#[test]
+fn a_fork_without_request_ids_repeats_the_same_answers() {
+    let answer = |session: &str, id: &str| {
+        json!({"type": "assistant", "uuid": "u1", "sessionId": session, "message": {"role": "assistant", "id": id,
+            "model": "m", "content": [], "usage": {"input_tokens": 7, "output_tokens": 9}}})
+    };
+    let key = |line: &Value| read(line).usage.unwrap().answer_key();
+    assert_eq!(key(&answer("a", "msg_1")), key(&answer("b", "msg_1")));
+    assert_ne!(key(&answer("a", "msg_1")), key(&answer("a", "msg_2")));
+    let mut other = answer("a", "msg_1");
+    other["uuid"] = json!("u2");
+    assert_ne!(key(&answer("a", "msg_1")), key(&other), "some gateways give all answers one id");
+}
+
+#[test]
+fn a_whole_record_after_one_that_was_cut_before_its_session_is_read() {
+    let whole =
+        r#"{"type":"user","uuid":"w","sessionId":"session","message":{"role":"user","content":"hello"}}"#;
+    for cut in [
+        r#"{"type":"file-history-snapshot","messageId":"m","snapshot":"#,
+        r#"{"type":"attachment","attachment":"#,
+        r#"{"type":"user","toolUseResult":"#,
+        r#"{"type":"progress","data":"#,
+    ] {
+        let line = format!("{cut}{whole}");
+        let records = han_transcript::split::record_texts(&line);
+        assert_eq!(records, [whole], "{cut}");
+        let of_another = format!(r#"{{"sessionId":"other",{}{whole}"#, &cut[1..]);
+        assert_ne!(han_transcript::split::record_texts(&of_another), [whole], "{cut}");
+    }
 }
 
 #[test]

@@ -5,7 +5,6 @@ use async_graphql::{Context, ID, Object};
 use han_db::queries::api_keys::{
     self, DEFAULT_DAYS, MAX_DAYS, MAX_GRACE_SECONDS, MAX_KEYS, Minted, Rotated, Which,
 };
-use han_db::queries::audit;
 use han_db::queries::invites::{self, Accepted, Invited, MAX_OPEN_INVITES};
 use han_db::queries::memberships;
 use han_db::queries::teams::{self, TeamChange};
@@ -60,7 +59,7 @@ impl TeamsMutation {
     /// and session. Replicas of the server know it within seconds. Only for admins.
     async fn set_audit_reads(&self, ctx: &Context<'_>, team_id: ID, enabled: bool) -> Result<Option<Team>> {
         let (db, scope) = team::manage(ctx, &team_id).await?;
-        team::changed(audit::set_records_reads(&scope, db, enabled).await?, "team")?;
+        team::changed(teams::set_audit_reads(&scope, db, enabled).await?, "team")?;
         let resolved = team::scope_in(db, team::person(ctx)?, &team_id).await?;
         Ok(Some(team::of_scope(resolved)))
     }

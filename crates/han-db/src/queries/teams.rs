@@ -270,6 +270,27 @@ pub async fn rename(scope: &Scope, db: &Db, name: &str) -> Result<TeamChange, Db
     Ok(change)
 }
 
+/// Changes whether the team records that a member opens a session of another one. This process knows it at once, others
+/// within seconds.
+pub async fn set_audit_reads(scope: &Scope, db: &Db, records: bool) -> Result<TeamChange, DbError> {
+    let changed = db
+        .write_system_for(scope, "teams.set_audit_reads", |tx| async move {
+            lock(&tx, tx.team_id()).await?;
+            if !is_admin(&tx, tx.team_number(), scope.user_id()).await? {
+                return Ok(TeamChange::NotAllowed);
+            }
+            let sql = "UPDATE teams SET audit_reads = $2 WHERE number = $1 AND audit_reads <> $2";
+            if tx.execute(sql, [tx.team_number().into(), records.into()]).await? > 0 {
+                let entry = Entry::new(Event::SettingChanged).with("setting", "auditReads");
+                tx.log().write(entry.with("value", records)).await?;
+            }
+            Ok(TeamChange::Done)
+        })
+        .await?;
+    db.audit_cache().forget_setting(scope.team_id());
+    Ok(changed)
+}
+
 /// Gives a member another role.
 pub async fn set_role(scope: &Scope, db: &Db, user_id: &UserId, role: Role) -> Result<TeamChange, DbError> {
     let change = db

@@ -13,9 +13,7 @@ mod read;
 mod verify;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use han_types::{Credential, Origin, RequestId, Scope, SessionId, TeamId, Timestamp, UserId, new_row_id};
 use sea_orm::{FromQueryResult, Value};
@@ -25,22 +23,12 @@ pub use chain::{Fault, FaultKind, Hash};
 pub use read::{AuditCursor, AuditEntry, AuditFilter, LogOf, after, page};
 pub use verify::{Verified, teams, verify};
 
-use crate::queries::teams::{TeamChange, is_admin, lock as lock_team};
+pub use crate::audit_cache::RECORDED_EVERY_SECONDS;
 use crate::stored::stored_id;
 use crate::team_numbers::TeamNumber;
 use crate::tx::{ActingTx, ScopedTx, SystemTx, Tx};
 use crate::{Db, DbError};
 use chain::{BEGINNING, Hashed};
-
-/// After so many seconds it is recorded again that the same member opens the same session, or that the same ended key is
-/// used: an hour.
-pub const RECORDED_EVERY_SECONDS: i64 = 3600;
-
-/// For how long a process uses what it has read of a team's setting: another replica may have changed it.
-const SETTING_SECONDS: i64 = 5;
-
-/// How many teams and openings a process remembers at most. Past it, all are forgotten.
-const REMEMBERED: usize = 10_000;
 
 /// What is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -565,56 +553,6 @@ pub async fn key_refused(db: &Db, key: &crate::entities::ApiKey) -> Result<(), D
 
 // ---- opening sessions ---------------------------------------------------------------------------------------
 
-type Opening = (String, String, String);
-
-/// What a process remembers about openings of sessions and uses of ended keys, so that most of them cost no statement.
-#[derive(Debug, Default)]
-pub(crate) struct AuditCache {
-    settings: Mutex<HashMap<TeamId, (bool, Timestamp)>>,
-    recorded: Mutex<HashMap<Opening, Timestamp>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Whether less than `seconds` have passed. A clock that was set back makes it false.
-fn is_recent(then: Timestamp, now: Timestamp, seconds: i64) -> bool {
-    then <= now && now < then.plus_seconds(seconds)
-}
-
-impl AuditCache {
-    fn setting(&self, team_id: &TeamId, now: Timestamp) -> Option<bool> {
-        let found = lock(&self.settings).get(team_id).copied();
-        found.filter(|(_, read_at)| is_recent(*read_at, now, SETTING_SECONDS)).map(|(audits, _)| audits)
-    }
-
-    fn keep_setting(&self, team_id: &TeamId, audits: bool, now: Timestamp) {
-        let mut settings = lock(&self.settings);
-        if settings.len() >= REMEMBERED {
-            settings.clear();
-        }
-        settings.insert(team_id.clone(), (audits, now));
-    }
-
-    fn forget_setting(&self, team_id: &TeamId) {
-        lock(&self.settings).remove(team_id);
-    }
-
-    fn is_new(&self, opening: &Opening, now: Timestamp) -> bool {
-        let found = lock(&self.recorded).get(opening).copied();
-        !found.is_some_and(|then| is_recent(then, now, RECORDED_EVERY_SECONDS))
-    }
-
-    fn remember(&self, opening: Opening, now: Timestamp) {
-        let mut recorded = lock(&self.recorded);
-        if recorded.len() >= REMEMBERED {
-            recorded.clear();
-        }
-        recorded.insert(opening, now);
-    }
-}
-
 #[derive(FromQueryResult)]
 struct SettingRow {
     audit_reads: bool,
@@ -637,27 +575,6 @@ pub async fn recently_records_reads(db: &Db, team_id: &TeamId) -> Result<bool, D
     let audits = records_reads(db, team_id).await?;
     db.audit_cache().keep_setting(team_id, audits, now);
     Ok(audits)
-}
-
-/// Changes whether the team records that a member opens a session of another one. This process knows it at once, others
-/// within seconds.
-pub async fn set_records_reads(scope: &Scope, db: &Db, records: bool) -> Result<TeamChange, DbError> {
-    let changed = db
-        .write_system_for(scope, "audit.set_records_reads", |tx| async move {
-            lock_team(&tx, tx.team_id()).await?;
-            if !is_admin(&tx, tx.team_number(), scope.user_id()).await? {
-                return Ok(TeamChange::NotAllowed);
-            }
-            let sql = "UPDATE teams SET audit_reads = $2 WHERE number = $1 AND audit_reads <> $2";
-            if tx.execute(sql, [tx.team_number().into(), records.into()]).await? > 0 {
-                let entry = Entry::new(Event::SettingChanged).with("setting", "auditReads");
-                tx.log().write(entry.with("value", records)).await?;
-            }
-            Ok(TeamChange::Done)
-        })
-        .await?;
-    db.audit_cache().forget_setting(scope.team_id());
-    Ok(changed)
 }
 
 #[derive(FromQueryResult)]
