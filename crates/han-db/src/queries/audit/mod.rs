@@ -15,7 +15,7 @@ mod verify;
 use std::borrow::Cow;
 use std::fmt;
 
-use han_types::{Credential, Origin, RequestId, Scope, SessionId, TeamId, Timestamp, UserId, new_row_id};
+use han_types::{Credential, Origin, RequestId, Scope, SessionId, TeamId, UserId, new_row_id};
 use sea_orm::{FromQueryResult, Value};
 use serde_json::Map;
 
