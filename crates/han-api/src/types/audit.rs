@@ -25,7 +25,12 @@ pub(crate) struct AuditLogFilter {
 }
 
 impl AuditLogFilter {
-    pub(crate) fn filter(self) -> Result<AuditFilter> {
+    pub(crate) fn filter(mut self) -> Result<AuditFilter> {
+        // An empty name means that there is none, as in every optional argument.
+        if let Some(events) = &mut self.events {
+            events.retain(|name| !name.is_empty());
+        }
+        self.events = self.events.filter(|events| !events.is_empty());
         let bad = |problem: String| ApiError::bad("filter", problem);
         if let Some(events) = &self.events
             && let Some(unknown) = events.iter().find(|name| !Event::ALL.iter().any(|e| e.as_str() == *name))
