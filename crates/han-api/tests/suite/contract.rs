@@ -370,6 +370,8 @@ fn reason(field: &str) -> Option<&'static str> {
         ("ApiKey" | "TeamInvite" | "ServiceAccount", _)
         | ("Query", "apiKeys" | "teamInvites")
         | ("Team", "serviceAccounts" | "retentionDays") => "created by mutations, which have their own tests",
+        ("AuditEntry", _) => "the callers of these tests have no request: see `audit` of the server's tests",
+        ("Team", "cancelsAt" | "graceUntil") => "without billing, no subscription ends",
         ("Session", "purgedAt") => {
             "no content of these sessions was purged: see `retention` of the server's tests"
         }

@@ -233,6 +233,8 @@ both_databases!(
         let file = directory.path().join("ada.ndjson");
         std::fs::write(&file, &export).unwrap();
         used(&db, &server, &copy, 100).await;
+        // The one seat of the plan is that of the first member.
+        server.clock.advance_seconds(1);
         let import = ["import", "--team", "copy", "--create-members", file.to_str().unwrap()];
         command(&db, &server, &import).await.unwrap();
         let usage = plan_of(&server, &copy.key).await["planUsage"].clone();
