@@ -542,6 +542,35 @@ async fn page(
 }
 
 both_databases!(
+    async fn a_page_of_large_lines_is_short_and_the_next_one_continues(db: TestDatabase) {
+        let world = world(&db).await;
+        let line = |n: usize, bytes: usize| {
+            let content = "x".repeat(bytes);
+            format!(
+                r#"{{"type":"user","uuid":"u{n}","timestamp":"2026-11-02T10:00:0{n}Z","message":{{"role":"user","content":"{content}"}}}}"#
+            )
+        };
+        // The newest one is larger than a page.
+        let mut lines: Vec<String> = (0..7).map(|n| line(n, 2 << 20)).collect();
+        lines.push(line(7, 8 << 20));
+        push(&world, "pictures", "main", Some(0), &lines).await;
+        let (session, list) = ("pictures".parse().unwrap(), MessageList::default());
+        let tx = world.db.read(&world.scope, "test").await.unwrap();
+        let mut sizes = Vec::new();
+        let mut after = None;
+        loop {
+            let page = messages::page(&tx, &session, &list, &PageRequest { after, first: 60 }).await.unwrap();
+            sizes.push(page.rows.len());
+            after = page.rows.last().map(han_db::entities::Message::cursor);
+            if !page.has_next {
+                break;
+            }
+        }
+        assert_eq!(sizes, [1, 2, 2, 2, 1]);
+    }
+);
+
+both_databases!(
     async fn a_row_marked_as_not_sealed_is_refused_if_everything_is_sealed(db: TestDatabase) {
         let world = world(&db).await;
         push(&world, "s1", "main", Some(0), &SyntheticSession::new(7).lines(20)).await;

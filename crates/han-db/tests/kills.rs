@@ -16,12 +16,10 @@ use han_db::queries::team_work::{self, Advance};
 use han_db::queries::{github_accounts, keks, prices, rebuild, retention, team_deletion};
 use han_db::{Db, DbConfig};
 use han_testkit::{SyntheticSession, TestClock, TestDatabase, both_databases};
-use han_transcript::pricing::Price;
-use han_transcript::rates::Rate;
 use han_transcript::words::Query;
-use han_types::{Clock as _, Timestamp};
+use han_types::Clock as _;
 use support::corpus::{File, assert_same, contents, eventful, number, push_in_pieces};
-use support::{Killed, World, columns, dump, kek_ring, keks as kek, world};
+use support::{Killed, World, columns, dump, kek_ring, keks as kek, rate_of, world};
 
 const DAY: i64 = 86_400;
 
@@ -110,21 +108,9 @@ both_databases!(
 both_databases!(
     async fn repricing(database: TestDatabase) {
         let world = filled(&database, "s").await;
-        let price =
-            Price { input: 2.0, output: 7.0, cache_read: 1.0, cache_write_5m: 1.0, cache_write_1h: 1.0 };
-        let rate = |model: &str| Rate {
-            model: model.to_owned(),
-            speed: "standard".to_owned(),
-            tier: "standard".to_owned(),
-            geography: "global".to_owned(),
-            valid_from: Timestamp(0),
-            prompt_over: 0,
-            price,
-            source: None,
-        };
         let models = dump(&database, "SELECT DISTINCT model FROM answer_copies WHERE model <> ''").await;
         let models = models.iter().map(|row| row.trim_start_matches("{\"model\":\"").trim_end_matches("\"}"));
-        let set = models.map(|model| (rate(model), Some(price))).collect();
+        let set = models.map(rate_of).map(|rate| (rate.clone(), Some(rate.price))).collect();
         prices::change(&world.db, &PriceChange { set, ..PriceChange::default() }).await.unwrap();
         let before = contents(&database, &world).await;
         let step = async |db: &Db| {

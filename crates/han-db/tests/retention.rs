@@ -17,8 +17,6 @@ use han_db::queries::prices::PriceChange;
 use han_db::queries::team_work::Advance;
 use han_db::queries::{consolidation, deletion, prices, rebuild, retention, search, sessions};
 use han_testkit::{SyntheticSession, TestDatabase, both_databases};
-use han_transcript::pricing::Price;
-use han_transcript::rates::Rate;
 use han_transcript::words::Query;
 use han_types::sync::SessionMetadata;
 use han_types::{Clock as _, PlanTier, Policy, Role, Scope, Timestamp};
@@ -26,7 +24,7 @@ use serde_json::json;
 use support::corpus::{
     File, assert_same, contents, contested, eventful, number, push_in_pieces, strip_blind_ids,
 };
-use support::{Killed, World, batch, connect, dump, member, push, received, team, world};
+use support::{Killed, World, batch, connect, dump, member, push, rate_of, received, team, world};
 use tokio_util::sync::CancellationToken;
 
 const DAY: i64 = 86_400;
@@ -250,18 +248,8 @@ both_databases!(
         assert_same(&totals(&database, &twin).await, &counted);
 
         // A price changes.
-        let price =
-            Price { input: 2.0, output: 7.0, cache_read: 1.0, cache_write_5m: 1.0, cache_write_1h: 1.0 };
-        let rate = Rate {
-            model: "claude-opus-4-6".to_owned(),
-            speed: "standard".to_owned(),
-            tier: "standard".to_owned(),
-            geography: "global".to_owned(),
-            valid_from: Timestamp(0),
-            prompt_over: 0,
-            price,
-            source: None,
-        };
+        let rate = rate_of("claude-opus-4-6");
+        let price = rate.price;
         let change = PriceChange { set: vec![(rate, Some(price))], ..PriceChange::default() };
         prices::change(&world.db, &change).await.unwrap();
         reprice_all(&world.db).await;

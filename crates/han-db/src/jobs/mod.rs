@@ -9,6 +9,7 @@
 mod billing;
 mod consolidation;
 mod github_access;
+mod pace;
 mod prices;
 mod retention;
 mod runner;

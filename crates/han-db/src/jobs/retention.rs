@@ -7,8 +7,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
+use super::pace::Pace;
 use super::{Job, JobContext, Outcome, Schedule};
 use crate::DbError;
 use crate::entities::Progress;
@@ -20,19 +21,9 @@ const EVERY: Duration = Duration::from_secs(3600);
 /// How many sessions are listed at once.
 const LISTED: usize = 100;
 
-/// How long no client may have pushed for the job to work without a rest.
-const QUIET: Duration = Duration::from_millis(200);
-
-/// How long the job rests after each session while clients push: this many times as long as the session took, and at most
-/// [`LONGEST_REST`].
-const REST: u32 = 5;
-const LONGEST_REST: Duration = Duration::from_secs(1);
-
-type IsQuiet = dyn Fn(Duration) -> bool + Send + Sync;
-
 /// The job.
 pub struct Retention {
-    is_quiet_for: Box<IsQuiet>,
+    pace: Pace,
 }
 
 impl std::fmt::Debug for Retention {
@@ -45,13 +36,7 @@ impl Retention {
     /// `is_quiet_for` says whether no client has pushed for so long: the work gives way to ingest.
     #[must_use]
     pub fn new(is_quiet_for: impl Fn(Duration) -> bool + Send + Sync + 'static) -> Self {
-        Self { is_quiet_for: Box::new(is_quiet_for) }
-    }
-
-    async fn rest(&self, began: Instant) {
-        if !(self.is_quiet_for)(QUIET) {
-            sleep((began.elapsed() * REST).min(LONGEST_REST)).await;
-        }
+        Self { pace: Pace::new(is_quiet_for) }
     }
 }
 
@@ -92,7 +77,7 @@ impl Job for Retention {
                     done += 1;
                     let unit = format!("sessions ({})", team.team_id);
                     context.progress(Progress { done, total: None, unit, cursor: None });
-                    self.rest(began).await;
+                    self.pace.rest(began).await;
                 }
             }
         }

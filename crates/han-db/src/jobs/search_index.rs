@@ -13,6 +13,7 @@ use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::broadcast::{Receiver, Sender, error::RecvError};
 use tokio::time::Instant;
 
+use super::pace::Pace;
 use super::{Job, JobContext, Outcome, Schedule};
 use crate::changes::DbChangeEvent;
 use crate::entities::Progress;
@@ -28,18 +29,13 @@ const AFTER_FAILURE: Duration = Duration::from_secs(30);
 /// How many sessions are listed at once.
 const LISTED: usize = 500;
 
-/// How long no client may have pushed before it goes on, and how long it waits for that at most: lines that are pushed
-/// without a pause are indexed slowly, but they are.
-const QUIET: Duration = Duration::from_millis(200);
+/// How long it waits for clients not to push: lines that are pushed without a pause are indexed slowly, but they are.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Whether nothing has been pushed to this process for so long.
-type IsQuiet = dyn Fn(Duration) -> bool + Send + Sync;
 
 /// The job.
 pub struct SearchIndex {
     changes: Sender<DbChangeEvent>,
-    is_quiet_for: Box<IsQuiet>,
+    pace: Pace,
 }
 
 impl std::fmt::Debug for SearchIndex {
@@ -56,7 +52,7 @@ impl SearchIndex {
         changes: Sender<DbChangeEvent>,
         is_quiet_for: impl Fn(Duration) -> bool + Send + Sync + 'static,
     ) -> Self {
-        Self { changes, is_quiet_for: Box::new(is_quiet_for) }
+        Self { changes, pace: Pace::new(is_quiet_for) }
     }
 }
 
@@ -98,7 +94,7 @@ impl SearchIndex {
             }
             let missed = match queue.take() {
                 Some(next) => {
-                    self.wait_for_quiet().await;
+                    self.pace.wait_for_quiet(PATIENCE).await;
                     match search::index(db, &next).await {
                         Ok(true) => done += 1,
                         // The other sessions come first, then the rest of its lines.
@@ -126,16 +122,6 @@ impl SearchIndex {
                 look_at = Instant::now();
             }
         }
-    }
-
-    async fn wait_for_quiet(&self) {
-        let quiet = async {
-            while !(self.is_quiet_for)(QUIET) {
-                tokio::time::sleep(QUIET / 4).await;
-            }
-        };
-        // Where it does not become quiet, it is the session's turn all the same.
-        let _ = tokio::time::timeout(PATIENCE, quiet).await;
     }
 }
 

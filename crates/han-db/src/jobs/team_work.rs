@@ -7,8 +7,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
+use super::pace::Pace;
 use super::{Job, JobContext, Outcome, Schedule};
 use crate::DbError;
 use crate::entities::Progress;
@@ -18,19 +19,9 @@ use crate::queries::{conversion, deletion_requests, keks};
 /// How often it looks for work.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// How long no client may have pushed for the job to work without a rest.
-const QUIET: Duration = Duration::from_millis(200);
-
-/// How long the job rests after each batch while clients push: this many times as long as the batch took, and at most
-/// [`LONGEST_REST`].
-const REST: u32 = 5;
-const LONGEST_REST: Duration = Duration::from_secs(1);
-
-type IsQuiet = dyn Fn(Duration) -> bool + Send + Sync;
-
 /// The job.
 pub struct TeamWork {
-    is_quiet_for: Box<IsQuiet>,
+    pace: Pace,
 }
 
 impl std::fmt::Debug for TeamWork {
@@ -43,7 +34,7 @@ impl TeamWork {
     /// `is_quiet_for` says whether no client has pushed for so long: the work gives way to ingest.
     #[must_use]
     pub fn new(is_quiet_for: impl Fn(Duration) -> bool + Send + Sync + 'static) -> Self {
-        Self { is_quiet_for: Box::new(is_quiet_for) }
+        Self { pace: Pace::new(is_quiet_for) }
     }
 }
 
@@ -71,7 +62,7 @@ impl Job for TeamWork {
             }
             done += batch;
             context.progress(Progress { done, total: None, unit: "keys".to_owned(), cursor: None });
-            self.rest(began).await;
+            self.pace.rest(began).await;
         }
         conversion::request_due(db).await?;
         loop {
@@ -89,7 +80,7 @@ impl Job for TeamWork {
                         context.note_error(&error);
                     }
                 }
-                self.rest(began).await;
+                self.pace.rest(began).await;
             }
             for work in team_work::unfinished(db).await? {
                 if context.should_stop() {
@@ -107,19 +98,11 @@ impl Job for TeamWork {
                     }
                 }
                 context.progress(progress(&work));
-                self.rest(began).await;
+                self.pace.rest(began).await;
             }
             if !moved {
                 return Ok(Outcome::Done);
             }
-        }
-    }
-}
-
-impl TeamWork {
-    async fn rest(&self, began: Instant) {
-        if !(self.is_quiet_for)(QUIET) {
-            sleep((began.elapsed() * REST).min(LONGEST_REST)).await;
         }
     }
 }

@@ -249,6 +249,15 @@ pub async fn create_for(db: &Db, new: &NewApiKey<'_>) -> Result<(ApiKeyId, ApiKe
     Ok((id, token))
 }
 
+/// Revokes all keys of a user for a team. Triggers notify every replica.
+pub(super) async fn revoke_of_owner(tx: &SystemTx, team_id: &TeamId, owner: &UserId) -> Result<(), DbError> {
+    let sql =
+        "UPDATE api_keys SET revoked_at = $1 WHERE team_id = $2 AND user_id = $3 AND revoked_at IS NULL";
+    let values = [tx.clock().now().0.into(), team_id.as_str().into(), owner.as_str().into()];
+    tx.execute(sql, values).await?;
+    Ok(())
+}
+
 /// The entry about a new key.
 pub(crate) fn created<'a>(id: &'a ApiKeyId, scopes: &str, expires_at: Option<Timestamp>) -> Entry<'a> {
     let expires_at = expires_at.map(Timestamp::to_rfc3339);

@@ -11,7 +11,7 @@ use crate::entities::Origin;
 use crate::queries::audit;
 use crate::queries::ingest::answers::{self, Answers, Copies};
 use crate::queries::ingest::derive::Derive;
-use crate::queries::ingest::rollup_delta::{RollupDelta, RollupPart, add_rollups, empty_rollups};
+use crate::queries::ingest::rollup_delta::{RollupDelta, RollupPart, empty_rollups};
 use crate::queries::purged_sessions;
 use crate::queries::sessions::open_details;
 use crate::{Db, DbError, ScopedTx, tables};
@@ -123,9 +123,7 @@ async fn delete(
             project_id: row.project_id.unwrap_or_default(),
             delta,
         };
-        let mut parts = vec![part];
-        parts.extend(answers.write_others(&tx).await?);
-        add_rollups(&tx, tx.team(), &parts).await?;
+        answers.write_rollups(&tx, vec![part]).await?;
         Ok(Ok(()))
     };
     let deleted = answers::with_locks(scope, db, "deletion.session", session, delete).await?.is_ok();

@@ -17,7 +17,7 @@ use crate::queries::audit::{Entry, Event};
 use crate::queries::deletion::delete_segments;
 use crate::queries::ingest::answers::{self, Answers};
 use crate::queries::ingest::derive::Derive;
-use crate::queries::ingest::rollup_delta::{RollupDelta, RollupPart, SessionDelta, add_rollups};
+use crate::queries::ingest::rollup_delta::{RollupDelta, RollupPart, SessionDelta};
 use crate::queries::memberships;
 use crate::queries::purged_sessions::{self, PurgedLines};
 use crate::queries::sessions::{details_context, open_details};
@@ -246,9 +246,7 @@ async fn purge_as(scope: &Scope, db: &Db, days: i64, due: &Due, lines: Lines) ->
             project_id: row.project_id.unwrap_or_default(),
             delta: change,
         };
-        let mut parts = vec![part];
-        parts.extend(answers.write_others(&tx).await?);
-        add_rollups(&tx, tx.team(), &parts).await?;
+        answers.write_rollups(&tx, vec![part]).await?;
         Ok(Ok(()))
     };
     let purged = answers::with_locks(scope, db, "retention.purge", session, purge).await?.is_ok();

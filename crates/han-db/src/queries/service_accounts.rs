@@ -158,12 +158,7 @@ pub async fn remove(scope: &Scope, db: &Db, id: &UserId) -> Result<TeamChange, D
             let now = tx.clock().now().0;
             tx.execute("UPDATE users SET removed_at = $2 WHERE id = $1", [id.as_str().into(), now.into()])
                 .await?;
-            // Triggers notify every replica.
-            tx.execute(
-                "UPDATE api_keys SET revoked_at = $1 WHERE team_id = $2 AND user_id = $3 AND revoked_at IS NULL",
-                [now.into(), tx.team_id().as_str().into(), id.as_str().into()],
-            )
-            .await?;
+            api_keys::revoke_of_owner(&tx, tx.team_id(), id).await?;
             tx.log().write(Entry::new(Event::ServiceAccountRemoved).about_user(id)).await?;
             Ok(TeamChange::Done)
         })

@@ -7,6 +7,7 @@ use sea_orm::FromQueryResult;
 
 use crate::entities::{Team, TeamMember, TeamPayment, User};
 use crate::page::MAX_PAGE;
+use crate::queries::api_keys;
 use crate::queries::audit::{Entry, Event, Log};
 use crate::queries::memberships::insert_member;
 use crate::queries::users::{self, UserRecord};
@@ -397,11 +398,7 @@ pub(super) async fn end_membership(
     )
     .await?;
     // Otherwise they would live again should the person come back.
-    tx.execute(
-        "UPDATE api_keys SET revoked_at = $1 WHERE team_id = $2 AND user_id = $3 AND revoked_at IS NULL",
-        [tx.clock().now().0.into(), team_id.as_str().into(), user_id.as_str().into()],
-    )
-    .await?;
+    api_keys::revoke_of_owner(tx, team_id, user_id).await?;
     let leaves = log.origin().user_id.as_ref() == Some(user_id);
     let event = if leaves { Event::MemberLeft } else { Event::MemberRemoved };
     log.write(Entry::new(event).about_user(user_id)).await?;

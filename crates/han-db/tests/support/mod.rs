@@ -20,8 +20,10 @@ use han_db::queries::ingest::{self, Batch, Outcome, Preparer, ReceivedBatch, Rec
 use han_db::queries::{memberships, teams, users};
 use han_db::{Db, DbConfig};
 use han_testkit::{TestClock, TestDatabase};
+use han_transcript::pricing::Price;
+use han_transcript::rates::Rate;
 use han_types::sync::SessionMetadata;
-use han_types::{Actor, Capabilities, Credential, PlanTier, Plans, Policy, Scope, UserId};
+use han_types::{Actor, Capabilities, Credential, PlanTier, Plans, Policy, Scope, Timestamp, UserId};
 use secrecy::SecretString;
 
 /// A database with a team.
@@ -154,6 +156,20 @@ pub async fn push(
     match ingest::store(&world.scope, &world.db, batch).await.unwrap() {
         Outcome::Stored { stored, duplicates, next_offset, .. } => (stored, duplicates, next_offset),
         Outcome::Refused(error) => panic!("{error:?}"),
+    }
+}
+
+/// A price of the operator's for a model, and for all days.
+pub fn rate_of(model: &str) -> Rate {
+    Rate {
+        model: model.to_owned(),
+        speed: "standard".to_owned(),
+        tier: "standard".to_owned(),
+        geography: "global".to_owned(),
+        valid_from: Timestamp(0),
+        prompt_over: 0,
+        price: Price { input: 2.0, output: 7.0, cache_read: 1.0, cache_write_5m: 1.0, cache_write_1h: 1.0 },
+        source: None,
     }
 }
 

@@ -281,27 +281,24 @@ pub(crate) struct Log<'t> {
     team_id: String,
 }
 
+impl<'t> Log<'t> {
+    /// The log of a team, for what is done on behalf of `origin`.
+    fn of_team(tx: &'t Tx, origin: Origin, team_id: &TeamId, team: TeamNumber) -> Self {
+        Self { tx, origin, team, team_id: team_id.to_string() }
+    }
+}
+
 impl ActingTx {
     /// The log of the scope's team, for what its user does.
     pub(crate) fn log(&self) -> Log<'_> {
-        Log {
-            tx: self,
-            origin: Origin::of_scope(self.scope()),
-            team: self.team_number(),
-            team_id: self.team_id().to_string(),
-        }
+        Log::of_team(self, Origin::of_scope(self.scope()), self.team_id(), self.team_number())
     }
 }
 
 impl ScopedTx {
     /// The log of the scope's team, for what its user does.
     pub(crate) fn log(&self) -> Log<'_> {
-        Log {
-            tx: self,
-            origin: Origin::of_scope(self.scope()),
-            team: self.team_number(),
-            team_id: self.team_id().to_string(),
-        }
+        Log::of_team(self, Origin::of_scope(self.scope()), self.team_id(), self.team_number())
     }
 }
 
@@ -314,7 +311,7 @@ struct TeamRow {
 impl SystemTx {
     /// The log of a team, for what is done on behalf of the database handle's origin.
     pub(crate) fn log_of(&self, team_id: &TeamId, team: TeamNumber) -> Log<'_> {
-        Log { tx: self, origin: self.origin().clone(), team, team_id: team_id.to_string() }
+        Log::of_team(self, self.origin().clone(), team_id, team)
     }
 
     /// The server's own log.

@@ -508,6 +508,17 @@ impl Answers {
         Ok(())
     }
 
+    /// Writes what changed for other sessions, and adds it to the rollups, together with what the transaction changes for its
+    /// own session.
+    pub(crate) async fn write_rollups(
+        &self,
+        tx: &ScopedTx,
+        mut parts: Vec<RollupPart>,
+    ) -> Result<(), DbError> {
+        parts.extend(self.write_others(tx).await?);
+        rollup_delta::add_rollups(tx, tx.team(), &parts).await
+    }
+
     /// Writes what changed for other sessions: their totals, which notifies their subscribers. Returns what it adds to the
     /// rollups, for `add_rollups`, which locks the rows of all sessions in one order.
     pub(crate) async fn write_others(&self, tx: &ScopedTx) -> Result<Vec<RollupPart>, DbError> {

@@ -54,7 +54,7 @@ use known::{Comparison, Move, Plan};
 use prepare::{BatchLine, BatchRecord, PackedLines, ordinals, pack};
 use rederive::Rederived;
 use renew::Renew;
-use rollup_delta::{RollupDelta, RollupPart, SessionDelta, add_rollups, shard};
+use rollup_delta::{RollupDelta, RollupPart, SessionDelta, shard};
 
 pub use prepare::{Batch, Preparer, ReceivedBatch, ReceivedLine};
 
@@ -1026,7 +1026,7 @@ impl Write<'_> {
             delta,
         };
         let moves = project_id.is_some() && session.project_id.is_none() && session.started_at.is_some();
-        let mut parts = if moves {
+        let parts = if moves {
             let whole = derive.rederive().await?;
             let mut left = delta;
             left.add(-1, &whole.counted);
@@ -1034,8 +1034,7 @@ impl Write<'_> {
         } else {
             vec![part(project_id.unwrap_or_default(), delta)]
         };
-        parts.extend(derive.answers.write_others(self.tx).await?);
-        add_rollups(self.tx, self.tx.team(), &parts).await
+        derive.answers.write_rollups(self.tx, parts).await
     }
 }
 
