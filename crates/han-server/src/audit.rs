@@ -1,13 +1,15 @@
 //! An audit log as NDJSON, one object for each record, whose only key is the record's kind. docs/SYNC.md specifies the
 //! format; `GET /api/sync/teams/{team_id}/audit` and `han-server audit export` write it.
 
-use han_crypto::to_hex;
+use han_crypto::{from_hex, to_hex};
 use han_db::queries::audit::{self, AuditEntry, LogOf};
 use han_db::{Db, DbError};
 use han_types::TeamId;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
+
+use crate::ndjson::append;
 
 /// The version of the format.
 const VERSION: u32 = 1;
@@ -98,7 +100,7 @@ impl AuditExport {
             self.begun = true;
             let exported_at = self.db.clock().now().to_rfc3339();
             let team_id = self.team_id.as_str();
-            write(
+            append(
                 &mut out,
                 &Record::Audit(Head { version: VERSION, team_id, team: &self.slug, exported_at }),
             )?;
@@ -107,13 +109,13 @@ impl AuditExport {
         let page = audit::after(&self.db, LogOf::Team(&self.team_id), self.last, PAGE).await?;
         for entry in &page {
             self.hash = to_hex(&entry.hash);
-            write(&mut out, &Record::Entry(Box::new(line(entry, self.hash.clone())?)))?;
+            append(&mut out, &Record::Entry(Box::new(line(entry, self.hash.clone())?)))?;
             self.last = entry.seq;
             self.entries += 1;
         }
         if page.len() < PAGE {
             self.ended = true;
-            write(&mut out, &Record::End(End { entries: self.entries, last: self.last, hash: &self.hash }))?;
+            append(&mut out, &Record::End(End { entries: self.entries, last: self.last, hash: &self.hash }))?;
         }
         Ok(Some(out))
     }
@@ -143,18 +145,9 @@ fn line(entry: &AuditEntry, hash: String) -> Result<Line<'_>, serde_json::Error>
     })
 }
 
-fn write(out: &mut Vec<u8>, record: &Record<'_>) -> Result<(), serde_json::Error> {
-    serde_json::to_writer(&mut *out, record)?;
-    out.push(b'\n');
-    Ok(())
-}
-
 /// A number and a hash in the form `NUMBER:HASH`, which `han-server audit verify` prints.
 pub(crate) fn noted(text: &str) -> Option<(i64, audit::Hash)> {
     let (number, hash) = text.split_once(':')?;
-    let bytes: Vec<u8> = (0..hash.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(hash.get(at..at + 2)?, 16).ok())
-        .collect::<Option<_>>()?;
-    Some((number.parse::<i64>().ok().filter(|number| *number > 0)?, bytes.try_into().ok()?))
+    let hash = from_hex(&hash.to_ascii_lowercase())?;
+    Some((number.parse::<i64>().ok().filter(|number| *number > 0)?, hash))
 }

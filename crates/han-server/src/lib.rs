@@ -5,6 +5,7 @@
 //! * `app`: building and serving; `server`: the routes page; `state`: what handlers share.
 //! * `auth`: authentication; `rates`, `admission`: limits per client, and on concurrent work.
 //! * `billing`: plans, and what teams pay for through Stripe.
+//! * `ndjson`: downloads; `outbound`: calls to other services.
 //! * `sync`: receiving sessions; `subscriptions`: how GraphQL requests and sockets authenticate; `blocking`: CPU-bound
 //!   work.
 //! * `client`: what is shown at the dashboard's paths; `page`: the server's own HTML pages; `health`, `metrics`,
@@ -23,6 +24,8 @@ pub mod config;
 mod health;
 mod metrics;
 mod migrations;
+mod ndjson;
+mod outbound;
 mod page;
 mod preflight;
 mod rates;

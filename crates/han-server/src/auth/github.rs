@@ -3,7 +3,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
 
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, StatusCode};
@@ -18,17 +17,15 @@ use oauth2::{
     HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope,
     TokenResponse as _, TokenUrl,
 };
+use reqwest::Url;
 use reqwest::header::{ACCEPT, LOCATION};
-use reqwest::{Url, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::config::GithubConfig;
-
-/// The longest time to connect.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::outbound;
 
 /// The longest response that is read; GitHub's have a few kilobytes.
 const MAX_RESPONSE_BYTES: usize = 256 << 10;
@@ -113,19 +110,8 @@ impl Github {
         let authorize = AuthUrl::new(format!("{base}/login/oauth/authorize")).map_err(bad)?;
         let token = TokenUrl::new(format!("{base}/login/oauth/access_token")).map_err(bad)?;
         let api = Url::parse(&format!("{}/", config.api_url.trim_end_matches('/'))).map_err(bad)?;
-        let builder = || {
-            reqwest::Client::builder()
-                .user_agent(concat!("han-server/", env!("CARGO_PKG_VERSION")))
-                .redirect(redirect::Policy::none())
-                .connect_timeout(CONNECT_TIMEOUT)
-                .timeout(config.timeout)
-        };
-        let plain = base.starts_with("http://") && api.scheme() == "http";
-        let http = match builder().build() {
-            // Plain http needs no CA certificates.
-            Err(_) if plain => builder().tls_certs_only([]).build(),
-            built => built,
-        };
+        let is_plain = base.starts_with("http://") && api.scheme() == "http";
+        let http = outbound::client(config.timeout, is_plain);
         let redirect_uri = RedirectUrl::new(redirect_uri).map_err(bad)?;
         Ok(Self { redirect_uri, authorize, token, api, http: http.map_err(GithubError::Tls)?, config })
     }

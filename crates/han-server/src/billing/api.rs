@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use han_types::{Entropy, Timestamp};
 use reqwest::header::{HeaderMap, HeaderName};
-use reqwest::{Method, Url, redirect};
+use reqwest::{Method, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -18,13 +18,11 @@ use thiserror::Error;
 use tokio::time::sleep;
 
 use crate::config::StripeConfig;
+use crate::outbound;
 
 /// The version of the API that the requests and responses here have (docs.stripe.com/api/versioning). The types of the
 /// npm package `stripe` of the same version check the tests' requests and objects.
 pub const API_VERSION: &str = "2026-10-28.endive";
-
-/// The longest time to connect.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest response that is read. A page of a hundred subscriptions has a few hundred kilobytes.
 const MAX_RESPONSE_BYTES: usize = 8 << 20;
@@ -285,18 +283,7 @@ impl Client {
     pub(super) fn new(config: &StripeConfig, entropy: Arc<dyn Entropy>) -> Result<Self, StripeError> {
         let base = Url::parse(&format!("{}/", config.api_base))
             .map_err(|error| StripeError::Address(error.to_string()))?;
-        let builder = || {
-            reqwest::Client::builder()
-                .user_agent(concat!("han-server/", env!("CARGO_PKG_VERSION")))
-                .redirect(redirect::Policy::none())
-                .connect_timeout(CONNECT_TIMEOUT)
-                .timeout(config.timeout)
-        };
-        let http = match builder().build() {
-            // Plain http needs no CA certificates.
-            Err(_) if base.scheme() == "http" => builder().tls_certs_only([]).build(),
-            built => built,
-        };
+        let http = outbound::client(config.timeout, base.scheme() == "http");
         Ok(Self {
             http: http.map_err(|error| StripeError::Tls(error.to_string()))?,
             base,

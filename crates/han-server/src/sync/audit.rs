@@ -1,11 +1,10 @@
 //! `GET /api/sync/teams/{team_id}/audit`: the audit log of a team as NDJSON, for an admin.
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use futures_util::stream;
 use han_db::queries::audit::{self, Entry, Event};
 use han_http::Problem;
@@ -15,6 +14,7 @@ use serde::Deserialize;
 use super::{malformed_path, malformed_query};
 use crate::audit::AuditExport;
 use crate::auth::middleware::Caller;
+use crate::ndjson;
 use crate::state::AppState;
 
 const READ: (Capability, &str) = (Capability::Read, "read");
@@ -56,7 +56,5 @@ pub(crate) async fn export(
         )?;
         Ok::<_, crate::audit::AuditExportError>(chunk.map(|chunk| (Bytes::from(chunk), export)))
     });
-    let disposition = format!("attachment; filename=\"{name}.ndjson\"");
-    let headers = [(CONTENT_TYPE, "application/x-ndjson".to_owned()), (CONTENT_DISPOSITION, disposition)];
-    Ok((headers, Body::from_stream(chunks)).into_response())
+    Ok(ndjson::download(&name, chunks))
 }

@@ -1,11 +1,10 @@
 //! `GET /api/sync/teams/{team_id}/export` and `…/sessions/{session_id}/export`: a team's sessions as NDJSON, the caller's
 //! own, or one session. The body is written while it is read, a page of lines at a time.
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use futures_util::stream;
 use han_crypto::to_hex;
 use han_db::DbError;
@@ -23,6 +22,7 @@ use thiserror::Error;
 
 use super::{malformed_path, malformed_query};
 use crate::auth::middleware::Caller;
+use crate::ndjson::{self, append};
 use crate::state::AppState;
 
 const READ: (Capability, &str) = (Capability::Read, "read");
@@ -119,9 +119,7 @@ async fn respond(state: &AppState, resolved: Resolved, selection: Selection) -> 
         let chunk = writer.chunk().await.map(Some);
         chunk.inspect_err(|error| tracing::error!(%error, "an export failed: it has no end marker"))
     });
-    let disposition = format!("attachment; filename=\"{name}.ndjson\"");
-    let headers = [(CONTENT_TYPE, "application/x-ndjson".to_owned()), (CONTENT_DISPOSITION, disposition)];
-    Ok((headers, Body::from_stream(chunks)).into_response())
+    Ok(ndjson::download(&name, chunks))
 }
 
 /// Why an export ended early. The client sees a response that is cut off.
@@ -147,29 +145,29 @@ impl Writer {
     async fn chunk(mut self) -> Result<(Bytes, Option<Self>), ExportError> {
         let mut out = Vec::new();
         if let Some(head) = self.head.take() {
-            write(&mut out, &ExportRecord::Export(head))?;
+            append(&mut out, &ExportRecord::Export(head))?;
             return Ok((self.counted(out), Some(self)));
         }
         match self.export.next().await? {
             Some(Part::Session(session)) => {
                 self.end.sessions += 1;
-                write(&mut out, &ExportRecord::Session(*session))?;
+                append(&mut out, &ExportRecord::Session(*session))?;
             }
             Some(Part::Transcript(transcript)) => {
                 self.end.transcripts += 1;
-                write(&mut out, &ExportRecord::Transcript(transcript))?;
+                append(&mut out, &ExportRecord::Transcript(transcript))?;
             }
             Some(Part::Lines(lines)) => {
                 self.end.lines += lines.len() as u64;
                 for line in &lines {
                     let message: &RawValue = serde_json::from_str(&line.text)?;
                     let line = u64::try_from(line.line).unwrap_or_default();
-                    write(&mut out, &ExportRecord::Line(ExportLine { line, message }))?;
+                    append(&mut out, &ExportRecord::Line(ExportLine { line, message }))?;
                 }
             }
             None => {
                 self.end.sha256 = to_hex(&self.hash.finalize());
-                write(&mut out, &ExportRecord::End(self.end))?;
+                append(&mut out, &ExportRecord::End(self.end))?;
                 return Ok((out.into(), None));
             }
         }
@@ -182,10 +180,4 @@ impl Writer {
         self.end.bytes += bytes.len() as u64;
         bytes.into()
     }
-}
-
-fn write(out: &mut Vec<u8>, record: &ExportRecord<'_>) -> Result<(), serde_json::Error> {
-    serde_json::to_writer(&mut *out, record)?;
-    out.push(b'\n');
-    Ok(())
 }

@@ -1,20 +1,14 @@
 //! The audit log over HTTP: what requests leave in it, who reads it, exports, and the commands of operators.
 
-use std::sync::Arc;
-
-use clap::Parser as _;
-use han_crypto::OsEntropy;
 use han_db::queries::audit::{self, AuditEntry, LogOf};
 use han_db::queries::{login_links, users};
-use han_server::commands::{Cli, World};
 use han_testkit::{SyntheticSession, TestDatabase, both_databases};
 use han_types::{Clock as _, TeamId};
 use reqwest::{StatusCode, header};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tokio_util::sync::CancellationToken;
 
-use crate::support::{Person, TestServer, answer, command, environment, problem};
+use crate::support::{Person, TestServer, answer, command, command_with, problem};
 
 async fn entries(server: &TestServer, team_id: &TeamId) -> Vec<AuditEntry> {
     audit::after(&server.db, LogOf::Team(team_id), 0, 1_000).await.unwrap()
@@ -76,20 +70,7 @@ fn hash_of(team_id: &str, entry: &Value, previous: &[u8]) -> Vec<u8> {
 
 /// Runs a command of the server; what it wrote to standard output.
 async fn output(database: &TestDatabase, server: &TestServer, args: &[&str]) -> String {
-    let environment = environment(database.url());
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    let world = World {
-        lookup: &|name| environment.get(name).cloned(),
-        names: Vec::new(),
-        clock: Arc::new(server.clock.clone()),
-        entropy: Arc::new(OsEntropy::new()),
-        out: &mut out,
-        err: &mut err,
-        shutdown: CancellationToken::new(),
-    };
-    let cli = Cli::try_parse_from(std::iter::once(&"han-server").chain(args)).unwrap();
-    han_server::commands::run(cli, world).await.unwrap();
-    String::from_utf8(out).unwrap()
+    command_with(database.url(), server, &[], args).await.unwrap().0
 }
 
 both_databases!(
