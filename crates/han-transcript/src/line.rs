@@ -20,9 +20,8 @@ const INTERRUPTION: &str = "[Request interrupted by user";
 /// The tags at the beginning of `user` lines that the harness writes, not a person.
 const HARNESS_TAGS: [&str; 5] =
     ["task-notification", "local-command-stdout", "local-command-stderr", "bash-stdout", "bash-stderr"];
-/// The beginnings of messages that another agent, another session or a connected program sent.
-const MESSAGE_TAGS: [&str; 4] =
-    ["teammate-message", "agent-message", "cross-session-message", "channel source="];
+/// The tags of messages that another agent or another session sent.
+const MESSAGE_TAGS: [&str; 3] = ["teammate-message", "agent-message", "cross-session-message"];
 /// The tags of texts that the harness inserts before or after what a person typed.
 const INSERTED_TAGS: [&str; 10] = [
     "system-reminder",
@@ -177,15 +176,13 @@ pub(crate) fn typed(text: &str) -> &str {
     if typed.len() == trimmed.len() { text } else { typed }
 }
 
-/// Whether the text is a message of [`MESSAGE_TAGS`].
+/// Whether the text is a message of another agent, another session or a connected program.
 fn is_sent(text: &str) -> bool {
-    MESSAGE_TAGS.iter().any(|tag| match tag.split_once(' ') {
-        // A person may type XML, too: such a tag counts only with its attribute.
-        Some((name, attribute)) => {
-            begins_with_tag(text, name) && text[name.len() + 1..].trim_start().starts_with(attribute)
-        }
-        None => begins_with_tag(text, tag),
-    })
+    // A person may type XML with this tag, too: it counts only with its attribute.
+    let is_of_channel = text.strip_prefix("<channel").is_some_and(|rest| {
+        rest.starts_with(char::is_whitespace) && rest.trim_start().starts_with("source=")
+    });
+    is_of_channel || MESSAGE_TAGS.iter().any(|tag| begins_with_tag(text, tag))
 }
 
 /// Whether the text begins with this tag, which may have attributes.

@@ -384,6 +384,26 @@ fn a_command_names_a_session_only_without_a_prompt() {
 }
 
 #[test]
+fn a_message_of_another_agent_session_or_program_is_no_turn() {
+    let line = |text: &str| {
+        read(&json!({"type": "user", "uuid": text, "message": {"role": "user", "content": text}}))
+    };
+    for sent in [
+        "<teammate-message from=\"b\">hello</teammate-message>",
+        "<agent-message>hello</agent-message>",
+        "<cross-session-message from=\"s\">hello</cross-session-message>",
+        "<channel source=\"chat\">hello</channel>",
+        "<channel  source=\"chat\">hello</channel>",
+    ] {
+        let record = line(sent);
+        assert!(!record.turn && record.summary.is_none(), "{sent}");
+    }
+    for typed in ["<channel>1</channel>", "<channels source=\"x\"/>", "a <channel source=\"x\">"] {
+        assert!(line(typed).turn, "{typed}");
+    }
+}
+
+#[test]
 fn a_fork_without_request_ids_repeats_the_same_answers() {
     let answer = |session: &str, id: &str| {
         json!({"type": "assistant", "uuid": "u1", "sessionId": session, "message": {"role": "assistant", "id": id,
