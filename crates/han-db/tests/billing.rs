@@ -6,22 +6,32 @@ mod support;
 
 use futures_util::future::join_all;
 use han_db::Db;
-use han_db::queries::billing::{self, Applied, BilledTeam, Bound, Customer, Decision, Standing, StripeEvent};
-use han_db::queries::team_deletion;
+use han_db::queries::billing::{
+    self, Applied, BilledTeam, Bound, Customer, Decision, Payment, Standing, StripeEvent,
+};
+use han_db::queries::{plans, team_deletion};
 use han_testkit::both_databases;
 use han_types::{PaymentState, PlanTier, Role, Timestamp};
 
 use support::{World, member, world};
 
-fn standing(decision: Decision, subscription: Option<&str>) -> Standing {
-    Standing {
-        decision,
-        payment: PaymentState::Active,
-        subscription_id: subscription.map(str::to_owned),
-        cancels_at: None,
-        grace_until: Some(Timestamp(5)),
-        seats: Some(3),
-    }
+const ACTIVE: Payment = Payment {
+    state: PaymentState::Active,
+    cancels_at: None,
+    grace_until: Some(Timestamp(5)),
+    seats: Some(3),
+};
+
+/// A subscription gives this plan.
+fn gives(plan: PlanTier) -> Standing {
+    let decision = Decision::Plan { plan, subscription_id: "sub_1".to_owned() };
+    Standing { decision, payment: ACTIVE, undecided: Vec::new() }
+}
+
+/// No subscription decides; these are paid for prices that belong to no plan.
+fn nothing(undecided: &[&str]) -> Standing {
+    let undecided = undecided.iter().map(|id| ((*id).to_owned(), ACTIVE)).collect();
+    Standing { decision: Decision::Nothing, payment: ACTIVE, undecided }
 }
 
 const EVENT: StripeEvent<'_> =
@@ -44,9 +54,9 @@ both_databases!(
         let db = &world.db;
         assert_eq!(bind(&world, "cus_1").await, Bound::Done);
         let (first, second) = (read(db, "cus_1").await, read(db, "cus_1").await);
-        let pro = standing(Decision::Plan(PlanTier::Pro), Some("sub_1"));
+        let pro = gives(PlanTier::Pro);
         assert!(matches!(billing::apply(db, &first, &pro, None).await.unwrap(), Applied::Done { .. }));
-        let free = standing(Decision::Plan(PlanTier::Free), Some("sub_1"));
+        let free = gives(PlanTier::Free);
         assert_eq!(billing::apply(db, &second, &free, Some(&EVENT)).await.unwrap(), Applied::Stale);
         // The same state counts, too: it was read later than the one that is refused now.
         let third = read(db, "cus_1").await;
@@ -76,22 +86,32 @@ both_databases!(
         let world = world(&db).await;
         let db = &world.db;
         bind(&world, "cus_1").await;
-        let keep = standing(Decision::Keep, None);
-        let nothing = standing(Decision::Nothing, None);
         let apply = async |standing: &Standing| {
             let team = read(db, "cus_1").await;
             billing::apply(db, &team, standing, None).await.unwrap();
             read(db, "cus_1").await.state.plan
         };
-        let enterprise = standing(Decision::Plan(PlanTier::Enterprise), None);
-        assert_eq!(apply(&enterprise).await, PlanTier::Enterprise);
-        assert_eq!(apply(&nothing).await, PlanTier::Enterprise, "Stripe has not decided the plan");
-        assert_eq!(
-            apply(&Standing { subscription_id: Some("sub_1".to_owned()), ..keep }).await,
-            PlanTier::Enterprise
-        );
-        assert_eq!(apply(&nothing).await, PlanTier::Free);
-        assert_eq!(apply(&nothing).await, PlanTier::Free);
+        plans::set(db, world.scope.team_id(), PlanTier::Enterprise).await.unwrap();
+        assert_eq!(apply(&nothing(&[])).await, PlanTier::Enterprise, "Stripe has not decided the plan");
+        assert_eq!(apply(&nothing(&["sub_1"])).await, PlanTier::Enterprise);
+        assert_eq!(apply(&gives(PlanTier::Pro)).await, PlanTier::Pro);
+        assert_eq!(apply(&nothing(&["sub_1"])).await, PlanTier::Pro, "its price was removed");
+        assert_eq!(apply(&nothing(&["sub_2"])).await, PlanTier::Free);
+        assert_eq!(apply(&nothing(&[])).await, PlanTier::Free);
+    }
+);
+
+both_databases!(
+    async fn a_team_from_before_billing_is_decided_by_a_configured_price_only(db: TestDatabase) {
+        let world = world(&db).await;
+        bind(&world, "cus_1").await;
+        db.execute("UPDATE teams SET before_billing = TRUE").await;
+        let undecided = async || plans::undecided(&world.db).await.unwrap().len();
+        for (standing, left) in [(nothing(&[]), 1), (nothing(&["sub_9"]), 1), (gives(PlanTier::Free), 0)] {
+            let team = read(&world.db, "cus_1").await;
+            billing::apply(&world.db, &team, &standing, None).await.unwrap();
+            assert_eq!(undecided().await, left, "{standing:?}");
+        }
     }
 );
 
@@ -139,7 +159,7 @@ both_databases!(
         let [due] = &billing::cancellations(db).await.unwrap()[..] else { panic!("one is due") };
         assert_eq!((due.customer_id.as_str(), &due.team_id), ("cus_1", world.scope.team_id()));
         assert_eq!(billing::find_customer(db, "cus_1", None).await.unwrap(), Customer::OfDeletedTeam);
-        let pro = standing(Decision::Plan(PlanTier::Pro), Some("sub_1"));
+        let pro = gives(PlanTier::Pro);
         assert_eq!(billing::apply(db, &team, &pro, None).await.unwrap(), Applied::Gone);
         // A checkout that was open must not give it a customer again.
         assert_eq!(bind(&world, "cus_2").await, Bound::NotAllowed);
@@ -163,16 +183,13 @@ both_databases!(
         let db = &world.db;
         bind(&world, "cus_1").await;
         let end = db.clock().now().plus_seconds(60);
-        let failed = Standing {
-            payment: PaymentState::PaymentFailed,
-            grace_until: Some(end),
-            ..standing(Decision::Plan(PlanTier::Pro), Some("sub_1"))
-        };
+        let payment = Payment { state: PaymentState::PaymentFailed, grace_until: Some(end), ..ACTIVE };
+        let failed = Standing { payment, ..gives(PlanTier::Pro) };
         billing::apply(db, &read(db, "cus_1").await, &failed, None).await.unwrap();
         assert!(billing::past_grace(db, 10).await.unwrap().is_empty());
         world.clock.advance_seconds(60);
         let [due] = &billing::past_grace(db, 10).await.unwrap()[..] else { panic!("one is due") };
-        let ended = Standing { decision: Decision::Plan(PlanTier::Free), ..failed };
+        let ended = Standing { payment, ..gives(PlanTier::Free) };
         billing::apply(db, due, &ended, None).await.unwrap();
         assert!(billing::past_grace(db, 10).await.unwrap().is_empty());
     }

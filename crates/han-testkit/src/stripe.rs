@@ -96,6 +96,8 @@ struct Stripe {
     clock: TestClock,
     made: u64,
     customers: Vec<Value>,
+    /// The ids of those that were deleted.
+    deleted_customers: Vec<String>,
     prices: Vec<Value>,
     sessions: Vec<Value>,
     portals: Vec<Value>,
@@ -150,6 +152,7 @@ impl FakeStripe {
             clock,
             made: 0,
             customers: Vec::new(),
+            deleted_customers: Vec::new(),
             prices: Vec::new(),
             sessions: Vec::new(),
             portals: Vec::new(),
@@ -196,6 +199,14 @@ impl FakeStripe {
             stripe.end(&id);
         }
         stripe.customers.retain(|one| one["id"] != customer);
+        stripe.deleted_customers.push(customer.to_owned());
+    }
+
+    /// Removes a field of a subscription, as a later version of the API may.
+    pub fn remove_field(&self, subscription: &str, field: &str) {
+        let mut stripe = lock(&self.shared);
+        let found = stripe.subscriptions.iter_mut().find(|one| one["id"] == subscription).unwrap();
+        found.as_object_mut().unwrap().remove(field);
     }
 
     // ---- what a customer does -------------------------------------------------------------------------------
@@ -825,6 +836,7 @@ impl Stripe {
         let segments: Vec<&str> = path.trim_start_matches("/v1/").split('/').collect();
         let done = match (method.as_str(), segments.as_slice()) {
             ("POST", ["customers"]) => self.create_customer(parameters),
+            ("GET", ["customers", id]) => self.find_customer(id),
             ("GET", ["prices"]) => self.list_prices(parameters),
             ("POST", ["checkout", "sessions"]) => self.create_session(parameters),
             ("POST", ["billing_portal", "sessions"]) => self.create_portal(parameters),
@@ -855,6 +867,15 @@ impl Stripe {
         // Of a parameter, this is 400.
         let gone = error("invalid_request_error", "resource_missing", "customer", "No such customer");
         Err((StatusCode::BAD_REQUEST, gone))
+    }
+
+    /// A customer, or the stub of one that was deleted (docs.stripe.com/api/customers/retrieve).
+    fn find_customer(&self, id: &str) -> Result<Answer, Answer> {
+        if self.deleted_customers.iter().any(|deleted| deleted == id) {
+            return Ok((StatusCode::OK, json!({ "id": id, "object": "customer", "deleted": true })));
+        }
+        let found = self.customers.iter().find(|one| one["id"] == id);
+        found.map(|one| (StatusCode::OK, one.clone())).ok_or_else(|| missing("id"))
     }
 
     fn create_customer(&mut self, parameters: &Parameters) -> Result<Answer, Answer> {

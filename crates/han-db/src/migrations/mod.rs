@@ -18,6 +18,8 @@ mod m0011_audit;
 mod m0012_retention;
 mod m0013_plans;
 mod m0014_billing;
+mod m0015_team_payments;
+mod m0016_deletion_owners;
 mod tables;
 
 use sea_orm::{DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
@@ -49,6 +51,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0012_retention::Migration),
             Box::new(m0013_plans::Migration),
             Box::new(m0014_billing::Migration),
+            Box::new(m0015_team_payments::Migration),
+            Box::new(m0016_deletion_owners::Migration),
         ]
     }
 }

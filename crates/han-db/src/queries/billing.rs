@@ -17,14 +17,31 @@ use crate::tx::{SystemTx, Tx};
 use crate::{Db, DbError};
 
 /// What Stripe's subscriptions say about the plan of a team.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// The team has this plan.
-    Plan(PlanTier),
-    /// The plan stays as it is: the price of the subscription is none of those that are configured.
-    Keep,
-    /// There is no subscription that was ever paid. A team that had one has the plan Free; another keeps its plan.
+    /// This subscription gives the team this plan; or gave one, and has ended.
+    Plan {
+        /// The plan; Free after the end.
+        plan: PlanTier,
+        /// Stripe's id of the subscription.
+        subscription_id: String,
+    },
+    /// There is no subscription that was ever paid for a price that is configured. A team that had one has the plan Free;
+    /// another keeps its plan.
     Nothing,
+}
+
+/// The state of the payments of a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Payment {
+    /// The state.
+    pub state: PaymentState,
+    /// When the subscription ends, if it was cancelled.
+    pub cancels_at: Option<Timestamp>,
+    /// Until when the plan stays although a payment failed.
+    pub grace_until: Option<Timestamp>,
+    /// The quantity of the subscription.
+    pub seats: Option<u32>,
 }
 
 /// The state of the subscriptions of a customer.
@@ -32,16 +49,12 @@ pub enum Decision {
 pub struct Standing {
     /// What becomes of the plan.
     pub decision: Decision,
-    /// The state of the payments.
-    pub payment: PaymentState,
-    /// The subscription that decides; `None` with [`Decision::Nothing`].
-    pub subscription_id: Option<String>,
-    /// When it ends, if it was cancelled.
-    pub cancels_at: Option<Timestamp>,
-    /// Until when the plan stays although a payment failed.
-    pub grace_until: Option<Timestamp>,
-    /// The quantity of the subscription.
-    pub seats: Option<u32>,
+    /// The payments of the subscription that decides, or of the best one if none does.
+    pub payment: Payment,
+    /// The subscriptions that are paid for a price that belongs to no plan, or have a state that this version does not
+    /// know, by Stripe's ids. They decide nothing; but if one of them has decided before, the plan stays: the operator has
+    /// removed a price from the configuration that a customer still pays.
+    pub undecided: Vec<(String, Payment)>,
 }
 
 /// A team as billing sees it.
@@ -65,7 +78,7 @@ pub struct StoredState {
     pub plan: PlanTier,
     /// The state of the payments.
     pub payment: PaymentState,
-    /// The subscription that has decided the plan; `None` if Stripe has not decided it.
+    /// The subscription that has decided the plan; `None` if none has.
     pub subscription_id: Option<String>,
     /// When it ends, if it was cancelled.
     pub cancels_at: Option<Timestamp>,
@@ -79,20 +92,24 @@ impl StoredState {
     /// What is stored after `standing` was applied to this.
     #[must_use]
     pub fn after(&self, standing: &Standing) -> Self {
-        let plan = match standing.decision {
-            Decision::Plan(plan) => plan,
-            Decision::Keep => self.plan,
-            Decision::Nothing if self.subscription_id.is_some() => PlanTier::Free,
-            Decision::Nothing => self.plan,
+        let decided = |id: &String| standing.undecided.iter().find(|(undecided, _)| undecided == id);
+        let (plan, subscription_id, payment) = match (&standing.decision, &self.subscription_id) {
+            (Decision::Plan { plan, subscription_id }, _) if *plan != PlanTier::Free => {
+                (*plan, Some(subscription_id.clone()), &standing.payment)
+            }
+            (decision, earlier) => match (earlier.as_ref().and_then(decided), decision) {
+                (Some((id, payment)), _) => (self.plan, Some(id.clone()), payment),
+                (None, Decision::Plan { plan, subscription_id }) => {
+                    (*plan, Some(subscription_id.clone()), &standing.payment)
+                }
+                (None, Decision::Nothing) => {
+                    let plan = if earlier.is_some() { PlanTier::Free } else { self.plan };
+                    (plan, None, &standing.payment)
+                }
+            },
         };
-        Self {
-            plan,
-            payment: standing.payment,
-            subscription_id: standing.subscription_id.clone(),
-            cancels_at: standing.cancels_at,
-            grace_until: standing.grace_until,
-            seats: standing.seats,
-        }
+        let Payment { state, cancels_at, grace_until, seats } = *payment;
+        Self { plan, payment: state, subscription_id, cancels_at, grace_until, seats }
     }
 }
 
@@ -286,12 +303,15 @@ pub async fn apply(
                 return Ok(Applied::EventApplied);
             }
             let (before, after) = (stored.state.clone(), stored.state.after(standing));
-            store(&tx, &stored.id, number, &before, &after).await?;
+            if sets_plan(&before, &after, standing) {
+                plans::change(&tx, &stored.id, number, after.plan).await?;
+            }
+            store(&tx, number, &after).await?;
             Ok(Applied::Done { before, after })
         })
         .await?;
     match &applied {
-        Applied::Done { before, after } if sets_plan(before, after) => plans::changed(db),
+        Applied::Done { before, after } if sets_plan(before, after, standing) => plans::changed(db),
         Applied::Done { .. } => db.commits().notify(),
         _ => {}
     }
@@ -312,23 +332,18 @@ async fn record(tx: &SystemTx, event: &StripeEvent<'_>, customer_id: &str) -> Re
     Ok(tx.execute(sql, values).await? > 0)
 }
 
-/// Whether the plan is set. A subscription sets it even if it is the stored one: with that, the plan of a team from before
-/// billing is decided.
-fn sets_plan(before: &StoredState, after: &StoredState) -> bool {
-    before.plan != after.plan || after.subscription_id.is_some()
+/// Whether the plan is set. A subscription that decides sets it even if it is the stored one: with that, the plan of a team
+/// from before billing is decided. One that decides nothing leaves such a team as it is.
+fn sets_plan(before: &StoredState, after: &StoredState, standing: &Standing) -> bool {
+    let decides = match &standing.decision {
+        Decision::Plan { subscription_id, .. } => after.subscription_id.as_ref() == Some(subscription_id),
+        Decision::Nothing => false,
+    };
+    decides || before.plan != after.plan
 }
 
-/// Stores the state of a team whose row is locked.
-async fn store(
-    tx: &SystemTx,
-    team_id: &TeamId,
-    team: TeamNumber,
-    before: &StoredState,
-    after: &StoredState,
-) -> Result<(), DbError> {
-    if sets_plan(before, after) {
-        plans::change(tx, team_id, team, after.plan).await?;
-    }
+/// Stores the state of a team whose row is locked, except for its plan.
+async fn store(tx: &SystemTx, team: TeamNumber, after: &StoredState) -> Result<(), DbError> {
     let sql = "UPDATE teams SET payment_state = $1, stripe_subscription_id = $2, cancels_at = $3, grace_until = $4, \
                paid_seats = $5, billing_version = billing_version + 1 WHERE number = $6";
     let time = |time: Option<Timestamp>| time.map(|time| time.0);

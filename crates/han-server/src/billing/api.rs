@@ -14,6 +14,7 @@ use reqwest::{Method, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use thiserror::Error;
 use tokio::time::sleep;
 
@@ -42,7 +43,7 @@ const MAX_PAGES: usize = 10_000;
 /// The name of the metadata that names the team of a customer, a checkout session and a subscription.
 pub const TEAM_METADATA: &str = "han_team_id";
 
-/// Why a call failed. The text has no secret: neither the key, nor what Stripe says in words, which may quote it.
+/// Why Stripe could not be asked. The text has no secret: neither the key, nor what Stripe says in words, which may quote it.
 #[derive(Debug, Error)]
 pub enum StripeError {
     /// The address is not a URL.
@@ -53,6 +54,25 @@ pub enum StripeError {
         "TLS for Stripe could not be set up: {0}; install the system's CA certificates (package ca-certificates)"
     )]
     Tls(String),
+    /// A call failed.
+    #[error("{call}: {failure}")]
+    Call {
+        /// The method and the path.
+        call: String,
+        /// Why it failed.
+        failure: Box<CallFailure>,
+    },
+    /// The account of the key never had this customer.
+    #[error(
+        "Stripe has no customer {0}, not even a deleted one: does STRIPE_SECRET_KEY belong to another account, or to test \
+         mode?"
+    )]
+    UnknownCustomer(String),
+}
+
+/// Why a call failed.
+#[derive(Debug, Error)]
+pub enum CallFailure {
     /// Stripe could not be reached, or the connection failed.
     #[error("Stripe cannot be reached: {0}")]
     Transport(String),
@@ -92,17 +112,30 @@ fn remedy(status: &StatusCode) -> &'static str {
 }
 
 impl StripeError {
-    /// Whether an object that the request names does not exist, and which parameter named it.
-    pub(super) fn missing(&self) -> Option<&str> {
+    fn failure(&self) -> Option<&CallFailure> {
         match self {
-            Self::Refused { code, param, .. } if code == "resource_missing" => Some(param),
+            Self::Call { failure, .. } => Some(failure),
             _ => None,
         }
     }
 
+    /// Whether an object that the request names does not exist, and which parameter named it.
+    pub(super) fn missing(&self) -> Option<&str> {
+        match self.failure() {
+            Some(CallFailure::Refused { code, param, .. }) if code == "resource_missing" => Some(param),
+            _ => None,
+        }
+    }
+
+    /// Whether only this customer is concerned: calls for others may succeed.
+    pub(super) fn is_of_customer(&self) -> bool {
+        matches!(self, Self::UnknownCustomer(_))
+            || matches!(self.failure(), Some(CallFailure::Unreadable(_) | CallFailure::TooLong))
+    }
+
     /// Whether Stripe itself failed, with a response that it repeats for the same idempotency key.
     fn is_failure_of_stripe(&self) -> bool {
-        matches!(self, Self::Refused { status, .. } if status.is_server_error())
+        matches!(self.failure(), Some(CallFailure::Refused { status, .. }) if status.is_server_error())
     }
 }
 
@@ -144,7 +177,6 @@ pub(super) enum Status {
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Subscription {
     pub(super) id: String,
-    pub(super) customer: Reference,
     pub(super) status: Status,
     /// Seconds since the epoch, as all times of Stripe.
     pub(super) created: i64,
@@ -207,13 +239,40 @@ struct Created {
 }
 
 #[derive(Debug, Deserialize)]
+struct FoundCustomer {
+    /// Only of one that was deleted.
+    #[serde(default)]
+    deleted: bool,
+}
+
+#[derive(Debug, Deserialize)]
 struct WithUrl {
     url: String,
 }
 
-impl Listed for Subscription {
+/// An element of a list of subscriptions. One that cannot be read does not hide the others.
+#[derive(Debug)]
+pub(super) struct ListedSubscription {
+    pub(super) id: String,
+    pub(super) customer: Option<String>,
+    pub(super) subscription: Option<Subscription>,
+}
+
+impl From<Value> for ListedSubscription {
+    fn from(element: Value) -> Self {
+        Self {
+            id: element["id"].as_str().unwrap_or_default().to_owned(),
+            customer: Reference::deserialize(&element["customer"])
+                .ok()
+                .map(|customer| customer.id().to_owned()),
+            subscription: Subscription::deserialize(element).ok(),
+        }
+    }
+}
+
+impl Listed for Value {
     fn id(&self) -> &str {
-        &self.id
+        self["id"].as_str().unwrap_or_default()
     }
 }
 
@@ -257,14 +316,14 @@ pub(super) struct Checkout<'a> {
 
 /// A request that failed, and whether it may be sent again.
 struct Failure {
-    error: StripeError,
+    why: CallFailure,
     again: bool,
     wait: Option<Duration>,
 }
 
-impl From<StripeError> for Failure {
-    fn from(error: StripeError) -> Self {
-        Self { error, again: false, wait: None }
+impl From<CallFailure> for Failure {
+    fn from(why: CallFailure) -> Self {
+        Self { why, again: false, wait: None }
     }
 }
 
@@ -297,24 +356,27 @@ impl Client {
 
     /// Makes the customer of a team. `previous` is one that no longer exists. All calls for the same give the same
     /// customer, for a day at least: they have the same idempotency key, and therefore must have the same parameters.
+    /// Stripe repeats a failure for the same key as long. After one, the key is another; after two, that of the minute, so
+    /// that a team can always try again.
     pub(super) async fn create_customer(
         &self,
         team_id: &str,
         slug: &str,
         previous: Option<&str>,
+        now: Timestamp,
     ) -> Result<String, StripeError> {
         let description = format!("Han team {slug}");
         let team = format!("metadata[{TEAM_METADATA}]");
         let parameters = [("description", description.as_str()), (team.as_str(), team_id)];
-        let mut attempt = 1;
-        loop {
-            let key = format!("han-customer-{team_id}-{}-{attempt}", previous.unwrap_or("first"));
-            match self.post::<Created>(&["customers"], &parameters, &key).await {
-                // Stripe would repeat its failure for this key.
-                Err(error) if error.is_failure_of_stripe() && attempt < ATTEMPTS => attempt += 1,
+        let base = format!("han-customer-{team_id}-{}", previous.unwrap_or("first"));
+        for attempt in 1..ATTEMPTS {
+            match self.post::<Created>(&["customers"], &parameters, &format!("{base}-{attempt}")).await {
+                Err(error) if error.is_failure_of_stripe() => {}
                 made => return made.map(|customer| customer.id),
             }
         }
+        let key = format!("{base}-at-{}", now.seconds() / 60);
+        self.post::<Created>(&["customers"], &parameters, &key).await.map(|customer| customer.id)
     }
 
     /// Makes a page where a customer subscribes to a price, and gives its URL.
@@ -354,25 +416,54 @@ impl Client {
         Ok(found.data.into_iter().next().map(|price| price.id))
     }
 
-    /// The subscriptions of a customer, in all states. A customer that does not exist has none.
+    /// The subscriptions of a customer, in all states. One that was deleted at Stripe may have none.
+    ///
+    /// # Errors
+    /// [`StripeError::UnknownCustomer`] if the account never had the customer. With the key of another account, every
+    /// customer would seem to pay for nothing: only of one that exists, or did, is that believed.
     pub(super) async fn subscriptions_of(&self, customer: &str) -> Result<Vec<Subscribed>, StripeError> {
+        let listed = self.list_of(customer).await;
+        match &listed {
+            Ok(found) if found.is_empty() => {}
+            Err(error) if error.missing() == Some("customer") => {}
+            _ => return listed,
+        }
+        let is_deleted = self.is_deleted(customer).await?;
+        listed.or_else(|error| if is_deleted { Ok(Vec::new()) } else { Err(error) })
+    }
+
+    /// Whether a customer was deleted.
+    ///
+    /// # Errors
+    /// [`StripeError::UnknownCustomer`] if the account never had it.
+    pub(super) async fn is_deleted(&self, customer: &str) -> Result<bool, StripeError> {
+        match self.get::<FoundCustomer>(&["customers", customer], &[]).await {
+            Ok(found) => Ok(found.deleted),
+            Err(error) if error.missing().is_some() => Err(StripeError::UnknownCustomer(customer.to_owned())),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn list_of(&self, customer: &str) -> Result<Vec<Subscribed>, StripeError> {
         let mut all = Vec::new();
         let mut after: Option<String> = None;
         loop {
-            let page = self.subscriptions(Some(customer), after.as_deref()).await;
-            let (subscriptions, has_more) = match page {
-                Err(error) if error.missing() == Some("customer") => break,
-                page => page?,
-            };
-            after = subscriptions.last().map(|last| last.id.clone());
-            for subscription in subscriptions {
+            let (page, has_more) = self.subscriptions(Some(customer), after.as_deref()).await?;
+            after = page.last().map(|last| last.id.clone());
+            for ListedSubscription { id, subscription, .. } in page {
+                let Some(subscription) = subscription else {
+                    return Err(failed(
+                        &Method::GET,
+                        &["subscriptions"],
+                        CallFailure::Unreadable(word(Some(id))),
+                    ));
+                };
                 all.push(self.with_invoices(subscription).await?);
             }
             if !has_more || after.is_none() {
-                break;
+                return Ok(all);
             }
         }
-        Ok(all)
     }
 
     /// A page of subscriptions in all states, and whether there are more.
@@ -380,11 +471,11 @@ impl Client {
         &self,
         customer: Option<&str>,
         after: Option<&str>,
-    ) -> Result<(Vec<Subscription>, bool), StripeError> {
+    ) -> Result<(Vec<ListedSubscription>, bool), StripeError> {
         let mut parameters = vec![("status", "all")];
         parameters.extend(customer.map(|customer| ("customer", customer)));
-        let page = self.page(&["subscriptions"], &parameters, after).await?;
-        Ok((page.data, page.has_more))
+        let page: List<Value> = self.page(&["subscriptions"], &parameters, after).await?;
+        Ok((page.data.into_iter().map(Into::into).collect(), page.has_more))
     }
 
     /// Reads since when a subscription has an unpaid invoice, if a payment failed.
@@ -421,7 +512,7 @@ impl Client {
                 return Ok(all);
             }
         }
-        Err(StripeError::TooLong)
+        Err(failed(&Method::GET, path, CallFailure::TooLong))
     }
 
     async fn page<T: Listed>(
@@ -468,28 +559,29 @@ impl Client {
         parameters: Parameters<'_>,
         key: Option<&str>,
     ) -> Result<T, StripeError> {
+        let failed = |failure| failed(method, path, failure);
         let mut attempt = 1;
         loop {
-            let Failure { error, again, wait } = match self.once(method, path, parameters, key).await {
+            let Failure { why, again, wait } = match self.once(method, path, parameters, key).await {
                 Ok(body) => {
                     let read = serde_json::from_slice(&body);
                     // The error says where, but does not quote the response.
                     return read.map_err(|error| {
-                        StripeError::Unreadable(format!(
+                        failed(CallFailure::Unreadable(format!(
                             "{:?} in line {}, column {}",
                             error.classify(),
                             error.line(),
                             error.column()
-                        ))
+                        )))
                     });
                 }
                 Err(failure) => failure,
             };
             let wait = wait.unwrap_or_else(|| self.backoff(attempt));
             if !again || attempt >= ATTEMPTS || wait > MAX_WAIT {
-                return Err(error);
+                return Err(failed(why));
             }
-            tracing::debug!(%error, attempt, "a request to Stripe failed and is sent again");
+            tracing::debug!(error = %failed(why), attempt, "a request to Stripe failed and is sent again");
             sleep(wait).await;
             attempt += 1;
         }
@@ -537,6 +629,11 @@ impl Client {
     }
 }
 
+/// The failure of a call.
+fn failed(method: &Method, path: &[&str], failure: CallFailure) -> StripeError {
+    StripeError::Call { call: format!("{method} /v1/{}", path.join("/")), failure: Box::new(failure) }
+}
+
 /// Parameters in the syntax of forms and queries.
 fn form(base: &Url, parameters: Parameters<'_>) -> String {
     let mut url = base.clone();
@@ -554,7 +651,7 @@ fn transport(error: reqwest::Error) -> Failure {
         text.push_str(&cause.to_string());
         source = cause.source();
     }
-    Failure { error: StripeError::Transport(text), again: true, wait: None }
+    Failure { why: CallFailure::Transport(text), again: true, wait: None }
 }
 
 /// The body of a response, or why there is none (docs.stripe.com/error-low-level).
@@ -563,7 +660,7 @@ async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(transport)? {
         if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
-            return Err(StripeError::TooLong.into());
+            return Err(CallFailure::TooLong.into());
         }
         body.extend_from_slice(&chunk);
     }
@@ -571,11 +668,10 @@ async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, Failure> {
         return Ok(body);
     }
     let found = serde_json::from_slice::<ErrorBody>(&body).map(|body| body.error).unwrap_or_default();
-    let word = |text: Option<String>| match text {
-        Some(text) => text.chars().filter(char::is_ascii_graphic).take(60).collect(),
-        None => "-".to_owned(),
-    };
+    // A response that Stripe repeats stays what it is.
+    let is_repeated = text(&headers, "idempotent-replayed") == Some("true");
     let again = match text(&headers, "stripe-should-retry") {
+        _ if is_repeated => false,
         Some("true") => true,
         Some("false") => false,
         _ => {
@@ -584,7 +680,7 @@ async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, Failure> {
     };
     let wait = text(&headers, RETRY_AFTER.as_str()).and_then(|seconds| seconds.trim().parse().ok());
     Err(Failure {
-        error: StripeError::Refused {
+        why: CallFailure::Refused {
             status,
             kind: word(found.kind),
             code: word(found.code),
@@ -596,6 +692,21 @@ async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, Failure> {
     })
 }
 
+/// The prefixes of Stripe's secrets (docs.stripe.com/keys, docs.stripe.com/webhooks).
+const SECRETS: [&str; 5] = ["sk_live", "sk_test", "rk_live", "rk_test", "whsec"];
+
+/// A name of Stripe, such as a code, an id or a parameter, as it may be logged: without other characters, not too long, and
+/// without anything that may be a secret.
+fn word(text: Option<String>) -> String {
+    let Some(text) = text else { return "-".to_owned() };
+    let is_of_name = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '[' | ']');
+    let name: String = text.chars().filter(is_of_name).take(60).collect();
+    if SECRETS.iter().any(|secret| text.contains(secret) || name.contains(secret)) {
+        return "(left out)".to_owned();
+    }
+    name
+}
+
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let name: HeaderName = name.parse().ok()?;
     headers.get(name)?.to_str().ok()
@@ -604,4 +715,26 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 /// A time of Stripe.
 pub(super) fn seconds(seconds: i64) -> Timestamp {
     Timestamp(seconds.saturating_mul(1000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::word;
+
+    #[test]
+    fn a_name_of_stripe_is_logged_without_secrets() {
+        for (text, logged) in [
+            ("resource_missing", "resource_missing"),
+            ("items[0][price]", "items[0][price]"),
+            ("risk_level", "risk_level"),
+            ("metadata[sk_live_51Habc]", "(left out)"),
+            ("whsec_abc", "(left out)"),
+            ("sk\u{200b}_test_1", "(left out)"),
+            ("a b\n\u{1b}[31mc", "ab[31mc"),
+        ] {
+            assert_eq!(word(Some(text.to_owned())), logged, "{text:?}");
+        }
+        assert_eq!(word(None), "-");
+        assert_eq!(word(Some("x".repeat(500))).len(), 60);
+    }
 }

@@ -15,6 +15,7 @@ mod standing;
 pub(crate) mod stripe;
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use han_db::queries::billing::{
 use han_db::{Db, DbError};
 use han_types::{BillingInterval, PlanTier, Scope, TeamId};
 use thiserror::Error;
+use tokio::sync::Mutex;
 
 pub use api::{API_VERSION, StripeError, TEAM_METADATA};
 pub(crate) use reconcile::{Change, Report};
@@ -35,6 +37,9 @@ use crate::config::StripeConfig;
 /// How often the state of a customer is read again because another one was applied meanwhile, before Stripe is asked to
 /// send the event again.
 const READS: u32 = 8;
+
+/// Among how many locks customers are distributed.
+const LOCKS: usize = 64;
 
 /// How often what is due is done.
 pub(crate) const DUE_EVERY: Duration = Duration::from_secs(5 * 60);
@@ -54,6 +59,20 @@ pub(crate) enum Failed {
     /// Other states were applied again and again.
     #[error("the customer {0} changes too often to be read: try again")]
     Contended(String),
+    /// Some customers could not be compared.
+    #[error("{0} customer(s) could not be compared with Stripe")]
+    Incomplete(usize),
+}
+
+impl Failed {
+    /// Whether only one customer is concerned: the work for others may succeed.
+    fn is_of_customer(&self) -> bool {
+        match self {
+            Self::Stripe(error) => error.is_of_customer(),
+            Self::Contended(_) => true,
+            Self::Database(_) | Self::Incomplete(_) => false,
+        }
+    }
 }
 
 impl From<Failed> for DbError {
@@ -96,6 +115,9 @@ struct Inner {
     db: Db,
     /// The public origin of the server.
     origin: String,
+    /// Held while the state of a customer is read and applied, by the hash of its id: this process does that once at a
+    /// time, instead of refusing all states but one. Other replicas are kept apart by `billing_version`.
+    reading: [Mutex<()>; LOCKS],
 }
 
 impl fmt::Debug for Billing {
@@ -112,7 +134,8 @@ impl Billing {
         entropy: Arc<dyn han_types::Entropy>,
     ) -> Result<Self, StripeError> {
         let client = api::Client::new(&config, entropy)?;
-        Ok(Self(Arc::new(Inner { client, config, db, origin: origin.to_owned() })))
+        let reading = std::array::from_fn(|_| Mutex::new(()));
+        Ok(Self(Arc::new(Inner { client, config, db, origin: origin.to_owned(), reading })))
     }
 
     /// What the subscriptions of a customer mean now.
@@ -128,7 +151,10 @@ impl Billing {
         customer: &str,
         event: Option<&StripeEvent<'_>>,
     ) -> Result<Refreshed, Failed> {
-        let db = &self.0.db;
+        let Inner { db, reading, .. } = &*self.0;
+        let mut hasher = DefaultHasher::new();
+        customer.hash(&mut hasher);
+        let _reading = reading[hasher.finish() as usize % LOCKS].lock().await;
         for _ in 0..READS {
             let team = match billing::find_customer(db, customer, event).await? {
                 Customer::Of(team) => team,
@@ -162,7 +188,9 @@ impl Billing {
             _ => {}
         }
         let Inner { client, db, .. } = &*self.0;
-        let made = client.create_customer(team.id.as_str(), &team.slug, missing).await.map_err(failed)?;
+        let now = db.clock().now();
+        let made =
+            client.create_customer(team.id.as_str(), &team.slug, missing, now).await.map_err(failed)?;
         match billing::bind_for(scope, db, &made, missing).await? {
             Bound::Done => Ok(made),
             // Another request was first.
@@ -199,7 +227,8 @@ impl Billing {
     }
 }
 
-/// What the subscriptions of a customer mean now. Prices that are not configured are logged.
+/// What the subscriptions of a customer mean now. What an operator must look after is logged: prices that are not
+/// configured, and customers who pay twice.
 fn standing_of(
     customer: &str,
     subscriptions: &[api::Subscribed],
@@ -212,6 +241,14 @@ fn standing_of(
             price,
             "a customer pays for a price that belongs to no plan: name it in STRIPE_PRICE_*, until then the plan stays \
              as it is"
+        );
+    }
+    let live = subscriptions.iter().filter(|one| standing::is_live(one.subscription.status)).count();
+    if live > 1 {
+        tracing::error!(
+            customer,
+            live,
+            "a customer pays for several subscriptions: cancel all but one at Stripe, the best one counts until then"
         );
     }
     standing::standing(subscriptions, &config.prices, config.grace_days, db.clock().now())
@@ -292,7 +329,11 @@ impl BillingPages for Billing {
         };
         let Some(customer) = self.team(scope).await?.customer_id else { return Err(none()) };
         match client.create_portal(&customer, &format!("{origin}/")).await {
-            Err(error) if error.missing() == Some("customer") => Err(none()),
+            Err(error) if error.missing() == Some("customer") => {
+                // It was deleted, or the key is that of another account.
+                client.is_deleted(&customer).await.map_err(failed)?;
+                Err(none())
+            }
             made => made.map_err(failed),
         }
     }

@@ -1,13 +1,13 @@
 //! Comparing all teams with Stripe, and what is due without an event: the end of grace periods, the subscriptions of
 //! deleted teams, and old records of events.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use han_db::queries::billing::{self, BilledTeam, Bound, Customer, StoredState};
 use han_types::{TeamId, Timestamp};
 
-use super::api::{Subscribed, Subscription};
+use super::api::{ListedSubscription, Subscribed, Subscription};
 use super::{Billing, Failed, Refreshed, standing, standing_of, team_of_metadata};
 
 /// How long the record of an applied event is kept. Stripe sends an event again for three days, and an operator can have
@@ -19,6 +19,9 @@ const PAGE: u32 = 500;
 
 /// How many teams whose grace period has ended one run works on.
 const ENDINGS: u32 = 1000;
+
+/// After how many customers in a row that failed, for a reason that concerns all, a comparison stops.
+const FAILURES: u32 = 5;
 
 /// What differs between two states.
 pub(crate) struct Change<'a> {
@@ -56,13 +59,60 @@ pub(crate) struct Report {
     pub(crate) changed: Vec<String>,
     /// One line for each thing that an operator must decide.
     pub(crate) open: Vec<String>,
+    /// One line for each customer that could not be compared. Nothing was changed for it.
+    pub(crate) failed: Vec<String>,
+    /// How many have failed in a row, for a reason that concerns all.
+    in_a_row: u32,
+}
+
+impl Report {
+    /// Notes how the work for a customer has ended.
+    ///
+    /// # Errors
+    /// The failure, if so many have failed that there is no point in going on.
+    fn note(&mut self, what: &str, done: Result<(), Failed>) -> Result<(), Failed> {
+        let Err(error) = done else {
+            self.in_a_row = 0;
+            return Ok(());
+        };
+        self.failed.push(format!("{what}: {error}"));
+        if error.is_of_customer() {
+            return Ok(());
+        }
+        self.in_a_row += 1;
+        if self.in_a_row < FAILURES { Ok(()) } else { Err(error) }
+    }
+}
+
+/// The subscriptions of all customers.
+#[derive(Default)]
+struct Subscriptions {
+    by_customer: HashMap<String, Vec<Subscription>>,
+    /// The customers with a subscription that does not have the documented format.
+    unreadable: HashSet<String>,
 }
 
 impl Billing {
-    /// Compares all teams with the subscriptions at Stripe, and repairs what differs; with `dry_run`, only reports it.
+    /// Compares all teams with the subscriptions at Stripe, and repairs what differs; with `dry_run`, only reports it. A
+    /// customer that fails does not hold up the others.
+    ///
+    /// # Errors
+    /// If Stripe cannot list the subscriptions: nothing was changed.
     pub(crate) async fn reconcile(&self, dry_run: bool) -> Result<Report, Failed> {
         let mut report = Report::default();
-        let mut by_customer = self.all_subscriptions().await?;
+        let subscriptions = self.all_subscriptions().await?;
+        if let Err(error) = self.compare_all(subscriptions, dry_run, &mut report).await {
+            report.failed.push(format!("the comparison was stopped, other customers may differ: {error}"));
+        }
+        Ok(report)
+    }
+
+    async fn compare_all(
+        &self,
+        mut subscriptions: Subscriptions,
+        dry_run: bool,
+        report: &mut Report,
+    ) -> Result<(), Failed> {
         let mut after: Option<String> = None;
         loop {
             let teams = billing::customers(&self.0.db, after.as_deref(), PAGE).await?;
@@ -70,28 +120,40 @@ impl Billing {
             after.clone_from(&last.customer_id);
             for team in teams {
                 let Some(customer) = &team.customer_id else { continue };
-                let subscriptions = by_customer.remove(customer).unwrap_or_default();
-                self.compare(&team, customer, subscriptions, dry_run, &mut report).await?;
+                let what = format!("team {} ({}), customer {customer}", team.slug, team.id);
+                let of_team = subscriptions.by_customer.remove(customer).unwrap_or_default();
+                if subscriptions.unreadable.contains(customer) {
+                    report.failed.push(format!(
+                        "{what}: one of its subscriptions does not have the format that Stripe documents"
+                    ));
+                    continue;
+                }
+                let done = self.compare(&team, customer, of_team, dry_run, report).await;
+                report.note(&what, done)?;
             }
         }
         // In the order of their ids, so that two reports are alike.
-        let mut left: Vec<_> = by_customer.into_iter().collect();
+        let mut left: Vec<_> = subscriptions.by_customer.into_iter().collect();
         left.sort_by(|one, other| one.0.cmp(&other.0));
         for (customer, subscriptions) in left {
-            self.of_no_team(&customer, &subscriptions, dry_run, &mut report).await?;
+            let done = self.of_no_team(&customer, &subscriptions, dry_run, report).await;
+            report.note(&format!("customer {customer}"), done)?;
         }
-        Ok(report)
+        Ok(())
     }
 
-    /// The subscriptions of all customers, by customer.
-    async fn all_subscriptions(&self) -> Result<HashMap<String, Vec<Subscription>>, Failed> {
-        let mut all: HashMap<String, Vec<Subscription>> = HashMap::new();
+    async fn all_subscriptions(&self) -> Result<Subscriptions, Failed> {
+        let mut all = Subscriptions::default();
         let mut after: Option<String> = None;
         loop {
             let (page, has_more) = self.0.client.subscriptions(None, after.as_deref()).await?;
             after = page.last().map(|last| last.id.clone());
-            for subscription in page {
-                all.entry(subscription.customer.id().to_owned()).or_default().push(subscription);
+            for ListedSubscription { customer, subscription, .. } in page {
+                let Some(customer) = customer else { continue };
+                match subscription {
+                    Some(subscription) => all.by_customer.entry(customer).or_default().push(subscription),
+                    None => drop(all.unreadable.insert(customer)),
+                }
             }
             if !has_more || after.is_none() {
                 return Ok(all);
@@ -221,15 +283,23 @@ impl Billing {
         if billing::customers(&self.0.db, None, 1).await?.is_empty() {
             return Ok(());
         }
-        let Report { compared, changed, open } = self.reconcile(false).await?;
+        let Report { compared, changed, open, failed, .. } = self.reconcile(false).await?;
         for line in &changed {
             tracing::warn!(line, "a difference to Stripe was repaired: an event was lost");
         }
         for line in &open {
             tracing::error!(line, "billing needs a decision of the operator");
         }
-        tracing::info!(compared, changed = changed.len(), "all teams were compared with Stripe");
-        Ok(())
+        for line in &failed {
+            tracing::error!(line, "a customer could not be compared with Stripe");
+        }
+        tracing::info!(
+            compared,
+            changed = changed.len(),
+            failed = failed.len(),
+            "teams were compared with Stripe"
+        );
+        if failed.is_empty() { Ok(()) } else { Err(Failed::Incomplete(failed.len())) }
     }
 
     /// What is due: the end of grace periods, the subscriptions of deleted teams, and old records of events. What fails for

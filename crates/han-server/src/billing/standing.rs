@@ -1,7 +1,7 @@
 //! What the subscriptions of a customer mean for its team: a function of Stripe's state and of the time, and of nothing
 //! else. So it does not matter which events arrived, or in which order.
 
-use han_db::queries::billing::{Decision, Standing};
+use han_db::queries::billing::{Decision, Payment, Standing};
 use han_types::{PaymentState, PlanTier, Timestamp};
 
 use super::api::{Item, Status, Subscribed, seconds};
@@ -10,12 +10,12 @@ use crate::config::Prices;
 /// What one subscription gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Grant {
-    /// It was never paid, and decides nothing.
+    /// It was never paid, or was for a price that is not configured and has ended: it decides nothing.
     Nothing,
-    /// It gives no plan any more.
-    Ended,
     /// It is paid, for a price that is not configured, or has a state that this version does not know.
     Unknown,
+    /// It gives no plan any more.
+    Ended,
     /// It gives this plan.
     Plan(PlanTier),
 }
@@ -32,6 +32,13 @@ struct Candidate<'a> {
     seats: Option<u32>,
 }
 
+impl Candidate<'_> {
+    fn payment(&self) -> Payment {
+        let Self { payment: state, cancels_at, grace_until, seats, .. } = *self;
+        Payment { state, cancels_at, grace_until, seats }
+    }
+}
+
 /// The state of a customer with these subscriptions. Of several, the best one counts: one that gives a plan, the higher
 /// plan, the better state of payment, the later one. `grace_days` is how long a plan stays after a payment failed.
 pub(super) fn standing(
@@ -41,29 +48,21 @@ pub(super) fn standing(
     now: Timestamp,
 ) -> Standing {
     let candidates = subscriptions.iter().map(|subscribed| candidate(subscribed, prices, grace_days, now));
-    let Some(best) = candidates.max() else {
-        return Standing {
-            decision: Decision::Nothing,
-            payment: PaymentState::None,
-            subscription_id: None,
-            cancels_at: None,
-            grace_until: None,
-            seats: None,
-        };
+    let mut candidates: Vec<Candidate<'_>> = candidates.collect();
+    candidates.sort();
+    let undecided = candidates.iter().filter(|one| one.grant == Grant::Unknown);
+    let undecided = undecided.map(|one| (one.id.to_owned(), one.payment())).collect();
+    let Some(best) = candidates.last() else {
+        let payment = Payment { state: PaymentState::None, cancels_at: None, grace_until: None, seats: None };
+        return Standing { decision: Decision::Nothing, payment, undecided };
     };
-    Standing {
-        decision: match best.grant {
-            Grant::Nothing => Decision::Nothing,
-            Grant::Ended => Decision::Plan(PlanTier::Free),
-            Grant::Unknown => Decision::Keep,
-            Grant::Plan(plan) => Decision::Plan(plan),
-        },
-        payment: best.payment,
-        subscription_id: (best.grant != Grant::Nothing).then(|| best.id.to_owned()),
-        cancels_at: best.cancels_at,
-        grace_until: best.grace_until,
-        seats: best.seats,
-    }
+    let decides = |plan| Decision::Plan { plan, subscription_id: best.id.to_owned() };
+    let decision = match best.grant {
+        Grant::Nothing | Grant::Unknown => Decision::Nothing,
+        Grant::Ended => decides(PlanTier::Free),
+        Grant::Plan(plan) => decides(plan),
+    };
+    Standing { decision, payment: best.payment(), undecided }
 }
 
 fn candidate<'a>(
@@ -80,7 +79,10 @@ fn candidate<'a>(
             Some((plan, item)) => (Some(plan), Some(item)),
             None => (None, items.first()),
         };
-    let paid = plan.map_or(Grant::Unknown, Grant::Plan);
+    let (paid, over) = match plan {
+        Some(plan) => (Grant::Plan(plan), Grant::Ended),
+        None => (Grant::Unknown, Grant::Nothing),
+    };
     let mut grace_until = None;
     let (grant, payment) = match subscription.status {
         Status::Trialing => (paid, PaymentState::Trialing),
@@ -90,11 +92,11 @@ fn candidate<'a>(
             let since = unpaid_since.unwrap_or_else(|| seconds(period()));
             let until = since.plus_seconds(i64::from(grace_days) * 86_400);
             grace_until = Some(until);
-            (if now < until { paid } else { Grant::Ended }, PaymentState::PaymentFailed)
+            (if now < until { paid } else { over }, PaymentState::PaymentFailed)
         }
-        Status::Unpaid => (Grant::Ended, PaymentState::Unpaid),
-        Status::Paused => (Grant::Ended, PaymentState::Paused),
-        Status::Canceled => (Grant::Ended, PaymentState::Canceled),
+        Status::Unpaid => (over, PaymentState::Unpaid),
+        Status::Paused => (over, PaymentState::Paused),
+        Status::Canceled => (over, PaymentState::Canceled),
         Status::Incomplete => (Grant::Nothing, PaymentState::Incomplete),
         Status::IncompleteExpired => (Grant::Nothing, PaymentState::None),
         Status::Other => (Grant::Unknown, PaymentState::Active),
@@ -142,7 +144,7 @@ pub(super) fn is_over(status: Status) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use han_db::queries::billing::{Decision, Standing};
+    use han_db::queries::billing::{Decision, Standing, StoredState};
     use han_types::{PaymentState, PlanTier, Timestamp};
     use proptest::prelude::*;
     use serde_json::json;
@@ -185,26 +187,45 @@ mod tests {
         standing(subscriptions, &Prices::default(), GRACE, seconds(NOW))
     }
 
+    /// The plan that is decided.
+    fn decided(standing: &Standing) -> Option<PlanTier> {
+        match standing.decision {
+            Decision::Plan { plan, .. } => Some(plan),
+            Decision::Nothing => None,
+        }
+    }
+
+    /// What is stored of a team with a plan, about which Stripe has said nothing.
+    fn stored(plan: PlanTier) -> StoredState {
+        StoredState {
+            plan,
+            payment: PaymentState::None,
+            subscription_id: None,
+            cancels_at: None,
+            grace_until: None,
+            seats: None,
+        }
+    }
+
     #[test]
     fn each_state_of_stripe_has_its_meaning() {
-        use Decision::{Nothing, Plan};
         use PlanTier::{Free, Pro};
-        for (status, decision, payment) in [
-            ("trialing", Plan(Pro), PaymentState::Trialing),
-            ("active", Plan(Pro), PaymentState::Active),
-            ("past_due", Plan(Pro), PaymentState::PaymentFailed),
-            ("unpaid", Plan(Free), PaymentState::Unpaid),
-            ("paused", Plan(Free), PaymentState::Paused),
-            ("canceled", Plan(Free), PaymentState::Canceled),
-            ("incomplete", Nothing, PaymentState::Incomplete),
-            ("incomplete_expired", Nothing, PaymentState::None),
-            ("a_state_of_the_future", Decision::Keep, PaymentState::Active),
+        for (status, plan, payment) in [
+            ("trialing", Some(Pro), PaymentState::Trialing),
+            ("active", Some(Pro), PaymentState::Active),
+            ("past_due", Some(Pro), PaymentState::PaymentFailed),
+            ("unpaid", Some(Free), PaymentState::Unpaid),
+            ("paused", Some(Free), PaymentState::Paused),
+            ("canceled", Some(Free), PaymentState::Canceled),
+            ("incomplete", None, PaymentState::Incomplete),
+            ("incomplete_expired", None, PaymentState::None),
+            ("a_state_of_the_future", None, PaymentState::Active),
         ] {
             let found = of(&[subscription("sub_1", status, "han_pro_monthly")]);
-            assert_eq!((found.decision, found.payment), (decision, payment), "{status}");
-            assert_eq!(found.subscription_id.is_some(), decision != Nothing, "{status}");
+            assert_eq!((decided(&found), found.payment.state), (plan, payment), "{status}");
+            assert_eq!(found.undecided.len(), usize::from(status == "a_state_of_the_future"), "{status}");
         }
-        assert_eq!(of(&[]).decision, Nothing);
+        assert_eq!(of(&[]).decision, Decision::Nothing);
     }
 
     #[test]
@@ -214,25 +235,25 @@ mod tests {
         for (now, plan) in [(end.0 - 1, PlanTier::Pro), (end.0, PlanTier::Free), (end.0 + 1, PlanTier::Free)]
         {
             let found = standing(std::slice::from_ref(&due), &Prices::default(), GRACE, Timestamp(now));
-            assert_eq!((found.decision, found.grace_until), (Decision::Plan(plan), Some(end)));
-            assert_eq!(found.payment, PaymentState::PaymentFailed);
+            assert_eq!((decided(&found), found.payment.grace_until), (Some(plan), Some(end)));
+            assert_eq!(found.payment.state, PaymentState::PaymentFailed);
         }
         // Without an open invoice, it begins with the unpaid period.
         let without = Subscribed { unpaid_since: None, ..due };
-        assert_eq!(of(&[without]).grace_until, Some(end));
+        assert_eq!(of(&[without]).payment.grace_until, Some(end));
     }
 
     #[test]
     fn a_cancelled_subscription_names_its_end() {
         let mut one = subscription("sub_1", "active", "han_pro_monthly");
         one.subscription.cancel_at_period_end = true;
-        assert_eq!(of(std::slice::from_ref(&one)).cancels_at, Some(seconds(NOW + 20 * DAY)));
+        assert_eq!(of(std::slice::from_ref(&one)).payment.cancels_at, Some(seconds(NOW + 20 * DAY)));
         // The billing portal names a time for subscriptions in flexible billing mode.
         one.subscription.cancel_at_period_end = false;
         one.subscription.cancel_at = Some(NOW + 5 * DAY);
-        assert_eq!(of(std::slice::from_ref(&one)).cancels_at, Some(seconds(NOW + 5 * DAY)));
+        assert_eq!(of(std::slice::from_ref(&one)).payment.cancels_at, Some(seconds(NOW + 5 * DAY)));
         one.subscription.status = Status::Canceled;
-        assert_eq!(of(&[one]).cancels_at, None);
+        assert_eq!(of(&[one]).payment.cancels_at, None);
     }
 
     #[test]
@@ -241,13 +262,47 @@ mod tests {
         let unpaid = subscription("sub_2", "unpaid", "han_enterprise_yearly");
         let foreign = subscription("sub_3", "active", "of_another_product");
         let pro = subscription("sub_4", "past_due", "han_pro_monthly");
-        let all = [old.clone(), unpaid, foreign.clone(), pro];
-        assert_eq!(of(&all).subscription_id.as_deref(), Some("sub_4"));
-        assert_eq!(of(&all[..3]).decision, Decision::Keep, "a price that is not configured changes no plan");
-        assert_eq!(of(&all[..2]).subscription_id.as_deref(), Some("sub_2"));
+        let all = [old.clone(), unpaid, foreign, pro];
+        let deciding = |standing: Standing| match standing.decision {
+            Decision::Plan { plan, subscription_id } => Some((plan, subscription_id)),
+            Decision::Nothing => None,
+        };
+        assert_eq!(deciding(of(&all)), Some((PlanTier::Pro, "sub_4".to_owned())));
+        assert_eq!(deciding(of(&all[..3])), Some((PlanTier::Free, "sub_2".to_owned())));
         // One that was just begun does not undo that an earlier one has ended.
         let begun = subscription("sub_5", "incomplete", "han_pro_monthly");
-        assert_eq!(of(&[begun, old]).decision, Decision::Plan(PlanTier::Free));
+        assert_eq!(deciding(of(&[begun, old])), Some((PlanTier::Free, "sub_1".to_owned())));
+    }
+
+    #[test]
+    fn a_price_that_is_not_configured_decides_nothing_and_takes_no_plan_away() {
+        let foreign = |status| subscription("sub_1", status, "of_another_product");
+        let given = stored(PlanTier::Enterprise);
+        for status in STATUSES {
+            let after = given.after(&of(&[foreign(status)]));
+            assert_eq!((after.plan, &after.subscription_id), (PlanTier::Enterprise, &None), "{status}");
+        }
+        // The operator removes a price that a customer pays: the plan stays, until the subscription has ended.
+        let had = stored(PlanTier::Free).after(&of(&[subscription("sub_1", "active", "han_pro_monthly")]));
+        let other = subscription("sub_2", "canceled", "han_enterprise_yearly");
+        for (status, plan) in [
+            ("active", PlanTier::Pro),
+            ("past_due", PlanTier::Pro),
+            ("unpaid", PlanTier::Free),
+            ("canceled", PlanTier::Free),
+        ] {
+            let now = [foreign(status), other.clone()];
+            assert_eq!(had.after(&of(&now[..1])).plan, plan, "{status}");
+            assert_eq!(had.after(&of(&now)).plan, plan, "{status}");
+        }
+        // That of another product does not stand in for it.
+        let ended = [
+            subscription("sub_1", "canceled", "han_pro_monthly"),
+            subscription("sub_2", "active", "of_another_product"),
+        ];
+        let after = had.after(&of(&ended));
+        assert_eq!((after.plan, after.payment), (PlanTier::Free, PaymentState::Canceled));
+        assert_eq!(had.after(&of(&ended[1..])).plan, PlanTier::Free, "the subscription is gone");
     }
 
     fn any_subscription() -> impl Strategy<Value = Subscribed> {
@@ -277,17 +332,23 @@ mod tests {
         fn another_subscription_never_takes_a_plan_away(
             all in prop::collection::vec(any_subscription(), 0..6), more in any_subscription()
         ) {
-            let rank = |standing: &Standing| match standing.decision {
-                Decision::Nothing => 0,
-                Decision::Plan(PlanTier::Free) => 1,
-                Decision::Keep => 2,
-                Decision::Plan(PlanTier::Pro) => 3,
-                Decision::Plan(PlanTier::Enterprise) => 4,
-            };
-            let before = rank(&of(&all));
+            let before = stored(PlanTier::Free).after(&of(&all));
             let mut with = all;
             with.push(more);
-            prop_assert!(rank(&of(&with)) >= before);
+            prop_assert!(before.after(&of(&with)).plan >= before.plan);
+            prop_assert!(decided(&of(&with)) >= before.subscription_id.map(|_| before.plan));
+        }
+
+        /// What is stored before does not matter as soon as a subscription decides.
+        #[test]
+        fn the_same_subscriptions_give_the_same_plan(
+            earlier in prop::collection::vec(any_subscription(), 0..4), all in prop::collection::vec(any_subscription(), 0..4)
+        ) {
+            let all = of(&all);
+            let (fresh, later) = (stored(PlanTier::Free), stored(PlanTier::Free).after(&of(&earlier)));
+            if decided(&all).is_some_and(|plan| plan > PlanTier::Free) || all.undecided.is_empty() {
+                prop_assert_eq!(fresh.after(&all), later.after(&all));
+            }
         }
 
         /// No team has a plan without a subscription that is paid, in its trial or in its grace period; and none of these is
@@ -310,22 +371,14 @@ mod tests {
                 is_paid.then_some(plan)
             };
             let best = all.iter().filter_map(gives).max();
-            let given = match of(&all).decision {
-                Decision::Plan(plan) if plan != PlanTier::Free => Some(plan),
-                _ => None,
-            };
-            prop_assert_eq!(given, best);
+            prop_assert_eq!(decided(&of(&all)).filter(|plan| *plan != PlanTier::Free), best);
         }
 
         /// Only time ends a grace period: once it has ended, it stays so.
         #[test]
         fn time_never_gives_a_plan(all in prop::collection::vec(any_subscription(), 0..6), later in 0..90 * DAY) {
             let at = |now| standing(&all, &Prices::default(), GRACE, seconds(now));
-            let plan = |standing: Standing| match standing.decision {
-                Decision::Plan(plan) => Some(plan),
-                _ => None,
-            };
-            if let (Some(now), Some(then)) = (plan(at(NOW)), plan(at(NOW + later))) {
+            if let (Some(now), Some(then)) = (decided(&at(NOW)), decided(&at(NOW + later))) {
                 prop_assert!(then <= now);
             }
         }

@@ -11,6 +11,7 @@ use han_db::queries::billing::{self, Bound, StripeEvent};
 use han_http::Problem;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::HashMap;
 
 use super::api::{Reference, seconds};
@@ -26,6 +27,22 @@ const MAX_BODY_BYTES: usize = 1 << 20;
 /// The header with the signature.
 const SIGNATURE: &str = "stripe-signature";
 
+const CHECKOUT_COMPLETED: &str = "checkout.session.completed";
+const SUBSCRIPTION_CREATED: &str = "customer.subscription.created";
+
+/// The events that matter. All end in the state that is read: created, updated and deleted subscriptions, failed and paid
+/// invoices; a checkout binds its customer before.
+const KINDS: [&str; 8] = [
+    CHECKOUT_COMPLETED,
+    SUBSCRIPTION_CREATED,
+    "customer.subscription.updated",
+    "customer.subscription.deleted",
+    "customer.subscription.paused",
+    "customer.subscription.resumed",
+    "invoice.payment_failed",
+    "invoice.paid",
+];
+
 /// An event, as far as it matters. The rest depends on the version of the API that the endpoint has.
 #[derive(Debug, Deserialize)]
 struct Event {
@@ -38,10 +55,10 @@ struct Event {
 
 #[derive(Debug, Deserialize)]
 struct Data {
-    object: Object,
+    object: Value,
 }
 
-/// A subscription, an invoice, or a checkout session.
+/// What an event is about, if it matters: a subscription, an invoice, or a checkout session.
 #[derive(Debug, Deserialize)]
 struct Object {
     #[serde(default)]
@@ -75,11 +92,17 @@ pub(crate) async fn receive(
             error.to_string(),
         )
     })?;
-    let event: Event = serde_json::from_slice(&body).map_err(|error| {
+    let unreadable = |error: serde_json::Error| {
         tracing::error!(line = error.line(), column = error.column(), "an event of Stripe cannot be read");
         Problem::bad_request("the body is no event of Stripe: it must be a snapshot event, not a thin one")
-    })?;
-    match billing.handle(&event).await {
+    };
+    let event: Event = serde_json::from_slice(&body).map_err(unreadable)?;
+    // Objects of other events have fields of the same names with other meanings.
+    if !KINDS.contains(&event.kind.as_str()) {
+        return Ok(StatusCode::OK);
+    }
+    let object = Object::deserialize(&event.data.object).map_err(unreadable)?;
+    match billing.handle(&event, &object).await {
         Ok(()) => Ok(StatusCode::OK),
         Err(Failed::Database(error)) => Err(error.into()),
         Err(error) => {
@@ -113,35 +136,19 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<bytes::Bytes, Problem> 
 }
 
 impl Billing {
-    async fn handle(&self, event: &Event) -> Result<(), Failed> {
-        let customer = event.data.object.customer.as_ref().map(Reference::id);
-        let about = StripeEvent { id: &event.id, kind: &event.kind, created_at: seconds(event.created) };
-        match event.kind.as_str() {
-            "checkout.session.completed" => {
-                let Some(customer) = customer else { return Ok(()) };
-                self.bind(event, customer).await?;
-                self.apply(&about, customer).await
-            }
-            // All end in the state that is read: created, updated and deleted subscriptions, failed and paid invoices.
-            "customer.subscription.created"
-            | "customer.subscription.updated"
-            | "customer.subscription.deleted"
-            | "customer.subscription.paused"
-            | "customer.subscription.resumed"
-            | "invoice.payment_failed"
-            | "invoice.paid" => match customer {
-                Some(customer) => self.apply(&about, customer).await,
-                None => Ok(()),
-            },
-            _ => Ok(()),
+    async fn handle(&self, event: &Event, object: &Object) -> Result<(), Failed> {
+        let Some(customer) = object.customer.as_ref().map(Reference::id) else { return Ok(()) };
+        if event.kind == CHECKOUT_COMPLETED {
+            self.bind(event, object, customer).await?;
         }
+        let about = StripeEvent { id: &event.id, kind: &event.kind, created_at: seconds(event.created) };
+        self.apply(&about, customer).await
     }
 
     /// Makes the customer of a completed checkout that of the team which the checkout was begun for, if the team has none.
     /// Only who holds the secret key can write this metadata: it is not in the URL of a page.
-    async fn bind(&self, event: &Event, customer: &str) -> Result<(), DbError> {
-        let metadata = event.data.object.metadata.as_ref();
-        let Some(team_id) = metadata.and_then(team_of_metadata) else { return Ok(()) };
+    async fn bind(&self, event: &Event, object: &Object, customer: &str) -> Result<(), DbError> {
+        let Some(team_id) = object.metadata.as_ref().and_then(team_of_metadata) else { return Ok(()) };
         match billing::bind(&self.0.db, &team_id, customer).await? {
             Bound::Done => {}
             other => {
@@ -165,8 +172,7 @@ impl Billing {
                     customer,
                     "an event is about a deleted team"
                 );
-                if event.kind == "customer.subscription.created" || event.kind == "checkout.session.completed"
-                {
+                if event.kind == SUBSCRIPTION_CREATED || event.kind == CHECKOUT_COMPLETED {
                     billing::cancel_again(&self.0.db, customer).await?;
                 }
             }

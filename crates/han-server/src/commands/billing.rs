@@ -22,15 +22,21 @@ pub(super) async fn reconcile(
     let billing = Billing::new(account.clone(), base.origin(), db.clone(), Arc::clone(&world.entropy))
         .map_err(AppError::from)?;
     let found = billing.reconcile(asked.dry_run).await;
-    let Report { compared, changed, open } = found
+    let Report { compared, changed, open, failed, .. } = found
         .map_err(|error| CommandError::Refused(format!("the comparison could not be completed: {error}")))?;
     for line in &changed {
         writeln!(world.out, "{line}")?;
     }
-    for line in &open {
+    for line in open.iter().chain(&failed) {
         writeln!(world.err, "han-server: {line}")?;
     }
     let what = if asked.dry_run { "difference(s), nothing was changed" } else { "difference(s) repaired" };
     writeln!(world.err, "han-server: {compared} team(s) compared with Stripe, {} {what}", changed.len())?;
-    Ok(())
+    match (failed.len(), open.len()) {
+        (0, 0) => Ok(()),
+        (0, open) => Err(CommandError::Refused(format!("{open} case(s) above need your decision"))),
+        (failed, _) => Err(CommandError::Refused(format!(
+            "{failed} customer(s) could not be compared, as named above: run the command again"
+        ))),
+    }
 }

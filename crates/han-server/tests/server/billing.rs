@@ -135,6 +135,14 @@ impl Case {
         command_with(db.url(), &self.server, &variables, &args).await
     }
 
+    /// As [`Case::reconcile`], whether or not it asks for a decision; everything that it wrote.
+    async fn report(&self, db: &TestDatabase, options: &[&str]) -> String {
+        match self.reconcile(db, options).await {
+            Ok((printed, messages)) => printed + &messages,
+            Err(report) => report,
+        }
+    }
+
     /// Waits until a team has this plan and state.
     async fn until(&self, person: &Person, expected: (&str, &str)) {
         while self.plan(person).await != plan(expected.0, expected.1) {
@@ -268,7 +276,33 @@ both_databases!(
         assert_eq!(case.plan(&ada).await, plan("ENTERPRISE", "ACTIVE"));
         case.stripe.end(&foreign);
         case.deliver().await;
+        assert_eq!(case.plan(&ada).await, plan("ENTERPRISE", "CANCELED"));
+        case.server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn a_price_that_is_not_configured_stands_in_for_no_plan(db: TestDatabase) {
+        let case = Case::start(&db).await;
+        let (ada, customer, subscription) = case.subscribed("ada").await;
+        case.stripe.subscribe(&customer, "another_product", "active");
+        case.deliver().await;
+        assert_eq!(case.plan(&ada).await, plan("PRO", "ACTIVE"));
+        case.stripe.end(&subscription);
+        case.deliver().await;
         assert_eq!(case.plan(&ada).await, plan("FREE", "CANCELED"));
+        // A team from before billing keeps all features until a price decides that is configured.
+        db.execute("UPDATE teams SET before_billing = TRUE, stripe_subscription_id = NULL").await;
+        case.stripe.end(&case.stripe.subscribe(&customer, "another_product", "active"));
+        case.stripe.set_quantity(&subscription, 2);
+        let server = &case.server;
+        for event in case.stripe.take_events() {
+            if event["data"]["object"]["id"] != subscription.as_str() {
+                case.stripe.deliver_all(&case.endpoint, SECRET, &[event]).await;
+            }
+        }
+        let shown = command(&db, server, &["team", "plan", "ada"]).await;
+        assert!(shown.is_ok(), "{shown:?}");
         case.server.stop().await;
     }
 );
@@ -440,6 +474,73 @@ both_databases!(
             .map(|request| request.idempotency_key.unwrap())
             .collect();
         assert_eq!(keys.len(), 2, "{keys:?}");
+
+        // It fails for every key, and repeats that, as long as it likes: a minute later, the key is another.
+        let ben = case.server.person("ben").await;
+        case.stripe.pass_next(1);
+        for _ in 0..3 {
+            // Once more with the same key, which is answered with the same failure.
+            case.stripe.fail_next(StripeFault::Failed, 1);
+            case.stripe.pass_next(1);
+        }
+        assert_eq!(code(case.checkout(&ben, "PRO").await), "UNAVAILABLE");
+        assert_eq!(code(case.checkout(&ben, "PRO").await), "UNAVAILABLE");
+        case.server.clock.advance_seconds(60);
+        let asked = case.stripe.requests().len();
+        case.checkout(&ben, "PRO").await.unwrap();
+        assert_eq!(case.stripe.customers().len(), 2);
+        let posts = case.stripe.requests().split_off(asked);
+        let posts = posts.iter().filter(|request| request.call == "POST /v1/customers");
+        assert_eq!(posts.count(), 3, "a repeated failure is not asked for again");
+        case.server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn a_key_of_another_account_takes_no_plan_away(db: TestDatabase) {
+        let case = Case::start(&db).await;
+        let (ada, customer, _) = case.subscribed("ada").await;
+        let (ben, of_ben, _) = case.subscribed("ben").await;
+        // The account of test mode, for example, whose ids are others.
+        let clock = case.server.clock.clone();
+        let (real, other) = (case.stripe, FakeStripe::start(KEY, clock.clone()).await);
+        case.server.stop().await;
+        db.execute("UPDATE jobs SET due_at = 0").await;
+        let case = Case::start_on(&db, clock.clone(), other).await;
+        let failed = "SELECT COALESCE(last_error, '') FROM jobs WHERE name = 'billing-reconcile'";
+        while !db.text(failed).await.contains("could not be compared") {
+            tokio::task::yield_now().await;
+        }
+        let report = case.report(&db, &[]).await;
+        for customer in [&customer, &of_ben] {
+            assert!(report.contains(&format!("Stripe has no customer {customer}")), "{report}");
+        }
+        assert!(report.contains("another account") && report.contains("2 customer(s) could not"), "{report}");
+        let event = json!({
+            "id": "evt_9", "type": "customer.subscription.updated", "created": clock.now().seconds(),
+            "data": { "object": { "customer": customer } },
+        });
+        assert_eq!(case.stripe.deliver(&case.endpoint, SECRET, &event).await, Some(503));
+        for person in [&ada, &ben] {
+            assert_eq!(case.plan(person).await, plan("PRO", "ACTIVE"));
+            assert_eq!(code(case.checkout(person, "PRO").await), "UNAVAILABLE");
+            assert_eq!(code(case.portal(person).await), "UNAVAILABLE");
+        }
+        assert!(case.stripe.customers().is_empty(), "no customer is replaced");
+        // The subscriptions of a deleted team are not forgotten.
+        command(&db, &case.server, &["team", "delete", "--team", "ben", "--confirm", "ben"]).await.unwrap();
+        let asked = case.stripe.requests().len();
+        let case = case.restart(&db).await;
+        while case.stripe.requests().len() == asked {
+            tokio::task::yield_now().await;
+        }
+        case.server.stop().await;
+        let case = Case::start_on(&db, clock, real).await;
+        assert_eq!(case.stripe.subscriptions(&of_ben)[0]["status"], "active");
+        let case = case.restart(&db).await;
+        while case.stripe.subscriptions(&of_ben)[0]["status"] != "canceled" {
+            tokio::task::yield_now().await;
+        }
         case.server.stop().await;
     }
 );
@@ -482,6 +583,7 @@ both_databases!(
         let refused =
             command_with(db.url(), &case.server, &variables, &["billing", "reconcile"]).await.unwrap_err();
         assert!(refused.contains("401") && refused.contains("STRIPE_SECRET_KEY"), "{refused}");
+        assert!(refused.contains("GET /v1/subscriptions: "), "{refused}");
         assert!(!refused.contains("hunter2"), "{refused}");
         case.server.stop().await;
     }
@@ -694,12 +796,12 @@ both_databases!(
         let (ada, _, subscription) = case.subscribed("ada").await;
         case.stripe.set_quantity(&subscription, 2);
         let early = case.stripe.take_events().remove(0);
-        // Its answer is made before the end, and arrives after it.
+        // Its answer is made before the end, and arrives after it. Another process applies the end meanwhile.
         case.stripe.fail_next(StripeFault::Held, 1);
         let late = async {
             case.stripe.until_held().await;
             case.stripe.end(&subscription);
-            case.deliver().await;
+            case.reconcile(&db, &[]).await.unwrap();
             assert_eq!(case.plan(&ada).await, plan("FREE", "CANCELED"));
             case.stripe.release();
         };
@@ -873,13 +975,16 @@ both_databases!(
             case.stripe.deliver_all(&case.endpoint, SECRET, &waiting).await;
             let story = format!("story {n}: {steps:?}");
             // What only time changes, no event reports: the job does.
-            let (_, report) = case.reconcile(&db, &[]).await.unwrap();
+            let report = case.report(&db, &[]).await;
             let (plan, _) = case.plan(&person).await;
             assert_eq!(plan, expected_plan(&case, &customer), "{story}");
             let days = steps.iter().any(|(action, _)| matches!(action, Action::Days(_)));
             assert!(days || report.contains(" 0 difference(s) repaired"), "{story}: {report}");
-            let (printed, report) = case.reconcile(&db, &["--dry-run"]).await.unwrap();
-            assert!(printed.is_empty() && report.contains(" 0 difference(s)"), "{story}: {printed}");
+            let report = case.report(&db, &["--dry-run"]).await;
+            assert!(
+                report.contains(" 0 difference(s)") && !report.contains("could not"),
+                "{story}: {report}"
+            );
         }
         case.server.stop().await;
     }
@@ -900,6 +1005,16 @@ both_databases!(
         join_all(all).await;
         assert_eq!(case.plan(&ada).await, plan("ENTERPRISE", "ACTIVE"));
         assert_eq!(db.text("SELECT CAST(paid_seats AS text) FROM teams").await, "7");
+        // A process reads the state of a customer once at a time, so that none of many is refused.
+        for n in 0..40 {
+            case.stripe.set_quantity(&subscription, n + 1);
+        }
+        let (events, asked) = (case.stripe.take_events(), case.stripe.requests().len());
+        let all = events.iter().map(|event| case.stripe.deliver(&case.endpoint, SECRET, event));
+        let statuses = join_all(all).await;
+        assert!(statuses.iter().all(|status| *status == Some(200)), "{statuses:?}");
+        assert_eq!(case.stripe.requests().len() - asked, 40, "each is read once");
+        assert_eq!(db.text("SELECT CAST(paid_seats AS text) FROM teams").await, "40");
         case.server.stop().await;
     }
 );
@@ -965,14 +1080,17 @@ both_databases!(
         assert_eq!(case.plan(&ada).await, plan("PRO", "ACTIVE"));
         // Two subscriptions: an operator must decide.
         case.stripe.subscribe(&customer, "han_pro_monthly", "active");
-        let (_, messages) = case.reconcile(&db, &[]).await.unwrap();
-        assert!(messages.contains("2 subscriptions"), "{messages}");
+        let messages = case.reconcile(&db, &[]).await.unwrap_err();
+        assert!(
+            messages.contains("2 subscriptions") && messages.contains("need your decision"),
+            "{messages}"
+        );
         // Another customer that names the same team, and one that names a team which does not exist.
         db.execute("UPDATE teams SET stripe_customer_id = 'cus_of_another'").await;
-        let (_, messages) = case.reconcile(&db, &[]).await.unwrap();
+        let messages = case.report(&db, &[]).await;
         assert!(messages.contains("cancel one of them"), "{messages}");
         db.execute("UPDATE teams SET id = 'another', stripe_customer_id = NULL").await;
-        let (_, messages) = case.reconcile(&db, &[]).await.unwrap();
+        let messages = case.report(&db, &[]).await;
         assert!(messages.contains("which does not exist"), "{messages}");
         case.server.stop().await;
     }
@@ -1001,6 +1119,98 @@ both_databases!(
         case.stripe.deliver_all(&case.endpoint, SECRET, &[other]).await;
         assert_eq!(case.plan(&ben).await, plan("FREE", "NONE"));
         assert_eq!(case.plan(&ada).await, plan("PRO", "ACTIVE"));
+        case.server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn a_customer_that_fails_does_not_hold_up_the_others(db: TestDatabase) {
+        let case = Case::start(&db).await;
+        let mut teams = Vec::new();
+        for name in ["ada", "ben", "cy", "dan"] {
+            teams.push(case.subscribed(name).await);
+        }
+        let [(ada, _, first), (ben, ..), (cy, gone, _), (dan, _, last)] = &teams[..] else { panic!() };
+        case.stripe.remove_field(first, "status");
+        db.execute(&format!(
+            "UPDATE teams SET stripe_customer_id = 'cus_of_before' WHERE stripe_customer_id = '{gone}'"
+        ))
+        .await;
+        case.stripe.set_price(last, "han_enterprise_monthly");
+        let _lost = case.stripe.take_events();
+        let report = case.reconcile(&db, &[]).await.unwrap_err();
+        for expected in [
+            "team ada (",
+            "format that Stripe documents",
+            "no customer cus_of_before",
+            "plan pro -> enterprise",
+            "1 difference(s) repaired",
+            "2 customer(s) could not be compared",
+        ] {
+            assert!(report.contains(expected), "{expected}: {report}");
+        }
+        for (person, expected) in [(ada, "PRO"), (ben, "PRO"), (cy, "PRO"), (dan, "ENTERPRISE")] {
+            assert_eq!(case.plan(person).await, plan(expected, "ACTIVE"));
+        }
+        // That of another product is nobody's business.
+        let stranger = case.stripe.add_customer();
+        let odd = case.stripe.subscribe(&stranger, "another_product", "active");
+        case.stripe.remove_field(&odd, "items");
+        let report = case.report(&db, &[]).await;
+        assert!(
+            report.contains("2 customer(s) could not be compared") && !report.contains(&stranger),
+            "{report}"
+        );
+        // Where nothing works, it is not tried for each.
+        case.stripe.set_price(last, "han_pro_monthly");
+        case.stripe.pass_next(1);
+        case.stripe.fail_next(StripeFault::Down, 500);
+        for (_, _, subscription) in &teams[1..2] {
+            case.stripe.set_quantity(subscription, 9);
+        }
+        let report = case.reconcile(&db, &[]).await.unwrap_err();
+        assert!(report.contains("Stripe answered 503"), "{report}");
+        case.server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn an_operator_who_sets_the_plan_of_a_subscriber_is_told(db: TestDatabase) {
+        let case = Case::start(&db).await;
+        let (_, _, subscription) = case.subscribed("ada").await;
+        let set = async |plan: &str| {
+            let url = case.stripe.url();
+            let variables =
+                [("STRIPE_SECRET_KEY", KEY), ("STRIPE_WEBHOOK_SECRET", SECRET), ("STRIPE_API_BASE", &url)];
+            command_with(db.url(), &case.server, &variables, &["team", "plan", "ada", plan]).await.unwrap().1
+        };
+        let messages = set("enterprise").await;
+        assert!(messages.contains(&subscription) && messages.contains("sets it back"), "{messages}");
+        db.execute("UPDATE teams SET stripe_subscription_id = NULL").await;
+        let messages = set("pro").await;
+        assert!(!messages.contains("sets it back"), "{messages}");
+        case.server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn an_event_that_does_not_matter_is_acknowledged_whatever_it_contains(db: TestDatabase) {
+        let case = Case::start(&db).await;
+        let (_, customer, _) = case.subscribed("ada").await;
+        let event = |kind: &str, object: Value| {
+            let created = case.server.clock.now().seconds();
+            json!({ "id": "evt_odd", "type": kind, "created": created, "data": { "object": object } })
+        };
+        for object in [
+            json!({ "customer": 7, "metadata": { "n": 1, "nested": {} } }),
+            json!([]),
+            json!({ "customer": null, "metadata": null }),
+        ] {
+            let sent = event("customer.tax_id.created", object);
+            assert_eq!(case.stripe.deliver(&case.endpoint, SECRET, &sent).await, Some(200), "{sent}");
+        }
+        let odd = event("invoice.paid", json!({ "customer": customer, "metadata": { "n": 1 } }));
+        assert_eq!(case.stripe.deliver(&case.endpoint, SECRET, &odd).await, Some(400));
         case.server.stop().await;
     }
 );

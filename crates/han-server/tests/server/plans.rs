@@ -324,6 +324,21 @@ both_databases!(
             assert_eq!(event(socket).await, expected("INVITES", "created"));
             assert_eq!(event(socket).await, expected("TEAM", "updated"));
         }
+        // What Stripe says of payments, column by column; not how often it was read.
+        for change in [
+            "payment_state = 'active'",
+            "cancels_at = 5",
+            "cancels_at = NULL",
+            "grace_until = 5",
+            "paid_seats = 3",
+            "stripe_customer_id = 'cus_1'",
+        ] {
+            db.execute("UPDATE teams SET billing_version = billing_version + 1").await;
+            db.execute(&format!("UPDATE teams SET {change} WHERE id = '{team}'")).await;
+            for socket in [&mut admin, &mut member] {
+                assert_eq!(event(socket).await, expected("TEAM", "updated"), "{change}");
+            }
+        }
         // Who is put out receives nothing more.
         let remove = format!("mutation {{ removeMember(teamId: \"{team}\", userId: \"{}\") }}", bob.user_id);
         let (_, body) = answer(server.graphql(&token, &remove).send().await.unwrap()).await;

@@ -299,7 +299,8 @@ pub async fn command_on(url: &str, server: &TestServer, args: &[&str]) -> Result
     command_with(url, server, &[], args).await.map(|(_, err)| err)
 }
 
-/// As [`command_on`], with more variables. The result is what it wrote to standard output and to standard error.
+/// As [`command_on`], with more variables. The result is what it wrote to standard output and to standard error; if it
+/// failed, both and the error.
 pub async fn command_with(
     url: &str,
     server: &TestServer,
@@ -321,7 +322,11 @@ pub async fn command_with(
     let cli = Cli::try_parse_from(std::iter::once(&"han-server").chain(args)).unwrap();
     let done = han_server::commands::run(cli, world).await;
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    done.map(|()| (text(out), text(err))).map_err(|error| error.to_string())
+    let (out, err) = (text(out), text(err));
+    match done {
+        Ok(()) => Ok((out, err)),
+        Err(error) => Err(format!("{out}{err}{error}")),
+    }
 }
 
 pub async fn push_directory(server: &TestServer, key: &str, path: &Path) -> PushReport {
