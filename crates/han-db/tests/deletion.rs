@@ -10,7 +10,8 @@ use han_db::Db;
 use han_db::queries::deletion_requests::{self, Cancelled, DeletionRequest, Requested, Target};
 use han_db::queries::ingest::{self, Outcome};
 use han_db::queries::team_work::{self, Advance};
-use han_db::queries::{memberships, rebuild, search, teams, users};
+use han_db::queries::teams::{self, TeamChange};
+use han_db::queries::{memberships, rebuild, search, users};
 use han_testkit::{SyntheticSession, TestDatabase, both_databases};
 use han_types::sync::BatchErrorCode;
 use han_types::{Clock as _, Role, Scope, Timestamp};
@@ -304,6 +305,31 @@ both_databases!(
         assert_eq!(request().await, Requested::LastAdmin(vec!["ada".to_owned()]));
         memberships::put(&world.db, world.scope.team_id(), bob.user_id(), Role::Admin).await.unwrap();
         assert!(matches!(request().await, Requested::Stored(_)));
+        // From now on, the team has one admin who stays.
+        let of_bob =
+            deletion_requests::request_account(&world.db, bob.user_id(), Timestamp(0)).await.unwrap();
+        assert_eq!(of_bob, Requested::LastAdmin(vec!["ada".to_owned()]));
+        let bob = support::scope(&world.db, bob.user_id().clone()).await;
+        assert_eq!(teams::leave(&bob, &world.db).await.unwrap(), TeamChange::LastAdmin);
+        let demote = teams::set_role(&world.scope, &world.db, bob.user_id(), Role::Member).await.unwrap();
+        assert_eq!(demote, TeamChange::LastAdmin);
+        // Who goes may go earlier.
+        assert_eq!(teams::remove(&bob, &world.db, world.scope.user_id()).await.unwrap(), TeamChange::Done);
+    }
+);
+
+both_databases!(
+    async fn an_account_stays_while_a_team_that_was_joined_since_needs_it(database: TestDatabase) {
+        let world = world(&database).await;
+        let user = world.scope.user_id();
+        deletion_requests::request_account(&world.db, user, Timestamp(0)).await.unwrap();
+        let bob = member(&world, "bob", Role::Member).await;
+        let [due] = &deletion_requests::due(&world.db).await.unwrap()[..] else { panic!("one is due") };
+        assert_eq!(deletion_requests::advance(&world.db, due).await.unwrap(), Advance::Waiting);
+        assert!(users::by_id(&world.db, user).await.unwrap().is_some());
+        memberships::put(&world.db, world.scope.team_id(), bob.user_id(), Role::Admin).await.unwrap();
+        assert_eq!(deletion_requests::advance(&world.db, due).await.unwrap(), Advance::More);
+        assert!(memberships::list(&world.db, user).await.unwrap().is_empty());
     }
 );
 

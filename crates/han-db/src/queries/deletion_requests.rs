@@ -194,6 +194,7 @@ struct RequestRow {
     subject: String,
     requested_by: String,
     own: bool,
+    owner: String,
     requested_at: i64,
     due_at: i64,
     started_at: Option<i64>,
@@ -228,8 +229,8 @@ impl TryFrom<RequestRow> for DeletionRequest {
     }
 }
 
-const REQUEST: &str = "SELECT id, team_id, kind, subject, requested_by, own, requested_at, due_at, started_at, \
-     finished_at, cancelled_at, sessions, lines FROM deletion_requests";
+const REQUEST: &str = "SELECT id, team_id, kind, subject, requested_by, own, owner, requested_at, due_at, \
+     started_at, finished_at, cancelled_at, sessions, lines FROM deletion_requests";
 
 async fn all(tx: &Tx, condition: &str, values: Vec<Value>) -> Result<Vec<DeletionRequest>, DbError> {
     let sql = format!("{REQUEST} WHERE {condition}");
@@ -259,7 +260,7 @@ pub async fn find(scope: &Scope, db: &Db, id: &str) -> Result<Option<DeletionReq
     Ok(all(&tx, &format!("{VISIBLE} AND id = $4"), values.collect()).await?.pop())
 }
 
-const VISIBLE: &str = "team_id = $1 AND ($2 OR requested_by = $3 OR subject = $3)";
+const VISIBLE: &str = "team_id = $1 AND ($2 OR requested_by = $3 OR owner = $3)";
 
 fn visible(scope: &Scope) -> [Value; 3] {
     let is_admin = scope.role() == Role::Admin;
@@ -274,7 +275,9 @@ pub async fn of_account(db: &Db, user_id: &UserId) -> Result<Option<DeletionRequ
     Ok(all(&tx, condition, vec![user_id.as_str().into()]).await?.pop())
 }
 
-/// Requests a deletion in the scope's team. A request for the same that is neither complete nor cancelled is left as it is.
+/// Requests a deletion in the scope's team. A request for the same that is neither complete nor cancelled is left as it is;
+/// but one by an admin and one by the owner of the sessions stand beside each other, because an admin may cancel only the
+/// former, and the owner only the latter.
 pub async fn request(
     scope: &Scope,
     db: &Db,
@@ -308,7 +311,8 @@ pub async fn request(
             if !own && !teams::is_admin(&tx, team, user).await? {
                 return Ok(Requested::NotAllowed);
             }
-            let (stored, is_new) = insert(&tx, Some(tx.team_id()), target, user, own, due_at).await?;
+            let owner = owner.as_deref().unwrap_or_default();
+            let (stored, is_new) = insert(&tx, Some(tx.team_id()), target, user, owner, due_at).await?;
             if is_new {
                 tx.log().write(about(target.entry(Event::DeletionRequested), &stored)).await?;
             }
@@ -326,18 +330,12 @@ pub async fn request(
 pub async fn request_account(db: &Db, user_id: &UserId, due_at: Timestamp) -> Result<Requested, DbError> {
     let requested = db
         .write_system("deletion_requests.insert_account", |tx| async move {
-            let sql = "SELECT t.slug FROM team_members m JOIN teams t ON t.number = m.team \
-                 WHERE m.user_id = $1 AND m.role = 'admin' \
-                 AND EXISTS (SELECT 1 FROM team_members o WHERE o.team = m.team AND o.user_id <> $1) \
-                 AND NOT EXISTS (SELECT 1 FROM team_members o WHERE o.team = m.team AND o.user_id <> $1 \
-                   AND o.role = 'admin') ORDER BY t.slug";
-            let rows = tx.rows(sql, [user_id.as_str().into()]).await?;
-            if !rows.is_empty() {
-                let slugs = rows.iter().map(|row| Ok(row.try_get("", "slug")?));
-                return Ok(Requested::LastAdmin(slugs.collect::<Result<_, DbError>>()?));
+            let needed_in = teams::needed_in(&tx, user_id).await?;
+            if !needed_in.is_empty() {
+                return Ok(Requested::LastAdmin(needed_in));
             }
             let target = Target::Account(user_id.clone());
-            let (stored, is_new) = insert(&tx, None, &target, user_id, true, due_at).await?;
+            let (stored, is_new) = insert(&tx, None, &target, user_id, user_id.as_str(), due_at).await?;
             if is_new {
                 let entry = about(target.entry(Event::DeletionRequested), &stored);
                 tx.log_for_user(user_id, entry).await?;
@@ -365,28 +363,32 @@ fn about<'a>(entry: Entry<'a>, request: &DeletionRequest) -> Entry<'a> {
         .with("dueAt", request.due_at.to_rfc3339())
 }
 
-/// Stores a request; returns whether there was none for the same.
+/// Stores a request for what is `owner`'s; returns whether there was none for the same.
 async fn insert(
     tx: &SystemTx,
     team_id: Option<&TeamId>,
     target: &Target,
     requested_by: &UserId,
-    own: bool,
+    owner: &str,
     due_at: Timestamp,
 ) -> Result<(DeletionRequest, bool), DbError> {
     let team_id = team_id.map_or("", TeamId::as_str);
-    let key: [Value; 3] = [team_id.into(), target.kind().as_str().into(), target.subject().into()];
-    let open = "team_id = $1 AND kind = $2 AND subject = $3 AND finished_at IS NULL AND cancelled_at IS NULL";
+    let own = requested_by.as_str() == owner;
+    let key: [Value; 4] =
+        [team_id.into(), target.kind().as_str().into(), target.subject().into(), own.into()];
+    let open = "team_id = $1 AND kind = $2 AND subject = $3 AND own = $4 \
+                AND finished_at IS NULL AND cancelled_at IS NULL";
     if let Some(found) = all(tx, open, key.to_vec()).await?.pop() {
         return Ok((found, false));
     }
-    let sql = "INSERT INTO deletion_requests (team_id, kind, subject, id, requested_by, own, requested_at, due_at) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    let sql = "INSERT INTO deletion_requests \
+               (team_id, kind, subject, own, id, requested_by, owner, requested_at, due_at) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     let id = new_row_id(tx.clock(), tx.entropy());
     let values = [
         id.clone().into(),
         requested_by.as_str().into(),
-        own.into(),
+        owner.into(),
         tx.clock().now().0.into(),
         due_at.0.into(),
     ];
@@ -408,7 +410,7 @@ pub async fn cancel(scope: &Scope, db: &Db, id: &str) -> Result<Cancelled, DbErr
             match (is_admin, found.own) {
                 (true, false) => {}
                 (true, true) => return Ok(Cancelled::NotAllowed),
-                (false, _) if found.subject == scope.user_id().as_str() => return Ok(Cancelled::NotAllowed),
+                (false, _) if found.owner == scope.user_id().as_str() => return Ok(Cancelled::NotAllowed),
                 (false, _) => return Ok(Cancelled::NotFound),
             }
         }
@@ -472,11 +474,21 @@ pub async fn due(db: &Db) -> Result<Vec<DeletionRequest>, DbError> {
 /// may be called again.
 pub async fn advance(db: &Db, request: &DeletionRequest) -> Result<Advance, DbError> {
     let Some(started_at) = request.started_at else {
-        // It may have been cancelled meanwhile.
-        if begin(db, request).await? && request.kind == TargetKind::Account {
-            end_access(db, &request.subject).await?;
-        }
-        return Ok(Advance::More);
+        return match begin(db, request).await? {
+            Begun::Now if request.kind == TargetKind::Account => {
+                end_access(db, &request.subject).await?;
+                Ok(Advance::More)
+            }
+            Begun::Now | Begun::Cancelled => Ok(Advance::More),
+            Begun::NeededIn(slugs) => {
+                tracing::warn!(
+                    request = request.id,
+                    teams = slugs.join(", "),
+                    "an account is not deleted yet: the user is the only admin of teams with other members"
+                );
+                Ok(Advance::Waiting)
+            }
+        };
     };
     match (request.kind, &request.team_id) {
         (TargetKind::Team, Some(team_id)) => return advance_team(db, request, team_id).await,
@@ -496,9 +508,26 @@ pub async fn advance(db: &Db, request: &DeletionRequest) -> Result<Advance, DbEr
     finish(db, request).await
 }
 
-/// Decides that it cannot be cancelled any more. `false` if it was.
-async fn begin(db: &Db, request: &DeletionRequest) -> Result<bool, DbError> {
+/// Whether a request has begun.
+enum Begun {
+    /// From now on it cannot be cancelled any more.
+    Now,
+    /// It was cancelled, or has begun before.
+    Cancelled,
+    /// Not yet: the user whose account is to be deleted is the only admin of these teams, and they have other members, who
+    /// may have joined since it was requested.
+    NeededIn(Vec<String>),
+}
+
+async fn begin(db: &Db, request: &DeletionRequest) -> Result<Begun, DbError> {
     db.write_system("deletion_requests.begin", |tx| async move {
+        if request.kind == TargetKind::Account {
+            let user_id = stored_id(&request.subject, "deletion_requests", "subject")?;
+            let slugs = teams::needed_in(&tx, &user_id).await?;
+            if !slugs.is_empty() {
+                return Ok(Begun::NeededIn(slugs));
+            }
+        }
         let sql = "UPDATE deletion_requests SET started_at = $2 WHERE id = $1 AND started_at IS NULL \
                    AND cancelled_at IS NULL";
         let begun = tx.execute(sql, [request.id.as_str().into(), tx.clock().now().0.into()]).await? > 0;
@@ -509,7 +538,7 @@ async fn begin(db: &Db, request: &DeletionRequest) -> Result<bool, DbError> {
                 format!("UPDATE deletion_requests SET sessions = ({count}), lines = ({lines}) WHERE id = $1");
             tx.execute(&sql, [request.id.as_str().into(), team_id.as_str().into()]).await?;
         }
-        Ok(begun)
+        Ok(if begun { Begun::Now } else { Begun::Cancelled })
     })
     .await
 }
@@ -667,7 +696,8 @@ async fn advance_account(
         let sql = "UPDATE deletion_requests SET requested_by = '' WHERE requested_by = $1";
         tx.execute(sql, [user_id.into()]).await?;
         // What was requested for their sessions is done.
-        let sql = "UPDATE deletion_requests SET subject = '', finished_at = COALESCE(finished_at, $2) WHERE subject = $1";
+        let sql = "UPDATE deletion_requests SET finished_at = COALESCE(finished_at, $2), owner = '', \
+                   subject = CASE WHEN subject = $1 THEN '' ELSE subject END WHERE subject = $1 OR owner = $1";
         tx.execute(sql, [user_id.into(), tx.clock().now().0.into()]).await?;
         audit::forget_user(&tx, user_id, &request.id).await
     })

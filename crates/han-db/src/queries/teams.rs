@@ -11,7 +11,7 @@ use crate::queries::api_keys;
 use crate::queries::audit::{Entry, Event, Log};
 use crate::queries::memberships::insert_member;
 use crate::queries::users::{self, UserRecord};
-use crate::stored::{CountRow, stored, stored_id};
+use crate::stored::{stored, stored_id};
 use crate::team_numbers::TeamNumber;
 use crate::tx::{SystemTx, Tx};
 use crate::{Db, DbError};
@@ -364,7 +364,7 @@ pub(super) async fn change_role(
     let team = log.team();
     match role_of(tx, team, user_id).await? {
         None => return Ok(TeamChange::NotFound),
-        Some(Role::Admin) if role == Role::Member && admins(tx, team).await? < 2 => {
+        Some(Role::Admin) if role == Role::Member && !has_other_admin(tx, team, user_id).await? => {
             return Ok(TeamChange::LastAdmin);
         }
         Some(present) if present == role => return Ok(TeamChange::Done),
@@ -389,7 +389,7 @@ pub(super) async fn end_membership(
     let team = log.team();
     match role_of(tx, team, user_id).await? {
         None => return Ok(TeamChange::NotFound),
-        Some(Role::Admin) if admins(tx, team).await? < 2 => return Ok(TeamChange::LastAdmin),
+        Some(Role::Admin) if !has_other_admin(tx, team, user_id).await? => return Ok(TeamChange::LastAdmin),
         Some(_) => {}
     }
     tx.execute(
@@ -432,12 +432,33 @@ pub(crate) async fn is_admin(tx: &Tx, team: TeamNumber, user_id: &UserId) -> Res
     Ok(role_of(tx, team, user_id).await? == Some(Role::Admin))
 }
 
-async fn admins(tx: &SystemTx, team: TeamNumber) -> Result<i64, DbError> {
-    count(tx, "SELECT COUNT(*) AS n FROM team_members WHERE team = $1 AND role = 'admin'", team).await
+/// The condition that a member `o` is an admin who stays: the deletion of the account was not requested.
+const STAYS: &str = "o.role = 'admin' AND NOT EXISTS (SELECT 1 FROM deletion_requests r WHERE r.kind = 'account' \
+     AND r.subject = o.user_id AND r.finished_at IS NULL AND r.cancelled_at IS NULL)";
+
+/// Whether the team has an admin besides this one.
+async fn has_other_admin(tx: &SystemTx, team: TeamNumber, user_id: &UserId) -> Result<bool, DbError> {
+    let sql = format!(
+        "SELECT o.user_id FROM team_members o WHERE o.team = $1 AND o.user_id <> $2 AND {STAYS} LIMIT 1"
+    );
+    Ok(!tx.rows(&sql, [team.into(), user_id.as_str().into()]).await?.is_empty())
 }
 
-async fn count(tx: &SystemTx, sql: &str, team: TeamNumber) -> Result<i64, DbError> {
-    Ok(tx.one::<CountRow, _>(sql, [team.into()]).await?.map_or(0, |row| row.n))
+/// Locks the teams of a user, and lists the slugs of those that have other members, but would be without an admin.
+pub(crate) async fn needed_in(tx: &SystemTx, user_id: &UserId) -> Result<Vec<String>, DbError> {
+    let user = || [user_id.as_str().into()];
+    let lock = tx.dialect().for_update();
+    let of_user = "SELECT m.team FROM team_members m WHERE m.user_id = $1";
+    tx.rows(&format!("SELECT number FROM teams WHERE number IN ({of_user}) ORDER BY number{lock}"), user())
+        .await?;
+    let others = "SELECT 1 FROM team_members o WHERE o.team = m.team AND o.user_id <> $1";
+    let sql = format!(
+        "SELECT t.slug FROM team_members m JOIN teams t ON t.number = m.team \
+         WHERE m.user_id = $1 AND m.role = 'admin' AND EXISTS ({others}) AND NOT EXISTS ({others} AND {STAYS}) \
+         ORDER BY t.slug"
+    );
+    let rows = tx.rows(&sql, user()).await?;
+    rows.iter().map(|row| Ok(row.try_get("", "slug")?)).collect()
 }
 
 #[cfg(test)]

@@ -168,6 +168,56 @@ both_databases!(
 );
 
 both_databases!(
+    async fn an_owner_and_an_admin_request_and_cancel_for_themselves(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let ada = server.person("ada").await;
+        let bob = server.colleague(&ada, "bob").await;
+        let carl = server.colleague(&ada, "carl").await;
+        server.push_lines(&bob.key, "b1", 0, &SyntheticSession::new(1).lines(5)).await;
+        let session = "/api/sync/teams/{team}/sessions/b1";
+        let one = |receipt: &Value| {
+            format!("/api/sync/teams/{{team}}/deletions/{}", receipt["id"].as_str().unwrap())
+        };
+        let seen = async |who: &Person| {
+            let list = ask(&server, who, Method::GET, "/api/sync/teams/{team}/deletions").await.1;
+            list.as_array().unwrap().len()
+        };
+        let (_, by_admin) = delete(&server, &ada, session).await;
+        assert_eq!((seen(&ada).await, seen(&bob).await, seen(&carl).await), (1, 1, 0), "the owner sees it");
+        assert_eq!(delete(&server, &bob, &one(&by_admin)).await.0, StatusCode::FORBIDDEN);
+        assert_eq!(delete(&server, &carl, &one(&by_admin)).await.0, StatusCode::NOT_FOUND);
+        // The owner wants it as well: that is another request, which the admin cannot cancel.
+        let (_, by_owner) = delete(&server, &bob, session).await;
+        assert_ne!(by_owner["id"], by_admin["id"]);
+        assert_eq!(by_owner["requested_by"], bob.user_id.as_str());
+        assert_eq!(delete(&server, &bob, session).await.1["id"], by_owner["id"], "once");
+        assert_eq!(delete(&server, &ada, session).await.1["id"], by_admin["id"], "once");
+        assert_eq!(delete(&server, &ada, &one(&by_owner)).await.0, StatusCode::FORBIDDEN);
+        assert_eq!(delete(&server, &ada, &one(&by_admin)).await.1["state"], "cancelled");
+        server.clock.advance_seconds(30 * DAY);
+        work(&server).await;
+        let (_, receipt) = ask(&server, &bob, Method::GET, &one(&by_owner)).await;
+        assert_eq!((&receipt["state"], &receipt["lines"]), (&json!("finished"), &json!(5)));
+
+        // The other way round: what the owner takes back, the admin still wants.
+        server.push_lines(&bob.key, "b2", 0, &SyntheticSession::new(2).lines(5)).await;
+        let session = "/api/sync/teams/{team}/sessions/b2";
+        let (_, by_owner) = delete(&server, &bob, session).await;
+        let (_, by_admin) = delete(&server, &ada, session).await;
+        assert_eq!(delete(&server, &bob, &one(&by_owner)).await.1["state"], "cancelled");
+        server.clock.advance_seconds(30 * DAY);
+        work(&server).await;
+        let (_, receipt) = ask(&server, &bob, Method::GET, &one(&by_admin)).await;
+        assert_eq!(
+            (&receipt["state"], &receipt["lines"]),
+            (&json!("finished"), &json!(5)),
+            "the owner sees that, too"
+        );
+        server.stop().await;
+    }
+);
+
+both_databases!(
     async fn an_account_is_deleted_and_its_access_ends(db: TestDatabase) {
         let server = TestServer::start(&db).await;
         let ada = server.person("ada").await;
