@@ -48,6 +48,27 @@ pub struct ExportUser {
     pub id: String,
     /// The user's name.
     pub name: String,
+    /// Whether it is a person; absent for one.
+    #[serde(default, skip_serializing_if = "OwnerKind::is_person")]
+    pub kind: OwnerKind,
+}
+
+/// Who pushes sessions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnerKind {
+    /// A person.
+    #[default]
+    Person,
+    /// A service account.
+    Service,
+}
+
+impl OwnerKind {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_person(&self) -> bool {
+        *self == Self::Person
+    }
 }
 
 /// A session.

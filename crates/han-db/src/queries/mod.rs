@@ -19,6 +19,7 @@ pub mod file_changes;
 pub mod filter;
 pub mod github_accounts;
 pub mod hooks;
+pub mod imports;
 pub mod ingest;
 pub mod invites;
 pub mod jobs;

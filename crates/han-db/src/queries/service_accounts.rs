@@ -4,6 +4,8 @@
 //!
 //! Its row stays when it is removed, until its team is deleted: its sessions have its name.
 
+use std::collections::BTreeSet;
+
 use han_crypto::ApiKeyToken;
 use han_types::{Scope, TeamId, Timestamp, UserId};
 use sea_orm::FromQueryResult;
@@ -14,7 +16,7 @@ use crate::queries::audit::{Entry, Event};
 use crate::queries::teams::{self, TeamChange};
 use crate::stored::{CountRow, stored_id};
 use crate::team_numbers::TeamNumber;
-use crate::tx::{ActingTx, Tx};
+use crate::tx::{ActingTx, SystemTx, Tx};
 use crate::{Db, DbError};
 
 /// The most service accounts of a team.
@@ -95,6 +97,18 @@ pub async fn list(db: &Db, team_id: &TeamId) -> Result<Vec<ServiceAccount>, DbEr
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
+/// The ids of all service accounts that a team has or had. The caller has checked that they may see the team.
+pub async fn all_ids(db: &Db, team_id: &TeamId) -> Result<BTreeSet<UserId>, DbError> {
+    let tx = db.read_system("service_accounts.ids").await?;
+    let sql = "SELECT id FROM users WHERE service_team = (SELECT number FROM teams WHERE id = $1)";
+    let rows = tx.rows(sql, [team_id.as_str().into()]).await?;
+    let id = |row: &sea_orm::QueryResult| {
+        let id: String = row.try_get("", "id")?;
+        stored_id(&id, "users", "id")
+    };
+    rows.iter().map(id).collect()
+}
+
 /// Makes a service account in the scope's team.
 pub async fn create(scope: &Scope, db: &Db, name: &str) -> Result<AccountChange, DbError> {
     let account = ServiceAccount { id: db.new_id()?, name: name.to_owned(), created_at: db.clock().now() };
@@ -113,10 +127,7 @@ pub async fn create(scope: &Scope, db: &Db, name: &str) -> Result<AccountChange,
             if usize::try_from(known).is_ok_and(|known| known >= MAX_ACCOUNTS) {
                 return Ok(AccountChange::TooMany);
             }
-            let sql = "INSERT INTO users (id, username, created_at, kind, service_team) \
-                       VALUES ($1, $2, $3, 'service', $4)";
-            let values = [row.id.as_str().into(), name.into(), row.created_at.0.into(), team.into()];
-            tx.execute(sql, values).await?;
+            insert(&tx, team, row).await?;
             tx.log().write(Entry::new(Event::ServiceAccountCreated).about_user(&row.id)).await?;
             Ok(AccountChange::Done(row.clone()))
         })
@@ -126,6 +137,16 @@ pub async fn create(scope: &Scope, db: &Db, name: &str) -> Result<AccountChange,
             "a service account was made");
     }
     Ok(change)
+}
+
+/// Stores a new service account, whose name is free.
+pub(super) async fn insert(tx: &SystemTx, team: TeamNumber, account: &ServiceAccount) -> Result<(), DbError> {
+    let sql =
+        "INSERT INTO users (id, username, created_at, kind, service_team) VALUES ($1, $2, $3, 'service', $4)";
+    let values =
+        [account.id.as_str().into(), account.name.as_str().into(), account.created_at.0.into(), team.into()];
+    tx.execute(sql, values).await?;
+    Ok(())
 }
 
 /// Gives a service account another name.

@@ -92,14 +92,6 @@ pub async fn create(db: &Db, username: &str) -> Result<User, DbError> {
     Ok(user)
 }
 
-/// Makes a person with an id that another server has given them: the owner of imported sessions.
-pub async fn create_imported(db: &Db, id: &UserId, username: &str) -> Result<User, DbError> {
-    let user = User { id: id.clone(), ..new_user(db, username)? };
-    let row = &user;
-    db.write_system("users.import", |tx| async move { insert_user(&tx, row).await }).await?;
-    Ok(user)
-}
-
 pub(super) fn new_user(db: &Db, username: &str) -> Result<User, DbError> {
     Ok(User {
         id: db.new_id()?,

@@ -10,14 +10,16 @@ use han_crypto::to_hex;
 use han_db::Db;
 use han_db::entities::Team;
 use han_db::queries::audit::{self, Entry, Event};
+use han_db::queries::imports::{self, Owners};
 use han_db::queries::ingest::{self, Outcome, Preparer, ReceivedBatch, ReceivedLine};
 use han_db::queries::memberships::Resolved;
-use han_db::queries::{memberships, sessions, users};
+use han_db::queries::service_accounts::MAX_ACCOUNTS;
+use han_db::queries::{memberships, sessions};
 use han_types::export::{
     EXPORT_VERSION, ExportEnd, ExportRecord, ExportSession, ExportTranscript, ExportUser,
 };
 use han_types::{
-    Actor, Capabilities, Credential, RequestId, Role, Scope, SessionId, Timestamp, TranscriptName, UserId,
+    Actor, Capabilities, Credential, RequestId, Scope, SessionId, Timestamp, TranscriptName, UserId,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -71,10 +73,12 @@ pub(super) async fn run(
     // Sessions of an import exist already: they count in no month, and no limit of the plan applies to them.
     let preparer = Preparer::new(team.policy(db.plans()));
     let most_lines = BATCH_LINES.min(config.limits.lines_per_batch);
+    // Before the first line is stored: an import that is interrupted is in the log, too.
+    let entry =
+        Entry::new(Event::Imported).with("sessions", checked.sessions.len()).with("lines", checked.lines);
+    audit::record(&scope, db, entry).await?;
     let import = Import { db, scopes, preparer, most_lines, stored: 0, duplicates: 0 };
     let Import { stored, duplicates, .. } = import.store(&asked.file).await?;
-    let entry = Entry::new(Event::Imported).with("sessions", checked.sessions.len()).with("lines", stored);
-    audit::record(&scope, db, entry).await?;
     let again = match duplicates {
         0 => String::new(),
         n => format!("; {n} line(s) were stored before"),
@@ -101,12 +105,13 @@ struct Checked {
     sessions: BTreeSet<SessionId>,
     /// How many of the sessions were purged.
     purged: usize,
+    lines: u64,
 }
 
 /// Reads the file once.
 fn check(file: &Path, line_bytes: usize) -> Result<Checked, CommandError> {
     let mut records = Records::open(file)?;
-    let mut checked = Checked { users: Vec::new(), sessions: BTreeSet::new(), purged: 0 };
+    let mut checked = Checked { users: Vec::new(), sessions: BTreeSet::new(), purged: 0, lines: 0 };
     let mut owners: BTreeSet<String> = BTreeSet::new();
     let mut counts = ExportEnd::default();
     // The transcript that is open: its end, and the next line.
@@ -173,6 +178,7 @@ fn check(file: &Path, line_bytes: usize) -> Result<Checked, CommandError> {
                         "the counts or the hash of the end do not fit the records: the file was changed",
                     ));
                 }
+                checked.lines = counts.lines;
                 return match records.next()? {
                     None => Ok(checked),
                     Some(more) => Err(malformed(more.number, "there is something after the end")),
@@ -194,7 +200,7 @@ fn created_at(session: &ExportSession) -> Option<Timestamp> {
     Timestamp::parse_rfc3339(&session.created_at)
 }
 
-/// The member who owns the sessions of each exported user: the one with the same id, or with the same name.
+/// Who owns the sessions of each exported user in this team.
 async fn owners(
     exported: &[ExportUser],
     team: &Team,
@@ -202,54 +208,38 @@ async fn owners(
     db: &Db,
     world: &mut World<'_>,
 ) -> Result<BTreeMap<String, UserId>, CommandError> {
-    let mut owners = BTreeMap::new();
-    let mut missing = Vec::new();
+    let mut named = Vec::new();
     for user in exported {
-        match member(user, team, db).await? {
-            Some(found) => drop(owners.insert(user.id.clone(), found)),
-            None => missing.push(user),
-        }
-    }
-    if !missing.is_empty() && !create {
-        let names: Vec<String> = missing.iter().map(|user| format!("{:?}", user.name)).collect();
-        return Err(CommandError::Refused(format!(
-            "the team {} has no member for these owners of sessions: {}; invite them, or add --create-members",
-            team.slug,
-            names.join(", ")
-        )));
-    }
-    for user in missing {
+        check_name("the name of a user", &user.name)?;
         let id: UserId = user.id.parse().map_err(|_| malformed(1, "the id of a user is malformed"))?;
-        let name = check_name("the name of a user", &user.name)?;
-        if users::by_id(db, &id).await?.is_none() {
-            users::create_imported(db, &id, name).await?;
+        named.push((id, user));
+    }
+    let refused = |why: String| Err(CommandError::Refused(why));
+    match imports::owners(db, &team.id, &named, create).await? {
+        Owners::Found { users, added } => {
+            for name in added {
+                writeln!(world.err, "han-server: added {name} to the team {}", team.slug)?;
+            }
+            Ok(exported.iter().map(|user| user.id.clone()).zip(users).collect())
         }
-        memberships::put(db, &team.id, &id, Role::Member).await?;
-        writeln!(world.err, "han-server: added {name} to the team {}", team.slug)?;
-        owners.insert(user.id.clone(), id);
-    }
-    Ok(owners)
-}
-
-async fn member(user: &ExportUser, team: &Team, db: &Db) -> Result<Option<UserId>, CommandError> {
-    if let Ok(id) = user.id.parse()
-        && memberships::find(db, &id, &team.id).await?.is_some()
-    {
-        return Ok(Some(id));
-    }
-    let mut members = Vec::new();
-    for named in users::by_name(db, &user.name).await? {
-        if memberships::find(db, &named.id, &team.id).await?.is_some() {
-            members.push(named.id);
+        Owners::Missing(names) => {
+            let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+            refused(format!(
+                "the team {} has no member for these owners of sessions: {}; invite them, or add --create-members",
+                team.slug,
+                names.join(", ")
+            ))
         }
+        Owners::Ambiguous(name) => refused(format!(
+            "several members of the team {} have the name {name:?}: end the membership of all but one meanwhile",
+            team.slug
+        )),
+        Owners::TooManyAccounts => refused(format!(
+            "the team {} would have more than {MAX_ACCOUNTS} service accounts: remove some, or rename those that are the \
+             same as in the file",
+            team.slug
+        )),
     }
-    if members.len() > 1 {
-        return Err(CommandError::Refused(format!(
-            "several members of the team {} have the name {:?}: end the membership of all but one meanwhile",
-            team.slug, user.name
-        )));
-    }
-    Ok(members.pop())
 }
 
 /// Stores the lines of a file.

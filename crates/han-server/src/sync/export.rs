@@ -11,9 +11,11 @@ use han_db::DbError;
 use han_db::queries::audit::{self, Entry, Event};
 use han_db::queries::export::{Export, Part, Selection};
 use han_db::queries::memberships::Resolved;
-use han_db::queries::{deletion, sessions};
+use han_db::queries::{deletion, service_accounts, sessions};
 use han_http::Problem;
-use han_types::export::{EXPORT_VERSION, ExportEnd, ExportHead, ExportLine, ExportRecord, ExportUser};
+use han_types::export::{
+    EXPORT_VERSION, ExportEnd, ExportHead, ExportLine, ExportRecord, ExportUser, OwnerKind,
+};
 use han_types::{Capability, Role, SessionId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -105,7 +107,12 @@ async fn respond(state: &AppState, resolved: Resolved, selection: Selection) -> 
     audit::record(&scope, &state.db, entry).await?;
     let export = Export::new(scope, state.db.clone(), selection);
     let users = export.owners().await?;
-    let user = |user: han_db::entities::User| ExportUser { id: user.id.to_string(), name: user.username };
+    let programs = service_accounts::all_ids(&state.db, &team.id).await?;
+    let user = |user: han_db::entities::User| ExportUser {
+        kind: if programs.contains(&user.id) { OwnerKind::Service } else { OwnerKind::Person },
+        id: user.id.to_string(),
+        name: user.username,
+    };
     let head = ExportHead {
         version: EXPORT_VERSION,
         team_id: team.id.to_string(),

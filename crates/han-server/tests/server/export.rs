@@ -1,9 +1,13 @@
 //! Exports: what they contain, who may have them, and that an import of one gives the same answers.
 
-use han_db::queries::deletion;
-use han_testkit::{SyntheticSession, both_databases, fixtures};
+use std::collections::BTreeMap;
+
+use han_db::queries::{deletion, memberships, users};
+use han_testkit::{SyntheticSession, TestDatabase, both_databases, fixtures};
+use han_types::Role;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::support::{
     Person, TestServer, another, answer, command, exported, lines_of, problem, push_directory,
@@ -19,6 +23,15 @@ async fn push_file(server: &TestServer, key: &str, session: &str, transcript: &s
         "metadata": metadata, "messages": messages }] });
     let (status, body) = answer(server.push(key, &body).send().await.unwrap()).await;
     assert_eq!((status, &body["sessions"][0]["error"]), (StatusCode::OK, &Value::Null), "{body}");
+}
+
+/// The data of an operation of a person who has signed in; `$team` is their team.
+async fn as_person(server: &TestServer, who: &Person, query: &str) -> Value {
+    let token = server.jwt.mint(&who.user_id, None, server.db.entropy()).unwrap();
+    let query = query.replace("$team", &format!("\"{}\"", who.team_id));
+    let (_, mut body) = answer(server.graphql(&token, &query).send().await.unwrap()).await;
+    assert!(body.get("errors").is_none(), "{body}");
+    body["data"].take()
 }
 
 both_databases!(
@@ -214,6 +227,88 @@ both_databases!(
         assert!(repeated.contains("imported 0 line(s)"), "{repeated}");
         assert_eq!(answers(&copy, &key).await, copied);
         copy.stop().await;
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn a_service_account_stays_one(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        server.clock.advance_seconds(LATER);
+        let (ada, copy) = (server.person("ada").await, server.person("copy").await);
+        let bob = server.colleague(&ada, "bob").await;
+        server.push_lines(&bob.key, "b1", 0, &SyntheticSession::new(1).lines(10)).await;
+        let create = "mutation { createServiceAccount(teamId: $team, name: \"ci\") { id } }";
+        let ci =
+            as_person(&server, &ada, create).await["createServiceAccount"]["id"].as_str().unwrap().to_owned();
+        let create = format!(
+            "mutation {{ createServiceAccountKey(teamId: $team, serviceAccountId: \"{ci}\", name: \"main\", \
+             expiresInDays: 300) {{ secret }} }}"
+        );
+        let made = as_person(&server, &ada, &create).await;
+        let key = made["createServiceAccountKey"]["secret"].as_str().unwrap();
+        let pushed = server.push_lines(key, "built", 0, &SyntheticSession::new(2).lines(10)).await;
+        assert_eq!(pushed["stored"], 10);
+
+        let export = exported(&server, &ada.key, &format!("/api/sync/teams/{}/export", ada.team_id)).await;
+        let head: Value = serde_json::from_str(export.lines().next().unwrap()).unwrap();
+        let users = head["export"]["users"].as_array().unwrap();
+        let kinds: BTreeMap<&str, &Value> =
+            users.iter().map(|user| (user["name"].as_str().unwrap(), &user["kind"])).collect();
+        assert_eq!(kinds, BTreeMap::from([("bob", &Value::Null), ("ci", &json!("service"))]));
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ada.ndjson");
+        let import = async |db: &TestDatabase, server: &TestServer, content: &str, create: bool| {
+            std::fs::write(&file, content).unwrap();
+            let create = if create { &["--create-members"][..] } else { &[] };
+            let args = [&["import", "--team", "copy", file.to_str().unwrap()][..], create].concat();
+            command(db, server, &args).await
+        };
+        let members = async |server: &TestServer, of: &Person| {
+            let data = as_person(server, of, "{ teamMembers(teamId: $team) { user { name } } }").await;
+            data["teamMembers"].as_array().unwrap().len()
+        };
+        let accounts = async |server: &TestServer, of: &Person| {
+            let mut data = as_person(server, of, "{ activeTeam { serviceAccounts { id name } } }").await;
+            data["activeTeam"]["serviceAccounts"].take()
+        };
+
+        // Into another team of the same server: bob joins it, and the account, which belongs to the other team, is made anew.
+        // Nothing is changed until all owners are known.
+        let refused = import(&db, &server, &export, false).await.unwrap_err();
+        assert!(refused.contains("bob") && refused.contains("ci"), "{refused}");
+        db.execute("UPDATE users SET username = 'double' WHERE username = 'copy'").await;
+        let doubled = users::create(&server.db, "double").await.unwrap();
+        memberships::put(&server.db, &copy.team_id, &doubled.id, Role::Member).await.unwrap();
+        let ambiguous = format!(
+            "{},{}",
+            r#"{"export":{"version":1,"team_id":"t","team":"t","exported_at":"-","users":[{"id":"new-1","name":"nan"}"#,
+            r#"{"id":"new-2","name":"double"}]}}"#
+        );
+        let ambiguous = ambiguous + "\n";
+        let hash: String = Sha256::digest(&ambiguous).iter().map(|byte| format!("{byte:02x}")).collect();
+        let end = json!({ "end": { "sessions": 0, "transcripts": 0, "lines": 0, "bytes": ambiguous.len(), "sha256": hash } });
+        let refused = import(&db, &server, &format!("{ambiguous}{end}\n"), true).await.unwrap_err();
+        assert!(refused.contains("several members"), "{refused}");
+        assert_eq!(members(&server, &copy).await, 2, "nan was not added");
+        let imported = import(&db, &server, &export, true).await.unwrap();
+        assert!(imported.contains("added bob") && imported.contains("added ci"), "{imported}");
+        assert_eq!(members(&server, &copy).await, 3);
+        let made = accounts(&server, &copy).await;
+        assert_eq!((made.as_array().unwrap().len(), &made[0]["name"]), (1, &json!("ci")));
+        assert_ne!(made[0]["id"], ci.as_str());
+        let imported = import(&db, &server, &export, false).await.unwrap();
+        assert!(imported.contains("imported 0 line(s)"), "{imported}");
+
+        // Into another server, it keeps its id.
+        let other = another(&db).await;
+        let elsewhere = TestServer::start(&other).await;
+        elsewhere.clock.advance_seconds(LATER);
+        let operator = elsewhere.person("copy").await;
+        import(&other, &elsewhere, &export, true).await.unwrap();
+        assert_eq!(accounts(&elsewhere, &operator).await, json!([{ "id": ci, "name": "ci" }]));
+        assert_eq!(members(&elsewhere, &operator).await, 2);
+        elsewhere.stop().await;
         server.stop().await;
     }
 );

@@ -1,0 +1,165 @@
+//! The owners of imported sessions: who they are in the team, and making those who are missing.
+
+use han_types::export::{ExportUser, OwnerKind};
+use han_types::{Role, TeamId, UserId};
+
+use crate::entities::User;
+use crate::queries::audit::{Entry, Event};
+use crate::queries::memberships::insert_member;
+use crate::queries::service_accounts::{self, MAX_ACCOUNTS, ServiceAccount};
+use crate::queries::{teams, users};
+use crate::stored::stored_id;
+use crate::team_numbers::TeamNumber;
+use crate::tx::{SystemTx, Tx};
+use crate::{Db, DbError};
+
+/// What becomes of the owners of an export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owners {
+    /// Who they are in the team, in the order of the export; and who of them were made, or added to the team.
+    Found {
+        /// The users.
+        users: Vec<UserId>,
+        /// The names of those who were added.
+        added: Vec<String>,
+    },
+    /// The team lacks these, and nothing was changed.
+    Missing(Vec<String>),
+    /// Several members have this name.
+    Ambiguous(String),
+    /// The team would have more than [`MAX_ACCOUNTS`] service accounts.
+    TooManyAccounts,
+}
+
+/// The user who owns the sessions of an exported one.
+enum Owner {
+    Found(UserId),
+    /// It is to be made, or added to the team, under this id.
+    New(UserId),
+    Ambiguous,
+}
+
+/// Finds the owners of an export in a team: a member with the same id, else one with the same name; for a service account,
+/// one of the team. With `create`, those who are missing are made, all or none. The caller is the operator.
+///
+/// # Errors
+/// [`DbError::RowMissing`] where there is no such team.
+pub async fn owners(
+    db: &Db,
+    team_id: &TeamId,
+    exported: &[(UserId, &ExportUser)],
+    create: bool,
+) -> Result<Owners, DbError> {
+    let number = db.team_number(team_id).await?;
+    let owners = db
+        .write_system("imports.owners", |tx| async move {
+            teams::lock(&tx, team_id).await?;
+            let mut found = Vec::new();
+            for (id, user) in exported {
+                found.push(match find(&tx, number, id, user, db).await? {
+                    Owner::Ambiguous => return Ok(Owners::Ambiguous(user.name.clone())),
+                    owner => owner,
+                });
+            }
+            let is_new = |owner: &Owner| matches!(owner, Owner::New(_));
+            let new =
+                || found.iter().zip(exported).filter(|(owner, _)| is_new(owner)).map(|(_, (_, user))| user);
+            if !create && found.iter().any(is_new) {
+                return Ok(Owners::Missing(new().map(|user| user.name.clone()).collect()));
+            }
+            let programs = new().filter(|user| user.kind == OwnerKind::Service).count();
+            if programs > 0 {
+                let sql = "SELECT id FROM users WHERE service_team = $1 AND removed_at IS NULL";
+                if tx.rows(sql, [number.into()]).await?.len() + programs > MAX_ACCOUNTS {
+                    return Ok(Owners::TooManyAccounts);
+                }
+            }
+            let (mut users, mut added) = (Vec::new(), Vec::new());
+            for (owner, (_, user)) in found.into_iter().zip(exported) {
+                users.push(match owner {
+                    Owner::New(id) => {
+                        add(&tx, team_id, number, &id, user).await?;
+                        added.push(user.name.clone());
+                        id
+                    }
+                    Owner::Found(id) => id,
+                    Owner::Ambiguous => return Ok(Owners::Ambiguous(user.name.clone())),
+                });
+            }
+            Ok(Owners::Found { users, added })
+        })
+        .await?;
+    db.rights_changed();
+    Ok(owners)
+}
+
+async fn ids(tx: &Tx, sql: &str, values: [sea_orm::Value; 2]) -> Result<Vec<UserId>, DbError> {
+    let rows = tx.rows(sql, values).await?;
+    let id = |row: &sea_orm::QueryResult| {
+        let id: String = row.try_get("", "id")?;
+        stored_id(&id, "users", "id")
+    };
+    rows.iter().map(id).collect()
+}
+
+async fn find(
+    tx: &SystemTx,
+    team: TeamNumber,
+    id: &UserId,
+    user: &ExportUser,
+    db: &Db,
+) -> Result<Owner, DbError> {
+    // Those of the team who may own sessions: its members, and its service accounts.
+    let of_team = "SELECT u.id FROM users u WHERE (EXISTS (SELECT 1 FROM team_members m WHERE m.team = $1 \
+                     AND m.user_id = u.id) OR (u.service_team = $1 AND u.removed_at IS NULL))";
+    let by_id = format!("{of_team} AND u.id = $2");
+    if let Some(found) = ids(tx, &by_id, [team.into(), id.as_str().into()]).await?.pop() {
+        return Ok(Owner::Found(found));
+    }
+    let kind = match user.kind {
+        OwnerKind::Person => "person",
+        OwnerKind::Service => "service",
+    };
+    let by_name = format!("{of_team} AND u.username = $2 AND u.kind = '{kind}' LIMIT 2");
+    let mut named = ids(tx, &by_name, [team.into(), user.name.as_str().into()]).await?;
+    match (named.pop(), named.pop()) {
+        (Some(found), None) => return Ok(Owner::Found(found)),
+        (Some(_), Some(_)) => return Ok(Owner::Ambiguous),
+        _ => {}
+    }
+    // A person of this server can be in several teams. A service account belongs to one: it gets another id here, as does
+    // a person whose id a service account has.
+    let known = "SELECT id, kind FROM users WHERE id = $1";
+    let taken = match (user.kind, tx.rows(known, [id.as_str().into()]).await?.pop()) {
+        (_, None) => false,
+        (OwnerKind::Service, Some(_)) => true,
+        (OwnerKind::Person, Some(row)) => row.try_get::<String>("", "kind")? == "service",
+    };
+    Ok(Owner::New(if taken { db.new_id()? } else { id.clone() }))
+}
+
+/// Adds an owner to the team; makes the user if there is none with the id.
+async fn add(
+    tx: &SystemTx,
+    team_id: &TeamId,
+    team: TeamNumber,
+    id: &UserId,
+    user: &ExportUser,
+) -> Result<(), DbError> {
+    let log = tx.log_of(team_id, team);
+    let created_at = tx.clock().now();
+    if user.kind == OwnerKind::Service {
+        let account = ServiceAccount { id: id.clone(), name: user.name.clone(), created_at };
+        service_accounts::insert(tx, team, &account).await?;
+        return log.write(Entry::new(Event::ServiceAccountCreated).about_user(id)).await;
+    }
+    let known = "SELECT id FROM users WHERE id = $1";
+    if tx.rows(known, [id.as_str().into()]).await?.is_empty() {
+        let username = user.name.clone();
+        let person = User { id: id.clone(), username, avatar_url: None, email: None, created_at };
+        users::insert_user(tx, &person).await?;
+    }
+    insert_member(tx, team, id, Role::Member).await?;
+    let entry = Entry::new(Event::MemberJoined).about_user(id).with("role", Role::Member.as_str());
+    log.write(entry).await
+}
