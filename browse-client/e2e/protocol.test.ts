@@ -104,7 +104,9 @@ for (const database of databases) {
       assert.deepEqual(cookies, [{ name: "han_session", httpOnly: true, sameSite: "Lax" }]);
       const [init] = tab.frames;
       assert.deepEqual(init, { sent: true, type: "connection_init" });
-      assert.equal(tab.frames[1]?.type, "connection_ack");
+      // A slow tab may ping before the answer has arrived.
+      const answers = tab.frames.filter(({ sent }) => !sent);
+      assert.equal(answers[0]?.type, "connection_ack");
       assert.ok(tab.requests.length > 0);
       for (const request of tab.requests) {
         const headers = await request.allHeaders();

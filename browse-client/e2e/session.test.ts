@@ -707,6 +707,29 @@ for (const database of databases) {
       await page.close();
     });
 
+    browserTest("a session whose content was purged says so", async (open) => {
+      const session = new GrowingSession(server);
+      await session.push([prompt("Nobody keeps this"), says("for long")]);
+      const id = (await graphql("{ activeTeam { teamId } }")).activeTeam.teamId;
+      const retention =
+        "mutation($id: String!, $days: Int) { setRetention(teamId: $id, days: $days) { retentionDays } }";
+      const { setRetention } = await graphql(retention, { id, days: 1 });
+      assert.equal(setRetention.retentionDays, 1);
+      const tab = await open(`/sessions/${session.id}`);
+      await tab.page.getByText("for long", { exact: true }).waitFor();
+      await server.stop();
+      // As if its last line had arrived two days ago, and the job were due.
+      await server.execute(
+        `UPDATE sessions SET synced_at = synced_at - 172800000 WHERE session_id = '${session.id}'; UPDATE jobs SET due_at = 0`,
+      );
+      await server.serve();
+      await tab.page.getByText("content purged", { exact: true }).waitFor();
+      await tab.page.reload();
+      await tab.page.getByText("The content of this session was purged").waitFor();
+      assert.equal(await tab.page.locator("[data-figure=messages]").textContent(), "2");
+      await graphql(retention, { id, days: null });
+    });
+
     browserTest("an open session catches up after the server was restarted", async (open) => {
       const session = new GrowingSession(server);
       await session.push([prompt("Before"), says("first")]);

@@ -7,6 +7,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { DatabaseSync } from "node:sqlite";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
@@ -72,6 +73,8 @@ export class Server {
       PATH: process.env.PATH,
       HOME: directory,
       HAN_DATA_DIR: join(directory, "data"),
+      // Where script/coverage collects what ran.
+      ...(process.env.LLVM_PROFILE_FILE && { LLVM_PROFILE_FILE: process.env.LLVM_PROFILE_FILE }),
       ...(clientDir && { HAN_CLIENT_DIR: clientDir }),
     };
     if (database === "PostgreSQL") {
@@ -152,6 +155,19 @@ export class Server {
   async command(...args: string[]): Promise<string> {
     const { stdout } = await run(binary("han-server"), args, { env: this.#environment });
     return stdout;
+  }
+
+  /** Changes the database itself. The process must be stopped. */
+  async execute(statements: string): Promise<void> {
+    const url = this.#environment.DATABASE_URL;
+    if (url) {
+      const options = ["--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--dbname", url];
+      await run(process.env.HAN_PSQL ?? "psql", [...options, "--command", statements]);
+      return;
+    }
+    const database = new DatabaseSync(join(this.#environment.HAN_DATA_DIR ?? "", "han.db"));
+    database.exec(statements);
+    database.close();
   }
 
   /** A link that signs a user in once. */

@@ -63,6 +63,8 @@ export type ConversationProps = {
   store: ConversationStore;
   /** The directory that it worked in; empty if it is not known. */
   folder: string;
+  /** Whether its content was deleted because of its age. */
+  isPurged: boolean;
   /** The message of the URL. */
   message: string | null;
   /** Where a session without a message in the URL is opened. */
@@ -119,6 +121,7 @@ export function Conversation(props: ConversationProps) {
 function List({
   session,
   folder,
+  isPurged,
   position,
   message,
   outline,
@@ -408,7 +411,13 @@ function List({
         {error !== null && (
           <ErrorState what="More messages" error={error} onRetry={() => void store.refresh(null)} />
         )}
-        {loaded.entries.length === 0 && <p className="no-messages">This session has no messages yet.</p>}
+        {loaded.entries.length === 0 && (
+          <p className="no-messages">
+            {isPurged
+              ? "The content of this session was purged: the team keeps content for a limited time."
+              : "This session has no messages yet."}
+          </p>
+        )}
         <div
           className="messages-scroll"
           ref={scroller}

@@ -62,6 +62,7 @@ export function Header({
         lineCount
         damagedLineCount
         clockAheadSeconds
+        purgedAt
         compactionCount
         inputTokens
         outputTokens
@@ -112,6 +113,13 @@ export function Header({
             title="Lines with records that are cut off, several records, or padding. Every complete record is shown."
           >
             {number(data.damagedLineCount)} damaged {data.damagedLineCount === 1 ? "line" : "lines"}
+          </Badge>
+        )}
+        {data.purgedAt != null && (
+          <Badge
+            title={`Purged on ${fullTime(data.purgedAt)}: the team keeps content for a limited time. The figures include it.`}
+          >
+            content purged
           </Badge>
         )}
         {data.clockAheadSeconds != null && (

@@ -104,6 +104,7 @@ function Session({ id }: { id: string }) {
           projectPath
           fileChangeCount
           messageCount
+          purgedAt
           ...Header_session
         }
       }
@@ -175,6 +176,7 @@ function SessionView({ id, session }: { id: string; session: Found }) {
                   status
                   fileChangeCount
                   messageCount
+                  purgedAt
                   ...Header_session
                 }
               }
@@ -230,6 +232,7 @@ function SessionView({ id, session }: { id: string; session: Found }) {
           session={id}
           store={conversation}
           folder={session.projectPath}
+          isPurged={session.purgedAt != null}
           message={message}
           start={start}
           position={position}

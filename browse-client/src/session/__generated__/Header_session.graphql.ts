@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<1a130290a35a0858bbd3123311c4c090>>
+ * @generated SignedSource<<0e895f387b9e437740f4d1faf4ae544b>>
  * @lightSyntaxTransform
  */
 
@@ -34,6 +34,7 @@ export type Header_session$data = {
   readonly prUrl: string | null | undefined;
   readonly projectName: string;
   readonly projectPath: string;
+  readonly purgedAt: string | null | undefined;
   readonly sessionId: string;
   readonly startedAt: string | null | undefined;
   readonly status: string;
@@ -211,6 +212,13 @@ return {
       "alias": null,
       "args": null,
       "kind": "ScalarField",
+      "name": "purgedAt",
+      "storageKey": null
+    },
+    {
+      "alias": null,
+      "args": null,
+      "kind": "ScalarField",
       "name": "compactionCount",
       "storageKey": null
     },
@@ -302,6 +310,6 @@ return {
 };
 })();
 
-(node as any).hash = "efae46f8e94b62fb9db9667fb1062d41";
+(node as any).hash = "24af3dfda13699e0b0055f9b1d9d8548";
 
 export default node;

@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<531d54a80f095b646005c7ea8e39fe85>>
+ * @generated SignedSource<<33f72991cf25d59fab572a3375dec959>>
  * @lightSyntaxTransform
  */
 
@@ -19,6 +19,7 @@ export type SessionPageQuery$data = {
     readonly messageCount: number;
     readonly name: string;
     readonly projectPath: string;
+    readonly purgedAt: string | null | undefined;
     readonly sessionId: string;
     readonly status: string;
     readonly " $fragmentSpreads": FragmentRefs<"Header_session">;
@@ -92,6 +93,13 @@ v8 = {
   "kind": "ScalarField",
   "name": "messageCount",
   "storageKey": null
+},
+v9 = {
+  "alias": null,
+  "args": null,
+  "kind": "ScalarField",
+  "name": "purgedAt",
+  "storageKey": null
 };
 return {
   "fragment": {
@@ -115,6 +123,7 @@ return {
           (v6/*:: as any*/),
           (v7/*:: as any*/),
           (v8/*:: as any*/),
+          (v9/*:: as any*/),
           {
             "args": null,
             "kind": "FragmentSpread",
@@ -148,6 +157,7 @@ return {
           (v6/*:: as any*/),
           (v7/*:: as any*/),
           (v8/*:: as any*/),
+          (v9/*:: as any*/),
           {
             "alias": null,
             "args": null,
@@ -349,16 +359,16 @@ return {
     ]
   },
   "params": {
-    "cacheID": "ba727ddf14e9e15a81de7754d811f7b3",
+    "cacheID": "6eb6d659f5184dc6a0abda411475cfe7",
     "id": null,
     "metadata": {},
     "name": "SessionPageQuery",
     "operationKind": "query",
-    "text": "query SessionPageQuery(\n  $id: String!\n) {\n  session(id: $id) {\n    id\n    sessionId\n    name\n    status\n    projectPath\n    fileChangeCount\n    messageCount\n    ...Header_session\n  }\n}\n\nfragment Header_session on Session {\n  sessionId\n  name\n  summary\n  status\n  projectName\n  projectPath\n  gitBranch\n  prNumber\n  prUrl\n  harness\n  version\n  worktreeName\n  teamName\n  startedAt\n  updatedAt\n  duration\n  turnCount\n  messageCount\n  lineCount\n  damagedLineCount\n  clockAheadSeconds\n  compactionCount\n  inputTokens\n  outputTokens\n  cacheReadTokens\n  cacheCreationTokens\n  estimatedCostUsd\n  unpricedTokens\n  unpricedAnswers\n  models\n  owner {\n    id\n    name\n    email\n  }\n}\n"
+    "text": "query SessionPageQuery(\n  $id: String!\n) {\n  session(id: $id) {\n    id\n    sessionId\n    name\n    status\n    projectPath\n    fileChangeCount\n    messageCount\n    purgedAt\n    ...Header_session\n  }\n}\n\nfragment Header_session on Session {\n  sessionId\n  name\n  summary\n  status\n  projectName\n  projectPath\n  gitBranch\n  prNumber\n  prUrl\n  harness\n  version\n  worktreeName\n  teamName\n  startedAt\n  updatedAt\n  duration\n  turnCount\n  messageCount\n  lineCount\n  damagedLineCount\n  clockAheadSeconds\n  purgedAt\n  compactionCount\n  inputTokens\n  outputTokens\n  cacheReadTokens\n  cacheCreationTokens\n  estimatedCostUsd\n  unpricedTokens\n  unpricedAnswers\n  models\n  owner {\n    id\n    name\n    email\n  }\n}\n"
   }
 };
 })();
 
-(node as any).hash = "a79c181604922bb18f6ef34db8f2f448";
+(node as any).hash = "44e98bb3aacaf6f8def7fa626cebbc38";
 
 export default node;

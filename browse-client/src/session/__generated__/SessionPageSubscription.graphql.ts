@@ -1,5 +1,5 @@
 /**
- * @generated SignedSource<<e49b250f08d9a289be49736288223e01>>
+ * @generated SignedSource<<d065d25752e9af4eb37598577c56a7ed>>
  * @lightSyntaxTransform
  */
 
@@ -20,6 +20,7 @@ export type SessionPageSubscription$data = {
         readonly fileChangeCount: number;
         readonly messageCount: number;
         readonly name: string;
+        readonly purgedAt: string | null | undefined;
         readonly status: string;
         readonly " $fragmentSpreads": FragmentRefs<"Header_session">;
       } | null | undefined;
@@ -80,6 +81,13 @@ v6 = {
   "kind": "ScalarField",
   "name": "messageCount",
   "storageKey": null
+},
+v7 = {
+  "alias": null,
+  "args": null,
+  "kind": "ScalarField",
+  "name": "purgedAt",
+  "storageKey": null
 };
 return {
   "fragment": {
@@ -113,6 +121,7 @@ return {
                     (v4/*:: as any*/),
                     (v5/*:: as any*/),
                     (v6/*:: as any*/),
+                    (v7/*:: as any*/),
                     {
                       "args": null,
                       "kind": "FragmentSpread",
@@ -172,6 +181,7 @@ return {
                   (v4/*:: as any*/),
                   (v5/*:: as any*/),
                   (v6/*:: as any*/),
+                  (v7/*:: as any*/),
                   {
                     "alias": null,
                     "args": null,
@@ -394,16 +404,16 @@ return {
     ]
   },
   "params": {
-    "cacheID": "fdf7fa72cade4863e841685726869c39",
+    "cacheID": "806d86ba2c7d645885e56227bc957cc7",
     "id": null,
     "metadata": {},
     "name": "SessionPageSubscription",
     "operationKind": "subscription",
-    "text": "subscription SessionPageSubscription(\n  $id: ID!\n) {\n  nodeUpdated(id: $id) {\n    node {\n      __typename\n      id\n      ... on Session {\n        name\n        status\n        fileChangeCount\n        messageCount\n        ...Header_session\n      }\n    }\n  }\n}\n\nfragment Header_session on Session {\n  sessionId\n  name\n  summary\n  status\n  projectName\n  projectPath\n  gitBranch\n  prNumber\n  prUrl\n  harness\n  version\n  worktreeName\n  teamName\n  startedAt\n  updatedAt\n  duration\n  turnCount\n  messageCount\n  lineCount\n  damagedLineCount\n  clockAheadSeconds\n  compactionCount\n  inputTokens\n  outputTokens\n  cacheReadTokens\n  cacheCreationTokens\n  estimatedCostUsd\n  unpricedTokens\n  unpricedAnswers\n  models\n  owner {\n    id\n    name\n    email\n  }\n}\n"
+    "text": "subscription SessionPageSubscription(\n  $id: ID!\n) {\n  nodeUpdated(id: $id) {\n    node {\n      __typename\n      id\n      ... on Session {\n        name\n        status\n        fileChangeCount\n        messageCount\n        purgedAt\n        ...Header_session\n      }\n    }\n  }\n}\n\nfragment Header_session on Session {\n  sessionId\n  name\n  summary\n  status\n  projectName\n  projectPath\n  gitBranch\n  prNumber\n  prUrl\n  harness\n  version\n  worktreeName\n  teamName\n  startedAt\n  updatedAt\n  duration\n  turnCount\n  messageCount\n  lineCount\n  damagedLineCount\n  clockAheadSeconds\n  purgedAt\n  compactionCount\n  inputTokens\n  outputTokens\n  cacheReadTokens\n  cacheCreationTokens\n  estimatedCostUsd\n  unpricedTokens\n  unpricedAnswers\n  models\n  owner {\n    id\n    name\n    email\n  }\n}\n"
   }
 };
 })();
 
-(node as any).hash = "dd4b68644cfa442af312d5b3a191f85c";
+(node as any).hash = "564de0f9c08a9666d240cda103b640c6";
 
 export default node;
