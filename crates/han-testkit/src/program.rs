@@ -75,7 +75,12 @@ impl Program {
         let mut child = Command::new(path)
             .args(args)
             .env_clear()
-            .envs(["PATH", "HOME"].into_iter().filter_map(|key| Some((key, std::env::var_os(key)?))))
+            // The last one is where script/coverage collects what ran.
+            .envs(
+                ["PATH", "HOME", "LLVM_PROFILE_FILE"]
+                    .into_iter()
+                    .filter_map(|key| Some((key, std::env::var_os(key)?))),
+            )
             .envs(env)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
