@@ -95,12 +95,20 @@ pub(crate) fn id_of<'a>(model: &str, ids: impl Iterator<Item = &'a str>) -> Opti
 /// Whether the rest of a model id only names a release of the same model.
 fn is_release(rest: &str) -> bool {
     let rest = rest.strip_suffix("[1m]").unwrap_or(rest);
-    let rest = match rest.rsplit_once("-v") {
-        Some((before, version)) if version.chars().all(|c| c.is_ascii_digit() || c == ':') => before,
-        _ => rest,
-    };
-    let date = rest.strip_prefix(['-', '@']).unwrap_or_default();
-    rest.is_empty() || date == "latest" || (date.len() == 8 && date.bytes().all(|b| b.is_ascii_digit()))
+    let Some(parts) = rest.strip_prefix(['-', '@']) else { return rest.is_empty() };
+    // A version and a date: `-20250929-v1:0` on Bedrock, `-v2@20241022` on Vertex AI.
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b':');
+    let is_version = |part: &str| part.strip_prefix('v').is_some_and(is_number);
+    let is_date =
+        |part: &str| part == "latest" || (part.len() == 8 && part.bytes().all(|b| b.is_ascii_digit()));
+    let mut parts = parts.split(['-', '@']);
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(one), None, _) => is_version(one) || is_date(one),
+        (Some(one), Some(two), None) => {
+            (is_version(one) && is_date(two)) || (is_date(one) && is_version(two))
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -123,6 +131,12 @@ mod tests {
             ("claude-3-5-sonnet-latest", Some(3.0)),
             ("claude-sonnet-4@20250514", Some(3.0)),
             ("us.anthropic.claude-haiku-4-5-20251001-v1:0", Some(1.0)),
+            ("anthropic.claude-opus-4-6-v1", Some(5.0)),
+            ("claude-3-5-sonnet-v2@20241022", Some(3.0)),
+            ("claude-sonnet-4-5@20250929", Some(3.0)),
+            ("claude-sonnet-4-v2-20250929-v3", None),
+            ("claude-sonnet-4-20250929-20250930", None),
+            ("claude-sonnet-4-v", None),
             ("anthropic/claude-sonnet-4-6", Some(3.0)),
             ("<synthetic>", Some(0.0)),
             ("claude-opus-4-9", None),
