@@ -1,5 +1,5 @@
 """Sums up how many lines with statements have run, from the output of `cov show`: the path of a file, then its lines as
-`number|times|text`, where lines without statements have no number of times.
+`number|times|text`, where lines without statements have no number of times. Unit tests are left out.
 
 usage: coverage.py FILE
 """
@@ -30,6 +30,9 @@ def main(report: str) -> bool:
                 # An empty line ends a file, and a path begins one.
                 path = text.strip()
                 part = next((part for part, (pattern, _) in PARTS.items() if re.search(pattern, path)), None)
+            elif text[line.end() :].strip() == "#[cfg(test)]":
+                # The unit tests, at the end of a file, are no statements to be tested.
+                part = None
             elif part and line[1]:
                 statements[part] += 1
                 run[part] += line[1] != "0"

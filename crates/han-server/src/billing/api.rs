@@ -270,12 +270,6 @@ impl From<Value> for ListedSubscription {
     }
 }
 
-impl Listed for Value {
-    fn id(&self) -> &str {
-        self["id"].as_str().unwrap_or_default()
-    }
-}
-
 impl Listed for Invoice {
     fn id(&self) -> &str {
         &self.id
@@ -515,7 +509,7 @@ impl Client {
         Err(failed(&Method::GET, path, CallFailure::TooLong))
     }
 
-    async fn page<T: Listed>(
+    async fn page<T: DeserializeOwned>(
         &self,
         path: &[&str],
         parameters: Parameters<'_>,

@@ -535,9 +535,10 @@ both_databases!(
             tokio::task::yield_now().await;
         }
         case.server.stop().await;
+        let open = "SELECT CAST(count(*) AS text) FROM stripe_cancellations WHERE finished_at IS NULL";
+        assert_eq!(db.text(open).await, "1");
+        db.execute("UPDATE jobs SET due_at = 0").await;
         let case = Case::start_on(&db, clock, real).await;
-        assert_eq!(case.stripe.subscriptions(&of_ben)[0]["status"], "active");
-        let case = case.restart(&db).await;
         while case.stripe.subscriptions(&of_ben)[0]["status"] != "canceled" {
             tokio::task::yield_now().await;
         }
@@ -1127,10 +1128,10 @@ both_databases!(
     async fn a_customer_that_fails_does_not_hold_up_the_others(db: TestDatabase) {
         let case = Case::start(&db).await;
         let mut teams = Vec::new();
-        for name in ["ada", "ben", "cy", "dan"] {
+        for name in ["ada", "ben", "cy", "dan", "eve", "fay", "gil"] {
             teams.push(case.subscribed(name).await);
         }
-        let [(ada, _, first), (ben, ..), (cy, gone, _), (dan, _, last)] = &teams[..] else { panic!() };
+        let [(ada, _, first), (ben, ..), (cy, gone, _), (dan, _, last), ..] = &teams[..] else { panic!() };
         case.stripe.remove_field(first, "status");
         db.execute(&format!(
             "UPDATE teams SET stripe_customer_id = 'cus_of_before' WHERE stripe_customer_id = '{gone}'"
@@ -1165,11 +1166,16 @@ both_databases!(
         case.stripe.set_price(last, "han_pro_monthly");
         case.stripe.pass_next(1);
         case.stripe.fail_next(StripeFault::Down, 500);
-        for (_, _, subscription) in &teams[1..2] {
+        for (_, _, subscription) in &teams {
             case.stripe.set_quantity(subscription, 9);
         }
+        let asked = case.stripe.requests().len();
         let report = case.reconcile(&db, &[]).await.unwrap_err();
-        assert!(report.contains("Stripe answered 503"), "{report}");
+        assert!(
+            report.contains("Stripe answered 503") && report.contains("comparison was stopped"),
+            "{report}"
+        );
+        assert_eq!(case.stripe.requests().len() - asked, 1 + 5 * 3, "five customers, three times each");
         case.server.stop().await;
     }
 );
