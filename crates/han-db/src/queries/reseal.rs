@@ -7,7 +7,7 @@
 //! as well, so a batch waits for no push. Only a pass that began after every replica had forgotten the old key, and
 //! that missed nothing, completes the work.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use han_crypto::{sealed_key_id, wrapped_dek_key_id};
@@ -471,10 +471,37 @@ fn json(cursor: &Cursor) -> Result<String, DbError> {
     serde_json::to_string(cursor).map_err(|_| DbError::malformed("team_work", "cursor", "being written"))
 }
 
+/// The ids of a file's session, and its name.
 #[derive(FromQueryResult)]
-struct WrappedRow {
+struct FileRow {
+    session: i32,
+    transcript: i16,
     session_id: String,
     name: String,
+}
+
+/// The names of files, by session and transcript. Few files have many segments, so this costs less than a join for each.
+type Names = HashMap<(i32, i16), (String, String)>;
+
+/// What the number of a session is multiplied by, to make one number of it and that of a transcript.
+const TRANSCRIPTS: i64 = 1 << 16;
+
+async fn names(tx: &Tx, team: TeamNumber, rows: &[WrappedRow]) -> Result<Names, DbError> {
+    let files: BTreeSet<i64> =
+        rows.iter().map(|row| i64::from(row.session) * TRANSCRIPTS + i64::from(row.transcript)).collect();
+    let sql = format!(
+        "SELECT s.number AS session, f.number AS transcript, s.session_id, f.name FROM {} \
+         JOIN sessions s ON s.team = $1 AND s.number = wanted.n / {TRANSCRIPTS} \
+         JOIN transcripts f ON f.team = $1 AND f.session = s.number AND f.number = wanted.n % {TRANSCRIPTS}",
+        tx.dialect().numbers_from("wanted", 2)
+    );
+    let found: Vec<FileRow> = tx.all(&sql, [team.into(), tx.dialect().number_list(files)]).await?;
+    let named = |row: FileRow| ((row.session, row.transcript), (row.session_id, row.name));
+    Ok(found.into_iter().map(named).collect())
+}
+
+#[derive(FromQueryResult)]
+struct WrappedRow {
     session: i32,
     transcript: i16,
     first_ordinal: i32,
@@ -500,10 +527,11 @@ impl Batch<'_> {
         } else {
             ""
         };
-        let (own, join) = match tx.dialect().segment_key_table() {
-            None => (", wrapped_dek", String::new()),
+        let (own, outer, join) = match tx.dialect().segment_key_table() {
+            None => (", wrapped_dek", "g.wrapped_dek", String::new()),
             Some(table) => (
                 "",
+                "k.wrapped_dek",
                 format!(
                     " LEFT JOIN {table} k ON k.team = g.team AND k.session = g.session \
                      AND k.transcript = g.transcript AND k.first_ordinal = g.first_ordinal"
@@ -512,20 +540,19 @@ impl Batch<'_> {
         };
         // The page first: a plan that joins before it limits would sort the whole team.
         let sql = format!(
-            "SELECT s.session_id, f.name, g.session, g.transcript, g.first_ordinal, g.last_ordinal, wrapped_dek FROM \
+            "SELECT g.session, g.transcript, g.first_ordinal, g.last_ordinal, {outer} FROM \
              (SELECT team, session, transcript, first_ordinal, last_ordinal{own} FROM segments WHERE team = $1 \
-               AND sealed{after} ORDER BY session, transcript, first_ordinal LIMIT {}) AS g \
-             JOIN sessions s ON s.team = g.team AND s.number = g.session \
-             JOIN transcripts f ON f.team = g.team AND f.session = g.session AND f.number = g.transcript{join} \
+               AND sealed{after} ORDER BY session, transcript, first_ordinal LIMIT {}) AS g{join} \
              ORDER BY g.session, g.transcript, g.first_ordinal",
             self.db.work_rows()
         );
         let rows: Vec<WrappedRow> = tx.all(&sql, self.page_values(cursor)).await?;
+        let names = names(&tx, self.team, &rows).await?;
         drop(tx);
         let Some(last) = rows.last() else { return Ok(Written::End) };
         cursor.after = Some(vec![last.session.into(), last.transcript.into(), last.first_ordinal.into()]);
         let (keys, db) = (Arc::clone(&self.keys), self.db.clone());
-        let work = move || rewrap_segments(&keys, rows, db.entropy());
+        let work = move || rewrap_segments(&keys, &names, rows, db.entropy());
         let (changed, failed) = cpu::run("re-wrapping keys", work).await?;
         cursor.failed += failed;
         let (changed, at) = (&changed, &*cursor);
@@ -582,10 +609,17 @@ impl Batch<'_> {
     }
 }
 
-fn rewrap_segments(keys: &TeamKeys, rows: Vec<WrappedRow>, entropy: &dyn Entropy) -> (Vec<Rewrapped>, u64) {
+fn rewrap_segments(
+    keys: &TeamKeys,
+    names: &Names,
+    rows: Vec<WrappedRow>,
+    entropy: &dyn Entropy,
+) -> (Vec<Rewrapped>, u64) {
     let (mut changed, mut failed) = (Vec::with_capacity(rows.len()), 0);
     for row in rows {
-        let row_id = format!("{}/{}/{}/{}", row.session_id, row.name, row.first_ordinal, row.last_ordinal);
+        // One without a file belongs to a session that is being deleted.
+        let Some((session_id, name)) = names.get(&(row.session, row.transcript)) else { continue };
+        let row_id = format!("{session_id}/{name}/{}/{}", row.first_ordinal, row.last_ordinal);
         let old = row.wrapped_dek.unwrap_or_default();
         match keys.rewrap_segment(segment_context(&row_id), &old, entropy) {
             Ok(Some(new)) => changed.push(Rewrapped {
