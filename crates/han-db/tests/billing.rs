@@ -7,7 +7,7 @@ mod support;
 use futures_util::future::join_all;
 use han_db::Db;
 use han_db::queries::billing::{
-    self, Applied, BilledTeam, Bound, Customer, Decision, Payment, Standing, StripeEvent,
+    self, Applied, BilledTeam, Bound, Customer, Deciding, Decision, Payment, Standing, StripeEvent,
 };
 use han_db::queries::{plans, team_deletion};
 use han_testkit::both_databases;
@@ -22,17 +22,14 @@ const ACTIVE: Payment = Payment {
     seats: Some(3),
 };
 
-/// A subscription gives this plan.
+/// A subscription to Pro gives this plan: Pro, or Free after its end.
 fn gives(plan: PlanTier) -> Standing {
-    let decision = Decision::Plan { plan, subscription_id: "sub_1".to_owned() };
-    Standing { decision, payment: ACTIVE, undecided: Vec::new() }
+    let by = Deciding { id: "sub_1".to_owned(), plan: PlanTier::Pro };
+    Standing { decision: Decision::Plan { plan, by }, payment: ACTIVE }
 }
 
-/// No subscription decides; these are paid for prices that belong to no plan.
-fn nothing(undecided: &[&str]) -> Standing {
-    let undecided = undecided.iter().map(|id| ((*id).to_owned(), ACTIVE)).collect();
-    Standing { decision: Decision::Nothing, payment: ACTIVE, undecided }
-}
+/// No subscription decides.
+const NOTHING: Standing = Standing { decision: Decision::Nothing, payment: ACTIVE };
 
 const EVENT: StripeEvent<'_> =
     StripeEvent { id: "evt_1", kind: "customer.subscription.updated", created_at: Timestamp(1) };
@@ -92,12 +89,14 @@ both_databases!(
             read(db, "cus_1").await.state.plan
         };
         plans::set(db, world.scope.team_id(), PlanTier::Enterprise).await.unwrap();
-        assert_eq!(apply(&nothing(&[])).await, PlanTier::Enterprise, "Stripe has not decided the plan");
-        assert_eq!(apply(&nothing(&["sub_1"])).await, PlanTier::Enterprise);
+        assert_eq!(apply(&NOTHING).await, PlanTier::Enterprise, "Stripe has not decided the plan");
         assert_eq!(apply(&gives(PlanTier::Pro)).await, PlanTier::Pro);
-        assert_eq!(apply(&nothing(&["sub_1"])).await, PlanTier::Pro, "its price was removed");
-        assert_eq!(apply(&nothing(&["sub_2"])).await, PlanTier::Free);
-        assert_eq!(apply(&nothing(&[])).await, PlanTier::Free);
+        // The plan that it gives is remembered after its end.
+        assert_eq!(apply(&gives(PlanTier::Free)).await, PlanTier::Free);
+        let by = read(db, "cus_1").await.state.subscription;
+        assert_eq!(by, Some(Deciding { id: "sub_1".to_owned(), plan: PlanTier::Pro }));
+        assert_eq!(apply(&NOTHING).await, PlanTier::Free);
+        assert_eq!(read(db, "cus_1").await.state.subscription, None);
     }
 );
 
@@ -107,7 +106,7 @@ both_databases!(
         bind(&world, "cus_1").await;
         db.execute("UPDATE teams SET before_billing = TRUE").await;
         let undecided = async || plans::undecided(&world.db).await.unwrap().len();
-        for (standing, left) in [(nothing(&[]), 1), (nothing(&["sub_9"]), 1), (gives(PlanTier::Free), 0)] {
+        for (standing, left) in [(NOTHING, 1), (gives(PlanTier::Free), 0)] {
             let team = read(&world.db, "cus_1").await;
             billing::apply(&world.db, &team, &standing, None).await.unwrap();
             assert_eq!(undecided().await, left, "{standing:?}");

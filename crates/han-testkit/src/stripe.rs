@@ -45,6 +45,8 @@ pub enum StripeFault {
     Down,
     /// Nothing is done, and the response is 500, which is repeated for the same idempotency key.
     Failed,
+    /// Nothing is done, and the response is 402, which is repeated for the same idempotency key.
+    Declined,
     /// Nothing is done: another request with the same idempotency key is in progress.
     InProgress,
     /// The request is done, and the connection ends without a complete response.
@@ -768,11 +770,15 @@ fn run(
     }
     let answered = if fault == Some(StripeFault::Failed) {
         (StatusCode::INTERNAL_SERVER_ERROR, error("api_error", "", "", "Failed"))
+    } else if fault == Some(StripeFault::Declined) {
+        (StatusCode::PAYMENT_REQUIRED, error("card_error", "card_declined", "", "Declined"))
     } else {
         stripe.call(method, path, &fields(form))
     };
     // A request that is not valid is not saved.
-    if let Some(key) = key.filter(|_| answered.0 == StatusCode::OK || answered.0.is_server_error()) {
+    if let Some(key) =
+        key.filter(|_| answered.0 != StatusCode::BAD_REQUEST && answered.0 != StatusCode::NOT_FOUND)
+    {
         stripe.done.insert(key.to_owned(), (request, answered.0, answered.1.clone()));
     }
     (answered, false)

@@ -14,7 +14,7 @@ use crate::error::{ApiError, Result};
 /// A part of a team.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub(crate) enum TeamPart {
-    /// Its name or its plan.
+    /// Its name, plan, payments, settings or service accounts.
     Team,
     /// Its members and their roles.
     Members,

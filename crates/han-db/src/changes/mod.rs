@@ -68,7 +68,7 @@ impl Action {
 /// A part of a team that `teamUpdated` reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TeamPart {
-    /// Its name or its plan.
+    /// Its name, plan, payments, settings or service accounts.
     Team,
     /// Its members and their roles.
     Members,

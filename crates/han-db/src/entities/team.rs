@@ -30,14 +30,14 @@ pub struct TeamPayment {
     pub cancels_at: Option<Timestamp>,
     /// Until when its plan stays although a payment failed.
     pub grace_until: Option<Timestamp>,
-    /// Whether it is a customer at Stripe.
-    pub is_customer: bool,
+    /// Whether it is a customer at Stripe that has begun a subscription.
+    pub has_subscribed: bool,
 }
 
 impl Default for TeamPayment {
     /// A team that has never paid.
     fn default() -> Self {
-        Self { state: PaymentState::None, cancels_at: None, grace_until: None, is_customer: false }
+        Self { state: PaymentState::None, cancels_at: None, grace_until: None, has_subscribed: false }
     }
 }
 

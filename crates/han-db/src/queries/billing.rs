@@ -16,18 +16,27 @@ use crate::team_numbers::TeamNumber;
 use crate::tx::{SystemTx, Tx};
 use crate::{Db, DbError};
 
+/// A subscription that decides the plan of a team, or has done so last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deciding {
+    /// Stripe's id.
+    pub id: String,
+    /// The plan that it gives while it is paid. It is remembered, because its price may be removed from the configuration.
+    pub plan: PlanTier,
+}
+
 /// What Stripe's subscriptions say about the plan of a team.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// This subscription gives the team this plan; or gave one, and has ended.
+    /// A subscription decides it.
     Plan {
-        /// The plan; Free after the end.
+        /// The plan of the team; Free after the end of the subscription.
         plan: PlanTier,
-        /// Stripe's id of the subscription.
-        subscription_id: String,
+        /// The subscription.
+        by: Deciding,
     },
-    /// There is no subscription that was ever paid for a price that is configured. A team that had one has the plan Free;
-    /// another keeps its plan.
+    /// There is no subscription that was ever paid for one of the plans. A team that had one has the plan Free; another
+    /// keeps its plan.
     Nothing,
 }
 
@@ -51,10 +60,6 @@ pub struct Standing {
     pub decision: Decision,
     /// The payments of the subscription that decides, or of the best one if none does.
     pub payment: Payment,
-    /// The subscriptions that are paid for a price that belongs to no plan, or have a state that this version does not
-    /// know, by Stripe's ids. They decide nothing; but if one of them has decided before, the plan stays: the operator has
-    /// removed a price from the configuration that a customer still pays.
-    pub undecided: Vec<(String, Payment)>,
 }
 
 /// A team as billing sees it.
@@ -79,7 +84,7 @@ pub struct StoredState {
     /// The state of the payments.
     pub payment: PaymentState,
     /// The subscription that has decided the plan; `None` if none has.
-    pub subscription_id: Option<String>,
+    pub subscription: Option<Deciding>,
     /// When it ends, if it was cancelled.
     pub cancels_at: Option<Timestamp>,
     /// Until when the plan stays although a payment failed.
@@ -92,24 +97,13 @@ impl StoredState {
     /// What is stored after `standing` was applied to this.
     #[must_use]
     pub fn after(&self, standing: &Standing) -> Self {
-        let decided = |id: &String| standing.undecided.iter().find(|(undecided, _)| undecided == id);
-        let (plan, subscription_id, payment) = match (&standing.decision, &self.subscription_id) {
-            (Decision::Plan { plan, subscription_id }, _) if *plan != PlanTier::Free => {
-                (*plan, Some(subscription_id.clone()), &standing.payment)
-            }
-            (decision, earlier) => match (earlier.as_ref().and_then(decided), decision) {
-                (Some((id, payment)), _) => (self.plan, Some(id.clone()), payment),
-                (None, Decision::Plan { plan, subscription_id }) => {
-                    (*plan, Some(subscription_id.clone()), &standing.payment)
-                }
-                (None, Decision::Nothing) => {
-                    let plan = if earlier.is_some() { PlanTier::Free } else { self.plan };
-                    (plan, None, &standing.payment)
-                }
-            },
+        let (plan, subscription) = match &standing.decision {
+            Decision::Plan { plan, by } => (*plan, Some(by.clone())),
+            Decision::Nothing if self.subscription.is_some() => (PlanTier::Free, None),
+            Decision::Nothing => (self.plan, None),
         };
-        let Payment { state, cancels_at, grace_until, seats } = *payment;
-        Self { plan, payment: state, subscription_id, cancels_at, grace_until, seats }
+        let Payment { state, cancels_at, grace_until, seats } = standing.payment;
+        Self { plan, payment: state, subscription, cancels_at, grace_until, seats }
     }
 }
 
@@ -188,6 +182,7 @@ struct BilledRow {
     plan_tier: String,
     stripe_customer_id: Option<String>,
     stripe_subscription_id: Option<String>,
+    subscription_plan: Option<String>,
     payment_state: String,
     cancels_at: Option<i64>,
     grace_until: Option<i64>,
@@ -199,6 +194,12 @@ impl TryFrom<BilledRow> for BilledTeam {
     type Error = DbError;
 
     fn try_from(row: BilledRow) -> Result<Self, DbError> {
+        let subscription = match (row.stripe_subscription_id, row.subscription_plan) {
+            (Some(id), Some(plan)) => {
+                Some(Deciding { id, plan: stored(&plan, "teams", "subscription_plan", &row.id)? })
+            }
+            _ => None,
+        };
         Ok(Self {
             id: stored_id(&row.id, "teams", "id")?,
             slug: row.slug,
@@ -206,7 +207,7 @@ impl TryFrom<BilledRow> for BilledTeam {
             state: StoredState {
                 plan: stored(&row.plan_tier, "teams", "plan_tier", &row.id)?,
                 payment: stored(&row.payment_state, "teams", "payment_state", &row.id)?,
-                subscription_id: row.stripe_subscription_id,
+                subscription,
                 cancels_at: row.cancels_at.map(Timestamp),
                 grace_until: row.grace_until.map(Timestamp),
                 seats: row.paid_seats.and_then(|seats| u32::try_from(seats).ok()),
@@ -216,8 +217,8 @@ impl TryFrom<BilledRow> for BilledTeam {
     }
 }
 
-const BILLED: &str = "SELECT number, id, slug, plan_tier, stripe_customer_id, stripe_subscription_id, payment_state, \
-     cancels_at, grace_until, paid_seats, billing_version FROM teams";
+const BILLED: &str = "SELECT number, id, slug, plan_tier, stripe_customer_id, stripe_subscription_id, subscription_plan, \
+     payment_state, cancels_at, grace_until, paid_seats, billing_version FROM teams";
 
 async fn event_is_applied(tx: &Tx, id: &str) -> Result<bool, DbError> {
     Ok(!tx.rows("SELECT id FROM stripe_events WHERE id = $1", [id.into()]).await?.is_empty())
@@ -335,25 +336,22 @@ async fn record(tx: &SystemTx, event: &StripeEvent<'_>, customer_id: &str) -> Re
 /// Whether the plan is set. A subscription that decides sets it even if it is the stored one: with that, the plan of a team
 /// from before billing is decided. One that decides nothing leaves such a team as it is.
 fn sets_plan(before: &StoredState, after: &StoredState, standing: &Standing) -> bool {
-    let decides = match &standing.decision {
-        Decision::Plan { subscription_id, .. } => after.subscription_id.as_ref() == Some(subscription_id),
-        Decision::Nothing => false,
-    };
-    decides || before.plan != after.plan
+    matches!(standing.decision, Decision::Plan { .. }) || before.plan != after.plan
 }
 
 /// Stores the state of a team whose row is locked, except for its plan.
 async fn store(tx: &SystemTx, team: TeamNumber, after: &StoredState) -> Result<(), DbError> {
     let sql = "UPDATE teams SET payment_state = $1, stripe_subscription_id = $2, cancels_at = $3, grace_until = $4, \
-               paid_seats = $5, billing_version = billing_version + 1 WHERE number = $6";
+               paid_seats = $5, subscription_plan = $7, billing_version = billing_version + 1 WHERE number = $6";
     let time = |time: Option<Timestamp>| time.map(|time| time.0);
     let values = [
         after.payment.as_str().into(),
-        after.subscription_id.clone().into(),
+        after.subscription.as_ref().map(|by| by.id.clone()).into(),
         time(after.cancels_at).into(),
         time(after.grace_until).into(),
         after.seats.map(i64::from).into(),
         team.into(),
+        after.subscription.as_ref().map(|by| by.plan.to_string()).into(),
     ];
     tx.execute(sql, values).await?;
     Ok(())

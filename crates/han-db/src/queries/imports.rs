@@ -1,7 +1,7 @@
 //! The owners of imported sessions: who they are in the team, and making those who are missing.
 
 use han_types::export::{ExportUser, OwnerKind};
-use han_types::{Role, TeamId, UserId};
+use han_types::{Role, TeamId, UserId, new_row_id};
 
 use crate::entities::User;
 use crate::queries::audit::{Entry, Event};
@@ -56,7 +56,7 @@ pub async fn owners(
             teams::lock(&tx, team_id).await?;
             let mut found = Vec::new();
             for (id, user) in exported {
-                found.push(match find(&tx, number, id, user, db).await? {
+                found.push(match find(&tx, number, id, user).await? {
                     Owner::Ambiguous => return Ok(Owners::Ambiguous(user.name.clone())),
                     owner => owner,
                 });
@@ -102,13 +102,7 @@ async fn ids(tx: &Tx, sql: &str, values: [sea_orm::Value; 2]) -> Result<Vec<User
     rows.iter().map(id).collect()
 }
 
-async fn find(
-    tx: &SystemTx,
-    team: TeamNumber,
-    id: &UserId,
-    user: &ExportUser,
-    db: &Db,
-) -> Result<Owner, DbError> {
+async fn find(tx: &SystemTx, team: TeamNumber, id: &UserId, user: &ExportUser) -> Result<Owner, DbError> {
     // Those of the team who may own sessions: its members, and its service accounts.
     let of_team = "SELECT u.id FROM users u WHERE (EXISTS (SELECT 1 FROM team_members m WHERE m.team = $1 \
                      AND m.user_id = u.id) OR (u.service_team = $1 AND u.removed_at IS NULL))";
@@ -135,7 +129,7 @@ async fn find(
         (OwnerKind::Service, Some(_)) => true,
         (OwnerKind::Person, Some(row)) => row.try_get::<String>("", "kind")? == "service",
     };
-    Ok(Owner::New(if taken { db.new_id()? } else { id.clone() }))
+    Ok(Owner::New(if taken { new_row_id(tx.clock(), tx.entropy()).try_into()? } else { id.clone() }))
 }
 
 /// Adds an owner to the team; makes the user if there is none with the id.

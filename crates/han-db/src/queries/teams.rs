@@ -2,7 +2,7 @@
 //! row first and reads the roles after that, so that people who act at once see each other's doing. How people come in is
 //! in `invites`.
 
-use han_types::{PlanTier, Role, Scope, TeamId, Timestamp, UserId, WebSessionId};
+use han_types::{PaymentState, PlanTier, Role, Scope, TeamId, Timestamp, UserId, WebSessionId};
 use sea_orm::FromQueryResult;
 
 use crate::entities::{Team, TeamMember, TeamPayment, User};
@@ -68,7 +68,8 @@ impl TryFrom<TeamRecord> for Team {
                 state: stored(&row.payment_state, "teams", "payment_state", &row.id)?,
                 cancels_at: row.cancels_at.map(Timestamp),
                 grace_until: row.grace_until.map(Timestamp),
-                is_customer: row.stripe_customer_id.is_some(),
+                has_subscribed: row.stripe_customer_id.is_some()
+                    && row.payment_state != PaymentState::None.as_str(),
             },
         })
     }

@@ -97,6 +97,8 @@ pub enum CallFailure {
         param: String,
         /// Stripe's id of the request, for the operator's dashboard.
         request: String,
+        /// Whether it is the response of an earlier request with the same idempotency key.
+        is_repeated: bool,
     },
 }
 
@@ -133,9 +135,11 @@ impl StripeError {
             || matches!(self.failure(), Some(CallFailure::Unreadable(_) | CallFailure::TooLong))
     }
 
-    /// Whether Stripe itself failed, with a response that it repeats for the same idempotency key.
-    fn is_failure_of_stripe(&self) -> bool {
-        matches!(self.failure(), Some(CallFailure::Refused { status, .. }) if status.is_server_error())
+    /// Whether another idempotency key may help: Stripe itself failed, with a response that it repeats for the same key, or
+    /// it has repeated a response.
+    fn needs_other_key(&self) -> bool {
+        matches!(self.failure(),
+            Some(CallFailure::Refused { status, is_repeated, .. }) if status.is_server_error() || *is_repeated)
     }
 }
 
@@ -365,7 +369,7 @@ impl Client {
         let base = format!("han-customer-{team_id}-{}", previous.unwrap_or("first"));
         for attempt in 1..ATTEMPTS {
             match self.post::<Created>(&["customers"], &parameters, &format!("{base}-{attempt}")).await {
-                Err(error) if error.is_failure_of_stripe() => {}
+                Err(error) if error.needs_other_key() => {}
                 made => return made.map(|customer| customer.id),
             }
         }
@@ -680,6 +684,7 @@ async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, Failure> {
             code: word(found.code),
             param: word(found.param),
             request: word(text(&headers, "request-id").map(str::to_owned)),
+            is_repeated,
         },
         again,
         wait: wait.map(Duration::from_secs),

@@ -14,9 +14,9 @@ mod signature;
 mod standing;
 pub(crate) mod stripe;
 
+use std::collections::HashMap;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -33,13 +33,11 @@ pub use api::{API_VERSION, StripeError, TEAM_METADATA};
 pub(crate) use reconcile::{Change, Report};
 
 use crate::config::StripeConfig;
+use standing::Rules;
 
 /// How often the state of a customer is read again because another one was applied meanwhile, before Stripe is asked to
 /// send the event again.
 const READS: u32 = 8;
-
-/// Among how many locks customers are distributed.
-const LOCKS: usize = 64;
 
 /// How often what is due is done.
 pub(crate) const DUE_EVERY: Duration = Duration::from_secs(5 * 60);
@@ -115,9 +113,26 @@ struct Inner {
     db: Db,
     /// The public origin of the server.
     origin: String,
-    /// Held while the state of a customer is read and applied, by the hash of its id: this process does that once at a
-    /// time, instead of refusing all states but one. Other replicas are kept apart by `billing_version`.
-    reading: [Mutex<()>; LOCKS],
+    reading: Reading,
+}
+
+/// The customers whose state is being read and applied. This process does that once at a time for each, instead of
+/// refusing all states but one. Other replicas are kept apart by `billing_version`.
+#[derive(Default)]
+struct Reading(std::sync::Mutex<HashMap<String, Weak<Mutex<()>>>>);
+
+impl Reading {
+    /// The lock of a customer, which others have or wait for, or a new one.
+    fn of(&self, customer: &str) -> Arc<Mutex<()>> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, lock| lock.strong_count() > 0);
+        if let Some(lock) = all.get(customer).and_then(Weak::upgrade) {
+            return lock;
+        }
+        let lock = Arc::new(Mutex::new(()));
+        all.insert(customer.to_owned(), Arc::downgrade(&lock));
+        lock
+    }
 }
 
 impl fmt::Debug for Billing {
@@ -134,15 +149,58 @@ impl Billing {
         entropy: Arc<dyn han_types::Entropy>,
     ) -> Result<Self, StripeError> {
         let client = api::Client::new(&config, entropy)?;
-        let reading = std::array::from_fn(|_| Mutex::new(()));
+        let reading = Reading::default();
         Ok(Self(Arc::new(Inner { client, config, db, origin: origin.to_owned(), reading })))
     }
 
-    /// What the subscriptions of a customer mean now.
-    async fn read(&self, customer: &str) -> Result<Standing, StripeError> {
-        let Inner { client, config, db, .. } = &*self.0;
-        let subscriptions = client.subscriptions_of(customer).await?;
-        Ok(standing_of(customer, &subscriptions, config, db))
+    /// What the subscriptions of a customer mean now for its team.
+    async fn read(&self, team: &BilledTeam, customer: &str) -> Result<Standing, StripeError> {
+        let subscriptions = self.0.client.subscriptions_of(customer).await?;
+        Ok(self.standing_of(team, customer, &subscriptions))
+    }
+
+    fn rules<'a>(&'a self, team: &'a BilledTeam) -> Rules<'a> {
+        let StripeConfig { prices, grace_days, .. } = &self.0.config;
+        Rules { prices, grace_days: *grace_days, earlier: team.state.subscription.as_ref() }
+    }
+
+    /// What these subscriptions of a customer mean now for its team. What an operator must look after is logged: prices that
+    /// are not configured, and customers who pay twice.
+    fn standing_of(&self, team: &BilledTeam, customer: &str, subscriptions: &[api::Subscribed]) -> Standing {
+        let rules = self.rules(team);
+        for api::Subscribed { subscription, .. } in subscriptions {
+            let price = || {
+                subscription
+                    .items
+                    .data
+                    .iter()
+                    .map(|item| item.price.id.as_str())
+                    .collect::<Vec<_>>()
+                    .join(",")
+            };
+            match rules.unknown_price(subscription) {
+                Some(true) => tracing::error!(
+                    team = %team.id, customer, subscription = subscription.id, price = price(),
+                    "the subscription of a team has a price that belongs to no plan any more: name it in STRIPE_PRICE_*; \
+                     until then the subscription counts for the plan that it gave before"
+                ),
+                Some(false) => tracing::warn!(
+                    team = %team.id, customer, subscription = subscription.id, price = price(),
+                    "a customer pays for a price that belongs to no plan, which changes nothing: if it is one of a plan, name \
+                     it in STRIPE_PRICE_*"
+                ),
+                None => {}
+            }
+        }
+        let live = subscriptions.iter().filter(|one| rules.is_live_and_ours(&one.subscription)).count();
+        if live > 1 {
+            tracing::error!(
+                team = %team.id, customer, live,
+                "a customer pays for several subscriptions to plans: cancel all but one at Stripe, the best one counts until \
+                 then"
+            );
+        }
+        standing::standing(subscriptions, rules, self.0.db.clock().now())
     }
 
     /// Reads the state of a customer from Stripe and applies it to its team. With an `event`, this is done once.
@@ -152,9 +210,8 @@ impl Billing {
         event: Option<&StripeEvent<'_>>,
     ) -> Result<Refreshed, Failed> {
         let Inner { db, reading, .. } = &*self.0;
-        let mut hasher = DefaultHasher::new();
-        customer.hash(&mut hasher);
-        let _reading = reading[hasher.finish() as usize % LOCKS].lock().await;
+        let lock = reading.of(customer);
+        let _reading = lock.lock().await;
         for _ in 0..READS {
             let team = match billing::find_customer(db, customer, event).await? {
                 Customer::Of(team) => team,
@@ -163,7 +220,7 @@ impl Billing {
                 Customer::Unknown => return Ok(Refreshed::Unknown),
             };
             // After the team was read, and before it is locked: see `han_db::queries::billing`.
-            let standing = self.read(customer).await?;
+            let standing = self.read(&team, customer).await?;
             match billing::apply(db, &team, &standing, event).await? {
                 Applied::Done { before, after } => {
                     note(&team, &before, &after);
@@ -227,33 +284,6 @@ impl Billing {
     }
 }
 
-/// What the subscriptions of a customer mean now. What an operator must look after is logged: prices that are not
-/// configured, and customers who pay twice.
-fn standing_of(
-    customer: &str,
-    subscriptions: &[api::Subscribed],
-    config: &StripeConfig,
-    db: &Db,
-) -> Standing {
-    for price in standing::unknown_prices(subscriptions, &config.prices) {
-        tracing::error!(
-            customer,
-            price,
-            "a customer pays for a price that belongs to no plan: name it in STRIPE_PRICE_*, until then the plan stays \
-             as it is"
-        );
-    }
-    let live = subscriptions.iter().filter(|one| standing::is_live(one.subscription.status)).count();
-    if live > 1 {
-        tracing::error!(
-            customer,
-            live,
-            "a customer pays for several subscriptions: cancel all but one at Stripe, the best one counts until then"
-        );
-    }
-    standing::standing(subscriptions, &config.prices, config.grace_days, db.clock().now())
-}
-
 /// Logs what has changed.
 fn note(team: &BilledTeam, before: &StoredState, after: &StoredState) {
     if before != after {
@@ -296,7 +326,7 @@ impl BillingPages for Billing {
             let customer = self.customer(scope, &team, missing.as_deref()).await?;
             // What is stored may be older than a payment on another page.
             let subscriptions = client.subscriptions_of(&customer).await.map_err(failed)?;
-            if subscriptions.iter().any(|one| standing::is_live(one.subscription.status)) {
+            if subscriptions.iter().any(|one| self.rules(&team).is_live_and_ours(&one.subscription)) {
                 return Err(already_subscribed());
             }
             let checkout = api::Checkout {
@@ -340,6 +370,6 @@ impl BillingPages for Billing {
 }
 
 /// The team that a text of Stripe's metadata names.
-fn team_of_metadata(metadata: &std::collections::HashMap<String, String>) -> Option<TeamId> {
+fn team_of_metadata(metadata: &HashMap<String, String>) -> Option<TeamId> {
     metadata.get(TEAM_METADATA)?.parse().ok()
 }

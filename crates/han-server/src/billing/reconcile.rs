@@ -4,11 +4,11 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use han_db::queries::billing::{self, BilledTeam, Bound, Customer, StoredState};
+use han_db::queries::billing::{self, BilledTeam, Bound, Customer, Deciding, StoredState};
 use han_types::{TeamId, Timestamp};
 
 use super::api::{ListedSubscription, Subscribed, Subscription};
-use super::{Billing, Failed, Refreshed, standing, standing_of, team_of_metadata};
+use super::{Billing, Failed, Refreshed, standing, team_of_metadata};
 
 /// How long the record of an applied event is kept. Stripe sends an event again for three days, and an operator can have
 /// it sent again for thirty (docs.stripe.com/webhooks/process-undelivered-events).
@@ -33,12 +33,12 @@ impl fmt::Display for Change<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { before, after } = self;
         let time = |time: Option<Timestamp>| time.map_or_else(|| "-".to_owned(), Timestamp::to_rfc3339);
-        let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+        let text = |by: &Option<Deciding>| by.as_ref().map_or("-", |by| by.id.as_str()).to_owned();
         let seats = |seats: Option<u32>| seats.map_or_else(|| "-".to_owned(), |seats| seats.to_string());
         let values = [
             ("plan", before.plan.to_string(), after.plan.to_string()),
             ("payment", before.payment.to_string(), after.payment.to_string()),
-            ("subscription", text(&before.subscription_id), text(&after.subscription_id)),
+            ("subscription", text(&before.subscription), text(&after.subscription)),
             ("cancels at", time(before.cancels_at), time(after.cancels_at)),
             ("grace until", time(before.grace_until), time(after.grace_until)),
             ("seats", seats(before.seats), seats(after.seats)),
@@ -169,10 +169,10 @@ impl Billing {
         dry_run: bool,
         report: &mut Report,
     ) -> Result<(), Failed> {
-        let live = subscriptions.iter().filter(|one| standing::is_live(one.status)).count();
+        let live = subscriptions.iter().filter(|one| self.rules(team).is_live_and_ours(one)).count();
         if live > 1 {
             report.open.push(format!(
-                "team {} ({}): the customer {customer} pays for {live} subscriptions, cancel all but one at Stripe",
+                "team {} ({}): the customer {customer} pays for {live} subscriptions to plans, cancel all but one at Stripe",
                 team.slug, team.id
             ));
         }
@@ -180,7 +180,7 @@ impl Billing {
         for subscription in subscriptions {
             with_invoices.push(self.0.client.with_invoices(subscription).await?);
         }
-        let found = standing_of(customer, &with_invoices, &self.0.config, &self.0.db);
+        let found = self.standing_of(team, customer, &with_invoices);
         report.compared += 1;
         let after = team.state.after(&found);
         if after == team.state {
@@ -188,7 +188,7 @@ impl Billing {
         }
         // What was listed may be older than what is stored: read the customer again.
         let (before, after) = if dry_run {
-            let after = team.state.after(&self.read(customer).await?);
+            let after = team.state.after(&self.read(team, customer).await?);
             (team.state.clone(), after)
         } else {
             match self.refresh(customer, None).await? {

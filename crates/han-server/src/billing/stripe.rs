@@ -102,6 +102,10 @@ pub(crate) async fn receive(
         return Ok(StatusCode::OK);
     }
     let object = Object::deserialize(&event.data.object).map_err(unreadable)?;
+    let customer = object.customer.as_ref().map(Reference::id);
+    if ![Some(event.id.as_str()), customer].into_iter().flatten().all(is_id) {
+        return Err(Problem::bad_request("the event, or its customer, has an id that is none of Stripe"));
+    }
     match billing.handle(&event, &object).await {
         Ok(()) => Ok(StatusCode::OK),
         Err(Failed::Database(error)) => Err(error.into()),
@@ -110,6 +114,11 @@ pub(crate) async fn receive(
             Err(Problem::unavailable("the state of the customer could not be read: send the event again"))
         }
     }
+}
+
+/// Whether a text may be an id of Stripe (docs.stripe.com/upgrades: at most 255 characters).
+fn is_id(text: &str) -> bool {
+    (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 fn signature_of(headers: &HeaderMap) -> Result<&str, Problem> {

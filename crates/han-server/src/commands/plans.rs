@@ -2,7 +2,8 @@
 
 use han_db::Db;
 use han_db::entities::Team;
-use han_db::queries::{billing, plans};
+use han_db::queries::billing::{self, Deciding};
+use han_db::queries::plans;
 use han_types::PlanTier;
 use serde_json::json;
 
@@ -86,11 +87,11 @@ async fn set(team: &Team, plan: PlanTier, db: &Db, world: &mut World<'_>) -> Res
     let enforced =
         if db.plans().billing_configured { "" } else { "; it applies once STRIPE_SECRET_KEY is set" };
     writeln!(world.err, "han-server: team {slug}: the plan is {plan}{enforced}")?;
-    let billed = billing::of_team(db, &team.id).await?.and_then(|billed| billed.state.subscription_id);
-    if let (Some(subscription), true) = (billed, db.plans().billing_configured) {
+    let billed = billing::of_team(db, &team.id).await?.and_then(|billed| billed.state.subscription);
+    if let (Some(Deciding { id, .. }), true) = (billed, db.plans().billing_configured) {
         writeln!(
             world.err,
-            "han-server: team {slug}: its subscription {subscription} decides the plan, so the next event or comparison \
+            "han-server: team {slug}: its subscription {id} decides the plan, so the next event or comparison \
              sets it back: change the subscription at Stripe instead"
         )?;
     }

@@ -116,6 +116,19 @@ impl Prices {
         self.0.iter().filter(|(_, _, names)| is_named(names)).map(|(plan, _, _)| *plan).max()
     }
 
+    /// A name that is one of two plans.
+    fn ambiguous(&self) -> Option<&str> {
+        let of_plan =
+            |(plan, _, names): &'_ (PlanTier, BillingInterval, PriceNames)| (*plan, names.0.clone());
+        self.0.iter().flat_map(|(plan, _, names)| names.0.iter().map(move |name| (*plan, name))).find_map(
+            |(plan, name)| {
+                let elsewhere =
+                    self.0.iter().map(of_plan).any(|(of, names)| of != plan && names.contains(name));
+                elsewhere.then_some(name.as_str())
+            },
+        )
+    }
+
     /// The name of the price that is sold; `None` for a plan that is not sold.
     #[must_use]
     pub fn sold(&self, plan: PlanTier, interval: BillingInterval) -> Option<&str> {
@@ -212,11 +225,23 @@ impl StripeConfig {
                 STRIPE_SECRET_KEY.name
             ));
         }
+        if !secret_key.expose_secret().bytes().all(|b| b.is_ascii_graphic()) {
+            reader.problem(format!(
+                "{} has a line break, a space or another character that no key has: copy it again",
+                STRIPE_SECRET_KEY.name
+            ));
+        }
+        if let Some(name) = prices.ambiguous() {
+            reader.problem(format!(
+                "the price {name:?} is named in {}… and in {}…: a price belongs to one plan",
+                "STRIPE_PRICE_PRO", "STRIPE_PRICE_ENTERPRISE"
+            ));
+        }
         let is_private =
             api_base.starts_with("https://") || PublicUrl::parse(&api_base).is_some_and(|url| url.is_local());
         if !is_private {
             reader.problem(format!(
-                "{} is {api_base:?}: it must be an https address, since the secret key is sent there",
+                "{} must be an https address, since the secret key is sent there",
                 API_BASE.name
             ));
         }
@@ -250,6 +275,21 @@ mod tests {
         assert_eq!(prices.plan("price_3", Some("other")), None);
         assert_eq!(prices.sold(PlanTier::Pro, BillingInterval::Monthly), Some("price_2"));
         assert_eq!(prices.sold(PlanTier::Pro, BillingInterval::Yearly), None);
+    }
+
+    #[test]
+    fn a_price_belongs_to_one_plan() {
+        let prices = |pro: &str, enterprise: &str| {
+            let names = |text| PriceNames::parse(text).unwrap();
+            Prices(vec![
+                (PlanTier::Pro, BillingInterval::Monthly, names(pro)),
+                (PlanTier::Pro, BillingInterval::Yearly, names(pro)),
+                (PlanTier::Enterprise, BillingInterval::Yearly, names(enterprise)),
+            ])
+        };
+        assert_eq!(prices("a,b", "c").ambiguous(), None);
+        assert_eq!(prices("a,b", "c,b").ambiguous(), Some("b"));
+        assert_eq!(Prices::default().ambiguous(), None);
     }
 
     #[test]

@@ -273,7 +273,7 @@ both_databases!(
             data["activeTeam"]["serviceAccounts"].take()
         };
 
-        // Into another team of the same server: bob joins it, and the account, which belongs to the other team, is made anew.
+        // Into another team of the same server: bob joins it, and the account, which belongs to the other team, gets another id.
         // Nothing is changed until all owners are known.
         let refused = import(&db, &server, &export, false).await.unwrap_err();
         assert!(refused.contains("bob") && refused.contains("ci"), "{refused}");

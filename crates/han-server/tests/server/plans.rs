@@ -339,6 +339,20 @@ both_databases!(
                 assert_eq!(event(socket).await, expected("TEAM", "updated"), "{change}");
             }
         }
+        // Its settings and service accounts.
+        for change in [
+            format!("UPDATE teams SET audit_reads = TRUE, retention_days = 5 WHERE id = '{team}'"),
+            format!(
+                "INSERT INTO users (id, username, created_at, kind, service_team) \
+                 SELECT 'ci', 'ci', 0, 'service', number FROM teams WHERE id = '{team}'"
+            ),
+            "UPDATE users SET username = 'cd' WHERE id = 'ci'".to_owned(),
+        ] {
+            db.execute(&change).await;
+            for socket in [&mut admin, &mut member] {
+                assert_eq!(event(socket).await, expected("TEAM", "updated"), "{change}");
+            }
+        }
         // Who is put out receives nothing more.
         let remove = format!("mutation {{ removeMember(teamId: \"{team}\", userId: \"{}\") }}", bob.user_id);
         let (_, body) = answer(server.graphql(&token, &remove).send().await.unwrap()).await;
