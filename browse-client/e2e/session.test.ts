@@ -709,7 +709,7 @@ for (const database of databases) {
 
     browserTest("a session whose content was purged says so", async (open) => {
       const session = new GrowingSession(server);
-      await session.push([prompt("Nobody keeps this"), says("for long")]);
+      await session.push([prompt("How long is this kept?"), says("for long")]);
       const id = (await graphql("{ activeTeam { teamId } }")).activeTeam.teamId;
       const retention =
         "mutation($id: String!, $days: Int) { setRetention(teamId: $id, days: $days) { retentionDays } }";
