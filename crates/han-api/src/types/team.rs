@@ -5,9 +5,9 @@ use han_db::entities::{self, TeamMembership};
 use han_db::queries::service_accounts::{self, MAX_ACCOUNTS};
 use han_db::queries::{audit, plans, retention};
 use han_types::sync::EXPIRY_WARNING_DAYS;
-use han_types::{Capability, Feature, Limits, Role, Timestamp};
+use han_types::{Feature, Limits, Role, Timestamp};
 
-use crate::context::{caller, database, operation};
+use crate::context::{database, operation};
 use crate::error::Result;
 use crate::loaders::PlanUsageOf;
 use crate::site::site;
@@ -257,12 +257,11 @@ impl Team {
         self.found.team.payment.grace_until.map(Timestamp::to_rfc3339)
     }
 
-    /// Whether the caller can open the billing portal (`createBillingPortalSession`): an admin of a team that has begun a
-    /// subscription, who signed in as a person.
+    /// Whether the team has a billing portal for the caller (`createBillingPortalSession`): for an admin of a team that has
+    /// begun a subscription. Opening it takes a person who signed in; an API key may not.
     async fn billing_portal(&self, ctx: &Context<'_>) -> bool {
         self.found.membership.role == Role::Admin
             && self.found.team.payment.has_subscribed
-            && caller(ctx).is_ok_and(|caller| caller.actor().capabilities.allow(Capability::Manage))
             && site(ctx).billing.is_some()
     }
 
