@@ -66,6 +66,14 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// Notes what was repaired of a team, if anything.
+    fn compare(&mut self, team: &BilledTeam, before: &StoredState, after: &StoredState) {
+        if before != after {
+            let change = Change { before, after };
+            self.changed.push(format!("team {} ({}): {change}", team.slug, team.id));
+        }
+    }
+
     /// Notes how the work for a customer has ended.
     ///
     /// # Errors
@@ -196,10 +204,7 @@ impl Billing {
                 _ => return Ok(()),
             }
         };
-        if before != after {
-            let change = Change { before: &before, after: &after };
-            report.changed.push(format!("team {} ({}): {change}", team.slug, team.id));
-        }
+        report.compare(team, &before, &after);
         Ok(())
     }
 
@@ -262,11 +267,8 @@ impl Billing {
     ) -> Result<(), Failed> {
         match billing::bind(&self.0.db, team_id, customer).await? {
             Bound::Done => {
-                if let Refreshed::Done { team, before, after } = self.refresh(customer, None).await?
-                    && before != after
-                {
-                    let change = Change { before: &before, after: &after };
-                    report.changed.push(format!("team {} ({}): {change}", team.slug, team.id));
+                if let Refreshed::Done { team, before, after } = self.refresh(customer, None).await? {
+                    report.compare(&team, &before, &after);
                 }
             }
             other => {

@@ -118,15 +118,11 @@ impl Prices {
 
     /// A name that is one of two plans.
     fn ambiguous(&self) -> Option<&str> {
-        let of_plan =
-            |(plan, _, names): &'_ (PlanTier, BillingInterval, PriceNames)| (*plan, names.0.clone());
-        self.0.iter().flat_map(|(plan, _, names)| names.0.iter().map(move |name| (*plan, name))).find_map(
-            |(plan, name)| {
-                let elsewhere =
-                    self.0.iter().map(of_plan).any(|(of, names)| of != plan && names.contains(name));
-                elsewhere.then_some(name.as_str())
-            },
-        )
+        let names =
+            || self.0.iter().flat_map(|(plan, _, names)| names.0.iter().map(move |name| (*plan, name)));
+        let of_another =
+            |(plan, name): &(PlanTier, &String)| names().any(|(of, other)| of != *plan && other == *name);
+        names().find(of_another).map(|(_, name)| name.as_str())
     }
 
     /// The name of the price that is sold; `None` for a plan that is not sold.
