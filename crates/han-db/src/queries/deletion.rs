@@ -14,6 +14,7 @@ use crate::queries::ingest::derive::Derive;
 use crate::queries::ingest::rollup_delta::{RollupDelta, RollupPart, empty_rollups};
 use crate::queries::purged_sessions;
 use crate::queries::sessions::open_details;
+use crate::stored::stored_id;
 use crate::{Db, DbError, ScopedTx, tables};
 
 #[derive(FromQueryResult)]
@@ -180,6 +181,19 @@ const UNUSED: [(&str, &str); 3] = [
     ),
     ("repos", "id NOT IN (SELECT repo_id FROM projects WHERE team = $1 AND repo_id IS NOT NULL)"),
 ];
+
+/// One of the sessions that was deleted, if there is one.
+pub async fn any_deleted(tx: &ScopedTx, ids: &BTreeSet<SessionId>) -> Result<Option<SessionId>, DbError> {
+    let sql = "SELECT session_id FROM deleted_sessions WHERE team = $1 ORDER BY session_id";
+    for row in tx.rows(sql, [tx.team()]).await? {
+        let text: String = row.try_get("", "session_id")?;
+        let id = stored_id(&text, "deleted_sessions", "session_id")?;
+        if ids.contains(&id) {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}
 
 /// Whether the team had a session with this id that was deleted.
 pub async fn was_deleted(tx: &ScopedTx, session_id: &SessionId) -> Result<bool, DbError> {

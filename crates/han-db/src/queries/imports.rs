@@ -1,5 +1,7 @@
 //! The owners of imported sessions: who they are in the team, and making those who are missing.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use han_types::export::{ExportUser, OwnerKind};
 use han_types::{Role, TeamId, UserId, new_row_id};
 
@@ -8,9 +10,8 @@ use crate::queries::audit::{Entry, Event};
 use crate::queries::memberships::insert_member;
 use crate::queries::service_accounts::{self, MAX_ACCOUNTS, ServiceAccount};
 use crate::queries::{teams, users};
-use crate::stored::stored_id;
 use crate::team_numbers::TeamNumber;
-use crate::tx::{SystemTx, Tx};
+use crate::tx::SystemTx;
 use crate::{Db, DbError};
 
 /// What becomes of the owners of an export.
@@ -25,7 +26,7 @@ pub enum Owners {
     },
     /// The team lacks these, and nothing was changed.
     Missing(Vec<String>),
-    /// Several members have this name.
+    /// Several members have this name, or a member has it and several users of the export.
     Ambiguous(String),
     /// The team would have more than [`MAX_ACCOUNTS`] service accounts.
     TooManyAccounts,
@@ -56,7 +57,12 @@ pub async fn owners(
             teams::lock(&tx, team_id).await?;
             let mut found = Vec::new();
             for (id, user) in exported {
-                found.push(match find(&tx, number, id, user).await? {
+                // Service accounts of one name are one that was removed and made again.
+                let same =
+                    |(_, other): &&(UserId, &ExportUser)| other.name == user.name && other.kind == user.kind;
+                let named_alone =
+                    user.kind == OwnerKind::Service || exported.iter().filter(same).count() == 1;
+                found.push(match find(&tx, number, id, user, named_alone).await? {
                     Owner::Ambiguous => return Ok(Owners::Ambiguous(user.name.clone())),
                     owner => owner,
                 });
@@ -67,7 +73,8 @@ pub async fn owners(
             if !create && found.iter().any(is_new) {
                 return Ok(Owners::Missing(new().map(|user| user.name.clone()).collect()));
             }
-            let programs = new().filter(|user| user.kind == OwnerKind::Service).count();
+            let programs = new().filter(|user| user.kind == OwnerKind::Service);
+            let programs = programs.map(|user| &user.name).collect::<BTreeSet<_>>().len();
             if programs > 0 {
                 let sql = "SELECT id FROM users WHERE service_team = $1 AND removed_at IS NULL";
                 if tx.rows(sql, [number.into()]).await?.len() + programs > MAX_ACCOUNTS {
@@ -75,9 +82,17 @@ pub async fn owners(
                 }
             }
             let (mut users, mut added) = (Vec::new(), Vec::new());
+            let mut accounts: BTreeMap<&str, UserId> = BTreeMap::new();
             for (owner, (_, user)) in found.into_iter().zip(exported) {
                 users.push(match owner {
                     Owner::New(id) => {
+                        if user.kind == OwnerKind::Service {
+                            if let Some(made) = accounts.get(user.name.as_str()) {
+                                users.push(made.clone());
+                                continue;
+                            }
+                            accounts.insert(&user.name, id.clone());
+                        }
                         add(&tx, team_id, number, &id, user).await?;
                         added.push(user.name.clone());
                         id
@@ -93,21 +108,20 @@ pub async fn owners(
     Ok(owners)
 }
 
-async fn ids(tx: &Tx, sql: &str, values: [sea_orm::Value; 2]) -> Result<Vec<UserId>, DbError> {
-    let rows = tx.rows(sql, values).await?;
-    let id = |row: &sea_orm::QueryResult| {
-        let id: String = row.try_get("", "id")?;
-        stored_id(&id, "users", "id")
-    };
-    rows.iter().map(id).collect()
-}
-
-async fn find(tx: &SystemTx, team: TeamNumber, id: &UserId, user: &ExportUser) -> Result<Owner, DbError> {
+/// `named_alone`: no other user of the export has the name.
+async fn find(
+    tx: &SystemTx,
+    team: TeamNumber,
+    id: &UserId,
+    user: &ExportUser,
+    named_alone: bool,
+) -> Result<Owner, DbError> {
     // Those of the team who may own sessions: its members, and its service accounts.
     let of_team = "SELECT u.id FROM users u WHERE (EXISTS (SELECT 1 FROM team_members m WHERE m.team = $1 \
                      AND m.user_id = u.id) OR (u.service_team = $1 AND u.removed_at IS NULL))";
     let by_id = format!("{of_team} AND u.id = $2");
-    if let Some(found) = ids(tx, &by_id, [team.into(), id.as_str().into()]).await?.pop() {
+    let found: Vec<UserId> = users::ids(tx, &by_id, [team.into(), id.as_str().into()]).await?;
+    if let Some(found) = found.into_iter().next() {
         return Ok(Owner::Found(found));
     }
     let kind = match user.kind {
@@ -115,10 +129,10 @@ async fn find(tx: &SystemTx, team: TeamNumber, id: &UserId, user: &ExportUser) -
         OwnerKind::Service => "service",
     };
     let by_name = format!("{of_team} AND u.username = $2 AND u.kind = '{kind}' LIMIT 2");
-    let mut named = ids(tx, &by_name, [team.into(), user.name.as_str().into()]).await?;
+    let mut named: Vec<UserId> = users::ids(tx, &by_name, [team.into(), user.name.as_str().into()]).await?;
     match (named.pop(), named.pop()) {
-        (Some(found), None) => return Ok(Owner::Found(found)),
-        (Some(_), Some(_)) => return Ok(Owner::Ambiguous),
+        (Some(found), None) if named_alone => return Ok(Owner::Found(found)),
+        (Some(_), _) => return Ok(Owner::Ambiguous),
         _ => {}
     }
     // A person of this server can be in several teams. A service account belongs to one: it gets another id here, as does

@@ -14,6 +14,7 @@ use crate::entities::ListedApiKey;
 use crate::queries::api_keys::{self, MAX_KEYS, NewKey};
 use crate::queries::audit::{Entry, Event};
 use crate::queries::teams::{self, TeamChange};
+use crate::queries::users;
 use crate::stored::{CountRow, stored_id};
 use crate::team_numbers::TeamNumber;
 use crate::tx::{ActingTx, SystemTx, Tx};
@@ -101,12 +102,7 @@ pub async fn list(db: &Db, team_id: &TeamId) -> Result<Vec<ServiceAccount>, DbEr
 pub async fn all_ids(db: &Db, team_id: &TeamId) -> Result<BTreeSet<UserId>, DbError> {
     let tx = db.read_system("service_accounts.ids").await?;
     let sql = "SELECT id FROM users WHERE service_team = (SELECT number FROM teams WHERE id = $1)";
-    let rows = tx.rows(sql, [team_id.as_str().into()]).await?;
-    let id = |row: &sea_orm::QueryResult| {
-        let id: String = row.try_get("", "id")?;
-        stored_id(&id, "users", "id")
-    };
-    rows.iter().map(id).collect()
+    users::ids(&tx, sql, [team_id.as_str().into()]).await
 }
 
 /// Makes a service account in the scope's team.

@@ -1,11 +1,11 @@
 //! Users: finding and making them. How a user comes back from GitHub is in `sign_ins`.
 
 use han_types::{Timestamp, UserId};
-use sea_orm::FromQueryResult;
+use sea_orm::{FromQueryResult, QueryResult, Value};
 
 use crate::entities::User;
 use crate::stored::stored_id;
-use crate::tx::SystemTx;
+use crate::tx::{SystemTx, Tx};
 use crate::{Db, DbError, ScopedTx};
 
 #[derive(FromQueryResult)]
@@ -33,7 +33,21 @@ impl TryFrom<UserRecord> for User {
 
 pub(super) const USER: &str = "SELECT id, username, avatar_url, email, created_at FROM users";
 
-/// A person by id.
+/// The ids of users that a statement selects as `id`.
+pub(super) async fn ids<C: FromIterator<UserId>>(
+    tx: &Tx,
+    sql: &str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<C, DbError> {
+    let rows = tx.rows(sql, values).await?;
+    let id = |row: &QueryResult| {
+        let id: String = row.try_get("", "id")?;
+        stored_id(&id, "users", "id")
+    };
+    rows.iter().map(id).collect()
+}
+
+/// A user by id: a person, or a service account.
 pub async fn by_id(db: &Db, id: &UserId) -> Result<Option<User>, DbError> {
     let tx = db.read_system("users.find").await?;
     let row: Option<UserRecord> = tx.one(&format!("{USER} WHERE id = $1"), [id.as_str().into()]).await?;

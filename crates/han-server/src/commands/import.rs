@@ -11,10 +11,10 @@ use han_db::Db;
 use han_db::entities::Team;
 use han_db::queries::audit::{self, Entry, Event};
 use han_db::queries::imports::{self, Owners};
-use han_db::queries::ingest::{self, Outcome, Preparer, ReceivedBatch, ReceivedLine};
+use han_db::queries::ingest::{self, MAX_LINES, Outcome, Preparer, ReceivedBatch, ReceivedLine};
 use han_db::queries::memberships::Resolved;
 use han_db::queries::service_accounts::MAX_ACCOUNTS;
-use han_db::queries::{memberships, sessions};
+use han_db::queries::{deletion, memberships, sessions};
 use han_types::export::{
     EXPORT_VERSION, ExportEnd, ExportRecord, ExportSession, ExportTranscript, ExportUser,
 };
@@ -51,6 +51,12 @@ pub(super) async fn run(
     if let Some(other) = sessions::other_than(&tx, &checked.sessions).await? {
         return Err(CommandError::Refused(format!(
             "the team {} has the session {other}, which is not in the file: import into an empty team",
+            team.slug
+        )));
+    }
+    if let Some(deleted) = deletion::any_deleted(&tx, &checked.sessions).await? {
+        return Err(CommandError::Refused(format!(
+            "the session {deleted} was deleted in the team {}, which takes it no more: import into another team",
             team.slug
         )));
     }
@@ -128,6 +134,9 @@ fn check(file: &Path, line_bytes: usize) -> Result<Checked, CommandError> {
                     )));
                 }
                 owners = head.users.iter().map(|user| user.id.clone()).collect();
+                if owners.len() < head.users.len() {
+                    return Err(wrong("a user occurs twice"));
+                }
                 checked.users = head.users;
             }
             _ if number == 1 => return Err(wrong("the file does not begin like an export")),
@@ -152,6 +161,9 @@ fn check(file: &Path, line_bytes: usize) -> Result<Checked, CommandError> {
                     .transcript
                     .parse::<TranscriptName>()
                     .map_err(|_| wrong("the name is malformed"))?;
+                if transcript.next_offset > MAX_LINES.unsigned_abs() {
+                    return Err(wrong(&format!("a transcript may have at most {MAX_LINES} lines")));
+                }
                 (counts.transcripts, open) = (counts.transcripts + 1, Some((transcript.next_offset, 0)));
             }
             ExportRecord::Line(line) => {
@@ -231,7 +243,8 @@ async fn owners(
             ))
         }
         Owners::Ambiguous(name) => refused(format!(
-            "several members of the team {} have the name {name:?}: end the membership of all but one meanwhile",
+            "several members of the team {}, or several users of the file, have the name {name:?}: change it, or end the \
+             membership of all but one meanwhile",
             team.slug
         )),
         Owners::TooManyAccounts => refused(format!(
@@ -333,7 +346,9 @@ impl Import<'_> {
             metadata: session.metadata.clone(),
             lines: lines.collect(),
         };
-        let batch = self.preparer.prepare(received)?.arrived_at(created_at(session).ok_or_else(changed)?);
+        // No session has begun in the future.
+        let at = created_at(session).ok_or_else(changed)?.min(self.db.clock().now());
+        let batch = self.preparer.prepare(received)?.arrived_at(at);
         match ingest::store(scope, self.db, batch).await? {
             Outcome::Stored { stored, duplicates, .. } => {
                 self.stored += stored;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use han_db::queries::{deletion, memberships, users};
 use han_testkit::{SyntheticSession, TestDatabase, both_databases, fixtures};
-use han_types::Role;
+use han_types::{Clock as _, Role};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -343,6 +343,71 @@ both_databases!(
             let refused = import(&content, "target").await.unwrap_err();
             assert!(refused.contains(why), "{why}: {refused}");
         }
+        // Files that are whole, and impossible.
+        let made = |records: &[Value]| {
+            let text: String = records.iter().map(|record| format!("{record}\n")).collect();
+            let hash: String = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
+            let count = |kind: &str| records.iter().filter(|record| record.get(kind).is_some()).count();
+            let end = json!({ "end": { "sessions": count("session"), "transcripts": count("transcript"),
+                "lines": count("line"), "bytes": text.len(), "sha256": hash } });
+            format!("{text}{end}\n")
+        };
+        let head = |users: Value| json!({ "export": { "version": 1, "team_id": "t", "team": "t", "exported_at": "-", "users": users } });
+        let owner = |id: &str, name: &str| json!({ "id": id, "name": name });
+        let session = |id: &str, user: &str, at: &str| json!({ "session": { "session_id": id, "user_id": user, "created_at": at, "metadata": {} } });
+        let file = |lines: u64| json!({ "transcript": { "transcript": "main", "next_offset": lines } });
+        let line = |n: u64| json!({ "line": { "line": n, "message": { "type": "user", "n": n } } });
+        let today = "2026-11-02T08:00:00.000Z";
+        let nan = head(json!([owner("new-1", "nan")]));
+        let twice = made(&[head(json!([owner("new-1", "nan"), owner("new-1", "nan")]))]);
+        let endless = made(&[nan.clone(), session("e", "new-1", today), file(u64::MAX), line(0)]);
+        for (content, why) in [(twice, "a user occurs twice"), (endless, "may have at most 2147483647 lines")]
+        {
+            let refused = import(&content, "target").await.unwrap_err();
+            assert!(refused.contains(why), "{why}: {refused}");
+        }
+        // Two persons of one name are not the member who has it.
+        let two = head(json!([owner("new-1", "target"), owner("new-2", "target")]));
+        let both = [
+            two,
+            session("one", "new-1", today),
+            file(1),
+            line(0),
+            session("two", "new-2", today),
+            file(1),
+            line(0),
+        ];
+        let refused = import(&made(&both), "target").await.unwrap_err();
+        assert!(refused.contains("\"target\""), "{refused}");
+        // Service accounts of one name are one that was removed and made again.
+        let account = |id: &str| json!({ "id": id, "name": "ci", "kind": "service" });
+        let ci = head(json!([account("ci-1"), account("ci-2")]));
+        let other = server.person("accounts").await;
+        let sessions = [
+            ci,
+            session("one", "ci-1", today),
+            file(1),
+            line(0),
+            session("two", "ci-2", today),
+            file(1),
+            line(0),
+        ];
+        import(&made(&sessions), "accounts").await.unwrap();
+        let made_accounts = as_person(&server, &other, "{ activeTeam { serviceAccounts { name } } }").await;
+        assert_eq!(made_accounts["activeTeam"]["serviceAccounts"], json!([{ "name": "ci" }]));
+        import(&made(&sessions), "accounts").await.unwrap();
+        // What begins in the future has begun now; what was deleted stays so.
+        let future = [nan, session("late", "new-1", "2999-01-01T00:00:00.000Z"), file(1), line(0)];
+        let late = server.person("late").await;
+        import(&made(&future), "late").await.unwrap();
+        let now = server.clock.now();
+        let later = format!("SELECT CAST(count(*) AS text) FROM sessions WHERE created_at > {}", now.0);
+        assert_eq!(db.text(&later).await, "0");
+        let scope = server.scope_of(&late.user_id).await.scope;
+        deletion::session(&scope, &server.db, &"late".parse().unwrap()).await.unwrap();
+        let refused = import(&made(&future), "late").await.unwrap_err();
+        assert!(refused.contains("the session late was deleted"), "{refused}");
+
         let missing = import(&export, "nowhere").await.unwrap_err();
         assert!(missing.contains("check --team"), "{missing}");
         server.push_lines(&target.key, "s2", 0, &SyntheticSession::new(2).lines(1)).await;

@@ -65,8 +65,8 @@ const HAN: i64 = 0;
 /// The most transcripts of a session: their numbers have 2 bytes.
 const MAX_TRANSCRIPTS: i64 = i16::MAX as i64;
 
-/// The most lines of a transcript, and entries of a session's log: their numbers have 4 bytes.
-const MAX_LINES: i64 = i32::MAX as i64;
+/// The most physical lines of a transcript, and entries of a session's log: their numbers have 4 bytes.
+pub const MAX_LINES: i64 = i32::MAX as i64;
 
 /// The result of storing a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -238,7 +238,7 @@ impl Write<'_> {
         answers.lock_rest(self.tx, self.locks, self.session()).await?;
         let transcript = self.lock_transcript(session.number).await?;
         let first_line = self.first_line(&transcript)?;
-        let end = first_line + int(self.batch.consumed);
+        let end = first_line.saturating_add(int(self.batch.consumed));
         let last_ordinal = session.next_ordinal + self.ordinals(0..self.batch.lines.len());
         if end > MAX_LINES || last_ordinal > MAX_LINES {
             let message = format!("a transcript, and a session, may have at most {MAX_LINES} lines");
@@ -443,7 +443,7 @@ impl Write<'_> {
         let Some(offset) = self.batch.offset else {
             return Ok(transcript.next_offset);
         };
-        let limit = i64::MAX as u64 - self.batch.consumed;
+        let limit = (i64::MAX as u64).saturating_sub(self.batch.consumed);
         if offset > limit || int(offset) > transcript.next_offset {
             let stored = u64::try_from(transcript.next_offset).unwrap_or_default();
             return Err(refuse(
@@ -681,7 +681,7 @@ impl Write<'_> {
         if self.expects == Expects::NewUuids && !overlaps && distinct {
             return Ok(Plan::all_new(lines, placed));
         }
-        let end = first_line + int(self.batch.consumed);
+        let end = first_line.saturating_add(int(self.batch.consumed));
         Comparison { tx: self.tx, file, placed, lines, end, has_offset, overlaps }.plan().await
     }
 
