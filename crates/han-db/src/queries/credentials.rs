@@ -11,8 +11,9 @@ use crate::{Db, DbError};
 pub const USE_RECORDED_EVERY_SECONDS: i64 = 5 * 60;
 
 /// Whether the credential itself may still be used: a key or a session that was revoked or has ended may not, nor a
-/// browser's session that has switched to another team meanwhile. An access token has ended with the sign-in it came
-/// of; by its own time otherwise.
+/// browser's session that has switched to another team meanwhile. A key whose end was moved forward is not the one that was
+/// verified: it counts as ended, and may be presented again until then. An access token has ended with the sign-in it
+/// came of; by its own time otherwise.
 pub async fn is_live(db: &Db, actor: &Actor) -> Result<bool, DbError> {
     let now = db.clock().now();
     if actor.expires_at.is_some_and(|end| now >= end) {
@@ -38,8 +39,11 @@ pub async fn is_live(db: &Db, actor: &Actor) -> Result<bool, DbError> {
         Credential::Jwt { family: None, .. } | Credential::Local | Credential::Operator => return Ok(true),
     };
     let tx = db.read_system("credentials.check").await?;
-    let found: Option<Lifetime> = tx.one(sql, values).await?;
-    Ok(found.is_some_and(|row| row.expires_at.is_none_or(|end| now.0 < end)))
+    let Some(Lifetime { expires_at }) = tx.one(sql, values).await? else { return Ok(false) };
+    let Some(end) = expires_at else { return Ok(true) };
+    let was_moved = matches!(actor.credential, Credential::ApiKey { .. })
+        && actor.expires_at.is_none_or(|verified| end < verified.0);
+    Ok(now.0 < end && !was_moved)
 }
 
 /// How many credentials of a user were ended.

@@ -224,6 +224,30 @@ both_databases!(
 );
 
 both_databases!(
+    /// The old key goes on for its grace, and no longer: also on a socket that it has opened before.
+    async fn a_socket_of_a_key_that_is_rotated_presents_it_again(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let ada = server.person("ada").await;
+        for days in [None, Some(30)] {
+            let (id, key) = server.key(&ada.user_id, &ada.team_id, "read", days).await;
+            let mut socket = server.socket_as(&key).await;
+            let rotate = format!(
+                "mutation {{ rotateApiKey(teamId: \"{}\", keyId: \"{id}\", graceSeconds: 60) {{ secret }} }}",
+                ada.team_id
+            );
+            let (_, body) = answer(server.graphql(&key, &rotate).send().await.unwrap()).await;
+            assert!(body["errors"].is_null(), "{body}");
+            assert_eq!(socket.receive().await, Err(4403), "{days:?}");
+            let mut again = server.socket_as(&key).await;
+            server.clock.advance_seconds(60);
+            assert_eq!(again.receive().await, Err(4403), "the grace period has ended");
+            assert!(server.graphql(&key, "{ __typename }").send().await.unwrap().status() == 401);
+        }
+        server.stop().await;
+    }
+);
+
+both_databases!(
     async fn a_socket_closes_when_its_token_expires(db: TestDatabase) {
         let server =
             TestServer::start_with(&db, |config| config.limits.socket_recheck = Duration::from_millis(50))
