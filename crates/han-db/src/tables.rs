@@ -1,7 +1,7 @@
 //! Every table, in one list: which role may touch it, and what becomes of its rows when a session is derived again or
 //! deleted. Grants, policies, rederivation and deletion read this list; a test compares it with the schema.
 
-use Access::{App, Log, System};
+use Access::{App, Fixed, Log, System};
 use Kind::{Answers, Derived, Other, Rollup, SearchIndex, Session};
 
 /// Who may touch a table on PostgreSQL.
@@ -9,6 +9,8 @@ use Kind::{Answers, Derived, Other, Rollup, SearchIndex, Session};
 pub(crate) enum Access {
     /// The app role, under a policy on `team`, and the system role: the data of one team.
     App,
+    /// As [`Access::App`], but no role may change a row: rows are added and deleted.
+    Fixed,
     /// The data of one team that is never changed: the app role, under a policy on `team`, reads rows and adds some. The
     /// system role also deletes them, with their team.
     Log,
@@ -102,7 +104,7 @@ pub(crate) const TABLES: &[Table] = &[
     table("deleted_sessions", App, Other),
     table("audit_log", Log, Other),
     table("audit_heads", App, Other),
-    table("audit_names", App, Other),
+    table("audit_names", Fixed, Other),
     table("rollups", App, Rollup),
     table("rollup_counts", App, Rollup),
     table("search_state", App, SearchIndex),
@@ -115,8 +117,18 @@ impl Access {
         const ALL: &str = "SELECT, INSERT, UPDATE, DELETE";
         match self {
             Self::App => (ALL, ALL),
+            Self::Fixed => ("SELECT, INSERT, DELETE", "SELECT, INSERT, DELETE"),
             Self::Log => ("SELECT, INSERT", "SELECT, INSERT, DELETE"),
             Self::System => ("", ALL),
+        }
+    }
+
+    /// What neither role may do, and what the app role may not do besides.
+    pub(crate) fn never(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::App | Self::System => None,
+            Self::Fixed => Some(("UPDATE, TRUNCATE", "")),
+            Self::Log => Some(("UPDATE, TRUNCATE", ", DELETE")),
         }
     }
 }
@@ -127,7 +139,7 @@ pub const TENANT_TABLES: &[&str] = &names::<{ tenant_tables() }>();
 const fn tenant_tables() -> usize {
     let (mut n, mut i) = (0, 0);
     while i < TABLES.len() {
-        if matches!(TABLES[i].access, App | Log) {
+        if matches!(TABLES[i].access, App | Fixed | Log) {
             n += 1;
         }
         i += 1;
@@ -138,7 +150,7 @@ const fn tenant_tables() -> usize {
 const fn names<const N: usize>() -> [&'static str; N] {
     let (mut names, mut n, mut i) = ([""; N], 0, 0);
     while i < TABLES.len() {
-        if matches!(TABLES[i].access, App | Log) {
+        if matches!(TABLES[i].access, App | Fixed | Log) {
             names[n] = TABLES[i].name;
             n += 1;
         }

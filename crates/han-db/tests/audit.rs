@@ -391,6 +391,12 @@ both_databases!(
             let foreign = "INSERT INTO audit_log SELECT 2, seq + 100, at, event, actor, credential, credential_id, client, \
                            request_id, subject_kind, subject, details, hash FROM audit_log";
             assert!(try_execute(&database, Some("han_app"), foreign).await.is_err());
+            // What a pseudonym means is erased, and never changed.
+            for role in ["han_app", "han_system"] {
+                let sql = "UPDATE audit_names SET value = 'eve'";
+                let refused = try_execute(&database, Some(role), sql).await.unwrap_err();
+                assert!(refused.contains("permission denied"), "{role}: {refused}");
+            }
             // A server does not serve if the roles may change entries.
             world.db.check_ready().await.unwrap();
             for role in ["han_app", "han_system"] {
@@ -402,6 +408,31 @@ both_databases!(
             }
         }
         assert_eq!(fault(&world.db, LogOf::Team(world.scope.team_id())).await, None);
+    }
+);
+
+both_databases!(
+    /// Its entries and their end: nothing else says that it had any.
+    async fn the_removal_of_the_servers_own_log_is_found(database: TestDatabase) {
+        let world = world(&database).await;
+        assert_eq!(fault(&world.db, LogOf::Server).await, None);
+        audit::record_in(&world.db, LogOf::Server, audit::Entry::new(Event::BackedUp)).await.unwrap();
+        let noted = audit::verify(&world.db, LogOf::Server, None).await.unwrap();
+        assert_eq!((noted.entries, noted.fault), (1, None));
+        if database.is_postgres() {
+            database.execute("ALTER TABLE audit_log DISABLE TRIGGER ALL").await;
+        } else {
+            database.execute("DROP TRIGGER audit_log_kept_delete").await;
+        }
+        database
+            .execute("DELETE FROM audit_log WHERE team = -1; DELETE FROM audit_heads WHERE team = -1")
+            .await;
+        let found = fault(&world.db, LogOf::Server).await;
+        assert_eq!(found, Some(Fault { seq: 0, kind: FaultKind::NoEnd }));
+        // Who begins a new chain is found by what was noted.
+        audit::record_in(&world.db, LogOf::Server, audit::Entry::new(Event::KekRotated)).await.unwrap();
+        let found = audit::verify(&world.db, LogOf::Server, Some((1, noted.hash))).await.unwrap().fault;
+        assert_eq!(found, Some(Fault { seq: 1, kind: FaultKind::Unexpected }));
     }
 );
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, Statement};
 
 use crate::dialect::{Dialect, Role};
-use crate::tables::{Access, TABLES, TENANT_TABLES, Table};
+use crate::tables::{TABLES, TENANT_TABLES, Table};
 use crate::{Db, DbError};
 
 /// What an administrator must run where the account may not make the roles, or may not take them on.
@@ -160,10 +160,9 @@ pub(super) async fn grant(tx: &DatabaseTransaction) -> Result<(), DbErr> {
         if !app.is_empty() {
             sql.push_str(&format!("GRANT {app} ON {name} TO han_app;\n"));
         }
-        if *access == Access::Log {
+        if let Some((both, app)) = access.never() {
             sql.push_str(&format!(
-                "REVOKE UPDATE, DELETE, TRUNCATE ON {name} FROM han_app;\n\
-                 REVOKE UPDATE, TRUNCATE ON {name} FROM han_system;\n"
+                "REVOKE {both}{app} ON {name} FROM han_app;\nREVOKE {both} ON {name} FROM han_system;\n"
             ));
         }
     }
@@ -227,7 +226,7 @@ pub(super) async fn check_grants(db: &Db) -> Result<(), DbError> {
     let wanted = TABLES.iter().flat_map(roles);
     let wanted: Vec<String> = wanted
         .map(|(name, access, role, grants)| {
-            let never = if access == Access::Log { "UPDATE" } else { "" };
+            let never = if access.never().is_some() { "UPDATE" } else { "" };
             format!("('{}', '{name}', '{grants}', '{never}')", role.name())
         })
         .collect();
@@ -259,7 +258,7 @@ pub(super) async fn check_grants(db: &Db) -> Result<(), DbError> {
     let reason = if lacks {
         "the roles of the server lack grants"
     } else {
-        "the roles of the server may change entries of the audit log"
+        "the roles of the server may change what the audit log says"
     };
     Err(DbError::Privileges { reason: reason.to_owned(), sql: repair.trim_end().to_owned() })
 }

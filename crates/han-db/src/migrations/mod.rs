@@ -20,6 +20,8 @@ mod m0013_plans;
 mod m0014_billing;
 mod m0015_team_payments;
 mod m0016_deletion_owners;
+mod m0017_last_sessions;
+mod m0018_server_log;
 mod tables;
 
 use sea_orm::{DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
@@ -53,6 +55,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0014_billing::Migration),
             Box::new(m0015_team_payments::Migration),
             Box::new(m0016_deletion_owners::Migration),
+            Box::new(m0017_last_sessions::Migration),
+            Box::new(m0018_server_log::Migration),
         ]
     }
 }

@@ -197,6 +197,10 @@ struct Restore {
     /// The file with its team keys.
     #[arg(long, value_name = "FILE")]
     keys: PathBuf,
+    /// Accept that the file has other keys than the backup was made with, for example after those of a deleted team were
+    /// removed from it. What the missing keys have sealed stays unreadable.
+    #[arg(long)]
+    partial_keys: bool,
 }
 
 /// What is imported.
@@ -416,11 +420,14 @@ enum Audit {
 /// Which audit logs are verified.
 #[derive(Debug, Args)]
 struct VerifyAudit {
-    /// Only that of the team with this slug. Without this, those of all teams, and that of the server.
-    #[arg(long)]
+    /// Only that of the team with this slug. Without this and --server, those of all teams, and that of the server.
+    #[arg(long, group = "log")]
     team: Option<String>,
-    /// What an earlier verification has printed for the team: the entry with that number must have that hash.
-    #[arg(long, value_name = "NUMBER:HASH", requires = "team")]
+    /// Only the server's own.
+    #[arg(long, group = "log")]
+    server: bool,
+    /// What an earlier verification has printed for that log: the entry with that number must have that hash.
+    #[arg(long, value_name = "NUMBER:HASH", requires = "log")]
     noted: Option<String>,
 }
 

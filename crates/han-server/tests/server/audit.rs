@@ -417,6 +417,14 @@ both_databases!(
             command(&db, &server, &["audit", "verify", "--team", "ada", "--noted", "2:x"]).await.unwrap_err();
         assert!(refused.contains("--noted"), "{refused}");
 
+        // The server's own log alone.
+        let printed = command(&db, &server, &["audit", "verify", "--server"]).await.unwrap();
+        assert!(printed.contains("the server's own log") && !printed.contains("team ada"), "{printed}");
+        let noted = format!("7:{}", "0".repeat(64));
+        let args = ["audit", "verify", "--server", "--noted", &noted];
+        let refused = command(&db, &server, &args).await.unwrap_err();
+        assert!(refused.contains("1 audit log(s)"), "{refused}");
+
         let exported =
             records(&output(&db, &server, &["audit", "export", "--team", "ada", "--after", "2"]).await);
         let kinds: Vec<&str> = exported.iter().map(|(kind, _)| kind.as_str()).collect();
