@@ -67,7 +67,7 @@ pub async fn snapshot(db: &Db) -> Result<Snapshot, DbError> {
     Ok(Snapshot { name, keys, _tx: tx })
 }
 
-/// Writes SQLite as it is at one moment to a new file. Servers go on reading and writing.
+/// Writes SQLite as it is at one moment to an empty file. Servers go on reading and writing.
 pub async fn copy_to(db: &Db, file: &Path) -> Result<(), DbError> {
     let name = file.display().to_string().replace('\'', "''");
     db.writer().execute_unprepared(&format!("VACUUM INTO '{name}'")).await?;
@@ -87,27 +87,42 @@ pub async fn take_keys(copy: &Db) -> Result<Vec<StoredKey>, DbError> {
     Ok(keys)
 }
 
-/// Stores the team keys of a backup; returns how many. Keys that are stored already are left as they are.
+/// Stores the team keys of a backup; returns how many. Keys that are stored already are left as they are. The replicas
+/// that reported before the backup are forgotten: they do not run on this database.
 pub async fn put_keys(db: &Db, keys: &[StoredKey]) -> Result<u64, DbError> {
     db.write_system("backup.put_keys", |tx| async move {
-        let sql = "INSERT INTO team_keys (team_id, purpose, version, wrapped, kek_id, active, created_at, uses) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (team_id, purpose, version) DO NOTHING";
-        let mut stored = 0;
-        for key in keys {
-            let StoredKey { team_id, purpose, version, wrapped, kek_id, active, created_at, uses } = key.clone();
-            let values = [
-                team_id.into(),
-                purpose.into(),
-                version.into(),
-                wrapped.into(),
-                kek_id.into(),
-                active.into(),
-                created_at.into(),
-                uses.into(),
-            ];
-            stored += tx.execute(sql, values).await?;
-        }
-        Ok(stored)
+        tx.execute("DELETE FROM replicas", []).await?;
+        insert_keys(&tx, keys).await
     })
     .await
+}
+
+/// Stores all team keys of SQLite again. Pages of the table may contain copies of rows that were moved to other pages; they
+/// are overwritten when the table is emptied.
+pub(crate) async fn rewrite_keys(tx: &SystemTx) -> Result<(), DbError> {
+    let keys: Vec<StoredKey> = tx.all(KEYS, []).await?;
+    tx.execute("DELETE FROM team_keys", []).await?;
+    insert_keys(tx, &keys).await?;
+    Ok(())
+}
+
+async fn insert_keys(tx: &SystemTx, keys: &[StoredKey]) -> Result<u64, DbError> {
+    let sql = "INSERT INTO team_keys (team_id, purpose, version, wrapped, kek_id, active, created_at, uses) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (team_id, purpose, version) DO NOTHING";
+    let mut stored = 0;
+    for key in keys {
+        let StoredKey { team_id, purpose, version, wrapped, kek_id, active, created_at, uses } = key.clone();
+        let values = [
+            team_id.into(),
+            purpose.into(),
+            version.into(),
+            wrapped.into(),
+            kek_id.into(),
+            active.into(),
+            created_at.into(),
+            uses.into(),
+        ];
+        stored += tx.execute(sql, values).await?;
+    }
+    Ok(stored)
 }

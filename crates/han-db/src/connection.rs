@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use han_crypto::KekRing;
 use han_types::{Clock, Entropy, IdError, Origin, Plans, UserId, new_row_id};
-use sea_orm::DatabaseConnection;
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, Statement};
 #[cfg(feature = "postgres")]
 use sqlx::ConnectOptions as _;
 use sqlx::Connection as _;
@@ -30,6 +30,9 @@ use crate::verified_keys::VerifiedKeys;
 
 /// How many prepared statements SQLite's writer keeps.
 const WRITER_STATEMENTS: usize = 256;
+
+/// How long a checkpoint that empties SQLite's WAL waits for reads, in milliseconds. Pushes wait meanwhile.
+const CHECKPOINT_MILLIS: u32 = 500;
 
 /// Receives each statement that is run, without its values.
 pub type Observer = Arc<dyn Fn(&str) + Send + Sync>;
@@ -309,6 +312,27 @@ impl Db {
         self.inner.read.sea_orm()
     }
 
+    /// Empties the WAL of SQLite, which keeps earlier versions of pages, if no read needs it at this moment; returns
+    /// whether it is empty. Pushes wait for it. On PostgreSQL, nothing is done.
+    pub(crate) async fn empty_wal(&self) -> Result<bool, DbError> {
+        if self.dialect() == Dialect::Postgres {
+            return Ok(true);
+        }
+        // By default, it would wait for readers as long as a request waits for a connection.
+        let restore = format!("PRAGMA busy_timeout = {}", self.inner.patience.as_millis());
+        let tx = self.writer();
+        tx.execute_unprepared(&format!("PRAGMA busy_timeout = {CHECKPOINT_MILLIS}")).await?;
+        let found =
+            tx.query_one_raw(Statement::from_string(DbBackend::Sqlite, "PRAGMA wal_checkpoint(TRUNCATE)"));
+        let found = found.await;
+        tx.execute_unprepared(&restore).await?;
+        let busy: i32 = match found? {
+            Some(row) => row.try_get("", "busy")?,
+            None => 0,
+        };
+        Ok(busy == 0)
+    }
+
     /// Asks the database for an answer.
     ///
     /// # Errors
@@ -411,8 +435,12 @@ async fn sqlite_pools(config: &DbConfig) -> Result<(Pool, Pool), DbError> {
                 Ok(sound)
             })
         })
-        // Every statement of a push stays prepared.
-        .connect_with(options.clone().statement_cache_capacity(WRITER_STATEMENTS))
+        // Every statement of a push stays prepared. What is deleted is overwritten, in pages that become free as well: a
+        // deletion would otherwise leave its bytes in the file until something else is stored there
+        // (sqlite.org/pragma.html#pragma_secure_delete).
+        .connect_with(
+            options.clone().statement_cache_capacity(WRITER_STATEMENTS).pragma("secure_delete", "ON"),
+        )
         .await?;
     restrict_to_owner(&file).await?;
     let readers = SqlitePoolOptions::new()

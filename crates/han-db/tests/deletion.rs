@@ -11,7 +11,7 @@ use han_db::queries::deletion_requests::{self, Cancelled, DeletionRequest, Reque
 use han_db::queries::ingest::{self, Outcome};
 use han_db::queries::team_work::{self, Advance};
 use han_db::queries::teams::{self, TeamChange};
-use han_db::queries::{memberships, rebuild, search, users};
+use han_db::queries::{invites, memberships, rebuild, search, users};
 use han_testkit::{SyntheticSession, TestDatabase, both_databases};
 use han_types::sync::BatchErrorCode;
 use han_types::{Clock as _, Role, Scope, Timestamp};
@@ -221,6 +221,11 @@ both_databases!(
         let world = world(&database).await;
         let other = team(&world.db, "eve").await;
         push_in_pieces(&world, &files("doomed"), 9, 4).await;
+        // A receipt of a session that was deleted before.
+        push(&world, "doomed-first", "main", Some(0), &SyntheticSession::new(12).lines(5)).await;
+        requested(&world, Target::Session("doomed-first".parse().unwrap())).await;
+        finish(&world.db).await;
+        world.clock.advance_seconds(1);
         let request = requested(&world, Target::Team).await;
         assert!(step(&world.db).await && step(&world.db).await);
         let keys = format!("SELECT count(*) FROM team_keys WHERE team_id = '{}'", world.scope.team_id());
@@ -233,6 +238,98 @@ both_databases!(
         assert_eq!((receipts[0].id.as_str(), receipts[0].sessions), (request.id.as_str(), 2));
         assert!(receipts[0].finished_at.is_some() && receipts[0].lines > 50);
         assert!(deletion_requests::find(&other, &world.db, &request.id).await.unwrap().is_none());
+        // The receipts are those of a team that has had sessions; they do not say which.
+        let rows = dump(&database, "SELECT subject, owner FROM deletion_requests").await;
+        assert_eq!(rows.len(), 2);
+        assert!(
+            !rows.iter().any(|row| row.contains("doomed") || row.contains(world.scope.user_id().as_str()))
+        );
+    }
+);
+
+both_databases!(
+    /// Its time is what the agent's machine, or an export, has said.
+    async fn a_deletion_finds_sessions_from_the_future(database: TestDatabase) {
+        let world = world(&database).await;
+        let bobs = as_user(&world, member(&world, "bob", Role::Member).await);
+        for (n, session) in ["now", "future"].into_iter().enumerate() {
+            push(&world, session, "main", Some(0), &SyntheticSession::new(n as u64).lines(5)).await;
+            let of_bob = format!("bobs-{session}");
+            push(&bobs, &of_bob, "main", Some(0), &SyntheticSession::new(9 + n as u64).lines(5)).await;
+        }
+        let future =
+            "UPDATE sessions SET created_at = created_at + 864000000 WHERE session_id LIKE '%future'";
+        database.execute(future).await;
+        let left = "SELECT count(*) FROM sessions";
+        requested(&world, Target::Member(bobs.scope.user_id().clone())).await;
+        finish(&world.db).await;
+        assert_eq!(number(&database, left).await, 2);
+        let data = requested(&world, Target::Data).await;
+        assert!(step(&world.db).await, "it begins");
+        // What is pushed from then on stays.
+        world.clock.advance_seconds(1);
+        push(&world, "later", "main", Some(0), &SyntheticSession::new(20).lines(5)).await;
+        finish(&world.db).await;
+        assert_eq!(number(&database, left).await, 1);
+        let receipt = deletion_requests::find(&world.scope, &world.db, &data.id).await.unwrap().unwrap();
+        assert_eq!((receipt.sessions, receipt.finished_at.is_some()), (2, true));
+    }
+);
+
+both_databases!(
+    async fn what_an_admin_has_requested_is_deleted_after_their_account(database: TestDatabase) {
+        let world = world(&database).await;
+        let bob = as_user(&world, member(&world, "bob", Role::Admin).await);
+        push(&world, "adas", "main", Some(0), &SyntheticSession::new(1).lines(5)).await;
+        let due = world.clock.now().plus_seconds(30 * DAY);
+        let target = Target::Session("adas".parse().unwrap());
+        let Requested::Stored(request) =
+            deletion_requests::request(&bob.scope, &world.db, &target, due).await.unwrap()
+        else {
+            panic!("it is stored")
+        };
+        let user_id = bob.scope.user_id();
+        deletion_requests::request_account(&world.db, user_id, world.clock.now()).await.unwrap();
+        finish(&world.db).await;
+        world.clock.advance_seconds(3600);
+        finish(&world.db).await;
+        assert_eq!(users::by_id(&world.db, user_id).await.unwrap(), None);
+        assert_eq!(number(&database, "SELECT count(*) FROM sessions").await, 1);
+        world.clock.set(due);
+        finish(&world.db).await;
+        assert_eq!(number(&database, "SELECT count(*) FROM sessions").await, 0);
+        let receipt = deletion_requests::find(&world.scope, &world.db, &request.id).await.unwrap().unwrap();
+        assert!(receipt.finished_at.is_some());
+        assert_eq!(receipt.requested_by, "");
+    }
+);
+
+both_databases!(
+    /// Whoever joins the team before or after is in a team with an admin, or in none.
+    async fn a_deletion_of_an_account_that_is_killed_has_begun_as_a_whole(database: TestDatabase) {
+        let world = world(&database).await;
+        let user = world.scope.user_id();
+        deletion_requests::request_account(&world.db, user, Timestamp(0)).await.unwrap();
+        let of = |sql: &str| format!("SELECT count(*) FROM {sql}");
+        let mut begun = 0;
+        for polls in 0..400 {
+            let dying = connect(database.url(), &world.clock).await;
+            let due = deletion_requests::due(&dying).await.unwrap().remove(0);
+            if due.started_at.is_some() {
+                break;
+            }
+            let _ = Killed { future: Box::pin(deletion_requests::advance(&dying, &due)), polls }.await;
+            dying.close().await;
+            let started = number(&database, &of("deletion_requests WHERE started_at IS NOT NULL")).await;
+            let kept = number(&database, &of("team_members WHERE role = 'admin'")).await;
+            let keys = number(&database, &of("team_keys")).await;
+            assert!(
+                matches!((started, kept, keys), (0, 1, 2) | (1, 0, 0)),
+                "{polls}: {started} {kept} {keys}"
+            );
+            begun += started;
+        }
+        assert!(begun > 0);
     }
 );
 
@@ -245,6 +342,10 @@ both_databases!(
         push(&world, "kept", "main", Some(0), &SyntheticSession::new(8).lines(12)).await;
         let kept = contents(&database, &world).await;
         push_in_pieces(&bobs, &files("doomed"), 9, 4).await;
+        database
+            .execute("UPDATE users SET email = 'Bob@doomed.test' WHERE username = 'bob-the-doomed'")
+            .await;
+        invites::create(&world.scope, &world.db, "bob@doomed.test").await.unwrap();
         let own = teams::create(&world.db, "of bob", &bob.id).await.unwrap();
         let own = memberships::scope_in(&world.db, &support::actor(bob.id.clone()), &own.id)
             .await

@@ -6,11 +6,11 @@ mod support;
 use std::path::PathBuf;
 
 use han_db::page::PageRequest;
-use han_db::queries::{keks, messages, sessions, team_deletion, team_work};
-use han_db::{Db, DbError};
+use han_db::queries::{keks, keys, messages, sessions, team_deletion, team_work, users};
+use han_db::{Db, DbError, HeartbeatTimes};
 use han_testkit::{TestDatabase, both_databases};
 use support::corpus::{eventful, number, push_whole};
-use support::{World, connect_with, dump, kek_ring, world};
+use support::{World, connect_with, dump, kek_ring, scope, team, world};
 
 const OLD: [u8; 32] = [7; 32];
 const NEW: [u8; 32] = [8; 32];
@@ -138,23 +138,53 @@ both_databases!(
     }
 );
 
-/// After a checkpoint, no file of the database has the wrapped keys of a deleted team.
+fn world_of(world: &World) -> World {
+    World { db: world.db.clone(), clock: world.clock.clone(), scope: world.scope.clone() }
+}
+
+/// No file of the database has the wrapped keys of a deleted team, whatever has happened to their rows before: they were
+/// updated, and the pages that contain them were split. The keys of other teams stay.
 #[tokio::test]
 async fn the_wrapped_keys_of_a_deleted_team_are_overwritten_in_the_file() {
     let database = TestDatabase::sqlite().await;
     let world = world(&database).await;
-    let wrapped = dump(&database, "SELECT wrapped FROM team_keys").await;
-    let in_files = || {
+    let mut teams = vec![world.scope.team_id().clone()];
+    let mut key_of_each = Vec::new();
+    for n in 0..40 {
+        teams.push(team(&world.db, &format!("team{n}")).await.team_id().clone());
+        if n % 5 == 0 {
+            keys::rotate_team(&world.db, &teams[n]).await.unwrap();
+        }
+    }
+    // Their uses are counted in their rows.
+    let beat = world.db.start_heartbeat("serve", HeartbeatTimes::default()).await.unwrap();
+    for name in ["team0", "team7", "team20", "team33"] {
+        let user = users::by_name(&world.db, name).await.unwrap().pop().unwrap();
+        let of_team = World { scope: scope(&world.db, user.id).await, ..world_of(&world) };
+        push_whole(&of_team, &eventful()).await;
+    }
+    beat.stop().await.unwrap();
+    for team_id in &teams {
+        let sql = format!("SELECT wrapped FROM team_keys WHERE team_id = '{team_id}'");
+        key_of_each.push(dump(&database, &sql).await);
+    }
+    let in_files = |keys: &[String]| {
         let directory = database.directory().unwrap();
-        // SQLite deletes the files beside the database when its last connection closes.
         let files = std::fs::read_dir(directory).unwrap().map(|file| std::fs::read(file.unwrap().path()));
         let bytes: Vec<u8> = files.filter_map(Result::ok).flatten().collect();
-        let has = |key: &String| bytes.windows(key.len()).any(|window| window == key.as_bytes());
-        wrapped.iter().filter(|key| has(key)).count()
+        let has = |key: &&String| bytes.windows(key.len()).any(|window| window == key.as_bytes());
+        keys.iter().filter(has).count()
     };
-    assert_eq!((wrapped.len(), in_files()), (2, 2));
-    team_deletion::begin(&world.db, world.scope.team_id()).await.unwrap();
-    world.db.close().await;
-    database.execute("PRAGMA wal_checkpoint(TRUNCATE)").await;
-    assert_eq!(in_files(), 0);
+    for (n, team_id) in teams.iter().enumerate() {
+        let keys = &key_of_each[n];
+        assert!(keys.len() >= 2);
+        assert_eq!(in_files(keys), keys.len(), "{n}: they can be found");
+        if n % 2 == 0 {
+            team_deletion::begin(&world.db, team_id).await.unwrap();
+            assert_eq!(in_files(keys), 0, "{n}");
+        }
+    }
+    for (n, keys) in key_of_each.iter().enumerate() {
+        assert_eq!(in_files(keys), if n % 2 == 0 { 0 } else { keys.len() }, "{n}");
+    }
 }

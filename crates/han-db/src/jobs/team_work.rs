@@ -13,7 +13,7 @@ use super::pace::Pace;
 use super::{Job, JobContext, Outcome, Schedule};
 use crate::DbError;
 use crate::entities::Progress;
-use crate::queries::team_work::{self, Advance, Work};
+use crate::queries::team_work::{self, Advance, Work, WorkKind};
 use crate::queries::{conversion, deletion_requests, keks};
 
 /// How often it looks for work.
@@ -107,8 +107,11 @@ impl Job for TeamWork {
     }
 }
 
-/// `rotate`, the team, and the rows that were changed.
+/// `rotate`, the team, and the rows that were changed. A deletion does not leave the id of its team.
 fn progress(work: &Work) -> Progress {
-    let unit = format!("rows ({} {})", work.kind, work.team_id);
+    let unit = match work.kind {
+        WorkKind::Delete => format!("rows ({})", work.kind),
+        _ => format!("rows ({} {})", work.kind, work.team_id),
+    };
     Progress { done: work.done, total: None, unit, cursor: None }
 }

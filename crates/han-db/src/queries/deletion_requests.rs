@@ -12,8 +12,9 @@ use han_types::{RequestId, Role, Scope, SessionId, TeamId, Timestamp, UserId, ne
 use sea_orm::{FromQueryResult, Value};
 
 use crate::queries::audit::{self, Entry, Event};
+use crate::queries::team_deletion::{self, BegunDeletion};
 use crate::queries::team_work::{self, Advance, WorkKind};
-use crate::queries::{deletion, memberships, service_accounts, team_deletion, teams};
+use crate::queries::{deletion, memberships, service_accounts, teams};
 use crate::stored::{stored, stored_id};
 use crate::team_numbers::TeamNumber;
 use crate::tx::{SystemTx, Tx};
@@ -129,7 +130,7 @@ pub struct DeletionRequest {
     pub kind: TargetKind,
     /// The session or the user; empty for a team, and for an account that was deleted.
     pub subject: String,
-    /// Who requested it; empty after their account was deleted.
+    /// Who requested it; empty after their account was deleted, and the request is complete.
     pub requested_by: String,
     /// When it was requested.
     pub requested_at: Timestamp,
@@ -475,10 +476,6 @@ pub async fn due(db: &Db) -> Result<Vec<DeletionRequest>, DbError> {
 pub async fn advance(db: &Db, request: &DeletionRequest) -> Result<Advance, DbError> {
     let Some(started_at) = request.started_at else {
         return match begin(db, request).await? {
-            Begun::Now if request.kind == TargetKind::Account => {
-                end_access(db, &request.subject).await?;
-                Ok(Advance::More)
-            }
             Begun::Now | Begun::Cancelled => Ok(Advance::More),
             Begun::NeededIn(slugs) => {
                 tracing::warn!(
@@ -495,7 +492,7 @@ pub async fn advance(db: &Db, request: &DeletionRequest) -> Result<Advance, DbEr
         (TargetKind::Account, _) => return advance_account(db, request, started_at).await,
         _ => {}
     }
-    let sessions = next_sessions(db, request, started_at).await?;
+    let sessions = next_sessions(db, request).await?;
     if !sessions.is_empty() {
         return delete_sessions(db, request, sessions).await;
     }
@@ -520,56 +517,73 @@ enum Begun {
 }
 
 async fn begin(db: &Db, request: &DeletionRequest) -> Result<Begun, DbError> {
-    db.write_system("deletion_requests.begin", |tx| async move {
-        if request.kind == TargetKind::Account {
-            let user_id = stored_id(&request.subject, "deletion_requests", "subject")?;
-            let slugs = teams::needed_in(&tx, &user_id).await?;
-            if !slugs.is_empty() {
-                return Ok(Begun::NeededIn(slugs));
+    let (begun, teams) = db
+        .write_system("deletion_requests.begin", |tx| async move {
+            if request.kind == TargetKind::Account {
+                let user_id = stored_id(&request.subject, "deletion_requests", "subject")?;
+                let slugs = teams::needed_in(&tx, &user_id).await?;
+                if !slugs.is_empty() {
+                    return Ok((Begun::NeededIn(slugs), Vec::new()));
+                }
             }
-        }
-        let sql = "UPDATE deletion_requests SET started_at = $2 WHERE id = $1 AND started_at IS NULL \
-                   AND cancelled_at IS NULL";
-        let begun = tx.execute(sql, [request.id.as_str().into(), tx.clock().now().0.into()]).await? > 0;
-        if let (true, TargetKind::Team, Some(team_id)) = (begun, request.kind, &request.team_id) {
-            let count = "SELECT count(*) FROM sessions s JOIN teams t ON t.number = s.team WHERE t.id = $2";
-            let lines = count.replace("count(*)", "COALESCE(sum(s.line_count), 0)");
-            let sql =
-                format!("UPDATE deletion_requests SET sessions = ({count}), lines = ({lines}) WHERE id = $1");
-            tx.execute(&sql, [request.id.as_str().into(), team_id.as_str().into()]).await?;
-        }
-        Ok(if begun { Begun::Now } else { Begun::Cancelled })
-    })
-    .await
-}
-
-/// The teams that have no member but this user.
-async fn teams_of_one(db: &Db, user_id: &str) -> Result<Vec<TeamId>, DbError> {
-    let tx = db.read_system("deletion_requests.teams_of_one").await?;
-    let sql = "SELECT t.id FROM team_members m JOIN teams t ON t.number = m.team WHERE m.user_id = $1 \
-               AND NOT EXISTS (SELECT 1 FROM team_members o WHERE o.team = m.team AND o.user_id <> $1) ORDER BY t.id";
-    let mut teams = Vec::new();
-    for row in tx.rows(sql, [user_id.into()]).await? {
-        let id: String = row.try_get("", "id")?;
-        teams.push(stored_id(&id, "teams", "id")?);
-    }
-    Ok(teams)
-}
-
-/// Ends every right of a user, and begins to delete the teams that have no other member.
-async fn end_access(db: &Db, user_id: &str) -> Result<(), DbError> {
-    for team_id in teams_of_one(db, user_id).await? {
-        team_deletion::begin(db, &team_id).await?;
-    }
-    db.write_system("deletion_requests.end_access", |tx| async move { end_rights(&tx, user_id).await })
+            let last = "SELECT COALESCE(max(s.number), 0) FROM sessions s JOIN teams t ON t.number = s.team \
+                        WHERE t.id = deletion_requests.team_id";
+            let sql = format!(
+                "UPDATE deletion_requests SET started_at = $2, last_session = ({last}) WHERE id = $1 \
+                 AND started_at IS NULL AND cancelled_at IS NULL"
+            );
+            if tx.execute(&sql, [request.id.as_str().into(), tx.clock().now().0.into()]).await? == 0 {
+                return Ok((Begun::Cancelled, Vec::new()));
+            }
+            if let (TargetKind::Team, Some(team_id)) = (request.kind, &request.team_id) {
+                let count =
+                    "SELECT count(*) FROM sessions s JOIN teams t ON t.number = s.team WHERE t.id = $2";
+                let lines = count.replace("count(*)", "COALESCE(sum(s.line_count), 0)");
+                let sql = format!(
+                    "UPDATE deletion_requests SET sessions = ({count}), lines = ({lines}) WHERE id = $1"
+                );
+                tx.execute(&sql, [request.id.as_str().into(), team_id.as_str().into()]).await?;
+            }
+            // In the same transaction, which holds the user's teams: whoever joins one of them meanwhile would be left in a
+            // team without an admin.
+            let teams = match request.kind {
+                TargetKind::Account => end_rights(&tx, &request.subject).await?,
+                _ => Vec::new(),
+            };
+            Ok((Begun::Now, teams))
+        })
         .await?;
-    db.rights_changed();
-    Ok(())
+    after_end(db, request, &teams).await?;
+    Ok(begun)
 }
 
-/// Triggers notify all replicas.
-async fn end_rights(tx: &SystemTx, user_id: &str) -> Result<(), DbError> {
+/// After the commit of [`end_rights`].
+async fn after_end(db: &Db, request: &DeletionRequest, teams: &[BegunDeletion]) -> Result<(), DbError> {
+    if request.kind == TargetKind::Account {
+        db.rights_changed();
+    }
+    team_deletion::after_commit(db, teams).await
+}
+
+#[derive(FromQueryResult)]
+struct OwnTeamRow {
+    number: i32,
+    id: String,
+}
+
+/// Ends every right of a user, and begins to delete the teams that have no other member. Triggers notify all replicas.
+async fn end_rights(tx: &SystemTx, user_id: &str) -> Result<Vec<BegunDeletion>, DbError> {
     let id = stored_id(user_id, "deletion_requests", "subject")?;
+    teams::lock_all_of(tx, &id).await?;
+    let sql = "SELECT t.number, t.id FROM teams t JOIN team_members m ON t.number = m.team WHERE m.user_id = $1 \
+               AND NOT EXISTS (SELECT 1 FROM team_members o WHERE o.team = m.team AND o.user_id <> $1) \
+               ORDER BY t.number";
+    let teams: Vec<OwnTeamRow> = tx.all(sql, [user_id.into()]).await?;
+    let mut begun = Vec::new();
+    for team in teams {
+        let number = TeamNumber::of_column(team.number);
+        begun.push(team_deletion::begin_in(tx, &stored_id(&team.id, "teams", "id")?, number).await?);
+    }
     let logs = tx.logs_of(&id).await?;
     tx.execute(
         "DELETE FROM refresh_tokens WHERE family_id IN (SELECT id FROM token_families WHERE user_id = $1)",
@@ -584,7 +598,7 @@ async fn end_rights(tx: &SystemTx, user_id: &str) -> Result<(), DbError> {
     for log in logs {
         log.write(Entry::new(Event::MemberLeft).about_user(&id)).await?;
     }
-    Ok(())
+    Ok(begun)
 }
 
 #[derive(FromQueryResult)]
@@ -593,25 +607,24 @@ struct SessionRow {
     session_id: String,
 }
 
+/// The sessions that there were at the beginning, by their numbers, whatever time an import has given them; and those of a
+/// push that had not committed then.
+const BEFORE: &str = "(s.number <= (SELECT r.last_session FROM deletion_requests r WHERE r.id = $2) \
+     OR s.created_at <= (SELECT r.started_at FROM deletion_requests r WHERE r.id = $2))";
+
 /// The next sessions that a request deletes, and their teams. What was first pushed after the beginning stays, except for
 /// that of an account. Teams that are deleted as a whole are left out.
-async fn next_sessions(
-    db: &Db,
-    request: &DeletionRequest,
-    started_at: Timestamp,
-) -> Result<Vec<(TeamId, SessionId)>, DbError> {
+async fn next_sessions(db: &Db, request: &DeletionRequest) -> Result<Vec<(TeamId, SessionId)>, DbError> {
     let tx = db.read_system("deletion_requests.sessions").await?;
     let team = request.team_id.as_ref().map_or("", TeamId::as_str);
-    let (condition, values): (&str, Vec<Value>) = match request.kind {
-        TargetKind::Session => {
-            ("t.id = $1 AND s.session_id = $2", vec![team.into(), request.subject.as_str().into()])
+    let (id, subject): (Value, Value) = (request.id.as_str().into(), request.subject.as_str().into());
+    let (condition, values): (String, Vec<Value>) = match request.kind {
+        TargetKind::Session => ("t.id = $1 AND s.session_id = $2".to_owned(), vec![team.into(), subject]),
+        TargetKind::Member => {
+            (format!("t.id = $1 AND s.user_id = $3 AND {BEFORE}"), vec![team.into(), id, subject])
         }
-        TargetKind::Member => (
-            "t.id = $1 AND s.user_id = $2 AND s.created_at <= $3",
-            vec![team.into(), request.subject.as_str().into(), started_at.0.into()],
-        ),
-        TargetKind::Data => ("t.id = $1 AND s.created_at <= $2", vec![team.into(), started_at.0.into()]),
-        TargetKind::Account => ("s.user_id = $1", vec![request.subject.as_str().into()]),
+        TargetKind::Data => (format!("t.id = $1 AND {BEFORE}"), vec![team.into(), id]),
+        TargetKind::Account => ("s.user_id = $1".to_owned(), vec![subject]),
         TargetKind::Team => return Ok(Vec::new()),
     };
     let sql = format!(
@@ -666,10 +679,12 @@ async fn advance_account(
     started_at: Timestamp,
 ) -> Result<Advance, DbError> {
     let user_id = request.subject.as_str();
-    // Again: a process may have been killed before it did this, and a program may have signed in before its replica
-    // noticed.
-    end_access(db, user_id).await?;
-    let sessions = next_sessions(db, request, started_at).await?;
+    // Again: a program may have signed in before its replica noticed.
+    let ended = db
+        .write_system("deletion_requests.end_rights", |tx| async move { end_rights(&tx, user_id).await })
+        .await?;
+    after_end(db, request, &ended).await?;
+    let sessions = next_sessions(db, request).await?;
     if !sessions.is_empty() {
         return delete_sessions(db, request, sessions).await;
     }
@@ -687,21 +702,26 @@ async fn advance_account(
         let id: String = row.try_get("", "id")?;
         deletion::leftovers(&scope_of(db, &stored_id(&id, "teams", "id")?, request)?, db).await?;
     }
-    db.write_system("deletion_requests.forget_user", |tx| async move {
-        end_rights(&tx, user_id).await?;
-        for sql in FORGET_USER {
+    let ended = db
+        .write_system("deletion_requests.forget_user", |tx| async move {
+            let ended = end_rights(&tx, user_id).await?;
+            for sql in FORGET_USER {
+                tx.execute(sql, [user_id.into()]).await?;
+            }
+            complete(&tx, request).await?;
+            // What was requested for their sessions is done.
+            let sql = "UPDATE deletion_requests SET finished_at = COALESCE(finished_at, $2), owner = '', \
+                       subject = CASE WHEN subject = $1 THEN '' ELSE subject END WHERE subject = $1 OR owner = $1";
+            tx.execute(sql, [user_id.into(), tx.clock().now().0.into()]).await?;
+            // What they have requested as an admin goes on, on their behalf: it names them until it is complete.
+            let sql = "UPDATE deletion_requests SET requested_by = '' WHERE requested_by = $1 \
+                       AND (finished_at IS NOT NULL OR cancelled_at IS NOT NULL)";
             tx.execute(sql, [user_id.into()]).await?;
-        }
-        complete(&tx, request).await?;
-        let sql = "UPDATE deletion_requests SET requested_by = '' WHERE requested_by = $1";
-        tx.execute(sql, [user_id.into()]).await?;
-        // What was requested for their sessions is done.
-        let sql = "UPDATE deletion_requests SET finished_at = COALESCE(finished_at, $2), owner = '', \
-                   subject = CASE WHEN subject = $1 THEN '' ELSE subject END WHERE subject = $1 OR owner = $1";
-        tx.execute(sql, [user_id.into(), tx.clock().now().0.into()]).await?;
-        audit::forget_user(&tx, user_id, &request.id).await
-    })
-    .await?;
+            audit::forget_user(&tx, user_id, &request.id).await?;
+            Ok(ended)
+        })
+        .await?;
+    after_end(db, request, &ended).await?;
     tracing::info!(request = request.id, "an account was deleted");
     Ok(Advance::Finished)
 }
@@ -709,7 +729,8 @@ async fn advance_account(
 const FORGET_USER: &[&str] = &[
     "DELETE FROM github_accounts WHERE user_id = $1",
     "DELETE FROM invite_attempts WHERE user_id = $1",
-    "DELETE FROM team_invites WHERE used_by = $1 OR invited_by = $1",
+    "DELETE FROM team_invites WHERE used_by = $1 OR invited_by = $1 \
+     OR lower(email) = (SELECT lower(u.email) FROM users u WHERE u.id = $1)",
     "DELETE FROM rollups WHERE user_id = $1",
     "DELETE FROM rollup_counts WHERE user_id = $1",
     "DELETE FROM users WHERE id = $1",
@@ -755,7 +776,9 @@ async fn complete(tx: &SystemTx, request: &DeletionRequest) -> Result<bool, DbEr
         }
     };
     let sql = format!(
-        "UPDATE deletion_requests SET finished_at = $2{counts} WHERE id = $1 AND finished_at IS NULL"
+        "UPDATE deletion_requests SET finished_at = $2{counts}, requested_by = COALESCE(\
+           (SELECT u.id FROM users u WHERE u.id = deletion_requests.requested_by), '') \
+         WHERE id = $1 AND finished_at IS NULL"
     );
     let values = [request.id.as_str().into(), tx.clock().now().0.into()];
     Ok(tx.execute(&sql, values).await? > 0)

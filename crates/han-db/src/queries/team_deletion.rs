@@ -8,10 +8,8 @@ use crate::queries::team_work::{self, Advance, Work, WorkKind};
 use crate::queries::{billing, replicas};
 use crate::tables::TENANT_TABLES;
 use crate::team_numbers::TeamNumber;
-use crate::{Db, DbError};
-
-/// The length of a wrapped key.
-const WRAPPED_CHARS: usize = 86;
+use crate::tx::SystemTx;
+use crate::{Db, DbError, Dialect, backup};
 
 /// Tables of the system whose rows name a team by its text id. `changes` is trimmed by age.
 const BY_TEXT_ID: &[&str] = &["api_keys", "team_keys"];
@@ -23,33 +21,66 @@ const BY_TEXT_ID: &[&str] = &["api_keys", "team_keys"];
 /// [`DbError::RowMissing`] if there is no such team.
 pub async fn begin(db: &Db, team_id: &TeamId) -> Result<(), DbError> {
     let team = db.team_number(team_id).await?;
-    let epoch = db
-        .write_system("team_deletion.begin", |tx| async move {
-            let epoch = replicas::next_epoch(&tx).await?;
-            billing::end(&tx, team_id, team).await?;
-            // On SQLite, a deleted row stays in its page until something else is stored there.
-            let sql = "UPDATE team_keys SET wrapped = $2 WHERE team_id = $1";
-            tx.execute(sql, [team_id.as_str().into(), "-".repeat(WRAPPED_CHARS).into()]).await?;
-            for table in BY_TEXT_ID {
-                let sql = format!("DELETE FROM {table} WHERE team_id = $1");
-                tx.execute(&sql, [team_id.as_str().into()]).await?;
-            }
-            // Triggers tell every replica that the members have no right any more.
-            for table in ["team_members", "team_invites"] {
-                tx.execute(&format!("DELETE FROM {table} WHERE team = $1"), [team.into()]).await?;
-            }
-            let sql = "UPDATE web_sessions SET active_team_id = NULL WHERE active_team_id = $1";
-            tx.execute(sql, [team_id.as_str().into()]).await?;
-            tx.execute("DELETE FROM team_work WHERE team_id = $1", [team_id.as_str().into()]).await?;
-            team_work::request(&tx, team_id, WorkKind::Delete, "", epoch).await?;
-            let entry = Entry::new(Event::TeamDeleted).about("team", team_id.as_str());
-            tx.log_of_server().write(entry).await?;
-            Ok(epoch)
-        })
+    let begun = db
+        .write_system("team_deletion.begin", |tx| async move { begin_in(&tx, team_id, team).await })
         .await?;
-    tracing::info!(team = %team_id, "the keys of a team were destroyed; its rows are being deleted");
-    db.keys_were_replaced(epoch);
+    after_commit(db, &[begun]).await
+}
+
+/// A team whose keys are destroyed in a transaction, which has not committed yet.
+pub(crate) struct BegunDeletion {
+    team_id: TeamId,
+    /// The epoch of the team keys without it.
+    epoch: i64,
+}
+
+/// As [`begin`], in the caller's transaction. The caller calls [`after_commit`].
+pub(crate) async fn begin_in(
+    tx: &SystemTx,
+    team_id: &TeamId,
+    team: TeamNumber,
+) -> Result<BegunDeletion, DbError> {
+    let epoch = replicas::next_epoch(tx).await?;
+    billing::end(tx, team_id, team).await?;
+    for table in BY_TEXT_ID {
+        let sql = format!("DELETE FROM {table} WHERE team_id = $1");
+        tx.execute(&sql, [team_id.as_str().into()]).await?;
+    }
+    if tx.dialect() == Dialect::Sqlite {
+        backup::rewrite_keys(tx).await?;
+    }
+    // Triggers tell every replica that the members have no right any more.
+    for table in ["team_members", "team_invites"] {
+        tx.execute(&format!("DELETE FROM {table} WHERE team = $1"), [team.into()]).await?;
+    }
+    let sql = "UPDATE web_sessions SET active_team_id = NULL WHERE active_team_id = $1";
+    tx.execute(sql, [team_id.as_str().into()]).await?;
+    tx.execute("DELETE FROM team_work WHERE team_id = $1", [team_id.as_str().into()]).await?;
+    team_work::request(tx, team_id, WorkKind::Delete, "", epoch).await?;
+    let entry = Entry::new(Event::TeamDeleted).about("team", team_id.as_str());
+    tx.log_of_server().write(entry).await?;
+    Ok(BegunDeletion { team_id: team_id.clone(), epoch })
+}
+
+/// What remains to be done when the transaction of [`begin_in`] has committed: this process forgets the keys, and the WAL
+/// of SQLite their rows.
+pub(crate) async fn after_commit(db: &Db, begun: &[BegunDeletion]) -> Result<(), DbError> {
+    if begun.is_empty() {
+        return Ok(());
+    }
+    for BegunDeletion { team_id, epoch } in begun {
+        tracing::info!(team = %team_id, "the keys of a team were destroyed; its rows are being deleted");
+        db.keys_were_replaced(*epoch);
+    }
     db.rights_changed();
+    empty_wal(db).await
+}
+
+/// The WAL of SQLite may still have the pages in which the keys were.
+async fn empty_wal(db: &Db) -> Result<(), DbError> {
+    if !db.empty_wal().await? {
+        tracing::info!("a read keeps the WAL file: the keys stay in it until its next checkpoints");
+    }
     Ok(())
 }
 
@@ -115,9 +146,14 @@ async fn forget(db: &Db, work: &Work) -> Result<Advance, DbError> {
         tx.execute(accounts, [team_id.into()]).await?;
         tx.execute("DELETE FROM teams WHERE id = $1", [team_id.into()]).await?;
         tx.execute("DELETE FROM team_work WHERE team_id = $1", [team_id.into()]).await?;
+        // The receipts stay, and name nothing that the team had.
+        let sql = "UPDATE deletion_requests SET subject = '', owner = '' WHERE team_id = $1";
+        tx.execute(sql, [team_id.into()]).await?;
         Ok(())
     })
     .await?;
+    // A read may have kept it when the keys were destroyed.
+    empty_wal(db).await?;
     tracing::info!(team = %work.team_id, rows = work.done, "a team was deleted");
     Ok(Advance::Finished)
 }

@@ -447,19 +447,24 @@ async fn has_other_admin(tx: &SystemTx, team: TeamNumber, user_id: &UserId) -> R
 
 /// Locks the teams of a user, and lists the slugs of those that have other members, but would be without an admin.
 pub(crate) async fn needed_in(tx: &SystemTx, user_id: &UserId) -> Result<Vec<String>, DbError> {
-    let user = || [user_id.as_str().into()];
-    let lock = tx.dialect().for_update();
-    let of_user = "SELECT m.team FROM team_members m WHERE m.user_id = $1";
-    tx.rows(&format!("SELECT number FROM teams WHERE number IN ({of_user}) ORDER BY number{lock}"), user())
-        .await?;
+    lock_all_of(tx, user_id).await?;
     let others = "SELECT 1 FROM team_members o WHERE o.team = m.team AND o.user_id <> $1";
     let sql = format!(
         "SELECT t.slug FROM team_members m JOIN teams t ON t.number = m.team \
          WHERE m.user_id = $1 AND m.role = 'admin' AND EXISTS ({others}) AND NOT EXISTS ({others} AND {STAYS}) \
          ORDER BY t.slug"
     );
-    let rows = tx.rows(&sql, user()).await?;
+    let rows = tx.rows(&sql, [user_id.as_str().into()]).await?;
     rows.iter().map(|row| Ok(row.try_get("", "slug")?)).collect()
+}
+
+/// Locks the teams of a user, in the order of their numbers. Later statements see who has joined before.
+pub(crate) async fn lock_all_of(tx: &SystemTx, user_id: &UserId) -> Result<(), DbError> {
+    let lock = tx.dialect().for_update();
+    let of_user = "SELECT m.team FROM team_members m WHERE m.user_id = $1";
+    let sql = format!("SELECT number FROM teams WHERE number IN ({of_user}) ORDER BY number{lock}");
+    tx.rows(&sql, [user_id.as_str().into()]).await?;
+    Ok(())
 }
 
 #[cfg(test)]
