@@ -1,5 +1,6 @@
 //! `han-server backup` and `han-server restore`. A backup is a directory with the database, and a file with the team keys,
 //! which is kept apart. SQLite is copied by the server's own connection, PostgreSQL by `pg_dump` and `psql`, at one moment.
+//! The last file of the directory has the sizes and hashes of both: what was interrupted, or cut, is not restored.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -7,11 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
+use han_crypto::to_hex;
 use han_db::backup::{self, StoredKey};
 use han_db::queries::audit::{self, Entry, Event, LogOf};
 use han_db::{Db, Dialect};
 use han_http::secrets_file::{make_dir, new_private_file};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
 
 use super::{BackUp, CommandError, Restore, World};
@@ -21,6 +25,13 @@ use crate::config::Config;
 /// The database in the directory of a backup.
 const SQLITE: &str = "han.db";
 const POSTGRES: &str = "han.sql";
+
+/// A copy of SQLite that still has the team keys.
+const DRAFT: &str = "han.db.incomplete";
+
+/// What shows that the backup is complete, and the version of its format.
+const MANIFEST: &str = "backup.json";
+const VERSION: u32 = 1;
 
 /// Where Debian and Ubuntu have the programs of PostgreSQL that are not on the path.
 const DEBIAN: &str = "/usr/lib/postgresql";
@@ -32,12 +43,6 @@ pub(super) async fn back_up(
     world: &mut World<'_>,
 ) -> Result<(), CommandError> {
     let BackUp { to, keys } = asked;
-    if keys.starts_with(to) {
-        return Err(CommandError::Refused(
-            "--keys is in the directory of the backup: keep the keys apart, so that who has the backup cannot open it"
-                .to_owned(),
-        ));
-    }
     if to.exists() {
         return Err(CommandError::Refused(format!(
             "{} exists: name a new directory with --to",
@@ -45,17 +50,72 @@ pub(super) async fn back_up(
         )));
     }
     make_dir(to).map_err(|error| failed("cannot make", to, &error))?;
-    let mut key_file = new_file(keys)?;
-    let stored = match db.dialect() {
+    let stored = match key_file(to, keys) {
+        Ok(mut file) => {
+            let stored = write(asked, &mut file, config, db, world).await;
+            if stored.is_err() {
+                let _ = fs::remove_file(keys);
+            }
+            stored
+        }
+        Err(error) => Err(error),
+    };
+    if stored.is_err() {
+        // It is no backup, and may contain keys.
+        let _ = fs::remove_dir_all(to);
+    }
+    let stored = stored?;
+    audit::record_in(db, LogOf::Server, Entry::new(Event::BackedUp)).await?;
+    writeln!(
+        world.err,
+        "han-server: backed up the database to {}, and {stored} team key(s) to {}: keep the two, and the KEK, apart",
+        to.display(),
+        keys.display()
+    )?;
+    Ok(())
+}
+
+/// The new file for the keys, which is not in the directory of the backup, whatever the paths look like.
+fn key_file(to: &Path, keys: &Path) -> Result<fs::File, CommandError> {
+    let parent = match keys.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let place = parent.canonicalize().map_err(|error| failed("cannot make the new file", keys, &error))?;
+    let backup = to.canonicalize().map_err(|error| failed("cannot make", to, &error))?;
+    if place.starts_with(backup) {
+        return Err(CommandError::Refused(
+            "--keys is in the directory of the backup: keep the keys apart, so that who has the backup cannot open it"
+                .to_owned(),
+        ));
+    }
+    new_file(keys)
+}
+
+/// Writes the database, the keys and, last, what shows that all of it is there. Returns the number of keys.
+async fn write(
+    asked: &BackUp,
+    key_file: &mut fs::File,
+    config: &Config,
+    db: &Db,
+    world: &World<'_>,
+) -> Result<usize, CommandError> {
+    let BackUp { to, keys } = asked;
+    let (name, stored) = match db.dialect() {
         Dialect::Sqlite => {
-            let file = to.join(SQLITE);
-            backup::copy_to(db, &file).await?;
+            let draft = to.join(DRAFT);
+            // So that no other user of the machine may read it from the beginning.
+            drop(new_file(&draft)?);
+            backup::copy_to(db, &draft).await?;
             let copy =
-                app::connect(&with_url(config, &file), Arc::clone(&world.clock), Arc::clone(&world.entropy))
+                app::connect(&with_url(config, &draft), Arc::clone(&world.clock), Arc::clone(&world.entropy))
                     .await?;
-            let keys = backup::take_keys(&copy).await;
+            let stored = backup::take_keys(&copy).await;
             copy.close().await;
-            keys?
+            let stored = stored?;
+            let file = to.join(SQLITE);
+            fs::rename(&draft, &file).map_err(|error| failed("cannot make", &file, &error))?;
+            (SQLITE, stored)
         }
         Dialect::Postgres => {
             let snapshot = backup::snapshot(db).await?;
@@ -64,7 +124,7 @@ pub(super) async fn back_up(
                 .arg(format!("--snapshot={}", snapshot.name));
             dump.stdout(Stdio::from(new_file(&to.join(POSTGRES))?));
             run("pg_dump", dump).await?;
-            snapshot.keys
+            (POSTGRES, snapshot.keys)
         }
     };
     for key in &stored {
@@ -72,15 +132,14 @@ pub(super) async fn back_up(
         writeln!(key_file, "{line}").map_err(|error| failed("cannot write", keys, &error))?;
     }
     key_file.sync_all().map_err(|error| failed("cannot write", keys, &error))?;
-    audit::record_in(db, LogOf::Server, Entry::new(Event::BackedUp)).await?;
-    writeln!(
-        world.err,
-        "han-server: backed up the database to {}, and {} team key(s) to {}: keep the two, and the KEK, apart",
-        to.display(),
-        stored.len(),
-        keys.display()
-    )?;
-    Ok(())
+    let manifest = Manifest {
+        version: VERSION,
+        made_at: world.clock.now().to_rfc3339(),
+        database: FileOf::read(&to.join(name))?,
+        keys: FileOf::read(keys)?,
+    };
+    manifest.write(to)?;
+    Ok(stored.len())
 }
 
 /// Restores a backup into the database of the configuration, which must be empty.
@@ -89,28 +148,32 @@ pub(super) async fn restore(
     config: &Config,
     world: &mut World<'_>,
 ) -> Result<(), CommandError> {
-    let Restore { from, keys } = asked;
-    let keys = read_keys(keys)?;
+    let Restore { from, keys, partial_keys } = asked;
+    let manifest = Manifest::read(from)?;
     let is_sqlite = from.join(SQLITE).is_file();
     let file = from.join(if is_sqlite { SQLITE } else { POSTGRES });
-    if let Err(error) = fs::metadata(&file) {
-        return Err(failed("this is no backup: cannot read", &file, &error));
+    let changed = |file: &Path, remedy: &str| {
+        CommandError::Refused(format!("{} is not what was backed up{remedy}", file.display()))
+    };
+    if FileOf::read(&file)? != manifest.database {
+        return Err(changed(&file, ": it is incomplete, or was changed"));
     }
-    match (&config.database.sqlite_file, is_sqlite) {
-        (Some(target), true) => {
-            if target.exists() {
-                return Err(CommandError::Refused(format!(
-                    "{} exists, and a backup is restored into a new database only: name another place in HAN_DATA_DIR or \
-                     DATABASE_URL, or move that file and its -wal file away",
-                    target.display()
-                )));
-            }
-            let mut copy = new_file(target)?;
-            let mut source = fs::File::open(&file).map_err(|error| failed("cannot read", &file, &error))?;
-            io::copy(&mut source, &mut copy).map_err(|error| failed("cannot write", target, &error))?;
-            copy.sync_all().map_err(|error| failed("cannot write", target, &error))?;
+    let stored = read_keys(keys)?;
+    if !partial_keys && FileOf::read(keys)? != manifest.keys {
+        return Err(changed(
+            keys,
+            " with this backup: give the file of the same time, whole; or, if some keys were destroyed on purpose, add \
+             --partial-keys",
+        ));
+    }
+    let restored = match (&config.database.sqlite_file, is_sqlite) {
+        (Some(target), true) => restore_sqlite(target, &file, &stored, config, world).await?,
+        (None, false) => {
+            let db = app::connect(config, Arc::clone(&world.clock), Arc::clone(&world.entropy)).await?;
+            let restored = fill(config, &db, Some(&file), &stored).await;
+            db.close().await;
+            restored?
         }
-        (None, false) => {}
         (found, _) => {
             let (of, to) = match found {
                 Some(_) => ("PostgreSQL", "SQLite"),
@@ -120,12 +183,107 @@ pub(super) async fn restore(
                 "the backup is of {of}, and DATABASE_URL names {to}: to move a team between them, export and import it"
             )));
         }
-    }
-    let db = app::connect(config, Arc::clone(&world.clock), Arc::clone(&world.entropy)).await?;
-    let restored = fill(config, &db, (!is_sqlite).then_some(&*file), &keys).await;
-    db.close().await;
-    writeln!(world.err, "han-server: restored the database, and {} team key(s)", restored?)?;
+    };
+    writeln!(world.err, "han-server: restored the database, and {restored} team key(s)")?;
     Ok(())
+}
+
+/// Fills a file under another name, which gets its name when it is whole.
+async fn restore_sqlite(
+    target: &Path,
+    backup: &Path,
+    keys: &[StoredKey],
+    config: &Config,
+    world: &World<'_>,
+) -> Result<u64, CommandError> {
+    if target.exists() {
+        return Err(CommandError::Refused(format!(
+            "{} exists, and a backup is restored into a new database only: name another place in HAN_DATA_DIR or \
+             DATABASE_URL, or move that file and its -wal file away",
+            target.display()
+        )));
+    }
+    let draft = with_suffix(target, ".restoring");
+    for leftover in ["", "-wal", "-shm"].map(|suffix| with_suffix(&draft, suffix)) {
+        match fs::remove_file(&leftover) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed(
+                    "cannot remove what is left of an interrupted restore,",
+                    &leftover,
+                    &error,
+                ));
+            }
+            _ => {}
+        }
+    }
+    let mut copy = new_file(&draft)?;
+    let mut source = fs::File::open(backup).map_err(|error| failed("cannot read", backup, &error))?;
+    io::copy(&mut source, &mut copy).map_err(|error| failed("cannot write", &draft, &error))?;
+    copy.sync_all().map_err(|error| failed("cannot write", &draft, &error))?;
+    let db =
+        app::connect(&with_url(config, &draft), Arc::clone(&world.clock), Arc::clone(&world.entropy)).await?;
+    let restored = fill(config, &db, None, keys).await;
+    db.close().await;
+    fs::rename(&draft, target).map_err(|error| failed("cannot make", target, &error))?;
+    restored
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// What shows that a backup is complete: written last.
+#[derive(Serialize, Deserialize)]
+struct Manifest {
+    version: u32,
+    /// RFC 3339.
+    made_at: String,
+    database: FileOf,
+    keys: FileOf,
+}
+
+/// A file of a backup, as it was written.
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
+struct FileOf {
+    bytes: u64,
+    /// In hexadecimal.
+    sha256: String,
+}
+
+impl FileOf {
+    fn read(path: &Path) -> Result<Self, CommandError> {
+        let unreadable = |error| failed("cannot read", path, &error);
+        let mut file = fs::File::open(path).map_err(unreadable)?;
+        let mut hash = Sha256::new();
+        let bytes = io::copy(&mut file, &mut hash).map_err(unreadable)?;
+        Ok(Self { bytes, sha256: to_hex(&hash.finalize()) })
+    }
+}
+
+impl Manifest {
+    fn write(&self, dir: &Path) -> Result<(), CommandError> {
+        let path = dir.join(MANIFEST);
+        let wrong = |error| failed("cannot write", &path, &error);
+        let mut file = new_file(&path)?;
+        serde_json::to_writer_pretty(&mut file, self).map_err(|error| wrong(error.into()))?;
+        file.write_all(b"\n").and_then(|()| file.sync_all()).map_err(wrong)?;
+        fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(wrong)
+    }
+
+    fn read(dir: &Path) -> Result<Self, CommandError> {
+        let path = dir.join(MANIFEST);
+        let text = fs::read_to_string(&path).map_err(|error| {
+            failed("this is no complete backup, because its last file cannot be read:", &path, &error)
+        })?;
+        let wrong = |why: String| CommandError::Refused(format!("{}: {why}", path.display()));
+        let manifest: Self = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        if manifest.version != VERSION {
+            return Err(wrong(format!("the version of the format is {}, not {VERSION}", manifest.version)));
+        }
+        Ok(manifest)
+    }
 }
 
 /// Loads the dump of PostgreSQL, if there is one, then the keys; and checks what came of it.

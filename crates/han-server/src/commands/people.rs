@@ -115,7 +115,7 @@ pub(super) async fn existing_user(asked: Option<&str>, db: &Db) -> Result<User, 
     )))
 }
 
-/// The user of that name or id; names are not unique.
+/// The user of that name or id, also one as GraphQL shows it; names are not unique.
 async fn find_user(name: &str, db: &Db) -> Result<Option<User>, CommandError> {
     let mut named = users::by_name(db, name).await?;
     if named.len() > 1 {
@@ -125,9 +125,18 @@ async fn find_user(name: &str, db: &Db) -> Result<Option<User>, CommandError> {
             ids.join(" or ")
         )));
     }
-    match (named.pop(), name.parse()) {
+    match (named.pop(), name.strip_prefix("User:").unwrap_or(name).parse()) {
         (Some(user), _) => Ok(Some(user)),
-        (None, Ok(id)) => Ok(users::person_by_id(db, &id).await?),
+        (None, Ok(id)) => {
+            let found = users::person_by_id(db, &id).await?;
+            if found.is_none() && users::by_id(db, &id).await?.is_some() {
+                return Err(CommandError::Refused(format!(
+                    "{name} is a service account, which has neither a sign-in nor keys of a person: admins make its \
+                     keys in the dashboard's API (docs/TEAMS.md)"
+                )));
+            }
+            Ok(found)
+        }
         (None, Err(_)) => Ok(None),
     }
 }

@@ -45,6 +45,8 @@ both_databases!(
         let restore = ["restore", "--from", &to, "--keys", &keys];
         let restored = command(&other, &server, &restore).await.unwrap();
         assert!(restored.contains(&format!("{} team key(s)", stored.lines().count())), "{restored}");
+        // Those that ran on the other database are not waited for by a rotation.
+        assert_eq!(other.text("SELECT CAST(count(*) AS text) FROM replicas").await, "0");
         let again = command(&other, &server, &restore).await.unwrap_err();
         assert!(again.contains("empty") || again.contains("into a new database only"), "{again}");
 
@@ -70,7 +72,10 @@ both_databases!(
         let bare = another(&db).await;
         let none = path("none");
         std::fs::write(&none, "").unwrap();
-        command(&bare, &server, &["restore", "--from", &to, "--keys", &none]).await.unwrap();
+        let restore = ["restore", "--from", &to, "--keys", &none];
+        let refused = command(&bare, &server, &restore).await.unwrap_err();
+        assert!(refused.contains("--partial-keys"), "{refused}");
+        command(&bare, &server, &[&restore[..], &["--partial-keys"]].concat()).await.unwrap();
         let shredded = TestServer::start(&bare).await;
         let (_, body) = answer(shredded.graphql(&ada.key, list).send().await.unwrap()).await;
         assert!(!body["errors"].is_null(), "{body}");
@@ -96,10 +101,68 @@ both_databases!(
         std::fs::create_dir(path("two")).unwrap();
         let exists = back_up(&path("two"), &path("other")).await;
         assert!(exists.contains("name a new directory"), "{exists}");
+        // By another path.
+        std::os::unix::fs::symlink(directory.path(), path("link")).unwrap();
+        for keys in ["link/three/keys", "two/../three/keys", "three/../three/keys"] {
+            let inside = back_up(&path("three"), &path(keys)).await;
+            assert!(inside.contains("keep the keys apart"), "{keys}: {inside}");
+            // What was refused leaves nothing.
+            assert!(!directory.path().join("three").exists(), "{keys}");
+        }
+        back_up(&path("three"), &path("missing/keys")).await;
+        assert!(!directory.path().join("three").exists());
+        server.stop().await;
+    }
+);
+
+both_databases!(
+    async fn an_incomplete_backup_is_not_restored(db: TestDatabase) {
+        let server = TestServer::start(&db).await;
+        let ada = server.person("ada").await;
+        server.person("bob").await;
+        server.push_lines(&ada.key, "s1", 0, &SyntheticSession::new(1).lines(20)).await;
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        let (to, keys) = (path("backup"), path("keys"));
+        command(&db, &server, &["backup", "--to", &to, "--keys", &keys]).await.unwrap();
+        let file = path(if db.is_postgres() { "backup/han.sql" } else { "backup/han.db" });
+        let manifest = path("backup/backup.json");
+        let whole: Vec<(&str, Vec<u8>)> =
+            [&file, &keys, &manifest].map(|name| (name.as_str(), std::fs::read(name).unwrap())).into();
         let other = another(&db).await;
-        let args = ["restore", "--from", &path("two"), "--keys", &path("keys")];
-        let refused = command(&other, &server, &args).await.unwrap_err();
-        assert!(refused.contains("is no team key"), "{refused}");
+        let restore = ["restore", "--from", &to, "--keys", &keys];
+        let (database, stored) = (&whole[0].1, &whole[1].1);
+        // PostgreSQL's file is cut where a statement ends.
+        let text = String::from_utf8_lossy(database);
+        let end = text.find("CREATE TRIGGER").unwrap_or(database.len() / 2);
+        let mut changed = database.clone();
+        changed[database.len() / 2] ^= 1;
+        let line = stored.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        for (name, content, why) in [
+            (&file, Some(&database[..end]), "incomplete"),
+            (&file, Some(&changed[..]), "was changed"),
+            (&file, None, "cannot read"),
+            (&keys, Some(&stored[..line]), "--partial-keys"),
+            (&keys, Some(&stored[..0]), "--partial-keys"),
+            (&keys, Some(&stored[..line - 5]), "is no team key"),
+            (&manifest, None, "no complete backup"),
+            (&manifest, Some(&b"{}"[..]), "backup.json"),
+        ] {
+            match content {
+                Some(content) => std::fs::write(name, content).unwrap(),
+                None => std::fs::remove_file(name).unwrap(),
+            }
+            let refused = command(&other, &server, &restore).await.unwrap_err();
+            assert!(refused.contains(why), "{name}: {refused}");
+            for (name, content) in &whole {
+                std::fs::write(name, content).unwrap();
+            }
+        }
+        // A restore that was interrupted can be repeated.
+        if let Some(directory) = other.directory() {
+            std::fs::write(directory.join("han.db.restoring"), "half").unwrap();
+        }
+        command(&other, &server, &restore).await.unwrap();
         server.stop().await;
     }
 );

@@ -193,6 +193,14 @@ both_databases!(
         for args in [["login-link", "--user", "builds"], ["user", "revoke", "--user=builds"]] {
             assert!(command(&db, &server, &args).await.unwrap_err().contains("does not exist"), "{args:?}");
         }
+        let accounts = "{ activeTeam { serviceAccounts { id } } }";
+        let id = text(&get(&server, &ada, "activeTeam", accounts).await["serviceAccounts"][0]["id"]);
+        for command_of in ["login-link", "key create"] {
+            let args: Vec<&str> = command_of.split(' ').chain(["--user", &id, "--team", "ada"]).collect();
+            let args = if command_of == "login-link" { [&args[..], &["--create"]].concat() } else { args };
+            let refused = command(&db, &server, &args).await.unwrap_err();
+            assert!(refused.contains("is a service account"), "{args:?}: {refused}");
+        }
         assert!(
             run(&["remove", "--team", "ada", "--account", "ci"])
                 .await
