@@ -32,6 +32,8 @@ impl std::fmt::Debug for StoredKey {
     }
 }
 
+const COLUMNS: &str = "team_id, purpose, version, wrapped, kek_id, active, created_at, uses";
+
 const KEYS: &str = "SELECT team_id, purpose, version, wrapped, kek_id, active, created_at, uses FROM team_keys \
                     ORDER BY team_id, purpose, version";
 
@@ -85,6 +87,23 @@ pub async fn take_keys(copy: &Db) -> Result<Vec<StoredKey>, DbError> {
         .await?;
     copy.writer().execute_unprepared("VACUUM").await?;
     Ok(keys)
+}
+
+/// The statements that store team keys as [`put_keys`] does, for a program of PostgreSQL that has restored the tables.
+#[must_use]
+pub fn keys_as_sql(keys: &[StoredKey]) -> String {
+    let text = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let mut sql = String::from("RESET search_path;\nDELETE FROM replicas;\n");
+    for key in keys {
+        let StoredKey { team_id, purpose, version, wrapped, kek_id, active, created_at, uses } = key;
+        let (team_id, purpose) = (text(team_id), text(purpose));
+        let (wrapped, kek_id) = (text(wrapped), text(kek_id));
+        sql.push_str(&format!(
+            "INSERT INTO team_keys ({COLUMNS}) VALUES ({team_id}, {purpose}, {version}, {wrapped}, {kek_id}, {active}, \
+             {created_at}, {uses}) ON CONFLICT DO NOTHING;\n"
+        ));
+    }
+    sql
 }
 
 /// Stores the team keys of a backup; returns how many. Keys that are stored already are left as they are. The replicas

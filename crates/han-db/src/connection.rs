@@ -320,13 +320,12 @@ impl Db {
         }
         // By default, it would wait for readers as long as a request waits for a connection.
         let restore = format!("PRAGMA busy_timeout = {}", self.inner.patience.as_millis());
-        let tx = self.writer();
-        tx.execute_unprepared(&format!("PRAGMA busy_timeout = {CHECKPOINT_MILLIS}")).await?;
-        let found =
-            tx.query_one_raw(Statement::from_string(DbBackend::Sqlite, "PRAGMA wal_checkpoint(TRUNCATE)"));
-        let found = found.await;
-        tx.execute_unprepared(&restore).await?;
-        let busy: i32 = match found? {
+        let writer = self.writer();
+        writer.execute_unprepared(&format!("PRAGMA busy_timeout = {CHECKPOINT_MILLIS}")).await?;
+        let checkpoint = Statement::from_string(DbBackend::Sqlite, "PRAGMA wal_checkpoint(TRUNCATE)");
+        let done = writer.query_one_raw(checkpoint).await;
+        writer.execute_unprepared(&restore).await?;
+        let busy: i32 = match done? {
             Some(row) => row.try_get("", "busy")?,
             None => 0,
         };
@@ -412,7 +411,7 @@ async fn sqlite_pools(config: &DbConfig) -> Result<(Pool, Pool), DbError> {
     let options: SqliteConnectOptions = config.url.parse()?;
     let file = options.get_filename().to_path_buf();
     if let Some(dir) = file.parent().filter(|dir| *dir != Path::new("")) {
-        tokio::fs::create_dir_all(dir).await.map_err(sqlx::Error::Io)?;
+        make_dir(dir).await.map_err(sqlx::Error::Io)?;
     }
     let options = options
         .create_if_missing(true)
@@ -449,6 +448,15 @@ async fn sqlite_pools(config: &DbConfig) -> Result<(Pool, Pool), DbError> {
         .connect_with(options.pragma("query_only", "true"))
         .await?;
     Ok((Pool::Sqlite(writer), Pool::Sqlite(readers)))
+}
+
+/// Makes the directory of a database, which only its owner may open, and those above it. Does nothing if there is one.
+async fn make_dir(dir: &Path) -> std::io::Result<()> {
+    let mut made = tokio::fs::DirBuilder::new();
+    made.recursive(true);
+    #[cfg(unix)]
+    made.mode(0o700);
+    made.create(dir).await
 }
 
 /// Only the owner may read a database file; SQLite gives its WAL the same mode.

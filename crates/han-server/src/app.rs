@@ -2,13 +2,14 @@
 //! it is stopped. The command line and the tests start it the same way.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use han_db::changes::Changes;
 use han_db::jobs::{
     Billing as BillingJob, Consolidation, GithubAccess, Prices, Registry, Retention, SearchIndex, Standing,
-    TeamWork,
+    Statistics, TeamWork,
 };
 use han_db::{Db, DbConfig, DbError, Dialect, Heartbeat, HeartbeatTimes};
 use han_http::client::Client;
@@ -52,6 +53,13 @@ pub enum AppError {
     /// Stripe cannot be set up. The text says what to do.
     #[error(transparent)]
     Stripe(#[from] StripeError),
+    /// A restore of the SQLite database is running, or was interrupted.
+    #[error(
+        "{} exists: a restore of the database runs, or was interrupted. Repeat it; or delete that file and those whose names \
+         begin like it, which may contain team keys",
+        .0.display()
+    )]
+    Restoring(PathBuf),
     /// The listener or a file failed.
     #[error("{what}: {error}")]
     Io {
@@ -68,6 +76,13 @@ const CLOSING: Duration = Duration::from_secs(5);
 /// The file descriptors that are kept for files, the log, the runtime and requests to GitHub.
 const OTHER_DESCRIPTORS: usize = 64;
 
+/// What a SQLite database is called while it is restored.
+pub(crate) fn restoring(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".restoring");
+    name.into()
+}
+
 /// Connects to the configured database; neither migrates nor checks it.
 ///
 /// # Errors
@@ -77,6 +92,10 @@ pub async fn connect(
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 ) -> Result<Db, AppError> {
+    if let Some(draft) = config.database.sqlite_file.as_deref().map(restoring).filter(|draft| draft.exists())
+    {
+        return Err(AppError::Restoring(draft));
+    }
     let mut database = DbConfig::new(config.database.url.expose_secret());
     database.max_connections = config.database.max_connections;
     // Without billing, every team has a plan that seals.
@@ -250,6 +269,10 @@ fn jobs(state: &AppState, changes: &Changes, heartbeat: &Heartbeat) -> Registry 
         .with(Prices)
         .with(team_work)
         .with(retention);
+    let jobs = match state.db.dialect() {
+        Dialect::Postgres => jobs.with(Statistics),
+        Dialect::Sqlite => jobs,
+    };
     let jobs = match &state.billing {
         Some(billing) => {
             let (due, all) = (billing.clone(), billing.clone());

@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::sync::Arc;
 
 use han_crypto::to_hex;
@@ -16,11 +16,12 @@ use han_http::secrets_file::{make_dir, new_private_file};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use super::{BackUp, CommandError, Restore, World};
 use crate::app;
-use crate::config::Config;
+use crate::config::{Config, sqlite_url};
 
 /// The database in the directory of a backup.
 const SQLITE: &str = "han.db";
@@ -43,13 +44,7 @@ pub(super) async fn back_up(
     world: &mut World<'_>,
 ) -> Result<(), CommandError> {
     let BackUp { to, keys } = asked;
-    if to.exists() {
-        return Err(CommandError::Refused(format!(
-            "{} exists: name a new directory with --to",
-            to.display()
-        )));
-    }
-    make_dir(to).map_err(|error| failed("cannot make", to, &error))?;
+    make_new_dir(to)?;
     let stored = match key_file(to, keys) {
         Ok(mut file) => {
             let stored = write(asked, &mut file, config, db, world).await;
@@ -61,8 +56,7 @@ pub(super) async fn back_up(
         Err(error) => Err(error),
     };
     if stored.is_err() {
-        // It is no backup, and may contain keys.
-        let _ = fs::remove_dir_all(to);
+        remove_backup(to);
     }
     let stored = stored?;
     audit::record_in(db, LogOf::Server, Entry::new(Event::BackedUp)).await?;
@@ -73,6 +67,42 @@ pub(super) async fn back_up(
         keys.display()
     )?;
     Ok(())
+}
+
+/// Makes a directory that only this user may open, and that was not there before.
+fn make_new_dir(dir: &Path) -> Result<(), CommandError> {
+    let refused =
+        || CommandError::Refused(format!("{} exists: name a new directory with --to", dir.display()));
+    // A path that ends with `..` is that of another directory.
+    if dir.file_name().is_none() {
+        return Err(refused());
+    }
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => refused(),
+        _ => failed("cannot make", dir, &error),
+    })
+}
+
+/// Removes what an incomplete backup may consist of, and nothing else. It may contain keys.
+fn remove_backup(dir: &Path) {
+    for name in
+        [SQLITE, POSTGRES, MANIFEST].map(|name| dir.join(name)).into_iter().chain(files_of(&dir.join(DRAFT)))
+    {
+        let _ = fs::remove_file(name);
+    }
+    let _ = fs::remove_dir(dir);
+}
+
+/// The files that SQLite has for a database.
+fn files_of(database: &Path) -> [PathBuf; 4] {
+    ["", "-wal", "-shm", "-journal"].map(|suffix| {
+        let mut name = database.as_os_str().to_owned();
+        name.push(suffix);
+        name.into()
+    })
 }
 
 /// The new file for the keys, which is not in the directory of the backup, whatever the paths look like.
@@ -170,7 +200,7 @@ pub(super) async fn restore(
         (Some(target), true) => restore_sqlite(target, &file, &stored, config, world).await?,
         (None, false) => {
             let db = app::connect(config, Arc::clone(&world.clock), Arc::clone(&world.entropy)).await?;
-            let restored = fill(config, &db, Some(&file), &stored).await;
+            let restored = fill(config, &db, &file, &stored).await;
             db.close().await;
             restored?
         }
@@ -196,15 +226,9 @@ async fn restore_sqlite(
     config: &Config,
     world: &World<'_>,
 ) -> Result<u64, CommandError> {
-    if target.exists() {
-        return Err(CommandError::Refused(format!(
-            "{} exists, and a backup is restored into a new database only: name another place in HAN_DATA_DIR or \
-             DATABASE_URL, or move that file and its -wal file away",
-            target.display()
-        )));
-    }
-    let draft = with_suffix(target, ".restoring");
-    for leftover in ["", "-wal", "-shm"].map(|suffix| with_suffix(&draft, suffix)) {
+    refuse_existing(target)?;
+    let draft = app::restoring(target);
+    for leftover in files_of(&draft) {
         match fs::remove_file(&leftover) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(failed(
@@ -216,22 +240,38 @@ async fn restore_sqlite(
             _ => {}
         }
     }
+    if let Some(dir) = draft.parent().filter(|dir| *dir != Path::new("")) {
+        make_dir(dir).map_err(|error| failed("cannot make", dir, &error))?;
+    }
     let mut copy = new_file(&draft)?;
     let mut source = fs::File::open(backup).map_err(|error| failed("cannot read", backup, &error))?;
     io::copy(&mut source, &mut copy).map_err(|error| failed("cannot write", &draft, &error))?;
     copy.sync_all().map_err(|error| failed("cannot write", &draft, &error))?;
     let db =
         app::connect(&with_url(config, &draft), Arc::clone(&world.clock), Arc::clone(&world.entropy)).await?;
-    let restored = fill(config, &db, None, keys).await;
+    let restored = backup::put_keys(&db, keys).await;
+    let checked = db.check_keks().await;
     db.close().await;
-    fs::rename(&draft, target).map_err(|error| failed("cannot make", target, &error))?;
-    restored
+    let restored = restored?;
+    // While the draft exists, no server starts here; one that was about to may have made a database.
+    refuse_existing(target)?;
+    fs::hard_link(&draft, target).map_err(|error| failed("cannot make", target, &error))?;
+    fs::remove_file(&draft).map_err(|error| failed("cannot remove", &draft, &error))?;
+    checked?;
+    Ok(restored)
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
+/// Refuses to restore where there is a database, or what SQLite would take for the end of one.
+fn refuse_existing(target: &Path) -> Result<(), CommandError> {
+    match files_of(target).into_iter().find(|file| file.exists()) {
+        Some(file) => Err(CommandError::Refused(format!(
+            "{} exists, and a backup is restored into a new database only: name another place in HAN_DATA_DIR or \
+             DATABASE_URL, or move the files {}* away",
+            file.display(),
+            target.display()
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// What shows that a backup is complete: written last.
@@ -286,30 +326,36 @@ impl Manifest {
     }
 }
 
-/// Loads the dump of PostgreSQL, if there is one, then the keys; and checks what came of it.
-async fn fill(
-    config: &Config,
-    db: &Db,
-    dump: Option<&Path>,
-    keys: &[StoredKey],
-) -> Result<u64, CommandError> {
-    if let Some(file) = dump {
-        db.prepare_restore().await?;
-        let mut load = program("psql", &config.database.url)?;
-        load.args(["--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--single-transaction", "--file"])
-            .arg(file);
-        load.stdout(Stdio::null());
-        run("psql", load).await?;
-        db.repair_access().await?;
-    }
-    let stored = backup::put_keys(db, keys).await?;
+/// Loads the dump of PostgreSQL and the keys in one transaction, and checks what came of it.
+async fn fill(config: &Config, db: &Db, dump: &Path, keys: &[StoredKey]) -> Result<u64, CommandError> {
+    db.prepare_restore().await?;
+    let mut load = program("psql", &config.database.url)?;
+    load.args(["--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--file=-"]);
+    load.stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut psql = load.spawn()?;
+    let input = psql.stdin.take();
+    let feed = async {
+        let Some(mut input) = input else { return Ok(()) };
+        let mut dump = tokio::fs::File::open(dump).await?;
+        // Where this process is killed, psql finds no COMMIT.
+        input.write_all(b"BEGIN;\n").await?;
+        tokio::io::copy(&mut dump, &mut input).await?;
+        input.write_all(backup::keys_as_sql(keys).as_bytes()).await?;
+        input.write_all(b"COMMIT;\n").await?;
+        input.shutdown().await
+    };
+    let (fed, ended) = tokio::join!(feed, psql.wait_with_output());
+    // What it says is the cause, if it has ended before it has read everything.
+    check("psql", &ended?)?;
+    fed?;
+    db.repair_access().await?;
     db.check_keks().await?;
-    Ok(stored)
+    Ok(keys.len() as u64)
 }
 
 fn with_url(config: &Config, file: &Path) -> Config {
     let mut config = config.clone();
-    config.database.url = SecretString::from(format!("sqlite:{}", file.display()));
+    config.database.url = sqlite_url(file);
     config.database.sqlite_file = Some(file.to_owned());
     config
 }
@@ -362,7 +408,10 @@ fn find(name: &str) -> Option<PathBuf> {
 }
 
 async fn run(name: &str, mut command: Command) -> Result<(), CommandError> {
-    let ended = command.spawn()?.wait_with_output().await?;
+    check(name, &command.spawn()?.wait_with_output().await?)
+}
+
+fn check(name: &str, ended: &Output) -> Result<(), CommandError> {
     if ended.status.success() {
         return Ok(());
     }

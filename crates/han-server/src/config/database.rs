@@ -1,7 +1,8 @@
 //! Which database, and how it is used.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::variable::{Choice, Describe, Number, Optional, Required, Secret, Variable, VariableReader};
@@ -80,7 +81,7 @@ fn read_url(reader: &mut VariableReader<'_>) -> Option<(SecretString, Option<Pat
     let data_dir = PathBuf::from(reader.value(&DATA_DIR));
     let Some(url) = reader.secret(&URL) else {
         let file = data_dir.join("han.db");
-        return Some((SecretString::from(format!("sqlite:{}", file.display())), Some(file)));
+        return Some((sqlite_url(&file), Some(file)));
     };
     let text = url.expose_secret();
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
@@ -112,5 +113,18 @@ fn sqlite_file(rest: &str) -> Option<PathBuf> {
     let path = rest.strip_prefix("//").unwrap_or(rest);
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let in_memory = path.is_empty() || path == ":memory:" || query.contains("mode=memory");
-    (!in_memory).then(|| PathBuf::from(path))
+    let path = || percent_decode_str(path).decode_utf8_lossy().into_owned();
+    (!in_memory).then(|| PathBuf::from(path()))
+}
+
+/// What has a meaning in a URL besides the path.
+const IN_URLS: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#');
+
+/// The URL of a SQLite file, whatever characters its path has.
+pub(crate) fn sqlite_url(file: &Path) -> SecretString {
+    let path = file.display().to_string();
+    // A path may begin with several slashes, which a URL takes for those before a host.
+    let rooted = path.trim_start_matches('/');
+    let root = if rooted.len() < path.len() { "/" } else { "" };
+    SecretString::from(format!("sqlite:{root}{}", utf8_percent_encode(rooted, IN_URLS)))
 }

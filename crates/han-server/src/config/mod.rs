@@ -26,6 +26,7 @@ use han_types::{Entropy, Plans};
 use thiserror::Error;
 
 pub use database::DatabaseConfig;
+pub(crate) use database::sqlite_url;
 pub use deletion::DeletionConfig;
 pub use github::GithubConfig;
 pub use holdings::Holdings;

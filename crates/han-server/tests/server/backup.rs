@@ -5,7 +5,7 @@ use han_testkit::{SyntheticSession, TestDatabase, both_databases};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use crate::support::{TestServer, another, answer, command, command_on, exported, lines_of};
+use crate::support::{TestServer, another, answer, command, command_on, command_with, exported, lines_of};
 
 both_databases!(
     async fn a_backup_beside_a_running_server_is_whole_and_needs_its_keys(db: TestDatabase) {
@@ -99,11 +99,17 @@ both_databases!(
         assert!(exists.contains("cannot make the new file"), "{exists}");
         assert_eq!(std::fs::read_to_string(path("keys")).unwrap(), "kept");
         std::fs::create_dir(path("two")).unwrap();
-        let exists = back_up(&path("two"), &path("other")).await;
-        assert!(exists.contains("name a new directory"), "{exists}");
+        std::fs::write(path("two/data"), "kept").unwrap();
+        // Not even by a path that leads elsewhere.
+        for to in ["two", "two/new/..", "two/.", "two/../two"] {
+            let exists = back_up(&path(to), &path("keys")).await;
+            assert!(exists.contains("name a new directory"), "{to}: {exists}");
+            assert_eq!(std::fs::read_to_string(path("two/data")).unwrap(), "kept", "{to}");
+            assert!(!directory.path().join("two/new").exists(), "{to}");
+        }
         // By another path.
         std::os::unix::fs::symlink(directory.path(), path("link")).unwrap();
-        for keys in ["link/three/keys", "two/../three/keys", "three/../three/keys"] {
+        for keys in ["link/three/keys", "two/../three/keys", "three/../three/keys", "three/keys"] {
             let inside = back_up(&path("three"), &path(keys)).await;
             assert!(inside.contains("keep the keys apart"), "{keys}: {inside}");
             // What was refused leaves nothing.
@@ -158,14 +164,80 @@ both_databases!(
                 std::fs::write(name, content).unwrap();
             }
         }
-        // A restore that was interrupted can be repeated.
+        // A restore that was interrupted can be repeated. No server starts before, and none is disturbed by one.
         if let Some(directory) = other.directory() {
-            std::fs::write(directory.join("han.db.restoring"), "half").unwrap();
+            let file = |name: &str| directory.join(name);
+            for leftover in ["han.db.restoring", "han.db.restoring-wal"] {
+                std::fs::write(file(leftover), "half").unwrap();
+            }
+            let refused = command(&other, &server, &["migrate"]).await.unwrap_err();
+            assert!(refused.contains("han.db.restoring exists"), "{refused}");
+            for leftover in ["han.db-wal", "han.db-journal"] {
+                std::fs::write(file(leftover), "of another database").unwrap();
+                let refused = command(&other, &server, &restore).await.unwrap_err();
+                assert!(refused.contains(leftover), "{refused}");
+                std::fs::remove_file(file(leftover)).unwrap();
+            }
         }
         command(&other, &server, &restore).await.unwrap();
+        let left = other.directory().map(|directory| std::fs::read_dir(directory).unwrap().count());
+        assert!(left.is_none_or(|left| left == 1));
         server.stop().await;
     }
 );
+
+/// Whatever kills a restore, PostgreSQL has everything or nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_of_postgres_is_one_transaction() {
+    let db = TestDatabase::postgres().await;
+    let server = TestServer::start(&db).await;
+    let ada = server.person("ada").await;
+    server.push_lines(&ada.key, "s1", 0, &SyntheticSession::new(1).lines(20)).await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let (to, keys) = (path("backup"), path("keys"));
+    command(&db, &server, &["backup", "--to", &to, "--keys", &keys]).await.unwrap();
+    let other = TestDatabase::postgres().await;
+    let restore = ["restore", "--from", &to, "--keys", &keys];
+    // Keys that cannot be stored: those of one team twice, as active ones.
+    let stored = std::fs::read_to_string(&keys).unwrap();
+    std::fs::write(&keys, stored.replace("\"version\":1", "\"version\":99999999999999999999")).unwrap();
+    let partial = [&restore[..], &["--partial-keys"]].concat();
+    command(&other, &server, &partial).await.unwrap_err();
+    std::fs::write(&keys, stored.replace("\"purpose\":\"", "\"purpose\":\"\\u0000")).unwrap();
+    command(&other, &server, &partial).await.unwrap_err();
+    assert_eq!(other.text("SELECT CAST(count(*) AS text) FROM pg_class WHERE relname = 'teams'").await, "0");
+    // A quote in a key is a part of it.
+    std::fs::write(&keys, stored.replace("\"kek_id\":\"", "\"kek_id\":\"'); DROP TABLE teams; --")).unwrap();
+    let refused = command(&other, &server, &partial).await.unwrap_err();
+    assert!(refused.contains("KEK"), "{refused}");
+    assert_eq!(other.text("SELECT CAST(count(*) AS text) FROM teams").await, "1");
+    server.stop().await;
+}
+
+/// A directory may have any name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sqlite_database_is_where_its_directory_is() {
+    let db = TestDatabase::sqlite().await;
+    let server = TestServer::start(&db).await;
+    let ada = server.person("ada").await;
+    server.push_lines(&ada.key, "s1", 0, &SyntheticSession::new(1).lines(20)).await;
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["q%41", "what?", "a#b", "ü 'x' & y", "100%"] {
+        let path = |part: &str| directory.path().join(name).join(part).display().to_string();
+        std::fs::create_dir(path("")).unwrap();
+        let (to, keys, data) = (path("backup"), path("keys"), path("data"));
+        command(&db, &server, &["backup", "--to", &to, "--keys", &keys]).await.unwrap();
+        let restore = ["restore", "--from", &to, "--keys", &keys];
+        let variables = [("DATABASE_URL", ""), ("HAN_DATA_DIR", data.as_str())];
+        command_with("", &server, &variables, &restore).await.unwrap();
+        command_with("", &server, &variables, &["keys", "verify", "--team", "ada"]).await.unwrap();
+        let files = std::fs::read_dir(&data).unwrap().map(|file| file.unwrap().file_name());
+        assert!(files.into_iter().any(|file| file == "han.db"), "{name}");
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 5);
+    server.stop().await;
+}
 
 /// Roles belong to a cluster, and a dump of a database does not have them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
