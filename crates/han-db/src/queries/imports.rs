@@ -55,6 +55,8 @@ pub async fn owners(
     let owners = db
         .write_system("imports.owners", |tx| async move {
             teams::lock(&tx, team_id).await?;
+            // Whom a user of the export is by id, no other one is by name.
+            let ids: BTreeSet<&UserId> = exported.iter().map(|(id, _)| id).collect();
             let mut found = Vec::new();
             for (id, user) in exported {
                 // Service accounts of one name are one that was removed and made again.
@@ -62,7 +64,7 @@ pub async fn owners(
                     |(_, other): &&(UserId, &ExportUser)| other.name == user.name && other.kind == user.kind;
                 let named_alone =
                     user.kind == OwnerKind::Service || exported.iter().filter(same).count() == 1;
-                found.push(match find(&tx, number, id, user, named_alone).await? {
+                found.push(match find(&tx, number, id, user, &ids, named_alone).await? {
                     Owner::Ambiguous => return Ok(Owners::Ambiguous(user.name.clone())),
                     owner => owner,
                 });
@@ -108,28 +110,32 @@ pub async fn owners(
     Ok(owners)
 }
 
-/// `named_alone`: no other user of the export has the name.
+/// `ids` are those of all users of the export; `named_alone`: no other one of them has the name.
 async fn find(
     tx: &SystemTx,
     team: TeamNumber,
     id: &UserId,
     user: &ExportUser,
+    ids: &BTreeSet<&UserId>,
     named_alone: bool,
 ) -> Result<Owner, DbError> {
     // Those of the team who may own sessions: its members, and its service accounts.
     let of_team = "SELECT u.id FROM users u WHERE (EXISTS (SELECT 1 FROM team_members m WHERE m.team = $1 \
                      AND m.user_id = u.id) OR (u.service_team = $1 AND u.removed_at IS NULL))";
-    let by_id = format!("{of_team} AND u.id = $2");
-    let found: Vec<UserId> = users::ids(tx, &by_id, [team.into(), id.as_str().into()]).await?;
-    if let Some(found) = found.into_iter().next() {
-        return Ok(Owner::Found(found));
-    }
     let kind = match user.kind {
         OwnerKind::Person => "person",
         OwnerKind::Service => "service",
     };
-    let by_name = format!("{of_team} AND u.username = $2 AND u.kind = '{kind}' LIMIT 2");
-    let mut named: Vec<UserId> = users::ids(tx, &by_name, [team.into(), user.name.as_str().into()]).await?;
+    let of_kind = async |condition: &str, value: &str| -> Result<Vec<UserId>, DbError> {
+        let sql = format!("{of_team} AND {condition} AND u.kind = '{kind}'");
+        users::ids(tx, &sql, [team.into(), value.into()]).await
+    };
+    if let Some(found) = of_kind("u.id = $2", id.as_str()).await?.pop() {
+        return Ok(Owner::Found(found));
+    }
+    let mut named = of_kind("u.username = $2", &user.name).await?;
+    // A service account may be there again under another id.
+    named.retain(|found| user.kind == OwnerKind::Service || !ids.contains(found));
     match (named.pop(), named.pop()) {
         (Some(found), None) if named_alone => return Ok(Owner::Found(found)),
         (Some(_), _) => return Ok(Owner::Ambiguous),

@@ -1,7 +1,7 @@
 //! `han-server import`: loads an export into an empty team. The file is read twice: first it is checked as a whole, then
 //! its lines are stored like pushed ones. Storing is idempotent, so an import that was interrupted is run again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
 use std::path::Path;
@@ -119,6 +119,8 @@ fn check(file: &Path, line_bytes: usize) -> Result<Checked, CommandError> {
     let mut records = Records::open(file)?;
     let mut checked = Checked { users: Vec::new(), sessions: BTreeSet::new(), purged: 0, lines: 0 };
     let mut owners: BTreeSet<String> = BTreeSet::new();
+    // The transcripts of the session.
+    let mut files: HashSet<TranscriptName> = HashSet::new();
     let mut counts = ExportEnd::default();
     // The transcript that is open: its end, and the next line.
     let mut open: Option<(u64, u64)> = None;
@@ -152,15 +154,16 @@ fn check(file: &Path, line_bytes: usize) -> Result<Checked, CommandError> {
                 }
                 created_at(&session).ok_or_else(|| wrong("created_at is malformed"))?;
                 (counts.sessions, open) = (counts.sessions + 1, None);
+                files.clear();
             }
             ExportRecord::Transcript(transcript) => {
                 if counts.sessions == 0 {
                     return Err(wrong("a transcript has no session"));
                 }
-                transcript
-                    .transcript
-                    .parse::<TranscriptName>()
-                    .map_err(|_| wrong("the name is malformed"))?;
+                let name = transcript.transcript.parse().map_err(|_| wrong("the name is malformed"))?;
+                if !files.insert(name) {
+                    return Err(wrong("a transcript occurs twice in its session"));
+                }
                 if transcript.next_offset > MAX_LINES.unsigned_abs() {
                     return Err(wrong(&format!("a transcript may have at most {MAX_LINES} lines")));
                 }

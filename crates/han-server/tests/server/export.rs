@@ -379,6 +379,29 @@ both_databases!(
         ];
         let refused = import(&made(&both), "target").await.unwrap_err();
         assert!(refused.contains("\"target\""), "{refused}");
+        // Nor is one a member whom another one is by id.
+        let taken = head(json!([owner(target.user_id.as_str(), "renamed"), owner("new-3", "target")]));
+        let both = [
+            taken,
+            session("one", target.user_id.as_str(), today),
+            file(1),
+            line(0),
+            session("two", "new-3", today),
+            file(1),
+            line(0),
+        ];
+        let imported = import(&made(&both), "target").await.unwrap();
+        assert!(imported.contains("added target"), "{imported}");
+        let owners =
+            "SELECT CAST(count(DISTINCT user_id) AS text) FROM sessions WHERE session_id IN ('one', 'two')";
+        assert_eq!(db.text(owners).await, "2");
+        for session in ["one", "two"] {
+            let scope = server.scope_of(&target.user_id).await.scope;
+            deletion::session(&scope, &server.db, &session.parse().unwrap()).await.unwrap();
+        }
+        let main_twice = [nan.clone(), session("m", "new-1", today), file(1), line(0), file(1), line(0)];
+        let refused = import(&made(&main_twice), "target").await.unwrap_err();
+        assert!(refused.contains("a transcript occurs twice"), "{refused}");
         // Service accounts of one name are one that was removed and made again.
         let account = |id: &str| json!({ "id": id, "name": "ci", "kind": "service" });
         let ci = head(json!([account("ci-1"), account("ci-2")]));
