@@ -145,9 +145,9 @@ fn line(entry: &AuditEntry, hash: String) -> Result<Line<'_>, serde_json::Error>
     })
 }
 
-/// A number and a hash in the form `NUMBER:HASH`, which `han-server audit verify` prints.
+/// A number and a hash in the form `NUMBER:HASH`, which `han-server audit verify` prints; the number is 0 for an empty log.
 pub(crate) fn noted(text: &str) -> Option<(i64, audit::Hash)> {
     let (number, hash) = text.split_once(':')?;
     let hash = from_hex(&hash.to_ascii_lowercase())?;
-    Some((number.parse::<i64>().ok().filter(|number| *number > 0)?, hash))
+    Some((number.parse::<i64>().ok().filter(|number| *number >= 0)?, hash))
 }

@@ -2,7 +2,7 @@
 
 use han_crypto::to_hex;
 use han_db::Db;
-use han_db::queries::audit::{self as log, Entry, Event, LogOf};
+use han_db::queries::audit::{self as log, Entry, Event, LogOf, LoggedTeam};
 use han_db::queries::teams;
 
 use super::{Audit, CommandError, ExportAudit, VerifyAudit, World};
@@ -22,12 +22,20 @@ async fn verify(asked: &VerifyAudit, db: &Db, world: &mut World<'_>) -> Result<(
     let noted = asked.noted.as_deref().map(|text| noted(text).ok_or_else(malformed)).transpose()?;
     let mut logs = if asked.server { Vec::new() } else { log::teams(db).await? };
     if let Some(slug) = &asked.team {
-        logs.retain(|(_, found)| found == slug);
+        logs.retain(|team| team.slug == *slug);
         if logs.is_empty() {
             return Err(CommandError::Refused(format!("the team {slug:?} does not exist: check --team")));
         }
     }
-    let logs = logs.iter().map(|(id, slug)| (LogOf::Team(id), format!("team {slug}")));
+    let (deleted, logs): (Vec<LoggedTeam>, _) = logs.into_iter().partition(|team| team.is_being_deleted);
+    for LoggedTeam { slug, .. } in deleted {
+        writeln!(
+            world.err,
+            "han-server: team {slug}: it is being deleted, and its log with it: not verified (the server's own log says who \
+             has deleted a team)"
+        )?;
+    }
+    let logs = logs.iter().map(|team| (LogOf::Team(&team.id), format!("team {}", team.slug)));
     let of_server = asked.team.is_none().then(|| (LogOf::Server, "the server's own log".to_owned()));
     let mut faults = 0;
     for (of, name) in logs.chain(of_server) {

@@ -400,6 +400,10 @@ both_databases!(
         for log in ["team ada: 2 entries", "team eve: 2 entries", "the server's own log: 0 entries"] {
             assert!(printed.contains(log), "{printed}");
         }
+        // What is printed of an empty log can be given back.
+        let empty = format!("0:{}", "0".repeat(64));
+        assert!(printed.contains(&empty), "{printed}");
+        command(&db, &server, &["audit", "verify", "--server", "--noted", &empty]).await.unwrap();
         let noted = command(&db, &server, &["audit", "verify", "--team", "ada"]).await.unwrap();
         let noted = noted.trim().rsplit(' ').next().unwrap().to_owned();
         // An operator's command.

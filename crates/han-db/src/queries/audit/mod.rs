@@ -21,7 +21,7 @@ use serde_json::Map;
 
 pub use chain::{Fault, FaultKind, Hash};
 pub use read::{AuditCursor, AuditEntry, AuditFilter, LogOf, after, page};
-pub use verify::{Verified, teams, verify};
+pub use verify::{LoggedTeam, Verified, teams, verify};
 
 pub use crate::audit_cache::RECORDED_EVERY_SECONDS;
 use crate::stored::stored_id;

@@ -26,15 +26,30 @@ pub struct Verified {
 struct TeamRow {
     id: String,
     slug: String,
+    is_being_deleted: bool,
 }
 
-/// The teams that have a log, with their slugs. Those that are being deleted are left out.
-pub async fn teams(db: &Db) -> Result<Vec<(TeamId, String)>, DbError> {
+/// A team with a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedTeam {
+    /// Its id.
+    pub id: TeamId,
+    /// Its short name.
+    pub slug: String,
+    /// Whether the rows of the team, and with them its log, are being deleted.
+    pub is_being_deleted: bool,
+}
+
+/// The teams that have a log, in the order of their slugs.
+pub async fn teams(db: &Db) -> Result<Vec<LoggedTeam>, DbError> {
     let tx = db.read_system("audit.teams").await?;
-    let sql = "SELECT id, slug FROM teams t \
-               WHERE NOT EXISTS (SELECT 1 FROM team_work w WHERE w.team_id = t.id AND w.kind = 'delete') ORDER BY slug";
+    let sql = "SELECT id, slug, EXISTS (SELECT 1 FROM team_work w WHERE w.team_id = t.id AND w.kind = 'delete') \
+               AS is_being_deleted FROM teams t ORDER BY slug";
     let rows: Vec<TeamRow> = tx.all(sql, []).await?;
-    rows.into_iter().map(|row| Ok((stored_id(&row.id, "teams", "id")?, row.slug))).collect()
+    let team = |TeamRow { id, slug, is_being_deleted }: TeamRow| {
+        Ok(LoggedTeam { id: stored_id(&id, "teams", "id")?, slug, is_being_deleted })
+    };
+    rows.into_iter().map(team).collect()
 }
 
 #[derive(FromQueryResult)]
