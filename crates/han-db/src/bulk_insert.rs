@@ -1,5 +1,7 @@
 //! Inserts of many rows: one statement over arrays on PostgreSQL, few statements with a tuple for each row on SQLite.
 
+use std::fmt::{self, Write as _};
+
 use sea_orm::Value;
 #[cfg(feature = "postgres")]
 use sqlx::error::BoxDynError;
@@ -182,52 +184,62 @@ impl BulkInsert<'_> {
         }
     }
 
-    fn head(&self) -> String {
-        let names: Vec<&str> = self
-            .constants
-            .iter()
-            .map(|(name, _)| *name)
-            .chain(self.columns.iter().map(Column::name))
-            .collect();
-        format!("INSERT INTO {} ({})", self.table, names.join(", "))
-    }
-
-    fn tail(&self) -> String {
-        let mut tail = String::new();
+    /// The beginning and the end of the statement, around its rows.
+    fn around(&self, rows: impl FnOnce(&mut String) -> fmt::Result) -> String {
+        // About as long as the longest one.
+        let mut sql = String::with_capacity(2048);
+        sql.push_str("INSERT INTO ");
+        sql.push_str(self.table);
+        let names = self.constants.iter().map(|(name, _)| *name).chain(self.columns.iter().map(Column::name));
+        for (n, name) in names.enumerate() {
+            sql.push_str(if n == 0 { " (" } else { ", " });
+            sql.push_str(name);
+        }
+        sql.push_str(") ");
+        // Writing to a text does not fail.
+        let _ = rows(&mut sql);
         if !self.on_conflict.is_empty() {
-            tail.push_str(" ON CONFLICT ");
-            tail.push_str(self.on_conflict);
+            sql.push_str(" ON CONFLICT ");
+            sql.push_str(self.on_conflict);
         }
         if !self.returning.is_empty() {
-            tail.push_str(" RETURNING ");
-            tail.push_str(self.returning);
+            sql.push_str(" RETURNING ");
+            sql.push_str(self.returning);
         }
-        tail
+        sql
     }
 
     #[cfg(feature = "postgres")]
     fn postgres_sql(&self) -> String {
         let constants = self.constants.len();
-        let mut select: Vec<String> = (1..=constants).map(|n| format!("${n}")).collect();
-        let mut arrays = Vec::new();
-        let mut names = Vec::new();
-        for (i, column) in self.columns.iter().enumerate() {
-            let name = format!("c{i}");
-            select.push(match column {
-                Column::Terms(..) => format!("array_to_tsvector(string_to_array({name}, ' '))"),
-                _ => name.clone(),
-            });
-            arrays.push(format!("${}::{}[]", constants + i + 1, column.pg_type()));
-            names.push(name);
-        }
-        format!(
-            "{} SELECT {} FROM UNNEST({}) AS u({}){}",
-            self.head(),
-            select.join(", "),
-            arrays.join(", "),
-            names.join(", "),
-            self.tail()
-        )
+        self.around(|sql| {
+            let mut separator = "SELECT ";
+            for n in 1..=constants {
+                write!(sql, "{separator}${n}")?;
+                separator = ", ";
+            }
+            for (i, column) in self.columns.iter().enumerate() {
+                match column {
+                    Column::Terms(..) => {
+                        write!(sql, "{separator}array_to_tsvector(string_to_array(c{i}, ' '))")?;
+                    }
+                    _ => write!(sql, "{separator}c{i}")?,
+                }
+                separator = ", ";
+            }
+            separator = " FROM UNNEST(";
+            for (i, column) in self.columns.iter().enumerate() {
+                write!(sql, "{separator}${}::{}[]", constants + i + 1, column.pg_type())?;
+                separator = ", ";
+            }
+            separator = ") AS u(";
+            for i in 0..self.columns.len() {
+                write!(sql, "{separator}c{i}")?;
+                separator = ", ";
+            }
+            sql.push(')');
+            Ok(())
+        })
     }
 
     /// Its parameters are numbered (`?1`). SQLite takes `$1` for a name, which it looks up among all names before it: the
@@ -244,6 +256,6 @@ impl BulkInsert<'_> {
             }
             tuples.push(format!("({})", tuple.join(", ")));
         }
-        format!("{} VALUES {}{}", self.head(), tuples.join(", "), self.tail())
+        self.around(|sql| write!(sql, "VALUES {}", tuples.join(", ")))
     }
 }

@@ -84,13 +84,14 @@ pub(crate) async fn seqs_after(tx: &SystemTx, seq: i64) -> Result<Vec<i64>, DbEr
     Ok(rows.into_iter().map(|row| row.n).collect())
 }
 
-/// The first `limit` rows after `seq`, in order.
+/// The first `limit` rows after `seq`, in order. PostgreSQL expects a third of the table after a number that it does not
+/// know, and a two-hundredth between two of them: without the second one it would sort the whole table for each read.
 pub(crate) async fn rows_after(tx: &SystemTx, seq: i64, limit: usize) -> Result<Vec<ChangeRow>, DbError> {
     let sql = format!(
         "SELECT seq, team_id, table_name, action, session_id, ordinal_from, ordinal_to, user_id FROM changes \
-         WHERE seq > $1 ORDER BY seq LIMIT {limit}"
+         WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT {limit}"
     );
-    tx.all(&sql, [seq.into()]).await
+    tx.all(&sql, [seq.into(), i64::MAX.into()]).await
 }
 
 /// Wakes the feeds of other replicas once `tx` is committed.

@@ -180,3 +180,27 @@ both_databases!(
         assert!(!plan.contains("Hash Join") && !plan.contains("SCAN g"), "{plan}");
     }
 );
+
+both_databases!(
+    /// The first rows of a table make its statistics, once.
+    async fn a_new_database_gets_statistics(database: TestDatabase) {
+        use han_db::queries::statistics::analyze_new;
+
+        let (world, _) = observed_world(&database).await;
+        assert_eq!(analyze_new(&world.db).await.unwrap(), Vec::<String>::new(), "tables are empty");
+        push(&world, "s", "main", Some(0), &(0..100).map(prompt).collect::<Vec<_>>()).await;
+        // PostgreSQL counts what a connection has done when it ends, at the latest.
+        world.db.close().await;
+        let again = support::connect(database.url(), &world.clock).await;
+        if !database.is_postgres() {
+            assert_eq!(analyze_new(&again).await.unwrap(), Vec::<String>::new());
+            return;
+        }
+        let mut analyzed = Vec::new();
+        while !analyzed.contains(&"public.messages".to_owned()) {
+            analyzed.extend(analyze_new(&again).await.unwrap());
+        }
+        assert!(!analyzed.contains(&"public.teams".to_owned()), "{analyzed:?}");
+        assert_eq!(analyze_new(&again).await.unwrap(), Vec::<String>::new(), "{analyzed:?}");
+    }
+);

@@ -14,6 +14,7 @@ mod prices;
 mod retention;
 mod runner;
 mod search_index;
+mod statistics;
 mod team_work;
 
 use std::collections::HashSet;
@@ -34,6 +35,7 @@ pub use github_access::{GithubAccess, Standing};
 pub use prices::Prices;
 pub use retention::Retention;
 pub use search_index::SearchIndex;
+pub use statistics::Statistics;
 pub use team_work::TeamWork;
 
 /// How long a lease lasts. It is renewed three times in this time; a replica that dies delays its jobs by at most this

@@ -50,6 +50,7 @@ pub mod sentiments;
 pub mod service_accounts;
 pub mod sessions;
 pub mod sign_ins;
+pub mod statistics;
 pub mod subagents;
 pub mod tasks;
 pub mod team_deletion;

@@ -665,11 +665,14 @@ async fn other_copies(derive: &Derive<'_>, answers: &BTreeSet<AnswerKey>) -> Res
     let mut found = Vec::new();
     // Each of the two indexes holds a part of the rows.
     for part in ["c.owner", "NOT c.owner"] {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM answer_copies c JOIN sessions s ON s.team = $1 AND s.number = c.session \
-             WHERE c.team = $1 AND {} AND {part} AND c.session <> $2",
-            dialect.is_any_bytes("c.answer", 3)
+        let copies = dialect.joined_each(
+            &dialect.bytes_from("wanted", 3),
+            "answer_copies",
+            "c",
+            &format!("c.team = $1 AND c.answer = wanted.key AND {part} AND c.session <> $2"),
         );
+        let sql =
+            format!("SELECT {COLUMNS} FROM {copies} JOIN sessions s ON s.team = $1 AND s.number = c.session");
         let values = [derive.tx.team(), derive.number.into(), dialect.byte_list(answers)];
         for row in derive.tx.all::<CopyRow, _>(&sql, values).await? {
             found.push(row.stored()?);
