@@ -553,16 +553,16 @@ async fn begin(db: &Db, request: &DeletionRequest) -> Result<Begun, DbError> {
             Ok((Begun::Now, teams))
         })
         .await?;
-    after_end(db, request, &teams).await?;
+    after_end(db, request, &teams).await;
     Ok(begun)
 }
 
 /// After the commit of [`end_rights`].
-async fn after_end(db: &Db, request: &DeletionRequest, teams: &[BegunDeletion]) -> Result<(), DbError> {
+async fn after_end(db: &Db, request: &DeletionRequest, teams: &[BegunDeletion]) {
     if request.kind == TargetKind::Account {
         db.rights_changed();
     }
-    team_deletion::after_commit(db, teams).await
+    team_deletion::after_commit(db, teams).await;
 }
 
 #[derive(FromQueryResult)]
@@ -683,7 +683,7 @@ async fn advance_account(
     let ended = db
         .write_system("deletion_requests.end_rights", |tx| async move { end_rights(&tx, user_id).await })
         .await?;
-    after_end(db, request, &ended).await?;
+    after_end(db, request, &ended).await;
     let sessions = next_sessions(db, request).await?;
     if !sessions.is_empty() {
         return delete_sessions(db, request, sessions).await;
@@ -721,7 +721,7 @@ async fn advance_account(
             Ok(ended)
         })
         .await?;
-    after_end(db, request, &ended).await?;
+    after_end(db, request, &ended).await;
     tracing::info!(request = request.id, "an account was deleted");
     Ok(Advance::Finished)
 }

@@ -24,7 +24,8 @@ pub async fn begin(db: &Db, team_id: &TeamId) -> Result<(), DbError> {
     let begun = db
         .write_system("team_deletion.begin", |tx| async move { begin_in(&tx, team_id, team).await })
         .await?;
-    after_commit(db, &[begun]).await
+    after_commit(db, &[begun]).await;
+    Ok(())
 }
 
 /// A team whose keys are destroyed in a transaction, which has not committed yet.
@@ -64,24 +65,29 @@ pub(crate) async fn begin_in(
 
 /// What remains to be done when the transaction of [`begin_in`] has committed: this process forgets the keys, and the WAL
 /// of SQLite their rows.
-pub(crate) async fn after_commit(db: &Db, begun: &[BegunDeletion]) -> Result<(), DbError> {
+pub(crate) async fn after_commit(db: &Db, begun: &[BegunDeletion]) {
     if begun.is_empty() {
-        return Ok(());
+        return;
     }
     for BegunDeletion { team_id, epoch } in begun {
         tracing::info!(team = %team_id, "the keys of a team were destroyed; its rows are being deleted");
         db.keys_were_replaced(*epoch);
     }
     db.rights_changed();
-    empty_wal(db).await
+    empty_wal(db).await;
 }
 
 /// The WAL of SQLite may still have the pages in which the keys were.
-async fn empty_wal(db: &Db) -> Result<(), DbError> {
-    if !db.empty_wal().await? {
-        tracing::info!("a read keeps the WAL file: the keys stay in it until its next checkpoints");
+async fn empty_wal(db: &Db) {
+    match db.empty_wal().await {
+        Ok(true) => {}
+        Ok(false) => {
+            tracing::info!("a read keeps the WAL file: destroyed keys stay in it until its next checkpoints");
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the WAL file, which may have destroyed keys, could not be emptied");
+        }
     }
-    Ok(())
 }
 
 /// Deletes the next rows.
@@ -153,7 +159,7 @@ async fn forget(db: &Db, work: &Work) -> Result<Advance, DbError> {
     })
     .await?;
     // A read may have kept it when the keys were destroyed.
-    empty_wal(db).await?;
+    empty_wal(db).await;
     tracing::info!(team = %work.team_id, rows = work.done, "a team was deleted");
     Ok(Advance::Finished)
 }
