@@ -305,7 +305,7 @@ both_databases!(
 );
 
 both_databases!(
-    /// Whoever joins the team before or after is in a team with an admin, or in none.
+    /// A user who joins the team before or after is in a team with an admin, or in none.
     async fn a_deletion_of_an_account_that_is_killed_has_begun_as_a_whole(database: TestDatabase) {
         let world = world(&database).await;
         let user = world.scope.user_id();

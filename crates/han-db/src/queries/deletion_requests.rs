@@ -544,7 +544,7 @@ async fn begin(db: &Db, request: &DeletionRequest) -> Result<Begun, DbError> {
                 );
                 tx.execute(&sql, [request.id.as_str().into(), team_id.as_str().into()]).await?;
             }
-            // In the same transaction, which holds the user's teams: whoever joins one of them meanwhile would be left in a
+            // In the same transaction, which holds the user's teams: a user who joins one of them meanwhile would be left in a
             // team without an admin.
             let teams = match request.kind {
                 TargetKind::Account => end_rights(&tx, &request.subject).await?,
