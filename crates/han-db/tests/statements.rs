@@ -187,7 +187,9 @@ both_databases!(
         use han_db::queries::statistics::analyze_new;
 
         let (world, _) = observed_world(&database).await;
-        assert_eq!(analyze_new(&world.db).await.unwrap(), Vec::<String>::new(), "tables are empty");
+        let messages = "public.messages".to_owned();
+        // Migrations have filled others.
+        assert!(!analyze_new(&world.db).await.unwrap().contains(&messages), "it is empty");
         push(&world, "s", "main", Some(0), &(0..100).map(prompt).collect::<Vec<_>>()).await;
         // PostgreSQL counts what a connection has done when it ends, at the latest.
         world.db.close().await;
@@ -197,10 +199,10 @@ both_databases!(
             return;
         }
         let mut analyzed = Vec::new();
-        while !analyzed.contains(&"public.messages".to_owned()) {
+        while !analyzed.contains(&messages) {
             analyzed.extend(analyze_new(&again).await.unwrap());
         }
         assert!(!analyzed.contains(&"public.teams".to_owned()), "{analyzed:?}");
-        assert_eq!(analyze_new(&again).await.unwrap(), Vec::<String>::new(), "{analyzed:?}");
+        assert!(!analyze_new(&again).await.unwrap().contains(&messages), "it has some");
     }
 );
