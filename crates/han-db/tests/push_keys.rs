@@ -245,6 +245,12 @@ async fn without_the_listen_connection_every_push_asks_the_database() {
         at_once.push(db.read(scope, "test.spare").await.unwrap());
     }
     drop(at_once);
+    // They are given back in the background.
+    let idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                AND application_name = 'han-server' AND state = 'idle'";
+    let given_back =
+        async { while sqlx::query_scalar::<_, i64>(idle).fetch_one(&mut admin).await.unwrap() < 8 {} };
+    tokio::time::timeout(Duration::from_secs(30), given_back).await.expect("connections are given back");
     until_remembered(db, &hash).await;
     let mut elsewhere = PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
     let connections =
