@@ -19,6 +19,8 @@ use crate::target::{Target, packed_body, push_body};
 const SAMPLE: Duration = Duration::from_secs(5);
 /// The maximum number of lines in a push.
 const MOST: u64 = 3;
+/// Times are also printed for each of so many parts of the run.
+const PARTS: usize = 6;
 /// Lines per push in bulk, and the number of concurrent pushes.
 const BATCH: usize = 500;
 const WRITERS: usize = 8;
@@ -69,6 +71,13 @@ pub(crate) async fn run(options: Options) -> Figure {
         percentile(&took, 99.0),
         percentile(&took, 100.0)
     );
+    // Connections prepare their statements, and sessions are new, in the first pushes.
+    println!("{:>10} {:>10} {:>10}", "until s", "p50 ms", "p99 ms");
+    for part in 0..PARTS {
+        let [from, to] = [part, part + 1].map(|part| part * options.seconds as usize / PARTS);
+        let took: Vec<f64> = pushed.iter().flat_map(|pushed| pushed.took[from..to].iter().copied()).collect();
+        println!("{to:>10} {:>10.1} {:>10.1}", percentile(&took, 50.0), percentile(&took, 99.0));
+    }
     let segments = "SELECT count(*) FROM segments";
     let before = live.number(segments).await;
     let (_, live_sizes) = at_rest(&live, &options).await;
@@ -111,8 +120,14 @@ pub(crate) async fn run(options: Options) -> Figure {
 
 /// Pushes from all sessions and measures the disk space meanwhile.
 async fn push_live(target: &Target, options: &Options) -> (Vec<Pushed>, Vec<Sample>) {
+    // The clients of a server do not share connections, so each session has its own. Making one takes milliseconds: made
+    // while others push already, they would make sessions push at the same moment.
+    let clients: Vec<reqwest::Client> = (0..options.sessions).map(|_| reqwest::Client::new()).collect();
     let (start, lines) = (Instant::now(), AtomicUsize::new(0));
-    let sessions = join_all((0..options.sessions).map(|n| push_session(target, options.seconds, n, &lines)));
+    let sessions = join_all(clients.iter().enumerate().map(|(n, client)| {
+        let session = Session { target, client, n, start };
+        session.push(options.seconds, &lines)
+    }));
     let mut samples = Vec::new();
     let sampling = async {
         let mut connection = target.connect().await;
@@ -133,27 +148,35 @@ async fn push_live(target: &Target, options: &Options) -> (Vec<Pushed>, Vec<Samp
     (pushed, samples)
 }
 
-/// Pushes 1 to 3 lines each second. The clients of a server do not share connections, so each session has its own.
-async fn push_session(target: &Target, seconds: u64, n: usize, lines: &AtomicUsize) -> Pushed {
-    let client = reqwest::Client::new();
-    let entropy = SeededEntropy::new(n as u64);
-    let mut session = SyntheticSession::new(n as u64 + 1);
-    let id = session.session_id().to_owned();
-    // Sessions push at different moments of a second.
-    tokio::time::sleep(Duration::from_millis(entropy.below(1000))).await;
-    let mut beat = tokio::time::interval(Duration::from_secs(1));
-    let mut pushed = Pushed { lines: 0, took: Vec::new() };
-    for _ in 0..seconds {
-        beat.tick().await;
-        let count = 1 + usize::try_from(entropy.below(MOST)).expect("a small number");
-        let body = push_body(&id, "main", "/bench", Some(pushed.lines), &session.lines(count));
-        let sent = Instant::now();
-        target.push(&client, None, body).await;
-        pushed.took.push(sent.elapsed().as_secs_f64() * 1e3);
-        pushed.lines += count;
-        lines.fetch_add(count, Ordering::Relaxed);
+/// A session that pushes from `start` on.
+struct Session<'t> {
+    target: &'t Target,
+    client: &'t reqwest::Client,
+    n: usize,
+    start: Instant,
+}
+
+impl Session<'_> {
+    /// Pushes 1 to 3 lines each second, at a moment of the second that other sessions do not share.
+    async fn push(self, seconds: u64, lines: &AtomicUsize) -> Pushed {
+        let entropy = SeededEntropy::new(self.n as u64);
+        let mut session = SyntheticSession::new(self.n as u64 + 1);
+        let id = session.session_id().to_owned();
+        let first = self.start + Duration::from_millis(entropy.below(1000));
+        let mut beat = tokio::time::interval_at(first.into(), Duration::from_secs(1));
+        let mut pushed = Pushed { lines: 0, took: Vec::new() };
+        for _ in 0..seconds {
+            beat.tick().await;
+            let count = 1 + usize::try_from(entropy.below(MOST)).expect("a small number");
+            let body = push_body(&id, "main", "/bench", Some(pushed.lines), &session.lines(count));
+            let sent = Instant::now();
+            self.target.push(self.client, None, body).await;
+            pushed.took.push(sent.elapsed().as_secs_f64() * 1e3);
+            pushed.lines += count;
+            lines.fetch_add(count, Ordering::Relaxed);
+        }
+        pushed
     }
-    pushed
 }
 
 /// Pushes the same lines with few pushes; returns their bytes.
