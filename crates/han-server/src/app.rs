@@ -78,8 +78,13 @@ const OTHER_DESCRIPTORS: usize = 64;
 
 /// What a SQLite database is called while it is restored.
 pub(crate) fn restoring(file: &Path) -> PathBuf {
+    with_suffix(file, ".restoring")
+}
+
+/// The path of a file whose name goes on with `suffix`.
+pub(crate) fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
-    name.push(".restoring");
+    name.push(suffix);
     name.into()
 }
 

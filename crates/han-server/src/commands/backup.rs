@@ -98,11 +98,7 @@ fn remove_backup(dir: &Path) {
 
 /// The files that SQLite has for a database.
 fn files_of(database: &Path) -> [PathBuf; 4] {
-    ["", "-wal", "-shm", "-journal"].map(|suffix| {
-        let mut name = database.as_os_str().to_owned();
-        name.push(suffix);
-        name.into()
-    })
+    ["", "-wal", "-shm", "-journal"].map(|suffix| app::with_suffix(database, suffix))
 }
 
 /// The new file for the keys, which is not in the directory of the backup, whatever the paths look like.
