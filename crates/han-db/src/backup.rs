@@ -34,8 +34,9 @@ impl std::fmt::Debug for StoredKey {
 
 const COLUMNS: &str = "team_id, purpose, version, wrapped, kek_id, active, created_at, uses";
 
-const KEYS: &str = "SELECT team_id, purpose, version, wrapped, kek_id, active, created_at, uses FROM team_keys \
-                    ORDER BY team_id, purpose, version";
+async fn stored_keys(tx: &SystemTx) -> Result<Vec<StoredKey>, DbError> {
+    tx.all(&format!("SELECT {COLUMNS} FROM team_keys ORDER BY team_id, purpose, version"), []).await
+}
 
 /// PostgreSQL as it was at one moment, for as long as this exists, but at most a minute without use.
 pub struct Snapshot {
@@ -63,7 +64,7 @@ pub async fn snapshot(db: &Db) -> Result<Snapshot, DbError> {
         return Err(missing());
     }
     let tx = db.read_system("backup.snapshot").await?;
-    let keys = tx.all(KEYS, []).await?;
+    let keys = stored_keys(&tx).await?;
     let rows = tx.rows("SELECT pg_export_snapshot() AS name", []).await?;
     let name = rows.first().ok_or_else(missing)?.try_get("", "name")?;
     Ok(Snapshot { name, keys, _tx: tx })
@@ -80,7 +81,7 @@ pub async fn copy_to(db: &Db, file: &Path) -> Result<(), DbError> {
 pub async fn take_keys(copy: &Db) -> Result<Vec<StoredKey>, DbError> {
     let keys = copy
         .write_system("backup.take_keys", |tx| async move {
-            let keys: Vec<StoredKey> = tx.all(KEYS, []).await?;
+            let keys = stored_keys(&tx).await?;
             tx.execute("DELETE FROM team_keys", []).await?;
             Ok(keys)
         })
@@ -119,15 +120,17 @@ pub async fn put_keys(db: &Db, keys: &[StoredKey]) -> Result<u64, DbError> {
 /// Stores all team keys of SQLite again. Pages of the table may contain copies of rows that were moved to other pages; they
 /// are overwritten when the table is emptied.
 pub(crate) async fn rewrite_keys(tx: &SystemTx) -> Result<(), DbError> {
-    let keys: Vec<StoredKey> = tx.all(KEYS, []).await?;
+    let keys = stored_keys(tx).await?;
     tx.execute("DELETE FROM team_keys", []).await?;
     insert_keys(tx, &keys).await?;
     Ok(())
 }
 
 async fn insert_keys(tx: &SystemTx, keys: &[StoredKey]) -> Result<u64, DbError> {
-    let sql = "INSERT INTO team_keys (team_id, purpose, version, wrapped, kek_id, active, created_at, uses) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (team_id, purpose, version) DO NOTHING";
+    let sql = format!(
+        "INSERT INTO team_keys ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+         ON CONFLICT (team_id, purpose, version) DO NOTHING"
+    );
     let mut stored = 0;
     for key in keys {
         let StoredKey { team_id, purpose, version, wrapped, kek_id, active, created_at, uses } = key.clone();
@@ -141,7 +144,7 @@ async fn insert_keys(tx: &SystemTx, keys: &[StoredKey]) -> Result<u64, DbError> 
             created_at.into(),
             uses.into(),
         ];
-        stored += tx.execute(sql, values).await?;
+        stored += tx.execute(&sql, values).await?;
     }
     Ok(stored)
 }
