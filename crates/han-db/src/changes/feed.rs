@@ -37,6 +37,9 @@ use crate::{Db, DbError};
 const SESSIONS: &str = "sessions";
 /// How often the outbox is read when nothing woke the reader.
 const SAFETY_POLL: Duration = Duration::from_secs(2);
+/// How far apart the beginnings of two reads are at least. A commit after a pause is read at once; of many in a row, each
+/// read takes those of so long.
+const READ_EVERY: Duration = Duration::from_millis(20);
 /// How many rows one read takes.
 const READ_ROWS: usize = 5_000;
 /// How far back a reader that starts looks for numbers that must not be delivered again.
@@ -145,10 +148,12 @@ impl OutboxReader {
             (db.dialect() == Dialect::Sqlite).then(|| db.verified_keys().connected(Instant::now()));
         let mut backoff = BACKOFF.0;
         loop {
+            let next = tokio::time::Instant::now() + READ_EVERY;
             match self.read().await {
                 Ok(()) => {
                     backoff = BACKOFF.0;
                     let _ = tokio::time::timeout(SAFETY_POLL, self.db.commits().reader_woken()).await;
+                    tokio::time::sleep_until(next).await;
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the outbox could not be read, trying again");
