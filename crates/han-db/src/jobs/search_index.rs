@@ -1,5 +1,5 @@
-//! The job that indexes new lines for searching. The change feed says which sessions have some; they are indexed one
-//! after another, some lines at a time, while no client pushes. Sessions that the feed did not mention (it began before,
+//! The job that indexes new lines for searching. The change feed says which sessions have some; they are indexed two
+//! at a time, some lines of each, while no client pushes. Sessions that the feed did not mention (it began before,
 //! or the job fell behind) are found by looking for them.
 //!
 //! How a session's lines become terms is in `queries::search`, which also keeps two writers from indexing a line twice:
@@ -9,6 +9,7 @@ use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::broadcast::{Receiver, Sender, error::RecvError};
 use tokio::time::Instant;
@@ -28,6 +29,9 @@ const AFTER_FAILURE: Duration = Duration::from_secs(30);
 
 /// How many sessions are listed at once.
 const LISTED: usize = 500;
+
+/// How many sessions are indexed at once: while the terms of one are made, the database stores those of another.
+const AT_ONCE: usize = 2;
 
 /// How long it waits for clients not to push: lines that are pushed without a pause are indexed slowly, but they are.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -92,10 +96,19 @@ impl SearchIndex {
                     look_at = Instant::now() + AFTER_FAILURE;
                 }
             }
-            let missed = match queue.take() {
-                Some(next) => {
-                    self.pace.wait_for_quiet(PATIENCE).await;
-                    match search::index(db, &next).await {
+            let next: Vec<Due> = std::iter::from_fn(|| queue.take()).take(AT_ONCE).collect();
+            let missed = if next.is_empty() {
+                match tokio::time::timeout_at(look_at, events.recv()).await {
+                    Ok(Ok(event)) => take(event, &mut queue),
+                    Ok(Err(RecvError::Lagged(_))) => true,
+                    Ok(Err(RecvError::Closed)) => return,
+                    Err(_) => false,
+                }
+            } else {
+                self.pace.wait_for_quiet(PATIENCE).await;
+                let indexed = join_all(next.iter().map(|next| search::index(db, next))).await;
+                for (next, indexed) in next.into_iter().zip(indexed) {
+                    match indexed {
                         Ok(true) => done += 1,
                         // The other sessions come first, then the rest of its lines.
                         Ok(false) => queue.put(next),
@@ -107,16 +120,10 @@ impl SearchIndex {
                             look_at = look_at.min(Instant::now() + AFTER_FAILURE);
                         }
                     }
-                    let missed = take_waiting(&mut events, &mut queue);
-                    context.progress(queue.progress(done));
-                    missed
                 }
-                None => match tokio::time::timeout_at(look_at, events.recv()).await {
-                    Ok(Ok(event)) => take(event, &mut queue),
-                    Ok(Err(RecvError::Lagged(_))) => true,
-                    Ok(Err(RecvError::Closed)) => return,
-                    Err(_) => false,
-                },
+                let missed = take_waiting(&mut events, &mut queue);
+                context.progress(queue.progress(done));
+                missed
             };
             if missed {
                 look_at = Instant::now();
