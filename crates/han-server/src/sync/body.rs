@@ -11,6 +11,7 @@ use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use http_body_util::BodyExt as _;
 
+use crate::blocking::FEW_BYTES;
 use crate::config::ServerLimits;
 use crate::config::push_memory::READ_STEP;
 use crate::sync::memory_budget::Reservation;
@@ -128,6 +129,39 @@ fn body_too_large(limits: &ServerLimits) -> Problem {
     )
 }
 
+/// The decompressed body, if it has few bytes and is UTF-8. `None` for every other one, of which [`text`] says what is wrong
+/// with it, if anything is.
+pub(crate) async fn small_text(
+    encoding: Encoding,
+    bytes: &[u8],
+    limits: &ServerLimits,
+    memory: &mut Reservation,
+) -> Result<Option<Bytes>, Problem> {
+    let most = FEW_BYTES.min(limits.decompressed_bytes);
+    if bytes.len() > most {
+        return Ok(None);
+    }
+    memory.grow_to(bytes.len() + most).await?;
+    let mut plain = Vec::new();
+    let Ok(reader) = reader(encoding, bytes) else { return Ok(None) };
+    let read = reader.take(most as u64 + 1).read_to_end(&mut plain);
+    let whole = read.is_ok() && plain.len() <= most && std::str::from_utf8(&plain).is_ok();
+    Ok(whole.then(|| Bytes::from(plain)))
+}
+
+/// Reads the decompressed body.
+fn reader(encoding: Encoding, bytes: &[u8]) -> io::Result<Box<dyn Read + '_>> {
+    Ok(match encoding {
+        Encoding::Identity => Box::new(bytes),
+        Encoding::Gzip => Box::new(MultiGzDecoder::new(bytes)),
+        Encoding::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+            Box::new(decoder)
+        }
+    })
+}
+
 /// The decompressed body, which is UTF-8. Blocks: decompression is CPU-bound.
 pub(crate) fn text(
     encoding: Encoding,
@@ -137,14 +171,10 @@ pub(crate) fn text(
 ) -> Result<Bytes, Problem> {
     let plain = match encoding {
         Encoding::Identity => bytes,
-        Encoding::Gzip => {
-            decompress(MultiGzDecoder::new(bytes.as_slice()), "gzip", bytes.len(), limits, memory)?
-        }
-        Encoding::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes.as_slice())
-                .map_err(|err| not_decompressible("zstd", &err))?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(|err| not_decompressible("zstd", &err))?;
-            decompress(decoder, "zstd", bytes.len(), limits, memory)?
+        Encoding::Gzip | Encoding::Zstd => {
+            let name = if encoding == Encoding::Gzip { "gzip" } else { "zstd" };
+            let reader = reader(encoding, &bytes).map_err(|err| not_decompressible(name, &err))?;
+            decompress(reader, name, bytes.len(), limits, memory)?
         }
     };
     if plain.len() > limits.decompressed_bytes {

@@ -10,6 +10,7 @@ use axum::extract::{Query, Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::{CONNECTION, EXPECT};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use han_db::entities::Team;
 use han_db::queries::api_keys;
@@ -140,12 +141,17 @@ async fn receive(
     mut memory: Reservation,
 ) -> Result<PushResponse, Problem> {
     let limits = state.config.limits;
+    let small = body::small_text(encoding, &bytes, &limits, &mut memory).await?;
+    let size = small.as_ref().map_or(usize::MAX, Bytes::len);
     let parse = move || {
-        let body = body::text(encoding, bytes, &limits, &mut memory)?;
+        let body = match small {
+            Some(body) => body,
+            None => body::text(encoding, bytes, &limits, &mut memory)?,
+        };
         let push = Push::parse(&body, &limits)?;
         Ok::<_, Problem>((push, memory))
     };
-    let (push, mut memory) = blocking::run("the parsing of a push", parse).await??;
+    let (push, mut memory) = blocking::run_sized("the parsing of a push", size, parse).await??;
     let longest_line = push.longest_line().min(limits.line_bytes);
     let needed = bytes_to_store(push.body_bytes, longest_line, push.most_lines(BATCHES_AT_ONCE));
     memory.grow_to_store(needed).await?;
@@ -180,8 +186,9 @@ async fn store_all(
             .map(|pushed| {
                 let transformer = transformer.clone();
                 let named = BatchName::of(&pushed);
+                let bytes = pushed.lines.iter().map(Bytes::len).sum();
                 let prepare = move || transformer.prepare(pushed);
-                async move { (named, blocking::run("the preparation of a batch", prepare).await) }
+                async move { (named, blocking::run_sized("the preparation of a batch", bytes, prepare).await) }
             })
             .buffered(PREPARED_AHEAD)
     );
