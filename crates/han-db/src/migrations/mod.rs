@@ -22,6 +22,7 @@ mod m0015_team_payments;
 mod m0016_deletion_owners;
 mod m0017_last_sessions;
 mod m0018_server_log;
+mod m0019_activity_minutes;
 mod tables;
 
 use sea_orm::{DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
@@ -57,6 +58,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0016_deletion_owners::Migration),
             Box::new(m0017_last_sessions::Migration),
             Box::new(m0018_server_log::Migration),
+            Box::new(m0019_activity_minutes::Migration),
         ]
     }
 }

@@ -13,8 +13,7 @@ use crate::queries::ingest::answers::{self, Answers, Copies};
 use crate::queries::ingest::derive::Derive;
 use crate::queries::ingest::rollup_delta::{RollupDelta, RollupPart, empty_rollups};
 use crate::queries::purged_sessions;
-use crate::queries::sessions::open_details;
-use crate::stored::stored_id;
+use crate::queries::sessions::{self, open_details};
 use crate::{Db, DbError, ScopedTx, tables};
 
 #[derive(FromQueryResult)]
@@ -124,7 +123,7 @@ async fn delete(
             project_id: row.project_id.unwrap_or_default(),
             delta,
         };
-        answers.write_rollups(&tx, vec![part]).await?;
+        answers.write_rollups(&tx, vec![part], None).await?;
         Ok(Ok(()))
     };
     let deleted = answers::with_locks(scope, db, "deletion.session", session, delete).await?.is_ok();
@@ -184,15 +183,7 @@ const UNUSED: [(&str, &str); 3] = [
 
 /// One of the sessions that was deleted, if there is one.
 pub async fn any_deleted(tx: &ScopedTx, ids: &BTreeSet<SessionId>) -> Result<Option<SessionId>, DbError> {
-    let sql = "SELECT session_id FROM deleted_sessions WHERE team = $1 ORDER BY session_id";
-    for row in tx.rows(sql, [tx.team()]).await? {
-        let text: String = row.try_get("", "session_id")?;
-        let id = stored_id(&text, "deleted_sessions", "session_id")?;
-        if ids.contains(&id) {
-            return Ok(Some(id));
-        }
-    }
-    Ok(None)
+    sessions::first_id(tx, "deleted_sessions", |id| ids.contains(id)).await
 }
 
 /// Whether the team had a session with this id that was deleted.

@@ -147,6 +147,16 @@ impl Comparison {
         }
     }
 
+    /// What holds of whole parts (minutes) of two values that meet it.
+    fn of_parts(self) -> Option<Self> {
+        match self {
+            Self::Equal => Some(Self::Equal),
+            Self::NotEqual => None,
+            Self::Less | Self::AtMost => Some(Self::AtMost),
+            Self::Greater | Self::AtLeast => Some(Self::AtLeast),
+        }
+    }
+
     /// Whether two values with this order meet it.
     fn holds(self, order: Ordering) -> bool {
         match self {
@@ -245,7 +255,15 @@ impl Writer<'_> {
                     Operand::Text(value) => text(value),
                     Operand::Int(value) => (*value).into(),
                 });
-                format!("{} {} ${n}", self.column(*column), comparison.sql())
+                let compared = format!("{} {} ${n}", self.column(*column), comparison.sql());
+                match (column, comparison.of_parts()) {
+                    // The index has the minute, which a comparison of times implies.
+                    (Column::SessionActivity, Some(of_minutes)) => {
+                        let row = self.row("sessions");
+                        format!("({row}.activity_minute {} ${n} / 60000 AND {compared})", of_minutes.sql())
+                    }
+                    _ => compared,
+                }
             }
             Filter::OneOf(column, values) => {
                 let n = self.list(values);

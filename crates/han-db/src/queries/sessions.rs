@@ -44,6 +44,10 @@ const COLUMNS: &str = "sessions.id, sessions.session_id, sessions.user_id, sessi
      sessions.input_tokens, sessions.output_tokens, sessions.cache_read_tokens, sessions.cache_creation_5m_tokens, \
      sessions.cache_creation_1h_tokens, sessions.created_at, sessions.synced_at, sessions.purged_at";
 
+/// The order of lists of sessions: by latest activity, newest first. The minute, which an index has, comes first.
+pub(crate) const NEWEST_FIRST: &str =
+    "sessions.activity_minute DESC, sessions.last_activity_at DESC, sessions.session_id DESC";
+
 /// A page of the team's sessions, by latest activity, newest first.
 ///
 /// # Errors
@@ -57,15 +61,15 @@ pub async fn page(
     if let Some(after) = &request.after {
         let n = values.len();
         sql.push_str(&format!(
-            " AND (sessions.last_activity_at, sessions.session_id) < (${}, ${})",
+            " AND sessions.activity_minute <= ${0} / 60000 \
+             AND (sessions.last_activity_at, sessions.session_id) < (${0}, ${1})",
             n + 1,
             n + 2
         ));
         values.extend([after.at.into(), after.session_id.as_str().into()]);
     }
     let sql = format!(
-        "SELECT {COLUMNS} FROM sessions WHERE {sql} \
-         ORDER BY sessions.last_activity_at DESC, sessions.session_id DESC LIMIT {}",
+        "SELECT {COLUMNS} FROM sessions WHERE {sql} ORDER BY {NEWEST_FIRST} LIMIT {}",
         request.first + 1
     );
     let page = Page::cut(tx.all::<SessionRow, _>(&sql, values).await?, request.first);
@@ -98,11 +102,20 @@ pub async fn exists(tx: &ScopedTx, id: &SessionId) -> Result<bool, DbError> {
 
 /// A session of the team whose id is not among `known`, if there is one.
 pub async fn other_than(tx: &ScopedTx, known: &BTreeSet<SessionId>) -> Result<Option<SessionId>, DbError> {
-    let sql = "SELECT session_id FROM sessions WHERE team = $1 ORDER BY session_id";
-    for row in tx.rows(sql, [tx.team()]).await? {
+    first_id(tx, "sessions", |id| !known.contains(id)).await
+}
+
+/// The first session id of the team in a table that has one for each row, of those that meet the condition.
+pub(crate) async fn first_id(
+    tx: &ScopedTx,
+    table: &'static str,
+    condition: impl Fn(&SessionId) -> bool,
+) -> Result<Option<SessionId>, DbError> {
+    let sql = format!("SELECT session_id FROM {table} WHERE team = $1 ORDER BY session_id");
+    for row in tx.rows(&sql, [tx.team()]).await? {
         let text: String = row.try_get("", "session_id")?;
-        let id: SessionId = stored_id(&text, "sessions", "session_id")?;
-        if !known.contains(&id) {
+        let id: SessionId = stored_id(&text, table, "session_id")?;
+        if condition(&id) {
             return Ok(Some(id));
         }
     }
