@@ -1,5 +1,6 @@
 //! Inserts of many rows: one statement over arrays on PostgreSQL, few statements with a tuple for each row on SQLite.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 use sea_orm::Value;
@@ -158,7 +159,7 @@ impl BulkInsert<'_> {
             Dialect::Postgres => Err(DbError::WithoutPostgres),
             #[cfg(feature = "postgres")]
             Dialect::Postgres => {
-                let sql = self.postgres_sql();
+                let sql = self.postgres_sql(0, self.constants.len());
                 let values = std::mem::take(&mut self.constants).into_iter().map(|(_, v)| v).collect();
                 tx.rows_of_columns(&sql, values, &self.columns).await
             }
@@ -209,13 +210,17 @@ impl BulkInsert<'_> {
         sql
     }
 
+    fn is_empty(&self) -> bool {
+        self.columns.first().map_or(0, Column::len) == 0
+    }
+
+    /// Its parameters: so many come before its constants, and so many before its columns.
     #[cfg(feature = "postgres")]
-    fn postgres_sql(&self) -> String {
-        let constants = self.constants.len();
+    fn postgres_sql(&self, before_constants: usize, before_columns: usize) -> String {
         self.around(|sql| {
             let mut separator = "SELECT ";
-            for n in 1..=constants {
-                write!(sql, "{separator}${n}")?;
+            for n in 1..=self.constants.len() {
+                write!(sql, "{separator}${}", before_constants + n)?;
                 separator = ", ";
             }
             for (i, column) in self.columns.iter().enumerate() {
@@ -229,7 +234,7 @@ impl BulkInsert<'_> {
             }
             separator = " FROM UNNEST(";
             for (i, column) in self.columns.iter().enumerate() {
-                write!(sql, "{separator}${}::{}[]", constants + i + 1, column.pg_type())?;
+                write!(sql, "{separator}${}::{}[]", before_columns + i + 1, column.pg_type())?;
                 separator = ", ";
             }
             separator = ") AS u(";
@@ -257,5 +262,68 @@ impl BulkInsert<'_> {
             tuples.push(format!("({})", tuple.join(", ")));
         }
         self.around(|sql| write!(sql, "VALUES {}", tuples.join(", ")))
+    }
+}
+
+/// A statement that returns nothing, and its parameters.
+pub(crate) struct Update {
+    pub sql: Cow<'static, str>,
+    pub values: Vec<Value>,
+}
+
+impl Update {
+    pub(crate) async fn run(self, tx: &Tx) -> Result<(), DbError> {
+        tx.execute(&self.sql, self.values).await?;
+        Ok(())
+    }
+}
+
+/// Writes to different tables that do not read each other's rows: one statement on PostgreSQL, where each is a round trip
+/// (postgresql.org/docs/current/queries-with.html, data-modifying statements in `WITH`), one after another on SQLite. In
+/// which order PostgreSQL runs them is its own affair, but it is the same for the same tables.
+pub(crate) struct Writes<'a> {
+    pub update: Option<Update>,
+    /// Inserts that return nothing.
+    pub inserts: Vec<BulkInsert<'a>>,
+}
+
+impl Writes<'_> {
+    pub(crate) async fn run(mut self, tx: &Tx) -> Result<(), DbError> {
+        self.inserts.retain(|insert| !insert.is_empty());
+        #[cfg(feature = "postgres")]
+        if tx.dialect() == Dialect::Postgres && self.inserts.len() + usize::from(self.update.is_some()) > 1 {
+            return self.run_together(tx).await;
+        }
+        if let Some(update) = self.update {
+            update.run(tx).await?;
+        }
+        for insert in self.inserts {
+            insert.run(tx).await?;
+        }
+        Ok(())
+    }
+
+    /// First the parameters of all statements that are single values, then the columns.
+    #[cfg(feature = "postgres")]
+    async fn run_together(self, tx: &Tx) -> Result<(), DbError> {
+        let mut statements: Vec<Cow<'static, str>> = Vec::new();
+        let (mut values, mut columns) = (Vec::new(), Vec::new());
+        if let Some(update) = self.update {
+            statements.push(update.sql);
+            values = update.values;
+        }
+        let constants: usize = self.inserts.iter().map(|insert| insert.constants.len()).sum();
+        let mut before_columns = values.len() + constants;
+        for mut insert in self.inserts {
+            statements.push(insert.postgres_sql(values.len(), before_columns).into());
+            before_columns += insert.columns.len();
+            values.extend(std::mem::take(&mut insert.constants).into_iter().map(|(_, value)| value));
+            columns.append(&mut insert.columns);
+        }
+        let last = statements.pop().unwrap_or_default();
+        let with: Vec<String> =
+            statements.iter().enumerate().map(|(n, statement)| format!("w{n} AS ({statement})")).collect();
+        tx.rows_of_columns(&format!("WITH {} {last}", with.join(", ")), values, &columns).await?;
+        Ok(())
     }
 }

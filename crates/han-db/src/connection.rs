@@ -28,6 +28,11 @@ use crate::stats::TransactionCounters;
 use crate::team_numbers::TeamNumbers;
 use crate::verified_keys::VerifiedKeys;
 
+/// A connection that was used this recently is not asked again whether it lives: it answered when it was given back. A
+/// question is a round trip, which every push would wait for.
+#[cfg(feature = "postgres")]
+const TRUSTED: Duration = Duration::from_millis(250);
+
 /// How many prepared statements SQLite's writer keeps.
 const WRITER_STATEMENTS: usize = 256;
 
@@ -377,6 +382,15 @@ async fn postgres_pool(config: &DbConfig) -> Result<sqlx::PgPool, DbError> {
     let pool = PgPoolOptions::new()
         .max_connections(config.max_connections)
         .acquire_timeout(config.acquire_timeout)
+        .test_before_acquire(false)
+        .before_acquire(|connection, use_of| {
+            Box::pin(async move {
+                if use_of.idle_for >= TRUSTED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_with(options.clone());
     pool.await.map_err(|error| unreachable(&options, error))
 }

@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex};
 
 use han_crypto::{ApiKeyToken, OsEntropy};
 use han_db::entities::Message;
-use han_db::page::PageRequest;
-use han_db::queries::api_keys;
+use han_db::page::{PageRequest, SessionCursor};
+use han_db::queries::filter::{Column, Comparison, Filter, Operand};
 use han_db::queries::messages::{self, MessageList};
+use han_db::queries::{api_keys, sessions};
 use han_db::{Db, DbConfig};
 use han_testkit::{SyntheticSession, TestClock, TestDatabase, both_databases};
 use support::{World, push};
@@ -32,6 +33,16 @@ async fn observed(mut config: DbConfig) -> (World, Seen) {
     (World { db, clock, scope }, seen)
 }
 
+/// What the parts of a statement that joins several writes do to which table: `WITH UPDATE sessions, INSERT rollups`.
+fn parts(words: &[&str]) -> String {
+    let part = |(at, word): (usize, &&str)| match word.trim_start_matches('(') {
+        "INSERT" => Some(format!("INSERT {}", words[at + 2])),
+        "UPDATE" if words[at + 1] != "SET" => Some(format!("UPDATE {}", words[at + 1])),
+        _ => None,
+    };
+    format!("WITH {}", words.iter().enumerate().filter_map(part).collect::<Vec<_>>().join(", "))
+}
+
 /// What each statement does to which table, in order: `SELECT sessions`. An insert of many rows counts once: on SQLite it
 /// is several statements.
 fn summary(seen: &Seen) -> Vec<String> {
@@ -39,6 +50,9 @@ fn summary(seen: &Seen) -> Vec<String> {
     let summary = statements.iter().map(|sql| {
         let words: Vec<&str> = sql.split_whitespace().collect();
         let verb = words[0];
+        if verb == "WITH" {
+            return parts(&words);
+        }
         let before = match verb {
             "INSERT" => "INTO",
             "UPDATE" => "UPDATE",
@@ -69,17 +83,23 @@ both_databases!(
         let (world, seen) = observed_world(&database).await;
         push(&world, "s", "main", Some(0), &[prompt(0)]).await;
         let one = of_push(&world, &seen, &[prompt(1)], 1).await;
-        let expected = [
-            "SELECT sessions",
-            "SELECT transcripts",
-            "INSERT segments",
-            "INSERT messages",
-            "UPDATE transcripts",
-            "UPDATE sessions",
-            "INSERT rollups",
-        ];
-        let keys = if database.is_postgres() { vec![] } else { vec!["INSERT segment_keys"] };
-        let expected: Vec<&str> = [&expected[..3], &keys, &expected[3..]].concat();
+        let expected: &[&str] = if database.is_postgres() {
+            &[
+                "SELECT sessions",
+                "WITH UPDATE transcripts, INSERT segments, INSERT messages",
+                "WITH UPDATE sessions, INSERT rollups",
+            ]
+        } else {
+            &[
+                "SELECT sessions",
+                "UPDATE transcripts",
+                "INSERT segments",
+                "INSERT segment_keys",
+                "INSERT messages",
+                "UPDATE sessions",
+                "INSERT rollups",
+            ]
+        };
         assert_eq!(one, expected);
         let many = of_push(&world, &seen, &(2..502).map(prompt).collect::<Vec<_>>(), 2).await;
         assert_eq!(many, expected);
@@ -180,6 +200,60 @@ both_databases!(
         assert!(!plan.contains("Hash Join") && !plan.contains("SCAN g"), "{plan}");
     }
 );
+
+/// The plan of the list of sessions, after a cursor and with a condition.
+async fn plan_of_sessions(
+    database: &TestDatabase,
+    (world, seen): (&World, &Seen),
+    after: Option<SessionCursor>,
+    filter: Option<&Filter>,
+) -> String {
+    let tx = world.db.read(&world.scope, "test.page").await.unwrap();
+    seen.lock().unwrap().clear();
+    sessions::page(&tx, filter, &PageRequest { after, first: 10 }).await.unwrap();
+    let sql = seen.lock().unwrap().iter().find(|sql| sql.contains("FROM sessions")).unwrap().clone();
+    plan(database, &sql).await
+}
+
+both_databases!(
+    async fn lists_of_sessions_begin_in_the_index(database: TestDatabase) {
+        let (world, seen) = observed_world(&database).await;
+        push(&world, "s", "main", Some(0), &[prompt(0)]).await;
+        let cursor = SessionCursor { at: 1, session_id: "s".parse().unwrap() };
+        let since = Filter::Compare(Column::SessionActivity, Comparison::AtLeast, Operand::Int(1));
+        for (after, filter) in [(Some(cursor), None), (None, Some(&since))] {
+            let plan = plan_of_sessions(&database, (&world, &seen), after, filter).await;
+            let begins = if database.is_postgres() {
+                plan.lines().any(|line| line.contains("Index Cond") && line.contains("activity_minute"))
+                    && plan.contains("sessions_recent")
+            } else {
+                plan.contains("sessions_recent (team=? AND activity_minute")
+            };
+            assert!(begins, "{plan}");
+        }
+    }
+);
+
+/// What is pushed to a session that others list does not touch their indexes, and leaves no row for a vacuum.
+#[tokio::test]
+async fn a_push_updates_its_session_in_place() {
+    use sqlx::Connection as _;
+
+    let database = TestDatabase::postgres().await;
+    let world = support::world(&database).await;
+    for n in 0..100 {
+        push(&world, "s", "main", Some(n), &[prompt(n)]).await;
+    }
+    // PostgreSQL counts what a connection has done when it ends, at the latest.
+    world.db.close().await;
+    let mut conn = sqlx::PgConnection::connect(database.url()).await.unwrap();
+    let sql = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'sessions'";
+    let (mut updates, mut in_place): (i64, i64) = (0, 0);
+    while updates < 100 {
+        (updates, in_place) = sqlx::query_as(sql).fetch_one(&mut conn).await.unwrap();
+    }
+    assert!(in_place >= 90, "{in_place} of {updates}");
+}
 
 both_databases!(
     /// The first rows of a table make its statistics, once.

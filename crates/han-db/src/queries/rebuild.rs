@@ -119,7 +119,7 @@ async fn session(
         [tx.team(), i64::from(row.number).into(), rederived.started_at.into(), prices.revision.into()];
     tx.execute(&sql, values.into_iter().chain(delta.values())).await?;
     // Where answers passed to other sessions, or from them, these have another revision now.
-    answers.write_rollups(tx, Vec::new()).await?;
+    answers.write_rollups(tx, Vec::new(), None).await?;
     Ok(Some(Made { revision: row.revision, project_id: row.project_id, rederived }))
 }
 

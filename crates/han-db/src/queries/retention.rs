@@ -246,7 +246,7 @@ async fn purge_as(scope: &Scope, db: &Db, days: i64, due: &Due, lines: Lines) ->
             project_id: row.project_id.unwrap_or_default(),
             delta: change,
         };
-        answers.write_rollups(&tx, vec![part]).await?;
+        answers.write_rollups(&tx, vec![part], None).await?;
         Ok(Ok(()))
     };
     let purged = answers::with_locks(scope, db, "retention.purge", session, purge).await?.is_ok();

@@ -120,7 +120,16 @@ impl ScopedTx {
 
 impl Segments<'_> {
     /// Writes new segments. They must not overlap with others of their file.
-    pub(crate) async fn insert(&self, file: &File, mut new: Vec<SealedSegment>) -> Result<(), DbError> {
+    pub(crate) async fn insert(&self, file: &File, new: Vec<SealedSegment>) -> Result<(), DbError> {
+        for insert in self.inserts(file, new) {
+            insert.run(self.tx).await?;
+        }
+        Ok(())
+    }
+
+    /// The inserts that write new segments, as [`Segments::insert`], in this order.
+    pub(crate) fn inserts(&self, file: &File, mut new: Vec<SealedSegment>) -> Vec<BulkInsert<'static>> {
+        let mut inserts = Vec::new();
         while !new.is_empty() {
             let mut bytes = 0;
             let fits = new.iter().take_while(|segment| {
@@ -128,12 +137,12 @@ impl Segments<'_> {
                 bytes <= STATEMENT_BYTES
             });
             let rest = new.split_off(fits.count().max(1));
-            self.insert_rows(file, std::mem::replace(&mut new, rest)).await?;
+            inserts.extend(self.inserts_of_rows(file, std::mem::replace(&mut new, rest)));
         }
-        Ok(())
+        inserts
     }
 
-    async fn insert_rows(&self, file: &File, rows: Vec<SealedSegment>) -> Result<(), DbError> {
+    fn inserts_of_rows(&self, file: &File, rows: Vec<SealedSegment>) -> Vec<BulkInsert<'static>> {
         let ints = |value: &dyn Fn(&SealedSegment) -> i64| -> Vec<i64> { rows.iter().map(value).collect() };
         let sealed: Vec<bool> = rows.iter().map(|row| row.sealed).collect();
         let any_sealed = sealed.contains(&true);
@@ -174,12 +183,12 @@ impl Segments<'_> {
             on_conflict: "",
             returning: "",
         };
-        write("segments", columns).run(self.tx).await?;
+        let mut inserts = vec![write("segments", columns)];
         if let Some(table) = own_table.filter(|_| any_sealed) {
             keys.insert(0, Column::Int("first_ordinal", first_ordinals));
-            write(table, keys).run(self.tx).await?;
+            inserts.push(write(table, keys));
         }
-        Ok(())
+        inserts
     }
 
     /// Locks segments of a file that are to be replaced. `None` if one of them was replaced or deleted since it was read.
@@ -191,18 +200,29 @@ impl Segments<'_> {
         file: &File,
         old: &'o [StoredSegment],
     ) -> Result<Option<Locked<'o>>, DbError> {
-        let ((keys, join), lock) = (self.tx.dialect().segment_keys(), self.tx.dialect().for_update());
-        for segment in old {
-            let sql = format!(
-                "SELECT {keys}, g.sealed FROM segments g{join} WHERE g.team = $1 AND g.session = $2 \
-                 AND g.transcript = $3 AND g.first_ordinal = $4 AND g.last_ordinal = $5{lock}"
-            );
-            let row = self.tx.one::<ReplacedRow, _>(&sql, segment.values(self.team, file)).await?;
-            if row.is_none_or(|row| row.nonce != segment.nonce || row.sealed != segment.sealed) {
-                return Ok(None);
-            }
-        }
-        Ok(Some(Locked(old)))
+        let dialect = self.tx.dialect();
+        let ((keys, join), lock) = (dialect.segment_keys(), dialect.for_update());
+        let extents = old.iter().map(|segment| [segment.extent.first_ordinal, segment.extent.last_ordinal]);
+        let (wanted, extents) = dialect.number_rows(4, ["first_ordinal", "last_ordinal"], extents);
+        // In the order of their key, so that two transactions do not wait for each other.
+        let sql = format!(
+            "SELECT g.first_ordinal, {keys}, g.sealed FROM {wanted} JOIN segments g ON g.team = $1 AND g.session = $2 \
+             AND g.transcript = $3 AND g.first_ordinal = wanted.first_ordinal \
+             AND g.last_ordinal = wanted.last_ordinal{join} ORDER BY g.first_ordinal{lock}"
+        );
+        let rows: Vec<ReplacedRow> =
+            self.tx.all(&sql, self.file_values(file).into_iter().chain(extents)).await?;
+        let mut locked: HashMap<i64, ReplacedRow> =
+            rows.into_iter().map(|row| (row.first_ordinal.into(), row)).collect();
+        let unchanged = old.iter().all(|segment| {
+            let row = locked.remove(&segment.extent.first_ordinal);
+            row.is_some_and(|row| row.nonce == segment.nonce && row.sealed == segment.sealed)
+        });
+        Ok(unchanged.then_some(Locked(old)))
+    }
+
+    fn file_values(&self, file: &File) -> [Value; 3] {
+        [self.team.into(), i64::from(file.session).into(), i64::from(file.number).into()]
     }
 
     /// Replaces segments of a file by `new`, which holds the same lines. Their search terms go with them.
@@ -212,11 +232,13 @@ impl Segments<'_> {
         old: Locked<'_>,
         new: Vec<SealedSegment>,
     ) -> Result<(), DbError> {
-        for segment in old.0 {
-            let sql = "DELETE FROM segments WHERE team = $1 AND session = $2 AND transcript = $3 AND first_ordinal = $4 \
-                       AND last_ordinal = $5";
-            self.tx.execute(sql, segment.values(self.team, file)).await?;
-        }
+        let dialect = self.tx.dialect();
+        let sql = format!(
+            "DELETE FROM segments WHERE team = $1 AND session = $2 AND transcript = $3 AND {}",
+            dialect.is_any("first_ordinal", 4)
+        );
+        let first = dialect.number_list(old.0.iter().map(|segment| segment.extent.first_ordinal));
+        self.tx.execute(&sql, self.file_values(file).into_iter().chain([first])).await?;
         self.insert(file, new).await
     }
 }
@@ -226,20 +248,9 @@ pub(crate) struct Locked<'o>(&'o [StoredSegment]);
 
 #[derive(FromQueryResult)]
 struct ReplacedRow {
+    first_ordinal: i32,
     nonce: Option<Vec<u8>>,
     sealed: bool,
-}
-
-impl StoredSegment {
-    fn values(&self, team: TeamNumber, file: &File) -> [Value; 5] {
-        [
-            team.into(),
-            i64::from(file.session).into(),
-            i64::from(file.number).into(),
-            self.extent.first_ordinal.into(),
-            self.extent.last_ordinal.into(),
-        ]
-    }
 }
 
 #[derive(FromQueryResult)]

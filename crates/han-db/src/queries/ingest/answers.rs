@@ -17,7 +17,7 @@ use han_transcript::record::Terms;
 use han_types::Scope;
 use sea_orm::{FromQueryResult, Value};
 
-use crate::bulk_insert::{BulkInsert, Column};
+use crate::bulk_insert::{BulkInsert, Column, Update, Writes};
 use crate::entities::Origin;
 use crate::queries::ingest::derive::Derive;
 use crate::queries::ingest::grain::quarter_of;
@@ -509,14 +509,16 @@ impl Answers {
     }
 
     /// Writes what changed for other sessions, and adds it to the rollups, together with what the transaction changes for its
-    /// own session.
+    /// own session. Runs the statement `with` along with it.
     pub(crate) async fn write_rollups(
         &self,
         tx: &ScopedTx,
         mut parts: Vec<RollupPart>,
+        with: Option<Update>,
     ) -> Result<(), DbError> {
         parts.extend(self.write_others(tx).await?);
-        rollup_delta::add_rollups(tx, tx.team(), &parts).await
+        let writes = Writes { update: with, ..rollup_delta::rollup_writes(tx.team(), &parts) };
+        writes.run(tx).await
     }
 
     /// Writes what changed for other sessions: their totals, which notifies their subscribers. Returns what it adds to the
@@ -662,23 +664,19 @@ async fn own_copies<'k>(
 /// The copies that other sessions have of these answers.
 async fn other_copies(derive: &Derive<'_>, answers: &BTreeSet<AnswerKey>) -> Result<Vec<Stored>, DbError> {
     let dialect = derive.tx.dialect();
-    let mut found = Vec::new();
     // Each of the two indexes holds a part of the rows.
-    for part in ["c.owner", "NOT c.owner"] {
+    let [owners, others] = ["c.owner", "NOT c.owner"].map(|part| {
         let copies = dialect.joined_each(
             &dialect.bytes_from("wanted", 3),
             "answer_copies",
             "c",
             &format!("c.team = $1 AND c.answer = wanted.key AND {part} AND c.session <> $2"),
         );
-        let sql =
-            format!("SELECT {COLUMNS} FROM {copies} JOIN sessions s ON s.team = $1 AND s.number = c.session");
-        let values = [derive.tx.team(), derive.number.into(), dialect.byte_list(answers)];
-        for row in derive.tx.all::<CopyRow, _>(&sql, values).await? {
-            found.push(row.stored()?);
-        }
-    }
-    Ok(found)
+        format!("SELECT {COLUMNS} FROM {copies} JOIN sessions s ON s.team = $1 AND s.number = c.session")
+    });
+    let values = [derive.tx.team(), derive.number.into(), dialect.byte_list(answers)];
+    let rows: Vec<CopyRow> = derive.tx.all(&format!("{owners} UNION ALL {others}"), values).await?;
+    rows.into_iter().map(CopyRow::stored).collect()
 }
 
 async fn delete_copies<'k>(
@@ -804,5 +802,6 @@ pub(crate) async fn add_usage(tx: &Tx, team: Value, session: i64, usage: &Usage)
     let keys = vec![Column::Str("model", rows.iter().map(|row| row.0.as_str()).collect())];
     let constants = vec![("team", team), ("session", session.into())];
     let rows: Vec<&Tally> = rows.into_iter().map(|row| row.1).collect();
-    rollup_delta::add_rows(tx, &rollup_delta::SESSION_USAGE, constants, keys, &rows).await
+    rollup_delta::rows_insert(&rollup_delta::SESSION_USAGE, constants, keys, &rows).run(tx).await?;
+    Ok(())
 }

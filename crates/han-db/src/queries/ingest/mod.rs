@@ -32,7 +32,7 @@ use han_types::sync::{BatchError, BatchErrorCode, TranscriptStatus};
 use han_types::{PlanRefusal, Scope, Timestamp, TranscriptName, new_row_id};
 use sea_orm::{FromQueryResult, Value};
 
-use crate::bulk_insert::{BulkInsert, Column};
+use crate::bulk_insert::{BulkInsert, Column, Update, Writes};
 use crate::entities::{MessagePosition, SessionDetails, Stamped};
 use crate::keys::TeamKeys;
 use crate::line_id::LineId;
@@ -141,6 +141,32 @@ impl<E: Into<DbError>> From<E> for Stop {
     }
 }
 
+/// The columns of a [`SessionRow`].
+const SESSION_COLUMNS: &str = "s.number, s.user_id, s.project_id, s.metadata, s.sealed, s.started_at, s.last_activity_at, \
+     s.next_ordinal, s.revision, s.purged_at";
+
+/// The columns of a [`TranscriptRow`].
+const TRANSCRIPT_COLUMNS: &str =
+    "t.number AS file, t.next_offset, t.end_line, t.purged_line, t.last_line_at, t.has_leaves";
+
+/// A session whose row is locked.
+struct Locked {
+    session: SessionRow,
+    /// Whether this transaction has inserted it.
+    is_new: bool,
+    /// Its file, if that has been read already.
+    transcript: Option<TranscriptRow>,
+}
+
+/// The rows of a session and of its file.
+#[derive(FromQueryResult)]
+struct LockedRow {
+    #[sea_orm(nested)]
+    session: SessionRow,
+    #[sea_orm(nested)]
+    transcript: TranscriptRow,
+}
+
 #[derive(FromQueryResult)]
 struct SessionRow {
     number: i32,
@@ -157,7 +183,7 @@ struct SessionRow {
 
 #[derive(FromQueryResult)]
 struct TranscriptRow {
-    number: i16,
+    file: i16,
     next_offset: i64,
     end_line: i64,
     /// The lines before this one were purged.
@@ -228,7 +254,7 @@ struct Write<'a> {
 impl Write<'_> {
     async fn run(&self) -> Result<Outcome, Stop> {
         let mut answers = Answers::lock(self.tx, self.locks, self.session()).await?;
-        let (session, is_new) = self.lock_session().await?;
+        let Locked { session, is_new, transcript } = self.lock_session().await?;
         // An import moves sessions that exist.
         let counted = if is_new && self.batch.arrived_at.is_none() {
             Some(NewSession::check(self.tx, self.now).await?.map_err(over_plan)?)
@@ -236,7 +262,10 @@ impl Write<'_> {
             None
         };
         answers.lock_rest(self.tx, self.locks, self.session()).await?;
-        let transcript = self.lock_transcript(session.number).await?;
+        let transcript = match transcript {
+            Some(transcript) => transcript,
+            None => self.lock_transcript(session.number).await?,
+        };
         let first_line = self.first_line(&transcript)?;
         let end = first_line.saturating_add(int(self.batch.consumed));
         let last_ordinal = session.next_ordinal + self.ordinals(0..self.batch.lines.len());
@@ -248,7 +277,7 @@ impl Write<'_> {
             session_id: self.batch.session_id.clone(),
             transcript: self.batch.transcript.clone(),
             session: session.number,
-            number: transcript.number,
+            number: transcript.file,
         };
 
         let purged = self.purged(&session, &transcript, first_line).await?;
@@ -271,7 +300,11 @@ impl Write<'_> {
             plan.revises() || dates.is_some() || (origin != derive.origin && session.next_ordinal > 0);
         let before = if derives_again { Some(derive.rederive().await?.counted) } else { None };
         let derive = Derive { origin, ..derive };
-        let ordinals = self.append(&placed, &plan, session.next_ordinal, first_line, &file).await?;
+        let mut moved = self.transcript_update(&transcript, first_line, end, last_at, &plan, &file)?;
+        // Where lines get other times, the file's last one is written when these are known.
+        let with_lines = if dates.is_none() { moved.take() } else { None };
+        let ordinals =
+            self.append(&placed, &plan, session.next_ordinal, first_line, &file, with_lines).await?;
         let shown =
             plan.messages.iter().map(|(position, _)| position).chain(plan.revisions.iter().map(|(_, at)| at));
         let times: Vec<i64> = shown.map(|position| placed[*position].at).collect();
@@ -303,7 +336,10 @@ impl Write<'_> {
         };
 
         let project_id = self.project(&session, &details).await?;
-        self.update_transcript(&transcript, first_line, end, last_at, &plan, &file).await?;
+        if let Some(moved) = moved {
+            moved.run(self.tx).await?;
+        }
+        let mut updated = None;
         if !plan.entries.is_empty() || details != known_details || project_id != session.project_id {
             let change = SessionChange {
                 details: &details,
@@ -314,13 +350,13 @@ impl Write<'_> {
                 ordinals: self.ordinals(plan.entries.iter().copied()),
                 delta: delta.session_delta(),
             };
-            self.update_session(&session, change).await?;
+            updated = Some(self.session_update(&session, change)?);
         }
         // Last, because many sessions share these rows and lock them until they commit.
         if let Some(counted) = counted {
             counted.count(self.tx, shard(self.session())).await?.map_err(over_plan)?;
         }
-        self.add_delta(&derive, &session, project_id.as_deref(), delta).await?;
+        self.add_delta(&derive, &session, project_id.as_deref(), delta, updated).await?;
 
         let stored = plan.entries.len() as u64;
         Ok(Outcome::Stored {
@@ -344,16 +380,22 @@ impl Write<'_> {
         lines.map(|line| self.batch.lines[line].ordinals()).sum()
     }
 
-    /// Locks the session's row, or inserts it. Says whether it is new.
-    async fn lock_session(&self) -> Result<(SessionRow, bool), Stop> {
-        let (row, is_new) = match self.locked_session().await? {
-            Some(row) => (row, false),
-            None => {
-                let is_new = self.insert_session().await?;
-                let missing = || DbError::RowMissing { table: "sessions", row: self.session().to_owned() };
-                (self.locked_session().await?.ok_or_else(missing)?, is_new)
-            }
+    /// Locks the session's row, or inserts it.
+    async fn lock_session(&self) -> Result<Locked, Stop> {
+        // Nearly always both rows exist: one statement locks them.
+        let (row, transcript) = self.locked_with_transcript().await?.unzip();
+        let (row, is_new) = match row {
+            Some(row) => (Some(row), false),
+            None => match self.locked_session().await? {
+                Some(row) => (Some(row), false),
+                None => {
+                    let is_new = self.insert_session().await?;
+                    (self.locked_session().await?, is_new)
+                }
+            },
         };
+        let missing = || DbError::RowMissing { table: "sessions", row: self.session().to_owned() };
+        let row = row.ok_or_else(missing)?;
         if row.user_id != self.tx.scope().user_id().as_str() {
             return Err(refuse(
                 BatchErrorCode::SessionOwned,
@@ -366,16 +408,28 @@ impl Write<'_> {
             let message = "this session was deleted from the team; it is not stored again";
             return Err(refuse(BatchErrorCode::Gone, message, None));
         }
-        Ok((row, is_new))
+        Ok(Locked { session: row, is_new, transcript })
     }
 
     async fn locked_session(&self) -> Result<Option<SessionRow>, DbError> {
         let lock = self.tx.dialect().for_update();
-        let sql = format!(
-            "SELECT number, user_id, project_id, metadata, sealed, started_at, last_activity_at, next_ordinal, revision, \
-             purged_at FROM sessions WHERE team = $1 AND session_id = $2{lock}"
-        );
+        let sql =
+            format!("SELECT {SESSION_COLUMNS} FROM sessions s WHERE s.team = $1 AND s.session_id = $2{lock}");
         self.tx.one(&sql, [self.tx.team(), self.session().into()]).await
+    }
+
+    /// Locks the rows of the session and of the file, if both exist. The file's row is locked as well, because PostgreSQL
+    /// reads only locked rows again after it has waited.
+    async fn locked_with_transcript(&self) -> Result<Option<(SessionRow, TranscriptRow)>, DbError> {
+        let lock = self.tx.dialect().for_update();
+        let sql = format!(
+            "SELECT {SESSION_COLUMNS}, {TRANSCRIPT_COLUMNS} FROM sessions s \
+             JOIN transcripts t ON t.team = s.team AND t.session = s.number AND t.name = $3 \
+             WHERE s.team = $1 AND s.session_id = $2{lock}"
+        );
+        let values = [self.tx.team(), self.session().into(), self.transcript().into()];
+        let row: Option<LockedRow> = self.tx.one(&sql, values).await?;
+        Ok(row.map(|LockedRow { session, transcript }| (session, transcript)))
     }
 
     /// Another push may insert it at the same time; both then lock the same row. Says whether this one did.
@@ -406,8 +460,9 @@ impl Write<'_> {
 
     /// The file's row, which the lock on the session's row protects, or a new one.
     async fn lock_transcript(&self, session: i32) -> Result<TranscriptRow, Stop> {
-        let select = "SELECT number, next_offset, end_line, purged_line, last_line_at, has_leaves FROM transcripts \
-                      WHERE team = $1 AND session = $2 AND name = $3";
+        let select = &format!(
+            "SELECT {TRANSCRIPT_COLUMNS} FROM transcripts t WHERE t.team = $1 AND t.session = $2 AND t.name = $3"
+        );
         let key: [Value; 3] = [self.tx.team(), i64::from(session).into(), self.transcript().into()];
         if let Some(row) = self.tx.one(select, key.clone()).await? {
             return Ok(row);
@@ -685,7 +740,8 @@ impl Write<'_> {
         Comparison { tx: self.tx, file, placed, lines, end, has_offset, overlaps }.plan().await
     }
 
-    /// Writes entries of the log and messages; returns the ordinal of each stored record, by its position.
+    /// Writes entries of the log and messages, and runs the statement `with`, which reads neither; returns the ordinal of
+    /// each stored record, by its position.
     async fn append(
         &self,
         placed: &[Placed<'_>],
@@ -693,6 +749,7 @@ impl Write<'_> {
         next_ordinal: i64,
         first_line: i64,
         file: &File,
+        with: Option<Update>,
     ) -> Result<HashMap<usize, i64>, DbError> {
         let entries = || plan.entries.iter().map(|line| &self.batch.lines[*line]);
         let of_entries = || ordinals(next_ordinal, entries());
@@ -731,12 +788,19 @@ impl Write<'_> {
             }
         });
         let sealed = segments::seal(self.keys, self.tx.entropy(), self.batch.seals, file, new.collect())?;
-        self.tx.segments()?.insert(file, sealed).await?;
         for ordinal in &plan.filled {
             let sql = "DELETE FROM messages WHERE team = $1 AND session = $2 AND ordinal = $3";
             self.tx.execute(sql, [self.tx.team(), i64::from(file.session).into(), (*ordinal).into()]).await?;
         }
-        self.insert_messages(placed, plan, &ordinals, file).await?;
+        let mut inserts = self.tx.segments()?.inserts(file, sealed);
+        // The last segments of a large batch; all of another.
+        let last = inserts.split_off(inserts.len().saturating_sub(1));
+        for insert in inserts {
+            insert.run(self.tx).await?;
+        }
+        let messages = self.messages_insert(placed, plan, &ordinals, file);
+        let inserts = last.into_iter().chain([messages]).collect();
+        Writes { update: with, inserts }.run(self.tx).await?;
         for (known, position) in &plan.revisions {
             self.revise(*known, ordinals[position], &placed[*position], file).await?;
         }
@@ -744,22 +808,22 @@ impl Write<'_> {
         Ok(ordinals)
     }
 
-    async fn insert_messages(
+    fn messages_insert<'p>(
         &self,
-        placed: &[Placed<'_>],
-        plan: &Plan,
+        placed: &'p [Placed<'p>],
+        plan: &'p Plan,
         ordinals: &HashMap<usize, i64>,
         file: &File,
-    ) -> Result<(), DbError> {
-        let rows: Vec<(i64, &Placed<'_>, &LineId)> =
+    ) -> BulkInsert<'p> {
+        let rows: Vec<(i64, &'p Placed<'p>, &'p LineId)> =
             plan.messages.iter().map(|(position, id)| (ordinals[position], &placed[*position], id)).collect();
         let ints = |value: &dyn Fn(i64, &Placed<'_>) -> i64| -> Vec<i64> {
             rows.iter().map(|(ordinal, placed, _)| value(*ordinal, placed)).collect()
         };
-        let texts = |value: for<'p> fn(&'p Placed<'_>) -> Option<&'p str>| -> Vec<Option<&str>> {
+        let texts = |value: fn(&'p Placed<'p>) -> Option<&'p str>| -> Vec<Option<&'p str>> {
             rows.iter().map(|(_, placed, _)| value(placed)).collect()
         };
-        let insert = BulkInsert {
+        BulkInsert {
             table: "messages",
             constants: vec![
                 ("team", self.tx.team()),
@@ -782,9 +846,7 @@ impl Write<'_> {
             ],
             on_conflict: "",
             returning: "",
-        };
-        insert.run(self.tx).await?;
-        Ok(())
+        }
     }
 
     /// Lets the message with the ordinal `known` point to another entry.
@@ -904,7 +966,8 @@ impl Write<'_> {
         projects::of_session(self.tx, self.keys, self.batch.seals, details).await
     }
 
-    async fn update_transcript(
+    /// The statement that moves the file's offset to the end of the batch.
+    fn transcript_update(
         &self,
         transcript: &TranscriptRow,
         first_line: i64,
@@ -912,25 +975,21 @@ impl Write<'_> {
         last_at: Option<i64>,
         plan: &Plan,
         file: &File,
-    ) -> Result<(), DbError> {
+    ) -> Result<Option<Update>, DbError> {
         // A batch of known lines is a retry and does not move the offset back, nor does one that only fills omitted
         // lines. Any other batch with new lines at an earlier offset is from a rewritten file: the file continues there. So
         // does one with purged lines, which look like those of a rewritten file: else a client that finds another last line
         // here would send its file again with every push.
         let moves =
             end > transcript.next_offset || (!plan.entries.is_empty() && !plan.only_fills) || plan.has_purged;
+        let mut values: Vec<Value> =
+            vec![self.tx.team(), i64::from(file.session).into(), i64::from(file.number).into()];
         if !moves || first_line == end {
-            if let (None, Some(at)) = (transcript.last_line_at, last_at) {
-                let sql = "UPDATE transcripts SET last_line_at = $4 WHERE team = $1 AND session = $2 AND number = $3";
-                let values = [
-                    self.tx.team(),
-                    i64::from(file.session).into(),
-                    i64::from(file.number).into(),
-                    at.into(),
-                ];
-                self.tx.execute(sql, values).await?;
-            }
-            return Ok(());
+            let (None, Some(at)) = (transcript.last_line_at, last_at) else { return Ok(None) };
+            let sql =
+                "UPDATE transcripts SET last_line_at = $4 WHERE team = $1 AND session = $2 AND number = $3";
+            values.push(at.into());
+            return Ok(Some(Update { sql: sql.into(), values }));
         }
         let row_id = format!("{}/{}", self.session(), self.transcript());
         let (hash, sealed) = match &self.batch.last_line_hash {
@@ -941,23 +1000,16 @@ impl Write<'_> {
             }
             None => (None, false),
         };
-        self.tx
-            .execute(
-                "UPDATE transcripts SET next_offset = $4, end_line = $5, last_line_hash = $6, sealed = $7, \
-                   last_line_at = $8 WHERE team = $1 AND session = $2 AND number = $3",
-                [
-                    self.tx.team(),
-                    i64::from(file.session).into(),
-                    i64::from(file.number).into(),
-                    end.into(),
-                    end.max(transcript.end_line).into(),
-                    hash.into(),
-                    sealed.into(),
-                    last_at.into(),
-                ],
-            )
-            .await?;
-        Ok(())
+        values.extend([
+            end.into(),
+            end.max(transcript.end_line).into(),
+            hash.into(),
+            sealed.into(),
+            last_at.into(),
+        ]);
+        let sql = "UPDATE transcripts SET next_offset = $4, end_line = $5, last_line_hash = $6, sealed = $7, \
+                     last_line_at = $8 WHERE team = $1 AND session = $2 AND number = $3";
+        Ok(Some(Update { sql: sql.into(), values }))
     }
 
     fn seal_details(&self, details: &SessionDetails) -> Result<(String, bool), DbError> {
@@ -965,7 +1017,8 @@ impl Write<'_> {
         Ok(self.keys.seal(self.batch.seals, details_context(self.session()), &json, self.tx.entropy())?)
     }
 
-    async fn update_session(&self, session: &SessionRow, change: SessionChange<'_>) -> Result<(), DbError> {
+    /// The statement that changes the session's row, which notifies its subscribers.
+    fn session_update(&self, session: &SessionRow, change: SessionChange<'_>) -> Result<Update, DbError> {
         let (metadata, sealed) = self.seal_details(change.details)?;
         let delta = SessionDelta { lines: change.entries, ..change.delta };
         let sql = format!(
@@ -975,7 +1028,7 @@ impl Write<'_> {
              WHERE team = $1 AND number = $2",
             SessionDelta::add_sql(12)
         );
-        let values: [Value; 11] = [
+        let mut values: Vec<Value> = vec![
             self.tx.team(),
             i64::from(session.number).into(),
             metadata.into(),
@@ -988,8 +1041,8 @@ impl Write<'_> {
             self.now.into(),
             self.prices.revision.into(),
         ];
-        self.tx.execute(&sql, values.into_iter().chain(delta.values())).await?;
-        Ok(())
+        values.extend(delta.values());
+        Ok(Update { sql: sql.into(), values })
     }
 
     fn derive<'a>(
@@ -1011,13 +1064,15 @@ impl Write<'_> {
     }
 
     /// Adds the delta to the rollups of the session's project, and what changed for other sessions to theirs. If the
-    /// project was unknown before this batch, everything that was counted without a project moves to it.
+    /// project was unknown before this batch, everything that was counted without a project moves to it. Runs the statement
+    /// `with` along with it.
     async fn add_delta(
         &self,
         derive: &Derive<'_>,
         session: &SessionRow,
         project_id: Option<&str>,
         delta: RollupDelta,
+        with: Option<Update>,
     ) -> Result<(), DbError> {
         let part = |project: &str, delta| RollupPart {
             user_id: self.tx.scope().user_id().to_string(),
@@ -1034,7 +1089,7 @@ impl Write<'_> {
         } else {
             vec![part(project_id.unwrap_or_default(), delta)]
         };
-        derive.answers.write_rollups(self.tx, parts).await
+        derive.answers.write_rollups(self.tx, parts, with).await
     }
 }
 

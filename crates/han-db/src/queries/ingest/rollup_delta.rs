@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::grain::Grain;
 use super::usage::{Tally, Tokens};
 use crate::DbError;
-use crate::bulk_insert::{BulkInsert, Column};
+use crate::bulk_insert::{BulkInsert, Column, Writes};
 use crate::tx::Tx;
 
 /// The number of rows that the writers of one time are distributed over. Readers sum them.
-const SHARDS: u64 = 8;
+const SHARDS: u64 = 64;
 
 /// What a row of `rollup_counts` counts, and the meaning of its key. docs/METRICS.md describes the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -363,9 +363,14 @@ type RollupKey<'a> = (i64, i64, &'a str, &'a str, &'a str, i64);
 /// A row of `rollup_counts`: grain, kind, start, user, project, key, shard.
 type CountKey<'a> = (i64, &'a str, i64, &'a str, &'a str, &'a str, i64);
 
-/// Adds to the rollups of a team. Runs at most one statement for each of the two tables. Rows are locked in the order of
-/// their keys, whatever the number of sessions, so that two transactions do not wait for each other.
+/// Adds to the rollups of a team.
 pub(crate) async fn add_rollups(tx: &Tx, team: Value, parts: &[RollupPart]) -> Result<(), DbError> {
+    rollup_writes(team, parts).run(tx).await
+}
+
+/// What adds to the rollups of a team, to both tables together. The rows of a table are locked in the order of their keys,
+/// whatever the number of sessions, so that two transactions do not wait for each other.
+pub(crate) fn rollup_writes(team: Value, parts: &[RollupPart]) -> Writes<'_> {
     let mut rollups: BTreeMap<RollupKey<'_>, Rollup> = BTreeMap::new();
     let mut counts: BTreeMap<CountKey<'_>, Counts> = BTreeMap::new();
     for part in parts {
@@ -397,7 +402,7 @@ pub(crate) async fn add_rollups(tx: &Tx, team: Value, parts: &[RollupPart]) -> R
         Column::Int("shard", rollups.keys().map(|key| key.5).collect()),
     ];
     let constants = vec![("team", team.clone())];
-    add_rows(tx, &ROLLUPS, constants, keys, &rollups.values().collect::<Vec<_>>()).await?;
+    let rollups = rows_insert(&ROLLUPS, constants, keys, &rollups.values().collect::<Vec<_>>());
     let keys = vec![
         Column::Int("grain", counts.keys().map(|key| key.0).collect()),
         Column::Str("kind", counts.keys().map(|key| key.1).collect()),
@@ -408,24 +413,21 @@ pub(crate) async fn add_rollups(tx: &Tx, team: Value, parts: &[RollupPart]) -> R
         Column::Int("shard", counts.keys().map(|key| key.6).collect()),
     ];
     let constants = vec![("team", team)];
-    add_rows(tx, &ROLLUP_COUNTS, constants, keys, &counts.values().collect::<Vec<_>>()).await
+    let counts = rows_insert(&ROLLUP_COUNTS, constants, keys, &counts.values().collect::<Vec<_>>());
+    Writes { update: None, inserts: vec![rollups, counts] }
 }
 
-/// Adds rows to a table; `columns` are the columns of their keys.
-pub(super) async fn add_rows<Row>(
-    tx: &Tx,
+/// An insert that adds rows to a table; `columns` are the columns of their keys.
+pub(super) fn rows_insert<'k, Row>(
     sums: &Sums<Row>,
     constants: Vec<(&'static str, Value)>,
-    mut columns: Vec<Column<'_>>,
+    mut columns: Vec<Column<'k>>,
     rows: &[&Row],
-) -> Result<(), DbError> {
+) -> BulkInsert<'k> {
     let column =
         |(name, value): &SumColumn<Row>| Column::Int(name, rows.iter().map(|row| value(row)).collect());
     columns.extend(sums.columns.iter().map(column));
-    let insert =
-        BulkInsert { table: sums.table, constants, columns, on_conflict: sums.on_conflict, returning: "" };
-    insert.run(tx).await?;
-    Ok(())
+    BulkInsert { table: sums.table, constants, columns, on_conflict: sums.on_conflict, returning: "" }
 }
 
 /// A column of sums, and what a row adds to it.
