@@ -202,6 +202,7 @@ both_databases!(
         let schema: BTreeSet<&str> = [
             "sessions",
             "session",
+            "minute",
             "messages",
             "message",
             "transcripts",

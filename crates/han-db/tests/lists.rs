@@ -6,7 +6,7 @@ mod support;
 use han_db::page::PageRequest;
 use han_db::queries::filter::{Column, Comparison, Filter, Operand};
 use han_db::queries::sessions;
-use han_testkit::{TestDatabase, both_databases};
+use han_testkit::both_databases;
 use han_types::Timestamp;
 use support::{Random, World, push, world};
 
