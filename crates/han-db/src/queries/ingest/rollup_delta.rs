@@ -13,7 +13,7 @@ use crate::bulk_insert::{BulkInsert, Column, Writes};
 use crate::tx::Tx;
 
 /// The number of rows that the writers of one time are distributed over. Readers sum them.
-const SHARDS: u64 = 64;
+const SHARDS: u64 = 8;
 
 /// What a row of `rollup_counts` counts, and the meaning of its key. docs/METRICS.md describes the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
