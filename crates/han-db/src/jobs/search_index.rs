@@ -106,20 +106,10 @@ impl SearchIndex {
                 }
             } else {
                 self.pace.wait_for_quiet(PATIENCE).await;
-                let indexed = join_all(next.iter().map(|next| search::index(db, next))).await;
-                for (next, indexed) in next.into_iter().zip(indexed) {
-                    match indexed {
-                        Ok(true) => done += 1,
-                        // The other sessions come first, then the rest of its lines.
-                        Ok(false) => queue.put(next),
-                        // Looking finds its lines again; the other sessions need not wait for it.
-                        Err(error) => {
-                            tracing::warn!(%error, team = %next.team_id, session = %next.session_id,
-                                "a session could not be indexed");
-                            context.note_error(&error);
-                            look_at = look_at.min(Instant::now() + AFTER_FAILURE);
-                        }
-                    }
+                let Indexed { finished, failed } = index_each(context, next, &mut queue).await;
+                done += finished;
+                if failed > 0 {
+                    look_at = look_at.min(Instant::now() + AFTER_FAILURE);
                 }
                 let missed = take_waiting(&mut events, &mut queue);
                 context.progress(queue.progress(done));
@@ -130,6 +120,33 @@ impl SearchIndex {
             }
         }
     }
+}
+
+/// The number of sessions whose index is complete, and of those that could not be indexed.
+struct Indexed {
+    finished: u64,
+    failed: u64,
+}
+
+/// Indexes some lines of each of these sessions, at the same time. Those with more of them are put back.
+async fn index_each(context: &JobContext, sessions: Vec<Due>, queue: &mut Queue) -> Indexed {
+    let results = join_all(sessions.iter().map(|session| search::index(context.db(), session))).await;
+    let mut indexed = Indexed { finished: 0, failed: 0 };
+    for (session, result) in sessions.into_iter().zip(results) {
+        match result {
+            Ok(true) => indexed.finished += 1,
+            // The other sessions come first, then the rest of its lines.
+            Ok(false) => queue.put(session),
+            // Looking finds its lines again; the other sessions need not wait for it.
+            Err(error) => {
+                tracing::warn!(%error, team = %session.team_id, session = %session.session_id,
+                    "a session could not be indexed");
+                context.note_error(&error);
+                indexed.failed += 1;
+            }
+        }
+    }
+    indexed
 }
 
 /// Sessions to be indexed, each once, in the order they came: one that is pushed to without a pause holds up no other.

@@ -7,6 +7,7 @@ use han_transcript::MessageKind;
 use sea_orm::Value;
 
 use crate::dialect::Dialect;
+use crate::queries::sessions::ACTIVITY_MINUTE_MS;
 
 /// A condition on a row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -260,7 +261,10 @@ impl Writer<'_> {
                     // The index has the minute, which a comparison of times implies.
                     (Column::SessionActivity, Some(of_minutes)) => {
                         let row = self.row("sessions");
-                        format!("({row}.activity_minute {} ${n} / 60000 AND {compared})", of_minutes.sql())
+                        format!(
+                            "({row}.activity_minute {} ${n} / {ACTIVITY_MINUTE_MS} AND {compared})",
+                            of_minutes.sql()
+                        )
                     }
                     _ => compared,
                 }

@@ -200,18 +200,11 @@ impl Segments<'_> {
         file: &File,
         old: &'o [StoredSegment],
     ) -> Result<Option<Locked<'o>>, DbError> {
-        let dialect = self.tx.dialect();
-        let ((keys, join), lock) = (dialect.segment_keys(), dialect.for_update());
-        let extents = old.iter().map(|segment| [segment.extent.first_ordinal, segment.extent.last_ordinal]);
-        let (wanted, extents) = dialect.number_rows(4, ["first_ordinal", "last_ordinal"], extents);
-        // In the order of their key, so that two transactions do not wait for each other.
-        let sql = format!(
-            "SELECT g.first_ordinal, {keys}, g.sealed FROM {wanted} JOIN segments g ON g.team = $1 AND g.session = $2 \
-             AND g.transcript = $3 AND g.first_ordinal = wanted.first_ordinal \
-             AND g.last_ordinal = wanted.last_ordinal{join} ORDER BY g.first_ordinal{lock}"
-        );
-        let rows: Vec<ReplacedRow> =
-            self.tx.all(&sql, self.file_values(file).into_iter().chain(extents)).await?;
+        let number = i64::from(file.number);
+        let wanted =
+            old.iter().map(|segment| [number, segment.extent.first_ordinal, segment.extent.last_ordinal]);
+        let lock = self.tx.dialect().for_update();
+        let rows: Vec<ReplacedRow> = self.lock_rows(file.session, wanted, lock).await?;
         let mut locked: HashMap<i64, ReplacedRow> =
             rows.into_iter().map(|row| (row.first_ordinal.into(), row)).collect();
         let unchanged = old.iter().all(|segment| {
@@ -219,6 +212,38 @@ impl Segments<'_> {
             row.is_some_and(|row| row.nonce == segment.nonce && row.sealed == segment.sealed)
         });
         Ok(unchanged.then_some(Locked(old)))
+    }
+
+    /// Keeps segments of a session (each its file's number, its first and its last ordinal) from being replaced or deleted
+    /// until the transaction ends; says whether all of them still exist.
+    pub(crate) async fn hold(
+        &self,
+        session: i32,
+        segments: impl ExactSizeIterator<Item = [i64; 3]>,
+    ) -> Result<bool, DbError> {
+        let expected = segments.len();
+        let held = self.lock_rows(session, segments, self.tx.dialect().for_key_share()).await?;
+        Ok(held.len() == expected)
+    }
+
+    async fn lock_rows(
+        &self,
+        session: i32,
+        wanted: impl Iterator<Item = [i64; 3]>,
+        lock: &str,
+    ) -> Result<Vec<ReplacedRow>, DbError> {
+        let dialect = self.tx.dialect();
+        let (keys, join) = dialect.segment_keys();
+        let columns = ["transcript", "first_ordinal", "last_ordinal"];
+        let (wanted, values) = dialect.number_rows(3, columns, wanted);
+        // In the order of their key, so that two transactions do not wait for each other.
+        let sql = format!(
+            "SELECT g.first_ordinal, {keys}, g.sealed FROM {wanted} JOIN segments g ON g.team = $1 AND g.session = $2 \
+             AND g.transcript = wanted.transcript AND g.first_ordinal = wanted.first_ordinal \
+             AND g.last_ordinal = wanted.last_ordinal{join} ORDER BY g.transcript, g.first_ordinal{lock}"
+        );
+        let session: [Value; 2] = [self.team.into(), i64::from(session).into()];
+        self.tx.all(&sql, session.into_iter().chain(values)).await
     }
 
     fn file_values(&self, file: &File) -> [Value; 3] {

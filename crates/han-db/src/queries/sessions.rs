@@ -44,6 +44,9 @@ const COLUMNS: &str = "sessions.id, sessions.session_id, sessions.user_id, sessi
      sessions.input_tokens, sessions.output_tokens, sessions.cache_read_tokens, sessions.cache_creation_5m_tokens, \
      sessions.cache_creation_1h_tokens, sessions.created_at, sessions.synced_at, sessions.purged_at";
 
+/// The length of the unit of `sessions.activity_minute`, in milliseconds. The column is generated (migration 19).
+pub(crate) const ACTIVITY_MINUTE_MS: i64 = 60_000;
+
 /// The order of lists of sessions: by latest activity, newest first. The minute, which an index has, comes first.
 pub(crate) const NEWEST_FIRST: &str =
     "sessions.activity_minute DESC, sessions.last_activity_at DESC, sessions.session_id DESC";
@@ -61,7 +64,7 @@ pub async fn page(
     if let Some(after) = &request.after {
         let n = values.len();
         sql.push_str(&format!(
-            " AND sessions.activity_minute <= ${0} / 60000 \
+            " AND sessions.activity_minute <= ${0} / {ACTIVITY_MINUTE_MS} \
              AND (sessions.last_activity_at, sessions.session_id) < (${0}, ${1})",
             n + 1,
             n + 2

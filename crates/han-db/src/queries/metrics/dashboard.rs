@@ -14,7 +14,7 @@ use super::{
     total, week_of,
 };
 use crate::dialect::FirstOfEach;
-use crate::queries::sessions::NEWEST_FIRST;
+use crate::queries::sessions::{ACTIVITY_MINUTE_MS, NEWEST_FIRST};
 use crate::queries::{labels, purged_sessions};
 use crate::{DbError, ScopedTx};
 
@@ -255,7 +255,7 @@ fn active(tx: &ScopedTx, range: &Range, within: &Within) -> (String, Vec<Value>)
     let mut values: Vec<Value> = vec![tx.team(), range.from.into(), range.to.into()];
     let within = within.condition("sessions.project_id", &mut values);
     let sql = format!(
-        "sessions.team = $1 AND sessions.activity_minute >= $2 / 60000 AND sessions.last_activity_at >= $2 \
+        "sessions.team = $1 AND sessions.activity_minute >= $2 / {ACTIVITY_MINUTE_MS} AND sessions.last_activity_at >= $2 \
          AND sessions.started_at < $3{within} ORDER BY {NEWEST_FIRST} LIMIT {MAX_SESSIONS}"
     );
     (sql, values)

@@ -17,7 +17,6 @@ use crate::cpu;
 use crate::queries::segments::{ReadSegment, Segments};
 use crate::segments::SegmentKey;
 use crate::stored::{CountRow, stored, stored_id};
-use crate::tx::SystemTx;
 use crate::{Db, DbError, ScopedTx};
 
 /// The maximum different words in one row of the index: PostgreSQL's tsvector is limited to a megabyte of terms.
@@ -99,6 +98,13 @@ struct SegmentRow {
     is_indexed: bool,
 }
 
+impl SegmentRow {
+    /// Its file's number, its first and its last ordinal.
+    fn extent(&self) -> [i64; 3] {
+        [self.transcript.into(), self.first_ordinal.into(), self.last_ordinal.into()]
+    }
+}
+
 /// Indexes the next segments of a session; returns whether these were the last. Segments are read and opened before the
 /// transaction that writes their terms. The transaction changes nothing if something else was faster: another replica
 /// indexed the same segments, they were merged, a reindex began, or the session was deleted. Terms that were made by other
@@ -134,7 +140,7 @@ pub async fn index(db: &Db, due: &Due) -> Result<bool, DbError> {
     drop(reads);
     let version = key.version;
     let rows = cpu::run("indexing segments", move || terms_of_segments(&key.key, &read)).await?;
-    let (rows, missing) = (&rows, &missing);
+    let (rows, missing, keys) = (&rows, &missing, &keys);
     let ours: &[Value; 2] = &[team.into(), i64::from(session.number).into()];
     let done = indexed == session.next_ordinal;
     db.write_system("search.index", |tx| async move {
@@ -159,8 +165,10 @@ pub async fn index(db: &Db, due: &Due) -> Result<bool, DbError> {
             words::VERSION
         );
         let state = tx.one::<CountRow, _>(&state, ours.clone()).await?;
+        let segments = Segments { tx: &tx, team_id: &due.team_id, team, keys };
+        let extents = missing.iter().map(SegmentRow::extent);
         if state.map_or(0, |row| row.n) != session.indexed_ordinal
-            || !hold_segments(&tx, ours, missing).await?
+            || !segments.hold(session.number, extents).await?
         {
             return Ok(false);
         }
@@ -211,27 +219,6 @@ async fn next_segments(
     let more = "SELECT last_ordinal AS n FROM segments WHERE team = $1 AND session = $2 AND last_ordinal > $3 LIMIT 1";
     let more = !reader.tx.rows(more, [team, number, last.into()]).await?.is_empty();
     Ok((rows, if more { last + 1 } else { session.next_ordinal }))
-}
-
-/// Whether all these segments of a session still exist; they do until the transaction ends.
-async fn hold_segments(
-    tx: &SystemTx,
-    session: &[Value; 2],
-    segments: &[SegmentRow],
-) -> Result<bool, DbError> {
-    let rows = segments
-        .iter()
-        .map(|row| [i64::from(row.transcript), i64::from(row.first_ordinal), i64::from(row.last_ordinal)]);
-    let dialect = tx.dialect();
-    let (wanted, values) = dialect.number_rows(3, ["transcript", "first_ordinal", "last_ordinal"], rows);
-    let sql = format!(
-        "SELECT g.first_ordinal FROM {wanted} JOIN segments g ON g.team = $1 AND g.session = $2 \
-         AND g.transcript = wanted.transcript AND g.first_ordinal = wanted.first_ordinal \
-         AND g.last_ordinal = wanted.last_ordinal ORDER BY g.transcript, g.first_ordinal{}",
-        dialect.for_key_share()
-    );
-    let held = tx.rows(&sql, session.clone().into_iter().chain(values)).await?;
-    Ok(held.len() == segments.len())
 }
 
 /// Terms of a segment, as a row of the index.
