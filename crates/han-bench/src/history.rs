@@ -11,6 +11,7 @@ use han_types::Timestamp;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Row as _};
 
+use crate::jobs::TEAM_WORK;
 use crate::stored::{SegmentKeys, StoredSegment};
 use crate::target::{Target, packed_body};
 
@@ -267,6 +268,8 @@ impl History {
         self.push(&sealed, "main", "/home/dev/twins", &lines).await;
         self.push(&plaintext, "main", "/home/dev/twins", &lines).await;
         self.target.until_indexed().await;
+        // It would seal the other session, too.
+        self.target.hold(&[TEAM_WORK]).await;
         let keys = SegmentKeys::of(&self.target).await;
         let segments = keys.read(&self.target, &format!("s.session_id = '{plaintext}'")).await;
         self.target.execute(&format!("DELETE FROM segments WHERE session = {}", numbered(&plaintext))).await;

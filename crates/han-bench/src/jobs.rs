@@ -12,6 +12,9 @@ pub(crate) const SEARCH_INDEX: &str = "search-index";
 /// The job that merges small segments.
 pub(crate) const CONSOLIDATION: &str = "consolidation";
 
+/// The job that seals the content of teams, among others.
+pub(crate) const TEAM_WORK: &str = "team-work";
+
 /// How long the number of segments must not change until consolidation counts as complete: longer than a session must
 /// be idle and than the job waits between two runs, together.
 const SETTLED: Duration = Duration::from_secs(50);

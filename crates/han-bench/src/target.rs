@@ -26,8 +26,10 @@ pub(crate) struct Target {
 /// A server's environment.
 type Environment = Vec<(&'static str, String)>;
 
-/// The limits of a server whose only clients are benchmarks: one user has thousands of sockets, at one address.
-const NO_LIMITS: [(&str, &str); 11] = [
+/// The settings of a server whose only clients are benchmarks: one user has thousands of sockets, at one address, and
+/// `lists` also reads a session that is not sealed.
+const SETTINGS: [(&str, &str); 12] = [
+    ("HAN_UNSEALED_CONTENT", "accept"),
     ("HAN_RATE_LIMITS", "off"),
     ("HAN_UNAUTHENTICATED_PERCENT", "100"),
     ("HAN_ADDRESS_CONNECTIONS", "1000000"),
@@ -102,7 +104,7 @@ fn borrowed(environment: &Environment) -> Vec<(&'static str, &str)> {
 }
 
 fn without_limits(environment: Environment) -> Environment {
-    let no_limits = NO_LIMITS.map(|(name, value)| (name, value.to_owned()));
+    let no_limits = SETTINGS.map(|(name, value)| (name, value.to_owned()));
     environment.into_iter().chain(no_limits).collect()
 }
 
