@@ -207,6 +207,37 @@ both_databases!(
 );
 
 both_databases!(
+    /// A segment has many more lines with a word than a page has hits: only some are read at a time, and many have the time
+    /// at which the others begin.
+    async fn a_common_word_in_a_long_segment_is_found_by_pages(database: TestDatabase) {
+        let mut texts = Texts(0x0bad_cafe_1234_5678);
+        let world = world(&database).await;
+        for (session, seconds) in [("s1", 3), ("s2", 40)] {
+            let lines: Vec<String> = (0..300)
+                .map(|n| {
+                    let rare = if texts.below(60) == 0 { "red build" } else { "build red" };
+                    line(&format!("{session}u{n:03}"), texts.below(seconds), &format!("{rare} {n}"))
+                })
+                .collect();
+            push(&world, session, "main", Some(0), &lines).await;
+            let user = world.scope.user_id().as_str().to_owned();
+            let pushed: Vec<Pushed> = lines
+                .into_iter()
+                .map(|line| Pushed { session, user: user.clone(), file: "main", line })
+                .collect();
+            index(&world).await;
+            let within = Within { session_id: Some(session.to_owned()), ..Within::default() };
+            for query in ["red", "\"red build\""] {
+                for first in [1, 7, 50, 299, 300] {
+                    let hits = found(&world, &world.scope, query, &within, first).await;
+                    assert_eq!(hits, scan(&pushed, query, &within), "{query} by {first}");
+                }
+            }
+        }
+    }
+);
+
+both_databases!(
     /// Pages that end early, because they looked through as much as they may or their hits are large, leave nothing out.
     async fn short_pages_find_what_a_scan_finds(database: TestDatabase) {
         let mut texts = Texts(0x1234_5678_9abc_def1);

@@ -175,10 +175,11 @@ pub async fn search(
     let after = request.after.as_ref();
     let mut candidates = Candidates::new(tx, terms, within, after.map(|after| after.at));
     let mut found = Found::new(request.first, budget);
-    let mut opened = 0;
+    let (mut opened, mut segments, mut at_most) = (0, 0, 1);
     loop {
-        let batch = candidates.next_batch().await?;
+        let batch = candidates.next_batch(at_most).await?;
         opened += batch.iter().map(Candidate::len).sum::<usize>();
+        segments += batch.len();
         open(tx, query, within, after, &batch, &mut found).await?;
         // No segment that is left has a line later than this. Where many segments hold lines of one moment, all of them
         // are opened, however many: otherwise the next page would begin with the same ones.
@@ -188,6 +189,12 @@ pub async fn search(
         if found.is_full_before(&end) || opened >= tx.search_bytes() && has_progressed {
             return found.into_page(tx, Some(end)).await;
         }
+        at_most = match found.hits.len() {
+            0 => at_most * 2,
+            // As many as hold the missing ones, if the others are like those so far.
+            hits => (request.first.saturating_sub(hits) * segments).div_ceil(hits),
+        }
+        .clamp(1, MORE_CANDIDATES);
     }
     found.into_page(tx, None).await
 }
@@ -206,24 +213,12 @@ struct Candidates<'a> {
     is_complete: bool,
     /// How many are looked up next.
     at_once: usize,
-    /// How many are opened next: twice as many each time, so that at most half of them are opened in vain.
-    batch: usize,
 }
 
 impl<'a> Candidates<'a> {
     fn new(tx: &'a ScopedTx, terms: Vec<String>, within: &'a Within, until: Option<i64>) -> Self {
         let at_once = FIRST_CANDIDATES;
-        Self {
-            tx,
-            terms,
-            within,
-            until,
-            queue: VecDeque::new(),
-            last: None,
-            is_complete: false,
-            at_once,
-            batch: 1,
-        }
+        Self { tx, terms, within, until, queue: VecDeque::new(), last: None, is_complete: false, at_once }
     }
 
     /// The time of the last line of the next segment; `None` after the last segment.
@@ -232,10 +227,8 @@ impl<'a> Candidates<'a> {
     }
 
     /// The next segments to open.
-    async fn next_batch(&mut self) -> Result<Vec<Candidate>, DbError> {
+    async fn next_batch(&mut self, at_most: usize) -> Result<Vec<Candidate>, DbError> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
-        let at_most = self.batch;
-        self.batch *= 2;
         loop {
             // One is left in the queue, if there is one: `newest` needs it.
             if self.queue.len() < 2 && !self.is_complete {
@@ -283,17 +276,20 @@ async fn open(
     let from = within.from.unwrap_or(i64::MIN).max(found.oldest_needed());
     let to =
         within.to.map_or(i64::MAX, |to| to.saturating_sub(1)).min(after.map_or(i64::MAX, |after| after.at));
-    // The messages of `source` that meet a condition and may be on the page. Its parameters begin with `$4`.
-    let on_page = async |source: &str, condition: &str, values: Vec<Value>| -> Result<Vec<_>, DbError> {
-        let condition = format!("messages.at BETWEEN $2 AND $3{condition}");
-        let times = [tx.team(), from.into(), to.into()];
-        let mut rows = Vec::new();
-        for row in messages::unlocated(tx, source, &condition, times.into_iter().chain(values)).await? {
-            let at = HitCursor::of(row.at(), &row.key()?);
-            if after.is_none_or(|after| at < *after) {
-                rows.push((at, row));
-            }
+    // The messages of `source` that meet a condition and may be on the page, until a time; only the latest ones if there
+    // is a limit. Its parameters begin with `$4`.
+    let on_page = async |source: &str, condition: &str, to: i64, limit: Option<usize>, values: Vec<Value>| {
+        let mut condition = format!("messages.at BETWEEN $2 AND $3{condition}");
+        if let Some(limit) = limit {
+            condition += &format!(" ORDER BY messages.at DESC LIMIT {limit}");
         }
+        let times = [tx.team(), from.into(), to.into()];
+        messages::unlocated(tx, source, &condition, times.into_iter().chain(values)).await
+    };
+    let cursors = |rows: Vec<MessageRow>| -> Result<Vec<_>, DbError> {
+        let with_cursor = |row: MessageRow| Ok((HitCursor::of(row.at(), &row.key()?), row));
+        let mut rows = rows.into_iter().map(with_cursor).collect::<Result<Vec<_>, DbError>>()?;
+        rows.retain(|(at, _)| after.is_none_or(|after| at < after));
         Ok(rows)
     };
 
@@ -309,12 +305,25 @@ async fn open(
         "messages",
         "messages.team = $1 AND messages.session = wanted.session AND messages.ordinal = wanted.ordinal",
     );
-    let mut messages = on_page(&source, "", values).await?;
-    messages.sort_unstable_by(|(one, _), (other, _)| other.cmp(one));
-    let (filter, known, first) = (query.clone(), found.cursors(), found.first);
-    let work = move || check(&filter, messages, &lines, &known, first);
-    for hit in cpu::run_queued("checking lines", work).await?? {
-        found.put(hit);
+    let lines = Arc::new(lines);
+    // A common word is in many more lines than a page has hits.
+    let few = 2 * found.first;
+    let (mut to_rest, mut limit) = (to, (lines.len() > 2 * few).then_some(few));
+    loop {
+        let mut rows = on_page(&source, "", to_rest, limit, values.clone()).await?;
+        let oldest = rows.iter().map(MessageRow::at).min();
+        let rest = oldest.filter(|_| limit.is_some_and(|limit| rows.len() == limit));
+        // Others of the same time may be missing.
+        rows.retain(|row| rest.is_none_or(|rest| row.at() > rest));
+        let mut messages = cursors(rows)?;
+        messages.sort_unstable_by(|(one, _), (other, _)| other.cmp(one));
+        let (filter, known, first, lines) = (query.clone(), found.cursors(), found.first, Arc::clone(&lines));
+        let work = move || check(&filter, messages, &lines, &known, first);
+        for hit in cpu::run_queued("checking lines", work).await?? {
+            found.put(hit);
+        }
+        let Some(rest) = rest.filter(|rest| found.oldest_needed() <= *rest) else { break };
+        (to_rest, limit) = (rest, None);
     }
 
     for (key, extent) in unreadable {
@@ -324,8 +333,8 @@ async fn open(
         );
         let (session, transcript) = (i64::from(key.session), i64::from(key.transcript));
         let segment = [session, transcript, extent.first_ordinal, extent.last_ordinal];
-        let rows = on_page("messages", &condition, segment.map(Value::from).into()).await?;
-        found.unreadable.extend(rows.into_iter().map(|(at, _)| at));
+        let rows = on_page("messages", &condition, to, None, segment.map(Value::from).into()).await?;
+        found.unreadable.extend(cursors(rows)?.into_iter().map(|(at, _)| at));
     }
     Ok(())
 }
