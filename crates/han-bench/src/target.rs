@@ -103,9 +103,9 @@ fn borrowed(environment: &Environment) -> Vec<(&'static str, &str)> {
     environment.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
-fn without_limits(environment: Environment) -> Environment {
-    let no_limits = SETTINGS.map(|(name, value)| (name, value.to_owned()));
-    environment.into_iter().chain(no_limits).collect()
+fn with_settings(environment: Environment) -> Environment {
+    let settings = SETTINGS.map(|(name, value)| (name, value.to_owned()));
+    environment.into_iter().chain(settings).collect()
 }
 
 /// Makes an API key of a user, who has a team of the same name.
@@ -120,7 +120,7 @@ async fn key_of(user: &str, environment: &Environment) -> String {
 impl Target {
     /// Starts a server on a new database with this name, which limits nothing.
     pub(crate) async fn start(name: &str) -> Self {
-        Self::start_with(name, without_limits(Vec::new())).await
+        Self::start_with(name, with_settings(Vec::new())).await
     }
 
     /// Starts a server on a new database with this name, with the limits that a server has by default.
@@ -203,7 +203,7 @@ impl Embedded {
     /// Starts a server whose database is in this directory, which is created.
     pub(crate) async fn start(directory: &Path) -> Self {
         let own = vec![("HAN_DATA_DIR", directory.to_string_lossy().into_owned())];
-        let (server, url, environment) = serve(without_limits(own)).await;
+        let (server, url, environment) = serve(with_settings(own)).await;
         let key = key_of("bench", &environment).await;
         Self { url, key, server, file: directory.join("han.db") }
     }
