@@ -121,11 +121,15 @@ impl Dialect {
         }
     }
 
-    /// Waits for the transactions that have written to `tables` and lets no other write to them until `tx` ends.
-    pub(crate) async fn lock_tables(self, tx: &Tx, tables: &[&str]) -> Result<(), DbError> {
+    /// Waits for the transactions that have locked a session, of any team, and lets no other one lock a session until `tx`
+    /// ends. Whatever writes data of a session, or rows that sessions share, locks the session first. So `tx` must call
+    /// this before it writes. Readers do not wait.
+    ///
+    /// A lock on the tables to be written would come too late: the transactions that wait for it have changed rows of other
+    /// tables, for which `tx` might wait in turn.
+    pub(crate) async fn lock_all_sessions(self, tx: &Tx) -> Result<(), DbError> {
         if self == Self::Postgres {
-            let sql = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", tables.join(", "));
-            tx.execute(&sql, []).await?;
+            tx.execute("LOCK TABLE sessions IN EXCLUSIVE MODE", []).await?;
         }
         Ok(())
     }

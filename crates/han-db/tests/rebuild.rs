@@ -3,8 +3,11 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use han_db::queries::{deletion, rebuild};
 use han_testkit::{SyntheticSession, both_databases};
+use serde_json::json;
 use support::corpus::{File, all_files, assert_same, contents, eventful, number, push_in_pieces, push_whole};
 use support::{World, dump, push, world};
 
@@ -174,5 +177,47 @@ both_databases!(
             number(&database, sum).await,
             number(&database, "SELECT sum(output_tokens) FROM rollups WHERE grain < 2").await
         );
+    }
+);
+
+/// An answer with tokens, so that it changes the totals of its session.
+fn answer(session: &str, n: u64) -> String {
+    let usage = json!({"input_tokens": 3, "output_tokens": 5});
+    let message = json!({"id": format!("{session}-{n}"), "role": "assistant", "model": "m", "usage": usage,
+        "content": [{"type": "text", "text": "an answer"}]});
+    let time = "2026-03-01T10:00:00Z";
+    json!({"type": "assistant", "uuid": format!("{session}-{n}"), "timestamp": time, "message": message}).to_string()
+}
+
+both_databases!(
+    async fn pushes_and_a_rebuild_do_not_wait_for_each_other_in_a_circle(database: TestDatabase) {
+        let world = world(&database).await;
+        let stop = AtomicBool::new(false);
+        let derived = || world.db.transaction_stats().get("rebuild.session").map_or(0, |stats| stats.committed);
+        // Each session grows whenever the rebuild has derived one, so that its last round derives them during pushes.
+        let grow = async |session: &str| {
+            let mut line = 0;
+            while !stop.load(Ordering::SeqCst) {
+                push(&world, session, "main", Some(line), &[answer(session, line)]).await;
+                line += 1;
+                let before = derived();
+                while derived() == before && !stop.load(Ordering::SeqCst) {
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        let rebuilding = async {
+            for _ in 0..3 {
+                rebuild::rebuild(&world.scope, &world.db).await.unwrap();
+            }
+            stop.store(true, Ordering::SeqCst);
+        };
+        tokio::join!(grow("s1"), grow("s2"), grow("s3"), grow("s4"), rebuilding);
+        // PostgreSQL ends one of such transactions after a second, and it runs again.
+        let again: u64 = world.db.transaction_stats().values().map(|stats| stats.retried).sum();
+        assert_eq!(again, 0);
+        let before = contents(&database, &world).await;
+        rebuild::rebuild(&world.scope, &world.db).await.unwrap();
+        assert_same(&contents(&database, &world).await, &before);
     }
 );

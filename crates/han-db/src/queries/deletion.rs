@@ -153,8 +153,8 @@ pub(crate) async fn leftovers(scope: &Scope, db: &Db) -> Result<(), DbError> {
         if !found {
             return Ok(());
         }
-        // A push writes in this order, so that this waits for one that refers to a row and has not committed.
-        tx.dialect().lock_tables(&tx, &["labels", "repos", "projects"]).await?;
+        // So this sees what refers to a row, or what will refer to it inserts it again.
+        tx.dialect().lock_all_sessions(&tx).await?;
         for (table, unused) in UNUSED {
             tx.execute(&format!("DELETE FROM {table} WHERE team = $1 AND {unused}"), [tx.team()]).await?;
         }

@@ -192,10 +192,8 @@ async fn replace(
     waits: bool,
     prices: &Prices,
 ) -> Result<Replaced, DbError> {
-    let rollups: Vec<&str> = tables::of_kind(Kind::Rollup).collect();
-    // This waits for writers that have added to the rollups and not committed, and makes later ones wait. So a session is
-    // visible here together with its rollups, or not at all.
-    tx.dialect().lock_tables(tx, &rollups).await?;
+    // A session is visible here together with what it has added to the rollups, or not at all.
+    tx.dialect().lock_all_sessions(tx).await?;
     let sessions: Vec<SessionRow> = tx.all(SESSIONS, [tx.team()]).await?;
     let current = |row: &SessionRow| {
         let made = made.get(&row.session_id)?;
@@ -206,12 +204,12 @@ async fn replace(
     if !behind.is_empty() && !waits {
         return Ok(Replaced::Behind(behind));
     }
-    for table in rollups {
+    for table in tables::of_kind(Kind::Rollup) {
         tx.execute(&format!("DELETE FROM {table} WHERE team = $1"), [tx.team()]).await?;
     }
     let mut rebuilt = Rebuilt::default();
     let mut parts = Vec::new();
-    let answers = Answers::under_table_lock();
+    let answers = Answers::with_all_locked();
     // First those that are derived here: answers may pass from one session to another.
     let (late, early): (Vec<_>, Vec<_>) = sessions.iter().partition(|row| current(row).is_none());
     let mut waiting: BTreeSet<&str> = late.iter().map(|row| row.session_id.as_str()).collect();

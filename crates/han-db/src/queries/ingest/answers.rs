@@ -298,8 +298,8 @@ impl Answers {
         Ok(())
     }
 
-    /// For a transaction that holds a lock under which no other one that writes answers commits.
-    pub(crate) fn under_table_lock() -> Self {
+    /// For a transaction that has locked all sessions.
+    pub(crate) fn with_all_locked() -> Self {
         Self::default()
     }
 
