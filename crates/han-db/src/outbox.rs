@@ -15,6 +15,7 @@ pub(crate) struct ChangeRow {
     pub team_id: String,
     pub table_name: String,
     pub action: String,
+    /// `None` for rows of other tables, and for a session that grew and was deleted since.
     pub session_id: Option<String>,
     pub ordinal_from: Option<i64>,
     pub ordinal_to: Option<i64>,
@@ -87,8 +88,18 @@ pub(crate) async fn seqs_after(tx: &SystemTx, seq: i64) -> Result<Vec<i64>, DbEr
 /// The first `limit` rows after `seq`, in order. PostgreSQL expects a third of the table after a number that it does not
 /// know, and a two-hundredth between two of them: without the second one it would sort the whole table for each read.
 pub(crate) async fn rows_after(tx: &SystemTx, seq: i64, limit: usize) -> Result<Vec<ChangeRow>, DbError> {
+    let columns = match tx.dialect() {
+        // A row without a table is a session that grew, named by its numbers (docs/adr/0039).
+        Dialect::Postgres => {
+            "COALESCE(team_id, (SELECT id FROM teams WHERE number = c.team), '') AS team_id, \
+             COALESCE(table_name, 'sessions') AS table_name, COALESCE(action, 'update') AS action, \
+             COALESCE(session_id, (SELECT s.session_id FROM sessions s WHERE s.team = c.team AND s.number = c.session)) \
+               AS session_id"
+        }
+        Dialect::Sqlite => "team_id, table_name, action, session_id",
+    };
     let sql = format!(
-        "SELECT seq, team_id, table_name, action, session_id, ordinal_from, ordinal_to, user_id FROM changes \
+        "SELECT seq, {columns}, ordinal_from, ordinal_to, user_id FROM changes c \
          WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT {limit}"
     );
     tx.all(&sql, [seq.into(), i64::MAX.into()]).await

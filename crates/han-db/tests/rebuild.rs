@@ -186,14 +186,16 @@ fn answer(session: &str, n: u64) -> String {
     let message = json!({"id": format!("{session}-{n}"), "role": "assistant", "model": "m", "usage": usage,
         "content": [{"type": "text", "text": "an answer"}]});
     let time = "2026-03-01T10:00:00Z";
-    json!({"type": "assistant", "uuid": format!("{session}-{n}"), "timestamp": time, "message": message}).to_string()
+    json!({"type": "assistant", "uuid": format!("{session}-{n}"), "timestamp": time, "message": message})
+        .to_string()
 }
 
 both_databases!(
     async fn pushes_and_a_rebuild_do_not_wait_for_each_other_in_a_circle(database: TestDatabase) {
         let world = world(&database).await;
         let stop = AtomicBool::new(false);
-        let derived = || world.db.transaction_stats().get("rebuild.session").map_or(0, |stats| stats.committed);
+        let derived =
+            || world.db.transaction_stats().get("rebuild.session").map_or(0, |stats| stats.committed);
         // Each session grows whenever the rebuild has derived one, so that its last round derives them during pushes.
         let grow = async |session: &str| {
             let mut line = 0;

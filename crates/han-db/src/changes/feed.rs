@@ -238,6 +238,10 @@ impl OutboxReader {
 
     fn deliver(&self, row: ChangeRow) -> Result<(), DbError> {
         if row.table_name == SESSIONS {
+            // A session that was deleted since: its deletion is a row of its own.
+            if row.session_id.is_none() {
+                return Ok(());
+            }
             let change = Change::of_row(row, &self.recent)?;
             // No subscriber is no error.
             let _ = self.sender.send(DbChangeEvent::Change(Arc::new(change)));
@@ -292,7 +296,7 @@ mod tests {
     use sqlx::Connection as _;
     use tokio::sync::broadcast;
 
-    use super::{DbChangeEvent, OutboxReader};
+    use super::{Action, DbChangeEvent, OutboxReader};
     use crate::{Db, DbConfig};
 
     async fn migrated() -> (TestDatabase, Db) {
@@ -366,6 +370,42 @@ mod tests {
         database.execute(&format!("{row}; {row}")).await;
         reader.read().await.unwrap();
         assert!(feed.try_recv().is_ok() && feed.try_recv().is_ok() && feed.try_recv().is_err());
+    }
+
+    /// Its row names it by a number, which names nothing any more. The deletion is a row of its own.
+    #[tokio::test]
+    async fn the_growth_of_a_deleted_session_is_not_delivered() {
+        let (database, db) = migrated().await;
+        let (sender, mut feed) = broadcast::channel(16);
+        let mut reader = OutboxReader::start(db, sender, broadcast::channel(16).0).await.unwrap();
+        for sql in [
+            "INSERT INTO teams (id, slug, name, plan_tier, created_at) VALUES ('t', 't', 't', 'free', 0)",
+            "INSERT INTO sessions (team, session_id, id, user_id, metadata, sealed, created_at, synced_at) \
+             SELECT number, 's-' || n, n, 'u', '{}', false, 0, 0 FROM teams, generate_series(1, 2) AS n",
+            "UPDATE sessions SET revision = revision + 1, next_ordinal = 3",
+            "DELETE FROM sessions WHERE session_id = 's-1'",
+        ] {
+            database.execute(sql).await;
+        }
+        reader.read().await.unwrap();
+        let mut delivered = Vec::new();
+        while let Ok(event) = feed.try_recv() {
+            let DbChangeEvent::Change(change) = event else { panic!("{event:?}") };
+            let id = change.session_id.as_ref().map(|id| id.as_str().to_owned());
+            delivered.push((
+                id.unwrap(),
+                change.team_id.as_str().to_owned(),
+                change.action,
+                change.ordinal_to,
+            ));
+        }
+        let change = |id: &str, action, to| (id.to_owned(), "t".to_owned(), action, to);
+        let expected = [
+            change("s-1", Action::Insert, 0),
+            change("s-2", Action::Insert, 0),
+            change("s-2", Action::Update, 3),
+        ];
+        assert_eq!(delivered, expected);
     }
 
     /// A number that was rolled back leaves a gap for good; more delivered rows than one read takes lie behind it.

@@ -23,6 +23,7 @@ mod m0016_deletion_owners;
 mod m0017_last_sessions;
 mod m0018_server_log;
 mod m0019_activity_minutes;
+mod m0020_compact_outbox;
 mod tables;
 
 use sea_orm::{DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
@@ -59,6 +60,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0017_last_sessions::Migration),
             Box::new(m0018_server_log::Migration),
             Box::new(m0019_activity_minutes::Migration),
+            Box::new(m0020_compact_outbox::Migration),
         ]
     }
 }
