@@ -290,3 +290,27 @@ both_databases!(
         assert!(!analyze_new(&again).await.unwrap().contains(&messages), "it has some");
     }
 );
+
+/// What merges have replaced is freed before autovacuum does it.
+#[tokio::test]
+async fn dead_segments_are_vacuumed() {
+    use han_db::queries::statistics::vacuum_replaced;
+
+    let database = TestDatabase::postgres().await;
+    let world = support::world(&database).await;
+    push(&world, "s", "main", Some(0), &[prompt(0)]).await;
+    assert_eq!(vacuum_replaced(&world.db).await.unwrap(), Vec::<String>::new());
+    database
+        .execute(
+            "INSERT INTO segments SELECT (jsonb_populate_record(s, jsonb_build_object('first_ordinal', n))).* \
+             FROM segments AS s, generate_series(1000, 1999) AS n",
+        )
+        .await;
+    database.execute("DELETE FROM segments WHERE first_ordinal >= 1000").await;
+    // PostgreSQL counts what a connection has done when it ends, at the latest.
+    let mut vacuumed = Vec::new();
+    while vacuumed.is_empty() {
+        vacuumed = vacuum_replaced(&world.db).await.unwrap();
+    }
+    assert_eq!(vacuumed, ["public.segments"]);
+}

@@ -9,7 +9,7 @@ use std::time::Duration;
 use han_db::changes::Changes;
 use han_db::jobs::{
     Billing as BillingJob, Consolidation, GithubAccess, Prices, Registry, Retention, SearchIndex, Standing,
-    Statistics, TeamWork,
+    Statistics, TeamWork, Vacuum,
 };
 use han_db::{Db, DbConfig, DbError, Dialect, Heartbeat, HeartbeatTimes};
 use han_http::client::Client;
@@ -275,7 +275,7 @@ fn jobs(state: &AppState, changes: &Changes, heartbeat: &Heartbeat) -> Registry 
         .with(team_work)
         .with(retention);
     let jobs = match state.db.dialect() {
-        Dialect::Postgres => jobs.with(Statistics),
+        Dialect::Postgres => jobs.with(Statistics).with(Vacuum::default()),
         Dialect::Sqlite => jobs,
     };
     let jobs = match &state.billing {

@@ -16,6 +16,7 @@ mod runner;
 mod search_index;
 mod statistics;
 mod team_work;
+mod vacuum;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +38,7 @@ pub use retention::Retention;
 pub use search_index::SearchIndex;
 pub use statistics::Statistics;
 pub use team_work::TeamWork;
+pub use vacuum::Vacuum;
 
 /// How long a lease lasts. It is renewed three times in this time; a replica that dies delays its jobs by at most this
 /// much.
