@@ -91,15 +91,15 @@ pub(crate) async fn rows_after(tx: &SystemTx, seq: i64, limit: usize) -> Result<
     let columns = match tx.dialect() {
         // A row without a table is a session that grew, named by its numbers (docs/adr/0039).
         Dialect::Postgres => {
-            "COALESCE(team_id, (SELECT id FROM teams WHERE number = c.team), '') AS team_id, \
+            "COALESCE(team_id, (SELECT id FROM teams WHERE number = team_number), '') AS team_id, \
              COALESCE(table_name, 'sessions') AS table_name, COALESCE(action, 'update') AS action, \
-             COALESCE(session_id, (SELECT s.session_id FROM sessions s WHERE s.team = c.team AND s.number = c.session)) \
-               AS session_id"
+             COALESCE(session_id, (SELECT s.session_id FROM sessions s WHERE s.team = team_number \
+               AND s.number = session_number)) AS session_id"
         }
         Dialect::Sqlite => "team_id, table_name, action, session_id",
     };
     let sql = format!(
-        "SELECT seq, {columns}, ordinal_from, ordinal_to, user_id FROM changes c \
+        "SELECT seq, {columns}, ordinal_from, ordinal_to, user_id FROM changes \
          WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT {limit}"
     );
     tx.all(&sql, [seq.into(), i64::MAX.into()]).await

@@ -27,12 +27,12 @@ const POSTGRES: &[&str] = &[
     // NULL takes no space. Nothing reads `xid`.
     "ALTER TABLE changes ALTER COLUMN xid DROP NOT NULL, ALTER COLUMN team_id DROP NOT NULL,
         ALTER COLUMN table_name DROP NOT NULL, ALTER COLUMN action DROP NOT NULL,
-        ADD COLUMN team int, ADD COLUMN session int",
+        ADD COLUMN team_number int, ADD COLUMN session_number int",
     "CREATE FUNCTION han_session_grew() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
         SET search_path FROM CURRENT AS $$
     DECLARE new_seq bigint;
     BEGIN
-        INSERT INTO changes (team, session, ordinal_from, ordinal_to, at)
+        INSERT INTO changes (team_number, session_number, ordinal_from, ordinal_to, at)
         VALUES (NEW.team, NEW.number, OLD.next_ordinal, NEW.next_ordinal, NEW.synced_at)
         RETURNING seq INTO new_seq;
         IF current_setting('han.coalesce', true) IS DISTINCT FROM 'on' THEN

@@ -239,10 +239,13 @@ async fn subscriptions_survive_loads_that_fail() {
     let lock = format!("BEGIN; LOCK TABLE {LOADED} IN ACCESS EXCLUSIVE MODE");
     sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut locked).await.unwrap();
     // The same changes again: pushes would wait for the lock.
-    let again = "INSERT INTO changes (team_id, table_name, action, session_id, team, session, ordinal_from, ordinal_to, at) \
-         SELECT team_id, table_name, action, session_id, team, session, ordinal_from, ordinal_to, at FROM changes \
-         WHERE table_name = 'sessions' OR session IS NOT NULL ORDER BY seq; NOTIFY db_changes";
-    sqlx::raw_sql(again).execute(&mut admin).await.unwrap();
+    let columns =
+        "team_id, table_name, action, session_id, team_number, session_number, ordinal_from, ordinal_to, at";
+    let again = format!(
+        "INSERT INTO changes ({columns}) SELECT {columns} FROM changes \
+         WHERE table_name = 'sessions' OR table_name IS NULL ORDER BY seq; NOTIFY db_changes"
+    );
+    sqlx::raw_sql(AssertSqlSafe(again)).execute(&mut admin).await.unwrap();
     let end_waiting = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
          WHERE datname = current_database() AND wait_event_type = 'Lock' AND pid <> pg_backend_pid()";
     let mut ended = 0;
@@ -273,7 +276,7 @@ async fn fields_that_cannot_be_loaded_make_the_client_come_back() {
     // The session itself can be loaded, its messages cannot.
     let lock = "BEGIN; LOCK TABLE messages, segments IN ACCESS EXCLUSIVE MODE";
     sqlx::raw_sql(lock).execute(&mut locked).await.unwrap();
-    let again = "INSERT INTO changes (team, session, ordinal_from, ordinal_to, at) \
+    let again = "INSERT INTO changes (team_number, session_number, ordinal_from, ordinal_to, at) \
          SELECT team, number, 0, 0, 0 FROM sessions WHERE session_id = 'watched'; NOTIFY db_changes";
     sqlx::raw_sql(again).execute(&mut admin).await.unwrap();
     let end_waiting = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
