@@ -127,8 +127,12 @@ impl Dialect {
     ///
     /// A lock on the tables to be written would come too late: the transactions that wait for it have changed rows of other
     /// tables, for which `tx` might wait in turn.
+    ///
+    /// A `VACUUM` of sessions by hand holds it up, and all that lock a session wait behind it. So it gives up after five
+    /// seconds, and `tx` runs again.
     pub(crate) async fn lock_all_sessions(self, tx: &Tx) -> Result<(), DbError> {
         if self == Self::Postgres {
+            tx.execute("SET LOCAL lock_timeout = '5s'", []).await?;
             tx.execute("LOCK TABLE sessions IN EXCLUSIVE MODE", []).await?;
         }
         Ok(())

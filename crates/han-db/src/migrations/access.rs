@@ -125,6 +125,18 @@ pub(super) async fn lock(tx: &DatabaseTransaction, key: i64) -> Result<(), DbErr
     Ok(())
 }
 
+/// Locks the table of sessions, if there is one, before migrations lock others: a push locks its session first, and the
+/// outbox last.
+pub(super) async fn lock_sessions(tx: &DatabaseTransaction) -> Result<(), DbErr> {
+    let sql = "DO $$ BEGIN
+        IF to_regclass('sessions') IS NOT NULL THEN
+            LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE;
+        END IF;
+    END $$";
+    tx.execute_unprepared(sql).await?;
+    Ok(())
+}
+
 /// Grants every table to the role that uses it and puts the policies in place. Run after every migration: what is
 /// already so stays so.
 pub(super) async fn grant(tx: &DatabaseTransaction) -> Result<(), DbErr> {

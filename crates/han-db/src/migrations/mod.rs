@@ -31,6 +31,7 @@ use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 use crate::dialect::Dialect;
 use crate::queries::prices;
+use crate::tx::ATTEMPTS;
 use crate::{Db, DbError};
 
 /// An arbitrary number, the same in every replica, that names the lock under which migrations run.
@@ -74,7 +75,18 @@ impl Db {
     /// Where the schema is newer than this program, the account lacks a privilege, or a statement fails; the
     /// schema is then as it was.
     pub async fn migrate(&self) -> Result<usize, DbError> {
-        match self.apply().await {
+        let mut attempt = 1;
+        let applied = loop {
+            match self.apply().await {
+                // Other replicas go on writing: a deadlock with one of them ends either.
+                Err(error) if attempt < ATTEMPTS && error.is_retryable() => {
+                    tracing::warn!(%error, "the migration conflicted with other writers, trying again");
+                    attempt += 1;
+                }
+                done => break done,
+            }
+        };
+        match applied {
             Err(error @ (DbError::Database(_) | DbError::Driver(_))) if !error.is_unavailable() => {
                 Err(access::migration_error(self, &error).await)
             }
@@ -138,6 +150,9 @@ impl Db {
         }
         let pending = Migrator::get_pending_migrations(&tx).await.map_err(newer)?.len();
         if pending > 0 {
+            if self.dialect() == Dialect::Postgres {
+                access::lock_sessions(&tx).await?;
+            }
             Migrator::up(&tx, None).await?;
             if self.dialect() == Dialect::Postgres {
                 access::grant(&tx).await?;
