@@ -105,7 +105,8 @@ both_databases!(
 );
 
 /// How often `api_keys` was read, and how many rows were written in total, by PostgreSQL's statistics. They are complete
-/// once the connections that did the work are closed.
+/// once the connections that did the work are closed. The leases of jobs do not count: they are written by time, however
+/// many requests there are.
 async fn work_done(database: &TestDatabase) -> (i64, i64) {
     let mut conn = sqlx::PgConnection::connect(database.url()).await.unwrap();
     loop {
@@ -119,7 +120,8 @@ async fn work_done(database: &TestDatabase) -> (i64, i64) {
         tokio::task::yield_now().await;
     }
     let sql = "SELECT COALESCE(sum(CASE WHEN relname = 'api_keys' THEN seq_scan + COALESCE(idx_scan, 0) END), 0)::bigint, \
-               COALESCE(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint FROM pg_stat_user_tables";
+               COALESCE(sum(n_tup_ins + n_tup_upd + n_tup_del) FILTER (WHERE relname <> 'jobs'), 0)::bigint \
+               FROM pg_stat_user_tables";
     let row = sqlx::query(sql).fetch_one(&mut conn).await.unwrap();
     (row.get(0), row.get(1))
 }
@@ -177,7 +179,7 @@ both_databases!(
             // Queries for 30 invalid keys and a few valid ones; writes for last uses, and a new user with a team and a key, which
             // are published, and two entries of the audit log.
             assert!(reads - before.0 <= 50, "{} reads", reads - before.0);
-            assert!(writes - before.1 <= 36, "{} writes", writes - before.1);
+            assert!(writes - before.1 <= 24, "{} writes", writes - before.1);
         } else {
             let new = stored(&db).await.into_iter().filter(|row| !rows.contains(row));
             // The new member and the new key are published.
