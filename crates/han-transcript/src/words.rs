@@ -58,9 +58,20 @@ fn each_token(text: &str, visit: impl FnMut(Token<'_>)) {
         characters: Vec::new(),
         position: 0,
     };
-    for (start, c) in text.char_indices() {
+    let mut start = 0;
+    while let Some(rest) = text.get(start..).filter(|rest| !rest.is_empty()) {
+        // Most words are ASCII.
+        if tokens.is_between_words()
+            && let Some(word) = ascii_word(rest)
+        {
+            let end = start + word.len();
+            tokens.ascii_word(word, start..end);
+            start = end;
+            continue;
+        }
+        let Some(c) = rest.chars().next() else { break };
         let end = start + c.len_utf8();
-        // Most text is ASCII, which decomposes to itself.
+        // An ASCII character decomposes to itself.
         if c.is_ascii_alphanumeric() {
             tokens.letter(c.to_ascii_lowercase(), start..end);
         } else if c.is_ascii() {
@@ -75,8 +86,17 @@ fn each_token(text: &str, visit: impl FnMut(Token<'_>)) {
                 }
             }
         }
+        start = end;
     }
     tokens.finish();
+}
+
+/// The word that a text begins with, if it consists of ASCII letters and digits, and no mark or other letter follows.
+fn ascii_word(text: &str) -> Option<&str> {
+    let bytes = text.as_bytes();
+    let end = bytes.iter().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(bytes.len());
+    let ends = end > 0 && bytes.get(end).is_none_or(u8::is_ascii);
+    text.get(..end).filter(|_| ends)
 }
 
 /// The normalized characters of a character, with all marks. Hangul syllables are decomposed: see [`composed`].
@@ -197,6 +217,18 @@ struct Tokens<F> {
 }
 
 impl<F: FnMut(Token<'_>)> Tokens<F> {
+    fn is_between_words(&self) -> bool {
+        self.word.text.is_empty() && self.characters.is_empty()
+    }
+
+    /// A whole word, between words.
+    fn ascii_word(&mut self, word: &str, at: Range<usize>) {
+        self.word.text.push_str(word);
+        self.word.text.make_ascii_lowercase();
+        self.word_at = at;
+        self.finish_word();
+    }
+
     /// Adds a letter of a script with spaces.
     fn letter(&mut self, c: char, at: Range<usize>) {
         self.finish_run();
@@ -590,6 +622,15 @@ mod tests {
         fn composed_and_decomposed_text_has_the_same_words(text in "[가-힣a-z éйがパक़\u{e38}\u{e48}ก]{0,20}") {
             let decomposed: String = text.nfd().collect();
             prop_assert_eq!(texts(&decomposed), texts(&text));
+        }
+
+        #[test]
+        fn words_that_are_taken_as_a_whole_are_the_same_as_by_character(text in "[a-cA-C01 _.\u{301}é検한-]{0,40}") {
+            // Fullwidth forms of ASCII decompose to it.
+            let wide = |c: char| char::from_u32(u32::from(c) + 0xfee0).unwrap();
+            let by_character: String =
+                text.chars().map(|c| if c.is_ascii_alphanumeric() { wide(c) } else { c }).collect();
+            prop_assert_eq!(texts(&text), texts(&by_character));
         }
 
         #[test]
