@@ -4,8 +4,6 @@
 use std::fmt;
 
 use aws_lc_rs::hmac;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::hex;
 use crate::kek::TeamKey;
@@ -43,10 +41,11 @@ impl BlindKey {
         format!("{prefix}{}", hex::encode(&hash[..16]))
     }
 
-    /// The first 64 bits of [`blind`](Self::blind) in unpadded base64url (RFC 4648): 11 characters.
+    /// The first 64 bits of [`blind`](Self::blind), big-endian.
     #[must_use]
-    pub fn blind_term(&self, domain: &str, text: &[u8]) -> String {
-        URL_SAFE_NO_PAD.encode(&self.blind(domain, text)[..8])
+    pub fn blind_term(&self, domain: &str, text: &[u8]) -> i64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.blind(domain, text);
+        i64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 }
 

@@ -31,8 +31,8 @@ pub(crate) enum Column<'a> {
     Key(&'static str, Vec<[u8; 16]>),
     /// Empty bytes are stored as NULL.
     NullableBytes(&'static str, Vec<Option<Vec<u8>>>),
-    /// Search terms, separated by spaces: a tsvector without positions (PostgreSQL alone).
-    Terms(&'static str, Vec<String>),
+    /// Arrays of numbers, as the text of PostgreSQL's type (PostgreSQL alone).
+    IntArrays(&'static str, Vec<String>),
 }
 
 impl Column<'_> {
@@ -48,13 +48,13 @@ impl Column<'_> {
             | Self::Bytes(name, _)
             | Self::Key(name, _)
             | Self::NullableBytes(name, _)
-            | Self::Terms(name, _) => name,
+            | Self::IntArrays(name, _) => name,
         }
     }
 
     fn len(&self) -> usize {
         match self {
-            Self::Text(_, v) | Self::Terms(_, v) => v.len(),
+            Self::Text(_, v) | Self::IntArrays(_, v) => v.len(),
             Self::NullableText(_, v) => v.len(),
             Self::Str(_, v) => v.len(),
             Self::NullableStr(_, v) => v.len(),
@@ -74,7 +74,7 @@ impl Column<'_> {
             | Self::NullableText(..)
             | Self::Str(..)
             | Self::NullableStr(..)
-            | Self::Terms(..) => "text",
+            | Self::IntArrays(..) => "text",
             Self::Int(..) | Self::NullableInt(..) => "bigint",
             Self::Bool(..) => "boolean",
             Self::Bytes(..) | Self::Key(..) | Self::NullableBytes(..) => "bytea",
@@ -94,7 +94,7 @@ impl Column<'_> {
             values.map(|text| text.filter(|text| !text.is_empty())).collect()
         }
         match self {
-            Self::Text(_, v) | Self::Terms(_, v) => add(arguments, v),
+            Self::Text(_, v) | Self::IntArrays(_, v) => add(arguments, v),
             Self::NullableText(_, v) => add(arguments, &texts(v.iter().map(Option::as_deref))),
             Self::Str(_, v) => add(arguments, v),
             Self::NullableStr(_, v) => add(arguments, &texts(v.iter().copied())),
@@ -114,7 +114,7 @@ impl Column<'_> {
     /// One row's value (SQLite).
     fn take(&mut self, row: usize) -> Value {
         match self {
-            Self::Text(_, v) | Self::Terms(_, v) => std::mem::take(&mut v[row]).into(),
+            Self::Text(_, v) | Self::IntArrays(_, v) => std::mem::take(&mut v[row]).into(),
             Self::NullableText(_, v) => v[row].take().filter(|text| !text.is_empty()).into(),
             Self::Str(_, v) => v[row].into(),
             Self::NullableStr(_, v) => v[row].filter(|text| !text.is_empty()).into(),
@@ -225,9 +225,7 @@ impl BulkInsert<'_> {
             }
             for (i, column) in self.columns.iter().enumerate() {
                 match column {
-                    Column::Terms(..) => {
-                        write!(sql, "{separator}array_to_tsvector(string_to_array(c{i}, ' '))")?;
-                    }
+                    Column::IntArrays(..) => write!(sql, "{separator}c{i}::bigint[]")?,
                     _ => write!(sql, "{separator}c{i}")?,
                 }
                 separator = ", ";

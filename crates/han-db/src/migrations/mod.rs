@@ -24,6 +24,7 @@ mod m0017_last_sessions;
 mod m0018_server_log;
 mod m0019_activity_minutes;
 mod m0020_compact_outbox;
+mod m0021_number_terms;
 mod tables;
 
 use sea_orm::{DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
@@ -37,7 +38,7 @@ use crate::{Db, DbError};
 /// An arbitrary number, the same in every replica, that names the lock under which migrations run.
 const ADVISORY_LOCK: i64 = 0x68_61_6e_5f_64_62;
 
-struct Migrator;
+pub(crate) struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
@@ -62,6 +63,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0018_server_log::Migration),
             Box::new(m0019_activity_minutes::Migration),
             Box::new(m0020_compact_outbox::Migration),
+            Box::new(m0021_number_terms::Migration),
         ]
     }
 }

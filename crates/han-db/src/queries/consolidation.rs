@@ -215,10 +215,9 @@ pub(super) fn join_now(read: Vec<ReadSegment>, search_key: Option<&SearchKey>) -
     let last_at = old.iter().map(|segment| segment.last_at).max().unwrap_or_default();
     let encoded = builder.finish()?;
     let new = encoded.map(|encoded| NewSegment::new(&encoded, first_at, last_at));
-    let terms = search_key.zip(new.as_ref()).map(|(key, new)| {
+    let terms = search_key.zip(new.as_ref()).and_then(|(key, new)| {
         let lines = entries().map(|entry| entry.text);
-        TermMaker::new(&key.key).rows(transcript, new.extent.first_ordinal, (first_at, last_at), lines)
+        TermMaker::new(&key.key).row(transcript, new.extent.first_ordinal, (first_at, last_at), lines)
     });
-    let terms = terms.unwrap_or_default();
-    Ok(Merged { old, new: new.into_iter().collect(), terms })
+    Ok(Merged { old, new: new.into_iter().collect(), terms: terms.into_iter().collect() })
 }

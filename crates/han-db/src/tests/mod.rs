@@ -2,3 +2,4 @@
 
 mod tables;
 mod transactions;
+mod upgrade;

@@ -10,11 +10,15 @@ use crate::queries::sealed_columns::{SEALED_COLUMNS, SealedColumn};
 use crate::tables::{Access, Kind, TABLES};
 use crate::{Db, DbConfig, DbError, TENANT_TABLES};
 
-async fn migrated(database: &TestDatabase) -> Db {
+pub(super) async fn connect(database: &TestDatabase) -> Db {
     let secret = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=".to_owned();
     let keks = KekRing::from_secrets(&secret.into(), None).unwrap();
     let (clock, entropy) = (Arc::new(TestClock::default()), Arc::new(OsEntropy::new()));
-    let db = Db::connect(&DbConfig::new(database.url()), keks, clock, entropy).await.unwrap();
+    Db::connect(&DbConfig::new(database.url()), keks, clock, entropy).await.unwrap()
+}
+
+async fn migrated(database: &TestDatabase) -> Db {
+    let db = connect(database).await;
     db.migrate().await.unwrap();
     db
 }

@@ -19,9 +19,6 @@ use crate::segments::SegmentKey;
 use crate::stored::{CountRow, stored, stored_id};
 use crate::{Db, DbError, ScopedTx};
 
-/// The maximum different words in one row of the index: PostgreSQL's tsvector is limited to a megabyte of terms.
-const PART_WORDS: usize = 90_000;
-
 /// The maximum segments, and their bytes, that one transaction indexes. A single segment may be larger.
 const INDEX_SEGMENTS: usize = 256;
 const INDEX_BYTES: i64 = 4 << 20;
@@ -225,16 +222,14 @@ async fn next_segments(
 pub(crate) struct Terms {
     pub transcript: i16,
     pub first_ordinal: i64,
-    pub part: i64,
-    pub parts: i64,
     pub first_at: i64,
     pub last_at: i64,
-    /// Separated by spaces.
-    pub terms: String,
+    /// In order, each once.
+    pub terms: Vec<i64>,
 }
 
 /// The term of a word.
-pub(super) fn term(key: &BlindKey, word: &str) -> String {
+pub(super) fn term(key: &BlindKey, word: &str) -> i64 {
     key.blind_term("search", word.as_bytes())
 }
 
@@ -242,7 +237,7 @@ pub(super) fn term(key: &BlindKey, word: &str) -> String {
 pub(crate) struct TermMaker<'k> {
     key: &'k BlindKey,
     /// The words so far, each with its term and the last segment that it occurred in.
-    words: HashMap<String, (String, usize)>,
+    words: HashMap<String, (i64, usize)>,
     segments: usize,
 }
 
@@ -251,43 +246,36 @@ impl<'k> TermMaker<'k> {
         Self { key, words: HashMap::new(), segments: 0 }
     }
 
-    /// The rows of a segment of the file with this number, with the times of its first and its last line.
-    pub(crate) fn rows<'l>(
+    /// The row of a segment of the file with this number, with the times of its first and its last line; `None` if it has
+    /// no words.
+    pub(crate) fn row<'l>(
         &mut self,
         transcript: i16,
         first_ordinal: i64,
         (first_at, last_at): (i64, i64),
         lines: impl Iterator<Item = &'l [u8]>,
-    ) -> Vec<Terms> {
+    ) -> Option<Terms> {
         let Self { key, words, segments } = self;
         *segments += 1;
-        let mut terms: Vec<String> = Vec::new();
+        let mut terms: Vec<i64> = Vec::new();
         for line in lines.filter_map(|line| std::str::from_utf8(line).ok()) {
             each_word(&search_text(&line_text(line), usize::MAX), |word, _| match words.get_mut(word) {
                 Some((_, last)) if *last == *segments => {}
                 Some((term, last)) => {
                     *last = *segments;
-                    terms.push(term.clone());
+                    terms.push(*term);
                 }
                 None => {
                     let term = term(key, word);
-                    terms.push(term.clone());
+                    terms.push(term);
                     words.insert(word.to_owned(), (term, *segments));
                 }
             });
         }
-        let parts = terms.chunks(PART_WORDS);
-        let count = i64::try_from(parts.len()).unwrap_or(i64::MAX);
-        let row = |(part, terms): (i64, &[String])| Terms {
-            transcript,
-            first_ordinal,
-            part,
-            parts: count,
-            first_at,
-            last_at,
-            terms: terms.join(" "),
-        };
-        (0..).zip(parts).map(row).collect()
+        // PostgreSQL and the index sort what is not in order.
+        terms.sort_unstable();
+        terms.dedup();
+        (!terms.is_empty()).then_some(Terms { transcript, first_ordinal, first_at, last_at, terms })
     }
 }
 
@@ -299,7 +287,7 @@ fn terms_of_segments(key: &BlindKey, segments: &[ReadSegment]) -> Vec<Terms> {
         if let Ok(segment) = opened {
             let (first, times) = (stored.extent.first_ordinal, (stored.first_at, stored.last_at));
             let lines = segment.entries().map(|entry| entry.text);
-            rows.extend(terms.rows(key.transcript, first, times, lines));
+            rows.extend(terms.row(key.transcript, first, times, lines));
         }
     }
     rows

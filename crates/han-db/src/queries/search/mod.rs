@@ -202,7 +202,7 @@ pub async fn search(
 /// The segments that hold all words of a query, by the time of their last line, newest first.
 struct Candidates<'a> {
     tx: &'a ScopedTx,
-    terms: Vec<String>,
+    terms: Vec<i64>,
     within: &'a Within,
     /// Only those with a line at or before this time.
     until: Option<i64>,
@@ -216,7 +216,7 @@ struct Candidates<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    fn new(tx: &'a ScopedTx, terms: Vec<String>, within: &'a Within, until: Option<i64>) -> Self {
+    fn new(tx: &'a ScopedTx, terms: Vec<i64>, within: &'a Within, until: Option<i64>) -> Self {
         let at_once = FIRST_CANDIDATES;
         Self { tx, terms, within, until, queue: VecDeque::new(), last: None, is_complete: false, at_once }
     }

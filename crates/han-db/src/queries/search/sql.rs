@@ -1,9 +1,12 @@
-//! The search index as each database stores it: a `tsvector` with a GIN index on PostgreSQL, FTS5 on SQLite. What the terms
+//! The search index as each database stores it: a `bigint[]` with a GIN index on PostgreSQL, FTS5 on SQLite. What the terms
 //! are and which segments are read is in the modules beside.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
-use sea_orm::Value;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sea_orm::{Value, sea_query::ArrayType};
 
 use super::index::Terms;
 use super::{Candidate, Within};
@@ -16,7 +19,7 @@ use crate::{DbError, ScopedTx};
 /// newest first; those after `after`, at most `limit`.
 pub(super) async fn candidates(
     tx: &ScopedTx,
-    terms: &[String],
+    terms: &[i64],
     within: &Within,
     until: Option<i64>,
     after: Option<&Candidate>,
@@ -41,51 +44,49 @@ pub(super) async fn candidates(
     ];
     let sql = match dialect {
         Dialect::Postgres => {
-            values.push(dialect.list(terms));
-            "SELECT * FROM han_search($12, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)".to_owned()
+            let terms = terms.iter().copied().map(Value::from).collect();
+            values.push(Value::Array(ArrayType::BigInt, Some(Box::new(terms))));
+            "SELECT * FROM han_search($12, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
         }
         Dialect::Sqlite => {
             values.push(tx.team());
-            sqlite_candidates(terms, &mut values)
+            let tokens: Vec<String> = terms.iter().map(|term| format!("\"{}\"", token(*term))).collect();
+            values.push(tokens.join(" AND ").into());
+            SQLITE_CANDIDATES
         }
     };
-    tx.all(&sql, values).await
+    tx.all(sql, values).await
 }
 
-/// What `han_search` does on PostgreSQL; `$12` is the team, `$13` the terms together, and from `$14` on each term.
-fn sqlite_candidates(terms: &[String], values: &mut Vec<Value>) -> String {
-    let found = |parts: &str, n: usize| {
-        format!(
-            "SELECT t.session, t.transcript, t.first_ordinal, t.first_at, t.last_at FROM search_fts \
-             JOIN search_terms t ON t.id = search_fts.rowid WHERE search_fts MATCH ${n} AND t.team = $12 \
-             AND t.parts {parts} AND ($1 IS NULL OR t.session = \
-             (SELECT number FROM sessions WHERE team = $12 AND session_id = $1))"
-        )
-    };
-    let quoted: Vec<String> = terms.iter().map(|term| format!("\"{term}\"")).collect();
-    values.push(quoted.join(" AND ").into());
-    let mut each = Vec::new();
-    for term in quoted {
-        values.push(term.into());
-        // A segment counts once for each term, whichever of its rows hold it.
-        each.push(format!("SELECT DISTINCT * FROM ({})", found("> 1", values.len())));
+/// What `han_search` does on PostgreSQL; `$12` is the team, `$13` the terms. `CROSS JOIN` makes SQLite begin with the index of
+/// terms (sqlite.org/optoverview.html, manual control of query plans using `CROSS JOIN`).
+const SQLITE_CANDIDATES: &str = "SELECT t.session, t.transcript, t.first_ordinal, t.last_at, g.bytes \
+     FROM search_fts CROSS JOIN search_terms t ON t.id = search_fts.rowid \
+     CROSS JOIN sessions s ON s.team = $12 AND s.number = t.session \
+     CROSS JOIN segments g ON g.team = $12 AND g.session = t.session AND g.transcript = t.transcript \
+       AND g.first_ordinal = t.first_ordinal \
+     WHERE search_fts MATCH $13 AND t.team = $12 AND ($1 IS NULL OR s.session_id = $1) \
+       AND ($2 IS NULL OR s.project_id IN (SELECT value FROM json_each($2))) AND ($3 IS NULL OR s.user_id = $3) \
+       AND ($4 IS NULL OR t.last_at >= $4) AND ($5 IS NULL OR t.first_at < $5) \
+       AND ($6 IS NULL OR t.first_at <= $6) \
+       AND ($7 IS NULL OR (t.last_at, t.session, t.transcript, t.first_ordinal) < ($7, $8, $9, $10)) \
+     ORDER BY t.last_at DESC, t.session DESC, t.transcript DESC, t.first_ordinal DESC LIMIT $11";
+
+/// A term as FTS5 stores it: base64url (RFC 4648) of its eight bytes, big-endian.
+fn token(term: i64) -> String {
+    URL_SAFE_NO_PAD.encode(term.to_be_bytes())
+}
+
+/// Terms as the text of PostgreSQL's `bigint[]`.
+fn array(terms: &[i64]) -> String {
+    let mut text = String::with_capacity(terms.len() * 21 + 1);
+    for term in terms {
+        text.push(if text.is_empty() { '{' } else { ',' });
+        // Writing to a text does not fail.
+        let _ = write!(text, "{term}");
     }
-    format!(
-        "WITH found AS ({} UNION ALL SELECT session, transcript, first_ordinal, first_at, last_at FROM ({}) \
-           GROUP BY session, transcript, first_ordinal HAVING count(*) = {}) \
-         SELECT t.session, t.transcript, t.first_ordinal, t.last_at, g.bytes FROM found t \
-         JOIN sessions s ON s.team = $12 AND s.number = t.session \
-         JOIN segments g ON g.team = $12 AND g.session = t.session AND g.transcript = t.transcript \
-           AND g.first_ordinal = t.first_ordinal \
-         WHERE ($2 IS NULL OR s.project_id IN (SELECT value FROM json_each($2))) AND ($3 IS NULL OR s.user_id = $3) \
-           AND ($4 IS NULL OR t.last_at >= $4) AND ($5 IS NULL OR t.first_at < $5) \
-           AND ($6 IS NULL OR t.first_at <= $6) \
-           AND ($7 IS NULL OR (t.last_at, t.session, t.transcript, t.first_ordinal) < ($7, $8, $9, $10)) \
-         ORDER BY t.last_at DESC, t.session DESC, t.transcript DESC, t.first_ordinal DESC LIMIT $11",
-        found("= 1", 13),
-        each.join(" UNION ALL "),
-        terms.len()
-    )
+    text.push('}');
+    text
 }
 
 /// Stores the terms of segments of one session. `session` has the numbers of its team and itself. Those of segments that
@@ -102,28 +103,26 @@ pub(crate) async fn insert_terms(tx: &SystemTx, session: &[Value; 2], rows: &[Te
         columns: vec![
             Column::Int("transcript", ints(|row| row.transcript.into())),
             Column::Int("first_ordinal", ints(|row| row.first_ordinal)),
-            Column::Int("part", ints(|row| row.part)),
-            Column::Int("parts", ints(|row| row.parts)),
             Column::Int("first_at", ints(|row| row.first_at)),
             Column::Int("last_at", ints(|row| row.last_at)),
         ],
-        on_conflict: "(team, session, transcript, first_ordinal, part) DO NOTHING",
+        on_conflict: "(team, session, transcript, first_ordinal) DO NOTHING",
         returning: "",
     };
     if tx.dialect() == Dialect::Postgres {
-        insert.columns.push(Column::Terms("terms", rows.iter().map(|row| row.terms.clone()).collect()));
+        insert.columns.push(Column::IntArrays("terms", rows.iter().map(|row| array(&row.terms)).collect()));
         insert.run(tx).await?;
         return Ok(());
     }
-    insert.returning = "id, transcript, first_ordinal, part";
-    let key = |row: &Terms| (row.transcript, row.first_ordinal, row.part);
-    let terms: HashMap<(i16, i64, i64), &String> = rows.iter().map(|row| (key(row), &row.terms)).collect();
+    insert.returning = "id, transcript, first_ordinal";
+    let terms: HashMap<(i16, i64), &[i64]> =
+        rows.iter().map(|row| ((row.transcript, row.first_ordinal), &row.terms[..])).collect();
     for row in insert.run(tx).await? {
         let id: i64 = row.try_get("", "id")?;
-        let key =
-            (row.try_get("", "transcript")?, row.try_get("", "first_ordinal")?, row.try_get("", "part")?);
+        let key = (row.try_get("", "transcript")?, row.try_get("", "first_ordinal")?);
         if let Some(terms) = terms.get(&key) {
-            let values = [id.into(), terms.as_str().into()];
+            let tokens: Vec<String> = terms.iter().copied().map(token).collect();
+            let values = [id.into(), tokens.join(" ").into()];
             tx.execute("INSERT INTO search_fts (rowid, terms) VALUES ($1, $2)", values).await?;
         }
     }
