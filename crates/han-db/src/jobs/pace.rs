@@ -21,7 +21,8 @@ impl Pace {
         Self(Box::new(is_quiet_for))
     }
 
-    fn is_quiet(&self) -> bool {
+    /// Whether no client pushes.
+    pub(super) fn is_quiet(&self) -> bool {
         (self.0)(QUIET)
     }
 

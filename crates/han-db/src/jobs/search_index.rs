@@ -9,7 +9,7 @@ use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::broadcast::{Receiver, Sender, error::RecvError};
 use tokio::time::Instant;
@@ -85,6 +85,7 @@ impl SearchIndex {
         // Subscribed before the first look, so that what is pushed between the two is not missed.
         let mut events = self.changes.subscribe();
         let mut queue = Queue::default();
+        let mut running = FuturesUnordered::new();
         let mut look_at = Instant::now();
         let mut done = 0;
         loop {
@@ -96,8 +97,14 @@ impl SearchIndex {
                     look_at = Instant::now() + AFTER_FAILURE;
                 }
             }
-            let next: Vec<Due> = std::iter::from_fn(|| queue.take()).take(AT_ONCE).collect();
-            let missed = if next.is_empty() {
+            if running.is_empty() && !queue.is_empty() {
+                self.pace.wait_for_quiet(PATIENCE).await;
+            }
+            if running.is_empty() || self.pace.is_quiet() {
+                let free = AT_ONCE - running.len();
+                running.extend(std::iter::from_fn(|| queue.take()).take(free).map(|due| index(db, due)));
+            }
+            let missed = if running.is_empty() {
                 match tokio::time::timeout_at(look_at, events.recv()).await {
                     Ok(Ok(event)) => take(event, &mut queue),
                     Ok(Err(RecvError::Lagged(_))) => true,
@@ -105,11 +112,20 @@ impl SearchIndex {
                     Err(_) => false,
                 }
             } else {
-                self.pace.wait_for_quiet(PATIENCE).await;
-                let Indexed { finished, failed } = index_each(context, next, &mut queue).await;
-                done += finished;
-                if failed > 0 {
-                    look_at = look_at.min(Instant::now() + AFTER_FAILURE);
+                if let Some((due, result)) = running.next().await {
+                    queue.end(&due);
+                    match result {
+                        Ok(true) => done += 1,
+                        // The other sessions come first, then the rest of its lines.
+                        Ok(false) => queue.put(due),
+                        // Looking finds its lines again; the other sessions need not wait for it.
+                        Err(error) => {
+                            tracing::warn!(%error, team = %due.team_id, session = %due.session_id,
+                                "a session could not be indexed");
+                            context.note_error(&error);
+                            look_at = look_at.min(Instant::now() + AFTER_FAILURE);
+                        }
+                    }
                 }
                 let missed = take_waiting(&mut events, &mut queue);
                 context.progress(queue.progress(done));
@@ -122,31 +138,10 @@ impl SearchIndex {
     }
 }
 
-/// The number of sessions whose index is complete, and of those that could not be indexed.
-struct Indexed {
-    finished: u64,
-    failed: u64,
-}
-
-/// Indexes some lines of each of these sessions, at the same time. Those with more of them are put back.
-async fn index_each(context: &JobContext, sessions: Vec<Due>, queue: &mut Queue) -> Indexed {
-    let results = join_all(sessions.iter().map(|session| search::index(context.db(), session))).await;
-    let mut indexed = Indexed { finished: 0, failed: 0 };
-    for (session, result) in sessions.into_iter().zip(results) {
-        match result {
-            Ok(true) => indexed.finished += 1,
-            // The other sessions come first, then the rest of its lines.
-            Ok(false) => queue.put(session),
-            // Looking finds its lines again; the other sessions need not wait for it.
-            Err(error) => {
-                tracing::warn!(%error, team = %session.team_id, session = %session.session_id,
-                    "a session could not be indexed");
-                context.note_error(&error);
-                indexed.failed += 1;
-            }
-        }
-    }
-    indexed
+/// Indexes some lines of a session; says whether these were the last.
+async fn index(db: &Db, due: Due) -> (Due, Result<bool, DbError>) {
+    let result = search::index(db, &due).await;
+    (due, result)
 }
 
 /// Sessions to be indexed, each once, in the order they came: one that is pushed to without a pause holds up no other.
@@ -154,6 +149,8 @@ async fn index_each(context: &JobContext, sessions: Vec<Due>, queue: &mut Queue)
 struct Queue {
     order: VecDeque<Due>,
     held: HashSet<Due>,
+    /// Sessions that are indexed now. Lines that come meanwhile may have come too late, so such a session may be held, too.
+    running: HashSet<Due>,
 }
 
 impl Queue {
@@ -163,15 +160,26 @@ impl Queue {
         }
     }
 
+    fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// The next session that is not indexed now. It is, until [`end`](Self::end).
     fn take(&mut self) -> Option<Due> {
-        let next = self.order.pop_front()?;
+        let next = self.order.iter().position(|due| !self.running.contains(due))?;
+        let next = self.order.remove(next)?;
         self.held.remove(&next);
+        self.running.insert(next.clone());
         Some(next)
+    }
+
+    fn end(&mut self, due: &Due) {
+        self.running.remove(due);
     }
 
     /// How far the job is once `done` sessions are.
     fn progress(&self, done: u64) -> Progress {
-        let waiting = u64::try_from(self.order.len()).unwrap_or(u64::MAX);
+        let waiting = u64::try_from(self.order.len() + self.running.len()).unwrap_or(u64::MAX);
         let total = Some(done.saturating_add(waiting));
         Progress { done, total, unit: "sessions".to_owned(), cursor: None }
     }
@@ -234,8 +242,23 @@ mod tests {
             queue.put(due(session));
         }
         let first = queue.take().unwrap();
+        queue.end(&first);
         queue.put(first);
         let order: Vec<Due> = std::iter::from_fn(|| queue.take()).collect();
         assert_eq!(order, ["b", "c", "a"].map(due));
+    }
+
+    #[test]
+    fn a_session_that_is_indexed_is_not_taken_a_second_time() {
+        let mut queue = Queue::default();
+        for session in ["a", "b"] {
+            queue.put(due(session));
+        }
+        let first = queue.take().unwrap();
+        queue.put(first.clone());
+        assert_eq!(queue.take(), Some(due("b")));
+        assert_eq!(queue.take(), None, "its lines wait until it has ended");
+        queue.end(&first);
+        assert_eq!(queue.take(), Some(first));
     }
 }
