@@ -337,6 +337,48 @@ pub struct Query {
     phrases: Vec<Vec<(usize, usize)>>,
 }
 
+/// The position in a text at which a phrase occurs first, by the words found there, in order. `words` is the number of
+/// different words of the query.
+///
+/// Takes one step for each position of the text, however often the phrase begins: the Shift-And algorithm (R. Baeza-Yates,
+/// G. H. Gonnet: A New Approach to Text Searching. CACM 35:10, 1992), with a set of words at each position.
+fn phrase_position(phrase: &[(usize, usize)], words: usize, found: &[Found]) -> Option<usize> {
+    let ((begin, _), (end, _)) = (*phrase.first()?, *phrase.last()?);
+    let length = end - begin + 1;
+    // For each word, the positions of the phrase that it has, as bits.
+    let mut wanted = vec![vec![0u64; length.div_ceil(64)]; words];
+    for (position, word) in phrase {
+        let at = position - begin;
+        *wanted.get_mut(*word)?.get_mut(at / 64)? |= 1 << (at % 64);
+    }
+    // Bit n: what precedes are the first n + 1 positions of the phrase.
+    let mut state = vec![0u64; length.div_ceil(64)];
+    let step = |state: &mut [u64], here: &[Found]| {
+        let mut carry = 1;
+        for (n, bits) in state.iter_mut().enumerate() {
+            let is_missing = |word: &usize| here.iter().all(|found| found.place.1 != *word);
+            let missing = (0..words).filter(is_missing).filter_map(|word| wanted.get(word)?.get(n));
+            let next = *bits >> 63;
+            *bits = (*bits << 1 | carry) & !missing.fold(0, |all, bits| all | bits);
+            carry = next;
+        }
+    };
+    let mut next = 0;
+    for here in found.chunk_by(|one, other| one.place.0 == other.place.0) {
+        let position = here.first()?.place.0;
+        // The last character of a run of a script without spaces has a position without a word in a query.
+        for _ in 0..(position - next).min(length) {
+            step(&mut state, &[]);
+        }
+        step(&mut state, here);
+        if state.last()? >> ((length - 1) % 64) & 1 == 1 {
+            return Some(position + 1 - length);
+        }
+        next = position + 1;
+    }
+    None
+}
+
 /// A word of a text that is also one of the query's.
 struct Found {
     /// Its position in the text, and its index in the query's words.
@@ -410,15 +452,11 @@ impl Query {
                 found.get(at)
             };
             let (begin, wanted) = *phrase.first()?;
-            let starts = found.iter().filter(|found| found.place.1 == wanted);
-            let at = starts.clone().find_map(|start| {
-                let mut end = start.at.end;
-                for (position, word) in phrase {
-                    end = end.max(place((start.place.0 + position - begin, *word))?.at.end);
-                }
-                Some(start.at.start..end)
-            })?;
-            first = first.or(Some(at));
+            let at = phrase_position(phrase, self.words.len(), &found)?;
+            let start = place((at, wanted))?.at.start;
+            let ends = phrase.iter().filter_map(|(position, word)| place((at + position - begin, *word)));
+            let end = ends.map(|found| found.at.end).max()?;
+            first = first.or(Some(start..end));
         }
         first.or(first_word)
     }
@@ -480,7 +518,7 @@ mod tests {
     use proptest::prelude::*;
     use unicode_normalization::UnicodeNormalization as _;
 
-    use super::{LineFilter, Query, QueryError, each_word};
+    use super::{LineFilter, Query, QueryError, each_token, each_word};
     use crate::line_text;
     use crate::view::search_text;
 
@@ -615,6 +653,32 @@ mod tests {
                 let at = query.find(&text);
                 prop_assert!(at.is_some(), "{part} in {text}");
                 prop_assert!(Query::parse(&part).unwrap().find(&text[at.unwrap()]).is_some());
+            }
+        }
+
+        #[test]
+        fn phrases_are_found_where_their_words_follow_each_other(
+            text in "[ab検索 ]{0,40}|[ab ]{200,400}",
+            phrase in "[ab検索 ]{1,12}|(a ){60,140}b?",
+        ) {
+            // All words of a text with their positions; of a phrase, those that a query uses.
+            let tokens = |text: &str, of_query: bool| {
+                let mut found = Vec::new();
+                each_token(text, |token| {
+                    if token.is_queried || !of_query {
+                        found.push((token.position, token.text.to_owned()));
+                    }
+                });
+                found
+            };
+            if let Ok(query) = Query::parse(&format!("\"{phrase}\"")) {
+                let (wanted, words) = (tokens(&phrase, true), tokens(&text, false));
+                let begins = |at: usize| {
+                    let first = wanted[0].0;
+                    wanted.iter().all(|(position, word)| words.contains(&(at + position - first, word.clone())))
+                };
+                let expected = words.iter().any(|(at, _)| begins(*at));
+                prop_assert_eq!(query.find(&text).is_some(), expected, "{} in {}", phrase, text);
             }
         }
 

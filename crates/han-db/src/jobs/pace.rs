@@ -21,8 +21,7 @@ impl Pace {
         Self(Box::new(is_quiet_for))
     }
 
-    /// Whether no client pushes.
-    pub(super) fn is_quiet(&self) -> bool {
+    fn is_quiet(&self) -> bool {
         (self.0)(QUIET)
     }
 
