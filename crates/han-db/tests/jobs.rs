@@ -15,6 +15,8 @@ use han_db::queries::{jobs, search};
 use han_db::{Db, DbError};
 use han_testkit::{TestClock, TestDatabase, both_databases};
 use han_transcript::words::Query;
+use sqlx::Connection as _;
+use support::corpus::number;
 use support::{World, push, world};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -422,6 +424,35 @@ both_databases!(
         );
     }
 );
+
+/// A session whose lines take long holds up no other, also one that is pushed to meanwhile.
+#[tokio::test]
+async fn a_session_that_takes_long_to_index_holds_up_no_other() {
+    let database = TestDatabase::postgres().await;
+    let world = world(&database).await;
+    push(&world, "long", "main", Some(0), &[line(0)]).await;
+    let mut conn = sqlx::PgConnection::connect(database.url()).await.unwrap();
+    let mut lock = conn.begin().await.unwrap();
+    sqlx::query("SELECT number FROM sessions FOR UPDATE").fetch_all(&mut *lock).await.unwrap();
+    let (_, stopping, running) = indexer(&world.db).await;
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let search = async {
+        while number(&database, waiting).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        push(&world, "short", "main", Some(0), &[line(1)]).await;
+        while hits(&world).await == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), search).await.expect("the other session is indexed");
+    assert_eq!(hits(&world).await, 1);
+    lock.rollback().await.unwrap();
+    until_indexed(&world).await;
+    assert_eq!(hits(&world).await, 2);
+    stopping.cancel();
+    running.await.unwrap();
+}
 
 /// Replicas whose clocks differ by hours agree on who holds a lease.
 #[tokio::test]

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::broadcast::{Receiver, Sender, error::RecvError};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::pace::Pace;
 use super::{Job, JobContext, Outcome, Schedule};
@@ -97,22 +97,16 @@ impl SearchIndex {
                     look_at = Instant::now() + AFTER_FAILURE;
                 }
             }
-            if running.is_empty() && !queue.is_empty() {
-                self.pace.wait_for_quiet(PATIENCE).await;
-            }
-            if running.is_empty() || self.pace.is_quiet() {
-                let free = AT_ONCE - running.len();
-                running.extend(std::iter::from_fn(|| queue.take()).take(free).map(|due| index(db, due)));
-            }
-            let missed = if running.is_empty() {
-                match tokio::time::timeout_at(look_at, events.recv()).await {
-                    Ok(Ok(event)) => take(event, &mut queue),
-                    Ok(Err(RecvError::Lagged(_))) => true,
-                    Ok(Err(RecvError::Closed)) => return,
-                    Err(_) => false,
+            let has_room = running.len() < AT_ONCE;
+            let waits = has_room && queue.has_next();
+            let missed = tokio::select! {
+                biased;
+                () = self.pace.wait_for_quiet(PATIENCE), if waits => {
+                    let free = AT_ONCE - running.len();
+                    running.extend(std::iter::from_fn(|| queue.take()).take(free).map(|due| index(db, due)));
+                    false
                 }
-            } else {
-                if let Some((due, result)) = running.next().await {
+                Some((due, result)) = running.next(), if !running.is_empty() => {
                     queue.end(&due);
                     match result {
                         Ok(true) => done += 1,
@@ -126,10 +120,17 @@ impl SearchIndex {
                             look_at = look_at.min(Instant::now() + AFTER_FAILURE);
                         }
                     }
+                    let missed = take_waiting(&mut events, &mut queue);
+                    context.progress(queue.progress(done));
+                    missed
                 }
-                let missed = take_waiting(&mut events, &mut queue);
-                context.progress(queue.progress(done));
-                missed
+                // Not while it waits for a quiet moment, because each event would begin that wait again.
+                received = timeout_at(look_at, events.recv()), if has_room && !waits => match received {
+                    Ok(Ok(event)) => take(event, &mut queue),
+                    Ok(Err(RecvError::Lagged(_))) => true,
+                    Ok(Err(RecvError::Closed)) => return,
+                    Err(_) => false,
+                },
             };
             if missed {
                 look_at = Instant::now();
@@ -160,8 +161,8 @@ impl Queue {
         }
     }
 
-    fn is_empty(&self) -> bool {
-        self.order.is_empty()
+    fn has_next(&self) -> bool {
+        self.order.iter().any(|due| !self.running.contains(due))
     }
 
     /// The next session that is not indexed now. It is, until [`end`](Self::end).
