@@ -34,9 +34,7 @@ const POSTGRES: &[&str] = &[
     "ALTER TABLE search_terms ALTER COLUMN terms SET STORAGE EXTERNAL, ALTER COLUMN terms SET STATISTICS 0",
     "CREATE INDEX search_terms_terms ON search_terms USING gin (terms)",
     "DROP FUNCTION han_search(text[], text, text[], text, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint)",
-    // Segments are few, so they are always looked up in the index of terms and then sorted (docs/adr/0024, docs/adr/0041). Other plans
-    // would be chosen for their few pages, but read the terms, which are stored apart and large: `team + 0` keeps the
-    // primary key from being used, and the setting keeps the table from being scanned.
+    // As in migration 3, but with one query for all segments, which have one row each.
     "CREATE FUNCTION han_search(wanted bigint[], in_session text, in_projects text[], by_user text, from_at bigint,
             to_at bigint, until_at bigint, after_at bigint, after_session bigint, after_transcript bigint,
             after_ordinal bigint, most bigint)

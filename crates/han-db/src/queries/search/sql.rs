@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sea_orm::{Value, sea_query::ArrayType};
+use sea_orm::Value;
 
 use super::index::Terms;
 use super::{Candidate, Within};
@@ -44,8 +44,7 @@ pub(super) async fn candidates(
     ];
     let sql = match dialect {
         Dialect::Postgres => {
-            let terms = terms.iter().copied().map(Value::from).collect();
-            values.push(Value::Array(ArrayType::BigInt, Some(Box::new(terms))));
+            values.push(dialect.number_list(terms.iter().copied()));
             "SELECT * FROM han_search($12, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
         }
         Dialect::Sqlite => {
